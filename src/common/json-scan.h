@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/buffer.h"
+
+/* A reader of JSON text that copies nothing: it checks a value and hands out where its parts stand, so that
+ * an agent's own bytes can be relayed as they are. Lines of agents may be many MiB; parsing them into a tree
+ * costs more than everything else the relay does. */
+
+typedef struct Slice {
+        const char *data;
+        size_t size;
+} Slice;
+
+typedef enum ScanType {
+        SCAN_OBJECT,
+        SCAN_ARRAY,
+        SCAN_STRING,
+        SCAN_NUMBER,
+        SCAN_TRUE,
+        SCAN_FALSE,
+        SCAN_NULL,
+        _SCAN_INVALID = -EINVAL,
+} ScanType;
+
+/* Whether text is exactly one valid JSON value (RFC 8259) in valid UTF-8, at most 64 levels deep, blanks around
+ * it allowed. Lone surrogate escapes are accepted: agents write them. */
+bool json_scan_valid(const char *text, size_t size);
+
+/* The type of the value that begins at v's first byte, by that byte alone. */
+ScanType json_scan_type(Slice v);
+
+/* Looks member `name` of a VALID object up. Keys with escapes never match. The first of doubles wins.
+ * Returns true and the value's bytes (strings with their quotes). */
+bool json_scan_member(Slice object, const char *name, Slice *ret);
+/* The same along a path of names, e.g. (o, &v, "message", "usage", NULL). */
+bool json_scan_path(Slice object, Slice *ret, ...) __attribute__((sentinel));
+
+/* Steps through the elements of a VALID array: *iter starts as 0. Returns false at the end. */
+bool json_scan_element(Slice array, size_t *iter, Slice *ret);
+
+/* Whether value is the string s, spelt without escapes. */
+bool json_scan_string_is(Slice value, const char *s);
+/* The decoded string, NUL-terminated, for the caller to free; lone surrogates become U+FFFD. ret_size may be
+ * NULL (then a string with a NUL inside is -EINVAL). -EINVAL where value is no string. */
+int json_scan_string(Slice value, char **ret, size_t *ret_size);
+/* A number that is a whole, not negative one: 0 or -EINVAL. */
+int json_scan_u64(Slice value, uint64_t *ret);
+int json_scan_double(Slice value, double *ret);
+bool json_scan_is_true(Slice value);

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <limits.h>
+
+#include "common/buffer.h"
+#include "common/json.h"
+
+int json_parse(const char *text, size_t size, Json **ret, char **ret_error) {
+        struct json_tokener *t;
+        Json *o = NULL;
+        int r = -EBADMSG;
+
+        if (ret_error)
+                *ret_error = NULL;
+        if (size > INT_MAX)
+                return -EFBIG;
+        t = json_tokener_new_ex(JSON_DEPTH_MAX);
+        if (!t)
+                return -ENOMEM;
+        json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+        o = json_tokener_parse_ex(t, text, (int) size);
+        enum json_tokener_error e = json_tokener_get_error(t);
+        if (e == json_tokener_continue && size > 0) {
+                /* A bare number ends only at what follows it. */
+                o = json_tokener_parse_ex(t, "", 1);
+                e = json_tokener_get_error(t);
+        }
+        size_t end = json_tokener_get_parse_end(t);
+        if (e == json_tokener_success) {
+                while (end < size && strchr(" \t\r\n", text[end]) && text[end])
+                        end++;
+                if (end >= size || (end == 0 && o))
+                        r = 0;
+        }
+        if (r < 0) {
+                if (ret_error)
+                        *ret_error = xasprintf("not valid JSON at byte %zu: %s", end,
+                                               e == json_tokener_success ? "text after the end" :
+                                               e == json_tokener_continue ? "unexpected end" :
+                                                                            json_tokener_error_desc(e));
+                if (o)
+                        json_object_put(o);
+        } else
+                *ret = o;
+        json_tokener_free(t);
+        return r;
+}
+
+Json *json_get(Json *o, const char *name) {
+        Json *v;
+
+        if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, name, &v))
+                return NULL;
+        return v;
+}
+
+const char *json_get_string(Json *o, const char *name) {
+        Json *v = json_get(o, name);
+
+        if (!json_object_is_type(v, json_type_string))
+                return NULL;
+        const char *s = json_object_get_string(v);
+        return strlen(s) == (size_t) json_object_get_string_len(v) ? s : NULL;
+}
+
+int json_get_u64(Json *o, const char *name, uint64_t *ret) {
+        Json *v = json_get(o, name);
+
+        if (!v)
+                return 0;
+        if (!json_object_is_type(v, json_type_int) || (json_object_get_int64(v) < 0))
+                return -EINVAL;
+        *ret = json_object_get_uint64(v);
+        return 1;
+}
+
+int json_get_bool(Json *o, const char *name, bool *ret) {
+        Json *v = json_get(o, name);
+
+        if (!v)
+                return 0;
+        if (!json_object_is_type(v, json_type_boolean))
+                return -EINVAL;
+        *ret = json_object_get_boolean(v);
+        return 1;
+}
+
+int json_get_strv(Json *o, const char *name, char ***ret) {
+        _cleanup_strv_free_ char **list = NULL;
+        Json *v = json_get(o, name);
+
+        if (!v)
+                return 0;
+        if (!json_object_is_type(v, json_type_array))
+                return -EINVAL;
+        list = new0(char *, 1);
+        if (!list)
+                return -ENOMEM;
+        for (size_t i = 0; i < json_object_array_length(v); i++) {
+                Json *e = json_object_array_get_idx(v, i);
+
+                if (!json_object_is_type(e, json_type_string) ||
+                    strlen(json_object_get_string(e)) != (size_t) json_object_get_string_len(e))
+                        return -EINVAL;
+                if (strv_extend(&list, json_object_get_string(e)) < 0)
+                        return -ENOMEM;
+        }
+        *ret = TAKE_PTR(list);
+        return 1;
+}
+
+const char *json_text(Json *o) {
+        return json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+int json_set(Json *o, const char *name, Json *value_consume) {
+        if (!value_consume)
+                return -ENOMEM;
+        if (json_object_object_add(o, name, value_consume) < 0) {
+                json_object_put(value_consume);
+                return -ENOMEM;
+        }
+        return 0;
+}
+
+int json_set_string(Json *o, const char *name, const char *value) {
+        return value ? json_set(o, name, json_object_new_string(value)) : 0;
+}
+
+int json_set_u64(Json *o, const char *name, uint64_t value) {
+        return json_set(o, name, json_object_new_uint64(value));
+}
+
+int json_set_bool(Json *o, const char *name, bool value) {
+        return json_set(o, name, json_object_new_boolean(value));
+}

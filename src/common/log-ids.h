@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* MESSAGE_ID= of the journal lines that an operator acts on. Each has an entry in catalog/northflare.catalog and a
+ * line in docs; a test holds the three lists together. */
+
+#define NF_MESSAGE_REGISTERED "1c0a54b4a2d14f6a8f0c5c0e53b9a1d1"
+#define NF_MESSAGE_OFFLINE "5b8f3f4e0a9d4a6fb7a4ad1ef2d7c3e2"
+#define NF_MESSAGE_REFUSED "9e7d2c815b3f4b0e8ad1c7a6f0e4b593"
+#define NF_MESSAGE_CONVERSATION_STARTED "3d6c1b7f9a2e4c58b1f0d3e7a9c5f204"
+#define NF_MESSAGE_CONVERSATION_ENDED "7a4e9d20c6b14d3fa8e5b2c1f7d09316"
+#define NF_MESSAGE_CONVERSATION_FAILED "b2f7c5e81d9a4e06937ad4c0e6f1b827"
+#define NF_MESSAGE_PERMISSION_ANSWERED "c8e1a6d39f074b52a0b6f3d7e2c9a438"

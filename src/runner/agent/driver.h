@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/buffer.h"
+#include "common/json.h"
+
+/* A driver speaks one agent's protocol. It is a pure function: lines of the agent go in, neutral events and
+ * effects come out, and its whole state can be saved as JSON and loaded again. That is what lets the runner die
+ * at any moment: after a restart a driver loaded from the state saved at offset X and fed the same lines of
+ * out.log makes the same events with the same ids.
+ *
+ * So: no clock, no random number, no file, no log above debug in a driver; and driver_command() may change only
+ * such fields of the state as driver_feed() never reads for the CONTENT of an event (a command may come at
+ * another moment in the replay). */
+
+typedef struct Driver Driver;
+typedef struct DriverOps DriverOps;
+
+typedef enum DriverPhase {
+        DRIVER_STARTING, /* the agent has not said yet that it is there */
+        DRIVER_IDLE,
+        DRIVER_RUNNING,            /* a turn runs */
+        DRIVER_WAITING_PERMISSION, /* a turn waits for an answer */
+        _DRIVER_PHASE_MAX,
+} DriverPhase;
+
+/* Totals since the start of this process, for properties and conversation.ended. */
+typedef struct DriverUsage {
+        uint64_t turns, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens;
+        double cost_usd;
+        bool has_cost;
+} DriverUsage;
+
+/* Where a line stands: (offset, n) names each event of it for ever. */
+typedef struct DriverSink {
+        void *userdata;
+        /* An event. method is "message.agent" or "permission.request"; members is JSON text to stand inside
+         * params, without braces, e.g. "event":{"type":"text","delta":"…"}. The sink numbers the events of a line
+         * 0, 1, … in the order of the calls. NULL: the caller wants no events (do not build any). */
+        int (*event)(void *userdata, const char *method, const char *members, size_t size);
+        /* A line, with its newline, that the protocol demands as an answer. NULL: a replay, effects are dropped. */
+        int (*write)(void *userdata, const char *line, size_t size);
+        /* The agent has said that it cannot go on (a resume that failed, …). NULL: a replay. */
+        int (*fail)(void *userdata, const char *reason);
+} DriverSink;
+
+typedef enum DriverCommandType {
+        DRIVER_COMMAND_USER,      /* params.content: a string or an array of content blocks */
+        DRIVER_COMMAND_INTERRUPT, /* ends the turn that runs */
+        DRIVER_COMMAND_ANSWER,    /* params as in permission.respond; offset and n are those of the question's event */
+        DRIVER_COMMAND_CONFIG,    /* params.model, params.permissionMode */
+        DRIVER_COMMAND_END,       /* no more input: finish and exit */
+} DriverCommandType;
+
+typedef struct DriverCommand {
+        DriverCommandType type;
+        Json *params;   /* borrowed; may be NULL for INTERRUPT and END */
+        uint64_t seq;   /* unique and growing within a store: fit for request ids */
+        uint64_t offset; /* ANSWER: the question */
+        unsigned n;
+} DriverCommand;
+
+/* What the launcher is asked to run. */
+typedef struct LaunchPlan {
+        char **argv;         /* argv[0] absolute; "{private}" inside an argument becomes the private file's path */
+        char **env;          /* NAME=value */
+        char *private_file;  /* contents of a 0600 file of the agent user (MCP servers, …), or NULL */
+} LaunchPlan;
+void launch_plan_done(LaunchPlan *p);
+
+struct DriverOps {
+        const char *name; /* protocol: "shell", "claude", … */
+
+        /* Is the program there? agent_config is the member of the configuration's "agents" (may be NULL). 0, or
+         * -ENOENT with *ret_error = what to install or configure, one sentence. Runs nothing. */
+        int (*probe)(Json *agent_config, char **ret_error);
+        /* What to run for a spec. -EINVAL with *ret_error (a sentence that names the parameter) on bad input. */
+        int (*plan)(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_error);
+
+        int (*new)(Json *spec, Driver **ret);                /* a fresh process */
+        int (*load)(Json *spec, Json *state, Driver **ret);  /* from driver_save() */
+        void (*free)(Driver *d);
+        int (*save)(Driver *d, Json **ret);
+
+        /* The first lines into the agent's stdin. The prompt is not part of them: it comes as a USER command. */
+        int (*begin)(Driver *d, Buffer *ret_lines);
+        /* One line of the agent without its newline, never trusted to be JSON, short, or sensible. Returns 0, or
+         * -ENOMEM, or what the sink returned; bad lines are an event {"type":"notice"} and not an error. */
+        int (*feed)(Driver *d, const char *line, size_t size, uint64_t offset, const DriverSink *sink);
+        /* Renders a command. 1: its lines were appended; 0: cannot be taken now, ask again after the next line
+         * that was fed; -EINVAL: never will be (*ret_error says why). */
+        int (*command)(Driver *d, const DriverCommand *c, Buffer *ret_lines, char **ret_error);
+
+        DriverPhase (*phase)(Driver *d);
+        const char *(*session)(Driver *d); /* the agent's session id, or NULL */
+        void (*usage)(Driver *d, DriverUsage *ret);
+};
+
+/* Every driver begins with this. */
+struct Driver {
+        const DriverOps *ops;
+};
+
+/* spec, the part that drivers read (the runner writes it to spec.json, version 1): conversationId, model,
+ * appendSystemPrompt, permissionMode, allowedTools[], disallowedTools[], mcpServers{}, sessionId (the id to use
+ * for a new session: a UUID made by the runner), resumeSessionId, forkSession, env{}, cwd. */
+
+/* Protocol by name ("shell", "claude"), NULL where there is none. A configured agent's protocol is its
+ * "protocol" member, else its name. */
+const DriverOps *driver_find(const char *protocol);
+
+static inline Driver *driver_free(Driver *d) {
+        if (d)
+                d->ops->free(d);
+        return NULL;
+}
+DEFINE_TRIVIAL_CLEANUP_FUNC(Driver *, driver_free);
+
+const char *driver_phase_to_string(DriverPhase p); /* starting, idle, running, waiting-permission */

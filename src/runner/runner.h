@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "runner/config.h"
+#include "runner/conversation/conversation.h"
+
+/* The hub: owns the loop's long-lived objects (store, link, launcher connection, conversations, bus objects) and knows
+ * the methods of the protocol. Whatever a person or an orchestrator asks for goes through one door, the method table,
+ * so that D-Bus and the wire cannot disagree. */
+typedef struct Runner Runner;
+
+int runner_new(sd_event *event, RunnerConfig *config, Runner **ret);
+Runner *runner_free(Runner *r);
+DEFINE_TRIVIAL_CLEANUP_FUNC(Runner *, runner_free);
+/* Opens the store, takes the bus name, adopts what lives, says READY, then connects. */
+int runner_start(Runner *r);
+
+/* What the loop's end means for the exit status; the text (may be NULL) was logged. */
+int runner_exit_code(Runner *r);
+
+/* The answer to a call: result or error, both JSON, borrowed; exactly one of them is set. */
+typedef void (*RunnerReply)(Json *result, Json *error, void *userdata);
+/* Calls a protocol method ("conversation.start", "message.user", "runner.drain", …) on behalf of a local caller. It is
+ * accepted into the store like a message of the orchestrator; reply runs once, maybe from inside this call, maybe much
+ * later (conversation.stop answers when the cgroup was seen empty). ret_call (may be NULL) lets the caller drop the
+ * reply; the effect stays. caller: a text for the journal ("uid 1000"). */
+typedef struct RunnerCall RunnerCall;
+int runner_call(
+                Runner *r,
+                const char *method,
+                Json *params,
+                const char *caller,
+                RunnerReply reply,
+                void *userdata,
+                RunnerCall **ret_call);
+RunnerCall *runner_call_free(RunnerCall *c);
+
+sd_event *runner_get_event(Runner *r);
+sd_bus *runner_get_bus(Runner *r);
+const RunnerConfig *runner_get_config(Runner *r);
+bool runner_is_user_mode(Runner *r);
+
+/* Properties of org.northflare.Runner1.Manager. */
+typedef struct RunnerStatus {
+        const char *version, *runner_id, *runner_uid, *state, *orchestrator_url; /* "" where there is none */
+        bool connected, active, draining;
+        uint32_t conversations, capacity;
+        uint64_t queued_events, queued_bytes, oldest_queued_usec;
+        uint64_t last_ack_usec, reconnects, duplicates, set_aside;
+} RunnerStatus;
+void runner_get_status(Runner *r, RunnerStatus *ret);
+
+Conversation *runner_find_conversation(Runner *r, const char *id);
+/* Steps through the conversations that live here or ended lately, in the order of their start: NULL begins. */
+Conversation *runner_next_conversation(Runner *r, Conversation *after);
+
+/* Parses the configuration anew and takes over what can change live (token, log level, limits, agents); what cannot is
+ * returned in ret_ignored (names, may be NULL). -EINVAL with *ret_error: nothing was changed. */
+int runner_reload(Runner *r, char ***ret_ignored, char **ret_error);
+/* Sends what is queued and a heartbeat now. */
+int runner_flush(Runner *r);
+
+/* Who wants to hear of changes (the bus objects). Called after the change was stored. */
+typedef struct RunnerObserver {
+        void (*runner_changed)(void *userdata);
+        void (*conversation_added)(Conversation *c, void *userdata);
+        void (*conversation_changed)(Conversation *c, void *userdata);
+        void (*conversation_removed)(Conversation *c, void *userdata); /* before it is freed */
+        void (*events_available)(Conversation *c, void *userdata);     /* may come often: coalesce */
+} RunnerObserver;
+void runner_set_observer(Runner *r, const RunnerObserver *observer, void *userdata);
