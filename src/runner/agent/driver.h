@@ -92,6 +92,11 @@ struct DriverOps {
         int (*command)(Driver *d, const DriverCommand *c, Buffer *ret_lines, char **ret_error);
 
         DriverPhase (*phase)(Driver *d);
+        /* The open questions, a new array of {"offset","n","tool","title","input","suggestions"}: what was told by
+         * permission.request events and is neither answered nor withdrawn. */
+        int (*questions)(Driver *d, Json **ret);
+        /* Did the last turn that ended end badly? false before the first. */
+        bool (*last_turn_failed)(Driver *d);
         const char *(*session)(Driver *d); /* the agent's session id, or NULL */
         void (*usage)(Driver *d, DriverUsage *ret);
 };

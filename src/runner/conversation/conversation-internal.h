@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What the files of this folder share among themselves, and the hub with them. */
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "runner/agent/driver.h"
+#include "runner/config.h"
+#include "runner/conversation/conversation.h"
+#include "runner/conversation/event-reader.h"
+#include "runner/conversation/launcher-client.h"
+#include "runner/conversation/operation.h"
+#include "runner/conversation/units.h"
+#include "runner/conversation/watch.h"
+#include "runner/link/sender.h"
+#include "runner/store/store.h"
+#include "runner/workspace/workspace.h"
+
+/* How the hub hears of a conversation. */
+typedef struct ConversationHooks {
+        void (*changed)(Conversation *c, void *userdata);
+        void (*events_available)(Conversation *c, void *userdata);
+        /* A deferred response (conversation.stop) is known and stored. */
+        void (*responded)(Conversation *c, int64_t seq, const char *response, void *userdata);
+        void (*ended)(Conversation *c, void *userdata);
+        /* All of it is acknowledged (or has no receiver): it may be forgotten. */
+        void (*delivered)(Conversation *c, void *userdata);
+        /* The store could not be written: nothing may be announced. */
+        void (*store_failed)(int error, void *userdata);
+} ConversationHooks;
+
+typedef struct ConversationContext {
+        sd_event *event;
+        sd_bus *bus;
+        Store *store;
+        Watch *watch;
+        Units *units;
+        RunnerConfig *config;
+        Sender *sender; /* NULL where there is no orchestrator */
+        int state_fd, conversations_fd;
+        GitConfig git;
+        const ConversationHooks *hooks;
+        void *userdata;
+        bool shutting_down; /* of the machine */
+        bool ready;         /* scopes may be started (they wait for our own READY) */
+        unsigned event_streams;
+} ConversationContext;
+
+typedef enum StopStage {
+        STOP_NONE,
+        STOP_ASKED,  /* interrupt and end went to the agent */
+        STOP_TERM,   /* SIGTERM by the supervisor */
+        STOP_KILL,   /* cgroup.kill by the supervisor */
+        STOP_FORCED, /* SIGKILL to the whole scope by the launcher */
+} StopStage;
+
+/* One agent process, live or just ended. */
+typedef struct Run {
+        Conversation *conversation;
+        RunRow row;
+        Json *spec;
+        const DriverOps *ops;
+        Driver *driver;
+        int dirfd, outfd;
+        char *cgroup; /* from `started` */
+        Buffer in;    /* bytes of out.log from row.driven on */
+        size_t searched;
+        WatchSlot *watch;
+        LauncherCall *call, *verb_call;
+        sd_bus_slot *result_call;
+        sd_event_source *drive_source, *check_timer;
+        char *failure; /* in the driver's words */
+        uint64_t driven_stored; /* what the store has of row.driven */
+        bool last_turn_failed, end_sent, finishing, stored_dirty;
+        unsigned start_attempts;
+} Run;
+
+struct Conversation {
+        ConversationContext *ctx;
+        Conversation *prev, *next; /* the hub's list */
+        ConversationRow row;
+        Json *params;
+        Json *agent_config; /* borrowed from the configuration */
+        Run *run;
+        Checkout *checkout;
+
+        unsigned n_pending; /* messages accepted and not yet done */
+        char *last_state;   /* what conversation.state said last */
+        bool frozen;
+        uint64_t last_event_usec;
+        DriverUsage usage;
+        double cost_before; /* of earlier runs */
+
+        StopStage stop;
+        char *stop_reason;
+        uint64_t stop_grace_usec;
+        sd_event_source *stop_timer;
+
+        /* to the orchestrator */
+        SendSource *source;
+        EventReader *send;
+        RunRow send_row; /* of the run that is being sent */
+        int send_outfd;
+        uint64_t ack_offset;
+        int64_t ack_own;
+        char *ack_state;
+        bool ack_pending, ack_dirty;
+        uint64_t queued_since_usec; /* CLOCK_REALTIME, 0: nothing is queued */
+
+        /* to people here */
+        EventReader *local;
+        unsigned local_run;
+        int local_outfd;
+        char *local_cursor;
+        struct EventStream *streams;
+};
+
+/* conversation.c */
+int conversation_new(ConversationContext *ctx, ConversationRow *row_consume, Conversation **ret);
+Conversation *conversation_free(Conversation *c);
+/* Stores an own event of the present run and wakes who waits for it. Part of an open transaction where there is one. */
+int conversation_emit(Conversation *c, const char *message_id, const char *method, const char *members);
+int conversation_emit_state(Conversation *c);
+int conversation_store_row(Conversation *c);
+void conversation_changed(Conversation *c);
+/* error.report with a stable code. */
+int conversation_report(Conversation *c, const char *code, const char *text, const char *message_id);
+const DriverOps *conversation_driver(Conversation *c);
+
+/* conversation-start.c: what happens between the acceptance and the agent's first byte */
+/* Makes the rows of a new run (number row.run + 1), inside the caller's transaction. resume: session to resume or NULL. */
+int conversation_prepare_run(Conversation *c, const char *resume_session);
+/* Goes on from whatever state the rows say. */
+void conversation_advance(Conversation *c);
+/* Ends a conversation that has no process (yet): workspace failed, launcher refused, … */
+void conversation_fail(Conversation *c, const char *reason, const char *text);
+
+/* conversation-input.c */
+/* Renders what the driver can take of the accepted messages, writes in.log, rings. */
+void conversation_pump_input(Conversation *c);
+int conversation_write_input(Conversation *c);
+/* Is requestId ("<runId>:<offset>.<n>") an open question of the present run? */
+bool conversation_has_question(Conversation *c, const char *request_id);
+
+/* conversation-stop.c */
+void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec);
+void conversation_stop_forget(Conversation *c);
+
+/* run.c */
+int run_new(Conversation *c, RunRow *row_consume, Run **ret);
+Run *run_free(Run *r);
+DEFINE_TRIVIAL_CLEANUP_FUNC(Run *, run_free);
+int run_open_folder(Run *r, bool make);
+int run_watch(Run *r);
+/* Reads what the agent wrote, one bounded piece a turn of the loop. */
+void run_drive(Run *r);
+/* Looks at the scope first, the outcome second, and finishes the run where both say so. */
+void run_check(Run *r);
+bool run_is_over(Run *r);
+
+/* run-finish.c */
+void run_finish(Run *r, Json *outcome, const char *systemd_result);
+
+/* conversation-send.c */
+int conversation_send_open(Conversation *c);
+void conversation_send_close(Conversation *c);
+void conversation_send_wake(Conversation *c);
+/* Stores cursors that were not worth a transaction of their own. */
+int conversation_flush(Conversation *c);
+uint64_t conversation_queued_bytes(Conversation *c);
+
+/* conversation-events.c */
+void conversation_events_wake(Conversation *c);
+void conversation_events_close(Conversation *c);

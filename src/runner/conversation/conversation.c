@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/log.h"
+#include "runner/conversation/conversation-internal.h"
+
+const DriverOps *conversation_driver(Conversation *c) {
+        const char *protocol = json_get_string(c->agent_config, "protocol");
+        return driver_find(protocol ? protocol : c->row.agent);
+}
+
+int conversation_new(ConversationContext *ctx, ConversationRow *row_consume, Conversation **ret) {
+        Conversation *c = new0(Conversation, 1);
+        int r;
+
+        if (!c) {
+                conversation_row_done(row_consume);
+                return -ENOMEM;
+        }
+        *c = (Conversation) {
+                .ctx = ctx,
+                .row = *row_consume,
+                .send_outfd = -EBADF,
+                .local_outfd = -EBADF,
+        };
+        *row_consume = (ConversationRow) {};
+        r = json_parse(c->row.params, strlen(c->row.params), &c->params, NULL);
+        if (r < 0) {
+                conversation_free(c);
+                return r;
+        }
+        c->agent_config = json_get(ctx->config->agents, c->row.agent);
+        c->last_event_usec = c->row.created_usec;
+        *ret = c;
+        return 0;
+}
+
+Conversation *conversation_free(Conversation *c) {
+        if (!c)
+                return NULL;
+        conversation_events_close(c);
+        conversation_send_close(c);
+        conversation_stop_forget(c);
+        checkout_free(c->checkout);
+        run_free(c->run);
+        if (c->params)
+                json_object_put(c->params);
+        conversation_row_done(&c->row);
+        free(c->last_state);
+        free(c->stop_reason);
+        free(c);
+        return NULL;
+}
+
+const char *conversation_id(Conversation *c) {
+        return c->row.id;
+}
+
+const char *conversation_task(Conversation *c) {
+        return strempty(c->row.task);
+}
+
+const char *conversation_agent(Conversation *c) {
+        return c->row.agent;
+}
+
+bool conversation_is_live(Conversation *c) {
+        return !streq(c->row.state, "ended");
+}
+
+const char *conversation_state(Conversation *c) {
+        if (!conversation_is_live(c))
+                return "ended";
+        if (c->stop != STOP_NONE)
+                return "stopping";
+        if (!streq(c->row.state, "live") || !c->run || !c->run->driver)
+                return "starting";
+        if (c->frozen)
+                return "frozen";
+        return driver_phase_to_string(c->run->ops->phase(c->run->driver));
+}
+
+const char *conversation_scope(Conversation *c) {
+        return c->run ? strempty(c->run->row.unit) : "";
+}
+
+uint64_t conversation_started_usec(Conversation *c) {
+        return c->row.created_usec;
+}
+
+uint64_t conversation_last_event_usec(Conversation *c) {
+        return c->last_event_usec;
+}
+
+static void usage_now(Conversation *c, DriverUsage *ret) {
+        *ret = c->usage;
+        if (c->run && c->run->driver)
+                c->run->ops->usage(c->run->driver, ret);
+}
+
+uint64_t conversation_turns(Conversation *c) {
+        DriverUsage u;
+        usage_now(c, &u);
+        return u.turns;
+}
+
+uint64_t conversation_input_tokens(Conversation *c) {
+        DriverUsage u;
+        usage_now(c, &u);
+        return u.input_tokens;
+}
+
+uint64_t conversation_output_tokens(Conversation *c) {
+        DriverUsage u;
+        usage_now(c, &u);
+        return u.output_tokens;
+}
+
+double conversation_cost_usd(Conversation *c) {
+        DriverUsage u;
+        usage_now(c, &u);
+        return u.has_cost ? u.cost_usd : 0;
+}
+
+int conversation_store_row(Conversation *c) {
+        return store_put_conversation(c->ctx->store, &c->row);
+}
+
+void conversation_changed(Conversation *c) {
+        c->ctx->hooks->changed(c, c->ctx->userdata);
+}
+
+int conversation_emit(Conversation *c, const char *message_id, const char *method, const char *members) {
+        uint64_t at = c->run ? c->run->row.driven : 0;
+        int64_t seq;
+        int r;
+
+        r = store_add_own_event(c->ctx->store, c->row.id, c->row.run, at, message_id, method, members, &seq);
+        if (r < 0)
+                return r;
+        c->last_event_usec = now_usec(CLOCK_REALTIME);
+        conversation_send_wake(c);
+        conversation_events_wake(c);
+        return 0;
+}
+
+int conversation_emit_state(Conversation *c) {
+        const char *state = conversation_state(c);
+        _cleanup_free_ char *members = NULL;
+        int r;
+
+        if (!conversation_is_live(c) || streq_ptr(state, c->last_state))
+                return 0;
+        members = xasprintf("\"state\":\"%s\",\"queued\":%u", state, c->n_pending);
+        if (!members || free_and_strdup(&c->last_state, state) < 0)
+                return -ENOMEM;
+        /* "starting" is what the acceptance has said already. */
+        r = streq(state, "starting") ? 0 : conversation_emit(c, NULL, "conversation.state", members);
+        conversation_changed(c);
+        return r;
+}
+
+int conversation_report(Conversation *c, const char *code, const char *text, const char *message_id) {
+        _cleanup_buffer_ Buffer b = {};
+
+        (void) buffer_append_str(&b, "\"code\":");
+        (void) buffer_append_json_str(&b, code);
+        (void) buffer_append_str(&b, ",\"text\":");
+        (void) buffer_append_json_str(&b, text);
+        if (message_id) {
+                (void) buffer_append_str(&b, ",\"about\":");
+                (void) buffer_append_json_str(&b, message_id);
+        }
+        if (b.failed)
+                return -ENOMEM;
+        return conversation_emit(c, NULL, "error.report", b.data);
+}
+
+static int add_questions(Conversation *c, Json *o) {
+        _cleanup_json_ Json *list = NULL;
+        int r;
+
+        if (!c->run || !c->run->driver)
+                return 0;
+        r = c->run->ops->questions(c->run->driver, &list);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < json_object_array_length(list); i++) {
+                Json *q = json_object_array_get_idx(list, i);
+                uint64_t offset = 0, n = 0;
+                _cleanup_free_ char *id = NULL;
+
+                (void) json_get_u64(q, "offset", &offset);
+                (void) json_get_u64(q, "n", &n);
+                id = xasprintf("%s:%llu.%llu", c->run->row.run_id, (unsigned long long) offset, (unsigned long long) n);
+                json_object_object_del(q, "offset");
+                json_object_object_del(q, "n");
+                r = id ? json_set_string(q, "requestId", id) : -ENOMEM;
+                if (r < 0)
+                        return r;
+        }
+        return json_set(o, "questions", TAKE_PTR(list));
+}
+
+static int add_usage(Conversation *c, Json *o) {
+        Json *u = json_object_new_object();
+        DriverUsage usage;
+
+        if (!u)
+                return -ENOMEM;
+        usage_now(c, &usage);
+        (void) json_set_u64(u, "turns", usage.turns);
+        (void) json_set_u64(u, "inputTokens", usage.input_tokens);
+        (void) json_set_u64(u, "outputTokens", usage.output_tokens);
+        (void) json_set_u64(u, "cacheReadTokens", usage.cache_read_tokens);
+        (void) json_set_u64(u, "cacheWriteTokens", usage.cache_write_tokens);
+        if (usage.has_cost)
+                (void) json_set(u, "costUsd", json_object_new_double(usage.cost_usd));
+        return json_set(o, "usage", u);
+}
+
+static void add_time(Json *o, const char *name, uint64_t usec) {
+        char stamp[TIMESTAMP_MAX];
+
+        if (usec > 0)
+                (void) json_set_string(o, name, format_timestamp(usec, stamp));
+}
+
+int conversation_describe(Conversation *c, Json **ret) {
+        static const char *const copied[] = { "model", "permissionMode", "repository", "limits" };
+        _cleanup_json_ Json *o = json_object_new_object(), *detail = NULL;
+        int r;
+
+        if (!o)
+                return -ENOMEM;
+        (void) json_set_string(o, "conversationId", c->row.id);
+        (void) json_set_string(o, "taskId", c->row.task);
+        (void) json_set_string(o, "workspaceId", c->row.workspace);
+        (void) json_set_string(o, "agent", c->row.agent);
+        (void) json_set_string(o, "origin", c->row.origin);
+        (void) json_set_string(o, "state", conversation_state(c));
+        (void) json_set_u64(o, "run", c->row.run);
+        (void) json_set_string(o, "scope", conversation_scope(c));
+        (void) json_set_string(o, "directory", c->row.directory);
+        (void) json_set_string(o, "branch", c->row.branch);
+        (void) json_set_string(o, "sessionId", c->row.session);
+        for (size_t i = 0; i < ELEMENTSOF(copied); i++) {
+                Json *v = json_get(c->params, copied[i]);
+                if (v)
+                        (void) json_set(o, copied[i], json_object_get(v));
+        }
+        (void) json_set_u64(o, "queuedMessages", c->n_pending);
+        (void) json_set_u64(o, "queuedBytes", conversation_queued_bytes(c));
+        add_time(o, "startedAt", c->row.created_usec);
+        add_time(o, "lastEventAt", c->last_event_usec);
+        add_time(o, "endedAt", c->row.ended_usec);
+        r = add_questions(c, o);
+        if (r < 0)
+                return r;
+        r = add_usage(c, o);
+        if (r < 0)
+                return r;
+        if (c->row.reason)
+                (void) json_set_string(o, "reason", c->row.reason);
+        if (c->row.detail && json_parse(c->row.detail, strlen(c->row.detail), &detail, NULL) >= 0)
+                (void) json_set(o, "result", TAKE_PTR(detail));
+        *ret = TAKE_PTR(o);
+        return 0;
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "common/json-scan.h"
+#include "runner/conversation/event-reader.h"
+
+#define READ_BYTES (256 * 1024)
+#define KEEP_BYTES (64 * 1024)
+
+struct EventReader {
+        Store *store;
+        const DriverOps *ops;
+        Driver *driver;
+        char *conversation, *task, *message_prefix; /* the run id */
+        unsigned run;
+        bool forward_raw;
+        int outfd;
+        uint64_t offset; /* of the next line: what lies before it has been read */
+        int64_t own_seq;
+        OwnEvent own; /* the next one, where has_own */
+        bool has_own;
+        Buffer in;      /* file bytes from offset on */
+        size_t searched; /* no newline in in.data before this */
+
+        /* during a line */
+        const EventOut *out;
+        Slice line;
+        bool line_is_json, line_checked;
+        unsigned n;
+};
+
+static const DriverSink quiet_sink = {};
+
+EventReader *event_reader_free(EventReader *r) {
+        if (!r)
+                return NULL;
+        driver_free(r->driver);
+        own_event_done(&r->own);
+        buffer_done(&r->in);
+        free(r->conversation);
+        free(r->task);
+        free(r->message_prefix);
+        free(r);
+        return NULL;
+}
+
+void event_reader_set_output(EventReader *r, int outfd) {
+        r->outfd = outfd;
+}
+
+uint64_t event_reader_offset(EventReader *r) {
+        return r->offset;
+}
+
+int64_t event_reader_own_seq(EventReader *r) {
+        return r->own_seq;
+}
+
+int event_reader_save(EventReader *r, char **ret_state) {
+        _cleanup_json_ Json *state = NULL;
+        int k;
+
+        k = r->ops->save(r->driver, &state);
+        if (k < 0)
+                return k;
+        *ret_state = strdup(json_text(state));
+        return *ret_state ? 0 : -ENOMEM;
+}
+
+/* The next line that ends at or before limit: 1 and the slice (without newline), 0 where there is none. */
+static int next_line(EventReader *r, uint64_t limit, Slice *ret) {
+        for (;;) {
+                char *newline = r->in.size > r->searched ?
+                                memchr(r->in.data + r->searched, '\n', r->in.size - r->searched) :
+                                NULL;
+                if (newline) {
+                        size_t size = (size_t) (newline - r->in.data);
+                        if (r->offset + size + 1 > limit)
+                                return 0;
+                        *ret = (Slice) { r->in.data, size };
+                        return 1;
+                }
+                r->searched = r->in.size;
+                if (r->offset + r->in.size >= limit || r->outfd < 0)
+                        return 0;
+                size_t want = (size_t) MIN(MAX((uint64_t) READ_BYTES, (uint64_t) r->in.size), limit - r->offset - r->in.size);
+                int k = buffer_reserve(&r->in, want);
+                if (k < 0)
+                        return k;
+                ssize_t n = pread(r->outfd, r->in.data + r->in.size, want, (off_t) (r->offset + r->in.size));
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        return 0;
+                r->in.size += (size_t) n;
+                r->in.data[r->in.size] = 0;
+        }
+}
+
+/* Steps over the line at the front. The buffer is moved only when it has been used up, or nearly. */
+static void step_over(EventReader *r, size_t size) {
+        r->offset += size + 1;
+        buffer_consume(&r->in, size + 1);
+        r->searched = 0;
+        if (r->in.size == 0)
+                buffer_clear(&r->in, KEEP_BYTES);
+}
+
+int event_reader_new(const EventReaderParams *p, EventReader **ret) {
+        _cleanup_(event_reader_freep) EventReader *r = new0(EventReader, 1);
+        _cleanup_json_ Json *state = NULL;
+        Slice line;
+        int k;
+
+        if (!r)
+                return -ENOMEM;
+        *r = (EventReader) {
+                .store = p->store,
+                .ops = p->driver,
+                .conversation = strdup(p->conversation),
+                .task = p->task ? strdup(p->task) : NULL,
+                .message_prefix = strdup(p->run_id),
+                .run = p->run,
+                .forward_raw = p->forward_raw,
+                .outfd = p->outfd,
+                .own_seq = p->own_seq,
+        };
+        if (!r->conversation || !r->message_prefix || (p->task && !r->task))
+                return -ENOMEM;
+        if (p->state) {
+                k = json_parse(p->state, strlen(p->state), &state, NULL);
+                if (k < 0)
+                        return k;
+                k = r->ops->load(p->spec, state, &r->driver);
+                if (k < 0)
+                        return k;
+                r->offset = p->offset;
+        } else {
+                k = r->ops->new(p->spec, &r->driver);
+                if (k < 0)
+                        return k;
+                while (r->offset < p->offset) {
+                        k = next_line(r, p->offset, &line);
+                        if (k < 0)
+                                return k;
+                        if (k == 0)
+                                return -EINVAL; /* no line ends there */
+                        k = r->ops->feed(r->driver, line.data, line.size, r->offset, &quiet_sink);
+                        if (k < 0)
+                                return k;
+                        step_over(r, line.size);
+                }
+        }
+        *ret = TAKE_PTR(r);
+        return 0;
+}
+
+static void begin_event(EventReader *r, Buffer *b, const char *method, const char *message_id) {
+        (void) buffer_append_str(b, "{\"jsonrpc\":\"2.0\",\"method\":\"");
+        (void) buffer_append_str(b, method);
+        (void) buffer_append_str(b, "\",\"params\":{\"messageId\":\"");
+        (void) buffer_append_str(b, message_id);
+        (void) buffer_append_str(b, "\",\"conversationId\":\"");
+        (void) buffer_append_str(b, r->conversation);
+        (void) buffer_printf(b, "\",\"run\":%u", r->run);
+        if (r->task) {
+                (void) buffer_append_str(b, ",\"taskId\":\"");
+                (void) buffer_append_str(b, r->task);
+                (void) buffer_append_str(b, "\"");
+        }
+        (void) buffer_append_str(b, ",");
+}
+
+static int on_event(void *userdata, const char *method, const char *members, size_t size) {
+        static const char question[] = "\"requestId\":\"@";
+        EventReader *r = userdata;
+        Buffer *b = r->out->buffer(r->out->userdata);
+        char message_id[64];
+        const char *at = NULL;
+
+        (void) snprintf(message_id, sizeof(message_id), "%s:%llu.%u", r->message_prefix,
+                        (unsigned long long) r->offset, r->n);
+        begin_event(r, b, method, message_id);
+        /* A driver knows where a question stands, but not the id of the run. */
+        if (startswith(members, "\"event\":{\"type\":\"ask_gone\""))
+                at = memmem(members, size, question, strlen(question));
+        if (at) {
+                size_t before = (size_t) (at - members) + strlen(question) - 1;
+                (void) buffer_append(b, members, before);
+                (void) buffer_append_str(b, r->message_prefix);
+                (void) buffer_append_str(b, ":");
+                (void) buffer_append(b, members + before + 1, size - before - 1);
+        } else
+                (void) buffer_append(b, members, size);
+        if (r->forward_raw && r->n == 0) {
+                if (!r->line_checked) {
+                        r->line_is_json = json_scan_valid(r->line.data, r->line.size);
+                        r->line_checked = true;
+                }
+                if (r->line_is_json) {
+                        (void) buffer_append_str(b, ",\"raw\":");
+                        (void) buffer_append(b, r->line.data, r->line.size);
+                }
+        }
+        r->n++;
+        int k = buffer_append_str(b, "}}");
+        if (k < 0)
+                return k;
+        return r->out->done(r->out->userdata, message_id);
+}
+
+static int write_own(EventReader *r) {
+        Buffer *b = r->out->buffer(r->out->userdata);
+
+        begin_event(r, b, r->own.method, r->own.message_id);
+        (void) buffer_append_str(b, r->own.members);
+        int k = buffer_append_str(b, "}}");
+        if (k < 0)
+                return k;
+        k = r->out->done(r->out->userdata, r->own.message_id);
+        if (k < 0)
+                return k;
+        r->own_seq = r->own.seq;
+        own_event_done(&r->own);
+        r->has_own = false;
+        return 0;
+}
+
+int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out) {
+        const DriverSink sink = { .userdata = r, .event = on_event };
+        Slice line;
+        int k;
+
+        r->out = out;
+        for (;;) {
+                if (!r->has_own) {
+                        k = store_next_own_event(r->store, r->conversation, r->run, r->own_seq, &r->own);
+                        if (k < 0)
+                                return k;
+                        r->has_own = k > 0;
+                }
+                /* Own events at this place go first; then the lines up to the next one, or to the limit. */
+                if (r->has_own && r->own.at_offset <= r->offset) {
+                        if (out->full(out->userdata))
+                                return 1;
+                        k = write_own(r);
+                        if (k < 0)
+                                return k;
+                        continue;
+                }
+                uint64_t stop = r->has_own ? MIN(limit, r->own.at_offset) : limit;
+                while ((k = next_line(r, stop, &line)) > 0) {
+                        if (out->full(out->userdata))
+                                return 1;
+                        r->line = line;
+                        r->line_checked = false;
+                        r->n = 0;
+                        k = r->ops->feed(r->driver, line.data, line.size, r->offset, &sink);
+                        if (k < 0)
+                                return k;
+                        step_over(r, line.size);
+                }
+                if (k < 0)
+                        return k;
+                if (!(r->has_own && r->own.at_offset <= r->offset))
+                        return 0;
+        }
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/json.h"
+#include "runner/config.h"
+#include "runner/conversation/launcher-client.h"
+
+#define LIMITS_MAX 16
+typedef struct Limits {
+        LauncherLimit list[LIMITS_MAX];
+        size_t n;
+} Limits;
+
+/* The limits of protocol.md (memoryHigh, memoryMax, memorySwapMax, tasksMax, cpuQuotaPercent, cpuWeight, ioWeight,
+ * runtimeMaxSec) as properties of a scope; defaults (may be NULL) where the object does not say. A memoryHigh from the
+ * defaults gives way to a lower memoryMax. -EINVAL with a sentence that names the limit; -EOPNOTSUPP for one that this
+ * program does not offer. */
+int limits_parse(Json *limits, const ConfigLimits *defaults, Limits *ret, char **ret_error);

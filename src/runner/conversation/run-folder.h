@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/json.h"
+#include "common/util.h"
+
+/* The files of one run: what the runner writes (spec.json, in.log, bell) and what it reads of the supervisor's
+ * (started, out.log, outcome.json). One writer per file; docs/architecture.md has the table. */
+
+#define RUN_FOLDER_MODE 0700
+
+/* Makes the folder where it is missing, with its spec, an empty in.log and the FIFO; what is there stays. Returns the
+ * directory descriptor or negative errno. */
+int run_folder_make(int parentfd, const char *name, const char *spec);
+int run_folder_open(int parentfd, const char *name);
+
+/* Writes at that offset of in.log. -EUCLEAN where the file ends before it. */
+int run_folder_write_input(int dirfd, uint64_t offset, const void *data, size_t size);
+int run_folder_input_size(int dirfd, uint64_t *ret);
+
+/* Rings: 'w' look at in.log, 'e' end of input, 't' SIGTERM, 'k' kill. -ENXIO: nobody listens (not started yet, or
+ * ended). */
+int run_folder_ring(int dirfd, char what);
+
+/* 1: the supervisor has begun with this run; 0: not. */
+int run_folder_is_started(int dirfd);
+/* The object of `started`: 1, or 0 where it is missing or not yet complete. */
+int run_folder_read_started(int dirfd, Json **ret);
+/* outcome.json: 1, or 0 where there is none. -EBADMSG: it cannot be read. */
+int run_folder_read_outcome(int dirfd, Json **ret);
+
+/* out.log for reading: the descriptor, -ENOENT while the supervisor has not made it. */
+int run_folder_open_output(int dirfd);
+/* The end of the last complete line. */
+int run_folder_last_line_end(int outfd, uint64_t *ret);
+
+/* Is there a process in the cgroup (a path below the root of the hierarchy)? 1, or 0: empty or gone. */
+int cgroup_is_populated(const char *cgroup);
