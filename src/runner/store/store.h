@@ -18,6 +18,10 @@ int store_open(int dirfd, const char *dir_path, Store **ret, char **ret_error);
 Store *store_close(Store *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Store *, store_close);
 
+/* Moves what the WAL holds into the database and gives freed pages back, a little at a time: for idle moments. Without it
+ * SQLite does the former by itself inside some commit. Nothing happens inside a transaction. */
+int store_checkpoint(Store *s);
+
 /* Transactions nest by counting; only the outermost commits. */
 int store_begin(Store *s);
 int store_commit(Store *s);
@@ -37,7 +41,7 @@ typedef struct InboundMessage {
         char *envelope_id;
         char *conversation; /* or NULL */
         char *method;
-        char *params;       /* JSON text */
+        char *params;       /* JSON text; NULL once the message is done: it is dropped then */
         char *request_id;   /* JSON text of the JSON-RPC id, or NULL for a notification */
         char *response;     /* JSON text of the whole JSON-RPC response object, or NULL: not known yet */
         uint64_t received_usec;
@@ -56,10 +60,13 @@ int store_set_response(Store *s, int64_t seq, const char *response);
 typedef int (*InboundCallback)(const InboundMessage *m, void *userdata);
 int store_pending_inbound(Store *s, const char *conversation, InboundCallback cb, void *userdata);
 int64_t store_count_pending(Store *s, const char *conversation);
-/* The next response after seq that is known and not acknowledged. 1, or 0 where there is none. */
+/* The next response after seq that is known and not acknowledged. 1, or 0 where there is none. Responses queue in the
+ * order in which they became known: ret->seq is the place in that queue, the number that after_seq and upto_seq mean, and
+ * not the message's own. */
 int store_next_response(Store *s, int64_t after_seq, InboundMessage *ret);
 int store_response_acked(Store *s, int64_t upto_seq);
-/* Forgets ids that are done, acknowledged and older than both bounds (protocol.md section 1). Returns how many. */
+/* Forgets ids that are done, acknowledged and older than both bounds. Returns how many; at
+ * most some thousand in one call. */
 int store_prune_inbound(Store *s, uint64_t older_than_usec, uint64_t keep_rows);
 
 /* ---- conversations and runs ---- */
@@ -83,7 +90,8 @@ int store_get_conversation(Store *s, const char *id, ConversationRow *ret); /* 1
 typedef int (*ConversationCallback)(const ConversationRow *r, void *userdata);
 /* live_only: without those that are ended and delivered. */
 int store_list_conversations(Store *s, bool live_only, ConversationCallback cb, void *userdata);
-int store_delete_conversation(Store *s, const char *id); /* with its runs, input, events and messages */
+/* With its runs, input, events and what its messages said; their ids are remembered until they are pruned. */
+int store_delete_conversation(Store *s, const char *id);
 
 #define RUN_ID_SIZE 17
 typedef struct RunRow {
@@ -132,7 +140,8 @@ int store_render(
 typedef int (*InputCallback)(uint64_t offset, const void *data, size_t size, void *userdata);
 /* Rows not yet known to be in the file, in order. */
 int store_unwritten_input(Store *s, const char *conversation, unsigned run, InputCallback cb, void *userdata);
-/* Known to be in the file up to here: the data of those rows is dropped, their sizes stay. */
+/* Known to be in the file up to here: the data of those rows is dropped, their sizes stay. Within a row: that row stays
+ * whole. -ERANGE: behind all rows. */
 int store_input_written(Store *s, const char *conversation, unsigned run, uint64_t upto);
 /* Sum of all rows, and of the written ones. */
 int store_input_size(Store *s, const char *conversation, unsigned run, uint64_t *ret_total, uint64_t *ret_written);
@@ -148,8 +157,8 @@ typedef struct OwnEvent {
 } OwnEvent;
 void own_event_done(OwnEvent *e);
 
-/* message_id NULL: "<run_id>:e<seq>". conversation "" and run 0: an event of the runner itself (message_id
- * "<storeId>:e<seq>"). */
+/* message_id NULL: "<run_id>:e<seq>", or "<storeId>:e<seq>" where that run is not in the store. conversation "" and run
+ * 0: an event of the runner itself. */
 int store_add_own_event(
                 Store *s,
                 const char *conversation,
@@ -164,6 +173,9 @@ int store_next_own_event(Store *s, const char *conversation, unsigned run, int64
 int store_delete_own_events(Store *s, const char *conversation, unsigned run, int64_t upto_seq);
 
 /* ---- events that the orchestrator refused for good ---- */
+
+/* Above so many the oldest is dropped. */
+#define STORE_SET_ASIDE_MAX 10000
 
 typedef struct SetAside {
         int64_t seq;

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "runner/store/store-internal.h"
+
+/* A whole check reads the whole file. Above this size only a store that was not closed properly gets one. */
+#define CHECK_ALWAYS_BYTES (32 * 1024 * 1024)
+
+/* ---- transactions ---- */
+
+static void rollback(Store *s) {
+        Statement st = {};
+
+        /* SQLite may have rolled back by itself (disk full, out of memory). */
+        if (sqlite3_get_autocommit(s->db))
+                return;
+        if (statement_prepare(s, STATEMENT_ROLLBACK, "ROLLBACK", &st) >= 0)
+                (void) sqlite3_step(st.stmt);
+        statement_done(&st);
+}
+
+static int run_simple(Store *s, StatementId id, const char *sql) {
+        _cleanup_statement_ Statement st = {};
+        int r;
+
+        r = statement_prepare(s, id, sql, &st);
+        return r < 0 ? r : statement_step(&st);
+}
+
+int store_begin(Store *s) {
+        int r;
+
+        if (s->depth > 0 && s->failed < 0)
+                return s->failed;
+        if (s->depth == 0) {
+                s->failed = 0;
+                r = run_simple(s, STATEMENT_BEGIN, "BEGIN IMMEDIATE");
+                if (r < 0)
+                        return r;
+        }
+        s->depth++;
+        return 0;
+}
+
+int store_commit(Store *s) {
+        int r;
+
+        assert(s->depth > 0);
+        if (--s->depth > 0)
+                return s->failed;
+        r = s->failed;
+        if (r >= 0)
+                r = run_simple(s, STATEMENT_COMMIT, "COMMIT");
+        if (r < 0)
+                rollback(s);
+        s->failed = 0;
+        return r;
+}
+
+void store_rollback(Store *s) {
+        assert(s->depth > 0);
+        if (s->failed == 0)
+                s->failed = -ECANCELED;
+        if (--s->depth > 0)
+                return;
+        rollback(s);
+        s->failed = 0;
+}
+
+int store_end(Store *s, int r) {
+        int q;
+
+        if (r < 0) {
+                if (s->failed == 0)
+                        s->failed = r;
+                store_rollback(s);
+                return r;
+        }
+        q = store_commit(s);
+        return q < 0 ? q : r;
+}
+
+/* ---- opening ---- */
+
+static int check(Store *s, bool whole) {
+        sqlite3_stmt *stmt;
+        int result, r = 0;
+
+        result = sqlite3_prepare_v2(
+                        s->db,
+                        whole ? "PRAGMA quick_check(1)" : "SELECT count(*) FROM sqlite_schema",
+                        -1,
+                        &stmt,
+                        NULL);
+        if (result != SQLITE_OK)
+                return store_error(s, result);
+        result = sqlite3_step(stmt);
+        if (result != SQLITE_ROW)
+                r = result == SQLITE_DONE ? -EUCLEAN : store_error(s, result);
+        else if (whole && !streq((const char *) sqlite3_column_text(stmt, 0), "ok"))
+                r = -EUCLEAN;
+        (void) sqlite3_finalize(stmt);
+        return r;
+}
+
+static const char pragmas[] =
+                "PRAGMA locking_mode = EXCLUSIVE;" /* before the first access: the WAL's index is then in memory */
+                "PRAGMA auto_vacuum = INCREMENTAL;"
+                "PRAGMA journal_mode = WAL;"
+                "PRAGMA synchronous = FULL;"
+                "PRAGMA cache_size = -512;"
+                "PRAGMA temp_store = MEMORY;"
+                "PRAGMA cell_size_check = ON;"
+                "PRAGMA trusted_schema = OFF;"
+                "PRAGMA journal_size_limit = 4194304;"
+                "PRAGMA wal_autocheckpoint = 2000;";
+
+/* The lock is on the folder itself: it needs no file, and the kernel drops it with the process. SQLite's own comes on
+ * top and keeps out everything that does not know of ours. */
+static int lock_directory(int dirfd, const char *dir_path, int *ret_fd, char **ret_error) {
+        _cleanup_close_ int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+                return -errno;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+                if (errno != EWOULDBLOCK)
+                        return -errno;
+                *ret_error = xasprintf("another northflare-runner is using %s", dir_path);
+                return -EBUSY;
+        }
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+/* Makes store.db with our mode, refuses links and everything that is no file. */
+static int make_file(int dirfd, uint64_t *ret_size, bool *ret_unclean) {
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+
+        fd = openat(dirfd,
+                    "store.db",
+                    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+                    0600);
+        if (fd < 0)
+                return -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode))
+                return -EBADFD;
+        *ret_size = (uint64_t) st.st_size;
+        *ret_unclean = fstatat(dirfd, "store.db-wal", &st, AT_SYMLINK_NOFOLLOW) >= 0 && st.st_size > 0;
+        return 0;
+}
+
+static int open_database(Store *s, int dirfd, const char *path, char **ret_error) {
+        uint64_t size = 0;
+        bool unclean = false;
+        int r;
+
+        r = make_file(dirfd, &size, &unclean);
+        if (r < 0)
+                return r;
+        r = store_error(s,
+                        sqlite3_open_v2(path,
+                                        &s->db,
+                                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                                        NULL));
+        if (r < 0)
+                return r;
+        r = store_execute_script(s, pragmas);
+        if (r < 0)
+                return r;
+        r = check(s, size <= CHECK_ALWAYS_BYTES || unclean);
+        if (r < 0)
+                return r;
+        return store_schema_prepare(s, path, ret_error);
+}
+
+int store_open(int dirfd, const char *dir_path, Store **ret, char **ret_error) {
+        _cleanup_(store_closep) Store *s = NULL;
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        *ret_error = NULL;
+        s = new0(Store, 1);
+        path = xasprintf("%s/store.db", dir_path);
+        if (!s || !path) {
+                if (s)
+                        s->lock_fd = -EBADF;
+                return -ENOMEM;
+        }
+        s->lock_fd = -EBADF;
+        r = lock_directory(dirfd, dir_path, &s->lock_fd, ret_error);
+        if (r >= 0)
+                r = open_database(s, dirfd, path, ret_error);
+        if (r >= 0) {
+                *ret = TAKE_PTR(s);
+                return 0;
+        }
+        if (*ret_error)
+                return r;
+        switch (r) {
+        case -EBUSY:
+                *ret_error = xasprintf("%s is locked by another program", path);
+                break;
+        case -EUCLEAN:
+                *ret_error = xasprintf("%s is damaged", path);
+                break;
+        case -ENOSPC:
+                *ret_error = xasprintf("no space left on the disk of %s", path);
+                break;
+        default:
+                *ret_error = xasprintf("%s cannot be opened: %s", path, strerrordesc_np(-r));
+        }
+        return r;
+}
+
+Store *store_close(Store *s) {
+        if (!s)
+                return NULL;
+        if (s->db && s->depth > 0) {
+                rollback(s);
+                s->depth = 0;
+        }
+        for (size_t i = 0; i < ELEMENTSOF(s->statements); i++)
+                (void) sqlite3_finalize(s->statements[i]);
+        (void) sqlite3_close(s->db);
+        safe_close(s->lock_fd);
+        free(s);
+        return NULL;
+}
+
+int store_checkpoint(Store *s) {
+        int result;
+
+        if (s->depth > 0)
+                return 0;
+        /* Pages that deletions left over go back to the file system a few at a time. */
+        result = sqlite3_exec(s->db, "PRAGMA incremental_vacuum(256)", NULL, NULL, NULL);
+        if (result == SQLITE_OK)
+                result = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        return store_error(s, result);
+}
+
+/* ---- single values ---- */
+
+int store_get(Store *s, const char *key, char **ret) {
+        _cleanup_statement_ Statement st = {};
+        int r;
+
+        r = statement_open(s, &st, STATEMENT_META_GET, "SELECT value FROM meta WHERE key = ?", "s", key);
+        if (r < 0)
+                return r;
+        r = statement_step(&st);
+        if (r <= 0)
+                return r;
+        r = statement_dup(&st, 0, ret);
+        return r < 0 ? r : 1;
+}
+
+int store_set(Store *s, const char *key, const char *value) {
+        int r;
+
+        if (value)
+                r =
+                                store_execute(s,
+                                              STATEMENT_META_SET,
+                                              "INSERT INTO meta (key, value) VALUES (?1, ?2) "
+                                              "ON CONFLICT (key) DO UPDATE SET value = ?2 WHERE value <> ?2",
+                                              "ss",
+                                              key,
+                                              value);
+        else
+                r = store_execute(s, STATEMENT_META_DELETE, "DELETE FROM meta WHERE key = ?", "s", key);
+        return r < 0 ? r : 0;
+}
+
+int store_next_generation(Store *s, uint64_t *ret) {
+        _cleanup_free_ char *old = NULL;
+        uint64_t generation = 0;
+        char text[32];
+        int r;
+
+        r = store_begin(s);
+        if (r < 0)
+                return r;
+        r = store_get(s, "generation", &old);
+        if (r > 0)
+                r = safe_atou64(old, &generation) < 0 ? -EUCLEAN : 0;
+        if (r >= 0) {
+                (void) snprintf(text, sizeof(text), "%llu", (unsigned long long) ++generation);
+                r = store_set(s, "generation", text);
+        }
+        r = store_end(s, r);
+        if (r >= 0)
+                *ret = generation;
+        return r;
+}
