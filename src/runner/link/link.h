@@ -61,6 +61,9 @@ typedef struct LinkOps {
         /* Accept and act. Must store the message and its cursor in one transaction (store_accept). Negative errno:
          * it could not be accepted; the stream is dropped and comes back with the old cursor. */
         int (*process)(void *userdata, const Envelope *e);
+        /* The link has stored a response by itself (runner.ping, bad input, a duplicate, an unknown conversation):
+         * there may be something for the owner's source of responses. */
+        void (*responded)(void *userdata);
         /* runner.* methods that the link has dealt with itself are accepted by it; these two tell the owner. */
         void (*state_changed)(void *userdata, LinkState state);
         /* The link has given up (never registered): the program ends with this code and text. */

@@ -17,7 +17,7 @@ typedef struct SendSource SendSource;
 /* One batch under way while a source fills it. */
 typedef struct SendBatch SendBatch;
 
-/* Appends one event (a whole JSON object, not copied twice: the batch keeps one buffer). */
+/* Appends one event (a whole JSON object, not copied twice: the batch keeps one buffer). 0 or -ENOMEM. */
 int send_batch_add(SendBatch *b, const char *message_id, const char *json, size_t size);
 /* The same in two steps for who builds in place: write into the buffer, then say that an event ended there. */
 Buffer *send_batch_buffer(SendBatch *b);
@@ -26,8 +26,8 @@ int send_batch_event_done(SendBatch *b, const char *message_id);
 bool send_batch_full(SendBatch *b);
 
 typedef struct SendSourceOps {
-        /* Puts events into the batch until it is full or there are none. 0 or negative errno (the source is asked
-         * again after the next sender_wake). */
+        /* Puts events into the batch until it is full or there are none. 0 or negative errno (what it has put in is
+         * forgotten, and the source is asked again after the next sender_wake). */
         int (*fill)(void *userdata, SendBatch *b);
         /* All that the last fill put in was acknowledged or set aside. */
         void (*acked)(void *userdata);
