@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/json-scan.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Every part of a value, down to its scalars. With invalid text only memory safety and the end are asked for. */
+static void walk(Slice v, unsigned depth) {
+        size_t iter = 0;
+        Slice child;
+
+        if (depth > 66)
+                return;
+        switch (json_scan_type(v)) {
+        case SCAN_STRING: {
+                _cleanup_free_ char *s = NULL;
+                size_t n;
+                if (json_scan_string(v, &s, &n) >= 0)
+                        assert(n <= v.size);
+                break;
+        }
+        case SCAN_NUMBER: {
+                uint64_t u;
+                double d;
+                (void) json_scan_u64(v, &u);
+                (void) json_scan_double(v, &d);
+                break;
+        }
+        default:
+                break;
+        }
+        while (json_scan_element(v, &iter, &child)) {
+                assert(child.data >= v.data && child.size > 0 && child.data + child.size <= v.data + v.size);
+                walk(child, depth + 1);
+        }
+        if (json_scan_member(v, "a", &child) || json_scan_member(v, "", &child)) {
+                assert(child.data > v.data && child.data + child.size <= v.data + v.size);
+                walk(child, depth + 1);
+        }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        const char *text = (const char *) data;
+
+        /* What it lets pass is relayed as it is, so it had better be text. */
+        if (json_scan_valid(text, size))
+                assert(utf8_is_valid(text, size));
+        walk((Slice) { text, size }, 0);
+        return 0;
+}
