@@ -63,7 +63,7 @@ run_in() {
         local lower=$1 name=$2 seconds=$3 dir r=0
         shift 3
         mkdir -p "$NF_CACHE/tmp"
-        dir=$(mktemp -d "$NF_CACHE/tmp/run-XXXXXX")
+        dir=$(mktemp -d "$NF_CACHE/tmp/run-$$-XXXXXX")
         overlay_mount "$dir" "$lower"
         local -a args=()
         while [ "$1" != -- ]; do
@@ -85,7 +85,7 @@ boot() {
         local lower=$1 name=$2 seconds=$3 out=$4 script=$5 dir r=0
         shift 5
         mkdir -p "$NF_CACHE/tmp" "$out"
-        dir=$(mktemp -d "$NF_CACHE/tmp/boot-XXXXXX")
+        dir=$(mktemp -d "$NF_CACHE/tmp/boot-$$-XXXXXX")
         overlay_mount "$dir" "$lower"
         mkdir -p "$dir/merged/etc/systemd/system/default.target.wants"
         cat >"$dir/merged/etc/systemd/system/nf-script.service" <<END

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# For the scripts tests/system/<case>/run, inside a booted container. A script sources this, calls the checks below and
+# ends with `finish`. Results are TAP lines in /out/tap; everything else is for whoever reads a failure.
+
+set -uo pipefail
+export LANG=C.UTF-8 NO_COLOR=1 SYSTEMD_COLORS=0 SYSTEMD_PAGER=cat PAGER=cat
+NF_TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+tap_n=0 tap_failed=0
+nf_tmp=$(mktemp -d /tmp/nf-test-XXXXXX)
+chmod 755 "$nf_tmp"
+exec 9>>"${NF_TAP:-/out/tap}"
+
+ok() {
+        tap_n=$((tap_n + 1))
+        echo "ok $tap_n - $*" >&9
+        echo "ok $tap_n - $*"
+}
+
+not_ok() {
+        tap_n=$((tap_n + 1))
+        tap_failed=$((tap_failed + 1))
+        echo "not ok $tap_n - $*" >&9
+        echo "not ok $tap_n - $*"
+}
+
+# skip REASON NAME: a check that cannot be made here.
+skip() {
+        tap_n=$((tap_n + 1))
+        echo "ok $tap_n - $2 # SKIP $1" >&9
+        echo "ok $tap_n - $2 # SKIP $1"
+}
+
+note() {
+        printf '# %s\n' "$@"
+}
+
+# check NAME COMMAND…: passes where COMMAND succeeds; its output is shown where it does not.
+check() {
+        local name=$1 r=0
+        shift
+        "$@" >"$nf_tmp/check.out" 2>&1 </dev/null || r=$?
+        if [ $r = 0 ]; then
+                ok "$name"
+        else
+                not_ok "$name"
+                note "exit status $r of: $*"
+                sed 's/^/#   /' "$nf_tmp/check.out" | tail -n 40
+        fi
+        return $r
+}
+
+# refuse NAME COMMAND…: passes where COMMAND fails by itself (not by a timeout, not for being missing).
+refuse() {
+        local name=$1 r=0
+        shift
+        timeout -k 2 20 "$@" >"$nf_tmp/check.out" 2>&1 </dev/null || r=$?
+        case $r in
+        0 | 124 | 125 | 126 | 127 | 137)
+                not_ok "$name"
+                note "exit status $r of: $*"
+                sed 's/^/#   /' "$nf_tmp/check.out" | tail -n 40
+                return 1
+                ;;
+        *) ok "$name" ;;
+        esac
+}
+
+# same NAME EXPECTED ACTUAL
+same() {
+        if [ "$2" = "$3" ]; then
+                ok "$1"
+        else
+                not_ok "$1"
+                note "expected: $2" "actual:   $3"
+                return 1
+        fi
+}
+
+# matches NAME REGEX TEXT
+matches() {
+        if grep -qE -- "$2" <<<"$3"; then
+                ok "$1"
+        else
+                not_ok "$1"
+                note "no match of: $2" "in:"
+                head -c 4000 <<<"$3" | sed 's/^/#   /'
+                return 1
+        fi
+}
+
+# lacks NAME FIXED-STRING TEXT
+lacks() {
+        if grep -qF -- "$2" <<<"$3"; then
+                not_ok "$1"
+                note "found: $2"
+                grep -F -- "$2" <<<"$3" | head -n 5 | sed 's/^/#   /'
+                return 1
+        else
+                ok "$1"
+        fi
+}
+
+# A tenth of a second, without a process.
+tick() {
+        read -rt 0.1 <> <(:) || true
+}
+
+# until_ok SECONDS COMMAND…: asks again until COMMAND succeeds; 1 at the deadline.
+until_ok() {
+        local deadline=$((SECONDS + $1))
+        shift
+        until "$@" >"$nf_tmp/until.out" 2>&1 </dev/null; do
+                [ "$SECONDS" -lt "$deadline" ] || return 1
+                tick
+        done
+}
+
+# eventually NAME SECONDS COMMAND…: a check by until_ok.
+eventually() {
+        local name=$1 seconds=$2
+        shift 2
+        if until_ok "$seconds" "$@"; then
+                ok "$name"
+        else
+                not_ok "$name"
+                note "not within $seconds s: $*"
+                sed 's/^/#   /' "$nf_tmp/until.out" | tail -n 40
+                return 1
+        fi
+}
+
+# needs NAME FILE…: skips the rest of the case where the product has not got FILE. Only for what is being built.
+needs() {
+        local f
+        for f; do
+                [ -e "$f" ] || {
+                        not_ok "$f is installed"
+                        finish
+                }
+        done
+}
+
+finish() {
+        echo "1..$tap_n" >&9
+        echo "1..$tap_n"
+        [ $tap_failed = 0 ] || exit 1
+        exit 0
+}
+
+# A field of JSON on standard input: json PYTHON-EXPRESSION, with the parsed value as `d`.
+json() {
+        python3 -c 'import json, sys
+d = json.load(sys.stdin)
+r = eval(sys.argv[1])
+print(r if isinstance(r, str) else json.dumps(r))' "$1"
+}
