@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/log.h"
+#include "runner/bus/access.h"
+#include "runner/bus/polkit.h"
+
+typedef struct AccessQuery AccessQuery;
+
+struct AccessQuery {
+        AccessQuery *next;
+        Access *access;
+        sd_bus_message *message;
+        AccessLevel level;
+        char *conversation;
+        CallerQuery *caller_query;
+        PolkitQuery *polkit_query;
+        Caller caller;
+        bool decided;
+        int verdict; /* 0, or negative with error */
+        sd_bus_error error;
+};
+
+struct Access {
+        sd_event *event;
+        AccessRules rules;
+        AccessQuery *queries;
+        sd_event_source *sweep;
+};
+
+static void query_free(AccessQuery *q) {
+        caller_query_free(q->caller_query);
+        polkit_query_free(q->polkit_query);
+        sd_bus_error_free(&q->error);
+        sd_bus_message_unref(q->message);
+        free(q->conversation);
+        free(q);
+}
+
+static void query_remove(AccessQuery *q) {
+        for (AccessQuery **p = &q->access->queries; *p; p = &(*p)->next)
+                if (*p == q) {
+                        *p = q->next;
+                        break;
+                }
+        query_free(q);
+}
+
+/* Runs when there is nothing else to do: what was decided and not fetched belongs to a message whose object went
+ * away in the meantime. */
+static int on_sweep(sd_event_source *s, void *userdata) {
+        Access *a = userdata;
+
+        for (AccessQuery *q = a->queries, *next; q; q = next) {
+                next = q->next;
+                if (q->decided)
+                        query_remove(q);
+        }
+        return 0;
+}
+
+/* The answer is there: the message goes back to its handler. */
+static void query_decide(AccessQuery *q, int r, const sd_bus_error *error) {
+        q->decided = true;
+        q->verdict = r;
+        if (r < 0)
+                (void) sd_bus_error_copy(&q->error, error);
+        r = sd_bus_message_rewind(q->message, true);
+        if (r >= 0)
+                r = sd_bus_enqueue_for_read(sd_bus_message_get_bus(q->message), q->message);
+        if (r < 0) {
+                log_debug_errno(r, "Cannot take a method call up again, refusing it: %m");
+                (void) sd_bus_reply_method_errno(q->message, r, NULL);
+        }
+        r = sd_event_source_set_enabled(q->access->sweep, SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_debug_errno(r, "Cannot arm the sweep of decided calls, ignoring: %m");
+}
+
+static void on_polkit(int r, const sd_bus_error *error, void *userdata) {
+        AccessQuery *q = userdata;
+
+        q->polkit_query = polkit_query_free(q->polkit_query);
+        query_decide(q, r, error);
+}
+
+static void on_caller(int r, const Caller *caller, const sd_bus_error *error, void *userdata) {
+        AccessQuery *q = userdata;
+        bool ask;
+
+        q->caller = *caller;
+        ask = r >= 0 && q->level == ACCESS_MANAGE && caller->uid != 0 && !q->access->rules.user_mode;
+        if (!ask) {
+                query_decide(q, r, error);
+                q->caller_query = caller_query_free(q->caller_query);
+                return;
+        }
+        q->caller_query = caller_query_free(q->caller_query);
+        r = polkit_query(q->message, POLKIT_ACTION_MANAGE, q->conversation, on_polkit, q, &q->polkit_query);
+        if (r < 0)
+                query_decide(q, r, &SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_ACCESS_DENIED, "polkit could not be asked."));
+}
+
+int access_check(
+                Access *a,
+                sd_bus_message *m,
+                AccessLevel level,
+                const char *conversation,
+                Caller *ret,
+                sd_bus_error *error) {
+        const char *sender = sd_bus_message_get_sender(m);
+        unsigned n = 0, of_sender = 0;
+        AccessQuery *q;
+        int r;
+
+        for (q = a->queries; q; q = q->next) {
+                if (q->message == m)
+                        break;
+                n++;
+                if (streq_ptr(sd_bus_message_get_sender(q->message), sender))
+                        of_sender++;
+        }
+        if (q) {
+                if (!q->decided)
+                        return sd_bus_error_set(error, SD_BUS_ERROR_FAILED, "Internal error: asked twice.");
+                r = q->verdict;
+                *ret = q->caller;
+                if (r < 0)
+                        r = sd_bus_error_copy(error, &q->error);
+                query_remove(q);
+                return r < 0 ? r : 1;
+        }
+        if (!sender)
+                return sd_bus_error_set(error, SD_BUS_ERROR_ACCESS_DENIED, "A caller without a name cannot be checked.");
+        if (n >= ACCESS_QUERIES_MAX || of_sender >= ACCESS_QUERIES_PER_SENDER_MAX)
+                return sd_bus_error_set(
+                                error, SD_BUS_ERROR_LIMITS_EXCEEDED, "Too many calls wait for authorization, try later.");
+
+        q = new0(AccessQuery, 1);
+        if (!q)
+                return -ENOMEM;
+        *q = (AccessQuery){
+                .next = a->queries,
+                .access = a,
+                .message = sd_bus_message_ref(m),
+                .level = level,
+                .conversation = strdup(conversation),
+                .caller.uid = (uid_t) -1,
+        };
+        a->queries = q;
+        r = q->conversation ? caller_query(
+                                              sd_bus_message_get_bus(m), &a->rules, sender, on_caller, q,
+                                              &q->caller_query) :
+                              -ENOMEM;
+        if (r < 0) {
+                query_remove(q);
+                return r;
+        }
+        return 0;
+}
+
+int access_new(sd_event *event, bool user_mode, Access **ret) {
+        _cleanup_(access_freep) Access *a = new0(Access, 1);
+        int r;
+
+        if (!a)
+                return -ENOMEM;
+        a->event = sd_event_ref(event);
+        r = access_rules_load(user_mode, &a->rules);
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(event, &a->sweep, on_sweep, a);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(a->sweep, SD_EVENT_PRIORITY_IDLE);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(a->sweep, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(a->sweep, "bus-access-sweep");
+        *ret = TAKE_PTR(a);
+        return 0;
+}
+
+Access *access_free(Access *a) {
+        if (!a)
+                return NULL;
+        while (a->queries)
+                query_remove(a->queries);
+        sd_event_source_disable_unref(a->sweep);
+        sd_event_unref(a->event);
+        access_rules_done(&a->rules);
+        free(a);
+        return NULL;
+}
+
+AccessRules *access_get_rules(Access *a) {
+        return &a->rules;
+}

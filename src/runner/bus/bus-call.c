@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "common/log.h"
+#include "runner/bus/bus-internal.h"
+
+/* A call into the runner whose reply may come at once, in an hour, or never (then the daemon ends first). */
+struct BusCall {
+        BusCall *next;
+        BusObjects *bus_objects;
+        sd_bus_message *request;
+        RunnerCall *call;
+        BusReply reply;
+        bool starting; /* runner_call() has not returned */
+        bool replied;
+};
+
+static const struct {
+        int64_t code;
+        const char *name;
+} errors[] = {
+        { -32602, BUS_ERROR_PREFIX "InvalidArgument"   },
+        { -32601, BUS_ERROR_PREFIX "NotSupported"      },
+        { -32001, BUS_ERROR_PREFIX "NoSuchConversation" },
+        { -32003, BUS_ERROR_PREFIX "AtCapacity"        },
+        { -32004, BUS_ERROR_PREFIX "AgentNotAvailable" },
+        { -32005, BUS_ERROR_PREFIX "NotAllowed"        },
+        { -32006, BUS_ERROR_PREFIX "WorkspaceFailed"   },
+        { -32007, BUS_ERROR_PREFIX "NotActive"         },
+        { -32008, BUS_ERROR_PREFIX "Draining"          },
+        { -32009, BUS_ERROR_PREFIX "LowDisk"           },
+        { -32010, BUS_ERROR_PREFIX "WrongState"        },
+};
+
+int bus_error_set_json(sd_bus_error *error, Json *e) {
+        const char *name = BUS_ERROR_PREFIX "Failed";
+        const char *message = json_get_string(e, "message"), *detail = json_get_string(json_get(e, "data"), "detail");
+        int64_t code = json_object_get_int64(json_get(e, "code"));
+
+        for (size_t i = 0; i < ELEMENTSOF(errors); i++)
+                if (errors[i].code == code)
+                        name = errors[i].name;
+        if (isempty(message))
+                message = "Unknown error";
+        if (isempty(detail) || streq(detail, message))
+                (void) sd_bus_error_set(error, name, message);
+        else
+                (void) sd_bus_error_setf(error, name, "%s: %s", message, detail);
+        /* sd-bus maps a name that it does not know to -EIO. */
+        return -EIO;
+}
+
+static void bus_call_free(BusCall *c) {
+        BusObjects *b = c->bus_objects;
+
+        for (BusCall **p = &b->calls; *p; p = &(*p)->next)
+                if (*p == c) {
+                        *p = c->next;
+                        b->n_calls--;
+                        break;
+                }
+        sd_bus_message_unref(c->request);
+        free(c);
+}
+
+static void on_reply(Json *result, Json *error, void *userdata) {
+        BusCall *c = userdata;
+        int r;
+
+        c->replied = true;
+        if (error) {
+                sd_bus_error e = SD_BUS_ERROR_NULL;
+
+                (void) bus_error_set_json(&e, error);
+                r = sd_bus_reply_method_error(c->request, &e);
+                sd_bus_error_free(&e);
+        } else {
+                r = c->reply ? c->reply(c->request, result) : sd_bus_reply_method_return(c->request, NULL);
+                if (r < 0)
+                        (void) sd_bus_reply_method_errno(c->request, r, NULL);
+        }
+        if (r < 0)
+                log_debug_errno(r, "Cannot send a D-Bus reply, ignoring: %m");
+        if (!c->starting)
+                bus_call_free(c);
+}
+
+int bus_call(
+                BusObjects *b,
+                sd_bus_message *request,
+                const Caller *caller,
+                const char *method,
+                Json *params_consume,
+                BusReply reply,
+                sd_bus_error *error) {
+        _cleanup_json_ Json *params = params_consume;
+        char who[sizeof("uid ") + 3 * sizeof(uid_t)];
+        BusCall *c;
+        int r;
+
+        if (!params)
+                return -ENOMEM;
+        if (b->n_calls >= BUS_CALLS_MAX)
+                return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "Too many calls are under way, try later.");
+        c = new0(BusCall, 1);
+        if (!c)
+                return -ENOMEM;
+        *c = (BusCall){
+                .next = b->calls,
+                .bus_objects = b,
+                .request = sd_bus_message_ref(request),
+                .reply = reply,
+                .starting = true,
+        };
+        b->calls = c;
+        b->n_calls++;
+        (void) snprintf(who, sizeof(who), "uid %u", (unsigned) caller->uid);
+        r = runner_call(b->runner, method, params, who, on_reply, c, &c->call);
+        c->starting = false;
+        if (c->replied) {
+                bus_call_free(c);
+                return 1;
+        }
+        if (r < 0) {
+                bus_call_free(c);
+                return sd_bus_error_set_errno(error, r);
+        }
+        return 1;
+}
+
+void bus_calls_cancel(BusObjects *b) {
+        while (b->calls) {
+                runner_call_free(b->calls->call);
+                bus_call_free(b->calls);
+        }
+}

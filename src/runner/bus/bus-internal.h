@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "runner/bus/access.h"
+#include "runner/bus/bus.h"
+
+/* What the files of this folder know of one another. */
+
+typedef struct ConversationObject ConversationObject;
+typedef struct BusCall BusCall;
+
+/* The values that were last announced, so that a signal says what changed and nothing else. */
+typedef struct ManagerSnapshot {
+        char *runner_id, *runner_uid, *state, *orchestrator_url;
+        bool connected, active, draining;
+        uint32_t conversations, capacity;
+} ManagerSnapshot;
+
+typedef struct ConversationSnapshot {
+        char *state, *scope;
+        uint64_t started_usec, last_event_usec, turns, input_tokens, output_tokens;
+        double cost_usd;
+} ConversationSnapshot;
+
+struct ConversationObject {
+        ConversationObject *next;
+        BusObjects *bus_objects;
+        Conversation *conversation;
+        char *path;
+        bool announced, changed, events;
+        ConversationSnapshot snapshot;
+};
+
+#define BUS_CALLS_MAX 256
+
+struct BusObjects {
+        Runner *runner;
+        sd_bus *bus;
+        Access *access;
+        ConversationObject *conversations;
+        bool manager_changed;
+        ManagerSnapshot manager_snapshot;
+        sd_event_source *flush;
+        uint64_t last_flush_usec;
+        BusCall *calls;
+        unsigned n_calls;
+        sd_bus_slot *manager_slot, *conversation_slot, *enumerator_slot, *object_manager_slot, *log_control_slot;
+};
+
+#define BUS_ERROR_PREFIX "org.northflare.Runner1.Error."
+
+/* manager-bus.c */
+int manager_bus_register(BusObjects *b);
+/* PropertiesChanged for what differs from the snapshot, which then is what it is now. */
+void manager_bus_announce(BusObjects *b);
+void manager_snapshot_done(ManagerSnapshot *s);
+int manager_snapshot_take(Runner *r, ManagerSnapshot *ret);
+
+/* conversation-bus.c */
+int conversation_bus_register(BusObjects *b);
+void conversation_bus_announce(ConversationObject *o);
+int conversation_object_new(BusObjects *b, Conversation *c, ConversationObject **ret);
+ConversationObject *conversation_object_free(ConversationObject *o);
+
+/* log-control.c */
+int log_control_register(BusObjects *b);
+
+/* Makes the reply to a request out of a call's result. */
+typedef int (*BusReply)(sd_bus_message *request, Json *result);
+
+/* bus-call.c: the runner's method table. reply NULL: an empty reply. Returns 1 (the reply comes by itself), or
+ * negative with error set. params is taken over. */
+int bus_call(
+                BusObjects *b,
+                sd_bus_message *request,
+                const Caller *caller,
+                const char *method,
+                Json *params_consume,
+                BusReply reply,
+                sd_bus_error *error);
+void bus_calls_cancel(BusObjects *b);
+/* The D-Bus error of a JSON-RPC error object; negative. */
+int bus_error_set_json(sd_bus_error *error, Json *e);
+
+/* variant-json.c: the next argument, a{sv} or a{st}, as an object. -EINVAL: error names the key; a key twice is an error too. */
+int bus_message_read_json(sd_bus_message *m, const char *signature, Json **ret, sd_bus_error *error);
+
+typedef struct BusKey {
+        const char *name;
+        json_type type;
+} BusKey;
+/* Each member of o must be listed (the list ends with a NULL name) and have its type. Takes the member "json", a
+ * text, out of o and puts its members in, unless they are there. */
+int bus_check_keys(Json *o, const BusKey *keys, sd_bus_error *error);

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/log.h"
+#include "runner/bus/bus-internal.h"
+
+/* A signal about the same thing comes at most this often: an agent that streams makes hundreds of changes a second,
+ * and every signal wakes the bus daemon and all who listen. The first change after a quiet time is told at once. */
+#define FLUSH_INTERVAL_USEC (100 * USEC_PER_MSEC)
+
+static int on_flush(sd_event_source *s, uint64_t usec, void *userdata) {
+        BusObjects *b = userdata;
+
+        b->last_flush_usec = now_usec(CLOCK_MONOTONIC);
+        if (b->manager_changed) {
+                b->manager_changed = false;
+                manager_bus_announce(b);
+        }
+        for (ConversationObject *o = b->conversations; o; o = o->next)
+                if (o->changed || o->events || !o->announced)
+                        conversation_bus_announce(o);
+        return 0;
+}
+
+static void arm_flush(BusObjects *b) {
+        int enabled = SD_EVENT_OFF, r;
+
+        if (sd_event_source_get_enabled(b->flush, &enabled) > 0)
+                return;
+        r = sd_event_source_set_time(b->flush, b->last_flush_usec + FLUSH_INTERVAL_USEC);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(b->flush, SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_debug_errno(r, "Cannot arm the timer for signals, they come with the next change: %m");
+}
+
+static ConversationObject **find_object(BusObjects *b, Conversation *c) {
+        ConversationObject **p = &b->conversations;
+
+        while (*p && (*p)->conversation != c)
+                p = &(*p)->next;
+        return p;
+}
+
+static void on_runner_changed(void *userdata) {
+        BusObjects *b = userdata;
+
+        b->manager_changed = true;
+        arm_flush(b);
+}
+
+static void on_conversation_added(Conversation *c, void *userdata) {
+        BusObjects *b = userdata;
+        ConversationObject **end = find_object(b, c);
+        int r;
+
+        if (*end)
+                return;
+        r = conversation_object_new(b, c, end);
+        if (r < 0) {
+                log_error_errno(r, "Cannot show conversation %s on D-Bus: %m", conversation_id(c));
+                return;
+        }
+        arm_flush(b);
+}
+
+static void on_conversation_changed(Conversation *c, void *userdata) {
+        BusObjects *b = userdata;
+        ConversationObject *o = *find_object(b, c);
+
+        if (!o)
+                return on_conversation_added(c, userdata);
+        o->changed = true;
+        arm_flush(b);
+}
+
+static void on_conversation_removed(Conversation *c, void *userdata) {
+        BusObjects *b = userdata;
+        ConversationObject **p = find_object(b, c), *o = *p;
+        int r;
+
+        if (!o)
+                return;
+        if (o->announced) {
+                r = sd_bus_emit_object_removed(b->bus, o->path);
+                if (r < 0)
+                        log_debug_errno(r, "Cannot announce that %s is gone, ignoring: %m", o->path);
+        }
+        *p = o->next;
+        conversation_object_free(o);
+}
+
+static void on_events_available(Conversation *c, void *userdata) {
+        BusObjects *b = userdata;
+        ConversationObject *o = *find_object(b, c);
+
+        if (!o)
+                return;
+        o->events = true;
+        arm_flush(b);
+}
+
+static const RunnerObserver observer = {
+        .runner_changed = on_runner_changed,
+        .conversation_added = on_conversation_added,
+        .conversation_changed = on_conversation_changed,
+        .conversation_removed = on_conversation_removed,
+        .events_available = on_events_available,
+};
+
+/* What is there already needs no signal: who connects later asks for all objects. */
+static int adopt_conversations(BusObjects *b) {
+        ConversationObject **end = &b->conversations;
+
+        for (Conversation *c = runner_next_conversation(b->runner, NULL); c; c = runner_next_conversation(b->runner, c)) {
+                int r = conversation_object_new(b, c, end);
+
+                if (r < 0)
+                        return r;
+                (*end)->announced = true;
+                end = &(*end)->next;
+        }
+        return 0;
+}
+
+static int register_all(BusObjects *b) {
+        int r = sd_bus_add_object_manager(b->bus, &b->object_manager_slot, BUS_PATH_MANAGER);
+
+        if (r >= 0)
+                r = manager_bus_register(b);
+        if (r >= 0)
+                r = conversation_bus_register(b);
+        if (r >= 0)
+                r = log_control_register(b);
+        return r;
+}
+
+int bus_objects_new(Runner *runner, sd_bus *bus, BusObjects **ret) {
+        _cleanup_(bus_objects_freep) BusObjects *b = new0(BusObjects, 1);
+        sd_event *event = runner_get_event(runner);
+        int r;
+
+        if (!b)
+                return -ENOMEM;
+        b->runner = runner;
+        b->bus = sd_bus_ref(bus);
+        r = access_new(event, runner_is_user_mode(runner), &b->access);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time(event, &b->flush, CLOCK_MONOTONIC, 0, 1, on_flush, b);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(b->flush, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(b->flush, "bus-signals");
+        r = manager_snapshot_take(runner, &b->manager_snapshot);
+        if (r < 0)
+                return r;
+        r = adopt_conversations(b);
+        if (r < 0)
+                return r;
+        r = register_all(b);
+        if (r < 0)
+                return r;
+        runner_set_observer(runner, &observer, b);
+        *ret = TAKE_PTR(b);
+        return 0;
+}
+
+BusObjects *bus_objects_free(BusObjects *b) {
+        if (!b)
+                return NULL;
+        runner_set_observer(b->runner, NULL, NULL);
+        bus_calls_cancel(b);
+        sd_bus_slot_unref(b->log_control_slot);
+        sd_bus_slot_unref(b->enumerator_slot);
+        sd_bus_slot_unref(b->conversation_slot);
+        sd_bus_slot_unref(b->manager_slot);
+        sd_bus_slot_unref(b->object_manager_slot);
+        while (b->conversations) {
+                ConversationObject *o = b->conversations;
+
+                b->conversations = o->next;
+                conversation_object_free(o);
+        }
+        manager_snapshot_done(&b->manager_snapshot);
+        access_free(b->access);
+        sd_event_source_disable_unref(b->flush);
+        sd_bus_unref(b->bus);
+        free(b);
+        return NULL;
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <stdio.h>
+
+#include "common/fileio.h"
+#include "runner/bus/caller.h"
+
+#define AGENTS_GROUP "northflare-agents"
+#define AGENTS_SLICE "northflare.slice"
+#define CGROUP_FILE_MAX (64 * 1024)
+#define GROUPS_MAX 65536
+
+struct CallerQuery {
+        sd_bus *bus;
+        const AccessRules *rules;
+        Caller caller;
+        int pidfd;
+        sd_bus_slot *slot;
+        CallerDone done;
+        void *userdata;
+};
+
+int access_rules_load(bool user_mode, AccessRules *ret) {
+        AccessRules r = { .user_mode = user_mode, .own_uid = geteuid(), .agents_gid = (gid_t) -1, .proc = "/proc" };
+        struct group *g = user_mode ? NULL : getgrnam(AGENTS_GROUP);
+        _cleanup_strv_free_ char **names = NULL;
+
+        if (g) {
+                r.agents_gid = g->gr_gid;
+                /* Copied: getpwnam() may use the same memory. */
+                names = strv_copy(g->gr_mem);
+                r.agents = new0(uid_t, strv_length(g->gr_mem) + 1);
+                if (!names || !r.agents) {
+                        free(r.agents);
+                        return -ENOMEM;
+                }
+                STRV_FOREACH(n, names) {
+                        struct passwd *p = getpwnam(*n);
+
+                        if (p)
+                                r.agents[r.n_agents++] = p->pw_uid;
+                }
+        }
+        *ret = r;
+        return 0;
+}
+
+void access_rules_done(AccessRules *r) {
+        free(r->agents);
+        r->agents = NULL;
+        r->n_agents = 0;
+}
+
+const char *access_refuse_uid(const AccessRules *r, uid_t uid, const gid_t *groups, size_t n_groups) {
+        if (uid == 0)
+                return NULL;
+        if (r->user_mode)
+                return uid == r->own_uid ? NULL : "This runner serves its owner only.";
+        for (size_t i = 0; i < r->n_agents; i++)
+                if (r->agents[i] == uid)
+                        return "Agents may not call the runner.";
+        for (size_t i = 0; i < n_groups; i++)
+                if (r->agents_gid != (gid_t) -1 && groups[i] == r->agents_gid)
+                        return "Agents may not call the runner.";
+        return NULL;
+}
+
+bool access_refuse_cgroup(const char *path) {
+        size_t l = strlen(AGENTS_SLICE);
+
+        if (!path || path[0] != '/')
+                return true;
+        for (const char *p = path; p; p = strchr(p, '/')) {
+                p++;
+                if (strncmp(p, AGENTS_SLICE, l) == 0 && (p[l] == '/' || p[l] == 0))
+                        return true;
+        }
+        return false;
+}
+
+/* The unified hierarchy's line of /proc/PID/cgroup. -ENODATA where there is none. */
+static int read_cgroup(const AccessRules *rules, pid_t pid, char **ret) {
+        _cleanup_free_ char *name = NULL, *text = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        fd = open(rules->proc, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        name = xasprintf("%d/cgroup", (int) pid);
+        if (!name)
+                return -ENOMEM;
+        r = read_file_at(fd, name, CGROUP_FILE_MAX, &text, NULL);
+        if (r < 0)
+                return r;
+        for (char *line = text; line && *line;) {
+                char *end = strchr(line, '\n');
+                const char *path;
+
+                if (end)
+                        *end = 0;
+                path = startswith(line, "0::");
+                if (path) {
+                        *ret = strdup(path);
+                        return *ret ? 0 : -ENOMEM;
+                }
+                line = end ? end + 1 : NULL;
+        }
+        return -ENODATA;
+}
+
+/* Ends the query: error_name NULL is yes. */
+static void caller_finish(CallerQuery *q, const char *error_name, const char *message) {
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+
+        q->slot = sd_bus_slot_unref(q->slot);
+        if (error_name)
+                e = SD_BUS_ERROR_MAKE_CONST(error_name, message);
+        /* The last use of q: done may free it. */
+        q->done(error_name ? -EACCES : 0, &q->caller, &e, q->userdata);
+}
+
+static void caller_judge_cgroup(CallerQuery *q, const char *path) {
+        struct pollfd p = { .fd = q->pidfd, .events = POLLIN };
+
+        /* The process that the bus knew has ended: what was read may be about another one of the same number. */
+        if (q->pidfd >= 0 && poll(&p, 1, 0) != 0)
+                path = NULL;
+        if (!path)
+                return caller_finish(
+                                q, SD_BUS_ERROR_ACCESS_DENIED,
+                                "The control group of the caller cannot be read, so it may be an agent.");
+        if (access_refuse_cgroup(path))
+                return caller_finish(
+                                q, SD_BUS_ERROR_ACCESS_DENIED,
+                                "Processes in " AGENTS_SLICE " may not call the runner.");
+        caller_finish(q, NULL, NULL);
+}
+
+static int on_control_group(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        const char *path = NULL;
+
+        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "v", "s", &path) < 0)
+                path = NULL;
+        caller_judge_cgroup(userdata, path);
+        return 1;
+}
+
+static int on_unit(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        CallerQuery *q = userdata;
+        _cleanup_free_ char *name = NULL;
+        const char *path, *interface;
+
+        q->slot = sd_bus_slot_unref(q->slot);
+        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "o", &path) < 0 ||
+            sd_bus_path_decode(path, "/org/freedesktop/systemd1/unit", &name) <= 0) {
+                caller_judge_cgroup(q, NULL);
+                return 1;
+        }
+        interface = endswith(name, ".service") ? "org.freedesktop.systemd1.Service" :
+                        endswith(name, ".scope") ? "org.freedesktop.systemd1.Scope" :
+                                                   "org.freedesktop.systemd1.Slice";
+        if (sd_bus_call_method_async(
+                            q->bus, &q->slot, "org.freedesktop.systemd1", path, "org.freedesktop.DBus.Properties",
+                            "Get", on_control_group, q, "ss", interface, "ControlGroup") < 0)
+                caller_judge_cgroup(q, NULL);
+        return 1;
+}
+
+/* Reads the members that matter; the rest of the dictionary is skipped. */
+static int parse_credentials(CallerQuery *q, sd_bus_message *m, bool *ret_uid, const char **ret_refusal) {
+        const void *groups = NULL;
+        size_t groups_size = 0;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+                const char *key;
+                uint32_t u;
+
+                r = sd_bus_message_read(m, "s", &key);
+                if (r < 0)
+                        return r;
+                if (streq(key, "UnixUserID")) {
+                        r = sd_bus_message_read(m, "v", "u", &u);
+                        q->caller.uid = (uid_t) u;
+                        *ret_uid = r >= 0;
+                } else if (streq(key, "ProcessID")) {
+                        r = sd_bus_message_read(m, "v", "u", &u);
+                        q->caller.pid = (pid_t) u;
+                } else if (streq(key, "ProcessFD")) {
+                        int fd;
+
+                        r = sd_bus_message_read(m, "v", "h", &fd);
+                        if (r >= 0 && q->pidfd < 0)
+                                q->pidfd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+                } else if (streq(key, "UnixGroupIDs")) {
+                        r = sd_bus_message_enter_container(m, 'v', "au");
+                        if (r >= 0)
+                                r = sd_bus_message_read_array(m, 'u', &groups, &groups_size);
+                        if (r >= 0)
+                                r = sd_bus_message_exit_container(m);
+                } else
+                        r = sd_bus_message_skip(m, "v");
+                if (r < 0)
+                        return r;
+                r = sd_bus_message_exit_container(m);
+                if (r < 0)
+                        return r;
+        }
+        if (r < 0)
+                return r;
+        if (*ret_uid)
+                *ret_refusal = access_refuse_uid(
+                                q->rules, q->caller.uid, groups, MIN(groups_size / sizeof(gid_t), (size_t) GROUPS_MAX));
+        return 0;
+}
+
+static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        CallerQuery *q = userdata;
+        _cleanup_free_ char *cgroup = NULL;
+        const char *refusal = NULL;
+        bool have_uid = false;
+
+        q->slot = sd_bus_slot_unref(q->slot);
+        if (sd_bus_message_is_method_error(m, NULL) || parse_credentials(q, m, &have_uid, &refusal) < 0 || !have_uid) {
+                caller_finish(q, SD_BUS_ERROR_ACCESS_DENIED, "The bus does not know the caller any more.");
+                return 1;
+        }
+        if (refusal) {
+                caller_finish(q, SD_BUS_ERROR_ACCESS_DENIED, refusal);
+                return 1;
+        }
+        if (q->caller.uid == 0) {
+                caller_finish(q, NULL, NULL);
+                return 1;
+        }
+        if (q->caller.pid <= 0) {
+                caller_judge_cgroup(q, NULL);
+                return 1;
+        }
+        if (read_cgroup(q->rules, q->caller.pid, &cgroup) >= 0) {
+                caller_judge_cgroup(q, cgroup);
+                return 1;
+        }
+        /* ProtectProc=invisible hides other users' processes from us, not from PID 1. */
+        if (q->rules->user_mode ||
+            sd_bus_call_method_async(
+                            q->bus, &q->slot, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
+                            "org.freedesktop.systemd1.Manager", "GetUnitByPID", on_unit, q, "u",
+                            (uint32_t) q->caller.pid) < 0)
+                caller_judge_cgroup(q, NULL);
+        return 1;
+}
+
+int caller_query(
+                sd_bus *bus,
+                const AccessRules *rules,
+                const char *sender,
+                CallerDone done,
+                void *userdata,
+                CallerQuery **ret) {
+        _cleanup_(caller_query_freep) CallerQuery *q = new0(CallerQuery, 1);
+        int r;
+
+        if (!q)
+                return -ENOMEM;
+        *q = (CallerQuery){
+                .bus = sd_bus_ref(bus),
+                .rules = rules,
+                .caller.uid = (uid_t) -1,
+                .pidfd = -EBADF,
+                .done = done,
+                .userdata = userdata,
+        };
+        r = sd_bus_call_method_async(
+                        bus, &q->slot, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                        "GetConnectionCredentials", on_credentials, q, "s", sender);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(q);
+        return 0;
+}
+
+CallerQuery *caller_query_free(CallerQuery *q) {
+        if (!q)
+                return NULL;
+        sd_bus_slot_unref(q->slot);
+        sd_bus_unref(q->bus);
+        safe_close(q->pidfd);
+        free(q);
+        return NULL;
+}

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/log.h"
+#include "runner/bus/bus-internal.h"
+
+#define READ_EVENTS_MAX 1024
+/* A reply with more text than this is halved, down to one event: the bus drops who sends 32 MiB. */
+#define READ_EVENTS_BYTES_MAX (1024 * 1024)
+
+static int property_string(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                const char *property,
+                sd_bus_message *reply,
+                void *userdata,
+                sd_bus_error *error) {
+        ConversationObject *o = userdata;
+        Conversation *c = o->conversation;
+        const char *v = streq(property, "Id") ? conversation_id(c) :
+                        streq(property, "TaskId") ? conversation_task(c) :
+                        streq(property, "Agent") ? conversation_agent(c) :
+                        streq(property, "State") ? conversation_state(c) :
+                                                   conversation_scope(c);
+
+        return sd_bus_message_append(reply, "s", strempty(v));
+}
+
+static int property_u64(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                const char *property,
+                sd_bus_message *reply,
+                void *userdata,
+                sd_bus_error *error) {
+        ConversationObject *o = userdata;
+        Conversation *c = o->conversation;
+        uint64_t v = streq(property, "StartedAt") ? conversation_started_usec(c) :
+                        streq(property, "LastEventAt") ? conversation_last_event_usec(c) :
+                        streq(property, "Turns") ? conversation_turns(c) :
+                        streq(property, "InputTokens") ? conversation_input_tokens(c) :
+                                                         conversation_output_tokens(c);
+
+        return sd_bus_message_append(reply, "t", v);
+}
+
+static int property_cost(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                const char *property,
+                sd_bus_message *reply,
+                void *userdata,
+                sd_bus_error *error) {
+        ConversationObject *o = userdata;
+
+        return sd_bus_message_append(reply, "d", conversation_cost_usd(o->conversation));
+}
+
+static void snapshot_done(ConversationSnapshot *s) {
+        free(s->state);
+        free(s->scope);
+        *s = (ConversationSnapshot){};
+}
+
+static int snapshot_take(Conversation *c, ConversationSnapshot *ret) {
+        ConversationSnapshot s = {
+                .state = strdup(strempty(conversation_state(c))),
+                .scope = strdup(strempty(conversation_scope(c))),
+                .started_usec = conversation_started_usec(c),
+                .last_event_usec = conversation_last_event_usec(c),
+                .turns = conversation_turns(c),
+                .input_tokens = conversation_input_tokens(c),
+                .output_tokens = conversation_output_tokens(c),
+                .cost_usd = conversation_cost_usd(c),
+        };
+
+        if (!s.state || !s.scope) {
+                snapshot_done(&s);
+                return -ENOMEM;
+        }
+        *ret = s;
+        return 0;
+}
+
+/* Names what differs; the list has room for all. */
+static size_t snapshot_compare(const ConversationSnapshot *a, const ConversationSnapshot *b, const char *names[static 9]) {
+        size_t k = 0;
+
+        if (!streq_ptr(a->state, b->state))
+                names[k++] = "State";
+        if (!streq_ptr(a->scope, b->scope))
+                names[k++] = "Scope";
+        if (a->started_usec != b->started_usec)
+                names[k++] = "StartedAt";
+        if (a->last_event_usec != b->last_event_usec)
+                names[k++] = "LastEventAt";
+        if (a->turns != b->turns)
+                names[k++] = "Turns";
+        if (a->input_tokens != b->input_tokens)
+                names[k++] = "InputTokens";
+        if (a->output_tokens != b->output_tokens)
+                names[k++] = "OutputTokens";
+        if (a->cost_usd < b->cost_usd || a->cost_usd > b->cost_usd)
+                names[k++] = "CostUsd";
+        names[k] = NULL;
+        return k;
+}
+
+static int announce_changes(ConversationObject *o) {
+        ConversationSnapshot n = {};
+        const char *names[9];
+        size_t k;
+        int r;
+
+        r = snapshot_take(o->conversation, &n);
+        if (r < 0)
+                return r;
+        k = snapshot_compare(&o->snapshot, &n, names);
+        snapshot_done(&o->snapshot);
+        o->snapshot = n;
+        return k == 0 ? 0 :
+                        sd_bus_emit_properties_changed_strv(
+                                        o->bus_objects->bus, o->path, BUS_INTERFACE_CONVERSATION, (char **) names);
+}
+
+void conversation_bus_announce(ConversationObject *o) {
+        sd_bus *bus = o->bus_objects->bus;
+        int r = 0;
+
+        if (!o->announced) {
+                o->announced = true;
+                r = sd_bus_emit_object_added(bus, o->path);
+                if (r >= 0) {
+                        ConversationSnapshot n = {};
+
+                        r = snapshot_take(o->conversation, &n);
+                        if (r >= 0) {
+                                snapshot_done(&o->snapshot);
+                                o->snapshot = n;
+                        }
+                }
+        } else if (o->changed)
+                r = announce_changes(o);
+        o->changed = false;
+        if (r < 0)
+                log_debug_errno(r, "Cannot announce a change of %s, ignoring: %m", o->path);
+        if (!o->events)
+                return;
+        o->events = false;
+        r = sd_bus_emit_signal(bus, o->path, BUS_INTERFACE_CONVERSATION, "EventsAvailable", NULL);
+        if (r < 0)
+                log_debug_errno(r, "Cannot announce events of %s, ignoring: %m", o->path);
+}
+
+int conversation_object_new(BusObjects *b, Conversation *c, ConversationObject **ret) {
+        _cleanup_(freep) ConversationObject *o = new0(ConversationObject, 1);
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        if (!o)
+                return -ENOMEM;
+        r = sd_bus_path_encode(BUS_PATH_CONVERSATIONS, conversation_id(c), &path);
+        if (r < 0)
+                return r;
+        r = snapshot_take(c, &o->snapshot);
+        if (r < 0)
+                return r;
+        o->bus_objects = b;
+        o->conversation = c;
+        o->path = TAKE_PTR(path);
+        *ret = TAKE_PTR(o);
+        return 0;
+}
+
+ConversationObject *conversation_object_free(ConversationObject *o) {
+        if (!o)
+                return NULL;
+        snapshot_done(&o->snapshot);
+        free(o->path);
+        free(o);
+        return NULL;
+}
+
+/* Every method here begins with this. */
+static int check(ConversationObject *o, sd_bus_message *m, Caller *ret, sd_bus_error *error) {
+        return access_check(o->bus_objects->access, m, ACCESS_MANAGE, conversation_id(o->conversation), ret, error);
+}
+
+static Json *new_params(ConversationObject *o) {
+        Json *p = json_object_new_object();
+
+        if (p && json_set_string(p, "conversationId", conversation_id(o->conversation)) < 0) {
+                json_object_put(p);
+                return NULL;
+        }
+        return p;
+}
+
+static int call_simple(sd_bus_message *m, ConversationObject *o, const char *method, sd_bus_error *error) {
+        Caller caller;
+        int r;
+
+        r = check(o, m, &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        return bus_call(o->bus_objects, m, &caller, method, new_params(o), NULL, error);
+}
+
+static int method_interrupt(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return call_simple(m, userdata, "conversation.interrupt", error);
+}
+
+static int method_freeze(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return call_simple(m, userdata, "conversation.freeze", error);
+}
+
+static int method_thaw(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return call_simple(m, userdata, "conversation.thaw", error);
+}
+
+static int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_json_ Json *d = NULL;
+        ConversationObject *o = userdata;
+        Caller caller;
+        int r;
+
+        r = check(o, m, &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = conversation_describe(o->conversation, &d);
+        return r < 0 ? r : sd_bus_reply_method_return(m, "s", json_text(d));
+}
+
+static int method_send_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_json_ Json *params = NULL;
+        ConversationObject *o = userdata;
+        const char *text;
+        Caller caller;
+        int r;
+
+        r = check(o, m, &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = sd_bus_message_read(m, "s", &text);
+        if (r < 0)
+                return r;
+        if (isempty(text))
+                return sd_bus_error_set(error, BUS_ERROR_PREFIX "InvalidArgument", "text: must not be empty");
+        params = new_params(o);
+        if (!params)
+                return -ENOMEM;
+        r = json_set_string(params, "content", text);
+        if (r < 0)
+                return r;
+        return bus_call(o->bus_objects, m, &caller, "message.user", TAKE_PTR(params), NULL, error);
+}
+
+/* Puts the members of a checked dictionary beside conversationId. */
+static int params_with(ConversationObject *o, Json *members, Json **ret) {
+        _cleanup_json_ Json *params = new_params(o);
+
+        if (!params)
+                return -ENOMEM;
+        json_object_object_foreach(members, name, value) {
+                if (json_object_object_add(params, name, json_object_get(value)) < 0) {
+                        json_object_put(value);
+                        return -ENOMEM;
+                }
+        }
+        *ret = TAKE_PTR(params);
+        return 0;
+}
+
+static int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        static const BusKey keys[] = {
+                { "reason",  json_type_string },
+                { "graceMs", json_type_int    },
+                {},
+        };
+        _cleanup_json_ Json *options = NULL, *params = NULL;
+        ConversationObject *o = userdata;
+        Caller caller;
+        int r;
+
+        r = check(o, m, &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = bus_message_read_json(m, "{sv}", &options, error);
+        if (r < 0)
+                return r;
+        r = bus_check_keys(options, keys, error);
+        if (r < 0)
+                return r;
+        r = params_with(o, options, &params);
+        if (r < 0)
+                return r;
+        return bus_call(o->bus_objects, m, &caller, "conversation.stop", TAKE_PTR(params), NULL, error);
+}
+
+static int method_answer_permission(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        static const BusKey keys[] = {
+                { "message",            json_type_string },
+                { "updatedInput",       json_type_object },
+                { "updatedPermissions", json_type_array  },
+                {},
+        };
+        _cleanup_json_ Json *options = NULL, *params = NULL;
+        ConversationObject *o = userdata;
+        const char *request, *behavior;
+        Caller caller;
+        int r;
+
+        r = check(o, m, &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = sd_bus_message_read(m, "ss", &request, &behavior);
+        if (r < 0)
+                return r;
+        if (!streq(behavior, "allow") && !streq(behavior, "deny"))
+                return sd_bus_error_set(
+                                error, BUS_ERROR_PREFIX "InvalidArgument", "behavior: must be \"allow\" or \"deny\"");
+        r = bus_message_read_json(m, "{sv}", &options, error);
+        if (r < 0)
+                return r;
+        r = bus_check_keys(options, keys, error);
+        if (r < 0)
+                return r;
+        r = params_with(o, options, &params);
+        if (r < 0)
+                return r;
+        r = json_set_string(params, "requestId", request);
+        if (r < 0)
+                return r;
+        r = json_set_string(params, "behavior", behavior);
+        if (r < 0)
+                return r;
+        return bus_call(o->bus_objects, m, &caller, "permission.respond", TAKE_PTR(params), NULL, error);
+}
+
+static int method_set_limits(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_json_ Json *limits = NULL, *params = NULL;
+        ConversationObject *o = userdata;
+        Caller caller;
+        int r;
+
+        r = check(o, m, &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = bus_message_read_json(m, "{st}", &limits, error);
+        if (r < 0)
+                return r;
+        if (json_object_object_length(limits) == 0)
+                return sd_bus_error_set(error, BUS_ERROR_PREFIX "InvalidArgument", "limits: must not be empty");
+        params = new_params(o);
+        if (!params)
+                return -ENOMEM;
+        r = json_set(params, "limits", TAKE_PTR(limits));
+        if (r < 0)
+                return r;
+        return bus_call(o->bus_objects, m, &caller, "conversation.config", TAKE_PTR(params), NULL, error);
+}
+
+static int bad_cursor(sd_bus_error *error) {
+        return sd_bus_error_set(error, BUS_ERROR_PREFIX "InvalidArgument", "cursor: not one of this conversation");
+}
+
+static int method_open_events(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        ConversationObject *o = userdata;
+        _cleanup_close_ int fd = -EBADF;
+        const char *cursor;
+        Caller caller;
+        int r;
+
+        r = check(o, m, &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = sd_bus_message_read(m, "s", &cursor);
+        if (r < 0)
+                return r;
+        r = conversation_open_events(o->conversation, cursor, &fd);
+        if (r == -EMFILE)
+                return sd_bus_error_setf(
+                                error, BUS_ERROR_PREFIX "TooManyStreams", "%d event streams are open already.",
+                                EVENT_STREAMS_MAX);
+        if (r == -EINVAL)
+                return bad_cursor(error);
+        return r < 0 ? r : sd_bus_reply_method_return(m, "h", fd);
+}
+
+static int method_read_events(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_strv_free_ char **events = NULL;
+        _cleanup_free_ char *next = NULL;
+        ConversationObject *o = userdata;
+        const char *cursor;
+        Caller caller;
+        uint32_t max;
+        int r;
+
+        r = check(o, m, &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = sd_bus_message_read(m, "su", &cursor, &max);
+        if (r < 0)
+                return r;
+        if (max == 0 || max > READ_EVENTS_MAX)
+                return sd_bus_error_setf(
+                                error, BUS_ERROR_PREFIX "InvalidArgument", "max: must be 1 to %d", READ_EVENTS_MAX);
+        for (;;) {
+                size_t size = 0;
+
+                r = conversation_read_events(o->conversation, cursor, max, &events, &next);
+                if (r == -EINVAL)
+                        return bad_cursor(error);
+                if (r < 0)
+                        return r;
+                STRV_FOREACH(e, events)
+                        size += strlen(*e);
+                if (size <= READ_EVENTS_BYTES_MAX || max == 1)
+                        break;
+                max /= 2;
+                events = strv_free(events);
+                free(TAKE_PTR(next));
+        }
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append_strv(reply, events);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(reply, "s", strempty(next));
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+#define ANYONE SD_BUS_VTABLE_UNPRIVILEGED
+#define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
+#define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+#define COUNTS SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION
+
+static const sd_bus_vtable vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_describe, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("SendMessage", SD_BUS_ARGS("s", text), SD_BUS_NO_RESULT, method_send_message, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Interrupt", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_interrupt, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_stop, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Freeze", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_freeze, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Thaw", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_thaw, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "AnswerPermission",
+                        SD_BUS_ARGS("s", requestId, "s", behavior, "a{sv}", options),
+                        SD_BUS_NO_RESULT,
+                        method_answer_permission,
+                        ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("SetLimits", SD_BUS_ARGS("a{st}", limits), SD_BUS_NO_RESULT, method_set_limits, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "OpenEvents",
+                        SD_BUS_ARGS("s", cursor),
+                        SD_BUS_RESULT("h", stream),
+                        method_open_events,
+                        ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "ReadEvents",
+                        SD_BUS_ARGS("s", cursor, "u", max),
+                        SD_BUS_RESULT("as", events, "s", next),
+                        method_read_events,
+                        ANYONE),
+        SD_BUS_SIGNAL("EventsAvailable", NULL, 0),
+        SD_BUS_PROPERTY("Id", "s", property_string, 0, CONSTANT),
+        SD_BUS_PROPERTY("TaskId", "s", property_string, 0, CONSTANT),
+        SD_BUS_PROPERTY("Agent", "s", property_string, 0, CONSTANT),
+        SD_BUS_PROPERTY("State", "s", property_string, 0, CHANGES),
+        SD_BUS_PROPERTY("Scope", "s", property_string, 0, CHANGES),
+        SD_BUS_PROPERTY("StartedAt", "t", property_u64, 0, CHANGES),
+        SD_BUS_PROPERTY("LastEventAt", "t", property_u64, 0, COUNTS),
+        SD_BUS_PROPERTY("Turns", "t", property_u64, 0, COUNTS),
+        SD_BUS_PROPERTY("InputTokens", "t", property_u64, 0, COUNTS),
+        SD_BUS_PROPERTY("OutputTokens", "t", property_u64, 0, COUNTS),
+        SD_BUS_PROPERTY("CostUsd", "d", property_cost, 0, COUNTS),
+        SD_BUS_VTABLE_END,
+};
+
+static int find_conversation(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                void *userdata,
+                void **ret_found,
+                sd_bus_error *error) {
+        BusObjects *b = userdata;
+
+        for (ConversationObject *o = b->conversations; o; o = o->next)
+                if (streq(o->path, path)) {
+                        *ret_found = o;
+                        return 1;
+                }
+        return 0;
+}
+
+static int enumerate_conversations(
+                sd_bus *bus,
+                const char *prefix,
+                void *userdata,
+                char ***ret_nodes,
+                sd_bus_error *error) {
+        _cleanup_strv_free_ char **nodes = NULL;
+        BusObjects *b = userdata;
+        size_t n = 0, i = 0;
+
+        for (ConversationObject *o = b->conversations; o; o = o->next)
+                n++;
+        nodes = new0(char *, n + 1);
+        if (!nodes)
+                return -ENOMEM;
+        for (ConversationObject *o = b->conversations; o; o = o->next) {
+                nodes[i] = strdup(o->path);
+                if (!nodes[i++])
+                        return -ENOMEM;
+        }
+        *ret_nodes = TAKE_PTR(nodes);
+        return 1;
+}
+
+int conversation_bus_register(BusObjects *b) {
+        int r;
+
+        r = sd_bus_add_fallback_vtable(
+                        b->bus, &b->conversation_slot, BUS_PATH_CONVERSATIONS, BUS_INTERFACE_CONVERSATION, vtable,
+                        find_conversation, b);
+        if (r < 0)
+                return r;
+        return sd_bus_add_node_enumerator(b->bus, &b->enumerator_slot, BUS_PATH_CONVERSATIONS, enumerate_conversations, b);
+}

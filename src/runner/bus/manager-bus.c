@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/log.h"
+#include "runner/bus/bus-internal.h"
+
+static int property_string(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                const char *property,
+                sd_bus_message *reply,
+                void *userdata,
+                sd_bus_error *error) {
+        BusObjects *b = userdata;
+        RunnerStatus s = {};
+        const char *v;
+
+        runner_get_status(b->runner, &s);
+        v = streq(property, "Version") ? s.version :
+                        streq(property, "RunnerId") ? s.runner_id :
+                        streq(property, "RunnerUid") ? s.runner_uid :
+                        streq(property, "State") ? s.state :
+                                                   s.orchestrator_url;
+        return sd_bus_message_append(reply, "s", strempty(v));
+}
+
+static int property_bool(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                const char *property,
+                sd_bus_message *reply,
+                void *userdata,
+                sd_bus_error *error) {
+        BusObjects *b = userdata;
+        RunnerStatus s = {};
+
+        runner_get_status(b->runner, &s);
+        return sd_bus_message_append(
+                        reply, "b",
+                        (int) (streq(property, "Connected") ? s.connected :
+                                               streq(property, "Active") ? s.active :
+                                                                           s.draining));
+}
+
+static int property_u32(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                const char *property,
+                sd_bus_message *reply,
+                void *userdata,
+                sd_bus_error *error) {
+        BusObjects *b = userdata;
+        RunnerStatus s = {};
+
+        runner_get_status(b->runner, &s);
+        return sd_bus_message_append(reply, "u", streq(property, "Capacity") ? s.capacity : s.conversations);
+}
+
+static int property_u64(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                const char *property,
+                sd_bus_message *reply,
+                void *userdata,
+                sd_bus_error *error) {
+        BusObjects *b = userdata;
+        RunnerStatus s = {};
+        uint64_t v;
+
+        runner_get_status(b->runner, &s);
+        v = streq(property, "QueuedEvents") ? s.queued_events :
+                        streq(property, "QueuedBytes") ? s.queued_bytes :
+                        streq(property, "OldestQueuedUSec") ? s.oldest_queued_usec :
+                        streq(property, "LastAckUSec") ? s.last_ack_usec :
+                        streq(property, "Reconnects") ? s.reconnects :
+                        streq(property, "Duplicates") ? s.duplicates :
+                                                        s.set_aside;
+        return sd_bus_message_append(reply, "t", v);
+}
+
+void manager_snapshot_done(ManagerSnapshot *s) {
+        free(s->runner_id);
+        free(s->runner_uid);
+        free(s->state);
+        free(s->orchestrator_url);
+        *s = (ManagerSnapshot){};
+}
+
+int manager_snapshot_take(Runner *r, ManagerSnapshot *ret) {
+        RunnerStatus s = {};
+
+        runner_get_status(r, &s);
+        ManagerSnapshot n = {
+                .runner_id = strdup(strempty(s.runner_id)),
+                .runner_uid = strdup(strempty(s.runner_uid)),
+                .state = strdup(strempty(s.state)),
+                .orchestrator_url = strdup(strempty(s.orchestrator_url)),
+                .connected = s.connected,
+                .active = s.active,
+                .draining = s.draining,
+                .conversations = s.conversations,
+                .capacity = s.capacity,
+        };
+        if (!n.runner_id || !n.runner_uid || !n.state || !n.orchestrator_url) {
+                manager_snapshot_done(&n);
+                return -ENOMEM;
+        }
+        *ret = n;
+        return 0;
+}
+
+void manager_bus_announce(BusObjects *b) {
+        ManagerSnapshot n = {}, *o = &b->manager_snapshot;
+        const char *names[10];
+        size_t k = 0;
+        int r;
+
+        r = manager_snapshot_take(b->runner, &n);
+        if (r < 0) {
+                log_debug_errno(r, "Cannot look at the runner's state for D-Bus, ignoring: %m");
+                return;
+        }
+        if (!streq_ptr(n.runner_id, o->runner_id))
+                names[k++] = "RunnerId";
+        if (!streq_ptr(n.runner_uid, o->runner_uid))
+                names[k++] = "RunnerUid";
+        if (!streq_ptr(n.state, o->state))
+                names[k++] = "State";
+        if (!streq_ptr(n.orchestrator_url, o->orchestrator_url))
+                names[k++] = "OrchestratorUrl";
+        if (n.connected != o->connected)
+                names[k++] = "Connected";
+        if (n.active != o->active)
+                names[k++] = "Active";
+        if (n.draining != o->draining)
+                names[k++] = "Draining";
+        if (n.conversations != o->conversations)
+                names[k++] = "Conversations";
+        if (n.capacity != o->capacity)
+                names[k++] = "Capacity";
+        names[k] = NULL;
+        manager_snapshot_done(o);
+        *o = n;
+        if (k == 0)
+                return;
+        r = sd_bus_emit_properties_changed_strv(b->bus, BUS_PATH_MANAGER, BUS_INTERFACE_MANAGER, (char **) names);
+        if (r < 0)
+                log_debug_errno(r, "Cannot announce changed properties of the runner, ignoring: %m");
+}
+
+static int method_list_conversations(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        BusObjects *b = userdata;
+        Caller caller;
+        int r;
+
+        r = access_check(b->access, m, ACCESS_LIST, "", &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(reply, 'a', "(sssstto)");
+        if (r < 0)
+                return r;
+        for (ConversationObject *o = b->conversations; o; o = o->next) {
+                Conversation *c = o->conversation;
+
+                r = sd_bus_message_append(
+                                reply, "(sssstto)", conversation_id(c), conversation_state(c), conversation_agent(c),
+                                conversation_task(c), conversation_started_usec(c), conversation_last_event_usec(c),
+                                o->path);
+                if (r < 0)
+                        return r;
+        }
+        r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int method_get_conversation(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        BusObjects *b = userdata;
+        Caller caller;
+        const char *id;
+        int r;
+
+        r = access_check(b->access, m, ACCESS_LIST, "", &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = sd_bus_message_read(m, "s", &id);
+        if (r < 0)
+                return r;
+        for (ConversationObject *o = b->conversations; o; o = o->next)
+                if (streq(conversation_id(o->conversation), id))
+                        return sd_bus_reply_method_return(m, "o", o->path);
+        return sd_bus_error_setf(
+                        error, BUS_ERROR_PREFIX "NoSuchConversation", "There is no conversation \"%.64s\" here.", id);
+}
+
+static const BusKey start_keys[] = {
+        { "conversationId",     json_type_string  },
+        { "taskId",             json_type_string  },
+        { "workspaceId",        json_type_string  },
+        { "agent",              json_type_string  },
+        { "prompt",             json_type_null    }, /* text, or content blocks */
+        { "model",              json_type_string  },
+        { "appendSystemPrompt", json_type_string  },
+        { "permissionMode",     json_type_string  },
+        { "allowedTools",       json_type_array   },
+        { "disallowedTools",    json_type_array   },
+        { "mcpServers",         json_type_object  },
+        { "env",                json_type_object  },
+        { "directory",          json_type_string  },
+        { "repository",         json_type_object  },
+        { "limits",             json_type_object  },
+        { "timeouts",           json_type_object  },
+        { "budget",             json_type_object  },
+        { "resumeSessionId",    json_type_string  },
+        { "forkSession",        json_type_boolean },
+        {},
+};
+
+static int reply_conversation_id(sd_bus_message *request, Json *result) {
+        const char *id = json_get_string(result, "conversationId");
+
+        return id ? sd_bus_reply_method_return(request, "s", id) : -EIO;
+}
+
+static int method_start_conversation(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_json_ Json *params = NULL;
+        BusObjects *b = userdata;
+        Caller caller;
+        int r;
+
+        r = access_check(b->access, m, ACCESS_MANAGE, "", &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = bus_message_read_json(m, "{sv}", &params, error);
+        if (r < 0)
+                return r;
+        r = bus_check_keys(params, start_keys, error);
+        if (r < 0)
+                return r;
+        if (!json_get(params, "conversationId")) {
+                char id[sizeof("c-0123456789ab")];
+
+                (void) snprintf(id, sizeof(id), "c-%012" PRIx64, random_u64() >> 16);
+                r = json_set_string(params, "conversationId", id);
+                if (r < 0)
+                        return r;
+        }
+        return bus_call(b, m, &caller, "conversation.start", TAKE_PTR(params), reply_conversation_id, error);
+}
+
+static int call_without_params(sd_bus_message *m, BusObjects *b, const char *method, sd_bus_error *error) {
+        Caller caller;
+        int r;
+
+        r = access_check(b->access, m, ACCESS_MANAGE, "", &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        return bus_call(b, m, &caller, method, json_object_new_object(), NULL, error);
+}
+
+static int method_drain(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return call_without_params(m, userdata, "runner.drain", error);
+}
+
+static int method_undrain(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return call_without_params(m, userdata, "runner.undrain", error);
+}
+
+static int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_strv_free_ char **ignored = NULL;
+        _cleanup_free_ char *why = NULL;
+        BusObjects *b = userdata;
+        Caller caller;
+        int r;
+
+        r = access_check(b->access, m, ACCESS_MANAGE, "", &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = runner_reload(b->runner, &ignored, &why);
+        if (r < 0)
+                return why ? sd_bus_error_set(error, BUS_ERROR_PREFIX "InvalidArgument", why) : r;
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append_strv(reply, ignored);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int method_flush(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        BusObjects *b = userdata;
+        Caller caller;
+        int r;
+
+        r = access_check(b->access, m, ACCESS_MANAGE, "", &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = runner_flush(b->runner);
+        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+}
+
+#define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+#define ANYONE SD_BUS_VTABLE_UNPRIVILEGED
+
+static const sd_bus_vtable vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "ListConversations",
+                        SD_BUS_NO_ARGS,
+                        SD_BUS_RESULT("a(sssstto)", conversations),
+                        method_list_conversations,
+                        ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "GetConversation",
+                        SD_BUS_ARGS("s", id),
+                        SD_BUS_RESULT("o", path),
+                        method_get_conversation,
+                        ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "StartConversation",
+                        SD_BUS_ARGS("a{sv}", parameters),
+                        SD_BUS_RESULT("s", id),
+                        method_start_conversation,
+                        ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Drain", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_drain, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Undrain", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_undrain, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_RESULT("as", ignored), method_reload, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Flush", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_flush, ANYONE),
+        SD_BUS_PROPERTY("Version", "s", property_string, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("RunnerId", "s", property_string, 0, CHANGES),
+        SD_BUS_PROPERTY("RunnerUid", "s", property_string, 0, CHANGES),
+        SD_BUS_PROPERTY("State", "s", property_string, 0, CHANGES),
+        SD_BUS_PROPERTY("OrchestratorUrl", "s", property_string, 0, CHANGES),
+        SD_BUS_PROPERTY("Connected", "b", property_bool, 0, CHANGES),
+        SD_BUS_PROPERTY("Active", "b", property_bool, 0, CHANGES),
+        SD_BUS_PROPERTY("Draining", "b", property_bool, 0, CHANGES),
+        SD_BUS_PROPERTY("Conversations", "u", property_u32, 0, CHANGES),
+        SD_BUS_PROPERTY("Capacity", "u", property_u32, 0, CHANGES),
+        SD_BUS_PROPERTY("QueuedEvents", "t", property_u64, 0, 0),
+        SD_BUS_PROPERTY("QueuedBytes", "t", property_u64, 0, 0),
+        SD_BUS_PROPERTY("OldestQueuedUSec", "t", property_u64, 0, 0),
+        SD_BUS_PROPERTY("LastAckUSec", "t", property_u64, 0, 0),
+        SD_BUS_PROPERTY("Reconnects", "t", property_u64, 0, 0),
+        SD_BUS_PROPERTY("Duplicates", "t", property_u64, 0, 0),
+        SD_BUS_PROPERTY("SetAside", "t", property_u64, 0, 0),
+        SD_BUS_VTABLE_END,
+};
+
+int manager_bus_register(BusObjects *b) {
+        return sd_bus_add_object_vtable(b->bus, &b->manager_slot, BUS_PATH_MANAGER, BUS_INTERFACE_MANAGER, vtable, b);
+}
