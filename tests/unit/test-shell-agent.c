@@ -251,7 +251,12 @@ static void test_interrupt_stubborn(void **state) {
         Agent *a = *state;
 
         (void) expect(a, "started");
-        say_script(a, "m", "exec 2>&-; trap 'printf INT' INT; trap 'printf TERM' TERM; echo ready; while :; do sleep 1000; done");
+        /* Traps run at once in wait, and nowhere else for certain. */
+        say_script(
+                        a,
+                        "m",
+                        "(trap '' TERM; exec sleep 1000) & trap 'printf INT' INT; trap 'printf TERM' TERM; echo ready;"
+                        "while :; do wait; done");
         (void) expect(a, "turn_start");
         (void) expect(a, "output");
         say(a, "{\"type\":\"interrupt\"}");
