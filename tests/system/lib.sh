@@ -5,7 +5,6 @@
 
 set -uo pipefail
 export LANG=C.UTF-8 NO_COLOR=1 SYSTEMD_COLORS=0 SYSTEMD_PAGER=cat PAGER=cat
-NF_TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tap_n=0 tap_failed=0
 nf_tmp=$(mktemp -d /tmp/nf-test-XXXXXX)
 chmod 755 "$nf_tmp"
@@ -45,7 +44,7 @@ check() {
         else
                 not_ok "$name"
                 note "exit status $r of: $*"
-                sed 's/^/#   /' "$nf_tmp/check.out" | tail -n 40
+                sed 's/^/#   /' "$nf_tmp/check.out" | tail -n "${NF_LINES:-40}"
         fi
         return $r
 }
@@ -59,7 +58,7 @@ refuse() {
         0 | 124 | 125 | 126 | 127 | 137)
                 not_ok "$name"
                 note "exit status $r of: $*"
-                sed 's/^/#   /' "$nf_tmp/check.out" | tail -n 40
+                sed 's/^/#   /' "$nf_tmp/check.out" | tail -n "${NF_LINES:-40}"
                 return 1
                 ;;
         *) ok "$name" ;;

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# For the cases that need a running product: an orchestrator, a token, a repository, a runner, conversations.
+
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+ORCHESTRATOR_URL=http://127.0.0.1:8420
+REPOSITORY_URL=http://localhost:8088/demo.git
+export ORCHESTRATOR_URL REPOSITORY_URL
+
+orc() {
+        timeout -k 2 "${ORC_TIMEOUT:-60}" northflare-orchestrator "$@"
+}
+
+start_orchestrator() {
+        systemctl start northflare-orchestrator.socket
+}
+
+# make_token NAME: prints the token.
+make_token() {
+        orc --json token create "$1" | json 'd["token"]'
+}
+
+# put_token TOKEN: where the unit's drop-in reads it.
+put_token() {
+        (umask 077 && printf '%s\n' "$1" >/etc/northflare/runner-token)
+        mkdir -p /etc/systemd/system/northflare-runner.service.d
+        cp /usr/share/doc/northflare-runner/samples/runner-token.conf /etc/systemd/system/northflare-runner.service.d/
+        systemctl daemon-reload
+}
+
+# configure_runner [JSON]: runner.json with members of JSON on top of what every test needs.
+configure_runner() {
+        python3 - "${1:-"{}"}" >/etc/northflare/runner.json <<'END'
+import json, sys
+config = {"orchestratorUrl": "http://127.0.0.1:8420", "git": {"allowLoopback": True}, "minFreeDiskBytes": 1 << 20, "debug": True}
+config.update(json.loads(sys.argv[1]))
+print(json.dumps(config, indent=2))
+END
+}
+
+# The name of the runner's bus object changes with nothing: its properties by their name.
+runner_property() {
+        busctl --json=short get-property org.northflare.Runner1 /org/northflare/Runner1 org.northflare.Runner1.Manager "$1" |
+                json 'd["data"]'
+}
+
+property_is() {
+        local v
+        v=$(runner_property "$1") || return 1
+        [ "$v" = "$2" ] || {
+                echo "$1 is $v, not $2"
+                return 1
+        }
+}
+
+# A runner with its orchestrator, connected.
+start_all() {
+        start_orchestrator
+        put_token "$(make_token test)"
+        configure_runner "${1:-"{}"}"
+        check "northflare-runner starts" systemctl start northflare-runner || journalctl -u northflare-runner -n 30
+        eventually "the runner is connected" 20 property_is Connected true
+}
+
+# A small repository over http.
+start_repository() {
+        git init -q -b main "$nf_tmp/work"
+        git -C "$nf_tmp/work" config user.name Test
+        git -C "$nf_tmp/work" config user.email test@example.org
+        printf 'Hello from the repository.\n' >"$nf_tmp/work/README"
+        printf '#!/bin/sh\necho built\n' >"$nf_tmp/work/build.sh"
+        chmod +x "$nf_tmp/work/build.sh"
+        git -C "$nf_tmp/work" add -A
+        git -C "$nf_tmp/work" commit -q -m 'First commit'
+        mkdir -p /srv/git
+        git clone -q --bare "$nf_tmp/work" /srv/git/demo.git
+        systemd-run -q --unit=nf-git-server -p StandardOutput=file:/run/nf-git-server \
+                python3 /src/tools/lib/git-server.py /srv/git 8088
+        until_ok 20 grep -q listening /run/nf-git-server
+}
+
+# start_conversation ID PARAMS-JSON: by the orchestrator; PARAMS lack agent "shell" and the id.
+start_conversation() {
+        orc --json conversation start --id "$1" --params "$(python3 -c 'import json, sys
+p = {"agent": "shell"}
+p.update(json.loads(sys.argv[1]))
+print(json.dumps(p))' "${2:-"{}"}")"
+}
+
+prompt() {
+        python3 -c 'import json, sys; print(json.dumps({"prompt": sys.argv[1]}))' "$1"
+}
+
+events() {
+        orc --json conversation events "$1"
+}
+
+# event ID EXPRESSION: prints EXPRESSION of the first event for which it is neither None nor False; m is the method, p
+# the params, e the agent's event ({} where it is none).
+event() {
+        events "$1" | python3 -c 'import json, sys
+for line in sys.stdin:
+    d = json.loads(line)
+    m, p = d.get("method"), d.get("params", {})
+    e = p.get("event", {}) if m == "message.agent" else {}
+    r = eval(sys.argv[1])
+    if r is not None and r is not False:
+        print(r if isinstance(r, str) else json.dumps(r))
+        sys.exit(0)
+sys.exit(1)' "$2"
+}
+
+# All that the agent wrote, in the order of arrival.
+agent_text() {
+        events "$1" | python3 -c 'import json, sys
+for line in sys.stdin:
+    d = json.loads(line)
+    e = d.get("params", {}).get("event", {})
+    if d.get("method") == "message.agent" and e.get("type") == "text":
+        sys.stdout.write(e["delta"])'
+}
+
+turns_ended() {
+        events "$1" | python3 -c 'import json, sys
+n = sum(1 for l in sys.stdin if json.loads(l).get("params", {}).get("event", {}).get("type") == "turn_end")
+sys.exit(0 if n >= int(sys.argv[1]) else 1)' "$2"
+}
+
+# say_to ID TEXT
+say_to() {
+        orc conversation send "$1" "$2"
+}
+
+# The scope of run 1, its cgroup, and the agent's main process.
+scope_of() {
+        echo "northflare-conversation-$1-${2:-1}.scope"
+}
+
+run_folder() {
+        echo "/var/lib/northflare/conversations/$1/${2:-1}"
+}
+
+agent_pid() {
+        json 'str(d["agentPid"])' <"$(run_folder "$1" "${2:-1}")/started"
+}
+
+cgroup_of() {
+        sed -n 's/^0:://p' "/proc/$1/cgroup"
+}
+
+ended() {
+        event "$1" 'm == "conversation.ended"'
+}
+
+# start_shell ID SCRIPT: a conversation that runs SCRIPT and is known to have begun with it.
+start_shell() {
+        start_conversation "$1" "$(prompt "$2")" >/dev/null || return 1
+        until_ok 20 event "$1" 'm == "conversation.started"'
+}
