@@ -4,8 +4,8 @@
 #include "common/json.h"
 #include "runner/options.h"
 
-/* The configuration: defaults < runner.json < runner.d/*.json (by name) < environment < command line. Every value knows
- * where it came from. The whole is one JSON object with the keys of northflare-runner.json(5); the struct has what the
+/* The configuration: defaults < runner.json < its drop-ins in runner.d, by name < environment < command line. Every value
+ * knows where it came from. The whole is one JSON object with the keys of northflare-runner.json(5); the struct has what the
  * program uses, checked. */
 
 typedef struct ConfigLimits {
@@ -15,7 +15,7 @@ typedef struct ConfigLimits {
 } ConfigLimits;
 
 typedef struct RunnerConfig {
-        unsigned n_ref;
+        bool user_mode;           /* --user, or the state folder of the machine is not ours */
         Json *values;             /* the merged object, secrets included: never print it, config_dump() does */
 
         char *orchestrator_url;   /* or NULL */
@@ -44,9 +44,21 @@ typedef struct RunnerConfig {
 /* Loads it all. *ret_error: one sentence with file, line and key. The caller exits with *ret_exit (78, or what the
  * error calls for). env: as environ. The token is read here: credential, environment, tokenFile, in this order. */
 int config_load(const RunnerOptions *options, char *const *env, RunnerConfig **ret, int *ret_exit, char **ret_error);
+/* The same for a later time: where the token came from the environment, which config_scrub_environment() has cleaned
+ * since, that of old (may be NULL) is used. */
+int config_reload(
+                const RunnerOptions *options,
+                char *const *env,
+                const RunnerConfig *old,
+                RunnerConfig **ret,
+                int *ret_exit,
+                char **ret_error);
 RunnerConfig *config_free(RunnerConfig *c);
 DEFINE_TRIVIAL_CLEANUP_FUNC(RunnerConfig *, config_free);
 
 /* `northflare-runner config`: every key with its value and origin, secrets masked; as a table, or one JSON object
- * {key: {"value":…, "origin":…}}. */
+ * {key: {"value":…, "origin":…}}. *ret may be set with an error too (address without token): print it first. */
 int config_dump(const RunnerOptions *options, char *const *env, bool json, char **ret, int *ret_exit, char **ret_error);
+
+/* Erases NORTHFLARE_RUNNER_TOKEN from environ, its memory included (/proc/PID/environ). For main, after config_load(). */
+void config_scrub_environment(void);
