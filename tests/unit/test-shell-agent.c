@@ -52,7 +52,7 @@ static int teardown(void **state) {
         Agent *a = *state;
 
         if (a->pid > 0) {
-                (void) kill(a->pid, SIGKILL);
+                (void) kill(a->pid, SIGTERM); /* it ends what it runs */
                 (void) waitpid(a->pid, NULL, 0);
         }
         safe_close(a->in);
