@@ -110,7 +110,7 @@ TimeoutStopSec=10
 END
         ln -sf ../nf-script.service "$dir/merged/etc/systemd/system/default.target.wants/"
         in_own_cgroup "$name" env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout -k 5 "$seconds" \
-                systemd-nspawn -q --register=no --keep-unit --boot --private-network \
+                systemd-nspawn -q --register=no --keep-unit --boot "${NF_NETWORK:---private-network}" \
                 -M "nf-${name//[^a-zA-Z0-9-]/-}" --bind="$out:/out" -D "$dir/merged" "$@" \
                 systemd.show_status=no </dev/null >"$out/console" 2>&1 || r=$?
         overlay_umount "$dir"
