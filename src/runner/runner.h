@@ -12,7 +12,8 @@
  * so that D-Bus and the wire cannot disagree. */
 typedef struct Runner Runner;
 
-int runner_new(sd_event *event, RunnerConfig *config, Runner **ret);
+/* options and config are borrowed for its life. */
+int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *config, Runner **ret);
 Runner *runner_free(Runner *r);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Runner *, runner_free);
 /* Opens the store, takes the bus name, adopts what lives, says READY, then connects. */

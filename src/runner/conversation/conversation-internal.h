@@ -11,6 +11,7 @@
 #include "runner/conversation/conversation.h"
 #include "runner/conversation/event-reader.h"
 #include "runner/conversation/launcher-client.h"
+#include "runner/conversation/line-reader.h"
 #include "runner/conversation/operation.h"
 #include "runner/conversation/units.h"
 #include "runner/conversation/watch.h"
@@ -45,6 +46,7 @@ typedef struct ConversationContext {
         void *userdata;
         bool shutting_down; /* of the machine */
         bool ready;         /* scopes may be started (they wait for our own READY) */
+        bool broken;        /* the store failed: nothing moves until everything was read from it again */
         unsigned event_streams;
 } ConversationContext;
 
@@ -65,15 +67,19 @@ typedef struct Run {
         Driver *driver;
         int dirfd, outfd;
         char *cgroup; /* from `started` */
-        Buffer in;    /* bytes of out.log from row.driven on */
-        size_t searched;
+        LineReader lines; /* of out.log; its offset is row.driven */
         WatchSlot *watch;
         LauncherCall *call, *verb_call;
         sd_bus_slot *result_call;
         sd_event_source *drive_source, *check_timer;
         char *failure; /* in the driver's words */
         uint64_t driven_stored; /* what the store has of row.driven */
-        bool last_turn_failed, end_sent, finishing, stored_dirty;
+        uint64_t input_written; /* in.log is known to hold this much */
+        Json *outcome;          /* once over, NULL where the supervisor left none */
+        char *result;           /* systemd's, where it was asked for */
+        bool over;              /* no process is left; what remains is to read the output to its end */
+        bool asked_to_look;     /* PID 1 said that something happened to the scope */
+        bool end_sent;          /* the agent was told to end in good order */
         unsigned start_attempts;
 } Run;
 
@@ -111,7 +117,7 @@ struct Conversation {
 
         /* to people here */
         EventReader *local;
-        unsigned local_run;
+        uint64_t local_limit;
         int local_outfd;
         char *local_cursor;
         struct EventStream *streams;
@@ -132,6 +138,8 @@ const DriverOps *conversation_driver(Conversation *c);
 /* conversation-start.c: what happens between the acceptance and the agent's first byte */
 /* Makes the rows of a new run (number row.run + 1), inside the caller's transaction. resume: session to resume or NULL. */
 int conversation_prepare_run(Conversation *c, const char *resume_session);
+/* After a restart in the middle of a start: the scope is there, or was. */
+int conversation_adopt_started(Conversation *c, const char *unit);
 /* Goes on from whatever state the rows say. */
 void conversation_advance(Conversation *c);
 /* Ends a conversation that has no process (yet): workspace failed, launcher refused, … */
@@ -156,12 +164,17 @@ int run_open_folder(Run *r, bool make);
 int run_watch(Run *r);
 /* Reads what the agent wrote, one bounded piece a turn of the loop. */
 void run_drive(Run *r);
-/* Looks at the scope first, the outcome second, and finishes the run where both say so. */
+/* Looks at the scope first, the outcome second; where both say that the run is over, the rest of its output is read and
+ * then it is concluded. */
 void run_check(Run *r);
-bool run_is_over(Run *r);
+/* The same soon, since PID 1 says that the scope changed. */
+void run_look(Run *r);
+/* Stores the offset and the driver's state where the store is behind; part of an open transaction. */
+int run_store_driven(Run *r);
+int run_store_row(Run *r);
 
 /* run-finish.c */
-void run_finish(Run *r, Json *outcome, const char *systemd_result);
+void run_conclude(Run *r);
 
 /* conversation-send.c */
 int conversation_send_open(Conversation *c);

@@ -3,9 +3,7 @@
 
 #include "common/json-scan.h"
 #include "runner/conversation/event-reader.h"
-
-#define READ_BYTES (256 * 1024)
-#define KEEP_BYTES (64 * 1024)
+#include "runner/conversation/line-reader.h"
 
 struct EventReader {
         Store *store;
@@ -15,12 +13,10 @@ struct EventReader {
         unsigned run;
         bool forward_raw;
         int outfd;
-        uint64_t offset; /* of the next line: what lies before it has been read */
+        LineReader lines; /* what lies before its offset has been read */
         int64_t own_seq;
         OwnEvent own; /* the next one, where has_own */
         bool has_own;
-        Buffer in;      /* file bytes from offset on */
-        size_t searched; /* no newline in in.data before this */
 
         /* during a line */
         const EventOut *out;
@@ -36,7 +32,7 @@ EventReader *event_reader_free(EventReader *r) {
                 return NULL;
         driver_free(r->driver);
         own_event_done(&r->own);
-        buffer_done(&r->in);
+        line_reader_done(&r->lines);
         free(r->conversation);
         free(r->task);
         free(r->message_prefix);
@@ -49,7 +45,7 @@ void event_reader_set_output(EventReader *r, int outfd) {
 }
 
 uint64_t event_reader_offset(EventReader *r) {
-        return r->offset;
+        return r->lines.offset;
 }
 
 int64_t event_reader_own_seq(EventReader *r) {
@@ -65,45 +61,6 @@ int event_reader_save(EventReader *r, char **ret_state) {
                 return k;
         *ret_state = strdup(json_text(state));
         return *ret_state ? 0 : -ENOMEM;
-}
-
-/* The next line that ends at or before limit: 1 and the slice (without newline), 0 where there is none. */
-static int next_line(EventReader *r, uint64_t limit, Slice *ret) {
-        for (;;) {
-                char *newline = r->in.size > r->searched ?
-                                memchr(r->in.data + r->searched, '\n', r->in.size - r->searched) :
-                                NULL;
-                if (newline) {
-                        size_t size = (size_t) (newline - r->in.data);
-                        if (r->offset + size + 1 > limit)
-                                return 0;
-                        *ret = (Slice) { r->in.data, size };
-                        return 1;
-                }
-                r->searched = r->in.size;
-                if (r->offset + r->in.size >= limit || r->outfd < 0)
-                        return 0;
-                size_t want = (size_t) MIN(MAX((uint64_t) READ_BYTES, (uint64_t) r->in.size), limit - r->offset - r->in.size);
-                int k = buffer_reserve(&r->in, want);
-                if (k < 0)
-                        return k;
-                ssize_t n = pread(r->outfd, r->in.data + r->in.size, want, (off_t) (r->offset + r->in.size));
-                if (n < 0)
-                        return -errno;
-                if (n == 0)
-                        return 0;
-                r->in.size += (size_t) n;
-                r->in.data[r->in.size] = 0;
-        }
-}
-
-/* Steps over the line at the front. The buffer is moved only when it has been used up, or nearly. */
-static void step_over(EventReader *r, size_t size) {
-        r->offset += size + 1;
-        buffer_consume(&r->in, size + 1);
-        r->searched = 0;
-        if (r->in.size == 0)
-                buffer_clear(&r->in, KEEP_BYTES);
 }
 
 int event_reader_new(const EventReaderParams *p, EventReader **ret) {
@@ -134,21 +91,21 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret) {
                 k = r->ops->load(p->spec, state, &r->driver);
                 if (k < 0)
                         return k;
-                r->offset = p->offset;
+                r->lines.offset = p->offset;
         } else {
                 k = r->ops->new(p->spec, &r->driver);
                 if (k < 0)
                         return k;
-                while (r->offset < p->offset) {
-                        k = next_line(r, p->offset, &line);
+                while (r->lines.offset < p->offset) {
+                        k = line_reader_next(&r->lines, r->outfd, p->offset, &line);
                         if (k < 0)
                                 return k;
                         if (k == 0)
                                 return -EINVAL; /* no line ends there */
-                        k = r->ops->feed(r->driver, line.data, line.size, r->offset, &quiet_sink);
+                        k = r->ops->feed(r->driver, line.data, line.size, r->lines.offset, &quiet_sink);
                         if (k < 0)
                                 return k;
-                        step_over(r, line.size);
+                        line_reader_step(&r->lines, line);
                 }
         }
         *ret = TAKE_PTR(r);
@@ -179,7 +136,7 @@ static int on_event(void *userdata, const char *method, const char *members, siz
         const char *at = NULL;
 
         (void) snprintf(message_id, sizeof(message_id), "%s:%llu.%u", r->message_prefix,
-                        (unsigned long long) r->offset, r->n);
+                        (unsigned long long) r->lines.offset, r->n);
         begin_event(r, b, method, message_id);
         /* A driver knows where a question stands, but not the id of the run. */
         if (startswith(members, "\"event\":{\"type\":\"ask_gone\""))
@@ -240,7 +197,7 @@ int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out) {
                         r->has_own = k > 0;
                 }
                 /* Own events at this place go first; then the lines up to the next one, or to the limit. */
-                if (r->has_own && r->own.at_offset <= r->offset) {
+                if (r->has_own && r->own.at_offset <= r->lines.offset) {
                         if (out->full(out->userdata))
                                 return 1;
                         k = write_own(r);
@@ -249,20 +206,20 @@ int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out) {
                         continue;
                 }
                 uint64_t stop = r->has_own ? MIN(limit, r->own.at_offset) : limit;
-                while ((k = next_line(r, stop, &line)) > 0) {
+                while ((k = line_reader_next(&r->lines, r->outfd, stop, &line)) > 0) {
                         if (out->full(out->userdata))
                                 return 1;
                         r->line = line;
                         r->line_checked = false;
                         r->n = 0;
-                        k = r->ops->feed(r->driver, line.data, line.size, r->offset, &sink);
+                        k = r->ops->feed(r->driver, line.data, line.size, r->lines.offset, &sink);
                         if (k < 0)
                                 return k;
-                        step_over(r, line.size);
+                        line_reader_step(&r->lines, line);
                 }
                 if (k < 0)
                         return k;
-                if (!(r->has_own && r->own.at_offset <= r->offset))
+                if (!(r->has_own && r->own.at_offset <= r->lines.offset))
                         return 0;
         }
 }

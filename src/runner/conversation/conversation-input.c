@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "common/log.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/run-folder.h"
+
+/* From accepted messages to bytes of in.log. Every byte stands in the store first, with its offset; writing it to the
+ * file is then a thing that may be done again at any time. */
+
+#define PUMP_MAX 64
+
+/* ---- in.log ---- */
+
+typedef struct Writing {
+        Run *run;
+        bool wrote;
+} Writing;
+
+static int write_row(uint64_t offset, const void *data, size_t size, void *userdata) {
+        Writing *w = userdata;
+        Run *r = w->run;
+        int k;
+
+        if (offset + size <= r->input_written)
+                return 0;
+        k = run_folder_write_input(r->dirfd, offset, data, size);
+        if (k < 0)
+                return k;
+        r->input_written = offset + size;
+        w->wrote = true;
+        return 0;
+}
+
+int conversation_write_input(Conversation *c) {
+        Run *r = c->run;
+        Writing w = { .run = r };
+        uint64_t total, written;
+        int k;
+
+        if (!r || r->dirfd < 0 || r->over)
+                return 0;
+        k = store_input_size(c->ctx->store, c->row.id, r->row.run, &total, &written);
+        if (k < 0)
+                return k;
+        r->input_written = MAX(r->input_written, written);
+        if (total == r->input_written)
+                return 0;
+        k = store_unwritten_input(c->ctx->store, c->row.id, r->row.run, write_row, &w);
+        if (w.wrote) {
+                int rung = run_folder_ring(r->dirfd, 'w');
+                if (rung < 0 && rung != -ENXIO)
+                        log_debug_errno(rung, "Ringing the supervisor of %s: %m", c->row.id);
+        }
+        if (k < 0)
+                log_warning_errno(k, "in.log of conversation %s could not be written, trying again: %m", c->row.id);
+        else
+                c->ack_dirty = true; /* the written mark goes with the next group of cursors */
+        return k;
+}
+
+/* ---- commands ---- */
+
+typedef struct Pending {
+        InboundMessage list[PUMP_MAX];
+        size_t n;
+} Pending;
+
+static int collect(const InboundMessage *m, void *userdata) {
+        Pending *p = userdata;
+
+        if (p->n >= PUMP_MAX)
+                return 1;
+        InboundMessage *copy = &p->list[p->n];
+        *copy = (InboundMessage) {
+                .seq = m->seq,
+                .envelope_id = strdup(m->envelope_id),
+                .method = strdup(m->method),
+                .params = strdup(m->params),
+        };
+        p->n++;
+        return copy->envelope_id && copy->method && copy->params ? 0 : -ENOMEM;
+}
+
+static void pending_done(Pending *p) {
+        for (size_t i = 0; i < p->n; i++)
+                inbound_message_done(&p->list[i]);
+}
+
+/* "<runId>:<offset>.<n>" of the present run. */
+static int parse_question(Run *r, const char *id, uint64_t *ret_offset, unsigned *ret_n) {
+        unsigned long long offset;
+        const char *rest;
+        unsigned n;
+        int end = 0;
+
+        rest = id ? startswith(id, r->row.run_id) : NULL;
+        if (!rest || sscanf(rest, ":%llu.%u%n", &offset, &n, &end) != 2 || rest[end] != 0)
+                return -EINVAL;
+        *ret_offset = offset;
+        *ret_n = n;
+        return 0;
+}
+
+bool conversation_has_question(Conversation *c, const char *request_id) {
+        _cleanup_json_ Json *list = NULL;
+        uint64_t offset;
+        unsigned n;
+
+        if (!c->run || !c->run->driver || parse_question(c->run, request_id, &offset, &n) < 0 ||
+            c->run->ops->questions(c->run->driver, &list) < 0)
+                return false;
+        for (size_t i = 0; i < json_object_array_length(list); i++) {
+                Json *q = json_object_array_get_idx(list, i);
+                uint64_t o = 0, k = 0;
+
+                if (json_get_u64(q, "offset", &o) > 0 && json_get_u64(q, "n", &k) > 0 && o == offset && k == n)
+                        return true;
+        }
+        return false;
+}
+
+/* The driver's command of a message. 1; 0: it is none for the driver (and is done); -EINVAL. */
+static int command_of(Run *r, const InboundMessage *m, Json **params, DriverCommand *ret) {
+        DriverCommand command = { .seq = (uint64_t) m->seq };
+        int k;
+
+        k = json_parse(m->params, strlen(m->params), params, NULL);
+        if (k < 0)
+                return k;
+        command.params = *params;
+        if (streq(m->method, "conversation.start") || streq(m->method, "conversation.resume")) {
+                Json *prompt = json_get(*params, "prompt");
+
+                if (!prompt)
+                        return 0;
+                command.type = DRIVER_COMMAND_USER;
+                k = json_set(*params, "content", json_object_get(prompt));
+                if (k < 0)
+                        return k;
+        } else if (streq(m->method, "message.user"))
+                command.type = DRIVER_COMMAND_USER;
+        else if (streq(m->method, "conversation.interrupt"))
+                command.type = DRIVER_COMMAND_INTERRUPT;
+        else if (streq(m->method, "conversation.config"))
+                command.type = DRIVER_COMMAND_CONFIG;
+        else if (streq(m->method, "permission.respond")) {
+                command.type = DRIVER_COMMAND_ANSWER;
+                if (parse_question(r, json_get_string(*params, "requestId"), &command.offset, &command.n) < 0)
+                        return -EINVAL;
+        } else
+                return 0;
+        *ret = command;
+        return 1;
+}
+
+/* Stores what a command became, with the driver's new state and what that means for the conversation's. */
+static int store_rendered(Run *r, const InboundMessage *m, const Buffer *lines) {
+        _cleanup_json_ Json *state = NULL;
+        Conversation *c = r->conversation;
+        uint64_t offset;
+        int k;
+
+        k = store_begin(c->ctx->store);
+        if (k < 0)
+                return k;
+        if (lines->size > 0)
+                k = store_render(c->ctx->store, c->row.id, r->row.run, lines->data, lines->size, m->seq, &offset);
+        else
+                k = store_inbound_done(c->ctx->store, m->seq);
+        if (k >= 0)
+                k = r->ops->save(r->driver, &state);
+        if (k >= 0)
+                k = store_set_driven(c->ctx->store, c->row.id, r->row.run, r->row.driven, json_text(state));
+        if (k >= 0)
+                k = conversation_emit_state(c);
+        if (k < 0) {
+                store_rollback(c->ctx->store);
+                return k;
+        }
+        k = store_commit(c->ctx->store);
+        if (k >= 0)
+                r->driven_stored = r->row.driven;
+        return k;
+}
+
+static int refuse(Conversation *c, const InboundMessage *m, const char *why) {
+        int k;
+
+        log_warning("Conversation %s: message %s can never be delivered: %s", c->row.id, m->envelope_id, why);
+        k = store_begin(c->ctx->store);
+        if (k < 0)
+                return k;
+        k = conversation_report(c, "message-not-delivered", why, m->envelope_id);
+        if (k >= 0)
+                k = store_inbound_done(c->ctx->store, m->seq);
+        if (k < 0) {
+                store_rollback(c->ctx->store);
+                return k;
+        }
+        return store_commit(c->ctx->store);
+}
+
+/* 1: done with it; 0: it waits. */
+static int pump_one(Run *r, const InboundMessage *m, bool *user_blocked) {
+        Conversation *c = r->conversation;
+        _cleanup_free_ char *error = NULL;
+        _cleanup_json_ Json *params = NULL;
+        _cleanup_buffer_ Buffer lines = {};
+        DriverCommand command;
+        int k;
+
+        if (streq(m->method, "conversation.stop"))
+                return 0;
+        k = command_of(r, m, &params, &command);
+        if (k == 0) {
+                k = store_inbound_done(c->ctx->store, m->seq);
+                return k < 0 ? k : 1;
+        }
+        if (k > 0) {
+                /* Messages keep their order; an interrupt or an answer goes past messages that wait. */
+                if (command.type == DRIVER_COMMAND_USER && *user_blocked)
+                        return 0;
+                k = r->ops->command(r->driver, &command, &lines, &error);
+                if (k == 0) {
+                        *user_blocked = *user_blocked || command.type == DRIVER_COMMAND_USER;
+                        return 0;
+                }
+        }
+        if (k == -EINVAL || k == -EBADMSG)
+                k = refuse(c, m, error ? error : "it does not fit the agent's protocol");
+        else if (k > 0)
+                k = store_rendered(r, m, &lines);
+        return k < 0 ? k : 1;
+}
+
+void conversation_pump_input(Conversation *c) {
+        _cleanup_(pending_done) Pending pending = {};
+        bool user_blocked = false, progress = false;
+        Run *r = c->run;
+        int k;
+
+        if (c->n_pending == 0 || c->ctx->broken || !r || !r->driver || r->over || c->stop != STOP_NONE || !streq(c->row.state, "live"))
+                return;
+        k = store_pending_inbound(c->ctx->store, c->row.id, collect, &pending);
+        for (size_t i = 0; k >= 0 && i < pending.n; i++) {
+                k = pump_one(r, &pending.list[i], &user_blocked);
+                if (k > 0) {
+                        c->n_pending--;
+                        progress = true;
+                }
+        }
+        if (k < 0) {
+                c->ctx->hooks->store_failed(k, c->ctx->userdata);
+                return;
+        }
+        if (progress) {
+                (void) conversation_write_input(c);
+                conversation_changed(c);
+        }
+}

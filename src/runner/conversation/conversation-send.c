@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/log.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/run-folder.h"
+
+/* The way to the orchestrator: out.log is the queue, a cursor in the store says how much of it was acknowledged, and the
+ * events between are made again whenever they have to be sent. An outage of any length costs disk and no memory. */
+
+static Buffer *batch_buffer(void *userdata) {
+        return send_batch_buffer(userdata);
+}
+
+static int batch_done(void *userdata, const char *message_id) {
+        return send_batch_event_done(userdata, message_id);
+}
+
+static bool batch_full(void *userdata) {
+        return send_batch_full(userdata);
+}
+
+static void close_reader(Conversation *c) {
+        c->send = event_reader_free(c->send);
+        c->send_outfd = safe_close(c->send_outfd);
+        free(c->ack_state);
+        c->ack_state = NULL;
+        c->ack_pending = false;
+}
+
+/* The first run that is not all acknowledged. 1, or 0 where there is none. */
+static int find_run(Conversation *c) {
+        int r;
+
+        if (c->send_row.conversation && !c->send_row.delivered)
+                return 1;
+        for (unsigned i = MAX(c->send_row.run, 1U); i <= c->row.run; i++) {
+                run_row_done(&c->send_row);
+                r = store_get_run(c->ctx->store, c->row.id, i, &c->send_row);
+                if (r < 0)
+                        return r;
+                if (r > 0 && !c->send_row.delivered)
+                        return 1;
+        }
+        return 0;
+}
+
+static bool is_present_run(Conversation *c) {
+        return c->run && c->run->row.run == c->send_row.run;
+}
+
+static int open_output(Conversation *c) {
+        _cleanup_close_ int parent = -EBADF, folder = -EBADF;
+        char name[16];
+
+        if (c->send_outfd >= 0)
+                return 0;
+        (void) snprintf(name, sizeof(name), "%u", c->send_row.run);
+        parent = run_folder_open(c->ctx->conversations_fd, c->row.id);
+        folder = parent < 0 ? parent : run_folder_open(parent, name);
+        int fd = folder < 0 ? folder : run_folder_open_output(folder);
+        if (fd == -ENOENT)
+                return 0; /* nothing was written (yet) */
+        if (fd < 0)
+                return fd;
+        c->send_outfd = fd;
+        if (c->send)
+                event_reader_set_output(c->send, fd);
+        return 0;
+}
+
+static int open_reader(Conversation *c) {
+        _cleanup_json_ Json *spec = NULL;
+        const DriverOps *ops = conversation_driver(c);
+        int r;
+
+        if (!ops)
+                return -ENOENT;
+        r = open_output(c);
+        if (r < 0)
+                return r;
+        if (c->send)
+                return 0;
+        r = json_parse(c->send_row.spec, strlen(c->send_row.spec), &spec, NULL);
+        if (r < 0)
+                return r;
+        return event_reader_new(
+                        &(EventReaderParams) {
+                                        .store = c->ctx->store,
+                                        .driver = ops,
+                                        .spec = spec,
+                                        .conversation = c->row.id,
+                                        .task = c->row.task,
+                                        .run = c->send_row.run,
+                                        .run_id = c->send_row.run_id,
+                                        .forward_raw = c->ctx->config->forward_raw,
+                                        .outfd = c->send_outfd,
+                                        .offset = c->send_row.acked,
+                                        .own_seq = c->send_row.acked_own,
+                                        .state = c->send_row.acked_state,
+                        },
+                        &c->send);
+}
+
+/* How far the run that is being sent may be read, and whether it ends there. */
+static uint64_t send_limit(Conversation *c, bool *ret_ended) {
+        if (is_present_run(c)) {
+                *ret_ended = streq(c->run->row.state, "ended");
+                return c->run->row.driven;
+        }
+        *ret_ended = true;
+        return c->send_row.out_bytes;
+}
+
+static bool all_acked(Conversation *c) {
+        _cleanup_(own_event_done) OwnEvent next = {};
+        bool ended;
+        uint64_t limit = send_limit(c, &ended);
+
+        return ended && c->send_row.acked >= limit &&
+                        store_next_own_event(c->ctx->store, c->row.id, c->send_row.run, c->send_row.acked_own, &next) == 0;
+}
+
+static int finish_run(Conversation *c) {
+        int r;
+
+        c->send_row.delivered = true;
+        r = store_set_acked(c->ctx->store, c->row.id, c->send_row.run, c->send_row.acked, c->send_row.acked_own,
+                            c->send_row.acked_state, true);
+        if (r < 0)
+                return r;
+        close_reader(c);
+        return 0;
+}
+
+static int on_fill(void *userdata, SendBatch *batch) {
+        Conversation *c = userdata;
+        const EventOut out = {
+                .userdata = batch,
+                .buffer = batch_buffer,
+                .done = batch_done,
+                .full = batch_full,
+        };
+        bool ended;
+        int r;
+
+        if (c->ctx->broken)
+                return 0;
+        for (;;) {
+                r = find_run(c);
+                if (r <= 0)
+                        return r;
+                r = open_reader(c);
+                if (r < 0)
+                        return log_warning_errno(r, "Events of conversation %s cannot be read: %m", c->row.id);
+                r = event_reader_read(c->send, send_limit(c, &ended), &out);
+                if (r < 0)
+                        return log_warning_errno(r, "Events of conversation %s cannot be read: %m", c->row.id);
+                c->ack_offset = event_reader_offset(c->send);
+                c->ack_own = event_reader_own_seq(c->send);
+                if (c->ack_offset != c->send_row.acked || c->ack_own != c->send_row.acked_own) {
+                        free(c->ack_state);
+                        c->ack_state = NULL;
+                        r = event_reader_save(c->send, &c->ack_state);
+                        if (r < 0)
+                                return r;
+                        c->ack_pending = true;
+                        return 0;
+                }
+                /* Lines that make no event at all still end a run. */
+                if (!all_acked(c))
+                        return 0;
+                r = finish_run(c);
+                if (r < 0)
+                        return r;
+        }
+}
+
+static void note_delivered(Conversation *c) {
+        int r;
+
+        if (c->row.delivered || conversation_is_live(c) || c->send_row.run < c->row.run || !c->send_row.delivered)
+                return;
+        c->row.delivered = true;
+        r = conversation_store_row(c);
+        if (r < 0) {
+                c->row.delivered = false;
+                c->ctx->hooks->store_failed(r, c->ctx->userdata);
+                return;
+        }
+        c->queued_since_usec = 0;
+        c->ctx->hooks->delivered(c, c->ctx->userdata);
+}
+
+static void on_acked(void *userdata) {
+        Conversation *c = userdata;
+
+        if (!c->ack_pending)
+                return;
+        c->ack_pending = false;
+        c->send_row.acked = c->ack_offset;
+        c->send_row.acked_own = c->ack_own;
+        free(c->send_row.acked_state);
+        c->send_row.acked_state = TAKE_PTR(c->ack_state);
+        c->ack_dirty = true;
+        if (conversation_queued_bytes(c) == 0)
+                c->queued_since_usec = 0;
+        if (all_acked(c) && finish_run(c) >= 0)
+                note_delivered(c);
+        sender_wake(c->source);
+}
+
+static void on_lost(void *userdata) {
+        close_reader(userdata);
+}
+
+static int on_set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
+        Conversation *c = userdata;
+
+        return store_set_aside(c->ctx->store, message_id, c->row.id, json, size, why);
+}
+
+static const SendSourceOps source_ops = {
+        .fill = on_fill,
+        .acked = on_acked,
+        .lost = on_lost,
+        .set_aside = on_set_aside,
+};
+
+int conversation_send_open(Conversation *c) {
+        int r;
+
+        if (c->source || !c->ctx->sender || streq(c->row.origin, "local"))
+                return 0;
+        r = send_source_new(c->ctx->sender, &source_ops, c, &c->source);
+        if (r < 0)
+                return r;
+        if (!c->row.delivered)
+                sender_wake(c->source);
+        return 0;
+}
+
+void conversation_send_close(Conversation *c) {
+        c->source = send_source_free(c->source);
+        close_reader(c);
+        run_row_done(&c->send_row);
+}
+
+void conversation_send_wake(Conversation *c) {
+        if (!c->source)
+                return;
+        if (c->queued_since_usec == 0)
+                c->queued_since_usec = now_usec(CLOCK_REALTIME);
+        sender_wake(c->source);
+}
+
+int conversation_flush(Conversation *c) {
+        int r = 0;
+
+        if (!c->ack_dirty && !(c->run && c->run->driven_stored != c->run->row.driven))
+                return 0;
+        if (c->run && !c->run->over) {
+                r = run_store_driven(c->run);
+                if (r >= 0 && c->run->input_written > 0)
+                        r = store_input_written(c->ctx->store, c->row.id, c->run->row.run, c->run->input_written);
+        }
+        if (r >= 0 && c->send_row.conversation && !c->send_row.delivered)
+                r = store_set_acked(c->ctx->store, c->row.id, c->send_row.run, c->send_row.acked, c->send_row.acked_own,
+                                    c->send_row.acked_state, false);
+        if (r >= 0)
+                c->ack_dirty = false;
+        return r;
+}
+
+uint64_t conversation_queued_bytes(Conversation *c) {
+        uint64_t end;
+        bool ended;
+
+        if (!c->source || !c->send_row.conversation)
+                return 0;
+        end = send_limit(c, &ended);
+        uint64_t queued = end > c->send_row.acked ? end - c->send_row.acked : 0;
+        if (!is_present_run(c) && c->run)
+                queued += c->run->row.driven;
+        return queued;
+}

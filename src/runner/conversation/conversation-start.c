@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "common/fileio.h"
+#include "common/ident.h"
+#include "common/log-ids.h"
+#include "common/log.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/limits.h"
+#include "runner/conversation/run-folder.h"
+
+/* From acceptance to the agent's first byte. Every step reads from the rows where it stands, so that a runner that was
+ * killed in between goes on from there. */
+
+#define START_ATTEMPTS_MAX 3
+
+static int copy_members(Json *to, Json *from, const char *const *names, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                Json *v = json_get(from, names[i]);
+                int r = v ? json_set(to, names[i], json_object_get(v)) : 0;
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int make_spec(Conversation *c, const char *resume_session, Json **ret) {
+        static const char *const names[] = {
+                "model",           "appendSystemPrompt", "permissionMode", "allowedTools",
+                "disallowedTools", "mcpServers",         "env",            "forkSession",
+        };
+        _cleanup_json_ Json *spec = json_object_new_object();
+        char session[UUID_SIZE];
+        int r;
+
+        if (!spec)
+                return -ENOMEM;
+        r = json_set_u64(spec, "version", 1);
+        if (r >= 0)
+                r = json_set_string(spec, "conversationId", c->row.id);
+        if (r >= 0)
+                r = copy_members(spec, c->params, names, ELEMENTSOF(names));
+        if (r < 0)
+                return r;
+        uuid_make(session);
+        r = json_set_string(spec, "sessionId", session);
+        if (r < 0)
+                return r;
+        if (!resume_session)
+                resume_session = json_get_string(c->params, "resumeSessionId");
+        r = json_set_string(spec, "resumeSessionId", resume_session);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(spec);
+        return 0;
+}
+
+int conversation_prepare_run(Conversation *c, const char *resume_session) {
+        _cleanup_(run_row_done) RunRow row = {};
+        _cleanup_json_ Json *spec = NULL;
+        int r;
+
+        r = make_spec(c, resume_session, &spec);
+        if (r < 0)
+                return r;
+        row = (RunRow) {
+                .conversation = strdup(c->row.id),
+                .run = c->row.run + 1,
+                .state = strdup("preparing"),
+                .spec = strdup(json_text(spec)),
+                .out_bytes = UINT64_MAX,
+        };
+        if (!row.conversation || !row.state || !row.spec)
+                return -ENOMEM;
+        (void) snprintf(row.run_id, sizeof(row.run_id), "%016llx", (unsigned long long) random_u64());
+        r = store_put_run(c->ctx->store, &row);
+        if (r < 0)
+                return r;
+        c->row.run = row.run;
+        /* The run before may still have to be sent: from now on its end is read from the copy. */
+        if (c->run && c->send_row.conversation && c->send_row.run == c->run->row.run)
+                c->send_row.out_bytes = c->run->row.out_bytes;
+        c->run = run_free(c->run);
+        r = run_new(c, &row, &c->run);
+        if (r < 0)
+                return r;
+        return conversation_store_row(c);
+}
+
+static int set_state(Conversation *c, const char *state) {
+        int r = free_and_strdup(&c->row.state, state);
+        return r < 0 ? r : conversation_store_row(c);
+}
+
+/* ---- checkout ---- */
+
+static void on_progress(Json *progress, void *userdata) {
+        Conversation *c = userdata;
+        const char *text = json_text(progress);
+        size_t n = strlen(text);
+
+        if (n <= 2)
+                return;
+        _cleanup_free_ char *members = strndup(text + 1, n - 2);
+        if (members && conversation_emit(c, NULL, "git.progress", members) >= 0)
+                conversation_changed(c);
+}
+
+static void on_checkout(int error, const char *text, const char *directory, const char *branch, const char *head, void *userdata) {
+        Conversation *c = userdata;
+        _cleanup_buffer_ Buffer b = {};
+        int r;
+
+        c->checkout = checkout_free(c->checkout);
+        if (error < 0) {
+                (void) buffer_append_str(&b, "\"ok\":false,\"text\":");
+                (void) buffer_append_json_str(&b, strempty(text));
+                if (!b.failed)
+                        (void) conversation_emit(c, NULL, "git.result", b.data);
+                conversation_fail(c, "failed", text);
+                return;
+        }
+        (void) buffer_append_str(&b, "\"ok\":true,\"directory\":");
+        (void) buffer_append_json_str(&b, directory);
+        (void) buffer_append_str(&b, ",\"branch\":");
+        (void) buffer_append_json_str(&b, strempty(branch));
+        (void) buffer_append_str(&b, ",\"head\":");
+        (void) buffer_append_json_str(&b, strempty(head));
+        r = b.failed ? -ENOMEM : store_begin(c->ctx->store);
+        if (r >= 0) {
+                if (free_and_strdup(&c->row.directory, directory) < 0 || free_and_strdup(&c->row.branch, branch) < 0)
+                        r = -ENOMEM;
+                if (r >= 0)
+                        r = set_state(c, "starting");
+                if (r >= 0)
+                        r = conversation_emit(c, NULL, "git.result", b.data);
+                if (r < 0)
+                        store_rollback(c->ctx->store);
+                else
+                        r = store_commit(c->ctx->store);
+        }
+        if (r < 0) {
+                c->ctx->hooks->store_failed(r, c->ctx->userdata);
+                return;
+        }
+        conversation_changed(c);
+        conversation_advance(c);
+}
+
+static void start_checkout(Conversation *c) {
+        const OperationContext context = {
+                .event = c->ctx->event,
+                .bus = c->ctx->bus,
+                .watch = c->ctx->watch,
+                .state_fd = c->ctx->state_fd,
+        };
+        int r;
+
+        r = set_state(c, "checkout");
+        if (r < 0) {
+                c->ctx->hooks->store_failed(r, c->ctx->userdata);
+                return;
+        }
+        r = checkout_start(&context, &c->ctx->git, c->row.id, c->row.workspace, json_get(c->params, "repository"),
+                           on_progress, on_checkout, c, &c->checkout);
+        if (r < 0) {
+                _cleanup_free_ char *text = xasprintf("the checkout could not be begun: %s", strerror(-r));
+                conversation_fail(c, "failed", strempty(text));
+        }
+}
+
+/* ---- the process ---- */
+
+/* Adds the agent's own environment from the configuration, behind what the conversation says. */
+static int add_configured_env(Conversation *c, char ***env) {
+        Json *configured = json_get(c->agent_config, "env");
+
+        if (!json_object_is_type(configured, json_type_object))
+                return 0;
+        json_object_object_foreach(configured, name, value) {
+                _cleanup_free_ char *prefix = xasprintf("%s=", name);
+                bool given = false;
+
+                if (!prefix)
+                        return -ENOMEM;
+                STRV_FOREACH(e, *env)
+                        given = given || startswith(*e, prefix);
+                if (!given && strv_consume(env, xasprintf("%s%s", prefix, json_object_get_string(value))) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int begin_lines(Run *r) {
+        _cleanup_buffer_ Buffer b = {};
+        uint64_t total, written, offset;
+        Conversation *c = r->conversation;
+        int k;
+
+        k = store_input_size(c->ctx->store, c->row.id, r->row.run, &total, &written);
+        if (k < 0 || total > 0)
+                return k;
+        k = r->ops->begin(r->driver, &b);
+        if (k < 0)
+                return k;
+        if (b.size == 0)
+                return 0;
+        return store_render(c->ctx->store, c->row.id, r->row.run, b.data, b.size, 0, &offset);
+}
+
+static int private_memfd(const char *contents) {
+        _cleanup_close_ int fd = memfd_create("northflare-private", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = write_all(fd, contents, strlen(contents));
+        return r < 0 ? r : TAKE_FD(fd);
+}
+
+static int store_started(Run *r, const char *unit, const char *invocation) {
+        _cleanup_buffer_ Buffer b = {};
+        Conversation *c = r->conversation;
+        int k;
+
+        if (free_and_strdup(&r->row.unit, unit) < 0 || free_and_strdup(&r->row.invocation, invocation) < 0 ||
+            free_and_strdup(&r->row.state, "live") < 0)
+                return -ENOMEM;
+        r->row.started_usec = now_usec(CLOCK_REALTIME);
+        k = run_store_row(r);
+        if (k < 0)
+                return k;
+        k = set_state(c, "live");
+        if (k < 0)
+                return k;
+        (void) buffer_append_str(&b, "\"agent\":");
+        (void) buffer_append_json_str(&b, c->row.agent);
+        (void) buffer_append_str(&b, ",\"scope\":");
+        (void) buffer_append_json_str(&b, unit);
+        if (c->row.directory) {
+                (void) buffer_append_str(&b, ",\"directory\":");
+                (void) buffer_append_json_str(&b, c->row.directory);
+        }
+        if (c->row.branch) {
+                (void) buffer_append_str(&b, ",\"branch\":");
+                (void) buffer_append_json_str(&b, c->row.branch);
+        }
+        if (b.failed)
+                return -ENOMEM;
+        k = conversation_emit(c, NULL, "conversation.started", b.data);
+        return k < 0 ? k : conversation_emit_state(c);
+}
+
+static void log_start(Conversation *c) {
+        LOG_CONTEXT(log);
+
+        log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", c->row.id);
+        log_context_push(&log, "NORTHFLARE_TASK_ID", c->row.task);
+        log_context_push(&log, "NORTHFLARE_WORKSPACE_ID", c->row.workspace);
+        log_context_push(&log, "NORTHFLARE_UNIT", c->run->row.unit);
+        log_full(LOG_INFO, 0, NF_MESSAGE_CONVERSATION_STARTED, "Conversation %s runs in %s (agent %s).", c->row.id,
+                 c->run->row.unit, c->row.agent);
+}
+
+int conversation_adopt_started(Conversation *c, const char *unit) {
+        int r;
+
+        r = store_begin(c->ctx->store);
+        if (r < 0)
+                return r;
+        r = store_started(c->run, unit, NULL);
+        if (r < 0) {
+                store_rollback(c->ctx->store);
+                return r;
+        }
+        return store_commit(c->ctx->store);
+}
+
+static void on_started(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+        Run *r = userdata;
+        Conversation *c = r->conversation;
+        int k;
+
+        r->call = launcher_call_free(r->call);
+        if (error < 0) {
+                /* The launcher may have died between the start and its word: `started` is the truth. A start that is
+                 * tried again finds it and ends at once, so nothing can run twice. */
+                bool lost = error == -ECONNRESET || error == -ETIMEDOUT || error == -ENOTCONN || error == -ENXIO;
+                if (lost && ++r->start_attempts < START_ATTEMPTS_MAX) {
+                        log_warning_errno(error, "The launcher did not answer for conversation %s, asking again: %s", c->row.id,
+                                          strempty(text));
+                        conversation_advance(c);
+                        return;
+                }
+                log_warning_errno(error, "Conversation %s could not be started: %s", c->row.id, strempty(text));
+                conversation_fail(c, "failed", text);
+                return;
+        }
+        k = store_begin(c->ctx->store);
+        if (k >= 0) {
+                k = store_started(r, unit, invocation);
+                if (k < 0)
+                        store_rollback(c->ctx->store);
+                else
+                        k = store_commit(c->ctx->store);
+        }
+        if (k < 0) {
+                c->ctx->hooks->store_failed(k, c->ctx->userdata);
+                return;
+        }
+        log_start(c);
+        conversation_changed(c);
+        if (c->stop != STOP_NONE) {
+                conversation_stop(c, c->stop_reason, c->stop_grace_usec);
+                return;
+        }
+        conversation_pump_input(c);
+        run_look(r);
+}
+
+static int start_process(Run *r, char **ret_error) {
+        Conversation *c = r->conversation;
+        _cleanup_(launch_plan_done) LaunchPlan plan = {};
+        _cleanup_close_ int private = -EBADF;
+        Limits limits;
+        int k;
+
+        k = r->ops->plan(r->spec, c->agent_config, &plan, ret_error);
+        if (k < 0)
+                return k;
+        k = add_configured_env(c, &plan.env);
+        if (k < 0)
+                return k;
+        k = limits_parse(json_get(c->params, "limits"), &c->ctx->config->limits, &limits, ret_error);
+        if (k < 0)
+                return k;
+        k = run_open_folder(r, true);
+        if (k < 0) {
+                *ret_error = xasprintf("the run's folder could not be made: %s", strerror(-k));
+                return k;
+        }
+        k = begin_lines(r);
+        if (k >= 0)
+                k = conversation_write_input(c);
+        if (k < 0)
+                return k;
+        k = run_watch(r);
+        if (k < 0)
+                return k;
+        if (plan.private_file) {
+                private = private_memfd(plan.private_file);
+                if (private < 0)
+                        return private;
+        }
+        if (free_and_strdup(&r->row.state, "starting") < 0)
+                return -ENOMEM;
+        k = run_store_row(r);
+        if (k < 0)
+                return k;
+        return launcher_start(c->ctx->bus,
+                              &(LauncherStart) {
+                                              .kind = LAUNCHER_AGENT,
+                                              .id = c->row.id,
+                                              .run = r->row.run,
+                                              .workspace = c->row.workspace,
+                                              .argv = plan.argv,
+                                              .env = plan.env,
+                                              .cwd = strempty(c->row.directory),
+                                              .limits = limits.list,
+                                              .n_limits = limits.n,
+                                              .dirfd = r->dirfd,
+                                              .extra = { private, -EBADF },
+                                              .n_extra = private >= 0 ? 1 : 0,
+                              },
+                              on_started, r, &r->call);
+}
+
+void conversation_advance(Conversation *c) {
+        _cleanup_free_ char *error = NULL;
+        Run *r = c->run;
+        int k;
+
+        if (!c->ctx->ready || c->ctx->broken || !conversation_is_live(c) || c->checkout || r->call)
+                return;
+        if (streq(c->row.state, "new") || streq(c->row.state, "checkout")) {
+                if (json_get(c->params, "repository") && !c->row.branch) {
+                        start_checkout(c);
+                        return;
+                }
+                k = set_state(c, "starting");
+                if (k < 0) {
+                        c->ctx->hooks->store_failed(k, c->ctx->userdata);
+                        return;
+                }
+        }
+        if (!streq(c->row.state, "starting"))
+                return;
+        k = start_process(r, &error);
+        if (k < 0) {
+                if (!error)
+                        error = xasprintf("the agent could not be started: %s", strerror(-k));
+                conversation_fail(c, "failed", strempty(error));
+        }
+}

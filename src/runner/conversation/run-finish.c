@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/log-ids.h"
+#include "common/log.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/verdict.h"
+
+/* The end of a conversation's run: one transaction says it to everybody who will ask, then it is told. */
+
+static int copy_member(Json *to, Json *from, const char *name) {
+        Json *v = json_get(from, name);
+        return v ? json_set(to, name, json_object_get(v)) : 0;
+}
+
+static int add_usage(Conversation *c, Json *o) {
+        _cleanup_json_ Json *all = NULL;
+        int r;
+
+        r = conversation_describe(c, &all);
+        if (r < 0)
+                return r;
+        return copy_member(o, all, "usage");
+}
+
+/* The members of conversation.ended, as an object. */
+static int describe_end(Conversation *c, Run *run, const char *reason, const char *text, Json **ret) {
+        _cleanup_json_ Json *o = json_object_new_object();
+        int r;
+
+        if (!o)
+                return -ENOMEM;
+        r = json_set_string(o, "reason", reason);
+        if (r < 0)
+                return r;
+        (void) json_set_string(o, "detail", text);
+        (void) json_set_string(o, "sessionId", c->row.session);
+        (void) json_set_string(o, "directory", c->row.directory);
+        (void) json_set_string(o, "branch", c->row.branch);
+        (void) add_usage(c, o);
+        if (run && run->outcome) {
+                (void) copy_member(o, run->outcome, "exitCode");
+                (void) copy_member(o, run->outcome, "signal");
+                (void) copy_member(o, run->outcome, "resources");
+                (void) copy_member(o, run->outcome, "stage");
+                (void) copy_member(o, run->outcome, "errno");
+                (void) copy_member(o, run->outcome, "outFull");
+        }
+        if (c->stop != STOP_NONE)
+                (void) json_set_string(o, "stoppedBy", "runner");
+        else if (run && run->outcome)
+                (void) copy_member(o, run->outcome, "stoppedBy");
+        (void) json_set_u64(o, "outBytes", run ? run->row.driven : 0);
+        *ret = TAKE_PTR(o);
+        return 0;
+}
+
+/* The text between the braces of an object. */
+static char *members_of(Json *o) {
+        const char *text = json_text(o);
+        size_t n = strlen(text);
+
+        return n >= 2 ? strndup(text + 1, n - 2) : NULL;
+}
+
+typedef struct Undelivered {
+        struct {
+                int64_t seq;
+                char *envelope_id, *request_id, *method;
+                bool has_response;
+        } list[256];
+        size_t n;
+} Undelivered;
+
+static int collect_pending(const InboundMessage *m, void *userdata) {
+        Undelivered *u = userdata;
+
+        if (u->n >= ELEMENTSOF(u->list))
+                return 1;
+        u->list[u->n].seq = m->seq;
+        u->list[u->n].envelope_id = strdup(m->envelope_id);
+        u->list[u->n].method = strdup(m->method);
+        u->list[u->n].request_id = m->request_id ? strdup(m->request_id) : NULL;
+        u->list[u->n++].has_response = m->response;
+        return 0;
+}
+
+/* What was accepted and can never be delivered now is reported; a stop that waited gets its answer. */
+static int settle_pending(Conversation *c, const char *reason, Undelivered *u, char **ret_stop_response) {
+        int r;
+
+        do {
+                size_t from = u->n;
+                r = store_pending_inbound(c->ctx->store, c->row.id, collect_pending, u);
+                if (r < 0)
+                        return r;
+                for (size_t i = from; i < u->n; i++) {
+                        bool stop = streq(u->list[i].method, "conversation.stop");
+
+                        if (stop && !u->list[i].has_response && u->list[i].request_id) {
+                                _cleanup_free_ char *response = xasprintf(
+                                                "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"conversationId\":\"%s\","
+                                                "\"stopped\":true,\"reason\":\"%s\"},\"messageId\":\"rsp:%s\"}",
+                                                u->list[i].request_id, c->row.id, reason, u->list[i].envelope_id);
+                                if (!response)
+                                        return -ENOMEM;
+                                r = store_set_response(c->ctx->store, u->list[i].seq, response);
+                                if (r < 0)
+                                        return r;
+                                free(*ret_stop_response);
+                                *ret_stop_response = TAKE_PTR(response);
+                        } else if (streq(u->list[i].method, "message.user")) {
+                                r = conversation_report(c, "message-not-delivered",
+                                                        "The conversation ended before the agent could take this message.",
+                                                        u->list[i].envelope_id);
+                                if (r < 0)
+                                        return r;
+                        }
+                        r = store_inbound_done(c->ctx->store, u->list[i].seq);
+                        if (r < 0)
+                                return r;
+                }
+                if (u->n == from)
+                        return 0;
+        } while (u->n < ELEMENTSOF(u->list));
+        return 0;
+}
+
+static void undelivered_done(Undelivered *u) {
+        for (size_t i = 0; i < u->n; i++) {
+                free(u->list[i].envelope_id);
+                free(u->list[i].request_id);
+                free(u->list[i].method);
+        }
+}
+
+static int store_end(Conversation *c, Run *run, const char *reason, Json *end, Undelivered *u) {
+        _cleanup_free_ char *members = members_of(end), *id = NULL, *stop_response = NULL;
+        int r;
+
+        if (!members)
+                return -ENOMEM;
+        r = settle_pending(c, reason, u, &stop_response);
+        if (r < 0)
+                return r;
+        id = xasprintf("%s:end", run->row.run_id);
+        if (!id)
+                return -ENOMEM;
+        r = conversation_emit(c, id, "conversation.ended", members);
+        if (r < 0)
+                return r;
+        r = free_and_strdup(&run->row.state, "ended");
+        if (r < 0)
+                return r;
+        run->row.ended_usec = now_usec(CLOCK_REALTIME);
+        if (run->row.out_bytes == UINT64_MAX)
+                run->row.out_bytes = run->row.driven;
+        r = run_store_driven(run);
+        if (r < 0)
+                return r;
+        r = run_store_row(run);
+        if (r < 0)
+                return r;
+        c->row.ended_usec = run->row.ended_usec;
+        if (free_and_strdup(&c->row.state, "ended") < 0 || free_and_strdup(&c->row.reason, reason) < 0 ||
+            free_and_strdup(&c->row.detail, json_text(end)) < 0)
+                return -ENOMEM;
+        c->row.delivered = !c->source;
+        return conversation_store_row(c);
+}
+
+static void log_end(Conversation *c, const char *reason, const char *text) {
+        LOG_CONTEXT(log);
+        bool good = streq(reason, "completed") || streq(reason, "stopped");
+
+        log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", c->row.id);
+        log_context_push(&log, "NORTHFLARE_TASK_ID", c->row.task);
+        log_context_push(&log, "NORTHFLARE_WORKSPACE_ID", c->row.workspace);
+        log_context_push(&log, "NORTHFLARE_REASON", reason);
+        log_full(good ? LOG_INFO : LOG_WARNING, 0,
+                 good ? NF_MESSAGE_CONVERSATION_ENDED : NF_MESSAGE_CONVERSATION_FAILED,
+                 "Conversation %s ended: %s%s%s.", c->row.id, reason, text ? ", " : "", strempty(text));
+}
+
+static void finish(Conversation *c, Run *run, const char *reason, const char *text) {
+        _cleanup_(undelivered_done) Undelivered u = {};
+        _cleanup_json_ Json *end = NULL;
+        int r;
+
+        r = describe_end(c, run, reason, text, &end);
+        if (r >= 0)
+                r = store_begin(c->ctx->store);
+        if (r >= 0) {
+                r = store_end(c, run, reason, end, &u);
+                if (r < 0)
+                        store_rollback(c->ctx->store);
+                else
+                        r = store_commit(c->ctx->store);
+        }
+        if (r < 0) {
+                c->ctx->hooks->store_failed(r, c->ctx->userdata);
+                return;
+        }
+        conversation_stop_forget(c);
+        c->n_pending = 0;
+        log_end(c, reason, text);
+        run->watch = watch_slot_free(run->watch);
+        run->check_timer = sd_event_source_disable_unref(run->check_timer);
+        run->ops->usage(run->driver, &c->usage);
+        conversation_send_wake(c);
+        conversation_events_wake(c);
+        for (size_t i = 0; i < u.n; i++)
+                if (streq(u.list[i].method, "conversation.stop"))
+                        c->ctx->hooks->responded(c, u.list[i].seq, reason, c->ctx->userdata);
+        conversation_changed(c);
+        c->ctx->hooks->ended(c, c->ctx->userdata);
+}
+
+static void on_collected(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+        Run *r = userdata;
+
+        r->verb_call = launcher_call_free(r->verb_call);
+        if (error < 0)
+                log_debug_errno(error, "Collecting %s: %s", strempty(r->row.unit), strempty(text));
+}
+
+void run_conclude(Run *r) {
+        Conversation *c = r->conversation;
+        const char *reason, *text = r->failure;
+        _cleanup_free_ char *detail = NULL;
+
+        if (streq(r->row.state, "ended"))
+                return;
+        reason = verdict_reason(&(VerdictInput) {
+                        .outcome = r->outcome,
+                        .result = r->result,
+                        .stop_requested = c->stop != STOP_NONE && !r->failure,
+                        .stop_reason = c->stop_reason,
+                        .end_requested = r->end_sent,
+                        .shutdown = c->ctx->shutting_down,
+                        .last_turn_failed = r->ops->last_turn_failed(r->driver),
+                        .failure = r->failure,
+        });
+        if (!text && json_get_string(r->outcome, "stage")) {
+                uint64_t error = 0;
+
+                (void) json_get_u64(r->outcome, "errno", &error);
+                detail = xasprintf("the agent could not be executed: %s", strerror((int) error));
+                text = detail;
+        }
+        /* A failed scope keeps its name and its Result until somebody says that both were read. */
+        if (r->row.unit && (!r->outcome || r->result))
+                (void) launcher_unit_verb(c->ctx->bus, "Collect", r->row.unit, on_collected, r, &r->verb_call);
+        finish(c, r, reason, text);
+}
+
+void conversation_fail(Conversation *c, const char *reason, const char *text) {
+        assert(c->run);
+        c->checkout = checkout_free(c->checkout);
+        c->run->row.out_bytes = c->run->row.driven;
+        c->run->over = true;
+        finish(c, c->run, reason, text);
+}

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "common/fileio.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/run-folder.h"
+
+/* What one turn of the loop may spend on one conversation, so that a flood of one does not starve the others. */
+#define DRIVE_BYTES_MAX (1024 * 1024)
+/* PID 1 tells when a scope has gone; this is for the case that the telling was lost (the bus was restarted). */
+#define CHECK_INTERVAL_USEC (500 * USEC_PER_MSEC)
+
+static int on_drive(sd_event_source *source, void *userdata) {
+        Run *r = userdata;
+
+        run_drive(r);
+        return 0;
+}
+
+static int on_check(sd_event_source *source, uint64_t usec, void *userdata) {
+        Run *r = userdata;
+
+        run_check(r);
+        return 0;
+}
+
+static void on_watch(void *userdata) {
+        Run *r = userdata;
+
+        (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
+}
+
+int run_new(Conversation *c, RunRow *row_consume, Run **ret) {
+        _cleanup_(run_freep) Run *r = new0(Run, 1);
+        _cleanup_json_ Json *state = NULL;
+        int k;
+
+        if (!r) {
+                run_row_done(row_consume);
+                return -ENOMEM;
+        }
+        *r = (Run) { .conversation = c, .row = *row_consume, .dirfd = -EBADF, .outfd = -EBADF };
+        *row_consume = (RunRow) {};
+        r->ops = conversation_driver(c);
+        if (!r->ops)
+                return -ENOENT;
+        k = json_parse(r->row.spec, strlen(r->row.spec), &r->spec, NULL);
+        if (k < 0)
+                return k;
+        if (r->row.driven_state) {
+                k = json_parse(r->row.driven_state, strlen(r->row.driven_state), &state, NULL);
+                if (k < 0)
+                        return k;
+                k = r->ops->load(r->spec, state, &r->driver);
+        } else
+                k = r->ops->new(r->spec, &r->driver);
+        if (k < 0)
+                return k;
+        r->lines.offset = r->row.driven;
+        r->driven_stored = r->row.driven;
+        k = sd_event_add_defer(c->ctx->event, &r->drive_source, on_drive, r);
+        if (k < 0)
+                return k;
+        (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_OFF);
+        (void) sd_event_source_set_description(r->drive_source, "drive");
+        *ret = TAKE_PTR(r);
+        return 0;
+}
+
+Run *run_free(Run *r) {
+        if (!r)
+                return NULL;
+        watch_slot_free(r->watch);
+        launcher_call_free(r->call);
+        launcher_call_free(r->verb_call);
+        sd_bus_slot_unref(r->result_call);
+        sd_event_source_disable_unref(r->drive_source);
+        sd_event_source_disable_unref(r->check_timer);
+        driver_free(r->driver);
+        line_reader_done(&r->lines);
+        run_row_done(&r->row);
+        if (r->spec)
+                json_object_put(r->spec);
+        if (r->outcome)
+                json_object_put(r->outcome);
+        safe_close(r->dirfd);
+        safe_close(r->outfd);
+        free(r->cgroup);
+        free(r->failure);
+        free(r->result);
+        free(r);
+        return NULL;
+}
+
+int run_open_folder(Run *r, bool make) {
+        Conversation *c = r->conversation;
+        _cleanup_close_ int parent = -EBADF;
+        char name[16];
+        int fd;
+
+        if (r->dirfd >= 0)
+                return 0;
+        (void) snprintf(name, sizeof(name), "%u", r->row.run);
+        parent = make ? mkdir_open_at(c->ctx->conversations_fd, c->row.id, RUN_FOLDER_MODE) :
+                        run_folder_open(c->ctx->conversations_fd, c->row.id);
+        if (parent < 0)
+                return parent;
+        fd = make ? run_folder_make(parent, name, r->row.spec) : run_folder_open(parent, name);
+        if (fd < 0)
+                return fd;
+        r->dirfd = fd;
+        return 0;
+}
+
+int run_watch(Run *r) {
+        int k;
+
+        if (r->watch)
+                return 0;
+        k = watch_add(r->conversation->ctx->watch, r->dirfd, on_watch, r, &r->watch);
+        if (k < 0)
+                return k;
+        /* What came before the watch is looked at as well. */
+        on_watch(r);
+        return 0;
+}
+
+/* ---- driving ---- */
+
+typedef struct Drive {
+        Run *run;
+        bool open; /* a transaction is */
+} Drive;
+
+static int drive_begin(Drive *d) {
+        int k;
+
+        if (d->open)
+                return 0;
+        k = store_begin(d->run->conversation->ctx->store);
+        d->open = k >= 0;
+        return k;
+}
+
+static int on_write(void *userdata, const char *line, size_t size) {
+        Drive *d = userdata;
+        Run *r = d->run;
+        uint64_t offset;
+        int k;
+
+        k = drive_begin(d);
+        if (k < 0)
+                return k;
+        return store_render(r->conversation->ctx->store, r->conversation->row.id, r->row.run, line, size, 0, &offset);
+}
+
+static int on_fail(void *userdata, const char *reason) {
+        Drive *d = userdata;
+
+        return free_and_strdup(&d->run->failure, reason);
+}
+
+/* Feeds complete lines. 1: there is more; 0: all that is there was read. */
+static int feed_lines(Run *r, Drive *d) {
+        const DriverSink sink = { .userdata = d, .write = on_write, .fail = on_fail };
+        uint64_t limit = r->over ? r->row.out_bytes : UINT64_MAX, begun = r->lines.offset;
+        Slice line;
+        int k;
+
+        while ((k = line_reader_next(&r->lines, r->outfd, limit, &line)) > 0) {
+                if (r->lines.offset - begun > DRIVE_BYTES_MAX)
+                        return 1;
+                k = r->ops->feed(r->driver, line.data, line.size, r->lines.offset, &sink);
+                if (k < 0)
+                        return k;
+                line_reader_step(&r->lines, line);
+                r->row.driven = r->lines.offset;
+        }
+        return k;
+}
+
+static int store_driven(Run *r) {
+        _cleanup_json_ Json *state = NULL;
+        Conversation *c = r->conversation;
+        int k;
+
+        k = r->ops->save(r->driver, &state);
+        if (k < 0)
+                return k;
+        k = store_set_driven(c->ctx->store, c->row.id, r->row.run, r->row.driven, json_text(state));
+        if (k < 0)
+                return k;
+        r->driven_stored = r->row.driven;
+        return 0;
+}
+
+int run_store_driven(Run *r) {
+        return r->driven_stored == r->row.driven ? 0 : store_driven(r);
+}
+
+int run_store_row(Run *r) {
+        return store_put_run(r->conversation->ctx->store, &r->row);
+}
+
+/* Puts what a piece of output meant into the store: the offset, the driver's state, the session, the state event.
+ * Output that steers nothing costs no transaction: reading it again after a crash means the same. */
+static int settle(Run *r, Drive *d, DriverPhase before) {
+        Conversation *c = r->conversation;
+        const char *session = r->ops->session(r->driver);
+        bool new_session = session && !streq_ptr(session, c->row.session);
+        int k;
+
+        if (!d->open && !new_session && r->ops->phase(r->driver) == before && !r->failure)
+                return 0;
+        k = drive_begin(d);
+        if (k < 0)
+                return k;
+        k = store_driven(r);
+        if (k < 0)
+                return k;
+        if (new_session) {
+                k = free_and_strdup(&c->row.session, session);
+                if (k < 0)
+                        return k;
+                k = conversation_store_row(c);
+                if (k < 0)
+                        return k;
+        }
+        return conversation_emit_state(c);
+}
+
+static int open_output(Run *r) {
+        if (r->outfd >= 0)
+                return 1;
+        int fd = run_folder_open_output(r->dirfd);
+        if (fd == -ENOENT)
+                return 0;
+        if (fd < 0)
+                return fd;
+        r->outfd = fd;
+        return 1;
+}
+
+static int drive_piece(Run *r, bool *ret_progress) {
+        Conversation *c = r->conversation;
+        DriverPhase before = r->ops->phase(r->driver);
+        uint64_t begun = r->row.driven;
+        Drive d = { .run = r };
+        int k, more;
+
+        k = open_output(r);
+        if (k <= 0)
+                return k;
+        more = feed_lines(r, &d);
+        k = more < 0 ? more : settle(r, &d, before);
+        if (d.open) {
+                if (k < 0)
+                        store_rollback(c->ctx->store);
+                else
+                        k = store_commit(c->ctx->store);
+        }
+        if (k < 0)
+                return k;
+        *ret_progress = r->row.driven != begun;
+        return more;
+}
+
+void run_drive(Run *r) {
+        Conversation *c = r->conversation;
+        bool progress = false;
+        int k;
+
+        if (r->dirfd < 0 || c->ctx->broken)
+                return;
+        k = drive_piece(r, &progress);
+        if (k < 0) {
+                /* The store and the driver's state in memory may have parted: both are made anew from the store. */
+                c->ctx->hooks->store_failed(k, c->ctx->userdata);
+                return;
+        }
+        if (progress) {
+                c->last_event_usec = now_usec(CLOCK_REALTIME);
+                conversation_send_wake(c);
+                conversation_events_wake(c);
+                conversation_write_input(c);
+                conversation_pump_input(c);
+        }
+        if (k > 0) {
+                (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
+                return;
+        }
+        if (r->failure && !r->end_sent && c->stop == STOP_NONE)
+                conversation_stop(c, NULL, 0);
+        if (r->over) {
+                run_conclude(r);
+                return;
+        }
+        run_check(r);
+}
+
+/* ---- the end ---- */
+
+static int arm_check(Run *r) {
+        int k;
+
+        if (r->check_timer) {
+                k = sd_event_source_set_time_relative(r->check_timer, CHECK_INTERVAL_USEC);
+                return k < 0 ? k : sd_event_source_set_enabled(r->check_timer, SD_EVENT_ONESHOT);
+        }
+        return sd_event_add_time_relative(r->conversation->ctx->event, &r->check_timer, CLOCK_MONOTONIC,
+                                          CHECK_INTERVAL_USEC, 1, on_check, r);
+}
+
+static void learn_cgroup(Run *r) {
+        _cleanup_json_ Json *started = NULL;
+
+        if (r->cgroup || run_folder_read_started(r->dirfd, &started) <= 0)
+                return;
+        const char *cgroup = json_get_string(started, "cgroup"), *cwd = json_get_string(started, "cwd");
+        if (cgroup && cgroup[0] == '/' && !strstr(cgroup, "/.."))
+                (void) free_and_strdup(&r->cgroup, cgroup);
+        if (cwd && !r->conversation->row.directory)
+                (void) free_and_strdup(&r->conversation->row.directory, cwd);
+}
+
+static void over(Run *r, Json *outcome_consume, const char *result) {
+        uint64_t end = 0;
+
+        if (r->over)
+                return;
+        r->outcome = outcome_consume;
+        if (result)
+                (void) free_and_strdup(&r->result, result);
+        if (outcome_consume && json_get_u64(outcome_consume, "outBytes", &end) > 0)
+                ;
+        else if (open_output(r) > 0 && run_folder_last_line_end(r->outfd, &end) < 0)
+                end = r->row.driven;
+        r->row.out_bytes = MAX(end, r->row.driven);
+        r->over = true;
+        (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
+}
+
+static void on_result(const char *result, void *userdata) {
+        Run *r = userdata;
+        _cleanup_json_ Json *outcome = NULL;
+
+        r->result_call = sd_bus_slot_unref(r->result_call);
+        if (r->over)
+                return;
+        /* Scope first, outcome second: it may have been written while we asked. */
+        int k = run_folder_read_outcome(r->dirfd, &outcome);
+        learn_cgroup(r);
+        if (!r->cgroup && !result && k == 0 && run_folder_is_started(r->dirfd) == 0 && r->start_attempts++ < 2) {
+                /* The launcher died in the middle: nothing of it ran, so it may be started again. */
+                if (free_and_strdup(&r->conversation->row.state, "starting") >= 0 &&
+                    free_and_strdup(&r->row.state, "preparing") >= 0) {
+                        conversation_advance(r->conversation);
+                        return;
+                }
+        }
+        if (r->cgroup ? cgroup_is_populated(r->cgroup) > 0 : result != NULL && k == 0) {
+                (void) arm_check(r);
+                return;
+        }
+        over(r, TAKE_PTR(outcome), result);
+}
+
+void run_check(Run *r) {
+        _cleanup_json_ Json *outcome = NULL;
+        Conversation *c = r->conversation;
+        int k;
+
+        if (r->over || r->dirfd < 0 || !streq(r->row.state, "live") || r->result_call)
+                return;
+        learn_cgroup(r);
+        if (!r->asked_to_look) {
+                /* Nothing but output came: the outcome says when there is more to look at. */
+                k = run_folder_read_outcome(r->dirfd, &outcome);
+                if (k == 0)
+                        return;
+        }
+        if (r->cgroup && cgroup_is_populated(r->cgroup) > 0) {
+                r->asked_to_look = false;
+                (void) arm_check(r);
+                return;
+        }
+        if (!outcome)
+                (void) run_folder_read_outcome(r->dirfd, &outcome);
+        if (outcome && r->cgroup && !streq_ptr(json_get_string(outcome, "stoppedBy"), "systemd")) {
+                over(r, TAKE_PTR(outcome), NULL);
+                return;
+        }
+        /* No word of the supervisor, or systemd stopped the scope: its Result tells why. */
+        k = units_get_result(c->ctx->units, r->row.unit, on_result, r, &r->result_call);
+        if (k < 0)
+                (void) arm_check(r);
+}
+
+void run_look(Run *r) {
+        r->asked_to_look = true;
+        (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#include <signal.h>
+#include <stdio.h>
+
+#include <systemd/sd-event.h>
+
+#include "common/log.h"
+#include "runner/config.h"
+#include "runner/runner.h"
+
+static int run(const RunnerOptions *options, RunnerConfig *config) {
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_(runner_freep) Runner *runner = NULL;
+        int r;
+
+        r = sd_event_default(&event);
+        if (r >= 0)
+                r = sd_event_set_watchdog(event, true);
+        if (r < 0)
+                return log_error_errno(r, "No event loop: %m");
+        r = runner_new(event, options, config, &runner);
+        if (r < 0)
+                return log_oom();
+        r = runner_start(runner);
+        if (r < 0)
+                return r;
+        r = sd_event_loop(event);
+        if (r < 0)
+                return log_error_errno(r, "The event loop failed: %m");
+        return runner_exit_code(runner) != 0 ? runner_exit_code(runner) : r;
+}
+
+static int block_signals(void) {
+        sigset_t set;
+
+        (void) signal(SIGPIPE, SIG_IGN);
+        if (sigemptyset(&set) < 0 || sigaddset(&set, SIGTERM) < 0 || sigaddset(&set, SIGINT) < 0 ||
+            sigaddset(&set, SIGHUP) < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+                return -errno;
+        return 0;
+}
+
+static int print_config(const RunnerOptions *options) {
+        _cleanup_free_ char *text = NULL, *error = NULL;
+        int code = 0;
+
+        if (config_dump(options, environ, options->json, &text, &code, &error) < 0) {
+                log_error("%s", strempty(error));
+                return code;
+        }
+        (void) fputs(text, stdout);
+        return 0;
+}
+
+int main(int argc, char *argv[]) {
+        _cleanup_(config_freep) RunnerConfig *config = NULL;
+        _cleanup_free_ char *error = NULL;
+        RunnerOptions options = {};
+        int r, code = EXIT_FAILURE;
+
+        log_open("northflare-runner", LOG_TARGET_AUTO);
+        if (options_parse(argc, argv, &options) < 0)
+                return 2;
+        switch (options.command) {
+        case COMMAND_HELP:
+                options_help();
+                return 0;
+        case COMMAND_VERSION:
+                (void) printf("northflare-runner %s\n", PROJECT_VERSION);
+                return 0;
+        case COMMAND_CONFIG:
+                return print_config(&options);
+        case COMMAND_START:
+                break;
+        }
+        r = config_load(&options, environ, &config, &code, &error);
+        if (r < 0) {
+                log_error("%s", strempty(error));
+                return code;
+        }
+        /* The token is in memory now, and nowhere that a child or /proc could show it. */
+        config_scrub_environment();
+        if (config->debug)
+                log_set_max_level(LOG_DEBUG);
+        r = block_signals();
+        if (r < 0)
+                return EXIT_FAILURE;
+        r = run(&options, config);
+        return r < 0 ? EXIT_FAILURE : r;
+}

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "common/log.h"
+#include "runner/conversation/run-folder.h"
+#include "runner/runner-internal.h"
+
+/* The list of conversations: hooks, adoption after a restart, housekeeping. */
+
+#define FLUSH_USEC (250 * USEC_PER_MSEC)
+#define READOPT_USEC (1 * USEC_PER_SEC)
+
+Conversation *runner_find_conversation(Runner *r, const char *id) {
+        for (Conversation *c = r->last; c; c = c->prev)
+                if (streq(c->row.id, id))
+                        return c;
+        return NULL;
+}
+
+Conversation *runner_next_conversation(Runner *r, Conversation *after) {
+        return after ? after->next : r->first;
+}
+
+void runner_link_conversation(Runner *r, Conversation *c) {
+        c->prev = r->last;
+        *(r->last ? &r->last->next : &r->first) = c;
+        r->last = c;
+        if (conversation_is_live(c))
+                r->n_live++;
+        else
+                r->n_ended++;
+        if (conversation_send_open(c) < 0)
+                log_oom();
+        if (r->observer)
+                r->observer->conversation_added(c, r->observer_data);
+        runner_changed(r);
+}
+
+void runner_unlink_conversation(Runner *r, Conversation *c) {
+        if (r->observer)
+                r->observer->conversation_removed(c, r->observer_data);
+        *(c->prev ? &c->prev->next : &r->first) = c->next;
+        *(c->next ? &c->next->prev : &r->last) = c->prev;
+        if (conversation_is_live(c))
+                r->n_live--;
+        else
+                r->n_ended--;
+        conversation_free(c);
+}
+
+/* Keeps the newest that ended and drops the rest from memory; those with events to send stay. */
+static void forget_old(Runner *r) {
+        for (Conversation *c = r->first, *next; c && r->n_ended > ENDED_KEPT_MAX; c = next) {
+                next = c->next;
+                if (!conversation_is_live(c) && c->row.delivered && !c->streams)
+                        runner_unlink_conversation(r, c);
+        }
+}
+
+/* ---- hooks ---- */
+
+static void arm_flush(Runner *r) {
+        int enabled = SD_EVENT_OFF;
+
+        if (!r->flush_timer || sd_event_source_get_enabled(r->flush_timer, &enabled) != 0)
+                return;
+        (void) sd_event_source_set_time_relative(r->flush_timer, FLUSH_USEC);
+        (void) sd_event_source_set_enabled(r->flush_timer, SD_EVENT_ONESHOT);
+}
+
+static void on_changed(Conversation *c, void *userdata) {
+        Runner *r = userdata;
+
+        if (r->observer)
+                r->observer->conversation_changed(c, r->observer_data);
+        runner_changed(r);
+        arm_flush(r);
+}
+
+static void on_events(Conversation *c, void *userdata) {
+        Runner *r = userdata;
+
+        if (r->observer)
+                r->observer->events_available(c, r->observer_data);
+        arm_flush(r);
+}
+
+static void on_responded(Conversation *c, int64_t seq, const char *reason, void *userdata) {
+        Runner *r = userdata;
+
+        for (RunnerCall **p = &r->calls; *p; p = &(*p)->next) {
+                RunnerCall *call = *p;
+                _cleanup_json_ Json *result = NULL;
+
+                if (call->seq != seq)
+                        continue;
+                *p = call->next;
+                call->next = NULL;
+                call->runner = NULL; /* not in the list any more: the caller may still free it */
+                result = json_object_new_object();
+                (void) json_set_string(result, "conversationId", c->row.id);
+                (void) json_set_bool(result, "stopped", true);
+                (void) json_set_string(result, "reason", reason);
+                RunnerReply reply = call->reply;
+                void *data = call->userdata;
+                if (call->floating)
+                        free(call);
+                if (reply)
+                        reply(result, NULL, data);
+                break;
+        }
+        runner_control_wake(r);
+}
+
+static void on_ended(Conversation *c, void *userdata) {
+        Runner *r = userdata;
+
+        r->n_live--;
+        r->n_ended++;
+        runner_changed(r);
+        if (c->row.delivered)
+                forget_old(r);
+}
+
+static void on_delivered(Conversation *c, void *userdata) {
+        /* The source that tells us so is on the stack: the list is tidied by the timer. */
+        arm_flush(userdata);
+}
+
+static int on_readopt(sd_event_source *source, uint64_t usec, void *userdata) {
+        Runner *r = userdata;
+        int k;
+
+        runner_forget_all(r);
+        r->ctx.broken = false;
+        k = runner_adopt(r);
+        if (k < 0) {
+                log_warning_errno(k, "The store cannot be read yet, trying again: %m");
+                r->ctx.broken = true;
+                (void) sd_event_source_set_time_relative(r->readopt_timer, 5 * READOPT_USEC);
+                (void) sd_event_source_set_enabled(r->readopt_timer, SD_EVENT_ONESHOT);
+                return 0;
+        }
+        runner_begin_all(r);
+        return 0;
+}
+
+static void on_store_failed(int error, void *userdata) {
+        Runner *r = userdata;
+
+        if (r->ctx.broken)
+                return;
+        log_error_errno(error, "The store cannot be written; nothing goes on until it can be: %m");
+        r->ctx.broken = true;
+        int k = r->readopt_timer ? sd_event_source_set_time_relative(r->readopt_timer, READOPT_USEC) :
+                                   sd_event_add_time_relative(r->event, &r->readopt_timer, CLOCK_MONOTONIC, READOPT_USEC, 1,
+                                                              on_readopt, r);
+        if (k >= 0)
+                k = sd_event_source_set_enabled(r->readopt_timer, SD_EVENT_ONESHOT);
+        if (k < 0)
+                (void) sd_event_exit(r->event, EXIT_FAILURE);
+        runner_changed(r);
+}
+
+const ConversationHooks runner_conversation_hooks = {
+        .changed = on_changed,
+        .events_available = on_events,
+        .responded = on_responded,
+        .ended = on_ended,
+        .delivered = on_delivered,
+        .store_failed = on_store_failed,
+};
+
+void runner_flush_cursors(Runner *r) {
+        int k;
+
+        if (r->ctx.broken)
+                return;
+        k = store_begin(r->store);
+        for (Conversation *c = r->first; c && k >= 0; c = c->next)
+                k = conversation_flush(c);
+        if (k < 0)
+                store_rollback(r->store);
+        else
+                k = store_commit(r->store);
+        if (k < 0)
+                log_warning_errno(k, "Cursors could not be stored, some events may be sent again: %m");
+        forget_old(r);
+}
+
+void runner_forget_all(Runner *r) {
+        while (r->first)
+                runner_unlink_conversation(r, r->first);
+        r->n_live = r->n_ended = 0;
+}
+
+/* ---- adoption ---- */
+
+typedef struct Listing {
+        ConversationRow *rows;
+        size_t n;
+} Listing;
+
+static void listing_done(Listing *l) {
+        for (size_t i = 0; i < l->n; i++)
+                conversation_row_done(&l->rows[i]);
+        free(l->rows);
+}
+
+static char *copy(const char *s) {
+        return s ? strdup(s) : NULL;
+}
+
+static int collect(const ConversationRow *row, void *userdata) {
+        Listing *l = userdata;
+        ConversationRow *rows = reallocarray(l->rows, l->n + 1, sizeof(*rows));
+
+        if (!rows)
+                return -ENOMEM;
+        l->rows = rows;
+        l->rows[l->n] = *row;
+        ConversationRow *c = &l->rows[l->n++];
+        char **strings[] = { &c->id,      &c->workspace, &c->task,   &c->agent,     &c->origin, &c->params,
+                             &c->session, &c->state,     &c->reason, &c->detail,    &c->directory, &c->branch };
+        int r = 0;
+        for (size_t i = 0; i < ELEMENTSOF(strings); i++) {
+                char *s = copy(*strings[i]);
+                if (*strings[i] && !s)
+                        r = -ENOMEM;
+                *strings[i] = s;
+        }
+        return r;
+}
+
+/* in.log may lack what the rows say (it is written again), but never hold more. */
+static int check_input(Conversation *c) {
+        uint64_t total, written, size;
+        int r;
+
+        r = store_input_size(c->ctx->store, c->row.id, c->row.run, &total, &written);
+        if (r < 0)
+                return r;
+        r = run_folder_input_size(c->run->dirfd, &size);
+        if (r < 0)
+                return r;
+        return size > total || size < written ? -EUCLEAN : 0;
+}
+
+static void adopt_live(Conversation *c, char *const *units) {
+        Run *run = c->run;
+        int r;
+
+        r = run_open_folder(run, false);
+        if (r >= 0)
+                r = check_input(c);
+        if (r < 0) {
+                log_warning_errno(r, "Conversation %s: its files do not fit the store (log mismatch): %m", c->row.id);
+                run->failure = strdup("log mismatch");
+        }
+        if (run->dirfd < 0) {
+                conversation_fail(c, "lost", "its folder is gone");
+                return;
+        }
+        r = run_watch(run);
+        if (r < 0)
+                log_warning_errno(r, "Conversation %s cannot be watched: %m", c->row.id);
+        /* What was said before the restart is not said again. */
+        (void) free_and_strdup(&c->last_state, conversation_state(c));
+        (void) conversation_write_input(c);
+        log_info("Conversation %s adopted: %s %s.", c->row.id, strempty(run->row.unit),
+                 strv_contains(units, strempty(run->row.unit)) ? "runs" : "is gone");
+        run_look(run);
+}
+
+static int pending_stop(const InboundMessage *m, void *userdata) {
+        uint64_t *grace = userdata;
+        _cleanup_json_ Json *params = NULL;
+
+        if (!streq(m->method, "conversation.stop"))
+                return 0;
+        if (m->params && json_parse(m->params, strlen(m->params), &params, NULL) >= 0)
+                (void) json_get_u64(params, "graceMs", grace);
+        return 1;
+}
+
+static void adopt(Runner *r, Conversation *c, char *const *units) {
+        _cleanup_(run_row_done) RunRow row = {};
+        int k;
+
+        k = store_get_run(r->store, c->row.id, c->row.run, &row);
+        if (k > 0)
+                k = run_new(c, &row, &c->run);
+        if (k <= 0) {
+                log_warning_errno(k, "Conversation %s cannot be read from the store, left alone: %m", c->row.id);
+                return;
+        }
+        c->n_pending = (unsigned) store_count_pending(r->store, c->row.id);
+        if (!conversation_is_live(c))
+                return;
+        if (streq(c->row.state, "starting")) {
+                _cleanup_free_ char *unit =
+                                xasprintf("northflare-conversation-%s-%u.scope", c->row.id, c->row.run);
+
+                k = run_open_folder(c->run, false);
+                if (unit && k >= 0 && (run_folder_is_started(c->run->dirfd) > 0 || strv_contains(units, unit)))
+                        (void) conversation_adopt_started(c, unit);
+        }
+        if (streq(c->row.state, "live"))
+                adopt_live(c, units);
+}
+
+static bool is_wanted(Runner *r, const char *unit) {
+        if (!startswith(unit, "northflare-conversation-"))
+                return false; /* a git or hook job of the runner before us: it is done anew */
+        for (Conversation *c = r->first; c; c = c->next)
+                if (c->run && streq_ptr(c->run->row.unit, unit))
+                        return true;
+                else if (c->run && streq(c->row.state, "starting"))
+                        return true;
+        return false;
+}
+
+static void on_orphan_killed(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+        if (error < 0)
+                log_warning_errno(error, "A scope that belongs to nobody could not be killed: %s", strempty(text));
+}
+
+static void kill_orphans(Runner *r, char *const *units) {
+        STRV_FOREACH(u, units) {
+                if (is_wanted(r, *u))
+                        continue;
+                log_notice("%s belongs to no conversation of this store and is killed.", *u);
+                launcher_call_free(r->kill_call);
+                r->kill_call = NULL;
+                (void) launcher_unit_verb(r->bus, "Kill", *u, on_orphan_killed, r, &r->kill_call);
+        }
+}
+
+int runner_adopt(Runner *r) {
+        _cleanup_(listing_done) Listing listing = {};
+        _cleanup_strv_free_ char **units = NULL;
+        int k;
+
+        /* Scopes first, rows and outcomes second: the other way round an end between the two looks like a loss. */
+        k = units_list(r->ctx.units, &units);
+        if (k < 0)
+                return log_error_errno(k, "systemd does not tell its scopes: %m");
+        k = store_list_conversations(r->store, true, collect, &listing);
+        if (k < 0)
+                return k;
+        for (size_t i = 0; i < listing.n; i++) {
+                Conversation *c;
+
+                k = conversation_new(&r->ctx, &listing.rows[i], &c);
+                if (k < 0)
+                        return k;
+                runner_link_conversation(r, c);
+                adopt(r, c, units);
+        }
+        kill_orphans(r, units);
+        return 0;
+}
+
+void runner_begin_all(Runner *r) {
+        uint64_t grace;
+
+        for (Conversation *c = r->first, *next; c; c = next) {
+                next = c->next;
+                if (!conversation_is_live(c) || !c->run)
+                        continue;
+                grace = r->config->stop_grace_ms;
+                if (c->n_pending > 0 && store_pending_inbound(r->store, c->row.id, pending_stop, &grace) > 0) {
+                        conversation_stop(c, NULL, grace * USEC_PER_MSEC);
+                        continue;
+                }
+                conversation_advance(c);
+                conversation_pump_input(c);
+        }
+}
+
+void runner_unit_changed(const char *unit, void *userdata) {
+        Runner *r = userdata;
+
+        for (Conversation *c = r->first; c; c = c->next)
+                if (c->run && streq_ptr(c->run->row.unit, unit)) {
+                        run_look(c->run);
+                        return;
+                }
+}

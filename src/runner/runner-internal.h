@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What the files of the hub share. */
+
+#include "runner/bus/bus.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/link/link.h"
+#include "runner/runner.h"
+
+/* Above so many the oldest that ended is forgotten (its files stay until they are old). */
+#define ENDED_KEPT_MAX 64
+#define PENDING_MESSAGES_MAX 256
+#define RUNNER_CALLS_MAX 1024
+
+struct RunnerCall {
+        Runner *runner;
+        RunnerCall *next;
+        int64_t seq; /* of the message that waits for its response */
+        bool floating; /* nobody holds it: it frees itself */
+        RunnerReply reply;
+        void *userdata;
+};
+
+struct Runner {
+        sd_event *event;
+        sd_bus *bus;
+        RunnerConfig *config;
+        const RunnerOptions *options;
+        Store *store;
+        Link *link;
+        BusObjects *objects;
+        ConversationContext ctx;
+        Conversation *first, *last;
+        unsigned n_live, n_ended;
+        LauncherCall *kill_call;
+
+        /* responses and the runner's own events */
+        SendSource *control;
+        int64_t control_response, control_event; /* sent up to here, not acknowledged yet */
+
+        RunnerCall *calls;
+        const RunnerObserver *observer;
+        void *observer_data;
+        sd_event_source *status_source, *flush_timer, *readopt_timer, *housekeeping, *sigterm, *sigint, *sighup;
+        int state_fd;
+        bool user_mode, draining, ready, low_disk;
+        uint64_t started_usec; /* CLOCK_MONOTONIC */
+        int exit_code;
+        char *status_text; /* the last STATUS= */
+        char machine_id[33], hostname[256];
+};
+
+/* runner-conversations.c */
+extern const ConversationHooks runner_conversation_hooks;
+void runner_link_conversation(Runner *r, Conversation *c);
+void runner_unlink_conversation(Runner *r, Conversation *c);
+int runner_adopt(Runner *r);
+void runner_forget_all(Runner *r);
+void runner_begin_all(Runner *r); /* after READY */
+void runner_unit_changed(const char *unit, void *userdata);
+void runner_flush_cursors(Runner *r);
+
+/* runner-link.c */
+extern const LinkOps runner_link_ops;
+int runner_open_link(Runner *r);
+void runner_control_wake(Runner *r);
+
+/* runner-methods.c */
+typedef struct MethodCall {
+        Runner *runner;
+        const char *method;
+        Json *params;
+        const char *origin; /* "orchestrator" or "local" */
+        const char *envelope_id, *request_id, *task, *cursor;
+
+        /* what the check found */
+        Conversation *conversation, *created;
+        Json *result;
+        int code; /* of an error, 0: none */
+        char *text;
+        bool deferred; /* the response comes later */
+        bool pending;  /* there is something left to do for the message */
+        int64_t seq;
+        bool duplicate;
+} MethodCall;
+void method_call_done(MethodCall *c);
+/* Checks, accepts (one transaction) and acts. Negative errno: it could not be stored, nothing has happened. */
+int runner_accept(MethodCall *c);
+/* The JSON-RPC error object of a call. */
+Json *method_error(MethodCall *c);
+
+/* runner-status.c */
+void runner_changed(Runner *r);
+int runner_status_open(Runner *r);
+const char *runner_state_name(Runner *r);
+int runner_queue_json(Runner *r, Json **ret);
+bool runner_disk_is_low(Runner *r);

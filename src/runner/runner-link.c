@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+#include <sys/utsname.h>
+
+#include "common/log-ids.h"
+#include "common/log.h"
+#include "runner/runner-internal.h"
+
+/* Between the link and the methods: what the orchestrator is told of this machine, and what it sends us. */
+
+static int add_conversations(Runner *r, Json *params, bool with_times) {
+        Json *list = json_object_new_array();
+        char stamp[TIMESTAMP_MAX];
+
+        if (!list)
+                return -ENOMEM;
+        for (Conversation *c = r->first; c; c = c->next) {
+                if (!conversation_is_live(c) || streq(c->row.origin, "local"))
+                        continue;
+                Json *o = json_object_new_object();
+                if (!o || json_object_array_add(list, o) < 0) {
+                        json_object_put(o);
+                        json_object_put(list);
+                        return -ENOMEM;
+                }
+                (void) json_set_string(o, "conversationId", c->row.id);
+                (void) json_set_u64(o, "run", c->row.run);
+                (void) json_set_string(o, "state", conversation_state(c));
+                if (with_times)
+                        (void) json_set_string(o, "lastEventAt", format_timestamp(c->last_event_usec, stamp));
+        }
+        return json_set(params, "conversations", list);
+}
+
+static int add_capacity(Runner *r, Json *params) {
+        Json *o = json_object_new_object();
+
+        if (!o)
+                return -ENOMEM;
+        (void) json_set_u64(o, "maxConversations", r->config->max_conversations);
+        (void) json_set_u64(o, "active", r->n_live);
+        return json_set(params, "capacity", o);
+}
+
+static void add_agent(Json *list, const char *name, Json *config) {
+        const char *protocol = json_get_string(config, "protocol");
+        const DriverOps *ops = driver_find(protocol ? protocol : name);
+        _cleanup_free_ char *error = NULL;
+
+        if (!ops || ops->probe(config, &error) < 0)
+                return;
+        Json *o = json_object_new_object();
+        (void) json_set_string(o, "name", name);
+        if (json_object_array_add(list, o) < 0)
+                json_object_put(o);
+}
+
+static int add_agents(Runner *r, Json *params) {
+        static const char *const builtin[] = { "shell", "claude" };
+        Json *list = json_object_new_array();
+
+        if (!list)
+                return -ENOMEM;
+        for (size_t i = 0; i < ELEMENTSOF(builtin); i++)
+                add_agent(list, builtin[i], json_get(r->config->agents, builtin[i]));
+        if (json_object_is_type(r->config->agents, json_type_object)) {
+                json_object_object_foreach(r->config->agents, name, config) {
+                        if (!streq(name, "shell") && !streq(name, "claude"))
+                                add_agent(list, name, config);
+                }
+        }
+        return json_set(params, "agents", list);
+}
+
+static int describe(void *userdata, Json *params) {
+        Runner *r = userdata;
+        struct utsname u;
+        int k;
+
+        (void) json_set_string(params, "hostname", r->hostname);
+        if (r->machine_id[0])
+                (void) json_set_string(params, "machineId", r->machine_id);
+        if (uname(&u) >= 0) {
+                (void) json_set_string(params, "os", "linux");
+                (void) json_set_string(params, "arch", u.machine);
+        }
+        if (r->config->labels)
+                (void) json_set(params, "labels", json_object_get(r->config->labels));
+        k = add_agents(r, params);
+        if (k >= 0)
+                k = add_capacity(r, params);
+        return k < 0 ? k : add_conversations(r, params, false);
+}
+
+static int heartbeat(void *userdata, Json *params) {
+        Runner *r = userdata;
+        Json *load = json_object_new_array(), *queue = NULL;
+        double averages[3] = {};
+        int k;
+
+        (void) json_set_u64(params, "uptimeMs", (now_usec(CLOCK_MONOTONIC) - r->started_usec) / USEC_PER_MSEC);
+        (void) json_set_string(params, "state", runner_state_name(r));
+        if (load && getloadavg(averages, 3) == 3)
+                for (size_t i = 0; i < 3; i++)
+                        (void) json_object_array_add(load, json_object_new_double(averages[i]));
+        (void) json_set(params, "load", load);
+        if (runner_queue_json(r, &queue) >= 0)
+                (void) json_set(params, "queue", queue);
+        k = add_capacity(r, params);
+        return k < 0 ? k : add_conversations(r, params, true);
+}
+
+static bool knows(void *userdata, const char *conversation) {
+        Conversation *c = runner_find_conversation(userdata, conversation);
+
+        return c && !streq(c->row.origin, "local");
+}
+
+static bool has_work(void *userdata) {
+        return ((Runner *) userdata)->n_live > 0;
+}
+
+static int process(void *userdata, const Envelope *e) {
+        _cleanup_(method_call_done) MethodCall c = {
+                .runner = userdata,
+                .method = e->method,
+                .params = e->params,
+                .origin = "orchestrator",
+                .envelope_id = e->id,
+                .request_id = e->request_id,
+                .task = e->task,
+                .cursor = e->cursor,
+        };
+
+        /* The envelope names the conversation too; a message without it in its params means that one. */
+        if (e->conversation && !json_get(e->params, "conversationId"))
+                (void) json_set_string(e->params, "conversationId", e->conversation);
+        int r = runner_accept(&c);
+        if (r < 0)
+                return log_warning_errno(r, "Message %s cannot be accepted, the stream is dropped: %m", e->id);
+        runner_control_wake(userdata);
+        return 0;
+}
+
+static void responded(void *userdata) {
+        runner_control_wake(userdata);
+}
+
+static void state_changed(void *userdata, LinkState state) {
+        Runner *r = userdata;
+
+        if (state == LINK_ACTIVE || state == LINK_STANDBY)
+                log_full(LOG_INFO, 0, NF_MESSAGE_REGISTERED, "Registered at %s as %s (%s).", r->config->orchestrator_url,
+                         strempty(link_runner_id(r->link)), link_state_to_string(state));
+        else if (state == LINK_OFFLINE)
+                log_full(LOG_WARNING, 0, NF_MESSAGE_OFFLINE,
+                         "The orchestrator at %s is not reachable; conversations go on, their events are kept.",
+                         r->config->orchestrator_url);
+        else if (state == LINK_REFUSED)
+                log_full(LOG_ERR, 0, NF_MESSAGE_REFUSED, "The orchestrator at %s refuses this runner; trying again every 60 s.",
+                         r->config->orchestrator_url);
+        runner_changed(r);
+}
+
+static void give_up(void *userdata, int exit_code, const char *text) {
+        Runner *r = userdata;
+
+        log_full(LOG_ERR, 0, NF_MESSAGE_REFUSED, "%s", text);
+        r->exit_code = exit_code;
+        (void) sd_event_exit(r->event, exit_code);
+}
+
+const LinkOps runner_link_ops = {
+        .describe = describe,
+        .heartbeat = heartbeat,
+        .knows = knows,
+        .process = process,
+        .responded = responded,
+        .state_changed = state_changed,
+        .give_up = give_up,
+        .has_work = has_work,
+};
+
+/* ---- responses and the runner's own events ---- */
+
+static int fill_events(Runner *r, SendBatch *batch) {
+        int k = 0;
+
+        while (!send_batch_full(batch)) {
+                _cleanup_(own_event_done) OwnEvent e = {};
+
+                k = store_next_own_event(r->store, "", 0, r->control_event, &e);
+                if (k <= 0)
+                        return k;
+                k = buffer_printf(send_batch_buffer(batch),
+                                  "{\"jsonrpc\":\"2.0\",\"method\":\"%s\",\"params\":{\"messageId\":\"%s\",%s}}", e.method,
+                                  e.message_id, e.members);
+                if (k >= 0)
+                        k = send_batch_event_done(batch, e.message_id);
+                if (k < 0)
+                        return k;
+                r->control_event = e.seq;
+        }
+        return 0;
+}
+
+static int on_fill(void *userdata, SendBatch *batch) {
+        Runner *r = userdata;
+        int k;
+
+        while (!send_batch_full(batch)) {
+                _cleanup_(inbound_message_done) InboundMessage m = {};
+                _cleanup_free_ char *id = NULL;
+
+                k = store_next_response(r->store, r->control_response, &m);
+                if (k < 0)
+                        return k;
+                if (k == 0)
+                        break;
+                id = xasprintf("rsp:%s", m.envelope_id);
+                if (!id)
+                        return -ENOMEM;
+                k = send_batch_add(batch, id, m.response, strlen(m.response));
+                if (k < 0)
+                        return k;
+                r->control_response = m.seq;
+        }
+        return fill_events(r, batch);
+}
+
+static void on_acked(void *userdata) {
+        Runner *r = userdata;
+        int k;
+
+        k = store_response_acked(r->store, r->control_response);
+        if (k >= 0)
+                k = store_delete_own_events(r->store, "", 0, r->control_event);
+        if (k < 0)
+                log_warning_errno(k, "Acknowledged responses could not be noted, they will be sent again: %m");
+        sender_wake(r->control);
+}
+
+static void on_lost(void *userdata) {
+        Runner *r = userdata;
+
+        r->control_response = r->control_event = 0;
+}
+
+static int on_set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
+        Runner *r = userdata;
+
+        return store_set_aside(r->store, message_id, NULL, json, size, why);
+}
+
+static const SendSourceOps control_ops = {
+        .fill = on_fill,
+        .acked = on_acked,
+        .lost = on_lost,
+        .set_aside = on_set_aside,
+};
+
+void runner_control_wake(Runner *r) {
+        if (r->control)
+                sender_wake(r->control);
+}
+
+static RetryStrategy strategy_of(const char *s) {
+        return streq(s, "none") ? RETRY_NONE : streq(s, "interval") ? RETRY_INTERVAL : RETRY_EXPONENTIAL;
+}
+
+int runner_open_link(Runner *r) {
+        const RunnerConfig *c = r->config;
+        int k;
+
+        k = link_new(r->event, r->store,
+                     &(LinkConfig) {
+                                     .url = c->orchestrator_url,
+                                     .token = c->token,
+                                     .ca_file = c->ca_file,
+                                     .messages_path = c->messages_path,
+                                     .events_path = c->events_path,
+                                     .retry_strategy = strategy_of(c->retry_strategy),
+                                     .retry_interval_usec = c->retry_interval_secs * USEC_PER_SEC,
+                                     .retry_duration_usec = c->retry_duration_secs * USEC_PER_SEC,
+                                     .heartbeat_usec = c->heartbeat_ms * USEC_PER_MSEC,
+                                     .max_message_bytes = c->max_message_bytes,
+                                     .version = PROJECT_VERSION,
+                     },
+                     &runner_link_ops, r, &r->link);
+        if (k < 0)
+                return k;
+        r->ctx.sender = link_get_sender(r->link);
+        k = send_source_new(r->ctx.sender, &control_ops, r, &r->control);
+        if (k < 0)
+                return k;
+        sender_wake(r->control);
+        return 0;
+}

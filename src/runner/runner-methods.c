@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "common/ident.h"
+#include "common/log.h"
+#include "runner/conversation/limits.h"
+#include "runner/runner-internal.h"
+
+/* The methods of the protocol, for the wire and for D-Bus alike. A method's check looks and touches nothing; what it finds
+ * decides the response; then message, response, cursor and rows go into the store in one transaction; only then does the
+ * method act. */
+
+#define CODE_INVALID_PARAMS (-32602)
+#define CODE_METHOD_NOT_FOUND (-32601)
+#define CODE_UNKNOWN_CONVERSATION (-32001)
+#define CODE_CAPACITY (-32003)
+#define CODE_NO_AGENT (-32004)
+#define CODE_NOT_ALLOWED (-32005)
+#define CODE_DRAINING (-32008)
+#define CODE_LOW_DISK (-32009)
+#define CODE_WRONG_STATE (-32010)
+
+typedef struct Method {
+        const char *name;
+        void (*check)(MethodCall *c);
+        int (*store)(MethodCall *c); /* more rows of the same transaction */
+        void (*act)(MethodCall *c);
+} Method;
+
+_printf_(3, 4) static void refuse(MethodCall *c, int code, const char *format, ...) {
+        va_list ap;
+
+        if (c->code != 0)
+                return;
+        c->code = code;
+        va_start(ap, format);
+        if (vasprintf(&c->text, format, ap) < 0)
+                c->text = NULL;
+        va_end(ap);
+}
+
+void method_call_done(MethodCall *c) {
+        if (c->result)
+                json_object_put(c->result);
+        free(c->text);
+        conversation_free(c->created);
+        c->created = NULL;
+}
+
+Json *method_error(MethodCall *c) {
+        Json *e = json_object_new_object(), *data = json_object_new_object();
+        const char *id = json_get_string(c->params, "conversationId");
+
+        if (!e || !data)
+                return e;
+        (void) json_set(e, "code", json_object_new_int(c->code));
+        (void) json_set_string(e, "message", strempty(c->text));
+        if (id && strlen(id) <= 256)
+                (void) json_set_string(data, "conversationId", id);
+        (void) json_set(e, "data", data);
+        return e;
+}
+
+static void accepted(MethodCall *c) {
+        c->result = json_object_new_object();
+        (void) json_set_bool(c->result, "accepted", true);
+}
+
+/* The id of that name; NULL after a refusal, or where it is missing and may be. */
+static const char *id_param(MethodCall *c, const char *name, bool required) {
+        Json *v = json_get(c->params, name);
+        const char *s;
+
+        if (!v) {
+                if (required)
+                        refuse(c, CODE_INVALID_PARAMS, "%s is missing", name);
+                return NULL;
+        }
+        s = json_get_string(c->params, name);
+        if (!s || !ident_is_valid(s)) {
+                refuse(c, CODE_INVALID_PARAMS,
+                       "%s \"%.100s\" is not an id: a letter or digit, then up to 63 letters, digits, _, . or -, no \"..\"", name,
+                       json_object_get_string(v));
+                return NULL;
+        }
+        return s;
+}
+
+static Conversation *find(MethodCall *c) {
+        const char *id = id_param(c, "conversationId", true);
+
+        if (!id)
+                return NULL;
+        c->conversation = runner_find_conversation(c->runner, id);
+        if (!c->conversation)
+                refuse(c, CODE_UNKNOWN_CONVERSATION, "conversation %s is not known here", id);
+        return c->conversation;
+}
+
+static Conversation *find_live(MethodCall *c) {
+        Conversation *v = find(c);
+
+        if (v && !conversation_is_live(v)) {
+                refuse(c, CODE_WRONG_STATE, "conversation %s has ended (%s)", v->row.id, strempty(v->row.reason));
+                return NULL;
+        }
+        return v;
+}
+
+static void check_types(MethodCall *c) {
+        static const struct {
+                const char *name;
+                enum json_type type;
+        } types[] = {
+                { "model", json_type_string },           { "appendSystemPrompt", json_type_string },
+                { "permissionMode", json_type_string },  { "resumeSessionId", json_type_string },
+                { "sessionId", json_type_string },       { "directory", json_type_string },
+                { "allowedTools", json_type_array },     { "disallowedTools", json_type_array },
+                { "mcpServers", json_type_object },      { "env", json_type_object },
+                { "repository", json_type_object },      { "limits", json_type_object },
+                { "forkSession", json_type_boolean },    { "takeover", json_type_boolean },
+        };
+        char **list = NULL;
+
+        for (size_t i = 0; i < ELEMENTSOF(types); i++) {
+                Json *v = json_get(c->params, types[i].name);
+                if (v && !json_object_is_type(v, types[i].type))
+                        refuse(c, CODE_INVALID_PARAMS, "%s is not %s", types[i].name, json_type_to_name(types[i].type));
+                if (v && types[i].type == json_type_array) {
+                        if (json_get_strv(c->params, types[i].name, &list) < 0)
+                                refuse(c, CODE_INVALID_PARAMS, "%s is not a list of strings", types[i].name);
+                        list = strv_free(list);
+                }
+        }
+        Json *prompt = json_get(c->params, "prompt");
+        if (prompt && !json_object_is_type(prompt, json_type_string) && !json_object_is_type(prompt, json_type_array))
+                refuse(c, CODE_INVALID_PARAMS, "prompt is neither text nor a list of content blocks");
+}
+
+static bool env_name_allowed(char *const *allowed, const char *name) {
+        STRV_FOREACH(a, allowed) {
+                size_t n = strlen(*a);
+                if (n > 0 && (*a)[n - 1] == '*' ? strncmp(*a, name, n - 1) == 0 : streq(*a, name))
+                        return true;
+        }
+        return false;
+}
+
+static void check_policy(MethodCall *c) {
+        const RunnerConfig *config = c->runner->config;
+        const char *mode = json_get_string(c->params, "permissionMode");
+        _cleanup_free_ char *error = NULL;
+        Json *env = json_get(c->params, "env"), *limits = json_get(c->params, "limits");
+        Limits parsed;
+
+        if (mode && !strv_contains(config->permission_modes, mode))
+                refuse(c, CODE_NOT_ALLOWED, "permissionMode %.64s is not among permissionModes of this runner", mode);
+        if (env) {
+                json_object_object_foreach(env, name, value) {
+                        if (!json_object_is_type(value, json_type_string))
+                                refuse(c, CODE_INVALID_PARAMS, "env.%.64s is not a string", name);
+                        else if (!env_name_allowed(config->env_allowed, name))
+                                refuse(c, CODE_NOT_ALLOWED, "env.%.64s is not among envAllowed of this runner", name);
+                }
+        }
+        int r = limits_parse(limits, &config->limits, &parsed, &error);
+        if (r < 0)
+                refuse(c, r == -EOPNOTSUPP ? CODE_NOT_ALLOWED : CODE_INVALID_PARAMS, "%s", strempty(error));
+}
+
+static void check_agent(MethodCall *c, const char *agent) {
+        Json *config = json_get(c->runner->config->agents, agent);
+        const char *protocol = json_get_string(config, "protocol");
+        const DriverOps *ops = driver_find(protocol ? protocol : agent);
+        _cleanup_free_ char *error = NULL;
+
+        if (!ops) {
+                refuse(c, CODE_NO_AGENT, "agent %s is not known here: add it to \"agents\" in the runner's configuration", agent);
+                return;
+        }
+        if (ops->probe(config, &error) < 0)
+                refuse(c, CODE_NO_AGENT, "%s", error ? error : "the agent's program is missing");
+}
+
+/* Room, disk, drain: what every new process must pass. */
+static void check_room(MethodCall *c) {
+        Runner *r = c->runner;
+
+        if (r->draining)
+                refuse(c, CODE_DRAINING, "this runner is draining: no new conversations");
+        if (r->n_live >= r->config->max_conversations)
+                refuse(c, CODE_CAPACITY, "this runner is at its capacity of %llu conversations",
+                       (unsigned long long) r->config->max_conversations);
+        if (runner_disk_is_low(r))
+                refuse(c, CODE_LOW_DISK, "less disk is free than minFreeDiskBytes (%llu) demands",
+                       (unsigned long long) r->config->min_free_disk_bytes);
+}
+
+static void starting(MethodCall *c, Conversation *v) {
+        c->result = json_object_new_object();
+        (void) json_set_string(c->result, "conversationId", v->row.id);
+        (void) json_set_string(c->result, "state", conversation_state(v));
+}
+
+static int make_conversation(MethodCall *c, const char *id, const char *workspace, const char *agent) {
+        Runner *r = c->runner;
+        const char *directory = json_get_string(c->params, "directory"), *task = json_get_string(c->params, "taskId");
+        ConversationRow row = {
+                .id = strdup(id),
+                .workspace = strdup(workspace ? workspace : id),
+                .agent = strdup(agent),
+                .origin = strdup(c->origin),
+                .params = strdup(json_text(c->params)),
+                .state = strdup("new"),
+                .created_usec = now_usec(CLOCK_REALTIME),
+        };
+
+        if (task || c->task)
+                row.task = strdup(task ? task : c->task);
+        if (!directory && !json_get(c->params, "repository"))
+                directory = r->config->workspace_dir;
+        if (directory)
+                row.directory = strdup(directory);
+        if (!row.id || !row.workspace || !row.agent || !row.origin || !row.params || !row.state) {
+                conversation_row_done(&row);
+                return -ENOMEM;
+        }
+        return conversation_new(&r->ctx, &row, &c->created);
+}
+
+static void check_start(MethodCall *c) {
+        const char *id = id_param(c, "conversationId", true), *workspace = id_param(c, "workspaceId", false),
+                   *agent = id_param(c, "agent", true);
+        Json *repository = json_get(c->params, "repository");
+        _cleanup_free_ char *error = NULL;
+
+        (void) id_param(c, "taskId", false);
+        if (c->code != 0)
+                return;
+        Conversation *known = runner_find_conversation(c->runner, id);
+        if (known) {
+                /* Idempotent by id. A takeover of what we have ourselves is the same. */
+                starting(c, known);
+                return;
+        }
+        check_types(c);
+        check_agent(c, agent);
+        check_policy(c);
+        if (c->code == 0 && json_get(c->params, "directory") && streq(c->origin, "orchestrator"))
+                refuse(c, CODE_NOT_ALLOWED, "directory is for conversations that are started on this machine");
+        if (c->code == 0 && repository && checkout_check(repository, &c->runner->ctx.git, &error) < 0)
+                refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
+        check_room(c);
+        if (c->code != 0)
+                return;
+        if (make_conversation(c, id, workspace, agent) < 0) {
+                refuse(c, -32603, "out of memory");
+                return;
+        }
+        starting(c, c->created);
+        c->pending = true;
+}
+
+static int store_start(MethodCall *c) {
+        if (!c->created)
+                return 0;
+        int r = conversation_store_row(c->created);
+        return r < 0 ? r : conversation_prepare_run(c->created, NULL);
+}
+
+static void act_start(MethodCall *c) {
+        Conversation *v = c->created;
+
+        if (!v)
+                return;
+        c->created = NULL;
+        v->n_pending = 1;
+        runner_link_conversation(c->runner, v);
+        conversation_advance(v);
+}
+
+static void check_resume(MethodCall *c) {
+        const char *id = id_param(c, "conversationId", true);
+
+        (void) id_param(c, "sessionId", false);
+        check_types(c);
+        if (c->code != 0)
+                return;
+        c->conversation = runner_find_conversation(c->runner, id);
+        if (!c->conversation) {
+                if (json_get(c->params, "agent"))
+                        check_start(c); /* it lived elsewhere: all that is needed came along */
+                else
+                        refuse(c, CODE_UNKNOWN_CONVERSATION, "conversation %s is not known here", id);
+                return;
+        }
+        if (conversation_is_live(c->conversation)) {
+                refuse(c, CODE_WRONG_STATE, "conversation %s is running", id);
+                return;
+        }
+        check_agent(c, c->conversation->row.agent);
+        check_room(c);
+        if (c->code != 0)
+                return;
+        c->result = json_object_new_object();
+        (void) json_set_string(c->result, "conversationId", id);
+        (void) json_set_string(c->result, "state", "starting");
+        c->pending = true;
+}
+
+static int store_resume(MethodCall *c) {
+        Conversation *v = c->conversation;
+        const char *session = json_get_string(c->params, "sessionId");
+
+        if (c->created)
+                return store_start(c);
+        if (!v || c->code != 0)
+                return 0;
+        if (free_and_strdup(&v->row.state, "new") < 0 || free_and_strdup(&v->row.reason, NULL) < 0 ||
+            free_and_strdup(&v->row.detail, NULL) < 0)
+                return -ENOMEM;
+        v->row.ended_usec = 0;
+        v->row.delivered = false;
+        v->stop = STOP_NONE;
+        (void) free_and_strdup(&v->stop_reason, NULL);
+        (void) free_and_strdup(&v->last_state, NULL);
+        return conversation_prepare_run(v, session ? session : v->row.session);
+}
+
+static void act_resume(MethodCall *c) {
+        if (c->created) {
+                act_start(c);
+                return;
+        }
+        if (!c->conversation || c->code != 0)
+                return;
+        c->conversation->n_pending = 1;
+        c->runner->n_live++;
+        if (c->runner->n_ended > 0)
+                c->runner->n_ended--;
+        conversation_changed(c->conversation);
+        conversation_advance(c->conversation);
+}
+
+static void check_stop(MethodCall *c) {
+        Conversation *v = find(c);
+        uint64_t grace;
+
+        if (!v)
+                return;
+        if (json_get_u64(c->params, "graceMs", &grace) < 0)
+                refuse(c, CODE_INVALID_PARAMS, "graceMs is not a whole number");
+        if (json_get(c->params, "reason") && !json_get_string(c->params, "reason"))
+                refuse(c, CODE_INVALID_PARAMS, "reason is not a string");
+        if (c->code != 0)
+                return;
+        if (!conversation_is_live(v)) {
+                c->result = json_object_new_object();
+                (void) json_set_string(c->result, "conversationId", v->row.id);
+                (void) json_set_bool(c->result, "stopped", true);
+                (void) json_set_string(c->result, "reason", v->row.reason);
+                return;
+        }
+        c->deferred = c->pending = true;
+}
+
+static void act_stop(MethodCall *c) {
+        uint64_t grace = c->runner->config->stop_grace_ms;
+
+        if (!c->deferred)
+                return;
+        (void) json_get_u64(c->params, "graceMs", &grace);
+        c->conversation->n_pending++;
+        conversation_stop(c->conversation, json_get_string(c->params, "reason"), MIN(grace, (uint64_t) 3600000) * USEC_PER_MSEC);
+}
+
+static bool has_room_for_message(MethodCall *c) {
+        if (c->conversation->n_pending < PENDING_MESSAGES_MAX)
+                return true;
+        refuse(c, CODE_CAPACITY, "%u messages wait for conversation %s already", c->conversation->n_pending,
+               c->conversation->row.id);
+        return false;
+}
+
+static void check_user(MethodCall *c) {
+        Json *content = json_get(c->params, "content");
+
+        if (!find_live(c) || !has_room_for_message(c))
+                return;
+        if (!json_object_is_type(content, json_type_string) && !json_object_is_type(content, json_type_array)) {
+                refuse(c, CODE_INVALID_PARAMS, "content is neither text nor a list of content blocks");
+                return;
+        }
+        accepted(c);
+        c->pending = true;
+}
+
+static void check_interrupt(MethodCall *c) {
+        if (!find_live(c) || !has_room_for_message(c))
+                return;
+        accepted(c);
+        c->pending = true;
+}
+
+static void act_pump(MethodCall *c) {
+        if (!c->pending)
+                return;
+        c->conversation->n_pending++;
+        conversation_pump_input(c->conversation);
+}
+
+static void check_respond(MethodCall *c) {
+        const char *id = json_get_string(c->params, "requestId"), *behavior = json_get_string(c->params, "behavior");
+
+        if (!find_live(c) || !has_room_for_message(c))
+                return;
+        if (!id)
+                refuse(c, CODE_INVALID_PARAMS, "requestId is missing");
+        else if (!behavior || (!streq(behavior, "allow") && !streq(behavior, "deny")))
+                refuse(c, CODE_INVALID_PARAMS, "behavior is neither \"allow\" nor \"deny\"");
+        else if (!conversation_has_question(c->conversation, id))
+                refuse(c, CODE_WRONG_STATE, "conversation %s has no open question %.64s", c->conversation->row.id, id);
+        if (c->code != 0)
+                return;
+        accepted(c);
+        c->pending = true;
+}
+
+static void check_config(MethodCall *c) {
+        if (!find_live(c) || !has_room_for_message(c))
+                return;
+        check_types(c);
+        check_policy(c);
+        if (c->code == 0 && json_get(c->params, "limits") && !streq(c->conversation->row.state, "live"))
+                refuse(c, CODE_WRONG_STATE, "conversation %s has no scope yet", c->conversation->row.id);
+        if (c->code != 0)
+                return;
+        accepted(c);
+        c->pending = json_get(c->params, "model") || json_get(c->params, "permissionMode");
+}
+
+typedef struct VerbCall {
+        LauncherCall *call;
+        Runner *runner;
+        char *id;
+        const char *verb;
+} VerbCall;
+
+static void on_verb(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+        VerbCall *v = userdata;
+        Conversation *c = runner_find_conversation(v->runner, v->id);
+
+        if (error < 0)
+                log_warning_errno(error, "%s of conversation %s: %s", v->verb, v->id, strempty(text));
+        if (c && conversation_is_live(c)) {
+                if (error < 0) {
+                        _cleanup_free_ char *what = xasprintf("%s failed: %s", v->verb, strempty(text));
+                        (void) conversation_report(c, "control-failed", strempty(what), NULL);
+                } else if (streq(v->verb, "Freeze") || streq(v->verb, "Thaw")) {
+                        c->frozen = streq(v->verb, "Freeze");
+                        (void) conversation_emit_state(c);
+                }
+        }
+        launcher_call_free(v->call);
+        free(v->id);
+        free(v);
+}
+
+static void launcher_verb(MethodCall *c, const char *verb, const Limits *limits) {
+        VerbCall *v = new0(VerbCall, 1);
+        const char *unit = conversation_scope(c->conversation);
+        int r;
+
+        if (!v)
+                return;
+        *v = (VerbCall) { .runner = c->runner, .id = strdup(c->conversation->row.id), .verb = verb };
+        r = !v->id  ? -ENOMEM :
+            limits ? launcher_set_limits(c->runner->bus, unit, limits->list, limits->n, on_verb, v, &v->call) :
+                     launcher_unit_verb(c->runner->bus, verb, unit, on_verb, v, &v->call);
+        if (r < 0) {
+                log_warning_errno(r, "%s of conversation %s: %m", verb, c->conversation->row.id);
+                free(v->id);
+                free(v);
+        }
+}
+
+static void act_config(MethodCall *c) {
+        _cleanup_free_ char *error = NULL;
+        Json *limits = json_get(c->params, "limits");
+        Limits parsed;
+
+        if (c->code != 0)
+                return;
+        act_pump(c);
+        if (limits && limits_parse(limits, NULL, &parsed, &error) >= 0)
+                launcher_verb(c, "SetLimits", &parsed);
+}
+
+static void check_freeze(MethodCall *c) {
+        Conversation *v = find_live(c);
+
+        if (v && !streq(v->row.state, "live"))
+                refuse(c, CODE_WRONG_STATE, "conversation %s does not run yet", v->row.id);
+        else if (v && v->stop != STOP_NONE)
+                refuse(c, CODE_WRONG_STATE, "conversation %s is being stopped", v->row.id);
+        if (c->code == 0)
+                accepted(c);
+}
+
+static void act_freeze(MethodCall *c) {
+        if (c->code == 0)
+                launcher_verb(c, streq(c->method, "conversation.freeze") ? "Freeze" : "Thaw", NULL);
+}
+
+static void check_ping(MethodCall *c) {
+        c->result = json_object_new_object();
+        (void) json_set_bool(c->result, "pong", true);
+}
+
+static void check_drain(MethodCall *c) {
+        accepted(c);
+}
+
+static int store_drain(MethodCall *c) {
+        return store_set(c->runner->store, "draining", streq(c->method, "runner.drain") ? "1" : NULL);
+}
+
+static void act_drain(MethodCall *c) {
+        c->runner->draining = streq(c->method, "runner.drain");
+        log_notice("%s.", c->runner->draining ? "Draining: no new conversations are taken" : "Conversations are taken again");
+        runner_changed(c->runner);
+        if (c->runner->link)
+                link_heartbeat(c->runner->link);
+}
+
+static const Method methods[] = {
+        { "conversation.start", check_start, store_start, act_start },
+        { "conversation.resume", check_resume, store_resume, act_resume },
+        { "conversation.stop", check_stop, NULL, act_stop },
+        { "conversation.interrupt", check_interrupt, NULL, act_pump },
+        { "conversation.config", check_config, NULL, act_config },
+        { "conversation.freeze", check_freeze, NULL, act_freeze },
+        { "conversation.thaw", check_freeze, NULL, act_freeze },
+        { "message.user", check_user, NULL, act_pump },
+        { "permission.respond", check_respond, NULL, act_pump },
+        { "runner.ping", check_ping, NULL, NULL },
+        { "runner.drain", check_drain, store_drain, act_drain },
+        { "runner.undrain", check_drain, store_drain, act_drain },
+};
+
+static char *response_text(MethodCall *c) {
+        _cleanup_json_ Json *o = NULL, *error = NULL;
+        const char *body;
+
+        if (!c->request_id || c->deferred)
+                return NULL;
+        error = c->code != 0 ? method_error(c) : NULL;
+        body = json_text(c->code != 0 ? error : c->result);
+        return xasprintf("{\"jsonrpc\":\"2.0\",\"id\":%s,\"%s\":%s,\"messageId\":\"rsp:%s\"}", c->request_id,
+                         c->code != 0 ? "error" : "result", body, c->envelope_id);
+}
+
+static int store_call(MethodCall *c, const Method *m) {
+        _cleanup_free_ char *response = response_text(c), *params = strdup(json_text(c->params));
+        const char *conversation = json_get_string(c->params, "conversationId");
+        Store *store = c->runner->store;
+        int r;
+
+        if (!params || (c->request_id && !c->deferred && !response))
+                return -ENOMEM;
+        r = store_accept(
+                        store,
+                        &(InboundMessage) {
+                                        .envelope_id = (char *) c->envelope_id,
+                                        .conversation = (char *) (c->pending ? conversation : NULL),
+                                        .method = (char *) c->method,
+                                        .params = params,
+                                        .request_id = (char *) c->request_id,
+                                        .response = response,
+                                        .received_usec = now_usec(CLOCK_REALTIME),
+                        },
+                        c->cursor, !c->pending, &c->seq);
+        if (r < 0)
+                return r;
+        if (r == 0) {
+                c->duplicate = true;
+                return 0;
+        }
+        return c->code == 0 && m && m->store ? m->store(c) : 0;
+}
+
+int runner_accept(MethodCall *c) {
+        const Method *m = NULL;
+        int r;
+
+        if (c->runner->ctx.broken)
+                return -EAGAIN;
+        for (size_t i = 0; i < ELEMENTSOF(methods) && !m; i++)
+                if (streq(methods[i].name, c->method))
+                        m = &methods[i];
+        if (m)
+                m->check(c);
+        else
+                refuse(c, CODE_METHOD_NOT_FOUND, "method %.100s is not known here", c->method);
+        if (c->code != 0)
+                c->deferred = c->pending = false;
+
+        r = store_begin(c->runner->store);
+        if (r < 0)
+                return r;
+        r = store_call(c, m);
+        if (r < 0)
+                store_rollback(c->runner->store);
+        else
+                r = store_commit(c->runner->store);
+        if (r < 0) {
+                /* A resume has changed the conversation in memory by now. */
+                if (c->conversation && streq(c->method, "conversation.resume"))
+                        runner_conversation_hooks.store_failed(r, c->runner);
+                return r;
+        }
+        if (c->duplicate)
+                return 0;
+        if (c->code != 0)
+                log_debug("%s %s refused: %s", c->method, c->envelope_id, strempty(c->text));
+        else if (m->act)
+                m->act(c);
+        return 0;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <sys/statvfs.h>
+
+#include <systemd/sd-daemon.h>
+
+#include "common/log.h"
+#include "runner/runner-internal.h"
+
+/* What the runner says of itself: properties, STATUS=, the heartbeat's figures. All of it is read from its source at the
+ * moment of the question. */
+
+bool runner_disk_is_low(Runner *r) {
+        struct statvfs st;
+
+        if (fstatvfs(r->state_fd, &st) < 0)
+                return false;
+        return (uint64_t) st.f_bavail * st.f_frsize < r->config->min_free_disk_bytes;
+}
+
+const char *runner_state_name(Runner *r) {
+        if (!r->ready)
+                return "starting";
+        if (r->draining)
+                return "draining";
+        return r->link ? link_state_to_string(link_get_state(r->link)) : "local";
+}
+
+typedef struct Queue {
+        uint64_t bytes, oldest_usec;
+        unsigned conversations;
+} Queue;
+
+static void queue_of(Runner *r, Queue *ret) {
+        Queue q = {};
+        uint64_t now = now_usec(CLOCK_REALTIME);
+
+        for (Conversation *c = r->first; c; c = c->next) {
+                if (!c->source || c->queued_since_usec == 0)
+                        continue;
+                q.bytes += conversation_queued_bytes(c);
+                q.conversations++;
+                if (now > c->queued_since_usec)
+                        q.oldest_usec = MAX(q.oldest_usec, now - c->queued_since_usec);
+        }
+        *ret = q;
+}
+
+int runner_queue_json(Runner *r, Json **ret) {
+        Json *o = json_object_new_object();
+        Queue q;
+
+        if (!o)
+                return -ENOMEM;
+        queue_of(r, &q);
+        (void) json_set_u64(o, "conversations", q.conversations);
+        (void) json_set_u64(o, "bytes", q.bytes);
+        (void) json_set_u64(o, "oldestMs", q.oldest_usec / USEC_PER_MSEC);
+        *ret = o;
+        return 0;
+}
+
+void runner_get_status(Runner *r, RunnerStatus *ret) {
+        SenderStats sender = {};
+        LinkStats link = {};
+        Queue q;
+
+        queue_of(r, &q);
+        if (r->link) {
+                sender_get_stats(link_get_sender(r->link), &sender);
+                link_get_stats(r->link, &link);
+        }
+        *ret = (RunnerStatus) {
+                .version = PROJECT_VERSION,
+                .runner_id = r->link ? strempty(link_runner_id(r->link)) : "",
+                .runner_uid = r->link ? strempty(link_runner_uid(r->link)) : "",
+                .state = runner_state_name(r),
+                .orchestrator_url = strempty(r->config->orchestrator_url),
+                .connected = r->link && link_is_connected(r->link),
+                .active = r->link && link_get_state(r->link) == LINK_ACTIVE,
+                .draining = r->draining,
+                .conversations = r->n_live,
+                .capacity = (uint32_t) MIN(r->config->max_conversations, (uint64_t) UINT32_MAX),
+                .queued_events = q.conversations,
+                .queued_bytes = q.bytes,
+                .oldest_queued_usec = q.oldest_usec,
+                .last_ack_usec = sender.last_ack_usec,
+                .reconnects = link.reconnects,
+                .duplicates = link.duplicates,
+                .set_aside = sender.set_aside,
+        };
+}
+
+static int on_status(sd_event_source *source, void *userdata) {
+        Runner *r = userdata;
+        const char *state = runner_state_name(r);
+        _cleanup_free_ char *text = NULL;
+        Queue q;
+
+        queue_of(r, &q);
+        if (r->ctx.broken)
+                text = strdup("The store cannot be written: waiting");
+        else if (streq(state, "local"))
+                text = xasprintf("Local (no orchestrator configured), %u of %llu conversations", r->n_live,
+                                 (unsigned long long) r->config->max_conversations);
+        else
+                text = xasprintf("%c%s%s, %u of %llu conversations%s", (char) (state[0] - 'a' + 'A'), state + 1,
+                                 r->link && link_is_connected(r->link) ? ", connected" : "", r->n_live,
+                                 (unsigned long long) r->config->max_conversations,
+                                 q.bytes > 256 * 1024 ? ", events queued" : "");
+        if (text && !streq_ptr(text, r->status_text)) {
+                (void) sd_notifyf(0, "STATUS=%s", text);
+                free(r->status_text);
+                r->status_text = TAKE_PTR(text);
+        }
+        if (r->observer)
+                r->observer->runner_changed(r->observer_data);
+        return 0;
+}
+
+void runner_changed(Runner *r) {
+        if (r->status_source)
+                (void) sd_event_source_set_enabled(r->status_source, SD_EVENT_ONESHOT);
+}
+
+int runner_status_open(Runner *r) {
+        int k;
+
+        k = sd_event_add_defer(r->event, &r->status_source, on_status, r);
+        if (k < 0)
+                return k;
+        (void) sd_event_source_set_description(r->status_source, "status");
+        /* Once for many changes: after everything else of the turn. */
+        return sd_event_source_set_priority(r->status_source, SD_EVENT_PRIORITY_IDLE);
+}

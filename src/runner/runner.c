@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-id128.h>
+
+#include "common/fileio.h"
+#include "common/log.h"
+#include "runner/runner-internal.h"
+
+#define BUS_NAME "org.northflare.Runner1"
+#define HOUSEKEEPING_USEC (60 * USEC_PER_SEC)
+#define SEEN_KEEP_USEC (7 * 24 * 3600 * USEC_PER_SEC)
+#define SEEN_KEEP_ROWS 100000
+/* For an id of this machine that says nothing about it elsewhere (sd_id128_get_machine_app_specific(3)). */
+#define APPLICATION_ID SD_ID128_MAKE(6d, 1f, 0b, 8a, 5e, 0c, 4b, 73, 9a, f2, 41, c7, 3e, 88, d5, 20)
+
+sd_event *runner_get_event(Runner *r) {
+        return r->event;
+}
+
+sd_bus *runner_get_bus(Runner *r) {
+        return r->bus;
+}
+
+const RunnerConfig *runner_get_config(Runner *r) {
+        return r->config;
+}
+
+bool runner_is_user_mode(Runner *r) {
+        return r->user_mode;
+}
+
+int runner_exit_code(Runner *r) {
+        return r->exit_code;
+}
+
+void runner_set_observer(Runner *r, const RunnerObserver *observer, void *userdata) {
+        r->observer = observer;
+        r->observer_data = userdata;
+}
+
+/* ---- calls from here ---- */
+
+RunnerCall *runner_call_free(RunnerCall *c) {
+        if (!c)
+                return NULL;
+        if (c->runner)
+                for (RunnerCall **p = &c->runner->calls; *p; p = &(*p)->next)
+                        if (*p == c) {
+                                *p = c->next;
+                                break;
+                        }
+        free(c);
+        return NULL;
+}
+
+static int wait_for_response(Runner *r, int64_t seq, RunnerReply reply, void *userdata, RunnerCall **ret_call) {
+        RunnerCall *call = new0(RunnerCall, 1);
+
+        if (!call)
+                return -ENOMEM;
+        *call = (RunnerCall) {
+                .runner = r,
+                .next = r->calls,
+                .seq = seq,
+                .floating = !ret_call,
+                .reply = reply,
+                .userdata = userdata,
+        };
+        r->calls = call;
+        if (ret_call)
+                *ret_call = call;
+        return 0;
+}
+
+int runner_call(
+                Runner *r,
+                const char *method,
+                Json *params,
+                const char *caller,
+                RunnerReply reply,
+                void *userdata,
+                RunnerCall **ret_call) {
+        _cleanup_free_ char *id = xasprintf("local-%016llx", (unsigned long long) random_u64());
+        _cleanup_(method_call_done) MethodCall c = {
+                .runner = r,
+                .method = method,
+                .params = params,
+                .origin = "local",
+                .envelope_id = id,
+        };
+        _cleanup_json_ Json *error = NULL;
+        int k;
+
+        if (ret_call)
+                *ret_call = NULL;
+        if (!id)
+                return -ENOMEM;
+        log_info("%s by %s.", method, caller);
+        k = runner_accept(&c);
+        if (k < 0)
+                return k;
+        if (c.deferred) {
+                /* The end may have come while the method acted. */
+                if (!conversation_is_live(c.conversation)) {
+                        c.result = json_object_new_object();
+                        (void) json_set_string(c.result, "conversationId", c.conversation->row.id);
+                        (void) json_set_bool(c.result, "stopped", true);
+                        (void) json_set_string(c.result, "reason", c.conversation->row.reason);
+                } else
+                        return wait_for_response(r, c.seq, reply, userdata, ret_call);
+        }
+        if (c.code != 0)
+                error = method_error(&c);
+        if (reply)
+                reply(c.code == 0 ? c.result : NULL, error, userdata);
+        return 0;
+}
+
+/* ---- reload, flush ---- */
+
+int runner_reload(Runner *r, char ***ret_ignored, char **ret_error) {
+        _cleanup_(config_freep) RunnerConfig *fresh = NULL;
+        _cleanup_strv_free_ char **ignored = new0(char *, 1);
+        int k, code;
+
+        if (!ignored)
+                return -ENOMEM;
+        k = config_load(r->options, environ, &fresh, &code, ret_error);
+        if (k < 0)
+                return k;
+        struct {
+                const char *name;
+                char **now, **then;
+        } fixed[] = {
+                { "orchestratorUrl", &r->config->orchestrator_url, &fresh->orchestrator_url },
+                { "dataDir", &r->config->data_dir, &fresh->data_dir },
+                { "caFile", &r->config->ca_file, &fresh->ca_file },
+                { "retryStrategy", &r->config->retry_strategy, &fresh->retry_strategy },
+        };
+        for (size_t i = 0; i < ELEMENTSOF(fixed); i++)
+                if (!streq_ptr(*fixed[i].now, *fixed[i].then))
+                        (void) strv_extend(&ignored, fixed[i].name);
+        if (r->link && fresh->token && !streq_ptr(fresh->token, r->config->token)) {
+                k = link_set_token(r->link, fresh->token);
+                if (k < 0)
+                        return k;
+                /* The link borrows the token that it was given. */
+                char *token = r->config->token;
+                r->config->token = fresh->token;
+                fresh->token = token;
+        }
+        r->config->max_conversations = fresh->max_conversations;
+        r->config->min_free_disk_bytes = fresh->min_free_disk_bytes;
+        r->config->stop_grace_ms = fresh->stop_grace_ms;
+        r->config->limits = fresh->limits;
+        char **modes = r->config->permission_modes, **names = r->config->env_allowed;
+        r->config->permission_modes = fresh->permission_modes;
+        r->config->env_allowed = fresh->env_allowed;
+        fresh->permission_modes = modes;
+        fresh->env_allowed = names;
+        runner_changed(r);
+        log_notice("Configuration read again.");
+        if (ret_ignored)
+                *ret_ignored = TAKE_PTR(ignored);
+        return 0;
+}
+
+int runner_flush(Runner *r) {
+        runner_flush_cursors(r);
+        runner_control_wake(r);
+        for (Conversation *c = r->first; c; c = c->next)
+                if (c->source)
+                        sender_wake(c->source);
+        if (r->link)
+                link_heartbeat(r->link);
+        return 0;
+}
+
+/* ---- sources ---- */
+
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+        Runner *r = userdata;
+
+        log_notice("Stopping; %u conversations go on in their scopes.", r->n_live);
+        (void) sd_notify(0, "STOPPING=1");
+        return sd_event_exit(r->event, 0);
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+        _cleanup_free_ char *error = NULL;
+        Runner *r = userdata;
+
+        (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) now_usec(CLOCK_MONOTONIC));
+        if (runner_reload(r, NULL, &error) < 0)
+                log_error("The configuration stays as it was: %s", strempty(error));
+        (void) sd_notify(0, "READY=1");
+        return 0;
+}
+
+static int on_flush(sd_event_source *source, uint64_t usec, void *userdata) {
+        runner_flush_cursors(userdata);
+        return 0;
+}
+
+static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdata) {
+        Runner *r = userdata;
+
+        if (!r->ctx.broken) {
+                runner_flush_cursors(r);
+                (void) store_prune_inbound(r->store, now_usec(CLOCK_REALTIME) - SEEN_KEEP_USEC, SEEN_KEEP_ROWS);
+                (void) store_checkpoint(r->store);
+                for (Conversation *c = r->first; c; c = c->next)
+                        if (conversation_is_live(c))
+                                (void) conversation_write_input(c);
+        }
+        (void) sd_event_source_set_time_relative(source, HOUSEKEEPING_USEC);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int add_sources(Runner *r) {
+        int k;
+
+        k = sd_event_add_signal(r->event, &r->sigterm, SIGTERM, on_terminate, r);
+        if (k >= 0)
+                k = sd_event_add_signal(r->event, &r->sigint, SIGINT, on_terminate, r);
+        if (k >= 0)
+                k = sd_event_add_signal(r->event, &r->sighup, SIGHUP, on_hangup, r);
+        if (k >= 0)
+                k = sd_event_add_time_relative(r->event, &r->flush_timer, CLOCK_MONOTONIC, 0, 50 * USEC_PER_MSEC, on_flush, r);
+        if (k >= 0)
+                k = sd_event_source_set_enabled(r->flush_timer, SD_EVENT_OFF);
+        if (k >= 0)
+                k = sd_event_add_time_relative(r->event, &r->housekeeping, CLOCK_MONOTONIC, HOUSEKEEPING_USEC, USEC_PER_SEC,
+                                               on_housekeeping, r);
+        return k;
+}
+
+/* ---- start ---- */
+
+static int open_state(Runner *r) {
+        _cleanup_free_ char *error = NULL, *draining = NULL;
+        uint64_t generation;
+        int k;
+
+        k = mkdir_parents(r->config->data_dir, 0700);
+        if (k >= 0) {
+                r->state_fd = open(r->config->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                k = r->state_fd < 0 ? -errno : 0;
+        }
+        if (k < 0)
+                return log_error_errno(k, "The state directory %s cannot be opened: %m", r->config->data_dir);
+        r->ctx.state_fd = r->state_fd;
+        r->ctx.conversations_fd = mkdir_open_at(r->state_fd, "conversations", 0700);
+        if (r->ctx.conversations_fd < 0)
+                return log_error_errno(r->ctx.conversations_fd, "%s/conversations cannot be opened: %m", r->config->data_dir);
+        k = store_open(r->state_fd, r->config->data_dir, &r->store, &error);
+        if (k < 0)
+                return log_error_errno(k, "%s", error ? error : "The store cannot be opened");
+        r->ctx.store = r->store;
+        k = store_next_generation(r->store, &generation);
+        if (k < 0)
+                return log_error_errno(k, "The store cannot be written: %m");
+        r->draining = store_get(r->store, "draining", &draining) > 0;
+        return 0;
+}
+
+static int open_bus(Runner *r) {
+        int k;
+
+        k = r->user_mode ? sd_bus_open_user_with_description(&r->bus, "runner") :
+                           sd_bus_open_system_with_description(&r->bus, "runner");
+        if (k < 0)
+                return log_error_errno(k, "The %s bus cannot be reached: %m", r->user_mode ? "user" : "system");
+        k = sd_bus_attach_event(r->bus, r->event, SD_EVENT_PRIORITY_NORMAL);
+        if (k >= 0)
+                k = sd_bus_set_exit_on_disconnect(r->bus, true);
+        if (k < 0)
+                return k;
+        r->ctx.bus = r->bus;
+        return units_new(r->bus, runner_unit_changed, r, &r->ctx.units);
+}
+
+static int take_name(Runner *r) {
+        int k;
+
+        k = bus_objects_new(r, r->bus, &r->objects);
+        if (k < 0)
+                return log_error_errno(k, "The bus objects cannot be made: %m");
+        k = sd_bus_request_name(r->bus, BUS_NAME, 0);
+        if (k == -EEXIST)
+                return log_error_errno(k, "Another runner has the bus name " BUS_NAME " already.");
+        if (k < 0)
+                return log_error_errno(k, "The bus name " BUS_NAME " cannot be taken (is the bus policy installed?): %m");
+        return 0;
+}
+
+static void read_identity(Runner *r) {
+        sd_id128_t id;
+
+        if (gethostname(r->hostname, sizeof(r->hostname) - 1) < 0)
+                r->hostname[0] = 0;
+        if (sd_id128_get_machine_app_specific(APPLICATION_ID, &id) >= 0)
+                (void) sd_id128_to_string(id, r->machine_id);
+}
+
+int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *config, Runner **ret) {
+        Runner *r = new0(Runner, 1);
+
+        if (!r)
+                return -ENOMEM;
+        *r = (Runner) {
+                .event = sd_event_ref(event),
+                .config = config,
+                .options = options,
+                .state_fd = -EBADF,
+                .user_mode = options->user,
+                .started_usec = now_usec(CLOCK_MONOTONIC),
+        };
+        r->ctx = (ConversationContext) {
+                .event = event,
+                .config = config,
+                .state_fd = -EBADF,
+                .conversations_fd = -EBADF,
+                .hooks = &runner_conversation_hooks,
+                .userdata = r,
+                .git = {
+                        .ca_file = config->git.ca_file,
+                        .known_hosts_file = config->git.known_hosts_file,
+                        .token_file = config->git.token_file,
+                        .ssh_key_file = config->git.ssh_key_file,
+                        .username = config->git.username,
+                        .allow_loopback = config->git.allow_loopback,
+                        .timeout_usec = config->git.timeout_secs * USEC_PER_SEC,
+                },
+        };
+        read_identity(r);
+        *ret = r;
+        return 0;
+}
+
+int runner_start(Runner *r) {
+        int k;
+
+        k = add_sources(r);
+        if (k >= 0)
+                k = runner_status_open(r);
+        if (k < 0)
+                return log_error_errno(k, "The event loop cannot be set up: %m");
+        k = open_state(r);
+        if (k < 0)
+                return k;
+        k = watch_new(r->event, &r->ctx.watch);
+        if (k < 0)
+                return log_error_errno(k, "inotify: %m");
+        k = open_bus(r);
+        if (k < 0)
+                return k;
+        if (r->config->orchestrator_url) {
+                k = runner_open_link(r);
+                if (k < 0)
+                        return log_error_errno(k, "The link to the orchestrator cannot be made: %m");
+        }
+        k = take_name(r);
+        if (k < 0)
+                return k;
+        k = runner_adopt(r);
+        if (k < 0)
+                return k;
+        r->ready = true;
+        runner_changed(r);
+        (void) sd_notify(0, "READY=1");
+        log_info("northflare-runner " PROJECT_VERSION " is ready, %u conversations adopted.", r->n_live);
+        r->ctx.ready = true;
+        runner_begin_all(r);
+        return r->link ? link_start(r->link) : 0;
+}
+
+Runner *runner_free(Runner *r) {
+        if (!r)
+                return NULL;
+        if (r->store)
+                runner_flush_cursors(r);
+        r->observer = NULL;
+        bus_objects_free(r->objects);
+        runner_forget_all(r);
+        while (r->calls)
+                runner_call_free(r->calls);
+        send_source_free(r->control);
+        link_free(r->link);
+        launcher_call_free(r->kill_call);
+        units_free(r->ctx.units);
+        watch_free(r->ctx.watch);
+        store_close(r->store);
+        sd_event_source *sources[] = { r->status_source, r->flush_timer, r->readopt_timer, r->housekeeping,
+                                       r->sigterm,       r->sigint,      r->sighup };
+        for (size_t i = 0; i < ELEMENTSOF(sources); i++)
+                sd_event_source_disable_unref(sources[i]);
+        sd_bus_flush_close_unref(r->bus);
+        safe_close(r->ctx.conversations_fd);
+        safe_close(r->state_fd);
+        sd_event_unref(r->event);
+        free(r->status_text);
+        free(r);
+        return NULL;
+}
