@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/git-url.h"
+#include "common/json.h"
+
+/* The one line on stdin, checked. Strings are borrowed from json and NULL where they are missing. */
+typedef enum RequestVerb {
+        VERB_FETCH,
+        VERB_CHECKOUT,
+        VERB_STATUS,
+} RequestVerb;
+
+typedef struct Request {
+        Json *json;
+        RequestVerb verb;
+        const char *url, *branch, *base_branch, *commit, *cache, *directory;
+        const char *ca_file, *known_hosts_file, *username, *credential;
+        bool allow_loopback;
+        GitUrl parsed; /* of url */
+} Request;
+
+/* Reads and checks it. verb: what the command line says, or NULL. A failure is noted with output_fail(). */
+int request_read(int fd, const char *verb, Request *ret);
+void request_done(Request *r);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#include "git/output.h"
+#include "git/verbs.h"
+
+/* Beyond that many nobody needs to know. */
+#define UNPUSHED_MAX 10000
+
+/* Commits of HEAD that no remote-tracking branch has. */
+static int count_unpushed(git_repository *repository, uint64_t *ret) {
+        git_revwalk *walk = NULL;
+        uint64_t n = 0;
+        git_oid oid;
+        int r;
+
+        r = git_revwalk_new(&walk, repository);
+        if (r >= 0)
+                r = git_revwalk_push_head(walk);
+        if (r >= 0)
+                r = git_revwalk_hide_glob(walk, "refs/remotes/*");
+        while (r >= 0 && n < UNPUSHED_MAX && !stop_asked && (r = git_revwalk_next(&oid, walk)) == 0)
+                n++;
+        git_revwalk_free(walk);
+        if (r < 0 && r != GIT_ITEROVER)
+                return r;
+        *ret = n;
+        return 0;
+}
+
+static int on_status(const char *path, unsigned flags, void *payload) {
+        /* One is enough. */
+        *(bool *) payload = true;
+        return GIT_EUSER;
+}
+
+static int look_for_changes(git_repository *repository, bool *ret) {
+        git_status_options options = GIT_STATUS_OPTIONS_INIT;
+        bool dirty = false;
+        int r;
+
+        options.flags = GIT_STATUS_OPT_INCLUDE_UNTRACKED | GIT_STATUS_OPT_EXCLUDE_SUBMODULES;
+        r = git_status_foreach_ext(repository, &options, on_status, &dirty);
+        if (r < 0 && !dirty)
+                return r;
+        *ret = dirty;
+        return 0;
+}
+
+int verb_status(const Request *request, Json **ret) {
+        _cleanup_json_ Json *o = json_object_new_object();
+        git_repository *repository = NULL;
+        uint64_t unpushed = 0;
+        bool dirty = false;
+        int r;
+
+        if (!o || json_set_string(o, "type", "result") < 0)
+                return output_fail("failed", "out of memory");
+        r = git_start();
+        if (r < 0)
+                return r;
+        r = git_repository_open_ext(&repository, request->directory, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
+        if (r >= 0)
+                r = look_for_changes(repository, &dirty);
+        if (r >= 0 && git_repository_head_unborn(repository) == 0)
+                r = count_unpushed(repository, &unpushed);
+        if (r < 0)
+                (void) output_fail_git(r, "cannot read the checkout");
+        else
+                r = result_set_head(o, repository);
+        git_repository_free(repository);
+        if (r < 0)
+                return -EIO;
+        if (json_set_bool(o, "dirty", dirty) < 0 || json_set_u64(o, "unpushed", unpushed) < 0)
+                return output_fail("failed", "out of memory");
+        *ret = TAKE_PTR(o);
+        return 0;
+}
