@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <systemd/sd-bus.h>
+
+#include "common/util.h"
+
+/* One call of Start: what was asked, whether it may be, and what follows from it (names, arguments, environment). No
+ * function here touches the system but for fstat of the descriptors. */
+
+#define LAUNCHER_ERROR(name) "org.northflare.Launcher1.Error." name
+#define ERROR_INVALID_ARGUMENT LAUNCHER_ERROR("InvalidArgument")
+#define ERROR_LIMIT_TOO_HIGH LAUNCHER_ERROR("LimitTooHigh")
+#define ERROR_TOO_MANY LAUNCHER_ERROR("TooMany")
+#define ERROR_NOT_OURS LAUNCHER_ERROR("NotOurs")
+#define ERROR_NO_SUCH_UNIT LAUNCHER_ERROR("NoSuchUnit")
+#define ERROR_EXISTS LAUNCHER_ERROR("Exists")
+#define ERROR_ACCESS_DENIED LAUNCHER_ERROR("AccessDenied")
+#define ERROR_FAILED LAUNCHER_ERROR("Failed")
+
+#define SLICE_NAME "northflare.slice"
+#define REQUEST_STRINGS_MAX 128U
+#define REQUEST_BYTES_MAX (128U * 1024U)
+#define REQUEST_PRIVATE_MAX (1024U * 1024U)
+#define REQUEST_EXTRA_MAX 2U
+
+typedef enum Kind {
+        KIND_AGENT,
+        KIND_GIT,
+        KIND_HOOK,
+        _KIND_MAX,
+        _KIND_INVALID = -EINVAL,
+} Kind;
+
+typedef enum LimitId {
+        LIMIT_MEMORY_HIGH,
+        LIMIT_MEMORY_MAX,
+        LIMIT_MEMORY_SWAP_MAX,
+        LIMIT_TASKS_MAX,
+        LIMIT_CPU_QUOTA,
+        LIMIT_CPU_WEIGHT,
+        LIMIT_IO_WEIGHT,
+        LIMIT_RUNTIME_MAX,
+        _LIMIT_MAX,
+} LimitId;
+
+typedef struct LimitInfo {
+        const char *property; /* of the scope, and of the request */
+        const char *key;      /* in launcher.json */
+        uint64_t scale;       /* from the key's unit to the property's */
+        uint64_t minimum, maximum;
+} LimitInfo;
+
+extern const LimitInfo limit_infos[_LIMIT_MAX];
+
+typedef struct Limits {
+        uint64_t value[_LIMIT_MAX];
+        bool set[_LIMIT_MAX];
+} Limits;
+
+typedef struct Request {
+        Kind kind;
+        const char *id, *workspace, *cwd; /* borrowed */
+        uint32_t run;
+        char **argv, **env;               /* env: NAME=value */
+        Limits limits;
+        int dirfd, extra[REQUEST_EXTRA_MAX]; /* borrowed */
+        unsigned n_extra;
+} Request;
+
+void request_done(Request *r);
+
+Kind kind_from_string(const char *s);
+
+/* Adds one limit. Error: unknown, twice, or out of range. */
+int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e);
+/* Holds them against the ceilings (0: none); a limit that was not asked for becomes its ceiling,
+ * a weight at most the usual 100. */
+int limits_cap(Limits *l, const uint64_t ceilings[static _LIMIT_MAX], sd_bus_error *e);
+
+/* Adds one variable. Error: a name that is none, twice, or the launcher's own. */
+int environment_add(char ***env, const char *name, const char *value, sd_bus_error *e);
+
+/* Reads the arguments of Start; they stay borrowed from the message. Returns 0, or negative with e set. */
+int request_read(sd_bus_message *m, Request *ret, sd_bus_error *e);
+/* Everything that can be said without looking at other scopes. owner: whose the run's folder must be. */
+int request_check(const Request *r, uid_t owner, sd_bus_error *e);
+
+/* northflare-conversation-c-1-2.scope; NULL where memory is out. */
+char *request_unit_name(const Request *r);
+/* Whether the name is one that request_unit_name could have made. */
+bool unit_name_is_ours(const char *unit);
+
+/* Where the program lives and what it is called. */
+typedef struct Place {
+        const char *user, *shell;
+        const char *home, *tmp; /* $HOME and $TMPDIR */
+} Place;
+
+/* The arguments with {private} replaced by tmp/private, and git's program put in front. */
+char **request_argv(const Request *r, const Place *place);
+char **request_environment(const Request *r, const Place *place);

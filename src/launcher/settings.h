@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "launcher/request.h"
+
+/* What root allows (launcher.json), and the users that programs run as. */
+
+typedef struct User {
+        char *name, *home;
+        uid_t uid;
+        gid_t gid;
+        gid_t *groups;
+        int n_groups;
+} User;
+
+typedef struct Settings {
+        bool user_mode;
+        User runner, git;
+        User *agents;
+        size_t n_agents;
+        const char *shell;
+        uint64_t ceilings[_LIMIT_MAX]; /* 0: none */
+        uint64_t max_scopes, out_log_max;
+        int state_fd; /* where workspaces are remembered; -EBADF in user mode */
+} Settings;
+
+/* Reads the file and looks the users up. A missing file is all defaults; anything in it that is not known fails,
+ * since a misspelt ceiling is none. Returns 0, or negative errno and a sentence for the caller to free. */
+int settings_load(Settings *s, bool user_mode, char **ret_error);
+void settings_done(Settings *s);
+/* The file's contents alone; agent_users is for the caller to free. */
+int settings_parse(Settings *s, const char *text, size_t size, char ***ret_agent_users, char **ret_error);
+
+/* The agent user of a workspace: the one it had before, else the one with the fewest, remembered before it is told.
+ * Returns 0 or negative errno. */
+int settings_agent_user(Settings *s, const char *key, const User **ret);
