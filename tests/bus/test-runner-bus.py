@@ -1,0 +1,573 @@
+# SPDX-License-Identifier: MIT
+"""The runner's D-Bus objects: what they say about themselves, every method, signals, and who may call."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import unittest
+import xml.etree.ElementTree as ET
+
+from buslib import *
+
+FAKE, DBUS_DIR = sys.argv[1], sys.argv[2]
+FIRST = path_of("first")
+
+
+def shape(interface):
+    """An interface without its comments and the order of its members."""
+    members = []
+    for e in interface:
+        if e.tag not in ("method", "signal", "property"):
+            continue
+        arguments = tuple(
+            (a.get("name"), a.get("type"), a.get("direction") or ("out" if e.tag == "signal" else "in"))
+            for a in e.findall("arg"))
+        # The bus library marks each method that checks for itself; that is no matter of the interface.
+        annotations = tuple(sorted(
+            (a.get("name"), a.get("value")) for a in e.findall("annotation")
+            if "Property" in a.get("name") or "Deprecated" in a.get("name")))
+        members.append((e.tag, e.get("name"), e.get("type"), e.get("access"), arguments, annotations))
+    return sorted(members, key=str)
+
+
+class OneBus(unittest.TestCase):
+    maxDiff = None
+    options = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.bus = Bus(FAKE, **cls.options)
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            if not cls.bus.alive():
+                raise AssertionError("the fake runner died")
+        finally:
+            cls.bus.close()
+
+    def refused(self, pattern, call, *args, **kwargs):
+        with self.assertRaisesRegex(CallError, pattern):
+            call(*args, **kwargs)
+
+
+class Introspection(OneBus):
+    def xml(self, path):
+        text = self.bus.call(path, "org.freedesktop.DBus.Introspectable", "Introspect")[0]
+        return {i.get("name"): i for i in ET.fromstring(text).findall("interface")}, text
+
+    def test_interfaces_equal_the_file(self):
+        documented = {i.get("name"): i for i in ET.parse(os.path.join(DBUS_DIR, NAME + ".xml")).getroot().iter("interface")}
+        self.assertEqual(sorted(documented), [I_CONVERSATION, I_MANAGER])
+        for name, path in ((I_MANAGER, MANAGER), (I_CONVERSATION, FIRST)):
+            running, _ = self.xml(path)
+            self.assertEqual(shape(running[name]), shape(documented[name]))
+
+    def test_every_member_is_documented(self):
+        with open(os.path.join(DBUS_DIR, NAME + ".xml")) as f:
+            text = f.read()
+        for m in re.finditer(r"\n\s*<method name=\"(\w+)\"", text):
+            before = text[:m.start()].rstrip()
+            self.assertTrue(before.endswith("-->") or before.endswith('"Freeze"/>') or "Undrain" == m.group(1), m.group(1))
+
+    def test_tree(self):
+        self.bus.test("Add", "s", "tree.1")
+        _, text = self.xml(CONVERSATION[:-1])
+        self.assertIn('<node name="tree_2e1"/>', text)
+        self.assertIn("org.freedesktop.DBus.ObjectManager", self.xml(MANAGER)[0])
+        self.bus.test("Remove", "s", "tree.1")
+        self.assertNotIn("tree_2e1", self.xml(CONVERSATION[:-1])[1])
+
+    def test_object_manager(self):
+        objects = self.bus.call(MANAGER, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")[0]
+        self.assertIn(FIRST, objects)
+        p = objects[FIRST][I_CONVERSATION]
+        self.assertEqual(p["Id"]["data"], "first")
+        self.assertEqual(p["Scope"]["data"], "northflare-conversation-first-1.scope")
+        self.assertEqual(set(p), {
+            "Id", "TaskId", "Agent", "State", "Scope", "StartedAt", "LastEventAt", "Turns", "InputTokens",
+            "OutputTokens", "CostUsd"})
+
+    def test_log_control(self):
+        path, interface = "/org/freedesktop/LogControl1", "org.freedesktop.LogControl1"
+        self.assertEqual(self.bus.get(path, interface, "SyslogIdentifier"), "northflare-runner")
+        self.assertEqual(self.bus.get(path, interface, "LogTarget"), "console")
+        self.bus.busctl("set-property", NAME, path, interface, "LogLevel", "s", "debug")
+        self.assertEqual(self.bus.get(path, interface, "LogLevel"), "debug")
+        self.refused("no log level", self.bus.busctl, "set-property", NAME, path, interface, "LogLevel", "s", "loud")
+        self.bus.busctl("set-property", NAME, path, interface, "LogLevel", "s", "info")
+        self.refused("", self.bus.busctl, "set-property", NAME, path, interface, "LogTarget", "s", "kmsg")
+
+
+class Properties(OneBus):
+    def test_manager(self):
+        expected = {
+            "Version": "0.0-test", "RunnerId": "r-1", "RunnerUid": "ru-1", "State": "local", "OrchestratorUrl": "",
+            "Connected": False, "Active": True, "Draining": False, "Conversations": 1, "Capacity": 16,
+            "QueuedEvents": 3, "QueuedBytes": 300, "OldestQueuedUSec": 0, "LastAckUSec": 0, "Reconnects": 0,
+            "Duplicates": 0, "SetAside": 0}
+        got = self.bus.call(MANAGER, PROPERTIES, "GetAll", "s", I_MANAGER)[0]
+        self.assertEqual({k: v["data"] for k, v in got.items()}, expected)
+
+    def test_conversation(self):
+        got = self.bus.call(FIRST, PROPERTIES, "GetAll", "s", I_CONVERSATION)[0]
+        self.assertEqual(got["StartedAt"]["data"], 1700000000000000)
+        self.assertEqual(got["Agent"]["data"], "shell")
+
+    def test_nothing_can_be_written(self):
+        self.refused("read-only|not writable|denied", self.bus.busctl, "set-property", NAME, MANAGER, I_MANAGER, "State", "s", "x")
+
+    def test_no_such_object(self):
+        self.refused("Unknown object", self.bus.get, path_of("none"), I_CONVERSATION, "State")
+
+
+class Methods(OneBus):
+    def test_wrong_types_are_refused(self):
+        wrong = {
+            MANAGER: [("GetConversation", "u", "1"), ("StartConversation", "s", "x"), ("Drain", "s", "x"),
+                      ("Undrain", "b", "1"), ("Reload", "s", ""), ("Flush", "s", ""), ("ListConversations", "s", "")],
+            FIRST: [("Describe", "s", ""), ("SendMessage", "u", "1"), ("Interrupt", "s", ""), ("Stop", "s", "x"),
+                    ("Freeze", "s", ""), ("Thaw", "s", ""), ("AnswerPermission", "ss", "a", "b"),
+                    ("SetLimits", "a{ss}", "0"), ("OpenEvents", "u", "0"), ("ReadEvents", "ss", "", "")]}
+        for path, calls in wrong.items():
+            for method, *args in calls:
+                with self.subTest(method=method):
+                    interface = I_MANAGER if path == MANAGER else I_CONVERSATION
+                    self.refused("Invalid arguments", self.bus.call, path, interface, method, *args)
+                    self.assertIsNone(self.bus.last_call())
+        self.refused("Unknown method", self.bus.call, FIRST, I_CONVERSATION, "Explode")
+
+    def test_list(self):
+        rows = self.bus.call(MANAGER, I_MANAGER, "ListConversations")[0]
+        self.assertIn(["first", "starting", "shell", "", 1700000000000000], [r[:5] for r in rows])
+        self.assertIn(FIRST, [r[6] for r in rows])
+
+    def test_get(self):
+        self.assertEqual(self.bus.call(MANAGER, I_MANAGER, "GetConversation", "s", "first")[0], FIRST)
+        self.refused('no conversation "gone"', self.bus.call, MANAGER, I_MANAGER, "GetConversation", "s", "gone")
+
+    def start(self, *args):
+        return self.bus.call(MANAGER, I_MANAGER, "StartConversation", "a{sv}", *args)[0]
+
+    def test_start(self):
+        given = self.start("2", "agent", "s", "shell", "conversationId", "s", "c-1")
+        self.assertEqual(given, "c-1")
+        self.assertEqual(self.bus.last_call(), (
+            "conversation.start", "uid %d" % os.geteuid(), {"agent": "shell", "conversationId": "c-1"}))
+        made = self.start("1", "agent", "s", "shell")
+        self.assertRegex(made, r"^c-[0-9a-f]{12}$")
+        self.assertNotEqual(made, self.start("1", "agent", "s", "shell"))
+
+    def test_start_takes_all_kinds(self):
+        self.start(
+            "8", "agent", "s", "claude", "prompt", "s", "hi", "forkSession", "b", "true",
+            "allowedTools", "as", "2", "Read", "Bash", "env", "a{ss}", "1", "A", "b",
+            "limits", "a{st}", "1", "memoryMax", "18446744073709551615",
+            "repository", "a{sv}", "1", "url", "s", "https://example.org/x", "conversationId", "s", "kinds")
+        self.assertEqual(self.bus.last_call()[2], {
+            "agent": "claude", "prompt": "hi", "forkSession": True, "allowedTools": ["Read", "Bash"], "env": {"A": "b"},
+            "limits": {"memoryMax": 18446744073709551615}, "repository": {"url": "https://example.org/x"},
+            "conversationId": "kinds"})
+
+    def test_start_with_json(self):
+        text = json.dumps({"agent": "claude", "conversationId": "json", "mcpServers": {"a": {"args": [1, None]}}})
+        self.start("2", "json", "s", text, "agent", "s", "shell")
+        self.assertEqual(self.bus.last_call()[2], {
+            "agent": "shell", "conversationId": "json", "mcpServers": {"a": {"args": [1, None]}}})
+
+    def test_start_refuses(self):
+        self.bus.last_call()
+        for pattern, *args in (
+                ("colour: there is no such parameter", "1", "colour", "s", "red"),
+                ("agent: must be a string", "1", "agent", "u", "1"),
+                ("forkSession: must be a boolean", "1", "forkSession", "s", "yes"),
+                ("agent: given twice", "2", "agent", "s", "a", "agent", "s", "b"),
+                ("env: a value of this type", "1", "env", "(s)", "x"),
+                ("env: a value of this type", "1", "env", "a{us}", "1", "1", "x"),
+                ("json: not valid JSON", "1", "json", "s", "{"),
+                ("json: must be an object", "1", "json", "s", "[]"),
+                ("json: must be a string", "1", "json", "u", "1"),
+                ("takeover: there is no such parameter", "1", "json", "s", '{"takeover":true}')):
+            with self.subTest(pattern=pattern):
+                self.refused(pattern, self.start, *args)
+                self.assertIsNone(self.bus.last_call())
+        deep = ["v"] * 40
+        self.refused("a value of this type|too deep|Invalid|Failed", self.start, "1", "env", *deep, "s", "x")
+
+    def test_errors_of_the_core(self):
+        for code, text in ((-32602, "agent: unknown"), (-32003, "full"), (-1, "odd"), (-32008, "draining")):
+            self.bus.set("error", json.dumps({"code": code, "message": text, "data": {"detail": "more"}}))
+            self.refused(text + ": more", self.start, "1", "agent", "s", "x")
+
+    def test_manager_verbs(self):
+        for method, wire in (("Drain", "runner.drain"), ("Undrain", "runner.undrain")):
+            self.bus.call(MANAGER, I_MANAGER, method)
+            self.assertEqual(self.bus.last_call()[::2], (wire, {}))
+        self.assertEqual(self.bus.call(MANAGER, I_MANAGER, "Reload")[0], ["dataDir"])
+        self.bus.set("error", "runner.json:3: nonsense")
+        self.refused("runner.json:3: nonsense", self.bus.call, MANAGER, I_MANAGER, "Reload")
+        self.bus.call(MANAGER, I_MANAGER, "Flush")
+        self.assertEqual(self.bus.test("LastCall")[0], "flush")
+
+    def conversation(self, name, *args, **kwargs):
+        return self.bus.call(path_of("verbs"), I_CONVERSATION, name, *args, **kwargs)
+
+    def test_conversation_verbs(self):
+        self.bus.test("Add", "s", "verbs")
+        me = {"conversationId": "verbs"}
+        for method, args, wire, params in (
+                ("SendMessage", ("s", "hi"), "message.user", {"content": "hi"}),
+                ("Interrupt", (), "conversation.interrupt", {}),
+                ("Freeze", (), "conversation.freeze", {}),
+                ("Thaw", (), "conversation.thaw", {}),
+                ("SetLimits", ("a{st}", "1", "tasksMax", "9"), "conversation.config", {"limits": {"tasksMax": 9}}),
+                ("AnswerPermission", ("ssa{sv}", "r:1.0", "deny", "1", "message", "s", "no"), "permission.respond",
+                 {"requestId": "r:1.0", "behavior": "deny", "message": "no"}),
+                ("AnswerPermission", ("ssa{sv}", "r:1.0", "allow", "1", "json", "s", '{"updatedInput":{"a":1}}'),
+                 "permission.respond", {"requestId": "r:1.0", "behavior": "allow", "updatedInput": {"a": 1}}),
+                ("Stop", ("a{sv}", "2", "reason", "s", "enough", "graceMs", "u", "100"), "conversation.stop",
+                 {"reason": "enough", "graceMs": 100})):
+            with self.subTest(method=method):
+                self.conversation(method, *args)
+                self.assertEqual(self.bus.last_call()[::2], (wire, {**me, **params}))
+        self.assertEqual(json.loads(self.conversation("Describe")[0])["id"], "verbs")
+        for pattern, *args in (
+                ("text: must not be empty", "SendMessage", "s", ""),
+                ("behavior: must be", "AnswerPermission", "ssa{sv}", "r", "maybe", "0"),
+                ("limits: must not be empty", "SetLimits", "a{st}", "0"),
+                ("now: there is no such parameter", "Stop", "a{sv}", "1", "now", "b", "true"),
+                ("graceMs: must be a number", "Stop", "a{sv}", "1", "graceMs", "s", "9")):
+            self.refused(pattern, self.conversation, *args)
+            self.assertIsNone(self.bus.last_call())
+
+    def test_reply_comes_when_the_core_replies(self):
+        self.bus.test("Add", "s", "held")
+        self.bus.set("hold", "yes")
+        p = subprocess.Popen(
+            ["busctl", "--address=" + self.bus.address, "call", NAME, path_of("held"), I_CONVERSATION, "Stop", "a{sv}", "0"],
+            env=self.bus.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        while not self.bus.last_call():
+            pass
+        self.assertIsNone(p.poll())
+        self.bus.set("hold", "no")
+        self.bus.test("Release")
+        self.assertEqual(p.wait(DEADLINE), 0)
+        p.stderr.close()
+
+    def test_read_events(self):
+        self.bus.test("Add", "s", "events")
+        path = path_of("events")
+        for i in range(5):
+            self.bus.test("Event", "ss", "events", '{"n":%d}' % i)
+
+        def read(cursor, n):
+            return self.bus.call(path, I_CONVERSATION, "ReadEvents", "su", cursor, str(n))
+        got, cursor = read("", 2)
+        self.assertEqual(got, ['{"n":0}', '{"n":1}'])
+        got, cursor = read(cursor, 1024)
+        self.assertEqual(len(got), 3)
+        self.assertEqual(read(cursor, 10), [[], cursor])
+        self.assertEqual(read("end", 10), [[], cursor])
+        self.refused("cursor: not one", read, "nonsense", 1)
+        self.refused("max: must be", read, "", 0)
+        self.refused("max: must be", read, "", 1025)
+
+    def test_read_events_bounds_the_reply(self):
+        self.bus.test("Add", "s", "large")
+        text = json.dumps({"t": "x" * 100000})
+        for _ in range(20):
+            self.bus.test("Event", "ss", "large", text)
+        got, cursor = self.bus.call(path_of("large"), I_CONVERSATION, "ReadEvents", "su", "", "1024")
+        self.assertTrue(0 < len(got) <= 10, len(got))
+        self.assertEqual(cursor, "n%d" % len(got))
+
+    def test_open_events(self):
+        # busctl cannot show a descriptor's contents; northflarectl's tests read one.
+        self.bus.test("Add", "s", "stream")
+        self.refused("cursor: not one", self.bus.call, path_of("stream"), I_CONVERSATION, "OpenEvents", "s", "bad")
+
+
+class Streams(OneBus):
+    def test_streams_are_bounded(self):
+        for _ in range(64):
+            self.bus.call(FIRST, I_CONVERSATION, "OpenEvents", "s", "")
+        self.refused("64 event streams", self.bus.call, FIRST, I_CONVERSATION, "OpenEvents", "s", "")
+
+
+class Signals(OneBus):
+    def setUp(self):
+        self.monitor = Monitor(self.bus, "type='signal',path_namespace='" + MANAGER + "'")
+        self.addCleanup(self.monitor.close)
+
+    def sentinel(self, state):
+        """All signals up to the one that this causes."""
+        self.bus.set("state", state)
+        return self.monitor.until(
+            lambda m: m["path"] == MANAGER and m["member"] == "PropertiesChanged" and
+            m["payload"]["data"][1].get("State", {}).get("data") == state)
+
+    def of(self, seen, path, member):
+        return [m for m in seen if m["path"] == path and m["member"] == member]
+
+    def test_changes_are_coalesced(self):
+        self.sentinel("s0")
+        self.bus.test("Change", "su", "first", "500")
+        seen = self.monitor.until(lambda m: m["member"] == "EventsAvailable") + self.sentinel("s1")
+        changed = self.of(seen, FIRST, "PropertiesChanged")
+        self.assertEqual(len(changed), 1)
+        interface, values, invalidated = changed[0]["payload"]["data"]
+        self.assertEqual(interface, I_CONVERSATION)
+        self.assertEqual({k: v["data"] for k, v in values.items()}, {"State": "running"})
+        self.assertEqual(sorted(invalidated), ["CostUsd", "InputTokens", "Turns"])
+        self.assertEqual(len(self.of(seen, FIRST, "EventsAvailable")), 1)
+        self.assertEqual(len(self.of(seen, MANAGER, "PropertiesChanged")), 1)
+
+    def test_a_change_that_changes_nothing_is_silent(self):
+        self.sentinel("s2")
+        self.bus.set("state", "s2")
+        seen = self.sentinel("s3")
+        self.assertEqual(len(seen), 1)
+        values = seen[0]["payload"]["data"]
+        self.assertEqual((list(values[1]), values[2]), (["State"], []))
+
+    def test_objects_come_and_go(self):
+        self.bus.test("Add", "s", "new")
+        path = path_of("new")
+        seen = self.monitor.until(lambda m: m["member"] == "InterfacesAdded")
+        added = seen[-1]["payload"]["data"]
+        self.assertEqual(added[0], path)
+        self.assertEqual(added[1][I_CONVERSATION]["State"]["data"], "idle")
+        self.bus.test("Remove", "s", "new")
+        seen = self.monitor.until(lambda m: m["member"] == "InterfacesRemoved")
+        self.assertEqual(seen[-1]["payload"]["data"][0], path)
+        self.assertIn(I_CONVERSATION, seen[-1]["payload"]["data"][1])
+
+    def test_rate_is_bounded(self):
+        """Far more changes than ten a second make about ten signals a second."""
+        self.sentinel("s4")
+        for i in range(30):
+            self.bus.test("Change", "su", "first", "1")
+            self.bus.test("Event", "ss", "first", "{}")
+        seen = self.sentinel("s5")
+        self.assertLess(len(self.of(seen, FIRST, "EventsAvailable")), 30)
+
+
+@unittest.skipUnless(can_change_user(), "needs root and setpriv")
+class Access(OneBus):
+    """Another user, and what polkit, systemd and the group say about it."""
+
+    def tearDown(self):
+        for name, value in (("polkit", "yes"), ("proc", "/proc"), ("agents-gid", "4294967295"),
+                            ("cgroup", "/user.slice/user-1000.slice/session-1.scope")):
+            self.bus.set(name, value)
+        self.bus.last_call()
+
+    def drain(self, **kwargs):
+        return self.bus.call(MANAGER, I_MANAGER, "Drain", uid=NOBODY, **kwargs)
+
+    def denied(self, text, method="Drain", **kwargs):
+        self.assertEqual(
+            self.bus.error_text(MANAGER, I_MANAGER, method, uid=NOBODY, **kwargs),
+            "Error org.freedesktop.DBus.Error.AccessDenied: " + text)
+        self.assertIsNone(self.bus.last_call())
+
+    def test_everybody_reads(self):
+        self.bus.set("polkit", "no")
+        self.assertEqual(self.bus.get(MANAGER, I_MANAGER, "Active", uid=NOBODY), True)
+        self.assertEqual(self.bus.get(FIRST, I_CONVERSATION, "Id", uid=NOBODY), "first")
+        self.assertTrue(self.bus.call(MANAGER, I_MANAGER, "ListConversations", uid=NOBODY)[0])
+        self.bus.call(MANAGER, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", uid=NOBODY)
+
+    def test_root_needs_no_polkit(self):
+        self.bus.set("polkit", "no")
+        self.bus.call(MANAGER, I_MANAGER, "Drain")
+        self.assertEqual(self.bus.last_call()[1], "uid 0")
+
+    def test_polkit_says_yes(self):
+        self.drain()
+        self.assertEqual(self.bus.last_call()[:2], ("runner.drain", "uid %d" % NOBODY))
+        self.assertEqual(
+            self.bus.test("PolkitLast")[0],
+            "system-bus-name org.northflare.runner1.manage flags=1 method=Drain =")
+
+    def test_interactive_flag_and_details(self):
+        self.bus.call(FIRST, I_CONVERSATION, "Describe", uid=NOBODY, options=("--allow-interactive-authorization=no",))
+        self.assertEqual(
+            self.bus.test("PolkitLast")[0],
+            "system-bus-name org.northflare.runner1.manage flags=0 conversation=first method=Describe")
+
+    def test_polkit_says_no(self):
+        methods = ((MANAGER, I_MANAGER, ("StartConversation", "a{sv}", "0"), ("Drain",), ("Undrain",), ("Reload",), ("Flush",)),
+                   (FIRST, I_CONVERSATION, ("Describe",), ("SendMessage", "s", "x"), ("Interrupt",), ("Stop", "a{sv}", "0"),
+                    ("Freeze",), ("Thaw",), ("AnswerPermission", "ssa{sv}", "a", "allow", "0"),
+                    ("SetLimits", "a{st}", "1", "x", "1"), ("OpenEvents", "s", ""), ("ReadEvents", "su", "", "1")))
+        self.bus.set("polkit", "no")
+        for path, interface, *calls in methods:
+            for c in calls:
+                with self.subTest(method=c[0]):
+                    self.refused("Access denied", self.bus.call, path, interface, *c, uid=NOBODY)
+                    self.assertIsNone(self.bus.last_call())
+
+    def test_challenge(self):
+        self.bus.set("polkit", "challenge")
+        self.assertEqual(
+            self.bus.error_text(MANAGER, I_MANAGER, "Drain", uid=NOBODY),
+            "Error org.freedesktop.DBus.Error.InteractiveAuthorizationRequired: Interactive authentication is required.")
+        self.refused("Access denied", self.drain)
+
+    def test_polkit_absent(self):
+        self.bus.set("polkit", "absent")
+        self.denied("polkit is not installed, so only root may do this.")
+
+    def test_agents_are_refused(self):
+        self.bus.set("agents-gid", str(NOBODY))
+        for method in ("Drain", "ListConversations"):
+            self.denied("Agents may not call the runner.", method)
+        # By its group, whatever its uid.
+        self.assertIn("Agents may not", self.bus.error_text(MANAGER, I_MANAGER, "Drain", uid=1, gid=NOBODY))
+        self.bus.call(MANAGER, I_MANAGER, "Drain")
+
+    def hide_proc(self, cgroup):
+        self.bus.set("proc", "/nonexistent")
+        self.bus.set("cgroup", cgroup)
+
+    def test_systemd_is_asked_where_proc_is_hidden(self):
+        self.hide_proc("/user.slice/user-1000.slice/session-1.scope")
+        self.drain()
+        self.assertEqual(self.bus.last_call()[0], "runner.drain")
+
+    def test_callers_from_the_slice_are_refused(self):
+        self.hide_proc("/northflare.slice/northflare-conversation-c-1.scope")
+        for method in ("Drain", "ListConversations"):
+            self.denied("Processes in northflare.slice may not call the runner.", method)
+
+    def test_unreadable_cgroup_is_refused(self):
+        self.hide_proc("none")
+        self.denied("The control group of the caller cannot be read, so it may be an agent.")
+        self.bus.call(MANAGER, I_MANAGER, "Drain")
+
+    def test_caller_may_leave_while_polkit_thinks(self):
+        self.bus.set("polkit", "hold")
+        p = subprocess.Popen(
+            as_user(NOBODY) + ["busctl", "--address=" + self.bus.address, "call", NAME, MANAGER, I_MANAGER, "Drain"],
+            env=self.bus.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while True:
+            try:
+                self.bus.test("PolkitRelease")
+                break
+            except CallError:
+                pass
+        self.assertEqual(p.wait(DEADLINE), 0)
+        self.assertEqual(self.bus.last_call()[0], "runner.drain")
+
+    def test_object_may_go_while_polkit_thinks(self):
+        self.bus.test("Add", "s", "going")
+        self.bus.set("polkit", "hold")
+        p = subprocess.Popen(
+            as_user(NOBODY) + ["busctl", "--address=" + self.bus.address, "call", NAME, path_of("going"), I_CONVERSATION, "Freeze"],
+            env=self.bus.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        while "going" not in self.bus.test("PolkitLast")[0]:
+            pass
+        self.bus.test("Remove", "s", "going")
+        self.bus.test("PolkitRelease")
+        self.assertIn("Unknown object", p.communicate(timeout=DEADLINE)[1])
+        self.assertIsNone(self.bus.last_call())
+        self.bus.set("polkit", "yes")
+        self.drain()
+
+
+@unittest.skipUnless(can_change_user(), "needs root and setpriv")
+class WaitingCalls(OneBus):
+    def test_waiting_calls_are_bounded(self):
+        self.bus.set("polkit", "hold")
+        # One connection can wait 16 times; busctl makes one call each, so the bound over all is what it meets.
+        waiting = [subprocess.Popen(
+            as_user(NOBODY) + ["busctl", "--address=" + self.bus.address, "--timeout=15", "call", NAME, MANAGER, I_MANAGER, "Drain"],
+            env=self.bus.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(64)]
+        try:
+            while True:
+                try:
+                    self.bus.call(MANAGER, I_MANAGER, "ListConversations")
+                except CallError as e:
+                    self.assertIn("Too many calls wait", str(e))
+                    break
+        finally:
+            for p in waiting:
+                p.kill()
+                p.wait()
+
+
+@unittest.skipUnless(can_change_user(), "needs root and setpriv")
+class ShippedPolicy(OneBus):
+    """The bus policy as installed, on a bus that denies what a system bus denies."""
+
+    @classmethod
+    def setUpClass(cls):
+        conf = ET.parse(os.path.join(DBUS_DIR, NAME + ".conf")).getroot()
+        policies = [p for p in conf.findall("policy")]
+        for p in policies:
+            if p.get("user") == "northflare":
+                # No such user here; it stands for the owner.
+                p.set("user", "root")
+        cls.bus = Bus(FAKE, policy=STRICT + "".join(ET.tostring(p, encoding="unicode") for p in policies))
+
+    def test_no_deny(self):
+        conf = ET.parse(os.path.join(DBUS_DIR, NAME + ".conf")).getroot()
+        self.assertEqual(list(conf.iter("deny")), [])
+
+    def test_owner_hears_replies(self):
+        # polkit's and systemd's replies to the owner of the name must pass.
+        self.bus.set("proc", "/nonexistent")
+        self.bus.call(MANAGER, I_MANAGER, "Drain", uid=NOBODY)
+        self.assertEqual(self.bus.last_call()[0], "runner.drain")
+        self.bus.set("proc", "/proc")
+
+    def test_others_read_and_call_and_never_set(self):
+        self.assertEqual(self.bus.get(MANAGER, I_MANAGER, "Version", uid=NOBODY), "0.0-test")
+        self.bus.call(MANAGER, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", uid=NOBODY)
+        self.bus.call(MANAGER, "org.freedesktop.DBus.Introspectable", "Introspect", uid=NOBODY)
+        self.bus.call(FIRST, I_CONVERSATION, "Describe", uid=NOBODY)
+        self.refused(
+            "Access denied|not allowed|Rejected", self.bus.busctl, "set-property", NAME, "/org/freedesktop/LogControl1",
+            "org.freedesktop.LogControl1", "LogLevel", "s", "debug", uid=NOBODY)
+
+    def test_others_cannot_take_the_name(self):
+        self.refused(
+            "Access denied|not allowed", self.bus.call, "/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName",
+            "su", NAME + ".x", "4", uid=NOBODY, name="org.freedesktop.DBus")
+
+
+class UserMode(OneBus):
+    options = {"user": True}
+
+    def test_owner_needs_no_polkit(self):
+        self.bus.set("polkit", "no")
+        self.bus.call(MANAGER, I_MANAGER, "Drain")
+        self.assertEqual(self.bus.test("PolkitLast")[0], "")
+
+    @unittest.skipUnless(can_change_user(), "needs root and setpriv")
+    def test_others_are_refused(self):
+        for method in ("Drain", "ListConversations"):
+            self.assertIn(
+                "serves its owner only", self.bus.error_text(MANAGER, I_MANAGER, method, uid=NOBODY))
+        self.assertIsNone(self.bus.last_call())
+
+
+class Teardown(OneBus):
+    def test_objects_go_with_calls_under_way(self):
+        self.bus.set("hold", "yes")
+        p = subprocess.Popen(
+            ["busctl", "--address=" + self.bus.address, "call", NAME, FIRST, I_CONVERSATION, "Freeze"],
+            env=self.bus.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not self.bus.last_call():
+            pass
+        self.bus.test("DropObjects")
+        self.refused("Unknown object|No such", self.bus.get, MANAGER, I_MANAGER, "State")
+        p.kill()
+        p.wait()
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]] + sys.argv[3:])
