@@ -261,7 +261,7 @@ int store_get_run(Store *s, const char *conversation, unsigned run, RunRow *ret)
 }
 
 int store_set_driven(Store *s, const char *conversation, unsigned run, uint64_t offset, const char *state) {
-        int r = store_execute(
+        return store_change(
                         s,
                         STATEMENT_PROGRESS_DRIVEN,
                         "UPDATE progress SET driven = ?3, driven_state = ?4 WHERE conversation = ?1 AND run = ?2",
@@ -270,8 +270,6 @@ int store_set_driven(Store *s, const char *conversation, unsigned run, uint64_t 
                         (int64_t) run,
                         offset,
                         state);
-
-        return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 
 int store_set_acked(
@@ -282,7 +280,7 @@ int store_set_acked(
                 int64_t own_seq,
                 const char *state,
                 bool delivered) {
-        int r = store_execute(
+        return store_change(
                         s,
                         STATEMENT_PROGRESS_ACKED,
                         "UPDATE progress SET acked = ?3, acked_own = ?4, acked_state = ?5, delivered = ?6 "
@@ -294,6 +292,4 @@ int store_set_acked(
                         own_seq,
                         state,
                         (int64_t) delivered);
-
-        return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }

@@ -222,7 +222,5 @@ int store_list_set_aside(Store *s, SetAsideCallback cb, void *userdata) {
 }
 
 int store_delete_set_aside(Store *s, int64_t seq) {
-        int r = store_execute(s, STATEMENT_ASIDE_DELETE, "DELETE FROM set_aside WHERE seq = ?", "i", seq);
-
-        return r < 0 ? r : r == 0 ? -ENOENT : 0;
+        return store_change(s, STATEMENT_ASIDE_DELETE, "DELETE FROM set_aside WHERE seq = ?", "i", seq);
 }

@@ -100,14 +100,12 @@ int store_is_accepted(Store *s, const char *envelope_id) {
 }
 
 int store_inbound_done(Store *s, int64_t seq) {
-        int r =
-                        store_execute(s,
-                                      STATEMENT_INBOUND_DONE,
-                                      "UPDATE inbound SET done = 1, params = NULL WHERE seq = ?",
-                                      "i",
-                                      seq);
-
-        return r < 0 ? r : r == 0 ? -ENOENT : 0;
+        return store_change(
+                        s,
+                        STATEMENT_INBOUND_DONE,
+                        "UPDATE inbound SET done = 1, params = NULL WHERE seq = ?",
+                        "i",
+                        seq);
 }
 
 int store_set_response(Store *s, int64_t seq, const char *response) {
@@ -117,15 +115,13 @@ int store_set_response(Store *s, int64_t seq, const char *response) {
         if (r < 0)
                 return r;
         r =
-                        store_execute(s,
-                                      STATEMENT_INBOUND_RESPONSE,
-                                      "UPDATE inbound SET response = ?2 WHERE seq = ?1",
-                                      "is",
-                                      seq,
-                                      response);
-        if (r == 0)
-                r = -ENOENT;
-        if (r > 0)
+                        store_change(s,
+                                     STATEMENT_INBOUND_RESPONSE,
+                                     "UPDATE inbound SET response = ?2 WHERE seq = ?1",
+                                     "is",
+                                     seq,
+                                     response);
+        if (r >= 0)
                 r = queue_response(s, seq);
         r = store_end(s, r);
         return r < 0 ? r : 0;

@@ -170,21 +170,39 @@ uint64_t statement_u64(Statement *st, int column) {
         return (uint64_t) sqlite3_column_int64(st->stmt, column);
 }
 
-int store_execute(Store *s, StatementId id, const char *sql, const char *types, ...) {
+static int
+execute(Store *s, bool needs_row, StatementId id, const char *sql, const char *types, va_list ap) {
         _cleanup_statement_ Statement st = {};
-        va_list ap;
         int r;
 
         r = store_begin(s);
         if (r < 0)
                 return r;
-        va_start(ap, types);
         r = open_statement(s, &st, id, sql, types, ap);
-        va_end(ap);
         if (r >= 0)
                 r = statement_step(&st);
         statement_done(&st);
-        return store_end(s, r < 0 ? r : sqlite3_changes(s->db));
+        if (r >= 0)
+                r = sqlite3_changes(s->db);
+        return store_end(s, r == 0 && needs_row ? -ENOENT : r);
+}
+
+int store_execute(Store *s, StatementId id, const char *sql, const char *types, ...) {
+        va_list ap;
+
+        va_start(ap, types);
+        int r = execute(s, false, id, sql, types, ap);
+        va_end(ap);
+        return r;
+}
+
+int store_change(Store *s, StatementId id, const char *sql, const char *types, ...) {
+        va_list ap;
+
+        va_start(ap, types);
+        int r = execute(s, true, id, sql, types, ap);
+        va_end(ap);
+        return r < 0 ? r : 0;
 }
 
 int store_execute_script(Store *s, const char *sql) {

@@ -108,7 +108,6 @@ static int check(Store *s, bool whole) {
 
 static const char pragmas[] =
                 "PRAGMA locking_mode = EXCLUSIVE;" /* before the first access: the WAL's index is then in memory */
-                "PRAGMA auto_vacuum = INCREMENTAL;"
                 "PRAGMA journal_mode = WAL;"
                 "PRAGMA synchronous = FULL;"
                 "PRAGMA cache_size = -512;"
@@ -170,7 +169,11 @@ static int open_database(Store *s, int dirfd, const char *path, char **ret_error
                                         NULL));
         if (r < 0)
                 return r;
-        r = store_execute_script(s, pragmas);
+        /* Only before there is anything: on an existing file it would be a write. */
+        if (size == 0)
+                r = store_execute_script(s, "PRAGMA auto_vacuum = INCREMENTAL;");
+        if (r >= 0)
+                r = store_execute_script(s, pragmas);
         if (r < 0)
                 return r;
         r = check(s, size <= CHECK_ALWAYS_BYTES || unclean);
