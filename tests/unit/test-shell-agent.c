@@ -64,8 +64,10 @@ static int teardown(void **state) {
 }
 
 static void say(Agent *a, const char *line) {
-        assert_return_code(write_all(a->in, line, strlen(line)), errno);
-        assert_return_code(write_all(a->in, "\n", 1), errno);
+        _cleanup_free_ char *text = xasprintf("%s\n", line);
+
+        assert_non_null(text);
+        assert_return_code(write_all(a->in, text, strlen(text)), errno);
 }
 
 static void say_script(Agent *a, const char *id, const char *script) {
@@ -405,8 +407,8 @@ static void test_sigterm(void **state) {
         Agent *a = *state;
 
         (void) expect(a, "started");
-        say_script(a, "m", "sleep 1000");
-        say_script(a, "n", "echo dropped");
+        /* In one piece: both are there when the first one starts. */
+        say(a, "{\"type\":\"user\",\"text\":\"sleep 1000\"}\n{\"type\":\"user\",\"text\":\"echo dropped\"}");
         (void) expect(a, "turn_start");
         assert_return_code(kill(a->pid, SIGTERM), errno);
         assert_int_equal(number(expect(a, "turn_end"), "signal"), SIGTERM);
