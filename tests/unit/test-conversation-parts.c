@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of the conversation core that need neither a bus nor a process: the reader of lines, the files of a run,
+ * limits, the verdict. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "common/fileio.h"
+#include "runner/conversation/limits.h"
+#include "runner/conversation/line-reader.h"
+#include "runner/conversation/run-folder.h"
+#include "runner/conversation/verdict.h"
+#include "runner/conversation/watch.h"
+
+static int temporary_file(void) {
+        int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+        assert_true(fd >= 0);
+        return fd;
+}
+
+static char *temporary_folder(char path[static 64]) {
+        (void) snprintf(path, 64, "/tmp/test-conversation-XXXXXX");
+        assert_non_null(mkdtemp(path));
+        return path;
+}
+
+/* ---- lines ---- */
+
+static void assert_line(LineReader *r, int fd, uint64_t limit, const char *expected) {
+        Slice line;
+        int k = line_reader_next(r, fd, limit, &line);
+
+        if (!expected) {
+                assert_int_equal(k, 0);
+                return;
+        }
+        assert_int_equal(k, 1);
+        assert_int_equal(line.size, strlen(expected));
+        assert_memory_equal(line.data, expected, line.size);
+        line_reader_step(r, line);
+}
+
+static void lines_at_every_split(void **state) {
+        static const char text[] = "one\n\nthree\nfour and more\n";
+        static const char *const lines[] = { "one", "", "three", "four and more" };
+
+        /* Whatever piece has arrived, complete lines come out and nothing else. */
+        for (size_t split = 0; split < sizeof(text); split++) {
+                _cleanup_close_ int fd = temporary_file();
+                _cleanup_(line_reader_done) LineReader r = {};
+                size_t seen = 0;
+                Slice line;
+
+                assert_int_equal(pwrite_all(fd, text, split, 0), 0);
+                while (line_reader_next(&r, fd, UINT64_MAX, &line) > 0) {
+                        assert_int_equal(line.size, strlen(lines[seen]));
+                        assert_memory_equal(line.data, lines[seen++], line.size);
+                        line_reader_step(&r, line);
+                }
+                assert_int_equal(pwrite_all(fd, text + split, sizeof(text) - 1 - split, split), 0);
+                while (seen < ELEMENTSOF(lines))
+                        assert_line(&r, fd, UINT64_MAX, lines[seen++]);
+                assert_line(&r, fd, UINT64_MAX, NULL);
+                assert_int_equal(r.offset, sizeof(text) - 1);
+        }
+}
+
+static void lines_stop_at_the_limit(void **state) {
+        _cleanup_close_ int fd = temporary_file();
+        _cleanup_(line_reader_done) LineReader r = {};
+
+        assert_int_equal(pwrite_all(fd, "ab\ncd\nef\n", 9, 0), 0);
+        assert_line(&r, fd, 2, NULL);
+        assert_line(&r, fd, 3, "ab");
+        assert_line(&r, fd, 5, NULL);
+        assert_line(&r, fd, 6, "cd");
+        assert_line(&r, fd, UINT64_MAX, "ef");
+}
+
+static void lines_from_an_offset(void **state) {
+        _cleanup_close_ int fd = temporary_file();
+        _cleanup_(line_reader_done) LineReader r = { .offset = 3 };
+
+        assert_int_equal(pwrite_all(fd, "ab\ncd\n", 6, 0), 0);
+        assert_line(&r, fd, UINT64_MAX, "cd");
+        assert_int_equal(r.offset, 6);
+}
+
+static void a_line_longer_than_every_buffer(void **state) {
+        _cleanup_close_ int fd = temporary_file();
+        _cleanup_(line_reader_done) LineReader r = {};
+        _cleanup_free_ char *text = malloc(3 * 1024 * 1024);
+        Slice line;
+
+        memset(text, 'x', 3 * 1024 * 1024);
+        text[3 * 1024 * 1024 - 1] = '\n';
+        assert_int_equal(pwrite_all(fd, text, 3 * 1024 * 1024, 0), 0);
+        assert_int_equal(pwrite_all(fd, "z\n", 2, 3 * 1024 * 1024), 0);
+        assert_int_equal(line_reader_next(&r, fd, UINT64_MAX, &line), 1);
+        assert_int_equal(line.size, 3 * 1024 * 1024 - 1);
+        line_reader_step(&r, line);
+        assert_line(&r, fd, UINT64_MAX, "z");
+        assert_line(&r, fd, UINT64_MAX, NULL);
+        /* The memory of the long line is given back. */
+        assert_true(r.in.allocated <= 4096);
+}
+
+static void lines_without_a_file(void **state) {
+        LineReader r = {};
+
+        assert_line(&r, -EBADF, UINT64_MAX, NULL);
+        line_reader_done(&r);
+}
+
+/* ---- the folder ---- */
+
+static void folder_is_made_once(void **state) {
+        char path[64];
+        _cleanup_close_ int parent = open(temporary_folder(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -EBADF, again = -EBADF;
+        uint64_t size;
+        struct stat st;
+
+        fd = run_folder_make(parent, "1", "{}");
+        assert_true(fd >= 0);
+        assert_int_equal(run_folder_write_input(fd, 0, "hello\n", 6), 0);
+        again = run_folder_make(parent, "1", "{}");
+        assert_true(again >= 0);
+        assert_int_equal(run_folder_input_size(again, &size), 0);
+        assert_int_equal(size, 6);
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0700);
+        /* A hole would be zeros in the agent's input. */
+        assert_int_equal(run_folder_write_input(fd, 7, "x", 1), -EUCLEAN);
+        assert_int_equal(run_folder_ring(fd, 'w'), -ENXIO);
+        assert_int_equal(run_folder_is_started(fd), 0);
+        assert_int_equal(run_folder_open_output(fd), -ENOENT);
+        assert_int_equal(remove_tree_at(AT_FDCWD, path), 0);
+}
+
+static void folder_that_is_a_link_is_refused(void **state) {
+        char path[64];
+        _cleanup_close_ int parent = open(temporary_folder(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        assert_int_equal(symlinkat("/tmp", parent, "1"), 0);
+        int r = run_folder_make(parent, "1", "{}");
+        assert_true(r == -ENOTDIR || r == -ELOOP);
+        assert_int_equal(remove_tree_at(AT_FDCWD, path), 0);
+}
+
+static void outcome_states(void **state) {
+        char path[64];
+        _cleanup_close_ int fd = open(temporary_folder(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_json_ Json *outcome = NULL;
+
+        assert_int_equal(run_folder_read_outcome(fd, &outcome), 0);
+        assert_int_equal(write_file_atomic_at(fd, "outcome.json", "{\"exitCode\":", 12, 0600), 0);
+        assert_int_equal(run_folder_read_outcome(fd, &outcome), -EBADMSG);
+        assert_int_equal(write_file_atomic_at(fd, "outcome.json", "{\"exitCode\":3}", 14, 0600), 0);
+        assert_int_equal(run_folder_read_outcome(fd, &outcome), 1);
+        uint64_t code = 0;
+        assert_int_equal(json_get_u64(outcome, "exitCode", &code), 1);
+        assert_int_equal(code, 3);
+        assert_int_equal(remove_tree_at(AT_FDCWD, path), 0);
+}
+
+static void end_of_the_last_line(void **state) {
+        static const struct {
+                const char *text;
+                uint64_t end;
+        } cases[] = { { "", 0 }, { "torn", 0 }, { "a\n", 2 }, { "a\nb", 2 }, { "a\nb\n", 4 } };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_close_ int fd = temporary_file();
+                uint64_t end = 99;
+
+                assert_int_equal(pwrite_all(fd, cases[i].text, strlen(cases[i].text), 0), 0);
+                assert_int_equal(run_folder_last_line_end(fd, &end), 0);
+                assert_int_equal(end, cases[i].end);
+        }
+        /* The newline lies before the last block. */
+        _cleanup_close_ int fd = temporary_file();
+        uint64_t end = 0;
+        assert_int_equal(pwrite_all(fd, "a\n", 2, 0), 0);
+        assert_int_equal(ftruncate(fd, 20000), 0);
+        assert_int_equal(run_folder_last_line_end(fd, &end), 0);
+        assert_int_equal(end, 2);
+}
+
+/* ---- watch ---- */
+
+static void count(void *userdata) {
+        ++*(unsigned *) userdata;
+}
+
+static void watch_tells_of_files(void **state) {
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_(watch_freep) Watch *watch = NULL;
+        char path[64];
+        _cleanup_close_ int fd = open(temporary_folder(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        unsigned n = 0, other = 0;
+        WatchSlot *slot, *second;
+        char path2[64];
+        _cleanup_close_ int fd2 = open(temporary_folder(path2), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        assert_true(sd_event_new(&event) >= 0);
+        assert_int_equal(watch_new(event, &watch), 0);
+        assert_int_equal(watch_add(watch, fd, count, &n, &slot), 0);
+        assert_int_equal(watch_add(watch, fd2, count, &other, &second), 0);
+        assert_int_equal(write_file_atomic_at(fd, "outcome.json", "{}", 2, 0600), 0);
+        assert_true(sd_event_run(event, 1000000) > 0);
+        assert_true(n >= 1);
+        assert_int_equal(other, 0);
+        watch_slot_free(slot);
+        n = 0;
+        assert_int_equal(write_file_atomic_at(fd, "again", "{}", 2, 0600), 0);
+        assert_int_equal(write_file_atomic_at(fd2, "again", "{}", 2, 0600), 0);
+        while (other == 0)
+                assert_true(sd_event_run(event, 1000000) > 0);
+        assert_int_equal(n, 0);
+        watch_slot_free(second);
+        assert_int_equal(remove_tree_at(AT_FDCWD, path), 0);
+        assert_int_equal(remove_tree_at(AT_FDCWD, path2), 0);
+}
+
+/* ---- limits ---- */
+
+static uint64_t limit_of(const Limits *l, const char *name) {
+        for (size_t i = 0; i < l->n; i++)
+                if (streq(l->list[i].name, name))
+                        return l->list[i].value;
+        return UINT64_MAX;
+}
+
+static int parse_limits(const char *text, const ConfigLimits *defaults, Limits *ret, char **error) {
+        _cleanup_json_ Json *o = NULL;
+
+        assert_int_equal(json_parse(text, strlen(text), &o, NULL), 0);
+        return limits_parse(o, defaults, ret, error);
+}
+
+static void limits_defaults_and_overrides(void **state) {
+        const ConfigLimits defaults = { .memory_high = 300, .memory_max = 400, .tasks_max = 50 };
+        _cleanup_free_ char *error = NULL;
+        Limits l;
+
+        assert_int_equal(limits_parse(NULL, &defaults, &l, &error), 0);
+        assert_int_equal(limit_of(&l, "MemoryHigh"), 300);
+        assert_int_equal(limit_of(&l, "MemoryMax"), 400);
+        assert_int_equal(limit_of(&l, "TasksMax"), 50);
+        assert_int_equal(limit_of(&l, "CPUWeight"), UINT64_MAX);
+
+        assert_int_equal(parse_limits("{\"memoryMax\":200,\"cpuQuotaPercent\":150,\"runtimeMaxSec\":2}", &defaults, &l, &error), 0);
+        assert_int_equal(limit_of(&l, "MemoryMax"), 200);
+        /* A high above the max would never be felt. */
+        assert_int_equal(limit_of(&l, "MemoryHigh"), 200);
+        assert_int_equal(limit_of(&l, "CPUQuotaPerSecUSec"), 1500000);
+        assert_int_equal(limit_of(&l, "RuntimeMaxUSec"), 2000000);
+}
+
+static void limits_refused(void **state) {
+        static const struct {
+                const char *text, *names;
+                int error;
+        } cases[] = {
+                { "{\"memoryMax\":0}", "memoryMax", -EINVAL },
+                { "{\"memoryMax\":-1}", "memoryMax", -EINVAL },
+                { "{\"memoryMax\":\"1G\"}", "memoryMax", -EINVAL },
+                { "{\"tasksMax\":99999999999}", "tasksMax", -EINVAL },
+                { "{\"cpuWeight\":10001}", "cpuWeight", -EINVAL },
+                { "{\"nice\":1}", "nice", -EOPNOTSUPP },
+                { "[]", "limits", -EINVAL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *error = NULL;
+                Limits l;
+
+                assert_int_equal(parse_limits(cases[i].text, NULL, &l, &error), cases[i].error);
+                assert_non_null(error);
+                assert_non_null(strstr(error, cases[i].names));
+        }
+}
+
+/* ---- verdict ---- */
+
+static void verdicts(void **state) {
+        static const struct {
+                const char *outcome, *result, *stop_reason, *failure, *reason;
+                bool stop, end, shutdown, bad_turn;
+        } cases[] = {
+                { .outcome = "{\"exitCode\":0}", .reason = "completed" },
+                { .outcome = "{\"exitCode\":0}", .end = true, .bad_turn = true, .reason = "completed" },
+                { .outcome = "{\"exitCode\":0}", .bad_turn = true, .reason = "agent-exited" },
+                { .outcome = "{\"exitCode\":1}", .reason = "agent-exited" },
+                { .outcome = "{\"signal\":11}", .reason = "agent-exited" },
+                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}", .reason = "oom-killed" },
+                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":0}}", .reason = "agent-exited" },
+                /* A tool was killed for its memory, and the agent lived to tell. */
+                { .outcome = "{\"exitCode\":0,\"resources\":{\"oomKills\":2}}", .reason = "completed" },
+                { .outcome = "{\"exitCode\":0}", .stop = true, .reason = "stopped" },
+                { .outcome = "{\"signal\":15}", .stop = true, .reason = "stopped" },
+                { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}", .result = "success", .reason = "stopped" },
+                { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}", .result = "timeout", .reason = "timeout" },
+                { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}", .shutdown = true, .reason = "shutdown" },
+                { .outcome = "{\"stage\":\"exec\",\"errno\":2}", .reason = "failed" },
+                { .outcome = "{\"exitCode\":1}", .failure = "no such session", .reason = "failed" },
+                { .outcome = "{\"signal\":9}", .stop = true, .stop_reason = "budget", .reason = "budget" },
+                { .outcome = "{\"signal\":9}", .stop = true, .stop_reason = "timeout", .reason = "timeout" },
+                { .result = "oom-kill", .reason = "oom-killed" },
+                { .result = "timeout", .reason = "timeout" },
+                { .result = "signal", .reason = "lost" },
+                { .reason = "lost" },
+                { .stop = true, .reason = "stopped" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_json_ Json *outcome = NULL;
+
+                if (cases[i].outcome)
+                        assert_int_equal(json_parse(cases[i].outcome, strlen(cases[i].outcome), &outcome, NULL), 0);
+                const char *reason = verdict_reason(&(VerdictInput) {
+                                .outcome = outcome,
+                                .result = cases[i].result,
+                                .stop_requested = cases[i].stop,
+                                .stop_reason = cases[i].stop_reason,
+                                .end_requested = cases[i].end,
+                                .shutdown = cases[i].shutdown,
+                                .last_turn_failed = cases[i].bad_turn,
+                                .failure = cases[i].failure,
+                });
+                if (!streq(reason, cases[i].reason))
+                        fail_msg("case %zu: %s instead of %s", i, reason, cases[i].reason);
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(lines_at_every_split),
+                cmocka_unit_test(lines_stop_at_the_limit),
+                cmocka_unit_test(lines_from_an_offset),
+                cmocka_unit_test(a_line_longer_than_every_buffer),
+                cmocka_unit_test(lines_without_a_file),
+                cmocka_unit_test(folder_is_made_once),
+                cmocka_unit_test(folder_that_is_a_link_is_refused),
+                cmocka_unit_test(outcome_states),
+                cmocka_unit_test(end_of_the_last_line),
+                cmocka_unit_test(watch_tells_of_files),
+                cmocka_unit_test(limits_defaults_and_overrides),
+                cmocka_unit_test(limits_refused),
+                cmocka_unit_test(verdicts),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
