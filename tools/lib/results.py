@@ -11,6 +11,7 @@ import sys
 
 LINE = re.compile(r'^\s*(not )?ok\b\s*(\d+)?\s*(?:-\s*)?(.*)$')
 PLAN = re.compile(r'^1\.\.(\d+)(?:\s*#\s*skip\S*\s*(.*))?', re.I)
+OWN_PLAN = re.compile(r'^#?\s*(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$')
 SKIP = re.compile(r'#\s*skip\S*\s*(.*)', re.I)
 
 
@@ -28,6 +29,10 @@ def parse_tap(lines):
             if match.group(2) is not None and match.group(1) == '0':
                 results.append(('skip', 'all', match.group(2)))
                 plan += 1
+            continue
+        match = OWN_PLAN.match(line)
+        if match and plan is None:
+            plan = sum(int(n or 0) for n in match.groups())
             continue
         match = LINE.match(line)
         if not match:
