@@ -592,8 +592,11 @@ static int store_call(MethodCall *c, const Method *m) {
 
 int runner_accept(MethodCall *c) {
         const Method *m = NULL;
+        LOG_CONTEXT(log);
         int r;
 
+        log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", json_get_string(c->params, "conversationId"));
+        log_context_push(&log, "NORTHFLARE_TASK_ID", c->task);
         if (c->runner->ctx.broken)
                 return -EAGAIN;
         for (size_t i = 0; i < ELEMENTSOF(methods) && !m; i++)

@@ -77,6 +77,9 @@ typedef struct Run {
         uint64_t input_written; /* in.log is known to hold this much */
         Json *outcome;          /* once over, NULL where the supervisor left none */
         char *result;           /* systemd's, where it was asked for */
+        Operation *git_status;
+        Json *git;              /* branch, head, dirty, unpushed, once asked */
+        bool git_asked;
         bool over;              /* no process is left; what remains is to read the output to its end */
         bool asked_to_look;     /* PID 1 said that something happened to the scope */
         bool end_sent;          /* the agent was told to end in good order */
@@ -175,6 +178,10 @@ int run_store_row(Run *r);
 
 /* run-finish.c */
 void run_conclude(Run *r);
+
+/* conversation-git.c */
+/* Asks for the state of the checkout, once: true where an answer is under way, after which run_conclude() is called. */
+bool run_ask_git(Run *r);
 
 /* conversation-send.c */
 int conversation_send_open(Conversation *c);

@@ -6,16 +6,24 @@
 /* The way to the orchestrator: out.log is the queue, a cursor in the store says how much of it was acknowledged, and the
  * events between are made again whenever they have to be sent. An outage of any length costs disk and no memory. */
 
+typedef struct Filling {
+        SendBatch *batch;
+        unsigned n;
+} Filling;
+
 static Buffer *batch_buffer(void *userdata) {
-        return send_batch_buffer(userdata);
+        return send_batch_buffer(((Filling *) userdata)->batch);
 }
 
 static int batch_done(void *userdata, const char *message_id) {
-        return send_batch_event_done(userdata, message_id);
+        Filling *f = userdata;
+
+        f->n++;
+        return send_batch_event_done(f->batch, message_id);
 }
 
 static bool batch_full(void *userdata) {
-        return send_batch_full(userdata);
+        return send_batch_full(((Filling *) userdata)->batch);
 }
 
 static void close_reader(Conversation *c) {
@@ -131,10 +139,39 @@ static int finish_run(Conversation *c) {
         return 0;
 }
 
+static void note_delivered(Conversation *c) {
+        int r;
+
+        if (c->row.delivered || conversation_is_live(c) || c->send_row.run < c->row.run || !c->send_row.delivered)
+                return;
+        c->row.delivered = true;
+        r = conversation_store_row(c);
+        if (r < 0) {
+                c->row.delivered = false;
+                c->ctx->hooks->store_failed(r, c->ctx->userdata);
+                return;
+        }
+        c->queued_since_usec = 0;
+        c->ctx->hooks->delivered(c, c->ctx->userdata);
+}
+
+/* What the last fill read is behind us. */
+static void take_ack(Conversation *c) {
+        c->ack_pending = false;
+        c->send_row.acked = c->ack_offset;
+        c->send_row.acked_own = c->ack_own;
+        free(c->send_row.acked_state);
+        c->send_row.acked_state = TAKE_PTR(c->ack_state);
+        c->ack_dirty = true;
+        if (conversation_queued_bytes(c) == 0)
+                c->queued_since_usec = 0;
+}
+
 static int on_fill(void *userdata, SendBatch *batch) {
         Conversation *c = userdata;
+        Filling filling = { .batch = batch };
         const EventOut out = {
-                .userdata = batch,
+                .userdata = &filling,
                 .buffer = batch_buffer,
                 .done = batch_done,
                 .full = batch_full,
@@ -163,31 +200,19 @@ static int on_fill(void *userdata, SendBatch *batch) {
                         if (r < 0)
                                 return r;
                         c->ack_pending = true;
-                        return 0;
-                }
-                /* Lines that make no event at all still end a run. */
+                        if (filling.n > 0)
+                                return 0;
+                        /* Lines that make no event need no word of the orchestrator. */
+                        take_ack(c);
+                } else if (!c->ack_pending && !all_acked(c))
+                        c->queued_since_usec = 0;
                 if (!all_acked(c))
                         return 0;
                 r = finish_run(c);
                 if (r < 0)
                         return r;
+                note_delivered(c);
         }
-}
-
-static void note_delivered(Conversation *c) {
-        int r;
-
-        if (c->row.delivered || conversation_is_live(c) || c->send_row.run < c->row.run || !c->send_row.delivered)
-                return;
-        c->row.delivered = true;
-        r = conversation_store_row(c);
-        if (r < 0) {
-                c->row.delivered = false;
-                c->ctx->hooks->store_failed(r, c->ctx->userdata);
-                return;
-        }
-        c->queued_since_usec = 0;
-        c->ctx->hooks->delivered(c, c->ctx->userdata);
 }
 
 static void on_acked(void *userdata) {
@@ -195,19 +220,11 @@ static void on_acked(void *userdata) {
 
         if (!c->ack_pending)
                 return;
-        c->ack_pending = false;
-        c->send_row.acked = c->ack_offset;
-        c->send_row.acked_own = c->ack_own;
-        free(c->send_row.acked_state);
-        c->send_row.acked_state = TAKE_PTR(c->ack_state);
-        c->ack_dirty = true;
-        if (conversation_queued_bytes(c) == 0)
-                c->queued_since_usec = 0;
+        take_ack(c);
         if (all_acked(c) && finish_run(c) >= 0)
                 note_delivered(c);
         sender_wake(c->source);
 }
-
 static void on_lost(void *userdata) {
         close_reader(userdata);
 }

@@ -34,8 +34,14 @@ static int describe_end(Conversation *c, Run *run, const char *reason, const cha
         (void) json_set_string(o, "detail", text);
         (void) json_set_string(o, "sessionId", c->row.session);
         (void) json_set_string(o, "directory", c->row.directory);
-        (void) json_set_string(o, "branch", c->row.branch);
         (void) add_usage(c, o);
+        if (run && run->git)
+                (void) json_set(o, "git", json_object_get(run->git));
+        else if (c->row.branch) {
+                Json *git = json_object_new_object();
+                (void) json_set_string(git, "branch", c->row.branch);
+                (void) json_set(o, "git", git);
+        }
         if (run && run->outcome) {
                 (void) copy_member(o, run->outcome, "exitCode");
                 (void) copy_member(o, run->outcome, "signal");
@@ -227,7 +233,7 @@ void run_conclude(Run *r) {
         const char *reason, *text = r->failure;
         _cleanup_free_ char *detail = NULL;
 
-        if (streq(r->row.state, "ended"))
+        if (streq(r->row.state, "ended") || run_ask_git(r))
                 return;
         reason = verdict_reason(&(VerdictInput) {
                         .outcome = r->outcome,

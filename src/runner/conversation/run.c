@@ -83,6 +83,9 @@ Run *run_free(Run *r) {
                 json_object_put(r->spec);
         if (r->outcome)
                 json_object_put(r->outcome);
+        if (r->git)
+                json_object_put(r->git);
+        operation_free(r->git_status);
         safe_close(r->dirfd);
         safe_close(r->outfd);
         free(r->cgroup);
