@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "orchestrator/options.h"
+
+/* The command line's side of the administration socket: blocking calls. Failures are printed here; the return value is
+ * an exit code, 0 for success. */
+
+/* path: a format whose arguments must need no escaping (see admin_escape). body (may be NULL) is borrowed. */
+int admin_call(const Options *o, const char *method, const char *path, Json *body, Json **ret);
+
+/* Calls line() for each line of a stream, without its newline; non-zero ends it and is returned. */
+int admin_stream(
+                const Options *o,
+                const char *path,
+                int (*line)(const char *text, size_t size, void *userdata),
+                void *userdata);
+
+/* A path with one piece of the user's in it: "%s" in format stands for it, escaped. NULL: no memory. */
+char *admin_path(const char *format, const char *piece) __attribute__((format_arg(1)));
+
+/* After a message was queued ({"messageId"} in made): prints what is due, and waits for its answer with --wait.
+ * headline: printed for success without --json; NULL: nothing. *ret_result may be NULL. */
+int admin_finish(const Options *o, Json *made, const char *headline, bool print_result);
+
+/* One object on one line. */
+void print_json(Json *o);
+/* Text of somebody else's for the terminal: control characters made visible, cut at max bytes. */
+void print_safe(const char *text, size_t max);

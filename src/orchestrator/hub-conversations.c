@@ -1,0 +1,585 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/ident.h"
+#include "common/log.h"
+#include "orchestrator/hub-internal.h"
+
+/* Where a conversation is, seen from here: queued (nobody has claimed it), claimed (granted, nothing heard of it yet),
+ * starting (accepted by its owner), then what its owner says (idle, running, …), ended; or refused by its owner. */
+
+int adopt_conversation(Hub *h, const char *token, const char *uid, const char *id) {
+        uint64_t now = now_usec(CLOCK_REALTIME);
+        int r;
+
+        r = db_run(h->db,
+                   "INSERT INTO conversations(id, token, owner, state, served, created, updated)"
+                   " VALUES(?, ?, ?, 'starting', 1, ?, ?) ON CONFLICT DO NOTHING", "sssii", id, token, uid, now, now);
+        if (r != 0)
+                return MIN(r, 0);
+        r = db_run(h->db,
+                   "UPDATE conversations SET token=?1, owner=?2, served=1, updated=?3,"
+                   " state=CASE WHEN state IN ('queued', 'claimed') THEN 'starting' ELSE state END"
+                   " WHERE id=?4 AND token=?1 AND owner IS NULL", "ssis", token, uid, now, id);
+        if (r > 0)
+                return release_held(h, id, uid);
+        if (r == 0) /* a store that moved to another token brings its conversations along */
+                r = db_run(h->db, "UPDATE conversations SET token=? WHERE id=? AND owner=?", "sss", token, id, uid);
+        return MIN(r, 0);
+}
+
+static int check_start(Json *params, RpcError *e) {
+        static const char *const idents[] = { "agent", "taskId", "workspaceId" };
+
+        for (size_t i = 0; i < ELEMENTSOF(idents); i++) {
+                const char *s = json_get_string(params, idents[i]);
+
+                if ((s && !ident_is_valid(s)) || (!s && json_get(params, idents[i])))
+                        return rpc_refuse(e, RPC_INVALID_PARAMS, "%s: not a valid id: %.64s", idents[i], strempty(s));
+        }
+        if (!json_get_string(params, "agent"))
+                return rpc_refuse(e, RPC_INVALID_PARAMS, "agent: missing");
+        return 0;
+}
+
+static int insert_conversation(Hub *h, const char *token, const char *id, Json *params, RpcError *e) {
+        uint64_t now = now_usec(CLOCK_REALTIME);
+        int r;
+
+        /* An id may be used again only where nothing ever ran under it. */
+        r = db_run(h->db,
+                   "INSERT INTO conversations(id, token, state, agent, workspace, task, params, created, updated)"
+                   " VALUES(?, ?, 'queued', ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET token=excluded.token, owner=NULL,"
+                   " state='queued', reason=NULL, agent=excluded.agent, workspace=excluded.workspace, task=excluded.task,"
+                   " params=excluded.params, updated=excluded.updated, ended=NULL WHERE state='refused'", "ssssssii", id,
+                   token, json_get_string(params, "agent"), json_get_string(params, "workspaceId"),
+                   json_get_string(params, "taskId"), json_text(params), now, now);
+        if (r == 0)
+                return rpc_refuse(e, RPC_WRONG_STATE, "there is a conversation %s already", id);
+        return MIN(r, 0);
+}
+
+int hub_conversation_start(Hub *h, const char *token_name, const char *id, Json *params, Json **ret, RpcError *e) {
+        _cleanup_free_ char *token = NULL, *message = NULL;
+        _cleanup_json_ Json *o = json_object_new_object();
+        _cleanup_(transaction_done) Transaction t = {};
+        char made[RANDOM_ID_SIZE];
+        int r;
+
+        if (!o)
+                return -ENOMEM;
+        if (!id) {
+                random_id("c-", made);
+                made[2 + 16] = 0;
+                id = made;
+        }
+        if (!ident_is_valid(id))
+                return rpc_refuse(e, RPC_INVALID_PARAMS, "conversationId: not a valid id: %.64s", id);
+        r = check_start(params, e);
+        if (r != 0)
+                return r;
+        r = hub_token_find(h, token_name, &token, e);
+        if (r != 0)
+                return r;
+        if (json_set_string(params, "conversationId", id) < 0)
+                return -ENOMEM;
+        r = transaction_begin(h->db, &t);
+        if (r < 0)
+                return r;
+        r = insert_conversation(h, token, id, params, e);
+        if (r != 0)
+                return r;
+        HubMessage m = {
+                .token = token,
+                .conversation = id,
+                .task = json_get_string(params, "taskId"),
+                .method = "conversation.start",
+                .params = params,
+        };
+        r = hub_send(h, &m, &message, e);
+        if (r != 0)
+                return r;
+        if (json_set_string(o, "conversationId", id) < 0 || json_set_string(o, "messageId", message) < 0)
+                return -ENOMEM;
+        r = transaction_commit(&t);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(o);
+        return 0;
+}
+
+int hub_conversation_send(
+                Hub *h, const char *id, const char *method, Json *params, bool notification, char **ret_id, RpcError *e) {
+        _cleanup_statement_ Statement *s = NULL;
+        _cleanup_(transaction_done) Transaction t = {};
+        _cleanup_free_ char *target = NULL;
+        int r;
+
+        r = transaction_begin(h->db, &t);
+        if (r < 0)
+                return r;
+        r = db_query(h->db, &s, "SELECT token, owner, state, task, ended FROM conversations WHERE id=?", "s", id);
+        if (r < 0)
+                return r;
+        r = db_step(s);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return rpc_refuse(e, RPC_UNKNOWN_CONVERSATION, "there is no conversation %.64s", id);
+        if (streq(method, "conversation.start"))
+                return rpc_refuse(e, RPC_WRONG_STATE, "conversation %s exists already", id);
+        if (streq(db_text(s, 2), "refused"))
+                return rpc_refuse(e, RPC_WRONG_STATE, "conversation %s was refused and never ran", id);
+        if (json_set_string(params, "conversationId", id) < 0)
+                return -ENOMEM;
+        /* Work on one that has ended goes to the active runner: its old owner may not take any. */
+        if (db_text(s, 1) && !(hub_is_work(method) && db_text(s, 4))) {
+                target = strdup(db_text(s, 1));
+                if (!target)
+                        return -ENOMEM;
+        }
+        HubMessage m = {
+                .token = db_text(s, 0),
+                .target = target,
+                .conversation = id,
+                .task = db_text(s, 3),
+                .method = method,
+                .params = params,
+                .notification = notification,
+        };
+        r = hub_send(h, &m, ret_id, e);
+        if (r != 0)
+                return r;
+        if (streq(method, "permission.respond"))
+                (void) db_run(h->db, "DELETE FROM questions WHERE id=? AND conversation=?", "ss",
+                              json_get_string(params, "requestId"), id);
+        return transaction_commit(&t);
+}
+
+/* ---- take-over ---- */
+
+static int tell_old_owner(Hub *h, const char *token, const char *owner, const char *id) {
+        _cleanup_json_ Json *params = json_object_new_object();
+        _cleanup_free_ char *message = NULL;
+        RpcError e;
+        int r;
+
+        if (!params || json_set_string(params, "conversationId", id) < 0 ||
+            json_set_string(params, "reason", "taken-over") < 0)
+                return -ENOMEM;
+        HubMessage m = {
+                .token = token,
+                .target = owner,
+                .conversation = id,
+                .method = "conversation.stop",
+                .params = params,
+        };
+        r = hub_send(h, &m, &message, &e);
+        if (r > 0)
+                log_warning("Runner %s is not told that conversation %s was taken over: %s", owner, id, e.text);
+        return MIN(r, 0);
+}
+
+static int reissue(
+                Hub *h,
+                const char *id,
+                const char *token,
+                const char *owner,
+                const char *task,
+                Json *params,
+                char **ret_id,
+                RpcError *e) {
+        uint64_t now = now_usec(CLOCK_REALTIME);
+        _cleanup_free_ char *message = NULL;
+        int r;
+
+        if (json_set_bool(params, "takeover", true) < 0)
+                return -ENOMEM;
+        r = db_run(h->db,
+                   "UPDATE conversations SET owner=NULL, served=0, state='queued', updated=? WHERE id=?", "is", now, id);
+        if (r < 0)
+                return r;
+        /* What the old owner has not answered waits for the new one, behind its start. */
+        r = db_run(h->db,
+                   "UPDATE messages SET target=NULL, seq=NULL, claimed_by=NULL"
+                   " WHERE conversation=? AND answered IS NULL AND NOT work", "s", id);
+        if (r < 0)
+                return r;
+        HubMessage m = {
+                .token = token,
+                .conversation = id,
+                .task = task,
+                .method = "conversation.start",
+                .params = params,
+        };
+        r = hub_send(h, &m, &message, e);
+        if (r != 0)
+                return r;
+        r = db_run(h->db,
+                   "UPDATE messages SET answered=?1, replaced_by=?2"
+                   " WHERE conversation=?3 AND answered IS NULL AND work AND id!=?2", "iss", now, message, id);
+        if (r < 0)
+                return r;
+        if (owner) {
+                r = tell_old_owner(h, token, owner, id);
+                if (r < 0)
+                        return r;
+        }
+        log_notice("Conversation %s is issued anew; it was %s%s.", id, owner ? "granted to " : "not granted", strempty(owner));
+        *ret_id = TAKE_PTR(message);
+        return 0;
+}
+
+int hub_conversation_takeover(Hub *h, const char *id, bool force, char **ret_id, RpcError *e) {
+        _cleanup_statement_ Statement *s = NULL;
+        _cleanup_(transaction_done) Transaction t = {};
+        _cleanup_json_ Json *params = NULL;
+        int r;
+
+        r = transaction_begin(h->db, &t);
+        if (r < 0)
+                return r;
+        r = db_query(h->db, &s,
+                     "SELECT c.token, c.owner, c.state, c.task, c.params, r.uid FROM conversations c"
+                     " LEFT JOIN runners r ON r.uid=c.owner WHERE c.id=?", "s", id);
+        if (r < 0)
+                return r;
+        r = db_step(s);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return rpc_refuse(e, RPC_UNKNOWN_CONVERSATION, "there is no conversation %.64s", id);
+        const char *owner = db_text(s, 1), *state = db_text(s, 2);
+        if (streq(state, "ended") || streq(state, "refused"))
+                return rpc_refuse(e, RPC_WRONG_STATE, "conversation %s is %s", id, state);
+        if (!db_text(s, 4) || json_parse(db_text(s, 4), strlen(db_text(s, 4)), &params, NULL) < 0)
+                return rpc_refuse(e, RPC_WRONG_STATE, "conversation %s was started by its runner: nobody else can", id);
+        if (owner && !force && hub_is_connected(h, owner))
+                return rpc_refuse(e, RPC_WRONG_STATE, "runner %s, which has conversation %s, is connected", owner, id);
+        /* A runner that was forgotten is not there to be told. */
+        r = reissue(h, id, db_text(s, 0), db_text(s, 5), db_text(s, 3), params, ret_id, e);
+        if (r != 0)
+                return r;
+        return transaction_commit(&t);
+}
+
+static int dead_candidates(Hub *h, const char *token, char ***ret) {
+        uint64_t limit = now_usec(CLOCK_REALTIME) - h->config.dead_after_usec;
+        _cleanup_strv_free_ char **list = NULL;
+        _cleanup_statement_ Statement *s = NULL;
+        int r;
+
+        /* What was silent while this program did not run has a full term from its start on. */
+        r = db_query(h->db, &s,
+                     "SELECT c.id, c.owner, a.uid FROM conversations c LEFT JOIN runners o ON o.uid=c.owner"
+                     " JOIN runners a ON a.token=c.token AND a.active"
+                     " WHERE c.state='claimed' AND NOT c.served AND a.uid!=c.owner AND (?1 IS NULL OR c.token=?1)"
+                     " AND (o.uid IS NULL OR max(o.seen, ?2)<=?3) LIMIT 100", "sii", token, h->started, limit);
+        if (r < 0)
+                return r;
+        while ((r = db_step(s)) > 0)
+                if (!hub_is_connected(h, db_text(s, 1)) && strv_extend(&list, db_text(s, 0)) < 0)
+                        return -ENOMEM;
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(list);
+        return 0;
+}
+
+int sweep_dead(Hub *h, const char *token) {
+        _cleanup_strv_free_ char **ids = NULL;
+        int r = dead_candidates(h, token, &ids);
+
+        if (r < 0)
+                return r;
+        STRV_FOREACH(id, ids) {
+                _cleanup_free_ char *message = NULL;
+                RpcError e;
+
+                r = hub_conversation_takeover(h, *id, false, &message, &e);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        log_warning("Conversation %s of a dead runner cannot be issued anew: %s", *id, e.text);
+        }
+        return 0;
+}
+
+int lose_runner(Hub *h, const char *uid) {
+        uint64_t now = now_usec(CLOCK_REALTIME);
+        int r;
+
+        r = db_run(h->db,
+                   "UPDATE conversations SET state='ended', reason='lost', ended=?1, updated=?1"
+                   " WHERE owner=?2 AND ended IS NULL", "is", now, uid);
+        if (r < 0)
+                return r;
+        r = db_run(h->db,
+                   "UPDATE messages SET answered=?, response='{\"error\":{\"code\":-32001,\"message\":"
+                   "\"the runner was forgotten\"}}' WHERE target=? AND answered IS NULL"
+                   " AND NOT (work AND claimed_by IS NULL)", "is", now, uid);
+        hub_wake_topic(h, HUB_ANSWERS);
+        hub_wake_topic(h, HUB_EVENTS);
+        return MIN(r, 0);
+}
+
+/* ---- what runners say ---- */
+
+static int refused(Hub *h, const char *uid, const char *id, Json *error) {
+        const char *text = json_get_string(error, "message");
+        uint64_t now = now_usec(CLOCK_REALTIME);
+        int r;
+
+        r = db_run(h->db,
+                   "UPDATE conversations SET state='refused', owner=NULL, reason=?1, ended=?2, updated=?2"
+                   " WHERE id=?3 AND NOT served AND (owner IS NULL OR owner=?4)", "siss",
+                   text ? text : "refused", now, id, uid);
+        if (r <= 0)
+                return r;
+        /* Nothing of it can be served: what waits behind its start, and what was sent after its claim. */
+        r = db_run(h->db, "UPDATE messages SET target=NULL, seq=NULL WHERE conversation=? AND answered IS NULL", "s", id);
+        if (r < 0)
+                return r;
+        return fail_held(h, id, RPC_UNKNOWN_CONVERSATION, "the conversation was refused and never ran");
+}
+
+int conversation_answered(Hub *h, const char *uid, const char *id, const char *method, Json *response) {
+        int r;
+
+        if (!streq(method, "conversation.start"))
+                return 0;
+        if (json_get(response, "error"))
+                return refused(h, uid, id, json_get(response, "error"));
+        r = db_run(h->db,
+                   "UPDATE conversations SET served=1, owner=coalesce(owner, ?1), updated=?2,"
+                   " state=CASE WHEN state IN ('queued', 'claimed') THEN 'starting' ELSE state END"
+                   " WHERE id=?3 AND (owner IS NULL OR owner=?1)", "sis", uid, now_usec(CLOCK_REALTIME), id);
+        if (r <= 0)
+                return r;
+        return release_held(h, id, uid); /* of one that was accepted without a claim */
+}
+
+static int set_state(Hub *h, const char *id, const char *state) {
+        int r = db_run(h->db, "UPDATE conversations SET state=?, served=1, updated=?, ended=NULL, reason=NULL WHERE id=?",
+                       "sis", state, now_usec(CLOCK_REALTIME), id);
+
+        return MIN(r, 0);
+}
+
+static int ended(Hub *h, const char *id, Json *params) {
+        uint64_t now = now_usec(CLOCK_REALTIME);
+        int r;
+
+        r = db_run(h->db, "UPDATE conversations SET state='ended', served=1, reason=?1, ended=?2, updated=?2 WHERE id=?3",
+                   "sis", json_get_string(params, "reason"), now, id);
+        if (r < 0)
+                return r;
+        r = db_run(h->db, "DELETE FROM questions WHERE conversation=?", "s", id);
+        return MIN(r, 0);
+}
+
+static int apply_event(Hub *h, const char *id, const char *method, Json *params) {
+        int r = 0;
+
+        if (streq(method, "conversation.started")) {
+                uint64_t run = 0;
+
+                (void) json_get_u64(params, "run", &run);
+                r = db_run(h->db, "UPDATE conversations SET run=? WHERE id=?", "is", run, id);
+                return r < 0 ? r : set_state(h, id, "running");
+        }
+        if (streq(method, "conversation.state")) {
+                const char *state = json_get_string(params, "state");
+
+                return state && ident_is_valid(state) ? set_state(h, id, state) : 0;
+        }
+        if (streq(method, "conversation.ended"))
+                return ended(h, id, params);
+        if (streq(method, "permission.request"))
+                r = db_run(h->db,
+                           "INSERT INTO questions(id, conversation, tool, title, asked) VALUES(?, ?, ?, ?, ?)"
+                           " ON CONFLICT DO NOTHING", "ssssi", json_get_string(params, "messageId"), id,
+                           json_get_string(params, "tool"), json_get_string(params, "title"), now_usec(CLOCK_REALTIME));
+        else if (streq(method, "message.agent")) {
+                Json *event = json_get(params, "event");
+                const char *type = json_get_string(event, "type");
+
+                if (streq_ptr(type, "ask_gone"))
+                        r = db_run(h->db, "DELETE FROM questions WHERE id=? AND conversation=?", "ss",
+                                   json_get_string(event, "requestId"), id);
+        }
+        return MIN(r, 0);
+}
+
+int conversation_event(
+                Hub *h,
+                const char *token,
+                const char *uid,
+                const char *method,
+                Json *params,
+                bool *ret_foreign) {
+        const char *id = json_get_string(params, "conversationId");
+        _cleanup_statement_ Statement *s = NULL;
+        int r;
+
+        *ret_foreign = false;
+        if (!id)
+                return 0;
+        r = db_query(h->db, &s, "SELECT token, owner FROM conversations WHERE id=?", "s", id);
+        if (r < 0)
+                return r;
+        r = db_step(s);
+        if (r < 0)
+                return r;
+        const char *owner = r > 0 ? db_text(s, 1) : NULL;
+        if (r > 0 && !streq(db_text(s, 0), token) && !streq_ptr(owner, uid)) {
+                *ret_foreign = true;
+                return 0;
+        }
+        /* One that was taken from this runner: kept, but it is not its state that counts. */
+        if (owner && !streq(owner, uid))
+                return 0;
+        if (!owner) {
+                r = adopt_conversation(h, token, uid, id);
+                if (r < 0)
+                        return r;
+        }
+        return apply_event(h, id, method, params);
+}
+
+/* ---- for the administrator ---- */
+
+#define COLUMNS                                                                                            \
+        "id, token, owner, state, reason, agent, workspace, task, run, created, updated, ended,"           \
+        " (SELECT count(*) FROM messages m WHERE m.conversation=c.id AND answered IS NULL)"
+
+static int to_json(Hub *h, Statement *s, Json **ret) {
+        static const char *const strings[] = {
+                "conversationId", "token", "runnerUid", "state", "reason", "agent", "workspaceId", "taskId",
+        };
+        _cleanup_json_ Json *o = json_object_new_object();
+
+        if (!o)
+                return -ENOMEM;
+        for (size_t i = 0; i < ELEMENTSOF(strings); i++)
+                if (row_string(o, strings[i], s, (int) i) < 0)
+                        return -ENOMEM;
+        if ((db_text(s, 8) && json_set_u64(o, "run", (uint64_t) db_int(s, 8)) < 0) ||
+            row_time(o, "createdAt", s, 9) < 0 || row_time(o, "updatedAt", s, 10) < 0 ||
+            row_time(o, "endedAt", s, 11) < 0 || json_set_u64(o, "openMessages", (uint64_t) db_int(s, 12)) < 0)
+                return -ENOMEM;
+        *ret = TAKE_PTR(o);
+        return 0;
+}
+
+static int add_questions(Hub *h, const char *id, Json *o) {
+        Json *list = json_object_new_array();
+        _cleanup_statement_ Statement *s = NULL;
+        int r;
+
+        r = json_set(o, "questions", list);
+        if (r < 0)
+                return r;
+        r = db_query(h->db, &s, "SELECT id, tool, title, asked FROM questions WHERE conversation=? ORDER BY asked, id", "s",
+                     id);
+        if (r < 0)
+                return r;
+        while ((r = db_step(s)) > 0) {
+                Json *q = json_object_new_object();
+
+                if (!q || json_object_array_add(list, q) < 0)
+                        return -ENOMEM;
+                if (row_string(q, "requestId", s, 0) < 0 || row_string(q, "tool", s, 1) < 0 ||
+                    row_string(q, "title", s, 2) < 0 || row_time(q, "askedAt", s, 3) < 0)
+                        return -ENOMEM;
+        }
+        return r;
+}
+
+int hub_conversation_get(Hub *h, const char *id, Json **ret) {
+        _cleanup_statement_ Statement *s = NULL;
+        _cleanup_json_ Json *o = NULL, *params = NULL;
+        int r;
+
+        r = db_query(h->db, &s, "SELECT " COLUMNS ", params FROM conversations c WHERE id=?", "s", id);
+        if (r < 0)
+                return r;
+        r = db_step(s);
+        if (r <= 0)
+                return r;
+        r = to_json(h, s, &o);
+        if (r < 0)
+                return r;
+        if (db_text(s, 13) && json_parse(db_text(s, 13), strlen(db_text(s, 13)), &params, NULL) >= 0 &&
+            json_set(o, "params", TAKE_PTR(params)) < 0)
+                return -ENOMEM;
+        r = add_questions(h, id, o);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(o);
+        return 1;
+}
+
+int hub_conversation_list(Hub *h, bool all, uint64_t limit, Json **ret) {
+        _cleanup_json_ Json *list = json_object_new_array();
+        _cleanup_statement_ Statement *s = NULL;
+        int r;
+
+        if (!list)
+                return -ENOMEM;
+        r = db_query(h->db, &s,
+                     "SELECT * FROM (SELECT " COLUMNS " FROM conversations c WHERE ? OR ended IS NULL"
+                     " ORDER BY created DESC, id LIMIT ?) ORDER BY created, id", "ii", (int64_t) all, limit);
+        if (r < 0)
+                return r;
+        while ((r = db_step(s)) > 0) {
+                Json *o;
+
+                r = to_json(h, s, &o);
+                if (r < 0)
+                        return r;
+                if (json_object_array_add(list, o) < 0)
+                        return -ENOMEM;
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(list);
+        return 0;
+}
+
+int hub_conversation_is_over(Hub *h, const char *id, bool *ret_known) {
+        int64_t over;
+        int r = db_lookup_int(h->db, &over, "SELECT ended IS NOT NULL FROM conversations WHERE id=?", "s", id);
+
+        if (r < 0)
+                return r;
+        *ret_known = r > 0;
+        return over != 0;
+}
+
+int prune(Hub *h) {
+        uint64_t now = now_usec(CLOCK_REALTIME), limit = now - MIN(now, h->config.keep_usec);
+        _cleanup_(transaction_done) Transaction t = {};
+        _cleanup_free_ char *id = NULL;
+        int r;
+
+        /* One at a time: a conversation may be large, and the loop must go on. */
+        r = db_lookup(h->db, &id, "SELECT id FROM conversations WHERE ended<? LIMIT 1", "i", limit);
+        if (r < 0)
+                return r;
+        r = transaction_begin(h->db, &t);
+        if (r < 0)
+                return r;
+        if (id) {
+                (void) db_run(h->db, "DELETE FROM events WHERE conversation=?", "s", id);
+                (void) db_run(h->db, "DELETE FROM messages WHERE conversation=?", "s", id);
+                (void) db_run(h->db, "DELETE FROM questions WHERE conversation=?", "s", id);
+                (void) db_run(h->db, "DELETE FROM conversations WHERE id=?", "s", id);
+                log_debug("Conversation %s, ended long ago, was removed.", id);
+        }
+        (void) db_run(h->db,
+                      "DELETE FROM events WHERE n IN (SELECT n FROM events WHERE conversation IS NULL AND received<? LIMIT 100)",
+                      "i", limit);
+        (void) db_run(h->db,
+                      "DELETE FROM messages WHERE n IN"
+                      " (SELECT n FROM messages WHERE conversation IS NULL AND answered<? LIMIT 100)", "i", limit);
+        return transaction_commit(&t);
+}

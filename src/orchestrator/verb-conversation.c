@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "orchestrator/admin-client.h"
+#include "orchestrator/verbs.h"
+
+/* A reference to --param's object, or an empty one. Options of their own win over it. */
+static Json *params_of(const Options *o) {
+        Json *params = json_object_new_object();
+
+        if (params && o->params) {
+                json_object_object_foreach(o->params, key, value)
+                        if (json_object_object_add(params, key, json_object_get(value)) < 0) {
+                                json_object_put(params);
+                                return NULL;
+                        }
+        }
+        return params;
+}
+
+/* Sends a message to the conversation and does what --wait and --json say. */
+static int send_message(
+                const Options *o, const char *id, const char *method, Json *params, const char *headline) {
+        _cleanup_json_ Json *body = json_object_new_object(), *made = NULL;
+        _cleanup_free_ char *path = admin_path("/v1/conversations/%s/messages", id);
+        int r;
+
+        if (!body || !path || !params || json_set_string(body, "method", method) < 0 ||
+            json_set(body, "params", json_object_get(params)) < 0)
+                return EXIT_REFUSED;
+        r = admin_call(o, "POST", path, body, &made);
+        return r != 0 ? r : admin_finish(o, made, headline, false);
+}
+
+static int add_repository(const Options *o, Json *params) {
+        Json *repository;
+
+        if (!o->repository) {
+                if (!o->branch && !o->base_branch && !o->commit)
+                        return 0;
+                (void) fprintf(stderr, "--branch, --base-branch and --commit need --repository.\n");
+                return EXIT_USAGE;
+        }
+        repository = json_object_new_object();
+        if (json_set(params, "repository", repository) < 0 || json_set_string(repository, "url", o->repository) < 0 ||
+            json_set_string(repository, "branch", o->branch) < 0 ||
+            json_set_string(repository, "baseBranch", o->base_branch) < 0 ||
+            json_set_string(repository, "commit", o->commit) < 0)
+                return EXIT_REFUSED;
+        return 0;
+}
+
+int verb_conversation_start(const Options *o, char *const *args) {
+        _cleanup_json_ Json *params = params_of(o), *body = json_object_new_object(), *made = NULL;
+        int r;
+
+        if (!params || !body || json_set_string(params, "agent", o->agent) < 0 ||
+            json_set_string(params, "workspaceId", o->workspace) < 0 || json_set_string(params, "taskId", o->task) < 0 ||
+            json_set_string(params, "prompt", o->prompt) < 0 || json_set_string(params, "model", o->model) < 0 ||
+            json_set_string(params, "permissionMode", o->permission_mode) < 0)
+                return EXIT_REFUSED;
+        r = add_repository(o, params);
+        if (r != 0)
+                return r;
+        if (json_set(body, "params", json_object_get(params)) < 0 || json_set_string(body, "token", o->token) < 0 ||
+            json_set_string(body, "conversationId", o->id) < 0)
+                return EXIT_REFUSED;
+        r = admin_call(o, "POST", "/v1/conversations", body, &made);
+        return r != 0 ? r : admin_finish(o, made, json_get_string(made, "conversationId"), false);
+}
+
+static int read_stdin(char **ret) {
+        _cleanup_free_ char *text = NULL;
+        size_t allocated = 0;
+
+        ssize_t n = getdelim(&text, &allocated, 0, stdin);
+        if (n < 0 && ferror(stdin))
+                return EXIT_REFUSED;
+        *ret = n < 0 ? strdup("") : TAKE_PTR(text);
+        return *ret ? 0 : EXIT_REFUSED;
+}
+
+int verb_conversation_send(const Options *o, char *const *args) {
+        _cleanup_json_ Json *params = params_of(o);
+        _cleanup_free_ char *text = NULL;
+        const char *content = args[1];
+        int r;
+
+        if (content && streq(content, "-")) {
+                r = read_stdin(&text);
+                if (r != 0)
+                        return r;
+                content = text;
+        }
+        if (!content && !json_get(params, "content")) {
+                (void) fprintf(stderr, "A text is needed, or --param with content.\n");
+                return EXIT_USAGE;
+        }
+        if (!params || json_set_string(params, "content", content) < 0)
+                return EXIT_REFUSED;
+        return send_message(o, args[0], "message.user", params, NULL);
+}
+
+/* The oldest question that is open, where none was named. */
+static int find_question(const Options *o, const char *id, char **ret) {
+        _cleanup_free_ char *path = admin_path("/v1/conversations/%s", id);
+        _cleanup_json_ Json *answer = NULL;
+        int r;
+
+        if (!path)
+                return EXIT_REFUSED;
+        r = admin_call(o, "GET", path, NULL, &answer);
+        if (r != 0)
+                return r;
+        Json *list = json_get(answer, "questions");
+        if (json_object_array_length(list) == 0) {
+                (void) fprintf(stderr, "Conversation %s has no open question.\n", id);
+                return EXIT_REFUSED;
+        }
+        const char *question = json_get_string(json_object_array_get_idx(list, 0), "requestId");
+        *ret = strdup(strempty(question));
+        return *ret ? 0 : EXIT_REFUSED;
+}
+
+int verb_conversation_answer(const Options *o, char *const *args) {
+        _cleanup_json_ Json *params = params_of(o);
+        _cleanup_free_ char *found = NULL;
+        const char *request = o->request;
+        int r;
+
+        if (!streq(args[1], "allow") && !streq(args[1], "deny")) {
+                (void) fprintf(stderr, "Neither allow nor deny: %s.\n", args[1]);
+                return EXIT_USAGE;
+        }
+        if (!request) {
+                r = find_question(o, args[0], &found);
+                if (r != 0)
+                        return r;
+                request = found;
+        }
+        if (!params || json_set_string(params, "requestId", request) < 0 ||
+            json_set_string(params, "behavior", args[1]) < 0 || json_set_string(params, "message", o->message) < 0)
+                return EXIT_REFUSED;
+        return send_message(o, args[0], "permission.respond", params, NULL);
+}
+
+int verb_conversation_interrupt(const Options *o, char *const *args) {
+        _cleanup_json_ Json *params = params_of(o);
+
+        return send_message(o, args[0], "conversation.interrupt", params, NULL);
+}
+
+int verb_conversation_freeze(const Options *o, char *const *args) {
+        _cleanup_json_ Json *params = params_of(o);
+
+        return send_message(o, args[0], "conversation.freeze", params, NULL);
+}
+
+int verb_conversation_thaw(const Options *o, char *const *args) {
+        _cleanup_json_ Json *params = params_of(o);
+
+        return send_message(o, args[0], "conversation.thaw", params, NULL);
+}
+
+int verb_conversation_stop(const Options *o, char *const *args) {
+        _cleanup_json_ Json *params = params_of(o);
+
+        if (!params || json_set_string(params, "reason", o->reason) < 0 ||
+            (o->grace_msec > 0 && json_set_u64(params, "graceMs", o->grace_msec) < 0))
+                return EXIT_REFUSED;
+        return send_message(o, args[0], "conversation.stop", params, NULL);
+}
+
+int verb_conversation_resume(const Options *o, char *const *args) {
+        _cleanup_json_ Json *params = params_of(o);
+
+        if (!params || json_set_string(params, "prompt", o->prompt) < 0)
+                return EXIT_REFUSED;
+        return send_message(o, args[0], "conversation.resume", params, NULL);
+}
+
+int verb_conversation_config(const Options *o, char *const *args) {
+        _cleanup_json_ Json *params = params_of(o);
+
+        if (!params || json_set_string(params, "model", o->model) < 0 ||
+            json_set_string(params, "permissionMode", o->permission_mode) < 0)
+                return EXIT_REFUSED;
+        return send_message(o, args[0], "conversation.config", params, NULL);
+}
+
+int verb_conversation_takeover(const Options *o, char *const *args) {
+        _cleanup_free_ char *path = admin_path("/v1/conversations/%s/takeover", args[0]);
+        _cleanup_json_ Json *body = json_object_new_object(), *made = NULL;
+        int r;
+
+        if (!path || !body || json_set_bool(body, "force", o->force) < 0)
+                return EXIT_REFUSED;
+        r = admin_call(o, "POST", path, body, &made);
+        return r != 0 ? r : admin_finish(o, made, NULL, false);
+}
+
+int verb_conversation_list(const Options *o, char *const *args) {
+        _cleanup_json_ Json *answer = NULL;
+        int r;
+
+        r = admin_call(o, "GET", o->all ? "/v1/conversations?all=1" : "/v1/conversations", NULL, &answer);
+        if (r != 0)
+                return r;
+        Json *list = json_get(answer, "conversations");
+        if (o->json) {
+                print_json(list);
+                return 0;
+        }
+        (void) printf("%-24s %-18s %-10s %-16s %-25s %s\n", "CONVERSATION", "STATE", "AGENT", "WORKSPACE", "CREATED",
+                      "RUNNER");
+        for (size_t i = 0; i < json_object_array_length(list); i++) {
+                Json *c = json_object_array_get_idx(list, i);
+                const char *owner = json_get_string(c, "runnerUid"), *workspace = json_get_string(c, "workspaceId");
+                const char *agent = json_get_string(c, "agent");
+
+                (void) printf("%-24s %-18s %-10s %-16s %-25s %s\n", strempty(json_get_string(c, "conversationId")),
+                              strempty(json_get_string(c, "state")), agent ? agent : "-", workspace ? workspace : "-",
+                              strempty(json_get_string(c, "createdAt")), owner ? owner : "-");
+        }
+        return 0;
+}
+
+static void show_line(const char *label, const char *value) {
+        if (!value)
+                return;
+        (void) printf("%12s: ", label);
+        print_safe(value, 1000);
+        (void) printf("\n");
+}
+
+int verb_conversation_show(const Options *o, char *const *args) {
+        _cleanup_free_ char *path = admin_path("/v1/conversations/%s", args[0]);
+        _cleanup_json_ Json *c = NULL;
+        int r;
+
+        if (!path)
+                return EXIT_REFUSED;
+        r = admin_call(o, "GET", path, NULL, &c);
+        if (r != 0)
+                return r;
+        if (o->json) {
+                print_json(c);
+                return 0;
+        }
+        static const char *const members[][2] = {
+                { "Conversation", "conversationId" }, { "State", "state" },        { "Reason", "reason" },
+                { "Agent", "agent" },                 { "Workspace", "workspaceId" }, { "Task", "taskId" },
+                { "Runner", "runnerUid" },            { "Token", "token" },        { "Created", "createdAt" },
+                { "Updated", "updatedAt" },           { "Ended", "endedAt" },
+        };
+        for (size_t i = 0; i < ELEMENTSOF(members); i++)
+                show_line(members[i][0], json_get_string(c, members[i][1]));
+        Json *list = json_get(c, "questions");
+        for (size_t i = 0; i < json_object_array_length(list); i++) {
+                Json *q = json_object_array_get_idx(list, i);
+                const char *title = json_get_string(q, "title");
+
+                show_line("Question", json_get_string(q, "requestId"));
+                show_line("asks", title ? title : json_get_string(q, "tool"));
+        }
+        return 0;
+}
