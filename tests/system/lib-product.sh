@@ -19,7 +19,7 @@ start_orchestrator() {
 
 # make_token NAME: prints the token.
 make_token() {
-        orc --json token create "$1" | json 'd["token"]'
+        orc token create --name "$1"
 }
 
 # put_token TOKEN: where the unit's drop-in reads it.
@@ -81,20 +81,25 @@ start_repository() {
         until_ok 20 grep -q listening /run/nf-git-server
 }
 
-# start_conversation ID PARAMS-JSON: by the orchestrator; PARAMS lack agent "shell" and the id.
+# start_conversation ID PARAMS-JSON: by the orchestrator, with the shell agent; waits for the runner's answer.
 start_conversation() {
-        orc --json conversation start --id "$1" --params "$(python3 -c 'import json, sys
-p = {"agent": "shell"}
-p.update(json.loads(sys.argv[1]))
-print(json.dumps(p))' "${2:-"{}"}")"
+        orc conversation start --wait --timeout 30 --id "$1" --agent shell --param "${2:-"{}"}"
+}
+
+# stop_conversation ID: answered when it has stopped.
+stop_conversation() {
+        orc conversation stop --wait --timeout 50 --json "$1"
 }
 
 prompt() {
         python3 -c 'import json, sys; print(json.dumps({"prompt": sys.argv[1]}))' "$1"
 }
 
+# The conversation's events so far, one JSON-RPC notification a line.
 events() {
-        orc --json conversation events "$1"
+        orc conversation events --json "$1" | python3 -c 'import json, sys
+for line in sys.stdin:
+    print(json.dumps(json.loads(line)["event"]))'
 }
 
 # event ID EXPRESSION: prints EXPRESSION of the first event for which it is neither None nor False; m is the method, p
@@ -130,7 +135,7 @@ sys.exit(0 if n >= int(sys.argv[1]) else 1)' "$2"
 
 # say_to ID TEXT
 say_to() {
-        orc conversation send "$1" "$2"
+        orc conversation send --wait --timeout 20 "$1" "$2"
 }
 
 # The scope of run 1, its cgroup, and the agent's main process.
