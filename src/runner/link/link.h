@@ -94,6 +94,8 @@ int link_set_token(Link *l, const char *token);
 void link_heartbeat(Link *l);
 
 typedef struct LinkStats {
-        uint64_t reconnects, duplicates, skipped, bad_messages, last_event_usec;
+        uint64_t reconnects, duplicates, skipped, bad_messages;
+        uint64_t ignored;         /* stream events of a type that means nothing here */
+        uint64_t last_event_usec; /* CLOCK_REALTIME, 0: never */
 } LinkStats;
 void link_get_stats(Link *l, LinkStats *ret);
