@@ -44,11 +44,15 @@ static int print_config(const RunnerOptions *options) {
         _cleanup_free_ char *text = NULL, *error = NULL;
         int code = 0;
 
-        if (config_dump(options, environ, options->json, &text, &code, &error) < 0) {
+        int r = config_dump(options, environ, options->json, &text, &code, &error);
+
+        /* What could be read is shown before what is wrong with it. */
+        if (text)
+                (void) fputs(text, stdout);
+        if (r < 0) {
                 log_error("%s", strempty(error));
                 return code;
         }
-        (void) fputs(text, stdout);
         return 0;
 }
 

@@ -129,7 +129,7 @@ int runner_reload(Runner *r, char ***ret_ignored, char **ret_error) {
 
         if (!ignored)
                 return -ENOMEM;
-        k = config_load(r->options, environ, &fresh, &code, ret_error);
+        k = config_reload(r->options, environ, r->config, &fresh, &code, ret_error);
         if (k < 0)
                 return k;
         struct {
@@ -317,7 +317,7 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
                 .config = config,
                 .options = options,
                 .state_fd = -EBADF,
-                .user_mode = options->user,
+                .user_mode = config->user_mode,
                 .started_usec = now_usec(CLOCK_MONOTONIC),
         };
         r->ctx = (ConversationContext) {
