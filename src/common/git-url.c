@@ -99,6 +99,9 @@ static int set_host(GitUrl *u, const char *s, size_t n) {
 static int parse_scp(const char *url, GitUrl *u, char **ret_error) {
         const char *colon = strchr(url, ':'), *at = strchr(url, '@'), *slash = strchr(url, '/'), *host = url;
 
+        /* A slash was forgotten. */
+        if (startswith(url, "http:") || startswith(url, "https:") || startswith(url, "ssh:") || startswith(url, "file:"))
+                return refuse(ret_error, "\"//\" is missing behind its scheme");
         if (!colon || (slash && slash < colon))
                 return refuse(ret_error, "it is neither https://host/path nor ssh://user@host/path");
         if (at && at < colon) {

@@ -72,7 +72,26 @@ static int enter_parent(Checkout *c) {
         return fchdir(c->parent_fd) < 0 ? fail_errno(errno, "enter the folder of checkouts") : 0;
 }
 
-/* What a killed checkout left, this or another; a live one holds a lock on its folder. */
+static bool is_finished(Checkout *c, struct stat *ret) {
+        return fstatat(c->parent_fd, c->name, ret, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Whoever builds a checkout holds a lock on its folder. One of this very conversation may still be at work (the runner
+ * was started anew meanwhile): it is waited for, and then either there is a finished checkout, or it was killed. */
+static int wait_for_other(Checkout *c) {
+        _cleanup_close_ int part = -EBADF;
+
+        part = openat(c->parent_fd, c->part, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (part < 0 || flock(part, LOCK_EX | LOCK_NB) == 0)
+                return 0;
+        output_progress("waiting", 0, 0, 0);
+        while (flock(part, LOCK_EX) < 0)
+                if (errno != EINTR || stop_asked)
+                        return fail_errno(errno, "wait for the checkout that is under way");
+        return 0;
+}
+
+/* What killed checkouts left, of this conversation or others. */
 static int remove_parts(Checkout *c) {
         int fd = openat(c->parent_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
         DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
@@ -87,11 +106,8 @@ static int remove_parts(Checkout *c) {
                 if (e->d_name[0] != '.' || !endswith(e->d_name, ".part"))
                         continue;
                 part = openat(c->parent_fd, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-                if (part >= 0 && flock(part, LOCK_EX | LOCK_NB) < 0) {
-                        if (streq(e->d_name, c->part))
-                                r = output_fail("busy", "another checkout of this conversation is under way");
+                if (part >= 0 && flock(part, LOCK_EX | LOCK_NB) < 0)
                         continue;
-                }
                 if (remove_tree_at(c->parent_fd, e->d_name) < 0 && streq(e->d_name, c->part))
                         r = output_fail("failed", "cannot remove what an earlier checkout left");
         }
@@ -343,7 +359,10 @@ int verb_checkout(const Request *request, Json **ret) {
                 r = git_start();
         if (r < 0)
                 return r;
-        if (fstatat(c.parent_fd, c.name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        r = wait_for_other(&c);
+        if (r < 0)
+                return r;
+        if (is_finished(&c, &st)) {
                 if (!S_ISDIR(st.st_mode))
                         return output_fail("failed", "%s is there and no folder", request->directory);
                 return make_result(&c, true, ret);

@@ -10,8 +10,10 @@
 typedef struct Checkout Checkout;
 
 typedef struct GitConfig {
-        const char *ca_file, *known_hosts_file;     /* or NULL: the system's */
+        const char *cache_dir;                      /* or NULL: NF_GITCACHEDIR */
+        const char *ca_file, *known_hosts_file;     /* or NULL: the system's; read by northflare-git */
         const char *token_file, *ssh_key_file;      /* credentials, or NULL; read by the runner, passed by descriptor */
+        char *const *credential_hosts;              /* hosts that are given a credential, or NULL: every one */
         const char *username;                       /* for https, default "x-access-token" */
         bool allow_loopback;                        /* tests and self-hosting: loopback hosts, http, file */
         uint64_t timeout_usec;
@@ -21,10 +23,14 @@ typedef struct GitConfig {
  * names the member. https and ssh only, no loopback or link-local host unless allowed; no option-like branch names. */
 int checkout_check(Json *repository, const GitConfig *config, char **ret_error);
 
+/* The branch that a conversation works on, for the caller to free: the requested one, else northflare/<conversation>. */
+char *checkout_branch(Json *repository, const char *conversation);
+
 /* progress: members of a git.progress event, {"phase":…,"received":…,"total":…,"bytes":…}. */
 typedef void (*CheckoutProgress)(Json *progress, void *userdata);
-/* error 0: directory (absolute, the agent's view) and branch; else a negative errno and a sentence for people that
- * holds no credential. Runs once, never from inside checkout_start. */
+/* error 0: directory (absolute, the agent's view), branch and head (either NULL where an agent has left none to be
+ * read in a checkout of its own); else a negative errno and a sentence for people that holds no credential. Runs once,
+ * never from inside checkout_start; the checkout may be freed inside, the strings live until it returns. */
 typedef void (*CheckoutDone)(int error, const char *text, const char *directory, const char *branch, const char *head, void *userdata);
 
 int checkout_start(
@@ -39,3 +45,19 @@ int checkout_start(
                 Checkout **ret);
 Checkout *checkout_free(Checkout *c); /* cancels */
 DEFINE_TRIVIAL_CLEANUP_FUNC(Checkout *, checkout_free);
+
+/* How a checkout stands, asked as the agent's user: {"branch","head","dirty","unpushed"}, the first two left out where
+ * there is none, borrowed for the call; NULL with an error. The same rules as for CheckoutDone. */
+typedef struct CheckoutStatus CheckoutStatus;
+typedef void (*CheckoutStatusDone)(int error, const char *text, Json *status, void *userdata);
+int checkout_status_start(
+                const OperationContext *context,
+                const GitConfig *config,
+                const char *conversation,
+                const char *workspace,
+                const char *directory,
+                CheckoutStatusDone done,
+                void *userdata,
+                CheckoutStatus **ret);
+CheckoutStatus *checkout_status_free(CheckoutStatus *s); /* cancels */
+DEFINE_TRIVIAL_CLEANUP_FUNC(CheckoutStatus *, checkout_status_free);
