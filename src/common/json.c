@@ -20,16 +20,17 @@ int json_parse(const char *text, size_t size, Json **ret, char **ret_error) {
         json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
         o = json_tokener_parse_ex(t, text, (int) size);
         enum json_tokener_error e = json_tokener_get_error(t);
+        size_t end = json_tokener_get_parse_end(t);
         if (e == json_tokener_continue && size > 0) {
-                /* A bare number ends only at what follows it. */
+                /* A bare number or word ends only at what follows it. */
                 o = json_tokener_parse_ex(t, "", 1);
                 e = json_tokener_get_error(t);
+                end = size;
         }
-        size_t end = json_tokener_get_parse_end(t);
         if (e == json_tokener_success) {
                 while (end < size && strchr(" \t\r\n", text[end]) && text[end])
                         end++;
-                if (end >= size || (end == 0 && o))
+                if (end == size)
                         r = 0;
         }
         if (r < 0) {
