@@ -48,6 +48,7 @@ struct Runner {
         uint64_t started_usec; /* CLOCK_MONOTONIC */
         int exit_code;
         char *status_text; /* the last STATUS= */
+        char *git_cache;   /* in user mode */
         char machine_id[33], hostname[256];
 };
 

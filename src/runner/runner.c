@@ -337,6 +337,13 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
                         .timeout_usec = config->git.timeout_secs * USEC_PER_SEC,
                 },
         };
+        if (r->user_mode) {
+                const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+
+                r->git_cache = cache && cache[0] == '/' ? xasprintf("%s/northflare-git", cache) :
+                                                          xasprintf("%s/.cache/northflare-git", strempty(home));
+                r->ctx.git.cache_dir = r->git_cache;
+        }
         read_identity(r);
         *ret = r;
         return 0;
@@ -404,6 +411,7 @@ Runner *runner_free(Runner *r) {
         safe_close(r->state_fd);
         sd_event_unref(r->event);
         free(r->status_text);
+        free(r->git_cache);
         free(r);
         return NULL;
 }
