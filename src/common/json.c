@@ -5,10 +5,54 @@
 #include "common/buffer.h"
 #include "common/json.h"
 
+/* Where something stands that json-c takes and RFC 8259 does not, or size: a control character in a string (refused
+ * from version 0.17 on), NaN and Infinity. */
+static size_t find_foreign(const char *text, size_t size) {
+        bool inside = false;
+
+        for (size_t i = 0; i < size; i++)
+                if (text[i] == '"')
+                        inside = !inside;
+                else if (inside && text[i] == '\\')
+                        i++;
+                else if (inside ? (unsigned char) text[i] < 0x20 : text[i] == 'N' || text[i] == 'I')
+                        return i;
+        return size;
+}
+
+/* NULL where text is one value and nothing else, else what is wrong with it, and *ret_end is where. */
+static const char *
+parse(struct json_tokener *t, const char *text, size_t size, Json **ret, size_t *ret_end) {
+        Json *o = json_tokener_parse_ex(t, text, (int) size);
+        enum json_tokener_error e = json_tokener_get_error(t);
+        size_t end = json_tokener_get_parse_end(t);
+
+        if (e == json_tokener_continue && size > 0) {
+                /* A bare number or word ends only at what follows it. */
+                o = json_tokener_parse_ex(t, "", 1);
+                e = json_tokener_get_error(t);
+                end = size;
+        }
+        *ret = o;
+        *ret_end = end;
+        if (e == json_tokener_continue)
+                return "unexpected end";
+        if (e != json_tokener_success)
+                return json_tokener_error_desc(e);
+        while (end < size && strchr(" \t\r\n", text[end]) && text[end])
+                end++;
+        *ret_end = end;
+        if (end < size)
+                return "text after the end";
+        *ret_end = find_foreign(text, size);
+        return *ret_end < size ? "control character in a string, or no number" : NULL;
+}
+
 int json_parse(const char *text, size_t size, Json **ret, char **ret_error) {
         struct json_tokener *t;
+        const char *wrong;
         Json *o = NULL;
-        int r = -EBADMSG;
+        size_t end;
 
         if (ret_error)
                 *ret_error = NULL;
@@ -18,33 +62,16 @@ int json_parse(const char *text, size_t size, Json **ret, char **ret_error) {
         if (!t)
                 return -ENOMEM;
         json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-        o = json_tokener_parse_ex(t, text, (int) size);
-        enum json_tokener_error e = json_tokener_get_error(t);
-        size_t end = json_tokener_get_parse_end(t);
-        if (e == json_tokener_continue && size > 0) {
-                /* A bare number or word ends only at what follows it. */
-                o = json_tokener_parse_ex(t, "", 1);
-                e = json_tokener_get_error(t);
-                end = size;
-        }
-        if (e == json_tokener_success) {
-                while (end < size && strchr(" \t\r\n", text[end]) && text[end])
-                        end++;
-                if (end == size)
-                        r = 0;
-        }
-        if (r < 0) {
-                if (ret_error)
-                        *ret_error = xasprintf("not valid JSON at byte %zu: %s", end,
-                                               e == json_tokener_success ? "text after the end" :
-                                               e == json_tokener_continue ? "unexpected end" :
-                                                                            json_tokener_error_desc(e));
-                if (o)
-                        json_object_put(o);
-        } else
-                *ret = o;
+        wrong = parse(t, text, size, &o, &end);
         json_tokener_free(t);
-        return r;
+        if (!wrong) {
+                *ret = o;
+                return 0;
+        }
+        if (ret_error)
+                *ret_error = xasprintf("not valid JSON at byte %zu: %s", end, wrong);
+        json_object_put(o);
+        return -EBADMSG;
 }
 
 Json *json_get(Json *o, const char *name) {

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "common/buffer.h"
+#include "common/json.h"
+
+static Json *parse(const char *text) {
+        Json *o = NULL;
+
+        assert_int_equal(json_parse(text, strlen(text), &o, NULL), 0);
+        return o;
+}
+
+static void expect_bad(const char *text, size_t size, const char *words) {
+        _cleanup_free_ char *error = NULL;
+        Json *o = NULL;
+
+        if (json_parse(text, size, &o, &error) != -EBADMSG)
+                fail_msg("accepted: %s", text);
+        assert_null(o);
+        assert_non_null(error);
+        if (!strstr(error, words))
+                fail_msg("\"%s\" is not in: %s", words, error);
+        assert_int_equal(json_parse(text, size, &o, NULL), -EBADMSG);
+}
+
+static void test_parse_values(void **state) {
+        static const char *const texts[] = { "null",  "true",     "false", "0",   "-1", "12.5",
+                                             "\"x\"", "[]",       "{}",    "[1]", " 1", "1 \n",
+                                             " {} ",  "\t[]\r\n", "null ", "\"\"" };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                _cleanup_json_ Json *o = parse(texts[i]);
+                if (!strstr(texts[i], "null"))
+                        assert_non_null(o);
+        }
+        _cleanup_json_ Json *o = parse("{\"a\":[1,{\"b\":null}],\"c\":\"\\u00e4\\n\"}");
+        assert_string_equal(json_text(o), "{\"a\":[1,{\"b\":null}],\"c\":\"\xc3\xa4\\n\"}");
+}
+
+static void test_parse_errors(void **state) {
+        static const char *const texts[] = {
+                "",       " ",     "{",   "[",       "[1,", "{\"a\"",   "{\"a\":}", "{a:1}",         "'x'",
+                "[1,]",   "{} {}", "1 2", "nul",     "tru", "nulll",    "\"abc",    "\"a\nb\"",      "NaN",
+                "//x\n1", "1x",    "{}x", "\"\\x\"", "[1}", "Infinity", "True",     "\xef\xbb\xbf{}"
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+                expect_bad(texts[i], strlen(texts[i]), "not valid JSON at byte ");
+        expect_bad("{}x", 3, "byte 2: ");
+        expect_bad("[1,", 3, "unexpected end");
+        expect_bad("\"\xff\"", 3, "not valid JSON");
+        expect_bad("\"\xc3\"", 3, "not valid JSON");
+        expect_bad("1\0", 2, "not valid JSON");
+        expect_bad("{\"a\":1}\0{}", 10, "not valid JSON");
+}
+
+static void test_parse_depth(void **state) {
+        _cleanup_buffer_ Buffer b = {};
+        Json *o = NULL;
+
+        for (int i = 0; i < 40; i++)
+                assert_int_equal(buffer_append_str(&b, "["), 0);
+        for (int i = 0; i < 40; i++)
+                assert_int_equal(buffer_append_str(&b, "]"), 0);
+        o = parse(b.data);
+        json_object_put(o);
+        buffer_clear(&b, SIZE_MAX);
+        for (int i = 0; i < 100000; i++)
+                assert_int_equal(buffer_append_str(&b, "["), 0);
+        expect_bad(b.data, b.size, "not valid JSON");
+}
+
+static void test_parse_reads_no_byte_too_many(void **state) {
+        static const char text[] = "{\"a\":[1,2.5e3,\"x\\u00e4\",true,null]}";
+
+        for (size_t n = 0; n < strlen(text); n++) {
+                char *copy = malloc(n ?: 1);
+                Json *o = NULL;
+
+                memcpy(copy, text, n);
+                assert_int_equal(json_parse(copy, n, &o, NULL), -EBADMSG);
+                assert_null(o);
+                free(copy);
+        }
+}
+
+static void test_get(void **state) {
+        _cleanup_json_ Json *o =
+                        parse("{\"s\":\"x\",\"z\":\"a\\u0000b\",\"n\":null,\"i\":5,\"o\":{\"p\":1}}");
+
+        assert_string_equal(json_get_string(o, "s"), "x");
+        assert_null(json_get_string(o, "z"));
+        assert_null(json_get_string(o, "i"));
+        assert_null(json_get_string(o, "missing"));
+        assert_null(json_get(o, "n"));
+        assert_null(json_get(o, "missing"));
+        assert_null(json_get(NULL, "x"));
+        assert_null(json_get(json_get(o, "s"), "x"));
+        assert_non_null(json_get(json_get(o, "o"), "p"));
+}
+
+static void test_get_numbers(void **state) {
+        _cleanup_json_ Json *o = parse(
+                        "{\"a\":0,\"b\":9223372036854775807,\"c\":18446744073709551615,\"d\":-1,\"e\":1.0,\"f\":\"1\","
+                        "\"g\":true,\"h\":false,\"i\":null}");
+        uint64_t n = 77;
+        bool b = false;
+
+        assert_int_equal(json_get_u64(o, "a", &n), 1);
+        assert_int_equal(n, 0);
+        assert_int_equal(json_get_u64(o, "b", &n), 1);
+        assert_true(n == INT64_MAX);
+        assert_int_equal(json_get_u64(o, "c", &n), 1);
+        assert_true(n == UINT64_MAX);
+        n = 77;
+        static const char *const bad[] = { "d", "e", "f", "g" };
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                assert_int_equal(json_get_u64(o, bad[i], &n), -EINVAL);
+        assert_int_equal(json_get_u64(o, "i", &n), 0);
+        assert_int_equal(json_get_u64(o, "missing", &n), 0);
+        assert_int_equal(n, 77);
+        assert_int_equal(json_get_bool(o, "g", &b), 1);
+        assert_true(b);
+        assert_int_equal(json_get_bool(o, "missing", &b), 0);
+        assert_int_equal(json_get_bool(o, "a", &b), -EINVAL);
+        assert_true(b);
+        assert_int_equal(json_get_bool(o, "h", &b), 1);
+        assert_false(b);
+}
+
+static void test_get_strv(void **state) {
+        _cleanup_json_ Json *o = parse(
+                        "{\"a\":[\"x\",\"y\"],\"b\":[],\"c\":[1],\"d\":\"x\",\"e\":[\"a\\u0000b\"],\"f\":[null]}");
+        _cleanup_strv_free_ char **v = NULL, **empty = NULL, **none = NULL;
+
+        assert_int_equal(json_get_strv(o, "a", &v), 1);
+        assert_int_equal(strv_length(v), 2);
+        assert_string_equal(v[1], "y");
+        assert_int_equal(json_get_strv(o, "b", &empty), 1);
+        assert_non_null(empty);
+        assert_int_equal(strv_length(empty), 0);
+        assert_int_equal(json_get_strv(o, "missing", &none), 0);
+        assert_int_equal(json_get_strv(o, "c", &none), -EINVAL);
+        assert_int_equal(json_get_strv(o, "d", &none), -EINVAL);
+        assert_int_equal(json_get_strv(o, "e", &none), -EINVAL);
+        assert_int_equal(json_get_strv(o, "f", &none), -EINVAL);
+        assert_null(none);
+}
+
+static void test_set(void **state) {
+        _cleanup_json_ Json *o = json_object_new_object();
+
+        assert_int_equal(json_set_string(o, "s", "a/b\"c"), 0);
+        assert_int_equal(json_set_string(o, "none", NULL), 0);
+        assert_int_equal(json_set_u64(o, "n", UINT64_MAX), 0);
+        assert_int_equal(json_set_bool(o, "b", true), 0);
+        assert_int_equal(json_set(o, "x", NULL), -ENOMEM);
+        assert_int_equal(json_set_bool(o, "b", false), 0);
+        assert_string_equal(json_text(o), "{\"s\":\"a/b\\\"c\",\"n\":18446744073709551615,\"b\":false}");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_parse_values), cmocka_unit_test(test_parse_errors),
+                cmocka_unit_test(test_parse_depth),  cmocka_unit_test(test_parse_reads_no_byte_too_many),
+                cmocka_unit_test(test_get),          cmocka_unit_test(test_get_numbers),
+                cmocka_unit_test(test_get_strv),     cmocka_unit_test(test_set),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
