@@ -294,39 +294,48 @@ static const char *step_value(const char *p, const char *end) {
         return p;
 }
 
-bool json_scan_member(Slice object, const char *name, Slice *ret) {
-        const char *p = object.data, *end = p + object.size;
-        size_t length = strlen(name);
+bool json_scan_next_member(Slice object, size_t *iter, Slice *ret_name, Slice *ret_value) {
+        const char *p = object.data, *end = p + object.size, *name, *name_end, *value;
 
-        p = skip_blanks(p, end);
-        if (p >= end || *p != '{')
-                return false;
-        p++;
-        for (;;) {
+        if (*iter > 0)
+                p += MIN(*iter, object.size);
+        else {
                 p = skip_blanks(p, end);
-                if (p >= end || *p != '"')
-                        return false;
-                const char *key = p + 1;
-                p = step_string(p, end);
-                bool found = (size_t) (p - key) == length + 1 && memcmp(key, name, length) == 0 &&
-                                !memchr(name, '\\', length);
-                p = skip_blanks(p, end);
-                if (p >= end || *p != ':')
-                        return false;
-                p = skip_blanks(p + 1, end);
-                const char *value = p;
-                p = step_value(p, end);
-                if (found) {
-                        if (p == value)
-                                return false;
-                        *ret = (Slice) { value, (size_t) (p - value) };
-                        return true;
-                }
-                p = skip_blanks(p, end);
-                if (p >= end || *p != ',')
+                if (p >= end || *p != '{')
                         return false;
                 p++;
         }
+        name = p = skip_blanks(p, end);
+        if (p >= end || *p != '"')
+                return false;
+        name_end = p = step_string(p, end);
+        p = skip_blanks(p, end);
+        if (p >= end || *p != ':')
+                return false;
+        value = p = skip_blanks(p + 1, end);
+        p = step_value(p, end);
+        if (p == value)
+                return false;
+        *ret_name = (Slice) { name, (size_t) (name_end - name) };
+        *ret_value = (Slice) { value, (size_t) (p - value) };
+        p = skip_blanks(p, end);
+        /* Behind the comma, or on the closing brace, where the next call finds no name. */
+        if (p < end && *p == ',')
+                p++;
+        *iter = (size_t) (p - object.data);
+        return true;
+}
+
+bool json_scan_member(Slice object, const char *name, Slice *ret) {
+        Slice key, value;
+        size_t iter = 0;
+
+        while (json_scan_next_member(object, &iter, &key, &value))
+                if (json_scan_string_is(key, name)) {
+                        *ret = value;
+                        return true;
+                }
+        return false;
 }
 
 bool json_scan_path(Slice object, Slice *ret, ...) {

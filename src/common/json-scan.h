@@ -36,6 +36,10 @@ bool json_scan_member(Slice object, const char *name, Slice *ret);
 /* The same along a path of names, e.g. (o, &v, "message", "usage", NULL). */
 bool json_scan_path(Slice object, Slice *ret, ...) __attribute__((sentinel));
 
+/* Steps through the members of a VALID object: *iter starts as 0. The name comes with its quotes. Returns false at
+ * the end. */
+bool json_scan_next_member(Slice object, size_t *iter, Slice *ret_name, Slice *ret_value);
+
 /* Steps through the elements of a VALID array: *iter starts as 0. Returns false at the end. */
 bool json_scan_element(Slice array, size_t *iter, Slice *ret);
 

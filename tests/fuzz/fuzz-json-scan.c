@@ -6,7 +6,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Every part of a value, down to its scalars. With invalid text only memory safety and the end are asked for. */
 static void walk(Slice v, unsigned depth) {
         size_t iter = 0;
-        Slice child;
+        Slice name, child;
 
         if (depth > 66)
                 return;
@@ -32,10 +32,14 @@ static void walk(Slice v, unsigned depth) {
                 assert(child.data >= v.data && child.size > 0 && child.data + child.size <= v.data + v.size);
                 walk(child, depth + 1);
         }
-        if (json_scan_member(v, "a", &child) || json_scan_member(v, "", &child)) {
-                assert(child.data > v.data && child.data + child.size <= v.data + v.size);
+        iter = 0;
+        while (json_scan_next_member(v, &iter, &name, &child)) {
+                assert(name.data > v.data && child.data > name.data);
+                assert(child.size > 0 && child.data + child.size <= v.data + v.size);
                 walk(child, depth + 1);
         }
+        if (json_scan_member(v, "a", &child) || json_scan_member(v, "", &child))
+                assert(child.data > v.data && child.data + child.size <= v.data + v.size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -204,6 +204,24 @@ static void test_element(void **state) {
         assert_false(json_scan_element((Slice) {}, &iter, &v));
 }
 
+static void test_next_member(void **state) {
+        Slice o = slice(" { \"a\" : 1 , \"b,}\":{\"c\":2},\"a\":[3] } "), name, v;
+        static const char *const expected[][2] = { { "\"a\"", "1" }, { "\"b,}\"", "{\"c\":2}" }, { "\"a\"", "[3]" } };
+        size_t iter = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(expected); i++) {
+                assert_true(json_scan_next_member(o, &iter, &name, &v));
+                assert_slice(name, expected[i][0]);
+                assert_slice(v, expected[i][1]);
+        }
+        assert_false(json_scan_next_member(o, &iter, &name, &v));
+        assert_false(json_scan_next_member(o, &iter, &name, &v));
+        iter = 0;
+        assert_false(json_scan_next_member(slice("{}"), &iter, &name, &v));
+        iter = 0;
+        assert_false(json_scan_next_member(slice("[1]"), &iter, &name, &v));
+}
+
 static void assert_string(const char *value, const char *expected, size_t size) {
         _cleanup_free_ char *s = NULL;
         size_t n;
@@ -307,6 +325,7 @@ int main(void) {
                 cmocka_unit_test(test_valid_each_byte), cmocka_unit_test(test_valid_depth),
                 cmocka_unit_test(test_valid_deep_garbage), cmocka_unit_test(test_type),
                 cmocka_unit_test(test_member), cmocka_unit_test(test_path),
+                cmocka_unit_test(test_next_member),
                 cmocka_unit_test(test_element), cmocka_unit_test(test_string),
                 cmocka_unit_test(test_numbers), cmocka_unit_test(test_round_trip),
         };

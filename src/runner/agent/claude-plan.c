@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/ident.h"
+#include "runner/agent/claude.h"
+
+#define NAME_MAX_BYTES 256
+/* The kernel takes 128 KiB in one argument. */
+#define ARGUMENT_MAX (100 * 1024)
+
+static const char *const program_paths[] = { "/usr/local/bin/claude", "/usr/bin/claude", NULL };
+
+static const char advice[] =
+                "install Claude Code (npm install --global @anthropic-ai/claude-code) so that /usr/local/bin/claude or "
+                "/usr/bin/claude exists, or name the program in agents.claude.executable";
+
+/* What a runner wants of every Claude: no updates behind its back, no traffic but the model's. */
+static const char *const default_env[] = {
+        "CLAUDE_CODE_ENTRYPOINT=sdk-ts",
+        "DISABLE_AUTOUPDATER=1",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
+        NULL,
+};
+
+/* User and project, as the SDK asks for them: CLAUDE.md and a project's own servers and rules count, a
+ * settings.local.json of somebody else's working copy does not. */
+static const char *const fixed_arguments[] = {
+        "--output-format",
+        "stream-json",
+        "--verbose",
+        "--input-format",
+        "stream-json",
+        "--permission-prompt-tool=stdio",
+        "--include-partial-messages",
+        "--setting-sources=user,project",
+        NULL,
+};
+
+int claude_probe(Json *agent_config, char **ret_error) {
+        return plan_executable(agent_config, program_paths, advice, NULL, ret_error);
+}
+
+/* --flag=value in one argument: a value that begins with a dash stays a value. */
+static int add_flag(char ***argv, const char *flag, const char *value) {
+        return strv_consume(argv, xasprintf("%s=%s", flag, value));
+}
+
+static int add_string(char ***argv, const char *flag, Json *spec, const char *name, char **ret_error) {
+        const char *value;
+        int r;
+
+        r = plan_string(spec, name, NAME_MAX_BYTES, &value, ret_error);
+        if (r <= 0 || isempty(value))
+                return r;
+        return add_flag(argv, flag, value);
+}
+
+static int get_uuid(Json *spec, const char *name, const char **ret, char **ret_error) {
+        int r;
+
+        r = plan_string(spec, name, NAME_MAX_BYTES, ret, ret_error);
+        if (r > 0 && !uuid_is_valid(*ret))
+                return refuse(ret_error, "%s is not a UUID, which every session of Claude has for a name", name);
+        return r;
+}
+
+static int add_session(char ***argv, Json *spec, char **ret_error) {
+        const char *id = NULL, *resume = NULL;
+        bool fork = false;
+        int r;
+
+        if (json_get_bool(spec, "forkSession", &fork) < 0)
+                return refuse(ret_error, "forkSession is neither true nor false");
+        r = get_uuid(spec, "resumeSessionId", &resume, ret_error);
+        if (r < 0)
+                return r;
+        r = get_uuid(spec, "sessionId", &id, ret_error);
+        if (r < 0)
+                return r;
+        if (resume) {
+                r = add_flag(argv, "--resume", resume);
+                if (r >= 0 && fork)
+                        r = strv_extend(argv, "--fork-session");
+                if (r < 0)
+                        return r;
+        }
+        /* A resumed session keeps its name. */
+        return id && (!resume || fork) ? add_flag(argv, "--session-id", id) : 0;
+}
+
+static int add_tools(char ***argv, const char *flag, Json *spec, const char *name, char **ret_error) {
+        _cleanup_strv_free_ char **tools = NULL;
+        _cleanup_buffer_ Buffer list = {};
+        int r;
+
+        r = json_get_strv(spec, name, &tools);
+        if (r == -EINVAL)
+                return refuse(ret_error, "%s is not an array of strings", name);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(t, tools) {
+                if (isempty(*t))
+                        return refuse(ret_error, "%s has an empty name", name);
+                for (const char *p = *t; *p; p++)
+                        if ((unsigned char) *p < 0x20 || *p == 0x7f)
+                                return refuse(ret_error, "%s has a control character", name);
+                if (list.size > 0)
+                        (void) buffer_append(&list, ",", 1);
+                (void) buffer_append_str(&list, *t);
+        }
+        if (list.failed)
+                return -ENOMEM;
+        if (list.size > ARGUMENT_MAX)
+                return refuse(ret_error, "%s is longer than %u bytes", name, (unsigned) ARGUMENT_MAX);
+        return list.size > 0 ? add_flag(argv, flag, list.data) : 0;
+}
+
+/* Servers may have secrets in their environment, and everybody on the machine can read an argument. */
+static int add_mcp_servers(LaunchPlan *plan, Json *spec, char **ret_error) {
+        Json *servers = json_get(spec, "mcpServers");
+
+        if (!servers)
+                return 0;
+        if (!json_object_is_type(servers, json_type_object))
+                return refuse(ret_error, "mcpServers is not an object");
+        if (json_object_object_length(servers) == 0)
+                return 0;
+        json_object_object_foreach(servers, name, server)
+                if (!json_object_is_type(server, json_type_object))
+                        return refuse(ret_error, "mcpServers.%.64s is not an object", name);
+        plan->private_file = xasprintf("{\"mcpServers\":%s}\n", json_text(servers));
+        if (!plan->private_file)
+                return -ENOMEM;
+        return strv_extend(&plan->argv, "--mcp-config={private}");
+}
+
+int claude_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_error) {
+        _cleanup_(launch_plan_done) LaunchPlan plan = {};
+        Json *prompt = json_get(spec, "appendSystemPrompt");
+        char *path = NULL;
+        int r;
+
+        if (prompt && !json_object_is_type(prompt, json_type_string))
+                return refuse(ret_error, "appendSystemPrompt is no string");
+        r = plan_executable(agent_config, program_paths, advice, &path, ret_error);
+        if (r < 0)
+                return r;
+        r = strv_consume(&plan.argv, path);
+        for (size_t i = 0; r >= 0 && fixed_arguments[i]; i++)
+                r = strv_extend(&plan.argv, fixed_arguments[i]);
+        if (r < 0)
+                return r;
+        if ((r = add_session(&plan.argv, spec, ret_error)) < 0 ||
+            (r = add_string(&plan.argv, "--model", spec, "model", ret_error)) < 0 ||
+            (r = add_string(&plan.argv, "--permission-mode", spec, "permissionMode", ret_error)) < 0 ||
+            (r = add_tools(&plan.argv, "--allowedTools", spec, "allowedTools", ret_error)) < 0 ||
+            (r = add_tools(&plan.argv, "--disallowedTools", spec, "disallowedTools", ret_error)) < 0 ||
+            (r = add_mcp_servers(&plan, spec, ret_error)) < 0 ||
+            (r = plan_env(spec, agent_config, default_env, &plan.env, ret_error)) < 0)
+                return r;
+        *ret = plan;
+        plan = (LaunchPlan) {};
+        return 0;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "runner/agent/driver-internal.h"
+
+/* Claude Code as its own SDK drives it: JSON lines in both directions ("stream-json").
+ *
+ * Strings that come from the agent and only go back to it or on to others are kept as JSON text, with quotes and
+ * escapes: they are never decoded, so nothing is lost or broken on the way. */
+
+#define CLAUDE_INIT_ID "nf-init"
+
+/* Questions that may be open at once, and what they may hold in all. Claude asks one at a time. */
+#define CLAUDE_ASKS_MAX 64
+#define CLAUDE_ASK_BYTES_MAX (48 * 1024 * 1024)
+
+/* A question that the agent has asked. It stays until the agent itself shows that it is over (the tool's result, the
+ * withdrawal, the turn's end), answered or not: an answer comes at another moment in a replay. */
+typedef struct ClaudeAsk {
+        uint64_t offset;
+        unsigned n;
+        char *request_id;   /* JSON text, as all below */
+        char *tool_call_id; /* may be NULL */
+        char *tool, *title, *input, *suggestions;
+        bool answered; /* by driver_command(); of no account for events */
+} ClaudeAsk;
+
+typedef struct Claude {
+        Driver driver;
+
+        /* of the spec */
+        bool resumed;        /* the session existed before this process */
+        char *append_prompt; /* JSON text, or NULL */
+
+        /* what the agent has said */
+        bool ready;   /* it is there */
+        bool in_turn;
+        bool told;    /* a started event was made of these: */
+        char *session, *model, *mode;
+        char *session_id; /* session, decoded; before the agent has said it, that of the spec */
+        char *error_kind; /* of the turn's last assistant line, or NULL */
+        ClaudeAsk asks[CLAUDE_ASKS_MAX];
+        size_t n_asks;
+        uint64_t turns, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens;
+        bool has_cost;     /* a result has named a cost */
+        double total_cost; /* as the agent counts it */
+        double cost;       /* of this process: the sum of its turns */
+        bool last_failed;
+
+        /* what was sent; of no account for events */
+        bool sent;   /* a message, since the last turn's end */
+        bool queued; /* one more, while that turn ran */
+
+        Buffer scratch;
+} Claude;
+
+static inline Claude *claude(Driver *d) {
+        return (Claude *) d;
+}
+
+int claude_probe(Json *agent_config, char **ret_error);
+int claude_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_error);
+
+int claude_feed(Driver *d, const char *line, size_t size, uint64_t offset, const DriverSink *sink);
+int claude_feed_result(Claude *c, DriverFeed *f, Slice line);
+/* ,"parent":"toolu_…" where the line belongs to a subagent. */
+void claude_feed_parent(DriverFeed *f, Slice line);
+
+/* Ends what is known of a question; told: with an ask_gone event. */
+int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool tell);
+void claude_ask_done(ClaudeAsk *a);
+
+int claude_begin(Claude *c, Buffer *ret_lines);
+int claude_command(Driver *d, const DriverCommand *cmd, Buffer *ret_lines, char **ret_error);

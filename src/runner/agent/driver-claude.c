@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+#include "runner/agent/claude.h"
+
+#define STATE_VERSION 1
+
+void claude_ask_done(ClaudeAsk *a) {
+        free(a->request_id);
+        free(a->tool_call_id);
+        free(a->tool);
+        free(a->title);
+        free(a->input);
+        free(a->suggestions);
+        *a = (ClaudeAsk) {};
+}
+
+static void driver_claude_free(Driver *d) {
+        Claude *c = claude(d);
+
+        for (size_t i = 0; i < c->n_asks; i++)
+                claude_ask_done(&c->asks[i]);
+        free(c->append_prompt);
+        free(c->session);
+        free(c->model);
+        free(c->mode);
+        free(c->session_id);
+        free(c->error_kind);
+        buffer_done(&c->scratch);
+        free(c);
+}
+
+static int driver_claude_new(Json *spec, Driver **ret) {
+        _cleanup_(driver_freep) Driver *d = NULL;
+        const char *resume = json_get_string(spec, "resumeSessionId"), *id = json_get_string(spec, "sessionId");
+        Json *prompt = json_get(spec, "appendSystemPrompt");
+        bool fork = false;
+        Claude *c;
+
+        c = new0(Claude, 1);
+        if (!c)
+                return -ENOMEM;
+        d = &c->driver;
+        d->ops = &claude_driver_ops;
+        (void) json_get_bool(spec, "forkSession", &fork);
+        c->resumed = resume;
+        if (free_and_strdup(&c->session_id, resume && !fork ? resume : id) < 0)
+                return -ENOMEM;
+        if (json_object_is_type(prompt, json_type_string) && json_object_get_string_len(prompt) > 0) {
+                _cleanup_buffer_ Buffer b = {};
+
+                (void) buffer_append_json(
+                                &b, json_object_get_string(prompt), (size_t) json_object_get_string_len(prompt));
+                c->append_prompt = buffer_steal(&b);
+                if (!c->append_prompt)
+                        return -ENOMEM;
+        }
+        *ret = TAKE_PTR(d);
+        return 0;
+}
+
+/* ---- state ---- */
+
+static int save_ask(Json *list, const ClaudeAsk *a) {
+        _cleanup_json_ Json *o = json_object_new_object();
+
+        if (!o || json_set_u64(o, "offset", a->offset) < 0 || json_set_u64(o, "n", a->n) < 0 ||
+            json_set_string(o, "requestId", a->request_id) < 0 ||
+            json_set_string(o, "toolCallId", a->tool_call_id) < 0 || json_set_string(o, "tool", a->tool) < 0 ||
+            json_set_string(o, "title", a->title) < 0 || json_set_string(o, "input", a->input) < 0 ||
+            json_set_string(o, "suggestions", a->suggestions) < 0 ||
+            json_set_bool(o, "answered", a->answered) < 0 || json_object_array_add(list, o) < 0)
+                return -ENOMEM;
+        TAKE_PTR(o);
+        return 0;
+}
+
+static int save_asks(Claude *c, Json *o) {
+        _cleanup_json_ Json *list = json_object_new_array();
+
+        if (!list)
+                return -ENOMEM;
+        for (size_t i = 0; i < c->n_asks; i++)
+                if (save_ask(list, &c->asks[i]) < 0)
+                        return -ENOMEM;
+        return json_set(o, "asks", TAKE_PTR(list));
+}
+
+static int driver_claude_save(Driver *d, Json **ret) {
+        _cleanup_json_ Json *o = json_object_new_object();
+        Claude *c = claude(d);
+
+        if (!o || json_set_u64(o, "version", STATE_VERSION) < 0 || json_set_bool(o, "ready", c->ready) < 0 ||
+            json_set_bool(o, "inTurn", c->in_turn) < 0 || json_set_bool(o, "told", c->told) < 0 ||
+            json_set_string(o, "session", c->session) < 0 || json_set_string(o, "model", c->model) < 0 ||
+            json_set_string(o, "mode", c->mode) < 0 || json_set_string(o, "sessionId", c->session_id) < 0 ||
+            json_set_string(o, "errorKind", c->error_kind) < 0 || json_set_u64(o, "turns", c->turns) < 0 ||
+            json_set_u64(o, "inputTokens", c->input_tokens) < 0 ||
+            json_set_u64(o, "outputTokens", c->output_tokens) < 0 ||
+            json_set_u64(o, "cacheReadTokens", c->cache_read_tokens) < 0 ||
+            json_set_u64(o, "cacheWriteTokens", c->cache_write_tokens) < 0 ||
+            json_set_bool(o, "hasCost", c->has_cost) < 0 ||
+            json_set(o, "totalCost", json_object_new_double(c->total_cost)) < 0 ||
+            json_set(o, "cost", json_object_new_double(c->cost)) < 0 ||
+            json_set_bool(o, "lastFailed", c->last_failed) < 0 || json_set_bool(o, "sent", c->sent) < 0 ||
+            json_set_bool(o, "queued", c->queued) < 0 || save_asks(c, o) < 0)
+                return -ENOMEM;
+        *ret = TAKE_PTR(o);
+        return 0;
+}
+
+static int load_string(Json *o, const char *name, char **ret) {
+        const char *s = json_get_string(o, name);
+
+        if (!s)
+                return json_get(o, name) ? -EINVAL : 0;
+        return free_and_strdup(ret, s);
+}
+
+static int load_double(Json *o, const char *name, double *ret) {
+        Json *v = json_get(o, name);
+
+        if (!json_object_is_type(v, json_type_double) && !json_object_is_type(v, json_type_int))
+                return -EINVAL;
+        *ret = json_object_get_double(v);
+        return 0;
+}
+
+static int load_ask(Claude *c, Json *o) {
+        uint64_t n = 0;
+        int r;
+
+        if (c->n_asks == CLAUDE_ASKS_MAX)
+                return -EINVAL;
+        ClaudeAsk *a = &c->asks[c->n_asks++];
+        if ((r = load_string(o, "requestId", &a->request_id)) < 0 ||
+            (r = load_string(o, "toolCallId", &a->tool_call_id)) < 0 ||
+            (r = load_string(o, "tool", &a->tool)) < 0 || (r = load_string(o, "title", &a->title)) < 0 ||
+            (r = load_string(o, "input", &a->input)) < 0 ||
+            (r = load_string(o, "suggestions", &a->suggestions)) < 0 ||
+            (r = json_get_u64(o, "offset", &a->offset)) < 0 || (r = json_get_u64(o, "n", &n)) < 0 ||
+            (r = json_get_bool(o, "answered", &a->answered)) < 0)
+                return r;
+        a->n = (unsigned) n;
+        return a->request_id && a->tool && a->title && a->input && a->suggestions ? 0 : -EINVAL;
+}
+
+static int load_members(Claude *c, Json *o) {
+        Json *asks = json_get(o, "asks");
+        uint64_t version = 0;
+        int r;
+
+        if (json_get_u64(o, "version", &version) <= 0 || version != STATE_VERSION ||
+            !json_object_is_type(asks, json_type_array))
+                return -EINVAL;
+        if ((r = json_get_bool(o, "ready", &c->ready)) < 0 || (r = json_get_bool(o, "inTurn", &c->in_turn)) < 0 ||
+            (r = json_get_bool(o, "told", &c->told)) < 0 || (r = load_string(o, "session", &c->session)) < 0 ||
+            (r = load_string(o, "model", &c->model)) < 0 || (r = load_string(o, "mode", &c->mode)) < 0 ||
+            (r = load_string(o, "sessionId", &c->session_id)) < 0 ||
+            (r = load_string(o, "errorKind", &c->error_kind)) < 0 ||
+            (r = json_get_u64(o, "turns", &c->turns)) < 0 ||
+            (r = json_get_u64(o, "inputTokens", &c->input_tokens)) < 0 ||
+            (r = json_get_u64(o, "outputTokens", &c->output_tokens)) < 0 ||
+            (r = json_get_u64(o, "cacheReadTokens", &c->cache_read_tokens)) < 0 ||
+            (r = json_get_u64(o, "cacheWriteTokens", &c->cache_write_tokens)) < 0 ||
+            (r = json_get_bool(o, "hasCost", &c->has_cost)) < 0 ||
+            (r = load_double(o, "totalCost", &c->total_cost)) < 0 || (r = load_double(o, "cost", &c->cost)) < 0 ||
+            (r = json_get_bool(o, "lastFailed", &c->last_failed)) < 0 ||
+            (r = json_get_bool(o, "sent", &c->sent)) < 0 || (r = json_get_bool(o, "queued", &c->queued)) < 0)
+                return r;
+        for (size_t i = 0; i < json_object_array_length(asks); i++)
+                if ((r = load_ask(c, json_object_array_get_idx(asks, i))) < 0)
+                        return r;
+        return 0;
+}
+
+static int driver_claude_load(Json *spec, Json *state, Driver **ret) {
+        _cleanup_(driver_freep) Driver *d = NULL;
+        int r;
+
+        r = driver_claude_new(spec, &d);
+        if (r < 0)
+                return r;
+        r = load_members(claude(d), state);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(d);
+        return 0;
+}
+
+/* ---- what it knows ---- */
+
+static int driver_claude_begin(Driver *d, Buffer *ret_lines) {
+        return claude_begin(claude(d), ret_lines);
+}
+
+static DriverPhase driver_claude_phase(Driver *d) {
+        Claude *c = claude(d);
+
+        if (!c->ready)
+                return DRIVER_STARTING;
+        for (size_t i = 0; i < c->n_asks; i++)
+                if (!c->asks[i].answered)
+                        return DRIVER_WAITING_PERMISSION;
+        return c->in_turn || c->sent ? DRIVER_RUNNING : DRIVER_IDLE;
+}
+
+/* JSON text of the agent's as an object. What the scanner lets pass and json-c does not (there is little) is shown
+ * as a string. */
+static Json *parse_text(const char *text) {
+        Json *o = NULL;
+
+        if (json_parse(text, strlen(text), &o, NULL) < 0)
+                return json_object_new_string(text);
+        return o;
+}
+
+static int question(Json *list, const ClaudeAsk *a) {
+        _cleanup_json_ Json *o = json_object_new_object();
+
+        if (!o || json_set_u64(o, "offset", a->offset) < 0 || json_set_u64(o, "n", a->n) < 0 ||
+            json_set(o, "tool", parse_text(a->tool)) < 0 || json_set(o, "title", parse_text(a->title)) < 0 ||
+            json_set(o, "input", parse_text(a->input)) < 0 ||
+            json_set(o, "suggestions", parse_text(a->suggestions)) < 0 || json_object_array_add(list, o) < 0)
+                return -ENOMEM;
+        TAKE_PTR(o);
+        return 0;
+}
+
+static int driver_claude_questions(Driver *d, Json **ret) {
+        _cleanup_json_ Json *list = json_object_new_array();
+        Claude *c = claude(d);
+
+        if (!list)
+                return -ENOMEM;
+        for (size_t i = 0; i < c->n_asks; i++)
+                if (!c->asks[i].answered && question(list, &c->asks[i]) < 0)
+                        return -ENOMEM;
+        *ret = TAKE_PTR(list);
+        return 0;
+}
+
+static bool driver_claude_last_turn_failed(Driver *d) {
+        return claude(d)->last_failed;
+}
+
+static const char *driver_claude_session(Driver *d) {
+        return claude(d)->session_id;
+}
+
+static void driver_claude_usage(Driver *d, DriverUsage *ret) {
+        Claude *c = claude(d);
+
+        *ret = (DriverUsage) {
+                .turns = c->turns,
+                .input_tokens = c->input_tokens,
+                .output_tokens = c->output_tokens,
+                .cache_read_tokens = c->cache_read_tokens,
+                .cache_write_tokens = c->cache_write_tokens,
+                .cost_usd = c->cost,
+                .has_cost = c->has_cost,
+        };
+}
+
+const DriverOps claude_driver_ops = {
+        .name = "claude",
+        .probe = claude_probe,
+        .plan = claude_plan,
+        .new = driver_claude_new,
+        .load = driver_claude_load,
+        .free = driver_claude_free,
+        .save = driver_claude_save,
+        .begin = driver_claude_begin,
+        .feed = claude_feed,
+        .command = claude_command,
+        .phase = driver_claude_phase,
+        .questions = driver_claude_questions,
+        .last_turn_failed = driver_claude_last_turn_failed,
+        .session = driver_claude_session,
+        .usage = driver_claude_usage,
+};

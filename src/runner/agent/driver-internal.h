@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/json-scan.h"
+#include "runner/agent/driver.h"
+
+/* What the drivers share. */
+
+extern const DriverOps shell_driver_ops;
+extern const DriverOps claude_driver_ops;
+
+/* A line that is being fed: where its events go and how many there were. The members of an event are built in b,
+ * which the driver keeps from line to line. */
+typedef struct DriverFeed {
+        const DriverSink *sink;
+        uint64_t offset;
+        unsigned n;
+        Buffer *b;
+} DriverFeed;
+
+/* Whether the caller wants events at all; where not, building one is a waste (it counts all the same). */
+static inline bool feed_wants_events(const DriverFeed *f) {
+        return f->sink->event;
+}
+
+/* Empties f->b and begins {"type":TYPE in it; feed_end() closes and hands it over as a message.agent event. */
+void feed_begin(DriverFeed *f, const char *type);
+/* ,"name":value — JSON text as it is; nothing where the value is empty. name is a plain word. */
+void feed_json(DriverFeed *f, const char *name, Slice value);
+void feed_text(DriverFeed *f, const char *name, const char *text, size_t size);
+int feed_end(DriverFeed *f);
+
+/* {"type":"notice"} about a line that is not what the protocol allows; quotes its beginning. */
+int feed_notice_line(DriverFeed *f, const char *what, const char *line, size_t size);
+
+/* Member of a valid object where it has the type; an empty slice otherwise. */
+Slice slice_member(Slice o, const char *name, ScanType type);
+static inline bool slice_is_set(Slice v) {
+        return v.size > 0;
+}
+
+/* Where the program is: agent_config.executable, else the first of the paths (NULL-terminated) that can be
+ * executed. -ENOENT with an error that says what to do. */
+int plan_executable(
+                Json *agent_config,
+                const char *const *paths,
+                const char *advice,
+                char **ret_path,
+                char **ret_error);
+
+/* The defaults, then what agent_config.env and spec.env say, later values in place of earlier ones. */
+int plan_env(Json *spec, Json *agent_config, const char *const *defaults, char ***ret_env, char **ret_error);
+
+/* Member name of o as a string: 1; 0 where it is missing; -EINVAL with an error where it is no string, or has
+ * control characters, or more than max bytes. */
+int plan_string(Json *o, const char *name, size_t max, const char **ret, char **ret_error);
+
+/* Sets *ret_error by format and returns -EINVAL (-ENOMEM where there is no memory for it). */
+int refuse(char **ret_error, const char *format, ...) _printf_(2, 3);
