@@ -77,7 +77,7 @@ typedef struct Run {
         uint64_t input_written; /* in.log is known to hold this much */
         Json *outcome;          /* once over, NULL where the supervisor left none */
         char *result;           /* systemd's, where it was asked for */
-        Operation *git_status;
+        CheckoutStatus *git_status;
         Json *git;              /* branch, head, dirty, unpushed, once asked */
         bool git_asked;
         bool over;              /* no process is left; what remains is to read the output to its end */

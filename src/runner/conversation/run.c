@@ -85,7 +85,7 @@ Run *run_free(Run *r) {
                 json_object_put(r->outcome);
         if (r->git)
                 json_object_put(r->git);
-        operation_free(r->git_status);
+        checkout_status_free(r->git_status);
         safe_close(r->dirfd);
         safe_close(r->outfd);
         free(r->cgroup);
