@@ -69,6 +69,8 @@ int output_fail_git(int git_code, const char *what) {
                 return output_fail("auth", "%s: the server forbids it (status 403)", what);
         if (strstr(text, "annot redirect from"))
                 return output_fail("redirect", "%s: %s; the repository's own address is needed", what, text);
+        if (startswith(text, "SSL error: 0xffffffff")) /* all that mbedTLS says of a read that failed */
+                return output_fail("network", "%s: the connection broke off, or the server was silent for too long", what);
         if (class == GIT_ERROR_NET || class == GIT_ERROR_SSL || class == GIT_ERROR_SSH || class == GIT_ERROR_HTTP)
                 return output_fail("network", "%s: %s", what, text);
         if (class == GIT_ERROR_NOMEMORY)
