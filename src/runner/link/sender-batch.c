@@ -13,7 +13,7 @@ void batch_clear(SendBatch *b) {
                 b->events = NULL;
                 b->n_allocated = 0;
         }
-        b->n_events = b->first = b->count = 0;
+        b->n_events = b->first = b->count = b->refused_end = 0;
         b->limit = BATCH_EVENTS_MAX;
         b->full = b->neighbour_taken = false;
         b->refused_status = 0;
@@ -89,9 +89,9 @@ void batch_trim(SendBatch *b) {
 }
 
 void batch_pick(SendBatch *b) {
-        size_t bytes = 0;
+        size_t bytes = 0, end = b->first < b->refused_end ? b->refused_end : b->n_events;
 
-        for (b->count = 0; b->first + b->count < b->n_events && b->count < b->limit; b->count++) {
+        for (b->count = 0; b->first + b->count < end && b->count < b->limit; b->count++) {
                 size_t size = b->events[b->first + b->count].size + 1;
 
                 /* The event that fills it to the brim still belongs in; one that is a batch by itself goes alone. */

@@ -31,7 +31,8 @@ struct SendBatch {
         bool full;            /* the source may have more */
 
         size_t first, count;  /* the run that is under way; before first all is dealt with */
-        size_t limit;         /* halving: at most so many in a run */
+        size_t limit;         /* halving: at most so many in the next run … */
+        size_t refused_end;   /* … and none from here on: a run that ended here was refused */
         bool neighbour_taken; /* a run of this batch got a 2xx since the first refusal */
         long refused_status;
         HttpRequest *request;

@@ -276,6 +276,7 @@ static void batch_probe(SendBatch *b) {
 static void batch_refused(SendBatch *b, long status) {
         b->refused_status = status;
         if (b->count > 1) {
+                b->refused_end = b->first + b->count;
                 b->limit = b->count / 2;
                 batch_pick(b);
                 batch_send(b);
