@@ -27,7 +27,7 @@ void giturl_done(GitUrl *u) {
         free(u->user);
         free(u->host);
         free(u->path);
-        *u = (GitUrl) {};
+        *u = (GitUrl){};
 }
 
 static bool user_is_valid(const char *s, size_t n) {
@@ -100,7 +100,8 @@ static int parse_scp(const char *url, GitUrl *u, char **ret_error) {
         const char *colon = strchr(url, ':'), *at = strchr(url, '@'), *slash = strchr(url, '/'), *host = url;
 
         /* A slash was forgotten. */
-        if (startswith(url, "http:") || startswith(url, "https:") || startswith(url, "ssh:") || startswith(url, "file:"))
+        if (startswith(url, "http:") || startswith(url, "https:") || startswith(url, "ssh:") ||
+            startswith(url, "file:"))
                 return refuse(ret_error, "\"//\" is missing behind its scheme");
         if (!colon || (slash && slash < colon))
                 return refuse(ret_error, "it is neither https://host/path nor ssh://user@host/path");
@@ -138,10 +139,12 @@ static int parse_authority(const char *s, size_t n, GitUrl *u, char **ret_error)
         if (at) {
                 *at = 0;
                 if (strchr(authority, ':'))
-                        return refuse(ret_error, "it holds a password; credentials belong into the runner's configuration");
+                        return refuse(ret_error,
+                                      "it holds a password; credentials belong into the runner's configuration");
                 if (u->scheme != GIT_SCHEME_SSH)
-                        return refuse(ret_error, "it holds a user name, which may be a secret; leave it out "
-                                                 "(credentials belong into the runner's configuration)");
+                        return refuse(ret_error,
+                                      "it holds a user name, which may be a secret; leave it out "
+                                      "(credentials belong into the runner's configuration)");
                 if (!user_is_valid(authority, strlen(authority)))
                         return refuse(ret_error, "its user name has characters that are not allowed");
                 u->user = strdup(authority);
@@ -182,8 +185,8 @@ int giturl_parse(const char *url, GitUrl *ret, char **ret_error) {
                 const char *prefix;
                 GitScheme scheme;
         } schemes[] = {
-                { "https://", GIT_SCHEME_HTTPS },
-                { "ssh://", GIT_SCHEME_SSH },
+                {"https://", GIT_SCHEME_HTTPS},
+                { "ssh://",  GIT_SCHEME_SSH  },
                 { "http://", GIT_SCHEME_HTTP },
                 { "file://", GIT_SCHEME_FILE },
         };
@@ -204,7 +207,7 @@ int giturl_parse(const char *url, GitUrl *ret, char **ret_error) {
                 if (r < 0)
                         return r;
                 *ret = u;
-                u = (GitUrl) {};
+                u = (GitUrl){};
                 return 0;
         }
         for (size_t i = 0; i < ELEMENTSOF(schemes); i++)
@@ -239,14 +242,14 @@ int giturl_parse(const char *url, GitUrl *ret, char **ret_error) {
         if (!u.path)
                 return -ENOMEM;
         *ret = u;
-        u = (GitUrl) {};
+        u = (GitUrl){};
         return 0;
 }
 
 static bool ipv4_is_allowed(uint32_t a, bool allow_loopback) {
         if (a >> 24 == 127)
                 return allow_loopback;
-        return a >> 24 != 0 &&             /* this network */
+        return a >> 24 != 0 &&               /* this network */
                         a >> 16 != 0xa9fe && /* link-local, cloud metadata */
                         a >> 28 != 0xe &&    /* multicast */
                         a != 0xffffffff;
@@ -291,8 +294,9 @@ bool giturl_address_is_allowed(const struct sockaddr *sa, socklen_t size, bool a
 }
 
 static bool name_is_loopback(const char *host) {
-        return streq(host, "localhost") || endswith(host, ".localhost") || streq(host, "localhost.localdomain") ||
-                        streq(host, "ip6-localhost") || streq(host, "ip6-loopback");
+        return streq(host, "localhost") || endswith(host, ".localhost") ||
+                        streq(host, "localhost.localdomain") || streq(host, "ip6-localhost") ||
+                        streq(host, "ip6-loopback");
 }
 
 /* The resolver takes every spelling of inet_aton() for an address (127.1, 0x7f000001, 2130706433), so this does too.
@@ -301,7 +305,7 @@ static int host_address(const char *host, struct sockaddr_storage *ret, socklen_
         struct sockaddr_in in = { .sin_family = AF_INET };
         struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
 
-        *ret = (struct sockaddr_storage) {};
+        *ret = (struct sockaddr_storage){};
         if (inet_aton(host, &in.sin_addr) != 0) {
                 memcpy(ret, &in, sizeof(in));
                 *ret_size = sizeof(in);
@@ -330,10 +334,12 @@ int giturl_check(const GitUrl *u, bool allow_loopback, char **ret_error) {
         }
         if (host_address(u->host, &address, &size) > 0) {
                 const struct sockaddr *sa = (const struct sockaddr *) &address;
-                loopback = giturl_address_is_allowed(sa, size, true) && !giturl_address_is_allowed(sa, size, false);
+                loopback = giturl_address_is_allowed(sa, size, true) &&
+                                !giturl_address_is_allowed(sa, size, false);
                 if (!giturl_address_is_allowed(sa, size, allow_loopback)) {
-                        (void) refuse(ret_error, loopback ? "its host is this machine itself" :
-                                                            "its host is a link-local or otherwise special address");
+                        (void) refuse(ret_error,
+                                      loopback ? "its host is this machine itself" :
+                                                 "its host is a link-local or otherwise special address");
                         return -EPERM;
                 }
         } else {
@@ -361,7 +367,8 @@ int giturl_key(const GitUrl *u, char ret[static GITURL_KEY_SIZE]) {
                 n--;
         if (n > 4 && memcmp(u->path + n - 4, ".git", 4) == 0 && u->path[n - 5] != '/')
                 n -= 4;
-        (void) buffer_printf(&b, "%s://%s%s%s", names[u->scheme], strempty(u->user), u->user ? "@" : "", u->host);
+        (void) buffer_printf(
+                        &b, "%s://%s%s%s", names[u->scheme], strempty(u->user), u->user ? "@" : "", u->host);
         if (u->port != ports[u->scheme])
                 (void) buffer_printf(&b, ":%u", (unsigned) u->port);
         /* The short form counts from the user's home, the long one from the root: two places. */
@@ -379,7 +386,8 @@ int giturl_key(const GitUrl *u, char ret[static GITURL_KEY_SIZE]) {
 bool gitref_branch_is_valid(const char *s) {
         size_t n;
 
-        if (isempty(s) || s[0] == '-' || s[0] == '/' || startswith(s, "refs/") || streq(s, "HEAD") || streq(s, "@"))
+        if (isempty(s) || s[0] == '-' || s[0] == '/' || startswith(s, "refs/") || streq(s, "HEAD") ||
+            streq(s, "@"))
                 return false;
         n = strlen(s);
         if (n > GIT_BRANCH_MAX || s[n - 1] == '/' || s[n - 1] == '.' || !utf8_is_valid(s, n))

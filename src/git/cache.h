@@ -12,7 +12,8 @@ typedef struct Cache {
         char *home;        /* <base>/<key>.home: what ssh needs, see hostkeys.h */
         int base_fd, lock_fd;
 } Cache;
-#define CACHE_INIT { .base_fd = -EBADF, .lock_fd = -EBADF }
+#define CACHE_INIT \
+        { .base_fd = -EBADF, .lock_fd = -EBADF }
 
 /* Makes what is missing, waits for the lock, and takes away what a killed fetch (of this or another repository) left. */
 int cache_lock(const Request *request, Cache *ret);

@@ -36,8 +36,11 @@ static void checkout_done(Checkout *c) {
 }
 
 static int fail_errno(int error, const char *what) {
-        return output_fail(error == ENOSPC || error == EDQUOT ? "no-space" : "failed", "cannot %s: %s", what,
-                           strerror(error));
+        return output_fail(
+                        error == ENOSPC || error == EDQUOT ? "no-space" : "failed",
+                        "cannot %s: %s",
+                        what,
+                        strerror(error));
 }
 
 /* Goes down "checkouts/<id>" from the working directory, one name at a time and through no link, makes what is missing
@@ -150,7 +153,12 @@ static int add_ref(git_reference *ref, void *payload) {
 
         if (oid && (branch || startswith(name, "refs/tags/"))) {
                 git_oid_tostr(hex, sizeof(hex), oid);
-                (void) buffer_printf(&l->text, "%s %s%s\n", hex, branch ? "refs/remotes/origin/" : "", branch ? branch : name);
+                (void) buffer_printf(
+                                &l->text,
+                                "%s %s%s\n",
+                                hex,
+                                branch ? "refs/remotes/origin/" : "",
+                                branch ? branch : name);
                 if (branch && streq(branch, l->checkout->request->branch))
                         l->checkout->has_upstream = true;
         }
@@ -166,7 +174,11 @@ static int copy_refs(Checkout *c, int git_fd) {
         RefList list = { .checkout = c };
         int r;
 
-        r = git_repository_open_ext(&cache, c->request->cache, GIT_REPOSITORY_OPEN_BARE | GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
+        r = git_repository_open_ext(
+                        &cache,
+                        c->request->cache,
+                        GIT_REPOSITORY_OPEN_BARE | GIT_REPOSITORY_OPEN_NO_SEARCH,
+                        NULL);
         if (r >= 0)
                 r = git_reference_foreach(cache, add_ref, &list);
         if (r >= 0 && git_reference_lookup(&ref, cache, "HEAD") == 0 &&
@@ -189,7 +201,8 @@ static int copy_refs(Checkout *c, int git_fd) {
         buffer_done(&list.text);
         ref = NULL;
         if (r >= 0 && head) {
-                r = git_reference_symbolic_create(&ref, c->repository, "refs/remotes/origin/HEAD", head, 1, NULL);
+                r = git_reference_symbolic_create(
+                                &ref, c->repository, "refs/remotes/origin/HEAD", head, 1, NULL);
                 git_reference_free(ref);
                 if (r < 0)
                         (void) output_fail_git(r, "cannot write the references");
@@ -205,7 +218,9 @@ static int borrow_objects(Checkout *c) {
         if (!line)
                 return output_fail("failed", "out of memory");
         git_fd = openat(c->part_fd, ".git", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        info_fd = git_fd < 0 ? -1 : openat(git_fd, "objects/info", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        info_fd = git_fd < 0 ?
+                        -1 :
+                        openat(git_fd, "objects/info", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (info_fd < 0)
                 return fail_errno(errno, "enter the checkout");
         r = write_file_atomic_at(info_fd, "alternates", line, strlen(line), 0644);
@@ -214,7 +229,8 @@ static int borrow_objects(Checkout *c) {
         return copy_refs(c, git_fd);
 }
 
-static int set_config(git_config *config, const char *section, const char *name, const char *key, const char *value) {
+static int
+set_config(git_config *config, const char *section, const char *name, const char *key, const char *value) {
         _cleanup_free_ char *full = xasprintf("%s%s%s.%s", section, name ? "." : "", strempty(name), key);
 
         return full ? git_config_set_string(config, full, value) : -1;
@@ -336,8 +352,8 @@ static int make_result(Checkout *c, bool reused, Json **ret) {
         _cleanup_json_ Json *o = json_object_new_object();
         _cleanup_free_ char *cwd = getcwd(NULL, 0), *path = cwd ? xasprintf("%s/%s", cwd, c->name) : NULL;
 
-        if (!path || !o || json_set_string(o, "type", "result") < 0 || json_set_string(o, "directory", path) < 0 ||
-            json_set_bool(o, "reused", reused) < 0)
+        if (!path || !o || json_set_string(o, "type", "result") < 0 ||
+            json_set_string(o, "directory", path) < 0 || json_set_bool(o, "reused", reused) < 0)
                 return output_fail("failed", "out of memory");
         /* An agent may have done anything to its own checkout: what cannot be read any more is left out. */
         git_repository_free(c->repository);

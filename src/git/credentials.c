@@ -13,7 +13,7 @@ void credentials_done(Credentials *c) {
         if (c->secret)
                 explicit_bzero(c->secret, c->size);
         free(c->secret);
-        *c = (Credentials) {};
+        *c = (Credentials){};
 }
 
 static int read_secret(int fd, char **ret, size_t *ret_size) {
@@ -53,11 +53,12 @@ int credentials_load(const Request *request, Credentials *ret) {
         uint64_t n = 0;
         int r;
 
-        *ret = (Credentials) { .request = request };
+        *ret = (Credentials){ .request = request };
         if (!request->credential)
                 return 0;
         if (safe_atou64(strempty(getenv("NORTHFLARE_FDS")), &n) < 0 || n < 1)
-                return output_fail("request", "a credential is announced, but no descriptor was handed over");
+                return output_fail(
+                                "request", "a credential is announced, but no descriptor was handed over");
         r = read_secret(CREDENTIAL_FD, &ret->secret, &ret->size);
         (void) close(CREDENTIAL_FD);
         if (r < 0)
@@ -98,19 +99,30 @@ int credentials_acquire(Credentials *c, git_credential **ret, const char *userna
         if (is_ssh(c) && (allowed & GIT_CREDENTIAL_USERNAME))
                 return git_credential_username_new(ret, ssh_user(c));
         if (!c->secret) {
-                (void) output_fail("auth", "%s asks for credentials, and none are configured for %s", host,
-                                   is_ssh(c) ? "ssh" : "https");
+                (void) output_fail(
+                                "auth",
+                                "%s asks for credentials, and none are configured for %s",
+                                host,
+                                is_ssh(c) ? "ssh" : "https");
                 return GIT_EAUTH;
         }
         if (c->offered) {
-                (void) output_fail("auth", "%s refused the configured %s", host, is_ssh(c) ? "ssh key" : "token");
+                (void) output_fail(
+                                "auth",
+                                "%s refused the configured %s",
+                                host,
+                                is_ssh(c) ? "ssh key" : "token");
                 return GIT_EAUTH;
         }
         if (is_ssh(c) && streq(c->request->credential, "sshKey") && (allowed & GIT_CREDENTIAL_SSH_KEY))
-                r = git_credential_ssh_key_memory_new(ret, username ? username : ssh_user(c), NULL, c->secret, NULL);
-        else if (!is_ssh(c) && streq(c->request->credential, "token") && (allowed & GIT_CREDENTIAL_USERPASS_PLAINTEXT))
+                r = git_credential_ssh_key_memory_new(
+                                ret, username ? username : ssh_user(c), NULL, c->secret, NULL);
+        else if (!is_ssh(c) && streq(c->request->credential, "token") &&
+                 (allowed & GIT_CREDENTIAL_USERPASS_PLAINTEXT))
                 r = git_credential_userpass_plaintext_new(
-                                ret, c->request->username ? c->request->username : "x-access-token", c->secret);
+                                ret,
+                                c->request->username ? c->request->username : "x-access-token",
+                                c->secret);
         else {
                 (void) output_fail("auth", "%s takes no %s", host, is_ssh(c) ? "ssh key" : "token");
                 return GIT_EAUTH;

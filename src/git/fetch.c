@@ -29,7 +29,12 @@ static void fetch_done(Fetch *f) {
         free(f->what);
 }
 
-static int on_credentials(git_credential **ret, const char *url, const char *username, unsigned allowed, void *payload) {
+static int
+on_credentials(git_credential **ret,
+               const char *url,
+               const char *username,
+               unsigned allowed,
+               void *payload) {
         Fetch *f = payload;
 
         return credentials_acquire(&f->credentials, ret, username, allowed);
@@ -42,16 +47,21 @@ static int on_certificate(git_cert *cert, int valid, const char *host, void *pay
                 return hostkeys_check(f->host_keys, (const git_cert_hostkey *) (const void *) cert);
         if (cert->cert_type != GIT_CERT_X509 || !valid) {
                 const git_error *e = git_error_last();
-                (void) output_fail("certificate", "the certificate of %s is not trusted%s%s%s; a private authority's "
-                                                  "goes into git.caFile",
-                                   f->request->parsed.host, e && !isempty(e->message) ? " (" : "",
-                                   e && !isempty(e->message) ? e->message : "", e && !isempty(e->message) ? ")" : "");
+                (void) output_fail(
+                                "certificate",
+                                "the certificate of %s is not trusted%s%s%s; a private authority's "
+                                "goes into git.caFile",
+                                f->request->parsed.host,
+                                e && !isempty(e->message) ? " (" : "",
+                                e && !isempty(e->message) ? e->message : "",
+                                e && !isempty(e->message) ? ")" : "");
                 return GIT_ECERTIFICATE;
         }
         /* libgit2 does not follow a redirect to another host; should it ever, it does not get through here, before
          * the request is sent. */
         size_t n = strlen(f->request->parsed.host);
-        if (strncasecmp(host, f->request->parsed.host, n) != 0 || (host[n] && host[n] != ':' && !streq(host + n, "."))) {
+        if (strncasecmp(host, f->request->parsed.host, n) != 0 ||
+            (host[n] && host[n] != ':' && !streq(host + n, "."))) {
                 (void) output_fail("redirect", "%s redirects to another host", f->request->parsed.host);
                 return GIT_ECERTIFICATE;
         }
@@ -78,7 +88,11 @@ static int on_transfer(const git_indexer_progress *p, void *payload) {
         if (now - last > 100 * USEC_PER_MSEC) {
                 last = now;
                 if (!cache_has_room(f->cache->base_fd)) {
-                        (void) output_fail("no-space", "%s: the file system of %s is almost full", f->what, f->cache->base);
+                        (void) output_fail(
+                                        "no-space",
+                                        "%s: the file system of %s is almost full",
+                                        f->what,
+                                        f->cache->base);
                         return GIT_EUSER;
                 }
         }
@@ -102,8 +116,11 @@ static void set_callbacks(Fetch *f, git_remote_callbacks *c) {
 /* Once prepared, every failure becomes one sentence: that of the callback that said no, else libgit2's. */
 static int fetch_fail(Fetch *f, int git_code) {
         if (guard_refused())
-                return output_fail("url", "%s: the name stands for an address of this machine or a special one, or the "
-                                          "server redirects to another port", f->what);
+                return output_fail(
+                                "url",
+                                "%s: the name stands for an address of this machine or a special one, or the "
+                                "server redirects to another port",
+                                f->what);
         if (stop_asked)
                 return output_fail("stopped", "the fetch was stopped");
         return output_fail_git(git_code, f->what);
@@ -149,7 +166,8 @@ static int fetch_refs(Fetch *f, const char *const *specs, size_t n_specs, bool p
         if (r >= 0 && prune)
                 r = git_remote_prune(f->remote, &options.callbacks);
         if (r >= 0)
-                r = git_remote_update_tips(f->remote, &options.callbacks, 0, GIT_REMOTE_DOWNLOAD_TAGS_NONE, NULL);
+                r = git_remote_update_tips(
+                                f->remote, &options.callbacks, 0, GIT_REMOTE_DOWNLOAD_TAGS_NONE, NULL);
         return r < 0 ? fetch_fail(f, r) : 0;
 }
 
@@ -214,7 +232,10 @@ static int fetch_commit(Fetch *f, const git_oid *oid) {
         if (output_failed())
                 return -EIO;
         if (r < 0 || !has_commit(f, oid))
-                return output_fail("not-found", "the repository has no commit %s, or does not give it away", hex);
+                return output_fail(
+                                "not-found",
+                                "the repository has no commit %s, or does not give it away",
+                                hex);
         return 0;
 }
 
@@ -234,7 +255,8 @@ static int branch_commit(Fetch *f, const char *branch, char **ret_ref, git_oid *
 }
 
 /* Which commit is meant: commit; else branch; else (branch is new, or not given) baseBranch; else the default branch. */
-static int resolve(Fetch *f, const char *head_ref, const git_oid *head, bool head_found, char **ret_ref, git_oid *ret) {
+static int
+resolve(Fetch *f, const char *head_ref, const git_oid *head, bool head_found, char **ret_ref, git_oid *ret) {
         const Request *q = f->request;
         int r = 0;
 
@@ -257,7 +279,9 @@ static int resolve(Fetch *f, const char *head_ref, const git_oid *head, bool hea
         if (r > 0)
                 return 0;
         if (!head_found)
-                return output_fail("not-found", "the repository has no default branch: a branch has to be named");
+                return output_fail(
+                                "not-found",
+                                "the repository has no default branch: a branch has to be named");
         git_oid_cpy(ret, head);
         if (head_ref) {
                 *ret_ref = strdup(head_ref);
@@ -271,8 +295,9 @@ static int make_result(Fetch *f, const char *head_ref, const char *ref, const gi
         _cleanup_json_ Json *o = json_object_new_object();
         char hex[GIT_OID_HEXSZ + 1];
 
-        if (!o || json_set_string(o, "type", "result") < 0 || json_set_string(o, "cache", f->request->cache) < 0 ||
-            json_set_string(o, "head", head_ref) < 0 || json_set_string(o, "ref", ref) < 0 ||
+        if (!o || json_set_string(o, "type", "result") < 0 ||
+            json_set_string(o, "cache", f->request->cache) < 0 || json_set_string(o, "head", head_ref) < 0 ||
+            json_set_string(o, "ref", ref) < 0 ||
             json_set_string(o, "commit", git_oid_tostr(hex, sizeof(hex), commit)) < 0)
                 return output_fail("failed", "out of memory");
         *ret = TAKE_PTR(o);
@@ -309,8 +334,9 @@ int verb_fetch(const Request *request, Json **ret) {
         _cleanup_(fetch_done) Fetch f = { .request = request, .cache = &cache };
         int r;
 
-        f.what = request->parsed.scheme == GIT_SCHEME_FILE ? strdup("cannot fetch") :
-                                                             xasprintf("cannot fetch from %s", request->parsed.host);
+        f.what = request->parsed.scheme == GIT_SCHEME_FILE ?
+                        strdup("cannot fetch") :
+                        xasprintf("cannot fetch from %s", request->parsed.host);
         if (!f.what)
                 return output_fail("failed", "out of memory");
         r = credentials_load(request, &f.credentials);

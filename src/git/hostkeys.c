@@ -62,9 +62,16 @@ static bool hashed_matches(const char *pattern, const char *name) {
 
         if (bar) {
                 *bar = 0;
-                int salt_size = base64_decode(copy, salt, sizeof(salt)), want_size = base64_decode(bar + 1, want, sizeof(want));
+                int salt_size = base64_decode(copy, salt, sizeof(salt)),
+                    want_size = base64_decode(bar + 1, want, sizeof(want));
                 match = salt_size > 0 && want_size > 0 &&
-                                HMAC(EVP_sha1(), salt, salt_size, (const unsigned char *) name, strlen(name), have, &n) &&
+                                HMAC(EVP_sha1(),
+                                     salt,
+                                     salt_size,
+                                     (const unsigned char *) name,
+                                     strlen(name),
+                                     have,
+                                     &n) &&
                                 n == (unsigned) want_size && memcmp(have, want, n) == 0;
         }
         free(copy);
@@ -157,7 +164,10 @@ static int read_known_hosts(HostKeys *k, const char *path, bool required) {
  * more; 1.9 asks for all of them. So: the good types first, RSA only where libgit2 can do it. */
 static int write_known_hosts(HostKeys *k, const char *home) {
         static const char *const order[] = {
-                "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+                "ssh-ed25519",
+                "ecdsa-sha2-nistp256",
+                "ecdsa-sha2-nistp384",
+                "ecdsa-sha2-nistp521",
 #if LIBGIT2_VER_MAJOR > 1 || LIBGIT2_VER_MINOR >= 8
                 "ssh-rsa",
 #endif
@@ -168,7 +178,8 @@ static int write_known_hosts(HostKeys *k, const char *home) {
         for (size_t t = 0; t < ELEMENTSOF(order); t++)
                 for (size_t i = 0; i < k->n; i++)
                         if (!k->keys[i].revoked && streq(k->keys[i].type, order[t]))
-                                (void) buffer_printf(&b, "%s %s %s\n", k->name, order[t], k->keys[i].encoded);
+                                (void) buffer_printf(
+                                                &b, "%s %s %s\n", k->name, order[t], k->keys[i].encoded);
         if (buffer_reserve(&b, 0) < 0)
                 return -ENOMEM;
         home_fd = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -239,7 +250,8 @@ static void key_fingerprint(const git_cert_hostkey *cert, char ret[static 64]) {
 
 int hostkeys_check(HostKeys *k, const git_cert_hostkey *cert) {
         const GitUrl *u = &k->request->parsed;
-        const char *file = k->request->known_hosts_file ? k->request->known_hosts_file : "/etc/ssh/ssh_known_hosts";
+        const char *file = k->request->known_hosts_file ? k->request->known_hosts_file :
+                                                          "/etc/ssh/ssh_known_hosts";
         char type[64], fingerprint[64];
         bool known = false, same_type = false;
 
@@ -251,11 +263,16 @@ int hostkeys_check(HostKeys *k, const git_cert_hostkey *cert) {
         key_fingerprint(cert, fingerprint);
         for (size_t i = 0; i < k->n; i++) {
                 const HostKey *key = &k->keys[i];
-                bool equal = key->size == cert->hostkey_len && memcmp(key->blob, cert->hostkey, key->size) == 0;
+                bool equal = key->size == cert->hostkey_len &&
+                                memcmp(key->blob, cert->hostkey, key->size) == 0;
 
                 if (equal && key->revoked) {
-                        (void) output_fail("host-key", "the host key of %s (%s SHA256:%s) is marked as revoked", u->host,
-                                           type, fingerprint);
+                        (void) output_fail(
+                                        "host-key",
+                                        "the host key of %s (%s SHA256:%s) is marked as revoked",
+                                        u->host,
+                                        type,
+                                        fingerprint);
                         return GIT_ECERTIFICATE;
                 }
                 known = known || equal;
@@ -264,14 +281,27 @@ int hostkeys_check(HostKeys *k, const git_cert_hostkey *cert) {
         if (known)
                 return 0;
         if (same_type)
-                (void) output_fail("host-key",
-                                   "the host key of %s is not the known one: it shows %s SHA256:%s; where the change "
-                                   "is meant, replace its line in %s", k->name, type, fingerprint, file);
+                (void) output_fail(
+                                "host-key",
+                                "the host key of %s is not the known one: it shows %s SHA256:%s; where the change "
+                                "is meant, replace its line in %s",
+                                k->name,
+                                type,
+                                fingerprint,
+                                file);
         else
-                (void) output_fail("host-key",
-                                   "the host key of %s is not known: it shows %s SHA256:%s; where that is right, add it "
-                                   "with: ssh-keyscan -t %s -p %u %s >> %s", k->name, type, fingerprint,
-                                   startswith(type, "ecdsa") ? "ecdsa" : startswith(type, "ssh-rsa") ? "rsa" : "ed25519",
-                                   (unsigned) u->port, u->host, file);
+                (void) output_fail(
+                                "host-key",
+                                "the host key of %s is not known: it shows %s SHA256:%s; where that is right, add it "
+                                "with: ssh-keyscan -t %s -p %u %s >> %s",
+                                k->name,
+                                type,
+                                fingerprint,
+                                startswith(type, "ecdsa")                   ? "ecdsa" :
+                                                startswith(type, "ssh-rsa") ? "rsa" :
+                                                                              "ed25519",
+                                (unsigned) u->port,
+                                u->host,
+                                file);
         return GIT_ECERTIFICATE;
 }

@@ -63,15 +63,21 @@ int output_fail_git(int git_code, const char *what) {
         if (git_code == GIT_EAUTH)
                 return output_fail("auth", "%s: %s", what, text);
         if (strstr(text, "status code: 404") || strstr(text, "status code: 410"))
-                return output_fail("not-found",
-                                   "%s: the server has no such repository, or does not show it without credentials", what);
+                return output_fail(
+                                "not-found",
+                                "%s: the server has no such repository, or does not show it without credentials",
+                                what);
         if (strstr(text, "status code: 403"))
                 return output_fail("auth", "%s: the server forbids it (status 403)", what);
         if (strstr(text, "annot redirect from"))
                 return output_fail("redirect", "%s: %s; the repository's own address is needed", what, text);
         if (startswith(text, "SSL error: 0xffffffff")) /* all that mbedTLS says of a read that failed */
-                return output_fail("network", "%s: the connection broke off, or the server was silent for too long", what);
-        if (class == GIT_ERROR_NET || class == GIT_ERROR_SSL || class == GIT_ERROR_SSH || class == GIT_ERROR_HTTP)
+                return output_fail(
+                                "network",
+                                "%s: the connection broke off, or the server was silent for too long",
+                                what);
+        if (class == GIT_ERROR_NET || class == GIT_ERROR_SSL || class == GIT_ERROR_SSH ||
+            class == GIT_ERROR_HTTP)
                 return output_fail("network", "%s: %s", what, text);
         if (class == GIT_ERROR_NOMEMORY)
                 return output_fail("failed", "%s: out of memory", what);
@@ -120,7 +126,8 @@ int output_finish(Json *result) {
         error = json_object_new_object();
         if (error && json_set_string(error, "type", "error") >= 0 &&
             json_set_string(error, "code", failure_code ? failure_code : "failed") >= 0 &&
-            json_set_string(error, "text", failure_text ? failure_text : "it failed for want of memory") >= 0)
+            json_set_string(error, "text", failure_text ? failure_text : "it failed for want of memory") >=
+                            0)
                 (void) write_line(error);
         return EXIT_FAILURE;
 }

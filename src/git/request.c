@@ -8,7 +8,7 @@
 void request_done(Request *r) {
         giturl_done(&r->parsed);
         json_putp(&r->json);
-        *r = (Request) {};
+        *r = (Request){};
 }
 
 static int read_line(int fd, Buffer *b) {
@@ -30,8 +30,9 @@ static int read_line(int fd, Buffer *b) {
 
 static int check_members(Json *json) {
         static const char *const known[] = {
-                "verb", "url", "branch", "baseBranch", "commit", "cache", "directory", "caFile",
-                "knownHostsFile", "username", "credential", "allowLoopback", NULL,
+                "verb",       "url",           "branch", "baseBranch",     "commit",
+                "cache",      "directory",     "caFile", "knownHostsFile", "username",
+                "credential", "allowLoopback", NULL,
         };
 
         json_object_object_foreach(json, name, value) {
@@ -39,7 +40,8 @@ static int check_members(Json *json) {
                         return output_fail("request", "the request has an unknown member");
                 if (!value)
                         continue;
-                if (json_object_get_type(value) != (streq(name, "allowLoopback") ? json_type_boolean : json_type_string))
+                if (json_object_get_type(value) !=
+                    (streq(name, "allowLoopback") ? json_type_boolean : json_type_string))
                         return output_fail("request", "%s has the wrong type", name);
                 if (json_object_is_type(value, json_type_string) && isempty(json_get_string(json, name)))
                         return output_fail("request", "%s is empty or holds a NUL byte", name);
@@ -48,7 +50,8 @@ static int check_members(Json *json) {
 }
 
 static bool path_is_safe(const char *path) {
-        return path[0] == '/' && strlen(path) < 4000 && !strchr(path, '\n') && !strstr(path, "/../") && !endswith(path, "/..");
+        return path[0] == '/' && strlen(path) < 4000 && !strchr(path, '\n') && !strstr(path, "/../") &&
+                        !endswith(path, "/..");
 }
 
 static int check_values(Request *q) {
@@ -66,9 +69,11 @@ static int check_values(Request *q) {
                 return output_fail("request", "caFile is not an absolute path");
         if (q->known_hosts_file && !path_is_safe(q->known_hosts_file))
                 return output_fail("request", "knownHostsFile is not an absolute path");
-        if (q->url && (giturl_parse(q->url, &q->parsed, &error) < 0 ||
-                       (q->verb == VERB_FETCH && giturl_check(&q->parsed, q->allow_loopback, &error) < 0)))
-                return output_fail("url", "the address of the repository cannot be used: %s", strempty(error));
+        if (q->url &&
+            (giturl_parse(q->url, &q->parsed, &error) < 0 ||
+             (q->verb == VERB_FETCH && giturl_check(&q->parsed, q->allow_loopback, &error) < 0)))
+                return output_fail(
+                                "url", "the address of the repository cannot be used: %s", strempty(error));
         return 0;
 }
 
@@ -110,7 +115,9 @@ int request_read(int fd, const char *verb, Request *ret) {
                 if (streq(name, verbs[v]))
                         break;
         if (v == ELEMENTSOF(verbs) || (verb && !streq(verb, name)))
-                return output_fail("request", "verb is not fetch, checkout or status, or not that of the command line");
+                return output_fail(
+                                "request",
+                                "verb is not fetch, checkout or status, or not that of the command line");
         q.verb = (RequestVerb) v;
         q.url = json_get_string(q.json, "url");
         q.branch = json_get_string(q.json, "branch");
@@ -129,6 +136,6 @@ int request_read(int fd, const char *verb, Request *ret) {
         if (r < 0)
                 return r;
         *ret = q;
-        q = (Request) {};
+        q = (Request){};
         return 0;
 }

@@ -23,7 +23,7 @@ struct Operation {
 void fake_operation_reset(void) {
         free(fake_operation.input);
         free(fake_operation.extra);
-        fake_operation = (FakeOperation) {
+        fake_operation = (FakeOperation){
                 .program = fake_operation.program,
                 .workspace = fake_operation.workspace,
                 .home = fake_operation.home,

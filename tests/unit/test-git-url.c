@@ -21,15 +21,21 @@ static void test_parts(void **state) {
                 GitScheme scheme;
                 uint16_t port;
         } cases[] = {
-                { "https://GitHub.com/owner/repo.git", NULL, "github.com", "/owner/repo.git", GIT_SCHEME_HTTPS, 443 },
-                { "https://git.example.org.:8443/a", NULL, "git.example.org", "/a", GIT_SCHEME_HTTPS, 8443 },
-                { "https://[2001:db8::1]:444/a", NULL, "2001:db8::1", "/a", GIT_SCHEME_HTTPS, 444 },
-                { "ssh://git@example.org/~/a b", NULL, NULL, NULL, GIT_SCHEME_SSH, 0 },
-                { "ssh://git@example.org:22/~/a", "git", "example.org", "/~/a", GIT_SCHEME_SSH, 22 },
-                { "git@github.com:owner/repo.git", "git", "github.com", "owner/repo.git", GIT_SCHEME_SSH, 22 },
-                { "host:repo", NULL, "host", "repo", GIT_SCHEME_SSH, 22 },
-                { "https://h/%20a", NULL, "h", "/%20a", GIT_SCHEME_HTTPS, 443 },
-                { "file:///srv/a.git", NULL, "", "/srv/a.git", GIT_SCHEME_FILE, 0 },
+                {"https://GitHub.com/owner/repo.git",
+                 NULL,                                       "github.com",
+                 "/owner/repo.git",                                                           GIT_SCHEME_HTTPS,
+                 443                                                                                                },
+                { "https://git.example.org.:8443/a",  NULL,  "git.example.org", "/a",         GIT_SCHEME_HTTPS, 8443},
+                { "https://[2001:db8::1]:444/a",      NULL,  "2001:db8::1",     "/a",         GIT_SCHEME_HTTPS, 444 },
+                { "ssh://git@example.org/~/a b",      NULL,  NULL,              NULL,         GIT_SCHEME_SSH,   0   },
+                { "ssh://git@example.org:22/~/a",     "git", "example.org",     "/~/a",       GIT_SCHEME_SSH,   22  },
+                { "git@github.com:owner/repo.git",
+                 "git",                                      "github.com",
+                 "owner/repo.git",                                                            GIT_SCHEME_SSH,
+                 22                                                                                                 },
+                { "host:repo",                        NULL,  "host",            "repo",       GIT_SCHEME_SSH,   22  },
+                { "https://h/%20a",                   NULL,  "h",               "/%20a",      GIT_SCHEME_HTTPS, 443 },
+                { "file:///srv/a.git",                NULL,  "",                "/srv/a.git", GIT_SCHEME_FILE,  0   },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -51,13 +57,52 @@ static void test_parts(void **state) {
 
 static void test_refused(void **state) {
         static const char *const texts[] = {
-                "", "-", "--upload-pack=x", "https://", "https://h", "https://h/", "HTTPS://h/a", "git://h/a", "ext::sh -c x",
-                "https://u:SECRET@h/a", "https://SECRET@h/a", "https://h@SECRET@x/a", "ssh://u:SECRET@h/a", "ssh://-x@h/a",
-                "ssh://-oProxyCommand=x/a", "https://h:0/a", "https://h:65536/a", "https://h:1x/a", "https://h:/a",
-                "https://h/a?x", "https://h/a#x", "https://h/../a", "https://h/a/..", "https://h/a%00", "https://h/a%0ab",
-                "https://h/a%2", "https://h\\@x/a", "https://h h/a", "https://h/a\nb", "https://[::1/a", "https://[x]/a",
-                "https://[fe80::1%25eth0]/a", "https://h..h/a", "https://.h/a", "https://h\xc3\xa4/a", "file://host/a",
-                "/srv/a.git", "./a:b", "a", "c:\\x", "u:SECRET@h:p", "h:-x", "-u@h:p", "h:a:b", "ftp://h/a", "http:/h/a",
+                "",
+                "-",
+                "--upload-pack=x",
+                "https://",
+                "https://h",
+                "https://h/",
+                "HTTPS://h/a",
+                "git://h/a",
+                "ext::sh -c x",
+                "https://u:SECRET@h/a",
+                "https://SECRET@h/a",
+                "https://h@SECRET@x/a",
+                "ssh://u:SECRET@h/a",
+                "ssh://-x@h/a",
+                "ssh://-oProxyCommand=x/a",
+                "https://h:0/a",
+                "https://h:65536/a",
+                "https://h:1x/a",
+                "https://h:/a",
+                "https://h/a?x",
+                "https://h/a#x",
+                "https://h/../a",
+                "https://h/a/..",
+                "https://h/a%00",
+                "https://h/a%0ab",
+                "https://h/a%2",
+                "https://h\\@x/a",
+                "https://h h/a",
+                "https://h/a\nb",
+                "https://[::1/a",
+                "https://[x]/a",
+                "https://[fe80::1%25eth0]/a",
+                "https://h..h/a",
+                "https://.h/a",
+                "https://h\xc3\xa4/a",
+                "file://host/a",
+                "/srv/a.git",
+                "./a:b",
+                "a",
+                "c:\\x",
+                "u:SECRET@h:p",
+                "h:-x",
+                "-u@h:p",
+                "h:a:b",
+                "ftp://h/a",
+                "http:/h/a",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
@@ -78,20 +123,33 @@ static void test_refused(void **state) {
 
 static void test_hosts(void **state) {
         static const char *const here[] = {
-                "https://localhost/a", "https://LOCALHOST./a", "https://x.localhost/a", "https://127.0.0.1/a",
-                "https://127.9/a", "https://2130706433/a", "https://0x7f.1/a", "https://0177.0.0.1/a", "https://[::1]/a",
-                "https://[::ffff:127.0.0.1]/a", "ssh://git@localhost/a", "git@localhost:a",
+                "https://localhost/a",   "https://LOCALHOST./a",
+                "https://x.localhost/a", "https://127.0.0.1/a",
+                "https://127.9/a",       "https://2130706433/a",
+                "https://0x7f.1/a",      "https://0177.0.0.1/a",
+                "https://[::1]/a",       "https://[::ffff:127.0.0.1]/a",
+                "ssh://git@localhost/a", "git@localhost:a",
         };
         static const char *const never[] = {
-                "https://0.0.0.0/a", "https://0/a", "https://169.254.169.254/a", "https://2852039166/a", "https://[fe80::1]/a",
-                "https://[::]/a", "https://[ff02::1]/a", "https://224.0.0.1/a", "https://255.255.255.255/a",
-                "https://[::ffff:169.254.169.254]/a", "https://[64:ff9b::a9fe:a9fe]/a", "https://[fd00:ec2::254]/a",
-                "https://[2002:7f00:1::]/a", "http://example.org/a",
+                "https://0.0.0.0/a",
+                "https://0/a",
+                "https://169.254.169.254/a",
+                "https://2852039166/a",
+                "https://[fe80::1]/a",
+                "https://[::]/a",
+                "https://[ff02::1]/a",
+                "https://224.0.0.1/a",
+                "https://255.255.255.255/a",
+                "https://[::ffff:169.254.169.254]/a",
+                "https://[64:ff9b::a9fe:a9fe]/a",
+                "https://[fd00:ec2::254]/a",
+                "https://[2002:7f00:1::]/a",
+                "http://example.org/a",
         };
         static const char *const fine[] = {
-                "https://example.org/a", "https://10.0.0.1/a", "https://192.168.1.1:8443/a", "https://[2001:db8::1]/a",
-                "https://[fd12::1]/a", "https://git/a", "https://localhost.example.org/a", "ssh://git@example.org/a",
-                "https://notlocalhost/a",
+                "https://example.org/a",           "https://10.0.0.1/a",      "https://192.168.1.1:8443/a",
+                "https://[2001:db8::1]/a",         "https://[fd12::1]/a",     "https://git/a",
+                "https://localhost.example.org/a", "ssh://git@example.org/a", "https://notlocalhost/a",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(here); i++)
@@ -136,11 +194,15 @@ static void key_of(const char *text, char ret[static GITURL_KEY_SIZE]) {
 
 static void test_key(void **state) {
         static const char *const same[] = {
-                "https://github.com/o/r", "https://github.com/o/r.git", "https://GITHUB.com:443/o/r/", "https://github.com./o/r.git/",
+                "https://github.com/o/r",
+                "https://github.com/o/r.git",
+                "https://GITHUB.com:443/o/r/",
+                "https://github.com./o/r.git/",
         };
         static const char *const others[] = {
-                "https://github.com/o/R", "https://github.com:8443/o/r", "ssh://github.com/o/r", "ssh://git@github.com/o/r",
-                "git@github.com:o/r", "https://github.com/o/r2", "https://github.com/o/.git",
+                "https://github.com/o/R",    "https://github.com:8443/o/r", "ssh://github.com/o/r",
+                "ssh://git@github.com/o/r",  "git@github.com:o/r",          "https://github.com/o/r2",
+                "https://github.com/o/.git",
         };
         char first[GITURL_KEY_SIZE], key[GITURL_KEY_SIZE];
 
@@ -162,10 +224,12 @@ static void test_key(void **state) {
 }
 
 static void test_names(void **state) {
-        static const char *const good[] = { "main", "feature/x", "fix/#12", "a.b", "\xc3\xbc", "a-b", "x@y", "northflare/c-1" };
+        static const char *const good[] = { "main",     "feature/x", "fix/#12", "a.b",
+                                            "\xc3\xbc", "a-b",       "x@y",     "northflare/c-1" };
         static const char *const bad[] = {
-                "", "-x", "/x", "x/", "x//y", ".x", "x/.y", "x..y", "x.", "x.lock", "x.lock/y", "x y", "x~", "x^", "x:y", "x?",
-                "x*", "x[", "x\\y", "x\"y", "x@{y", "@", "HEAD", "refs/heads/x", "x\ny", "x\x7f", "\xff",
+                "",       "-x",       "/x",   "x/", "x//y", ".x",           "x/.y", "x..y",  "x.",
+                "x.lock", "x.lock/y", "x y",  "x~", "x^",   "x:y",          "x?",   "x*",    "x[",
+                "x\\y",   "x\"y",     "x@{y", "@",  "HEAD", "refs/heads/x", "x\ny", "x\x7f", "\xff",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(good); i++)
@@ -182,8 +246,9 @@ static void test_names(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_parts),     cmocka_unit_test(test_refused), cmocka_unit_test(test_hosts),
-                cmocka_unit_test(test_addresses), cmocka_unit_test(test_key),     cmocka_unit_test(test_names),
+                cmocka_unit_test(test_parts), cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_hosts), cmocka_unit_test(test_addresses),
+                cmocka_unit_test(test_key),   cmocka_unit_test(test_names),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

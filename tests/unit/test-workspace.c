@@ -44,7 +44,13 @@ static void on_progress(Json *progress, void *userdata) {
         s->progress++;
 }
 
-static void on_done(int error, const char *text, const char *directory, const char *branch, const char *head, void *userdata) {
+static void
+on_done(int error,
+        const char *text,
+        const char *directory,
+        const char *branch,
+        const char *head,
+        void *userdata) {
         Seen *s = userdata;
 
         assert_false(s->inside_start);
@@ -80,9 +86,16 @@ static int set_up(void **state) {
         fake_operation_reset();
         if (sd_event_new(&event) < 0)
                 return -1;
-        context = (OperationContext) { .event = event, .state_fd = -EBADF };
+        context = (OperationContext){ .event = event, .state_fd = -EBADF };
         /* A test that hangs ends with -ETIME here. */
-        if (sd_event_add_time_relative(event, &deadline, CLOCK_MONOTONIC, 30 * USEC_PER_SEC, 1, NULL, (void *) (intptr_t) -ETIME) < 0)
+        if (sd_event_add_time_relative(
+                            event,
+                            &deadline,
+                            CLOCK_MONOTONIC,
+                            30 * USEC_PER_SEC,
+                            1,
+                            NULL,
+                            (void *) (intptr_t) -ETIME) < 0)
                 return -1;
         (void) sd_event_source_set_floating(deadline, true);
         sd_event_source_unref(deadline);
@@ -110,7 +123,17 @@ static char *in_root(const char *name) {
 
 static void start(Seen *s, const GitConfig *config, const char *conversation, Json *repository) {
         s->inside_start = true;
-        assert_int_equal(checkout_start(&context, config, conversation, "ws", repository, on_progress, on_done, s, &s->checkout), 0);
+        assert_int_equal(
+                        checkout_start(&context,
+                                       config,
+                                       conversation,
+                                       "ws",
+                                       repository,
+                                       on_progress,
+                                       on_done,
+                                       s,
+                                       &s->checkout),
+                        0);
         s->inside_start = false;
 }
 
@@ -118,16 +141,17 @@ static void test_check(void **state) {
         static const struct {
                 const char *text, *error;
         } cases[] = {
-                { "{\"url\":\"https://example.org/a.git\"}", NULL },
-                { "{\"url\":\"https://example.org/a\",\"branch\":\"b\",\"baseBranch\":\"main\",\"commit\":null}", NULL },
-                { "[]", "repository: not an object" },
-                { "{}", "repository.url: missing" },
-                { "{\"url\":7}", "repository.url: missing" },
-                { "{\"url\":\"https://localhost/a\"}", "repository.url: its host is this machine" },
-                { "{\"url\":\"https://a:SECRET@example.org/a\"}", "repository.url: it holds a password" },
-                { "{\"url\":\"https://example.org/a\",\"branch\":\"--x\"}", "repository.branch:" },
-                { "{\"url\":\"https://example.org/a\",\"baseBranch\":[]}", "repository.baseBranch:" },
-                { "{\"url\":\"https://example.org/a\",\"commit\":\"abc\"}", "repository.commit:" },
+                {"{\"url\":\"https://example.org/a.git\"}",                                                       NULL                                      },
+                { "{\"url\":\"https://example.org/a\",\"branch\":\"b\",\"baseBranch\":\"main\",\"commit\":null}",
+                 NULL                                                                                                                                       },
+                { "[]",                                                                                           "repository: not an object"               },
+                { "{}",                                                                                           "repository.url: missing"                 },
+                { "{\"url\":7}",                                                                                  "repository.url: missing"                 },
+                { "{\"url\":\"https://localhost/a\"}",                                                            "repository.url: its host is this machine"},
+                { "{\"url\":\"https://a:SECRET@example.org/a\"}",                                                 "repository.url: it holds a password"     },
+                { "{\"url\":\"https://example.org/a\",\"branch\":\"--x\"}",                                       "repository.branch:"                      },
+                { "{\"url\":\"https://example.org/a\",\"baseBranch\":[]}",                                        "repository.baseBranch:"                  },
+                { "{\"url\":\"https://example.org/a\",\"commit\":\"abc\"}",                                       "repository.commit:"                      },
         };
         const GitConfig config = {};
 
@@ -146,8 +170,8 @@ static void test_check(void **state) {
 
 static void test_branch(void **state) {
         _cleanup_json_ Json *named = parse("{\"branch\":\"x\"}"), *plain = parse("{}");
-        _cleanup_free_ char *a = checkout_branch(named, "c"), *b = checkout_branch(plain, "c-1"), *c = checkout_branch(plain, "c.lock"),
-                            *d = checkout_branch(plain, "c.");
+        _cleanup_free_ char *a = checkout_branch(named, "c"), *b = checkout_branch(plain, "c-1"),
+                            *c = checkout_branch(plain, "c.lock"), *d = checkout_branch(plain, "c.");
 
         assert_string_equal(a, "x");
         assert_string_equal(b, "northflare/c-1");
@@ -156,7 +180,8 @@ static void test_branch(void **state) {
 }
 
 static void test_whole(void **state) {
-        _cleanup_free_ char *cache = in_root("cache"), *text = xasprintf("{\"url\":\"file://%s/repo.git\"}", root);
+        _cleanup_free_ char *cache = in_root("cache"),
+                            *text = xasprintf("{\"url\":\"file://%s/repo.git\"}", root);
         _cleanup_json_ Json *repository = parse(text);
         const GitConfig config = { .cache_dir = cache, .allow_loopback = true };
         _cleanup_free_ char *first_head = NULL;
@@ -184,7 +209,10 @@ static void test_whole(void **state) {
 
         _cleanup_seen_ Seen s = {};
         _cleanup_free_ char *directory = in_root("ws/checkouts/c-1");
-        assert_int_equal(checkout_status_start(&context, &config, "c-1", "ws", directory, on_status, &s, &s.asked), 0);
+        assert_int_equal(
+                        checkout_status_start(
+                                        &context, &config, "c-1", "ws", directory, on_status, &s, &s.asked),
+                        0);
         loop();
         assert_int_equal(s.error, 0);
         _cleanup_json_ Json *status = parse(s.status);
@@ -226,14 +254,16 @@ static void test_credential(void **state) {
                 const char *url, *credential, *contents;
                 char *const *hosts;
         } cases[] = {
-                { "https://example.org/a", "token", "tok-SECRET\n", NULL },
-                { "https://example.org/a", "token", "tok-SECRET\n", hosts },
-                { "https://evil.example/a", NULL, NULL, hosts },
+                {"https://example.org/a",    "token",  "tok-SECRET\n", NULL },
+                { "https://example.org/a",   "token",  "tok-SECRET\n", hosts},
+                { "https://evil.example/a",  NULL,     NULL,           hosts},
                 { "ssh://git@example.org/a", "sshKey", "key-SECRET\n", NULL },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                const GitConfig config = { .token_file = token, .ssh_key_file = key, .credential_hosts = cases[i].hosts };
+                const GitConfig config = { .token_file = token,
+                                           .ssh_key_file = key,
+                                           .credential_hosts = cases[i].hosts };
                 _cleanup_free_ char *text = xasprintf("{\"url\":\"%s\"}", cases[i].url);
                 _cleanup_json_ Json *repository = parse(text), *request = NULL;
                 _cleanup_seen_ Seen s = {};
@@ -248,7 +278,9 @@ static void test_credential(void **state) {
                 assert_true(streq_ptr(json_get_string(request, "credential"), cases[i].credential));
                 assert_true(streq_ptr(fake_operation.extra, cases[i].contents));
                 if (cases[i].contents)
-                        assert_int_equal(fake_operation.seals, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+                        assert_int_equal(
+                                        fake_operation.seals,
+                                        F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
         }
 }
 
@@ -281,17 +313,26 @@ static void test_not_allowed_any_more(void **state) {
 
 /* Every answer of a script goes to both steps: a result of a fetch is none of a checkout. */
 static void test_answers(void **state) {
-        static const char *const error[] = { "{\"type\":\"error\",\"code\":\"auth\",\"text\":\"no\\u001b[31m\\nway\"}", NULL };
+        static const char *const error[] = {
+                "{\"type\":\"error\",\"code\":\"auth\",\"text\":\"no\\u001b[31m\\nway\"}", NULL
+        };
         static const char *const other_folder[] = {
-                "{\"type\":\"result\",\"commit\":\"" COMMIT "\",\"directory\":\"/etc\",\"branch\":\"b\",\"head\":\"" COMMIT "\"}", NULL
+                "{\"type\":\"result\",\"commit\":\"" COMMIT
+                "\",\"directory\":\"/etc\",\"branch\":\"b\",\"head\":\"" COMMIT "\"}",
+                NULL
         };
-        static const char *const climbing[] = {
-                "{\"type\":\"result\",\"commit\":\"" COMMIT "\",\"directory\":\"/a/../checkouts/c\"}", NULL
-        };
+        static const char *const climbing[] = { "{\"type\":\"result\",\"commit\":\"" COMMIT
+                                                "\",\"directory\":\"/a/../checkouts/c\"}",
+                                                NULL };
         static const char *const odd[] = {
-                "rubbish", "{}", "[1]", "{\"type\":\"progress\",\"phase\":\"evil\"}",
-                "{\"type\":\"result\",\"commit\":\"" COMMIT "\",\"directory\":\"/h/checkouts/c\",\"branch\":\"-x\",\"head\":\"y\"}",
-                "{\"type\":\"error\",\"code\":\"auth\",\"text\":\"too late\"}", NULL
+                "rubbish",
+                "{}",
+                "[1]",
+                "{\"type\":\"progress\",\"phase\":\"evil\"}",
+                "{\"type\":\"result\",\"commit\":\"" COMMIT
+                "\",\"directory\":\"/h/checkouts/c\",\"branch\":\"-x\",\"head\":\"y\"}",
+                "{\"type\":\"error\",\"code\":\"auth\",\"text\":\"too late\"}",
+                NULL
         };
         static const struct {
                 const char *const *script;
@@ -299,15 +340,21 @@ static void test_answers(void **state) {
                 const char *text;
                 unsigned started;
         } cases[] = {
-                { error, 1, 0, -EACCES, "no [31m way", 1 },
-                { error, 0, 0, -EACCES, "no [31m way", 1 },
-                { no_lines, 0, 0, -EIO, "git ended with status 0 and without an answer", 1 },
-                { no_lines, 137, 0, -EIO, "git was ended by signal 9", 1 },
-                { no_lines, 0, -ENOMEDIUM, -ENOMEDIUM, "git could not be run: the launcher said no", 1 },
-                { other_folder, 0, 0, -EIO, "the checkout's answer cannot be right: it names another folder", 2 },
-                { climbing, 0, 0, -EIO, "the checkout's answer cannot be right: it names another folder", 2 },
-                { other_folder, 1, 0, -EIO, "git ended with status 1 and without an answer", 1 },
-                { odd, 0, 0, 0, NULL, 2 },
+                {error,         1,   0,          -EACCES,    "no [31m way",                                   1},
+                { error,        0,   0,          -EACCES,    "no [31m way",                                   1},
+                { no_lines,     0,   0,          -EIO,       "git ended with status 0 and without an answer", 1},
+                { no_lines,     137, 0,          -EIO,       "git was ended by signal 9",                     1},
+                { no_lines,     0,   -ENOMEDIUM, -ENOMEDIUM, "git could not be run: the launcher said no",    1},
+                { other_folder,
+                 0,                  0,
+                 -EIO,
+                 "the checkout's answer cannot be right: it names another folder",                            2},
+                { climbing,
+                 0,                  0,
+                 -EIO,
+                 "the checkout's answer cannot be right: it names another folder",                            2},
+                { other_folder, 1,   0,          -EIO,       "git ended with status 1 and without an answer", 1},
+                { odd,          0,   0,          0,          NULL,                                            2},
         };
         const GitConfig config = {};
         _cleanup_json_ Json *repository = parse("{\"url\":\"https://example.org/a\"}");
@@ -344,8 +391,9 @@ static void test_flood(void **state) {
         _cleanup_seen_ Seen s = {};
 
         for (size_t i = 0; i < 2000; i++)
-                flood[i] = i % 2 ? "{\"type\":\"progress\",\"phase\":\"receiving\",\"received\":-1,\"total\":\"x\"}" :
-                                   "{\"type\":\"progress\",\"phase\":\"resolving\",\"received\":1}";
+                flood[i] = i % 2 ?
+                                "{\"type\":\"progress\",\"phase\":\"receiving\",\"received\":-1,\"total\":\"x\"}" :
+                                "{\"type\":\"progress\",\"phase\":\"resolving\",\"received\":1}";
         flood[2000] = "{\"type\":\"error\",\"code\":\"x\",\"text\":\"\"}";
         fake_operation.script = flood;
         start(&s, &config, "c", repository);
@@ -381,9 +429,11 @@ static int make_root(void **state) {
         fake_operation.home = in_root("home");
         write_file("token", "tok-SECRET\n");
         write_file("key", "key-SECRET\n");
-        command = xasprintf("cd %s && mkdir ws home && export HOME=$PWD/home GIT_CONFIG_NOSYSTEM=1 && git init -q -b main w && cd w && "
-                            "echo a >a && git add a && git -c user.name=t -c user.email=t@t commit -qm one && "
-                            "git clone -q --bare . ../repo.git", root);
+        command = xasprintf(
+                        "cd %s && mkdir ws home && export HOME=$PWD/home GIT_CONFIG_NOSYSTEM=1 && git init -q -b main w && cd w && "
+                        "echo a >a && git add a && git -c user.name=t -c user.email=t@t commit -qm one && "
+                        "git clone -q --bare . ../repo.git",
+                        root);
         return system(command) == 0 ? 0 : -1; /* NOLINT(cert-env33-c): fixed text */
 }
 

@@ -30,7 +30,8 @@ GitCall *git_call_free(GitCall *c) {
 }
 
 static const char *known_phase(const char *name) {
-        static const char *const phases[] = { "waiting", "connecting", "preparing", "receiving", "resolving", "checkout" };
+        static const char *const phases[] = { "waiting",   "connecting", "preparing",
+                                              "receiving", "resolving",  "checkout" };
 
         for (size_t i = 0; name && i < ELEMENTSOF(phases); i++)
                 if (streq(name, phases[i]))
@@ -82,17 +83,17 @@ static int errno_of_code(const char *code) {
                 const char *code;
                 int error;
         } codes[] = {
-                { "request",     -EINVAL        },
-                { "url",         -EPERM         },
-                { "auth",        -EACCES        },
-                { "certificate", -EKEYREJECTED  },
-                { "host-key",    -EKEYREJECTED  },
-                { "redirect",    -EREMCHG       },
-                { "network",     -EHOSTUNREACH  },
-                { "not-found",   -ENOENT        },
-                { "empty",       -ENODATA       },
-                { "no-space",    -ENOSPC        },
-                { "stopped",     -ECANCELED     },
+                {"request",      -EINVAL      },
+                { "url",         -EPERM       },
+                { "auth",        -EACCES      },
+                { "certificate", -EKEYREJECTED},
+                { "host-key",    -EKEYREJECTED},
+                { "redirect",    -EREMCHG     },
+                { "network",     -EHOSTUNREACH},
+                { "not-found",   -ENOENT      },
+                { "empty",       -ENODATA     },
+                { "no-space",    -ENOSPC      },
+                { "stopped",     -ECANCELED   },
         };
 
         for (size_t i = 0; code && i < ELEMENTSOF(codes); i++)
@@ -130,8 +131,9 @@ static void on_done(Operation *o, int error, const char *text, int status, void 
                 sentence = xasprintf("git could not be run: %s", isempty(text) ? strerror(-error) : text);
                 done(error, strempty(sentence), NULL, data);
         } else if (!type || status != 0) {
-                sentence = status > 128 ? xasprintf("git was ended by signal %d", status - 128) :
-                                          xasprintf("git ended with status %d and without an answer", status);
+                sentence = status > 128 ?
+                                xasprintf("git was ended by signal %d", status - 128) :
+                                xasprintf("git ended with status %d and without an answer", status);
                 done(-EIO, strempty(sentence), NULL, data);
         } else
                 done(0, NULL, answer, data);
@@ -146,32 +148,32 @@ int git_call_start(const OperationContext *context, const GitCallParams *p, GitC
 
         if (!c)
                 return -ENOMEM;
-        *c = (GitCall) { .progress = p->progress, .done = p->done, .userdata = p->userdata };
+        *c = (GitCall){ .progress = p->progress, .done = p->done, .userdata = p->userdata };
         if (json_set_string(p->request, "verb", p->verb) < 0)
                 return -ENOMEM;
         (void) buffer_append_str(&input, json_text(p->request));
         r = buffer_append_str(&input, "\n");
         if (r < 0)
                 return r;
-        r = operation_start(
-                        context,
-                        &(OperationParams) {
-                                        .kind = p->kind,
-                                        .id = p->id,
-                                        .workspace = p->workspace,
-                                        .argv = argv,
-                                        .env = env,
-                                        .cwd = "",
-                                        .input = input.data,
-                                        .input_size = input.size,
-                                        .extra = { p->credential_fd, -EBADF },
-                                        .n_extra = p->credential_fd >= 0 ? 1 : 0,
-                                        .timeout_usec = p->timeout_usec,
-                                        .line = on_line,
-                                        .done = on_done,
-                                        .userdata = c,
-                        },
-                        &c->operation);
+        r =
+                        operation_start(context,
+                                        &(OperationParams){
+                                                        .kind = p->kind,
+                                                        .id = p->id,
+                                                        .workspace = p->workspace,
+                                                        .argv = argv,
+                                                        .env = env,
+                                                        .cwd = "",
+                                                        .input = input.data,
+                                                        .input_size = input.size,
+                                                        .extra = {p->credential_fd, -EBADF},
+                                                        .n_extra = p->credential_fd >= 0 ? 1 : 0,
+                                                        .timeout_usec = p->timeout_usec,
+                                                        .line = on_line,
+                                                        .done = on_done,
+                                                        .userdata = c,
+        },
+                                        &c->operation);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(c);

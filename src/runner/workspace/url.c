@@ -4,7 +4,12 @@
 
 /* What may stand in repository {}: pure checks, before anything is accepted. */
 
-static int check_string(Json *repository, const char *name, bool (*valid)(const char *), const char *want, char **ret_error) {
+static int
+check_string(Json *repository,
+             const char *name,
+             bool (*valid)(const char *),
+             const char *want,
+             char **ret_error) {
         const char *value = json_get_string(repository, name);
 
         if (!json_get(repository, name) || (value && valid(value)))
@@ -28,14 +33,19 @@ int checkout_check(Json *repository, const GitConfig *config, char **ret_error) 
                 return -EINVAL;
         }
         text = json_get_string(repository, "url");
-        if (!text || giturl_parse(text, &url, &why) < 0 || giturl_check(&url, config->allow_loopback, &why) < 0) {
+        if (!text || giturl_parse(text, &url, &why) < 0 ||
+            giturl_check(&url, config->allow_loopback, &why) < 0) {
                 if (ret_error)
                         *ret_error = xasprintf("repository.url: %s", why ? why : "missing, or no string");
                 return -EINVAL;
         }
         if (check_string(repository, "branch", gitref_branch_is_valid, name_of_branch, ret_error) < 0 ||
             check_string(repository, "baseBranch", gitref_branch_is_valid, name_of_branch, ret_error) < 0 ||
-            check_string(repository, "commit", gitref_commit_is_valid, "not 40 lower-case hex digits", ret_error) < 0)
+            check_string(repository,
+                         "commit",
+                         gitref_commit_is_valid,
+                         "not 40 lower-case hex digits",
+                         ret_error) < 0)
                 return -EINVAL;
         return 0;
 }

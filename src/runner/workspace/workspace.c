@@ -70,8 +70,8 @@ static void on_progress(Json *progress, void *userdata) {
 static bool directory_is_right(const char *directory, const char *conversation) {
         _cleanup_free_ char *end = xasprintf("/checkouts/%s", conversation);
 
-        if (!directory || !end || directory[0] != '/' || strlen(directory) >= PATH_MAX || strstr(directory, "/../") ||
-            !endswith(directory, end))
+        if (!directory || !end || directory[0] != '/' || strlen(directory) >= PATH_MAX ||
+            strstr(directory, "/../") || !endswith(directory, end))
                 return false;
         for (const char *p = directory; *p; p++)
                 if ((unsigned char) *p < ' ' || *p == 0x7f)
@@ -106,23 +106,26 @@ static int start_checkout(Checkout *c, const char *commit) {
         _cleanup_free_ char *directory = xasprintf("checkouts/%s", c->conversation);
 
         if (!request || !directory || json_set_string(request, "url", c->url) < 0 ||
-            json_set_string(request, "cache", c->cache) < 0 || json_set_string(request, "commit", commit) < 0 ||
-            json_set_string(request, "branch", c->branch) < 0 || json_set_string(request, "directory", directory) < 0)
+            json_set_string(request, "cache", c->cache) < 0 ||
+            json_set_string(request, "commit", commit) < 0 ||
+            json_set_string(request, "branch", c->branch) < 0 ||
+            json_set_string(request, "directory", directory) < 0)
                 return -ENOMEM;
-        return git_call_start(&c->context,
-                              &(GitCallParams) {
-                                              .kind = LAUNCHER_HOOK,
-                                              .verb = "checkout",
-                                              .id = c->conversation,
-                                              .workspace = c->workspace,
-                                              .request = request,
-                                              .credential_fd = -EBADF,
-                                              .timeout_usec = c->timeout_usec,
-                                              .progress = on_progress,
-                                              .done = on_checkout,
-                                              .userdata = c,
-                              },
-                              &c->call);
+        return git_call_start(
+                        &c->context,
+                        &(GitCallParams){
+                                        .kind = LAUNCHER_HOOK,
+                                        .verb = "checkout",
+                                        .id = c->conversation,
+                                        .workspace = c->workspace,
+                                        .request = request,
+                                        .credential_fd = -EBADF,
+                                        .timeout_usec = c->timeout_usec,
+                                        .progress = on_progress,
+                                        .done = on_checkout,
+                                        .userdata = c,
+                        },
+                        &c->call);
 }
 
 /* ---- the first step: as northflare-git ---- */
@@ -175,14 +178,21 @@ static int seal_file(const char *path, int *ret) {
 /* What the host is given, if anything: a key for ssh, a token for https. Returns 0, or negative after fail_later(). */
 static int get_credential(Checkout *c, const GitConfig *config, const GitUrl *url, Json *request, int *ret) {
         bool ssh = url->scheme == GIT_SCHEME_SSH;
-        const char *path = url->scheme == GIT_SCHEME_FILE ? NULL : ssh ? config->ssh_key_file : config->token_file;
+        const char *path = url->scheme == GIT_SCHEME_FILE ? NULL :
+                        ssh                               ? config->ssh_key_file :
+                                                            config->token_file;
         int r;
 
         if (!path || (config->credential_hosts && !strv_contains(config->credential_hosts, url->host)))
                 return 0;
         r = seal_file(path, ret);
         if (r < 0) {
-                int q = fail_later(c, r, xasprintf("cannot read git.%s: %s", ssh ? "sshKeyFile" : "tokenFile", strerror(-r)));
+                int q =
+                                fail_later(c,
+                                           r,
+                                           xasprintf("cannot read git.%s: %s",
+                                                     ssh ? "sshKeyFile" : "tokenFile",
+                                                     strerror(-r)));
                 return q < 0 ? q : -EALREADY;
         }
         return json_set_string(request, "credential", ssh ? "sshKey" : "token");
@@ -194,7 +204,8 @@ static int make_fetch_request(Checkout *c, const GitConfig *config, Json *reposi
         for (size_t i = 0; i < ELEMENTSOF(members); i++)
                 if (json_set_string(request, members[i], json_get_string(repository, members[i])) < 0)
                         return -ENOMEM;
-        if (json_set_string(request, "cache", c->cache) < 0 || json_set_string(request, "caFile", config->ca_file) < 0 ||
+        if (json_set_string(request, "cache", c->cache) < 0 ||
+            json_set_string(request, "caFile", config->ca_file) < 0 ||
             json_set_string(request, "knownHostsFile", config->known_hosts_file) < 0 ||
             json_set_string(request, "username", config->username) < 0 ||
             json_set_bool(request, "allowLoopback", config->allow_loopback) < 0)
@@ -214,20 +225,21 @@ static int start_fetch(Checkout *c, const GitConfig *config, const GitUrl *url, 
                 r = get_credential(c, config, url, request, &credential);
         if (r < 0)
                 return r == -EALREADY ? 0 : r; /* it will be told from the loop */
-        return git_call_start(&c->context,
-                              &(GitCallParams) {
-                                              .kind = LAUNCHER_GIT,
-                                              .verb = "fetch",
-                                              .id = c->conversation,
-                                              .workspace = c->workspace,
-                                              .request = request,
-                                              .credential_fd = credential,
-                                              .timeout_usec = c->timeout_usec,
-                                              .progress = on_progress,
-                                              .done = on_fetch,
-                                              .userdata = c,
-                              },
-                              &c->call);
+        return git_call_start(
+                        &c->context,
+                        &(GitCallParams){
+                                        .kind = LAUNCHER_GIT,
+                                        .verb = "fetch",
+                                        .id = c->conversation,
+                                        .workspace = c->workspace,
+                                        .request = request,
+                                        .credential_fd = credential,
+                                        .timeout_usec = c->timeout_usec,
+                                        .progress = on_progress,
+                                        .done = on_fetch,
+                                        .userdata = c,
+                        },
+                        &c->call);
 }
 
 int checkout_start(
@@ -249,7 +261,7 @@ int checkout_start(
         c = new0(Checkout, 1);
         if (!c)
                 return -ENOMEM;
-        *c = (Checkout) {
+        *c = (Checkout){
                 .context = *context,
                 .timeout_usec = config->timeout_usec,
                 .conversation = strdup(conversation),
@@ -317,11 +329,17 @@ static void on_status(int error, const char *text, Json *result, void *userdata)
         status = json_object_new_object();
         if (json_get_bool(result, "dirty", &dirty) < 1 || json_get_u64(result, "unpushed", &unpushed) < 1)
                 r = -EBADMSG;
-        else if (!status || json_set_string(status, "branch", branch && gitref_branch_is_valid(branch) ? branch : NULL) < 0 ||
+        else if (!status ||
+                 json_set_string(status,
+                                 "branch",
+                                 branch && gitref_branch_is_valid(branch) ? branch : NULL) < 0 ||
                  json_set_string(status, "head", head && gitref_commit_is_valid(head) ? head : NULL) < 0 ||
                  json_set_bool(status, "dirty", dirty) < 0 || json_set_u64(status, "unpushed", unpushed) < 0)
                 r = -ENOMEM;
-        s->done(r, r < 0 ? "the state of the checkout could not be read" : NULL, r < 0 ? NULL : status, s->userdata);
+        s->done(r,
+                r < 0 ? "the state of the checkout could not be read" : NULL,
+                r < 0 ? NULL : status,
+                s->userdata);
 }
 
 int checkout_status_start(
@@ -339,20 +357,21 @@ int checkout_status_start(
 
         if (!s || !request || json_set_string(request, "directory", directory) < 0)
                 return -ENOMEM;
-        *s = (CheckoutStatus) { .done = done, .userdata = userdata };
-        r = git_call_start(context,
-                           &(GitCallParams) {
-                                           .kind = LAUNCHER_HOOK,
-                                           .verb = "status",
-                                           .id = conversation,
-                                           .workspace = strempty(workspace),
-                                           .request = request,
-                                           .credential_fd = -EBADF,
-                                           .timeout_usec = config->timeout_usec,
-                                           .done = on_status,
-                                           .userdata = s,
-                           },
-                           &s->call);
+        *s = (CheckoutStatus){ .done = done, .userdata = userdata };
+        r =
+                        git_call_start(context,
+                                       &(GitCallParams){
+                                                       .kind = LAUNCHER_HOOK,
+                                                       .verb = "status",
+                                                       .id = conversation,
+                                                       .workspace = strempty(workspace),
+                                                       .request = request,
+                                                       .credential_fd = -EBADF,
+                                                       .timeout_usec = config->timeout_usec,
+                                                       .done = on_status,
+                                                       .userdata = s,
+                                       },
+                                       &s->call);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(s);

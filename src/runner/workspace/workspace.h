@@ -10,12 +10,13 @@
 typedef struct Checkout Checkout;
 
 typedef struct GitConfig {
-        const char *cache_dir;                      /* or NULL: NF_GITCACHEDIR */
-        const char *ca_file, *known_hosts_file;     /* or NULL: the system's; read by northflare-git */
-        const char *token_file, *ssh_key_file;      /* credentials, or NULL; read by the runner, passed by descriptor */
-        char *const *credential_hosts;              /* hosts that are given a credential, or NULL: every one */
-        const char *username;                       /* for https, default "x-access-token" */
-        bool allow_loopback;                        /* tests and self-hosting: loopback hosts, http, file */
+        const char *cache_dir;                  /* or NULL: NF_GITCACHEDIR */
+        const char *ca_file, *known_hosts_file; /* or NULL: the system's; read by northflare-git */
+        const char *token_file,
+                        *ssh_key_file; /* credentials, or NULL; read by the runner, passed by descriptor */
+        char *const *credential_hosts; /* hosts that are given a credential, or NULL: every one */
+        const char *username;          /* for https, default "x-access-token" */
+        bool allow_loopback;           /* tests and self-hosting: loopback hosts, http, file */
         uint64_t timeout_usec;
 } GitConfig;
 
@@ -31,7 +32,13 @@ typedef void (*CheckoutProgress)(Json *progress, void *userdata);
 /* error 0: directory (absolute, the agent's view), branch and head (either NULL where an agent has left none to be
  * read in a checkout of its own); else a negative errno and a sentence for people that holds no credential. Runs once,
  * never from inside checkout_start; the checkout may be freed inside, the strings live until it returns. */
-typedef void (*CheckoutDone)(int error, const char *text, const char *directory, const char *branch, const char *head, void *userdata);
+typedef void (*CheckoutDone)(
+                int error,
+                const char *text,
+                const char *directory,
+                const char *branch,
+                const char *head,
+                void *userdata);
 
 int checkout_start(
                 const OperationContext *context,
