@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <getopt.h>
+
 #include "runner/config.h"
 
 #define CONFIG_FILE_MAX (1024 * 1024)
@@ -128,3 +130,7 @@ int config_load_token(ConfigLoader *l, char **ret, char **ret_origin);
 char *config_token_free(char *token); /* erases it */
 /* -EINVAL: address without token, or the other way round. */
 int config_check_token(ConfigLoader *l, const char *token_origin);
+
+/* ---- options.c ---- */
+
+extern const struct option options_long[]; /* ends with a row of zeros */

@@ -11,7 +11,7 @@ void options_help(void) {
                     "Run coding agents for an orchestrator, each in a systemd scope of its own.\n"
                     "\n"
                     "Commands:\n"
-                    "  start                      Run until stopped (what northflare-runner.service does)\n"
+                    "  start                      Run until stopped: what the service does\n"
                     "  config                     Show every setting, its value and where it is from\n"
                     "\n"
                     "Options:\n"
@@ -21,8 +21,8 @@ void options_help(void) {
                     "     --retry-duration-secs N Seconds in all (exponential) [900]\n"
                     "     --data-dir DIR          Where state is kept [/var/lib/northflare]\n"
                     "     --heartbeat-interval MS Milliseconds between heartbeats [120000]\n"
-                    "     --workspace-dir DIR     Where workspaces are\n"
-                    "     --user                  Run for the calling user, without a launcher of root\n"
+                    "     --workspace-dir DIR     Where agents work that were given no folder\n"
+                    "     --user                  Run for the calling user, without root\n"
                     "     --json                  config: print JSON\n"
                     "     --debug                 Log what is of use only to look for a fault\n"
                     "  -V --version               Show the version\n"
@@ -43,7 +43,7 @@ enum {
         ARG_DEBUG,
 };
 
-static const struct option long_options[] = {
+const struct option options_long[] = {
         {"config",               required_argument, NULL, 'c' },
         { "retry-strategy",                  required_argument, NULL, ARG_RETRY_STRATEGY },
         { "retry-interval-secs",                     required_argument, NULL, ARG_RETRY_INTERVAL },
@@ -164,7 +164,7 @@ int options_parse(int argc, char *argv[], RunnerOptions *ret) {
 
         /* 0 and not 1: a second call begins anew. */
         optind = 0;
-        while ((c = getopt_long(argc, argv, "c:Vh", long_options, NULL)) >= 0) {
+        while ((c = getopt_long(argc, argv, "c:Vh", options_long, NULL)) >= 0) {
                 if (c == 'h' || c == 'V') {
                         *ret = (RunnerOptions){ .command = c == 'h' ? COMMAND_HELP : COMMAND_VERSION };
                         return 0;
