@@ -59,6 +59,8 @@ static void bus_call_free(BusCall *c) {
                         b->n_calls--;
                         break;
                 }
+        /* Harmless after the reply; before it, the reply will not come. */
+        runner_call_free(c->call);
         sd_bus_message_unref(c->request);
         free(c);
 }
@@ -129,8 +131,6 @@ int bus_call(
 }
 
 void bus_calls_cancel(BusObjects *b) {
-        while (b->calls) {
-                runner_call_free(b->calls->call);
+        while (b->calls)
                 bus_call_free(b->calls);
-        }
 }

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "ctl/ctl.h"
+#include "ctl/terminal.h"
+
+sd_bus *bus;
+
+static const char *bus_name(void) {
+        return arg.user ? "user" : "system";
+}
+
+int connect_bus(void) {
+        int r;
+
+        if (arg.host)
+                r = arg.user ? -EOPNOTSUPP : sd_bus_open_system_remote(&bus, arg.host);
+        else if (arg.machine)
+                r = arg.user ? sd_bus_open_user_machine(&bus, arg.machine) : sd_bus_open_system_machine(&bus, arg.machine);
+        else
+                r = arg.user ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
+        if (r == -EOPNOTSUPP) {
+                (void) fputs("northflarectl: --user does not go with --host: name the user in USER@HOST\n", stderr);
+                return EXIT_USAGE;
+        }
+        if (r == -ENOMEDIUM) {
+                (void) fputs("There is no user bus here: is this a login session ($XDG_RUNTIME_DIR)?\n", stderr);
+                return EXIT_NOT_RUNNING;
+        }
+        if (r < 0) {
+                (void) fprintf(stderr, "Cannot connect to the %s bus: %s\n", bus_name(), strerror(-r));
+                return EXIT_NOT_RUNNING;
+        }
+        r = sd_bus_set_allow_interactive_authorization(bus, !arg.no_ask_password);
+        if (r >= 0)
+                polkit_agent_open();
+        return EXIT_OK;
+}
+
+void disconnect_bus(void) {
+        bus = sd_bus_flush_close_unref(bus);
+}
+
+static int report_absent(void) {
+        const char *user = arg.user ? "--user " : "";
+
+        if (arg.host)
+                (void) fprintf(
+                                stderr, "northflare-runner does not run on %s; start it there with: systemctl start northflare-runner\n",
+                                arg.host);
+        else if (arg.machine)
+                (void) fprintf(
+                                stderr, "northflare-runner does not run in %s; start it with: systemctl %s-M %s start northflare-runner\n",
+                                arg.machine, user, arg.machine);
+        else
+                (void) fprintf(
+                                stderr, "northflare-runner does not run; start it with: systemctl %sstart northflare-runner\n", user);
+        return EXIT_NOT_RUNNING;
+}
+
+int report_error(const sd_bus_error *error, int r, const char *conversation) {
+        static const char *const absent[] = { SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER };
+        static const char *const lost[] = { SD_BUS_ERROR_NO_REPLY, SD_BUS_ERROR_TIMEOUT, SD_BUS_ERROR_DISCONNECTED };
+        static const char *const denied[] = { SD_BUS_ERROR_ACCESS_DENIED, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED };
+        const char *message = error && error->message ? error->message : strerror(r < 0 ? -r : r);
+        int status = EXIT_FAILED;
+
+        for (size_t i = 0; i < ELEMENTSOF(absent); i++)
+                if (sd_bus_error_has_name(error, absent[i]))
+                        return report_absent();
+        for (size_t i = 0; i < ELEMENTSOF(lost); i++)
+                if (sd_bus_error_has_name(error, lost[i]) || r == -ETIMEDOUT || r == -ECONNRESET || r == -ENOTCONN) {
+                        (void) fputs(
+                                        arg.host ? "The connection was lost: is the host reachable, and systemd-stdio-bridge there?\n" :
+                                                   "northflare-runner went away before it answered.\n",
+                                        stderr);
+                        return EXIT_NOT_RUNNING;
+                }
+        if (sd_bus_error_has_name(error, ERROR_PREFIX "NoSuchConversation") ||
+            (conversation && sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_OBJECT))) {
+                (void) fputs("There is no conversation \"", stderr);
+                put_str(stderr, conversation);
+                (void) fputs("\" here.\n", stderr);
+                return EXIT_NO_CONVERSATION;
+        }
+        for (size_t i = 0; i < ELEMENTSOF(denied); i++)
+                if (sd_bus_error_has_name(error, denied[i]))
+                        status = EXIT_DENIED;
+        put_str(stderr, message);
+        (void) fputc('\n', stderr);
+        return status;
+}
+
+char *conversation_path(const char *id, int *ret_status) {
+        char *path = NULL;
+        int r = sd_bus_path_encode(PATH_CONVERSATIONS, id, &path);
+
+        if (r >= 0)
+                return path;
+        (void) fprintf(stderr, "northflarectl: out of memory\n");
+        *ret_status = EXIT_FAILED;
+        return NULL;
+}
+
+static int call(
+                const char *path,
+                const char *interface,
+                const char *conversation,
+                const char *method,
+                sd_bus_message **ret,
+                const char *types,
+                va_list ap) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(bus, &m, BUS_NAME, path, interface, method);
+        if (r >= 0 && !isempty(types))
+                r = sd_bus_message_appendv(m, types, ap);
+        /* A stop may take as long as the agent's grace; a person may have to type a password. */
+        if (r >= 0)
+                r = sd_bus_call(bus, m, UINT64_MAX, &error, ret);
+        return r < 0 ? report_error(&error, r, conversation) : EXIT_OK;
+}
+
+int call_conversation(const char *id, const char *method, sd_bus_message **ret, const char *types, ...) {
+        _cleanup_free_ char *path = NULL;
+        int status = EXIT_OK;
+        va_list ap;
+
+        path = conversation_path(id, &status);
+        if (!path)
+                return status;
+        va_start(ap, types);
+        status = call(path, INTERFACE_CONVERSATION, id, method, ret, types, ap);
+        va_end(ap);
+        return status;
+}
+
+int call_manager(const char *method, sd_bus_message **ret, const char *types, ...) {
+        va_list ap;
+        int status;
+
+        va_start(ap, types);
+        status = call(PATH_MANAGER, INTERFACE_MANAGER, NULL, method, ret, types, ap);
+        va_end(ap);
+        return status;
+}
+
+static int read_property(sd_bus_message *m, Json **ret) {
+        const char *contents;
+        uint64_t t;
+        uint32_t u;
+        double d;
+        char type;
+        const char *s;
+        int b, r;
+
+        r = sd_bus_message_peek_type(m, &type, &contents);
+        if (r < 0)
+                return r;
+        switch (*contents) {
+        case 's':
+        case 'o':
+                r = sd_bus_message_read(m, "v", contents, &s);
+                *ret = r < 0 ? NULL : json_object_new_string(s);
+                break;
+        case 'b':
+                r = sd_bus_message_read(m, "v", "b", &b);
+                *ret = r < 0 ? NULL : json_object_new_boolean(b);
+                break;
+        case 'u':
+                r = sd_bus_message_read(m, "v", "u", &u);
+                *ret = r < 0 ? NULL : json_object_new_uint64(u);
+                break;
+        case 't':
+                r = sd_bus_message_read(m, "v", "t", &t);
+                *ret = r < 0 ? NULL : json_object_new_uint64(t);
+                break;
+        case 'd':
+                r = sd_bus_message_read(m, "v", "d", &d);
+                *ret = r < 0 ? NULL : json_object_new_double(d);
+                break;
+        default: /* of a newer runner */
+                return sd_bus_message_skip(m, "v");
+        }
+        return r;
+}
+
+int get_properties(const char *path, const char *interface, Json **ret, sd_bus_error *error) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_json_ Json *o = json_object_new_object();
+        int r;
+
+        if (!o)
+                return -ENOMEM;
+        r = sd_bus_call_method(bus, BUS_NAME, path, INTERFACE_PROPERTIES, "GetAll", error, &reply, "s", interface);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_enter_container(reply, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_enter_container(reply, 'e', "sv")) > 0) {
+                Json *v = NULL;
+                const char *name;
+
+                r = sd_bus_message_read(reply, "s", &name);
+                if (r >= 0)
+                        r = read_property(reply, &v);
+                if (r >= 0 && v)
+                        r = json_set(o, name, v);
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(reply);
+                if (r < 0)
+                        return r;
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(o);
+        return 0;
+}
+
+int describe(const char *id, Json **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        const char *text;
+        int status;
+
+        status = call_conversation(id, "Describe", &reply, NULL);
+        if (status != EXIT_OK)
+                return status;
+        if (sd_bus_message_read(reply, "s", &text) < 0 || json_parse(text, strlen(text), ret, NULL) < 0) {
+                (void) fputs("northflare-runner's answer is not understood: are both of the same version?\n", stderr);
+                return EXIT_FAILED;
+        }
+        return EXIT_OK;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "ctl/ctl.h"
+#include "ctl/render.h"
+
+/* The person at the keyboard: lines for the agent, and one key for each of its questions. While a question stands the
+ * terminal hands keys on one by one and shows none of them; else it edits lines as always. */
+typedef struct Console Console;
+
+typedef struct ConsoleOps {
+        void (*line)(const char *line, void *userdata); /* NULL: no lines are read */
+        void (*eof)(void *userdata);                    /* Ctrl-D */
+        void (*failed)(const char *text, void *userdata); /* an answer was refused */
+} ConsoleOps;
+
+int console_new(sd_event *event, const char *id, Renderer *renderer, const ConsoleOps *ops, void *userdata, Console **ret);
+Console *console_free(Console *c); /* the terminal is as it was */
+DEFINE_TRIVIAL_CLEANUP_FUNC(Console *, console_free);
+
+/* A question: params of permission.request, or of Describe(). One that stands already is not asked twice. */
+void console_ask(Console *c, Json *question);
+/* It needs no answer any more; request NULL: none does. */
+void console_gone(Console *c, const char *request);

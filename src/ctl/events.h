@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "ctl/ctl.h"
+
+/* The events of a conversation as they come: by a descriptor where one can reach us, by ReadEvents and its signal where
+ * not (-H). Where the runner is restarted, reading goes on after the last event that was seen. */
+typedef struct EventStream EventStream;
+
+typedef struct EventStreamOps {
+        /* line: the event's own text; it may change until the call returns. */
+        void (*event)(Json *event, const char *line, void *userdata);
+        /* The conversation has ended and all was read, or (status not 0, after a message) reading failed. No call comes
+         * after it. */
+        void (*end)(int status, void *userdata);
+} EventStreamOps;
+
+/* follow: wait for more, to the end of the conversation; else end() comes after the events that are there. Returns an exit
+ * status. The bus must be attached to event. */
+int event_stream_open(
+                sd_event *event,
+                const char *id,
+                const char *cursor,
+                bool follow,
+                const EventStreamOps *ops,
+                void *userdata,
+                EventStream **ret);
+EventStream *event_stream_free(EventStream *s);
+DEFINE_TRIVIAL_CLEANUP_FUNC(EventStream *, event_stream_free);
+/* The cursor behind the last event, where it is known (ReadEvents only). */
+const char *event_stream_cursor(EventStream *s);

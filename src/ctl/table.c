@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+
+#include "ctl/ctl.h"
+#include "ctl/terminal.h"
+
+#define CELL_MAX 64
+
+struct Table {
+        size_t columns, rows;
+        const char *const *titles;
+        char **cells;
+        size_t *widths;
+};
+
+static size_t width_of(const char *s) {
+        size_t n = 0, size = strlen(s);
+
+        for (size_t i = 0; i < size; n++)
+                i += MAX(utf8_sequence(s + i, size - i), (size_t) 1);
+        return n;
+}
+
+static void table_free(Table *t) {
+        for (size_t i = 0; i < t->rows * t->columns; i++)
+                free(t->cells[i]);
+        free(t->cells);
+        free(t->widths);
+        free(t);
+}
+
+Table *table_new(size_t columns, const char *const *titles) {
+        Table *t = new0(Table, 1);
+
+        if (!t)
+                return NULL;
+        t->columns = columns;
+        t->titles = titles;
+        t->widths = new0(size_t, columns);
+        if (!t->widths) {
+                free(t);
+                return NULL;
+        }
+        for (size_t i = 0; i < columns && !arg.no_legend; i++)
+                t->widths[i] = strlen(titles[i]);
+        return t;
+}
+
+int table_add(Table *t, const char *const *cells) {
+        char **more = reallocarray(t->cells, (t->rows + 1) * t->columns, sizeof(char *));
+
+        if (!more)
+                return -ENOMEM;
+        t->cells = more;
+        for (size_t i = 0; i < t->columns; i++) {
+                char *cell = sanitize_line(isempty(cells[i]) ? "-" : cells[i], CELL_MAX);
+
+                if (!cell) {
+                        while (i > 0)
+                                free(more[t->rows * t->columns + --i]);
+                        return -ENOMEM;
+                }
+                more[t->rows * t->columns + i] = cell;
+                t->widths[i] = MAX(t->widths[i], width_of(cell));
+        }
+        t->rows++;
+        return 0;
+}
+
+static void print_row(Table *t, char *const *cells, Style s) {
+        for (size_t i = 0; i < t->columns; i++) {
+                (void) printf("%s%s%s", style(stdout, s), cells[i], style(stdout, STYLE_NORMAL));
+                if (i + 1 < t->columns)
+                        (void) printf("%*s", (int) (t->widths[i] - width_of(cells[i]) + 2), "");
+        }
+        (void) putchar('\n');
+}
+
+void table_print_free(Table *t, const char *what) {
+        if (!arg.no_legend && t->rows > 0)
+                print_row(t, (char *const *) t->titles, STYLE_BOLD);
+        for (size_t i = 0; i < t->rows; i++)
+                print_row(t, t->cells + i * t->columns, STYLE_NORMAL);
+        if (!arg.no_legend && t->rows == 0)
+                (void) printf("No %ss.\n", what);
+        else if (!arg.no_legend)
+                (void) printf("\n%zu %s%s.\n", t->rows, what, t->rows == 1 ? "" : "s");
+        table_free(t);
+}
+
+const char *format_ago(uint64_t usec, char buf[static AGO_MAX]) {
+        static const struct {
+                uint64_t seconds;
+                const char *unit;
+        } units[] = {
+                { 86400, "d"   },
+                { 3600,  "h"   },
+                { 60,    "min" },
+                { 1,     "s"   },
+        };
+        uint64_t now = now_usec(CLOCK_REALTIME), s;
+
+        (void) snprintf(buf, AGO_MAX, "-");
+        if (usec == 0)
+                return buf;
+        s = now > usec ? (now - usec) / USEC_PER_SEC : 0;
+        (void) snprintf(buf, AGO_MAX, "now");
+        for (size_t i = 0; i < ELEMENTSOF(units); i++)
+                if (s >= units[i].seconds) {
+                        (void) snprintf(buf, AGO_MAX, "%" PRIu64 "%s ago", s / units[i].seconds, units[i].unit);
+                        break;
+                }
+        return buf;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+
+#include "ctl/console.h"
+#include "ctl/events.h"
+
+typedef struct Chat {
+        sd_event *event;
+        const char *id;
+        char *path;
+        Renderer renderer;
+        Console *console;
+} Chat;
+
+static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Chat *chat = userdata;
+
+        if (sd_bus_message_is_method_error(m, NULL))
+                render_note(&chat->renderer, STYLE_RED, sd_bus_message_get_error(m)->message);
+        return 1;
+}
+
+static void on_line(const char *line, void *userdata) {
+        Chat *chat = userdata;
+        int r = -EILSEQ;
+
+        if (utf8_is_valid(line, strlen(line)))
+                r = sd_bus_call_method_async(
+                                bus, NULL, BUS_NAME, chat->path, INTERFACE_CONVERSATION, "SendMessage", on_reply, chat, "s", line);
+        if (r < 0)
+                render_note(&chat->renderer, STYLE_RED, r == -EILSEQ ? "Not UTF-8 text, not sent." : strerror(-r));
+}
+
+static void on_eof(void *userdata) {
+        Chat *chat = userdata;
+
+        render_note(&chat->renderer, STYLE_DIM, "(left; the conversation goes on)");
+        (void) sd_event_exit(chat->event, EXIT_OK);
+}
+
+static void on_failed(const char *text, void *userdata) {
+        Chat *chat = userdata;
+
+        render_note(&chat->renderer, STYLE_RED, strempty(text));
+}
+
+static void on_event(Json *event, const char *line, void *userdata) {
+        Chat *chat = userdata;
+        Json *params = json_get(event, "params"), *e = json_get(params, "event");
+        TurnEnd end;
+
+        render_event(&chat->renderer, event, &end);
+        if (streq_ptr(json_get_string(event, "method"), "permission.request"))
+                console_ask(chat->console, params);
+        else if (streq_ptr(json_get_string(e, "type"), "ask_gone"))
+                console_gone(chat->console, json_get_string(e, "requestId"));
+        else if (end.ended)
+                console_gone(chat->console, NULL);
+}
+
+static void on_end(int status, void *userdata) {
+        Chat *chat = userdata;
+
+        (void) sd_event_exit(chat->event, status);
+}
+
+static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
+        Chat *chat = userdata;
+
+        if (si->ssi_signo != SIGINT)
+                return sd_event_exit(chat->event, 128 + (int) si->ssi_signo);
+        return sd_bus_call_method_async(
+                               bus, NULL, BUS_NAME, chat->path, INTERFACE_CONVERSATION, "Interrupt", on_reply, chat, NULL) < 0 ?
+                        sd_event_exit(chat->event, EXIT_FAILED) :
+                        0;
+}
+
+static int set_up(Chat *chat) {
+        static const ConsoleOps ops = { on_line, on_eof, on_failed };
+        static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+        sigset_t set;
+        int r;
+
+        (void) sigemptyset(&set);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                (void) sigaddset(&set, signals[i]);
+        (void) sigprocmask(SIG_BLOCK, &set, NULL);
+        r = sd_event_default(&chat->event);
+        if (r >= 0)
+                r = sd_bus_attach_event(bus, chat->event, 0);
+        for (size_t i = 0; i < ELEMENTSOF(signals) && r >= 0; i++)
+                r = sd_event_add_signal(chat->event, NULL, signals[i], on_signal, chat);
+        if (r >= 0)
+                r = console_new(chat->event, chat->id, &chat->renderer, &ops, chat, &chat->console);
+        return r;
+}
+
+/* Questions that were asked before we came. */
+static void ask_waiting(Chat *chat, Json *description) {
+        Json *questions = json_get(description, "questions");
+
+        for (size_t i = 0; json_object_is_type(questions, json_type_array) && i < json_object_array_length(questions); i++)
+                console_ask(chat->console, json_object_array_get_idx(questions, i));
+}
+
+int verb_attach(char **words) {
+        static const EventStreamOps stream_ops = { on_event, on_end };
+        _cleanup_(event_stream_freep) EventStream *stream = NULL;
+        _cleanup_(console_freep) Console *console = NULL;
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_json_ Json *description = NULL;
+        _cleanup_free_ char *path = NULL, *hello = NULL;
+        Chat chat = { .id = words[1], .renderer.talk = true };
+        int status = EXIT_OK, r;
+
+        path = chat.path = conversation_path(chat.id, &status);
+        if (!path)
+                return status;
+        r = set_up(&chat);
+        event = chat.event;
+        console = chat.console;
+        if (r < 0)
+                return report_error(NULL, r, chat.id);
+        /* First the stream, then the description: what is asked in between is in both, and asked once. */
+        status = event_stream_open(event, chat.id, arg.all ? "" : "end", true, &stream_ops, &chat, &stream);
+        if (status != EXIT_OK)
+                return status;
+        status = describe(chat.id, &description);
+        if (status != EXIT_OK)
+                return status;
+        hello = xasprintf(
+                        "%s is %s. A line is a message to the agent; Ctrl-C interrupts it, Ctrl-D leaves it running.", chat.id,
+                        strempty(json_get_string(description, "state")));
+        if (isatty(STDIN_FILENO) && hello)
+                render_note(&chat.renderer, STYLE_DIM, hello);
+        ask_waiting(&chat, description);
+        r = sd_event_loop(event);
+        return r < 0 ? EXIT_FAILED : r;
+}
