@@ -89,13 +89,17 @@ static int begin(HttpExchange *x, size_t *max_body, void *userdata) {
 
         *max_body = ADMIN_BODY_MAX;
         if (!may_administer(http_socket(x), api->group)) {
-                http_reply_error(x, 403, RPC_INVALID_REQUEST, "only root and members of the group %s may do this",
-                                 ADMIN_GROUP);
+                http_reply_error(
+                                x,
+                                403,
+                                RPC_INVALID_REQUEST,
+                                "only root and members of the group %s may do this",
+                                ADMIN_GROUP);
                 return 403;
         }
         AdminRequest *q = new0(AdminRequest, 1);
         if (q) {
-                *q = (AdminRequest) { .api = api, .exchange = x };
+                *q = (AdminRequest){ .api = api, .exchange = x };
                 http_set_data(x, q, admin_request_free);
         }
         if (!q || split_path(q, http_path(x)) < 0) {
@@ -179,12 +183,18 @@ static int delete_runner(HttpExchange *x, AdminRequest *q, Json **ret, RpcError 
 }
 
 /* The method, params and kind of a message from the body. params is a reference for the caller to put. */
-static int read_message(AdminRequest *q, const char **ret_method, Json **ret_params, bool *ret_notification, RpcError *e) {
+static int
+read_message(AdminRequest *q,
+             const char **ret_method,
+             Json **ret_params,
+             bool *ret_notification,
+             RpcError *e) {
         const char *method = json_get_string(q->body, "method");
         Json *params = json_get(q->body, "params");
 
         *ret_notification = false;
-        if (!method || !ident_is_valid(method) || (params && !json_object_is_type(params, json_type_object)) ||
+        if (!method || !ident_is_valid(method) ||
+            (params && !json_object_is_type(params, json_type_object)) ||
             json_get_bool(q->body, "notification", ret_notification) < 0) {
                 e->code = RPC_INVALID_PARAMS;
                 (void) snprintf(e->text, sizeof(e->text), "a method and an object of params are needed");
@@ -245,8 +255,12 @@ static int post_conversations(HttpExchange *x, AdminRequest *q, Json **ret, RpcE
                 return 1;
         }
         return hub_conversation_start(
-                        q->api->hub, json_get_string(q->body, "token"), json_get_string(q->body, "conversationId"), params,
-                        ret, e);
+                        q->api->hub,
+                        json_get_string(q->body, "token"),
+                        json_get_string(q->body, "conversationId"),
+                        params,
+                        ret,
+                        e);
 }
 
 static int get_conversation(HttpExchange *x, AdminRequest *q, Json **ret, RpcError *e) {
@@ -299,7 +313,7 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
 static void listen_to(AdminRequest *q, HubTopic topic) {
         if (q->listening)
                 return;
-        q->listener = (HubListener) { .topic = topic, .wake = on_wake, .close = on_wake };
+        q->listener = (HubListener){ .topic = topic, .wake = on_wake, .close = on_wake };
         hub_listen(q->api->hub, &q->listener);
         q->listening = true;
 }
@@ -319,7 +333,13 @@ static int get_message(HttpExchange *x, AdminRequest *q, Json **ret, RpcError *e
         if (!q->timer) {
                 wait = MIN(wait, (uint64_t) WAIT_MAX_SEC);
                 r = sd_event_add_time_relative(
-                                q->api->event, &q->timer, CLOCK_MONOTONIC, wait * USEC_PER_SEC, 1, on_timeout, q);
+                                q->api->event,
+                                &q->timer,
+                                CLOCK_MONOTONIC,
+                                wait * USEC_PER_SEC,
+                                1,
+                                on_timeout,
+                                q);
                 if (r < 0)
                         return r;
         }
@@ -382,30 +402,31 @@ static const struct {
         const char *method, *path; /* "*" stands for one segment */
         Handler handler;
 } routes[] = {
-        { "GET", "status", get_status },
-        { "GET", "tokens", get_tokens },
-        { "POST", "tokens", post_tokens },
-        { "DELETE", "tokens/*", delete_token },
-        { "GET", "runners", get_runners },
-        { "DELETE", "runners/*", delete_runner },
-        { "POST", "runners/*/activate", post_activate },
-        { "POST", "runners/*/messages", post_runner_message },
-        { "GET", "conversations", get_conversations },
-        { "POST", "conversations", post_conversations },
-        { "GET", "conversations/*", get_conversation },
-        { "POST", "conversations/*/messages", post_conversation_message },
-        { "POST", "conversations/*/takeover", post_takeover },
-        { "GET", "conversations/*/events", get_conversation_events },
-        { "GET", "events", get_events },
-        { "GET", "messages/*", get_message },
+        {"GET",     "status",                   get_status               },
+        { "GET",    "tokens",                   get_tokens               },
+        { "POST",   "tokens",                   post_tokens              },
+        { "DELETE", "tokens/*",                 delete_token             },
+        { "GET",    "runners",                  get_runners              },
+        { "DELETE", "runners/*",                delete_runner            },
+        { "POST",   "runners/*/activate",       post_activate            },
+        { "POST",   "runners/*/messages",       post_runner_message      },
+        { "GET",    "conversations",            get_conversations        },
+        { "POST",   "conversations",            post_conversations       },
+        { "GET",    "conversations/*",          get_conversation         },
+        { "POST",   "conversations/*/messages", post_conversation_message},
+        { "POST",   "conversations/*/takeover", post_takeover            },
+        { "GET",    "conversations/*/events",   get_conversation_events  },
+        { "GET",    "events",                   get_events               },
+        { "GET",    "messages/*",               get_message              },
 };
 
 static bool path_fits(const AdminRequest *q, const char *path) {
         for (size_t i = 0; i < q->n_segments; i++) {
                 size_t n = strcspn(path, "/");
 
-                if (n == 0 || (!(n == 1 && *path == '*') &&
-                               (strlen(q->segments[i]) != n || strncmp(q->segments[i], path, n) != 0)))
+                if (n == 0 ||
+                    (!(n == 1 && *path == '*') &&
+                     (strlen(q->segments[i]) != n || strncmp(q->segments[i], path, n) != 0)))
                         return false;
                 path += n + (path[n] == '/');
         }
@@ -463,7 +484,11 @@ static void request(HttpExchange *x, void *userdata) {
                 }
                 found = true;
         }
-        http_reply_error(x, found ? 405 : 404, RPC_UNKNOWN_METHOD, found ? "not this method" : "there is no such path");
+        http_reply_error(
+                        x,
+                        found ? 405 : 404,
+                        RPC_UNKNOWN_METHOD,
+                        found ? "not this method" : "there is no such path");
 }
 
 const HttpServerOps admin_api_ops = {

@@ -96,7 +96,8 @@ static int setup(Transfer *t, const char *socket, const char *method, const char
         (void) curl_easy_setopt(t->curl, CURLOPT_LOW_SPEED_TIME, SILENCE_SEC);
         if (body || streq(method, "POST")) {
                 (void) curl_easy_setopt(t->curl, CURLOPT_POSTFIELDS, strempty(body));
-                (void) curl_easy_setopt(t->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) strlen(strempty(body)));
+                (void) curl_easy_setopt(
+                                t->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) strlen(strempty(body)));
         }
         return 0;
 }
@@ -106,7 +107,10 @@ static int report(Transfer *t, const Options *o, CURLcode c, const char *socket)
         long status = 0;
 
         if (c != CURLE_OK) {
-                (void) fprintf(stderr, "The orchestrator at %s cannot be reached: %s.\n", socket, curl_easy_strerror(c));
+                (void) fprintf(stderr,
+                               "The orchestrator at %s cannot be reached: %s.\n",
+                               socket,
+                               curl_easy_strerror(c));
                 return EXIT_UNREACHABLE;
         }
         (void) curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
@@ -144,7 +148,9 @@ int admin_call(const Options *o, const char *method, const char *path, Json *bod
         if (r != 0)
                 return r;
         if (json_parse(strempty(t.in.data), t.in.size, ret, &error) < 0) {
-                (void) fprintf(stderr, "The orchestrator's answer is not understood: %s.\n", strempty(error));
+                (void) fprintf(stderr,
+                               "The orchestrator's answer is not understood: %s.\n",
+                               strempty(error));
                 return EXIT_REFUSED;
         }
         return 0;
@@ -189,7 +195,8 @@ static int finish_answered(const Options *o, Json *answer, const char *headline,
         if (o->json)
                 print_json(answer);
         if (!streq_ptr(json_get_string(answer, "state"), "answered")) {
-                (void) fprintf(stderr, "No answer yet; the message is %s.\n",
+                (void) fprintf(stderr,
+                               "No answer yet; the message is %s.\n",
                                strempty(json_get_string(answer, "state")));
                 return EXIT_TIMED_OUT;
         }
@@ -221,8 +228,10 @@ int admin_finish(const Options *o, Json *made, const char *headline, bool print_
                         (void) printf("%s\n", headline ? headline : strempty(id));
                 return 0;
         }
-        path = xasprintf("/v1/messages/%s?wait=%llu", strempty(id),
-                         (unsigned long long) (o->timeout_sec > 0 ? o->timeout_sec : WAIT_DEFAULT_SEC));
+        path = xasprintf(
+                        "/v1/messages/%s?wait=%llu",
+                        strempty(id),
+                        (unsigned long long) (o->timeout_sec > 0 ? o->timeout_sec : WAIT_DEFAULT_SEC));
         if (!path)
                 return out_of_memory();
         r = admin_call(o, "GET", path, NULL, &answer);

@@ -265,8 +265,9 @@ static int setup(Database *d) {
         int64_t version;
         int r;
 
-        r = exec(d, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                    "BEGIN EXCLUSIVE; COMMIT;");
+        r = exec(d,
+                 "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                 "BEGIN EXCLUSIVE; COMMIT;");
         if (r < 0)
                 return r;
         r = db_lookup_int(d, &version, "PRAGMA user_version", "");
@@ -297,13 +298,15 @@ int database_open(const char *dir, Database **ret, char **ret_error) {
                 *ret_error = xasprintf("Cannot make the directory %s: %s", dir, strerror(-r));
                 return r;
         }
-        /* Made here for the sake of its mode; SQLite gives its journals the same. */
-        _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        /* Made here for the sake of its mode; SQLite gives its journals the same. Closed before SQLite opens it: closing
+         * any descriptor of the file would drop the locks that it takes. */
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0) {
                 r = -errno;
                 *ret_error = xasprintf("Cannot open %s: %s", path, strerror(-r));
                 return r;
         }
+        safe_close(fd);
         r = errno_of(sqlite3_open_v2(path, &d->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
         if (r >= 0)
                 r = setup(d);

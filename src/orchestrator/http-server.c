@@ -22,7 +22,7 @@
 
 struct HttpServer {
         struct MHD_Daemon *daemon;
-        sd_event_source *io, *timer, *keepalive;
+        sd_event_source *io, *timer, *resume, *keepalive;
         HttpServerOps ops;
         void *userdata;
         size_t max_body, bodies;
@@ -78,6 +78,11 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static int on_resume(sd_event_source *source, void *userdata) {
+        run(userdata);
+        return 0;
+}
+
 static void exchange_free(HttpExchange *x) {
         if (x->data_free)
                 x->data_free(x->data);
@@ -96,12 +101,13 @@ static void exchange_free(HttpExchange *x) {
         free(x);
 }
 
-static HttpExchange *exchange_new(HttpServer *s, struct MHD_Connection *c, const char *path, const char *method) {
+static HttpExchange *
+exchange_new(HttpServer *s, struct MHD_Connection *c, const char *path, const char *method) {
         HttpExchange *x = new0(HttpExchange, 1);
 
         if (!x)
                 return NULL;
-        *x = (HttpExchange) {
+        *x = (HttpExchange){
                 .server = s,
                 .connection = c,
                 .method = method,
@@ -155,7 +161,11 @@ void *http_get_data(HttpExchange *x) {
         return x->data;
 }
 
-void http_reply(HttpExchange *x, unsigned status, char *body_consume, const char *extra_header, const char *value) {
+void http_reply(HttpExchange *x,
+                unsigned status,
+                char *body_consume,
+                const char *extra_header,
+                const char *value) {
         char *body = body_consume;
 
         if (x->response) {
@@ -163,7 +173,8 @@ void http_reply(HttpExchange *x, unsigned status, char *body_consume, const char
                 return;
         }
         x->response = MHD_create_response_from_buffer(
-                        body ? strlen(body) : 0, body ? body : (char *) "",
+                        body ? strlen(body) : 0,
+                        body ? body : (char *) "",
                         body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
         if (!x->response) {
                 free(body);
@@ -171,7 +182,8 @@ void http_reply(HttpExchange *x, unsigned status, char *body_consume, const char
         }
         x->status = status;
         if (body)
-                (void) MHD_add_response_header(x->response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+                (void) MHD_add_response_header(
+                                x->response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
         if (extra_header)
                 (void) MHD_add_response_header(x->response, extra_header, value);
 }
@@ -184,7 +196,8 @@ void http_reply_error(HttpExchange *x, unsigned status, int code, const char *fo
         va_start(ap, format);
         (void) vsnprintf(text, sizeof(text), format, ap);
         va_end(ap);
-        (void) buffer_printf(&b, "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":%d,\"message\":", code);
+        (void) buffer_printf(
+                        &b, "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":%d,\"message\":", code);
         (void) buffer_append_json_str(&b, text);
         (void) buffer_append_str(&b, "}}\n");
         if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
@@ -197,8 +210,11 @@ void http_reply_error(HttpExchange *x, unsigned status, int code, const char *fo
 
 static void reply_oversize(HttpExchange *x) {
         http_reply_error(
-                        x, MHD_HTTP_CONTENT_TOO_LARGE, RPC_INVALID_REQUEST,
-                        "the body is larger than %zu bytes", x->max_body);
+                        x,
+                        MHD_HTTP_CONTENT_TOO_LARGE,
+                        RPC_INVALID_REQUEST,
+                        "the body is larger than %zu bytes",
+                        x->max_body);
 }
 
 static ssize_t read_stream(void *userdata, uint64_t position, char *to, size_t max) {
@@ -223,12 +239,17 @@ static ssize_t read_stream(void *userdata, uint64_t position, char *to, size_t m
 }
 
 void http_stream(
-                HttpExchange *x, const char *content_type, const char *keepalive, HttpFill fill, void *userdata) {
+                HttpExchange *x,
+                const char *content_type,
+                const char *keepalive,
+                HttpFill fill,
+                void *userdata) {
         x->keepalive = keepalive;
         x->fill = fill;
         x->fill_data = userdata;
         x->status = MHD_HTTP_OK;
-        x->response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, x, NULL);
+        x->response = MHD_create_response_from_callback(
+                        MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, x, NULL);
         if (!x->response)
                 return;
         (void) MHD_add_response_header(x->response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
@@ -245,6 +266,12 @@ void http_wake(HttpExchange *x) {
                 return;
         x->waiting = false;
         MHD_resume_connection(x->connection);
+        /* Without a thread of its own libmicrohttpd takes notice of that in its next run only. */
+        if (!x->server->closing) {
+                int r = sd_event_source_set_enabled(x->server->resume, SD_EVENT_ONESHOT);
+                if (r < 0)
+                        log_error_errno(r, "Failed to resume a connection: %m");
+        }
 }
 
 bool http_is_answered(HttpExchange *x) {
@@ -282,7 +309,11 @@ static void take_body(HttpExchange *x, const char *data, size_t size) {
                 reply_oversize(x);
         } else if (s->bodies + size > HTTP_BODIES_MAX || buffer_append(&x->body, data, size) < 0) {
                 x->discard = true;
-                http_reply_error(x, MHD_HTTP_SERVICE_UNAVAILABLE, RPC_INTERNAL, "too many request bodies at a time");
+                http_reply_error(
+                                x,
+                                MHD_HTTP_SERVICE_UNAVAILABLE,
+                                RPC_INTERNAL,
+                                "too many request bodies at a time");
         } else {
                 s->bodies += size;
                 x->counted += size;
@@ -293,15 +324,15 @@ static void take_body(HttpExchange *x, const char *data, size_t size) {
         x->counted = 0;
 }
 
-static enum MHD_Result on_request(
-                void *userdata,
-                struct MHD_Connection *connection,
-                const char *path,
-                const char *method,
-                const char *version,
-                const char *upload,
-                size_t *upload_size,
-                void **state) {
+static enum MHD_Result
+on_request(void *userdata,
+           struct MHD_Connection *connection,
+           const char *path,
+           const char *method,
+           const char *version,
+           const char *upload,
+           size_t *upload_size,
+           void **state) {
         HttpServer *s = userdata;
         HttpExchange *x = *state;
 
@@ -327,21 +358,21 @@ static enum MHD_Result on_request(
         return send_reply(x);
 }
 
-static void on_completed(
-                void *userdata,
-                struct MHD_Connection *connection,
-                void **state,
-                enum MHD_RequestTerminationCode code) {
+static void
+on_completed(void *userdata,
+             struct MHD_Connection *connection,
+             void **state,
+             enum MHD_RequestTerminationCode code) {
         if (*state)
                 exchange_free(*state);
         *state = NULL;
 }
 
-static void on_connection(
-                void *userdata,
-                struct MHD_Connection *connection,
-                void **state,
-                enum MHD_ConnectionNotificationCode code) {
+static void
+on_connection(void *userdata,
+              struct MHD_Connection *connection,
+              void **state,
+              enum MHD_ConnectionNotificationCode code) {
         const union MHD_ConnectionInfo *info;
         unsigned timeout = USER_TIMEOUT_MSEC;
 
@@ -349,7 +380,8 @@ static void on_connection(
                 return;
         info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info) /* no TCP on a unix socket: it fails there, and is not needed */
-                (void) setsockopt(info->connect_fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+                (void) setsockopt(
+                                info->connect_fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 }
 
 static void on_mhd_log(void *userdata, const char *format, va_list ap) {
@@ -392,11 +424,28 @@ int http_server_new(
         s->userdata = userdata;
         s->max_body = max_body;
         s->daemon = MHD_start_daemon(
-                        MHD_USE_EPOLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-                        on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-                        MHD_OPTION_CONNECTION_LIMIT, (unsigned) HTTP_CONNECTIONS_MAX,
-                        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) HTTP_IDLE_SEC, MHD_OPTION_NOTIFY_COMPLETED,
-                        on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL, MHD_OPTION_END);
+                        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+                        0,
+                        NULL,
+                        NULL,
+                        on_request,
+                        s,
+                        MHD_OPTION_EXTERNAL_LOGGER,
+                        on_mhd_log,
+                        NULL,
+                        MHD_OPTION_LISTEN_SOCKET,
+                        fd,
+                        MHD_OPTION_CONNECTION_LIMIT,
+                        (unsigned) HTTP_CONNECTIONS_MAX,
+                        MHD_OPTION_CONNECTION_TIMEOUT,
+                        (unsigned) HTTP_IDLE_SEC,
+                        MHD_OPTION_NOTIFY_COMPLETED,
+                        on_completed,
+                        NULL,
+                        MHD_OPTION_NOTIFY_CONNECTION,
+                        on_connection,
+                        NULL,
+                        MHD_OPTION_END);
         if (!s->daemon)
                 return -EIO;
         (void) TAKE_FD(fd);
@@ -409,8 +458,20 @@ int http_server_new(
         r = sd_event_add_time(event, &s->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_timer, s);
         if (r < 0)
                 return r;
+        r = sd_event_add_defer(event, &s->resume, on_resume, s);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(s->resume, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
         r = sd_event_add_time_relative(
-                        event, &s->keepalive, CLOCK_MONOTONIC, HTTP_KEEPALIVE_SEC * USEC_PER_SEC, 0, on_keepalive, s);
+                        event,
+                        &s->keepalive,
+                        CLOCK_MONOTONIC,
+                        HTTP_KEEPALIVE_SEC * USEC_PER_SEC,
+                        0,
+                        on_keepalive,
+                        s);
         if (r < 0)
                 return r;
         r = sd_event_source_set_enabled(s->keepalive, SD_EVENT_ON);
@@ -426,12 +487,13 @@ int http_server_new(
 HttpServer *http_server_free(HttpServer *s) {
         if (!s)
                 return NULL;
+        s->closing = true;
         sd_event_source_disable_unref(s->io);
         sd_event_source_disable_unref(s->timer);
+        sd_event_source_disable_unref(s->resume);
         sd_event_source_disable_unref(s->keepalive);
         if (s->daemon) {
                 /* libmicrohttpd stops only with no connection suspended. */
-                s->closing = true;
                 for (HttpExchange *x = s->exchanges; x; x = x->next)
                         http_wake(x);
                 (void) MHD_run(s->daemon);

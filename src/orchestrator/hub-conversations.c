@@ -12,17 +12,33 @@ int adopt_conversation(Hub *h, const char *token, const char *uid, const char *i
 
         r = db_run(h->db,
                    "INSERT INTO conversations(id, token, owner, state, served, created, updated)"
-                   " VALUES(?, ?, ?, 'starting', 1, ?, ?) ON CONFLICT DO NOTHING", "sssii", id, token, uid, now, now);
+                   " VALUES(?, ?, ?, 'starting', 1, ?, ?) ON CONFLICT DO NOTHING",
+                   "sssii",
+                   id,
+                   token,
+                   uid,
+                   now,
+                   now);
         if (r != 0)
                 return MIN(r, 0);
         r = db_run(h->db,
                    "UPDATE conversations SET token=?1, owner=?2, served=1, updated=?3,"
                    " state=CASE WHEN state IN ('queued', 'claimed') THEN 'starting' ELSE state END"
-                   " WHERE id=?4 AND token=?1 AND owner IS NULL", "ssis", token, uid, now, id);
+                   " WHERE id=?4 AND token=?1 AND owner IS NULL",
+                   "ssis",
+                   token,
+                   uid,
+                   now,
+                   id);
         if (r > 0)
                 return release_held(h, id, uid);
         if (r == 0) /* a store that moved to another token brings its conversations along */
-                r = db_run(h->db, "UPDATE conversations SET token=? WHERE id=? AND owner=?", "sss", token, id, uid);
+                r = db_run(h->db,
+                           "UPDATE conversations SET token=? WHERE id=? AND owner=?",
+                           "sss",
+                           token,
+                           id,
+                           uid);
         return MIN(r, 0);
 }
 
@@ -33,7 +49,12 @@ static int check_start(Json *params, RpcError *e) {
                 const char *s = json_get_string(params, idents[i]);
 
                 if ((s && !ident_is_valid(s)) || (!s && json_get(params, idents[i])))
-                        return rpc_refuse(e, RPC_INVALID_PARAMS, "%s: not a valid id: %.64s", idents[i], strempty(s));
+                        return rpc_refuse(
+                                        e,
+                                        RPC_INVALID_PARAMS,
+                                        "%s: not a valid id: %.64s",
+                                        idents[i],
+                                        strempty(s));
         }
         if (!json_get_string(params, "agent"))
                 return rpc_refuse(e, RPC_INVALID_PARAMS, "agent: missing");
@@ -49,15 +70,28 @@ static int insert_conversation(Hub *h, const char *token, const char *id, Json *
                    "INSERT INTO conversations(id, token, state, agent, workspace, task, params, created, updated)"
                    " VALUES(?, ?, 'queued', ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET token=excluded.token, owner=NULL,"
                    " state='queued', reason=NULL, agent=excluded.agent, workspace=excluded.workspace, task=excluded.task,"
-                   " params=excluded.params, updated=excluded.updated, ended=NULL WHERE state='refused'", "ssssssii", id,
-                   token, json_get_string(params, "agent"), json_get_string(params, "workspaceId"),
-                   json_get_string(params, "taskId"), json_text(params), now, now);
+                   " params=excluded.params, updated=excluded.updated, ended=NULL WHERE state='refused'",
+                   "ssssssii",
+                   id,
+                   token,
+                   json_get_string(params, "agent"),
+                   json_get_string(params, "workspaceId"),
+                   json_get_string(params, "taskId"),
+                   json_text(params),
+                   now,
+                   now);
         if (r == 0)
                 return rpc_refuse(e, RPC_WRONG_STATE, "there is a conversation %s already", id);
         return MIN(r, 0);
 }
 
-int hub_conversation_start(Hub *h, const char *token_name, const char *id, Json *params, Json **ret, RpcError *e) {
+int hub_conversation_start(
+                Hub *h,
+                const char *token_name,
+                const char *id,
+                Json *params,
+                Json **ret,
+                RpcError *e) {
         _cleanup_free_ char *token = NULL, *message = NULL;
         _cleanup_json_ Json *o = json_object_new_object();
         _cleanup_(transaction_done) Transaction t = {};
@@ -107,7 +141,13 @@ int hub_conversation_start(Hub *h, const char *token_name, const char *id, Json 
 }
 
 int hub_conversation_send(
-                Hub *h, const char *id, const char *method, Json *params, bool notification, char **ret_id, RpcError *e) {
+                Hub *h,
+                const char *id,
+                const char *method,
+                Json *params,
+                bool notification,
+                char **ret_id,
+                RpcError *e) {
         _cleanup_statement_ Statement *s = NULL;
         _cleanup_(transaction_done) Transaction t = {};
         _cleanup_free_ char *target = NULL;
@@ -116,7 +156,11 @@ int hub_conversation_send(
         r = transaction_begin(h->db, &t);
         if (r < 0)
                 return r;
-        r = db_query(h->db, &s, "SELECT token, owner, state, task, ended FROM conversations WHERE id=?", "s", id);
+        r = db_query(h->db,
+                     &s,
+                     "SELECT token, owner, state, task, ended FROM conversations WHERE id=?",
+                     "s",
+                     id);
         if (r < 0)
                 return r;
         r = db_step(s);
@@ -149,8 +193,11 @@ int hub_conversation_send(
         if (r != 0)
                 return r;
         if (streq(method, "permission.respond"))
-                (void) db_run(h->db, "DELETE FROM questions WHERE id=? AND conversation=?", "ss",
-                              json_get_string(params, "requestId"), id);
+                (void) db_run(h->db,
+                              "DELETE FROM questions WHERE id=? AND conversation=?",
+                              "ss",
+                              json_get_string(params, "requestId"),
+                              id);
         return transaction_commit(&t);
 }
 
@@ -174,19 +221,22 @@ static int tell_old_owner(Hub *h, const char *token, const char *owner, const ch
         };
         r = hub_send(h, &m, &message, &e);
         if (r > 0)
-                log_warning("Runner %s is not told that conversation %s was taken over: %s", owner, id, e.text);
+                log_warning("Runner %s is not told that conversation %s was taken over: %s",
+                            owner,
+                            id,
+                            e.text);
         return MIN(r, 0);
 }
 
-static int reissue(
-                Hub *h,
-                const char *id,
-                const char *token,
-                const char *owner,
-                const char *task,
-                Json *params,
-                char **ret_id,
-                RpcError *e) {
+static int
+reissue(Hub *h,
+        const char *id,
+        const char *token,
+        const char *owner,
+        const char *task,
+        Json *params,
+        char **ret_id,
+        RpcError *e) {
         uint64_t now = now_usec(CLOCK_REALTIME);
         _cleanup_free_ char *message = NULL;
         int r;
@@ -194,13 +244,18 @@ static int reissue(
         if (json_set_bool(params, "takeover", true) < 0)
                 return -ENOMEM;
         r = db_run(h->db,
-                   "UPDATE conversations SET owner=NULL, served=0, state='queued', updated=? WHERE id=?", "is", now, id);
+                   "UPDATE conversations SET owner=NULL, served=0, state='queued', updated=? WHERE id=?",
+                   "is",
+                   now,
+                   id);
         if (r < 0)
                 return r;
         /* What the old owner has not answered waits for the new one, behind its start. */
         r = db_run(h->db,
                    "UPDATE messages SET target=NULL, seq=NULL, claimed_by=NULL"
-                   " WHERE conversation=? AND answered IS NULL AND NOT work", "s", id);
+                   " WHERE conversation=? AND answered IS NULL AND NOT work",
+                   "s",
+                   id);
         if (r < 0)
                 return r;
         HubMessage m = {
@@ -215,7 +270,11 @@ static int reissue(
                 return r;
         r = db_run(h->db,
                    "UPDATE messages SET answered=?1, replaced_by=?2"
-                   " WHERE conversation=?3 AND answered IS NULL AND work AND id!=?2", "iss", now, message, id);
+                   " WHERE conversation=?3 AND answered IS NULL AND work AND id!=?2",
+                   "iss",
+                   now,
+                   message,
+                   id);
         if (r < 0)
                 return r;
         if (owner) {
@@ -223,7 +282,10 @@ static int reissue(
                 if (r < 0)
                         return r;
         }
-        log_notice("Conversation %s is issued anew; it was %s%s.", id, owner ? "granted to " : "not granted", strempty(owner));
+        log_notice("Conversation %s is issued anew; it was %s%s.",
+                   id,
+                   owner ? "granted to " : "not granted",
+                   strempty(owner));
         *ret_id = TAKE_PTR(message);
         return 0;
 }
@@ -237,9 +299,12 @@ int hub_conversation_takeover(Hub *h, const char *id, bool force, char **ret_id,
         r = transaction_begin(h->db, &t);
         if (r < 0)
                 return r;
-        r = db_query(h->db, &s,
+        r = db_query(h->db,
+                     &s,
                      "SELECT c.token, c.owner, c.state, c.task, c.params, r.uid FROM conversations c"
-                     " LEFT JOIN runners r ON r.uid=c.owner WHERE c.id=?", "s", id);
+                     " LEFT JOIN runners r ON r.uid=c.owner WHERE c.id=?",
+                     "s",
+                     id);
         if (r < 0)
                 return r;
         r = db_step(s);
@@ -251,9 +316,18 @@ int hub_conversation_takeover(Hub *h, const char *id, bool force, char **ret_id,
         if (streq(state, "ended") || streq(state, "refused"))
                 return rpc_refuse(e, RPC_WRONG_STATE, "conversation %s is %s", id, state);
         if (!db_text(s, 4) || json_parse(db_text(s, 4), strlen(db_text(s, 4)), &params, NULL) < 0)
-                return rpc_refuse(e, RPC_WRONG_STATE, "conversation %s was started by its runner: nobody else can", id);
+                return rpc_refuse(
+                                e,
+                                RPC_WRONG_STATE,
+                                "conversation %s was started by its runner: nobody else can",
+                                id);
         if (owner && !force && hub_is_connected(h, owner))
-                return rpc_refuse(e, RPC_WRONG_STATE, "runner %s, which has conversation %s, is connected", owner, id);
+                return rpc_refuse(
+                                e,
+                                RPC_WRONG_STATE,
+                                "runner %s, which has conversation %s, is connected",
+                                owner,
+                                id);
         /* A runner that was forgotten is not there to be told. */
         r = reissue(h, id, db_text(s, 0), db_text(s, 5), db_text(s, 3), params, ret_id, e);
         if (r != 0)
@@ -268,11 +342,16 @@ static int dead_candidates(Hub *h, const char *token, char ***ret) {
         int r;
 
         /* What was silent while this program did not run has a full term from its start on. */
-        r = db_query(h->db, &s,
+        r = db_query(h->db,
+                     &s,
                      "SELECT c.id, c.owner, a.uid FROM conversations c LEFT JOIN runners o ON o.uid=c.owner"
                      " JOIN runners a ON a.token=c.token AND a.active"
                      " WHERE c.state='claimed' AND NOT c.served AND a.uid!=c.owner AND (?1 IS NULL OR c.token=?1)"
-                     " AND (o.uid IS NULL OR max(o.seen, ?2)<=?3) LIMIT 100", "sii", token, h->started, limit);
+                     " AND (o.uid IS NULL OR max(o.seen, ?2)<=?3) LIMIT 100",
+                     "sii",
+                     token,
+                     h->started,
+                     limit);
         if (r < 0)
                 return r;
         while ((r = db_step(s)) > 0)
@@ -298,7 +377,9 @@ int sweep_dead(Hub *h, const char *token) {
                 if (r < 0)
                         return r;
                 if (r > 0)
-                        log_warning("Conversation %s of a dead runner cannot be issued anew: %s", *id, e.text);
+                        log_warning("Conversation %s of a dead runner cannot be issued anew: %s",
+                                    *id,
+                                    e.text);
         }
         return 0;
 }
@@ -309,13 +390,19 @@ int lose_runner(Hub *h, const char *uid) {
 
         r = db_run(h->db,
                    "UPDATE conversations SET state='ended', reason='lost', ended=?1, updated=?1"
-                   " WHERE owner=?2 AND ended IS NULL", "is", now, uid);
+                   " WHERE owner=?2 AND ended IS NULL",
+                   "is",
+                   now,
+                   uid);
         if (r < 0)
                 return r;
         r = db_run(h->db,
                    "UPDATE messages SET answered=?, response='{\"error\":{\"code\":-32001,\"message\":"
                    "\"the runner was forgotten\"}}' WHERE target=? AND answered IS NULL"
-                   " AND NOT (work AND claimed_by IS NULL)", "is", now, uid);
+                   " AND NOT (work AND claimed_by IS NULL)",
+                   "is",
+                   now,
+                   uid);
         hub_wake_topic(h, HUB_ANSWERS);
         hub_wake_topic(h, HUB_EVENTS);
         return MIN(r, 0);
@@ -330,12 +417,19 @@ static int refused(Hub *h, const char *uid, const char *id, Json *error) {
 
         r = db_run(h->db,
                    "UPDATE conversations SET state='refused', owner=NULL, reason=?1, ended=?2, updated=?2"
-                   " WHERE id=?3 AND NOT served AND (owner IS NULL OR owner=?4)", "siss",
-                   text ? text : "refused", now, id, uid);
+                   " WHERE id=?3 AND NOT served AND (owner IS NULL OR owner=?4)",
+                   "siss",
+                   text ? text : "refused",
+                   now,
+                   id,
+                   uid);
         if (r <= 0)
                 return r;
         /* Nothing of it can be served: what waits behind its start, and what was sent after its claim. */
-        r = db_run(h->db, "UPDATE messages SET target=NULL, seq=NULL WHERE conversation=? AND answered IS NULL", "s", id);
+        r = db_run(h->db,
+                   "UPDATE messages SET target=NULL, seq=NULL WHERE conversation=? AND answered IS NULL",
+                   "s",
+                   id);
         if (r < 0)
                 return r;
         return fail_held(h, id, RPC_UNKNOWN_CONVERSATION, "the conversation was refused and never ran");
@@ -351,15 +445,23 @@ int conversation_answered(Hub *h, const char *uid, const char *id, const char *m
         r = db_run(h->db,
                    "UPDATE conversations SET served=1, owner=coalesce(owner, ?1), updated=?2,"
                    " state=CASE WHEN state IN ('queued', 'claimed') THEN 'starting' ELSE state END"
-                   " WHERE id=?3 AND (owner IS NULL OR owner=?1)", "sis", uid, now_usec(CLOCK_REALTIME), id);
+                   " WHERE id=?3 AND (owner IS NULL OR owner=?1)",
+                   "sis",
+                   uid,
+                   now_usec(CLOCK_REALTIME),
+                   id);
         if (r <= 0)
                 return r;
         return release_held(h, id, uid); /* of one that was accepted without a claim */
 }
 
 static int set_state(Hub *h, const char *id, const char *state) {
-        int r = db_run(h->db, "UPDATE conversations SET state=?, served=1, updated=?, ended=NULL, reason=NULL WHERE id=?",
-                       "sis", state, now_usec(CLOCK_REALTIME), id);
+        int r = db_run(h->db,
+                       "UPDATE conversations SET state=?, served=1, updated=?, ended=NULL, reason=NULL WHERE id=?",
+                       "sis",
+                       state,
+                       now_usec(CLOCK_REALTIME),
+                       id);
 
         return MIN(r, 0);
 }
@@ -368,8 +470,12 @@ static int ended(Hub *h, const char *id, Json *params) {
         uint64_t now = now_usec(CLOCK_REALTIME);
         int r;
 
-        r = db_run(h->db, "UPDATE conversations SET state='ended', served=1, reason=?1, ended=?2, updated=?2 WHERE id=?3",
-                   "sis", json_get_string(params, "reason"), now, id);
+        r = db_run(h->db,
+                   "UPDATE conversations SET state='ended', served=1, reason=?1, ended=?2, updated=?2 WHERE id=?3",
+                   "sis",
+                   json_get_string(params, "reason"),
+                   now,
+                   id);
         if (r < 0)
                 return r;
         r = db_run(h->db, "DELETE FROM questions WHERE conversation=?", "s", id);
@@ -396,15 +502,23 @@ static int apply_event(Hub *h, const char *id, const char *method, Json *params)
         if (streq(method, "permission.request"))
                 r = db_run(h->db,
                            "INSERT INTO questions(id, conversation, tool, title, asked) VALUES(?, ?, ?, ?, ?)"
-                           " ON CONFLICT DO NOTHING", "ssssi", json_get_string(params, "messageId"), id,
-                           json_get_string(params, "tool"), json_get_string(params, "title"), now_usec(CLOCK_REALTIME));
+                           " ON CONFLICT DO NOTHING",
+                           "ssssi",
+                           json_get_string(params, "messageId"),
+                           id,
+                           json_get_string(params, "tool"),
+                           json_get_string(params, "title"),
+                           now_usec(CLOCK_REALTIME));
         else if (streq(method, "message.agent")) {
                 Json *event = json_get(params, "event");
                 const char *type = json_get_string(event, "type");
 
                 if (streq_ptr(type, "ask_gone"))
-                        r = db_run(h->db, "DELETE FROM questions WHERE id=? AND conversation=?", "ss",
-                                   json_get_string(event, "requestId"), id);
+                        r = db_run(h->db,
+                                   "DELETE FROM questions WHERE id=? AND conversation=?",
+                                   "ss",
+                                   json_get_string(event, "requestId"),
+                                   id);
         }
         return MIN(r, 0);
 }
@@ -447,8 +561,8 @@ int conversation_event(
 
 /* ---- for the administrator ---- */
 
-#define COLUMNS                                                                                            \
-        "id, token, owner, state, reason, agent, workspace, task, run, created, updated, ended,"           \
+#define COLUMNS                                                                                  \
+        "id, token, owner, state, reason, agent, workspace, task, run, created, updated, ended," \
         " (SELECT count(*) FROM messages m WHERE m.conversation=c.id AND answered IS NULL)"
 
 static int to_json(Hub *h, Statement *s, Json **ret) {
@@ -464,7 +578,8 @@ static int to_json(Hub *h, Statement *s, Json **ret) {
                         return -ENOMEM;
         if ((db_text(s, 8) && json_set_u64(o, "run", (uint64_t) db_int(s, 8)) < 0) ||
             row_time(o, "createdAt", s, 9) < 0 || row_time(o, "updatedAt", s, 10) < 0 ||
-            row_time(o, "endedAt", s, 11) < 0 || json_set_u64(o, "openMessages", (uint64_t) db_int(s, 12)) < 0)
+            row_time(o, "endedAt", s, 11) < 0 ||
+            json_set_u64(o, "openMessages", (uint64_t) db_int(s, 12)) < 0)
                 return -ENOMEM;
         *ret = TAKE_PTR(o);
         return 0;
@@ -478,7 +593,10 @@ static int add_questions(Hub *h, const char *id, Json *o) {
         r = json_set(o, "questions", list);
         if (r < 0)
                 return r;
-        r = db_query(h->db, &s, "SELECT id, tool, title, asked FROM questions WHERE conversation=? ORDER BY asked, id", "s",
+        r = db_query(h->db,
+                     &s,
+                     "SELECT id, tool, title, asked FROM questions WHERE conversation=? ORDER BY asked, id",
+                     "s",
                      id);
         if (r < 0)
                 return r;
@@ -525,9 +643,13 @@ int hub_conversation_list(Hub *h, bool all, uint64_t limit, Json **ret) {
 
         if (!list)
                 return -ENOMEM;
-        r = db_query(h->db, &s,
+        r = db_query(h->db,
+                     &s,
                      "SELECT * FROM (SELECT " COLUMNS " FROM conversations c WHERE ? OR ended IS NULL"
-                     " ORDER BY created DESC, id LIMIT ?) ORDER BY created, id", "ii", (int64_t) all, limit);
+                     " ORDER BY created DESC, id LIMIT ?) ORDER BY created, id",
+                     "ii",
+                     (int64_t) all,
+                     limit);
         if (r < 0)
                 return r;
         while ((r = db_step(s)) > 0) {
@@ -547,7 +669,8 @@ int hub_conversation_list(Hub *h, bool all, uint64_t limit, Json **ret) {
 
 int hub_conversation_is_over(Hub *h, const char *id, bool *ret_known) {
         int64_t over;
-        int r = db_lookup_int(h->db, &over, "SELECT ended IS NOT NULL FROM conversations WHERE id=?", "s", id);
+        int r = db_lookup_int(
+                        h->db, &over, "SELECT ended IS NOT NULL FROM conversations WHERE id=?", "s", id);
 
         if (r < 0)
                 return r;
@@ -577,9 +700,12 @@ int prune(Hub *h) {
         }
         (void) db_run(h->db,
                       "DELETE FROM events WHERE n IN (SELECT n FROM events WHERE conversation IS NULL AND received<? LIMIT 100)",
-                      "i", limit);
+                      "i",
+                      limit);
         (void) db_run(h->db,
                       "DELETE FROM messages WHERE n IN"
-                      " (SELECT n FROM messages WHERE conversation IS NULL AND answered<? LIMIT 100)", "i", limit);
+                      " (SELECT n FROM messages WHERE conversation IS NULL AND answered<? LIMIT 100)",
+                      "i",
+                      limit);
         return transaction_commit(&t);
 }

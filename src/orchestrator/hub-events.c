@@ -10,7 +10,8 @@
 #define BATCH_MAX 100000
 
 static bool is_response(Json *o) {
-        return !json_get(o, "method") && (json_get(o, "error") || json_object_object_get_ex(o, "result", NULL));
+        return !json_get(o, "method") &&
+                        (json_get(o, "error") || json_object_object_get_ex(o, "result", NULL));
 }
 
 bool hub_is_request(Json *o) {
@@ -27,7 +28,8 @@ static int check_one(Json *o, size_t i, RpcError *e) {
                 return rpc_refuse(e, RPC_INVALID_REQUEST, "element %zu: not a JSON-RPC 2.0 object", i);
         if (is_response(o)) {
                 if (!json_get(o, "id") && !json_get_string(o, "messageId"))
-                        return rpc_refuse(e, RPC_INVALID_REQUEST, "element %zu: a response without an id", i);
+                        return rpc_refuse(
+                                        e, RPC_INVALID_REQUEST, "element %zu: a response without an id", i);
                 return 0;
         }
         if (!method || !*method || strlen(method) > METHOD_MAX)
@@ -43,8 +45,12 @@ static int check_one(Json *o, size_t i, RpcError *e) {
                 return rpc_refuse(e, RPC_INVALID_PARAMS, "element %zu: messageId: missing or too long", i);
         conversation = json_get_string(params, "conversationId");
         if (conversation ? !ident_is_valid(conversation) : json_get(params, "conversationId") != NULL)
-                return rpc_refuse(e, RPC_INVALID_PARAMS, "element %zu: conversationId: not a valid id: %.64s", i,
-                                  strempty(conversation));
+                return rpc_refuse(
+                                e,
+                                RPC_INVALID_PARAMS,
+                                "element %zu: conversationId: not a valid id: %.64s",
+                                i,
+                                strempty(conversation));
         return 0;
 }
 
@@ -58,8 +64,13 @@ static int store_event(Hub *h, const char *token, const char *uid, Json *o) {
         if (streq(method, "runner.heartbeat"))
                 return hub_heartbeat(h, uid, params);
         int64_t known;
-        r = db_lookup_int(h->db, &known, "SELECT 1 FROM events WHERE runner=? AND message_id=?", "ss", uid,
-                          json_get_string(params, "messageId"));
+        r =
+                        db_lookup_int(h->db,
+                                      &known,
+                                      "SELECT 1 FROM events WHERE runner=? AND message_id=?",
+                                      "ss",
+                                      uid,
+                                      json_get_string(params, "messageId"));
         if (r != 0)
                 return MIN(r, 0);
         r = conversation_event(h, token, uid, method, params, &foreign);
@@ -67,7 +78,8 @@ static int store_event(Hub *h, const char *token, const char *uid, Json *o) {
                 return r;
         if (foreign) {
                 log_warning("Runner %s sends events of conversation %s, which belongs to another token, dropping them.",
-                            uid, json_get_string(params, "conversationId"));
+                            uid,
+                            json_get_string(params, "conversationId"));
                 return 0;
         }
         const char *text = json_object_to_json_string_length(
@@ -76,8 +88,14 @@ static int store_event(Hub *h, const char *token, const char *uid, Json *o) {
                 return -ENOMEM;
         r = db_run(h->db,
                    "INSERT INTO events(runner, message_id, conversation, method, body, received) VALUES(?, ?, ?, ?, ?, ?)",
-                   "ssssti", uid, json_get_string(params, "messageId"), json_get_string(params, "conversationId"), method,
-                   text, size, now_usec(CLOCK_REALTIME));
+                   "ssssti",
+                   uid,
+                   json_get_string(params, "messageId"),
+                   json_get_string(params, "conversationId"),
+                   method,
+                   text,
+                   size,
+                   now_usec(CLOCK_REALTIME));
         return MIN(r, 0);
 }
 
@@ -119,9 +137,19 @@ int hub_next_event(Hub *h, const EventFilter *filter, int64_t *n, Buffer *b) {
 
 #define SELECT "SELECT n, runner, received, body FROM events WHERE "
         if (filter->conversation)
-                r = db_query(h->db, &s, SELECT "conversation=? AND n>? ORDER BY n LIMIT 1", "si", filter->conversation, *n);
+                r = db_query(h->db,
+                             &s,
+                             SELECT "conversation=? AND n>? ORDER BY n LIMIT 1",
+                             "si",
+                             filter->conversation,
+                             *n);
         else if (filter->runner)
-                r = db_query(h->db, &s, SELECT "runner=? AND n>? ORDER BY n LIMIT 1", "si", filter->runner, *n);
+                r = db_query(h->db,
+                             &s,
+                             SELECT "runner=? AND n>? ORDER BY n LIMIT 1",
+                             "si",
+                             filter->runner,
+                             *n);
         else
                 r = db_query(h->db, &s, SELECT "n>? ORDER BY n LIMIT 1", "i", *n);
 #undef SELECT
@@ -132,7 +160,10 @@ int hub_next_event(Hub *h, const EventFilter *filter, int64_t *n, Buffer *b) {
                 return r;
         (void) buffer_printf(b, "{\"n\":%" PRIi64 ",\"runnerUid\":", db_int(s, 0));
         (void) buffer_append_json_str(b, db_text(s, 1));
-        (void) buffer_printf(b, ",\"receivedAt\":\"%s\",\"event\":", format_timestamp((uint64_t) db_int(s, 2), stamp));
+        (void) buffer_printf(
+                        b,
+                        ",\"receivedAt\":\"%s\",\"event\":",
+                        format_timestamp((uint64_t) db_int(s, 2), stamp));
         (void) buffer_append_str(b, db_text(s, 3));
         r = buffer_append_str(b, "}\n");
         if (r < 0)

@@ -41,7 +41,11 @@ int sweep_dead(Hub *h, const char *token);
 int lose_runner(Hub *h, const char *uid);
 /* What the answer to a message means for its conversation. */
 int conversation_answered(
-                Hub *h, const char *uid, const char *conversation, const char *method, Json *response);
+                Hub *h,
+                const char *uid,
+                const char *conversation,
+                const char *method,
+                Json *response);
 /* What an event means for its conversation; *ret_foreign: it belongs to another token's runner. */
 int conversation_event(
                 Hub *h,

@@ -28,8 +28,11 @@ int64_t hub_cursor_parse(Hub *h, const char *cursor) {
 }
 
 static void envelope_id(char ret[static RANDOM_ID_SIZE]) {
-        (void) snprintf(ret, RANDOM_ID_SIZE, "m-%011" PRIx64 "%016" PRIx64,
-                        now_usec(CLOCK_REALTIME) / USEC_PER_MSEC, random_u64());
+        (void) snprintf(ret,
+                        RANDOM_ID_SIZE,
+                        "m-%011" PRIx64 "%016" PRIx64,
+                        now_usec(CLOCK_REALTIME) / USEC_PER_MSEC,
+                        random_u64());
 }
 
 static int insert(Hub *h, const HubMessage *m, const char *id, const char *target) {
@@ -43,9 +46,19 @@ static int insert(Hub *h, const HubMessage *m, const char *id, const char *targe
         }
         r = db_run(h->db,
                    "INSERT INTO messages(id, seq, token, target, conversation, task, method, params, request, work, created)"
-                   " VALUES(?, nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?)", "sissssssiii", id, seq, m->token, target,
-                   m->conversation, m->task, m->method, json_text(m->params), (int64_t) !m->notification,
-                   (int64_t) hub_is_work(m->method), now_usec(CLOCK_REALTIME));
+                   " VALUES(?, nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                   "sissssssiii",
+                   id,
+                   seq,
+                   m->token,
+                   target,
+                   m->conversation,
+                   m->task,
+                   m->method,
+                   json_text(m->params),
+                   (int64_t) !m->notification,
+                   (int64_t) hub_is_work(m->method),
+                   now_usec(CLOCK_REALTIME));
         return MIN(r, 0);
 }
 
@@ -59,18 +72,30 @@ int hub_send(Hub *h, const HubMessage *m, char **ret_id, RpcError *e) {
         r = transaction_begin(h->db, &t);
         if (r < 0)
                 return r;
-        r = db_lookup_int(h->db, &open, "SELECT count(*) FROM messages WHERE token=? AND answered IS NULL", "s",
-                          m->token);
+        r =
+                        db_lookup_int(h->db,
+                                      &open,
+                                      "SELECT count(*) FROM messages WHERE token=? AND answered IS NULL",
+                                      "s",
+                                      m->token);
         if (r < 0)
                 return r;
         if (open >= HUB_OPEN_MESSAGES_MAX)
-                return rpc_refuse(e, RPC_AT_CAPACITY, "%" PRIi64 " messages of this token are open already", open);
+                return rpc_refuse(
+                                e,
+                                RPC_AT_CAPACITY,
+                                "%" PRIi64 " messages of this token are open already",
+                                open);
         if (m->target)
                 r = free_and_strdup(&target, m->target);
         else if (hub_is_work(m->method) || !m->conversation)
                 r = active_runner(h, m->token, &target);
         else
-                r = db_lookup(h->db, &target, "SELECT owner FROM conversations WHERE id=?", "s", m->conversation);
+                r = db_lookup(h->db,
+                              &target,
+                              "SELECT owner FROM conversations WHERE id=?",
+                              "s",
+                              m->conversation);
         if (r < 0)
                 return r;
         envelope_id(id);
@@ -106,8 +131,10 @@ static int append_envelope(Statement *s, Buffer *b) {
                 (void) buffer_append_str(b, ",\"taskId\":");
                 (void) buffer_append_json_str(b, db_text(s, 4));
         }
-        (void) buffer_printf(b, ",\"createdAt\":\"%s\",\"payload\":{\"jsonrpc\":\"2.0\"",
-                             format_timestamp((uint64_t) db_int(s, 8), stamp));
+        (void) buffer_printf(
+                        b,
+                        ",\"createdAt\":\"%s\",\"payload\":{\"jsonrpc\":\"2.0\"",
+                        format_timestamp((uint64_t) db_int(s, 8), stamp));
         if (db_int(s, 7)) {
                 (void) buffer_append_str(b, ",\"id\":");
                 (void) buffer_append_json_str(b, db_text(s, 1));
@@ -123,9 +150,13 @@ int hub_next_message(Hub *h, const char *uid, int64_t *seq, Buffer *b) {
         _cleanup_statement_ Statement *s = NULL;
         int r;
 
-        r = db_query(h->db, &s,
+        r = db_query(h->db,
+                     &s,
                      "SELECT seq, id, target, conversation, task, method, params, request, created FROM messages"
-                     " WHERE target=? AND seq>? AND answered IS NULL ORDER BY seq LIMIT 1", "si", uid, *seq);
+                     " WHERE target=? AND seq>? AND answered IS NULL ORDER BY seq LIMIT 1",
+                     "si",
+                     uid,
+                     *seq);
         if (r < 0)
                 return r;
         r = db_step(s);
@@ -145,8 +176,11 @@ int hub_acknowledge(Hub *h, const char *uid, int64_t seq) {
         if (r <= 0)
                 return r;
         r = db_run(h->db,
-                   "UPDATE messages SET answered=? WHERE target=? AND seq<=? AND NOT request AND answered IS NULL", "isi",
-                   now_usec(CLOCK_REALTIME), uid, seq);
+                   "UPDATE messages SET answered=? WHERE target=? AND seq<=? AND NOT request AND answered IS NULL",
+                   "isi",
+                   now_usec(CLOCK_REALTIME),
+                   uid,
+                   seq);
         return MIN(r, 0);
 }
 
@@ -160,7 +194,12 @@ static int place_anew(Hub *h, Statement *s, const char *uid) {
                 r = db_lookup_int(h->db, &seq, NEXT_SEQ, "");
                 if (r < 0)
                         return r;
-                r = db_run(h->db, "UPDATE messages SET seq=?, target=? WHERE n=?", "isi", seq, uid, db_int(s, 0));
+                r = db_run(h->db,
+                           "UPDATE messages SET seq=?, target=? WHERE n=?",
+                           "isi",
+                           seq,
+                           uid,
+                           db_int(s, 0));
                 if (r < 0)
                         return r;
                 any = true;
@@ -175,9 +214,12 @@ int readdress_work(Hub *h, const char *token, const char *uid) {
         int r;
 
         /* Sorted into a table of its own by ORDER BY on an expression: the rows change while they are read. */
-        r = db_query(h->db, &s,
+        r = db_query(h->db,
+                     &s,
                      "SELECT n FROM messages WHERE token=? AND answered IS NULL AND claimed_by IS NULL"
-                     " AND (work OR target IS NULL AND conversation IS NULL) ORDER BY +n", "s", token);
+                     " AND (work OR target IS NULL AND conversation IS NULL) ORDER BY +n",
+                     "s",
+                     token);
         return r < 0 ? r : place_anew(h, s, uid);
 }
 
@@ -185,9 +227,12 @@ int release_held(Hub *h, const char *conversation, const char *uid) {
         _cleanup_statement_ Statement *s = NULL;
         int r;
 
-        r = db_query(h->db, &s,
+        r = db_query(h->db,
+                     &s,
                      "SELECT n FROM messages WHERE conversation=? AND target IS NULL AND answered IS NULL AND NOT work"
-                     " ORDER BY +n", "s", conversation);
+                     " ORDER BY +n",
+                     "s",
+                     conversation);
         return r < 0 ? r : place_anew(h, s, uid);
 }
 
@@ -202,7 +247,10 @@ int fail_held(Hub *h, const char *conversation, int code, const char *text) {
                 return r;
         r = db_run(h->db,
                    "UPDATE messages SET answered=?, response=? WHERE conversation=? AND target IS NULL AND answered IS NULL",
-                   "iss", now_usec(CLOCK_REALTIME), b.data, conversation);
+                   "iss",
+                   now_usec(CLOCK_REALTIME),
+                   b.data,
+                   conversation);
         if (r > 0)
                 hub_wake_topic(h, HUB_ANSWERS);
         return MIN(r, 0);
@@ -215,9 +263,13 @@ static int claim(Hub *h, const char *token, const char *uid, const char *id, cha
         _cleanup_statement_ Statement *s = NULL;
         int r;
 
-        r = db_query(h->db, &s,
-                     "SELECT m.claimed_by, m.conversation, c.owner, c.ended, m.answered, m.method FROM messages m"
-                     " LEFT JOIN conversations c ON c.id=m.conversation WHERE m.id=? AND m.token=? AND m.work", "ss", id,
+        r = db_query(h->db,
+                     &s,
+                     "SELECT m.claimed_by, m.conversation, c.owner, c.ended, m.answered, m.method, m.replaced_by"
+                     " FROM messages m"
+                     " LEFT JOIN conversations c ON c.id=m.conversation WHERE m.id=? AND m.token=? AND m.work",
+                     "ss",
+                     id,
                      token);
         if (r < 0)
                 return r;
@@ -227,6 +279,10 @@ static int claim(Hub *h, const char *token, const char *uid, const char *id, cha
         const char *holder = db_text(s, 0), *conversation = db_text(s, 1), *owner = db_text(s, 2);
         bool ended = db_text(s, 3), answered = db_text(s, 4);
 
+        if (db_text(s, 6)) { /* issued anew since: nobody gets it under this id */
+                *ret_owner = owner ? strdup(owner) : NULL;
+                return owner && !*ret_owner ? -ENOMEM : 1;
+        }
         if (!holder && owner && !(ended && streq(db_text(s, 5), "conversation.resume")))
                 holder = owner;
         if (holder && !streq(holder, uid)) {
@@ -243,8 +299,12 @@ static int claim(Hub *h, const char *token, const char *uid, const char *id, cha
                 return MIN(r, 0);
         r = db_run(h->db,
                    "UPDATE conversations SET owner=?, served=?, state='claimed', reason=NULL, ended=NULL, updated=?"
-                   " WHERE id=?", "siis", uid, (int64_t) !streq(db_text(s, 5), "conversation.start"),
-                   now_usec(CLOCK_REALTIME), conversation);
+                   " WHERE id=?",
+                   "siis",
+                   uid,
+                   (int64_t) !streq(db_text(s, 5), "conversation.start"),
+                   now_usec(CLOCK_REALTIME),
+                   conversation);
         if (r < 0)
                 return r;
         return release_held(h, conversation, uid);
@@ -264,7 +324,11 @@ int hub_claim(Hub *h, const char *token, const char *uid, Json *params, Json **r
         if (r == -ENOMEM)
                 return r;
         if (r <= 0 || strv_length(ids) > HUB_CLAIM_MAX)
-                return rpc_refuse(e, RPC_INVALID_PARAMS, "ids: not a list of at most %d strings", HUB_CLAIM_MAX);
+                return rpc_refuse(
+                                e,
+                                RPC_INVALID_PARAMS,
+                                "ids: not a list of at most %d strings",
+                                HUB_CLAIM_MAX);
         r = transaction_begin(h->db, &t);
         if (r < 0)
                 return r;
@@ -305,21 +369,32 @@ int hub_response(Hub *h, const char *uid, Json *response) {
                 id = json_get_string(response, "id");
         if (!id || !answer)
                 return id ? -ENOMEM : 0;
-        r = db_query(h->db, &s, "SELECT conversation, method FROM messages WHERE id=?1 AND answered IS NULL"
-                     " AND ?2 IN (target, claimed_by)", "ss", id, uid);
+        r = db_query(h->db,
+                     &s,
+                     "SELECT conversation, method FROM messages WHERE id=?1 AND answered IS NULL"
+                     " AND ?2 IN (target, claimed_by)",
+                     "ss",
+                     id,
+                     uid);
         if (r < 0)
                 return r;
         r = db_step(s);
         if (r < 0)
                 return r;
         if (r == 0) {
-                log_debug("Runner %s answered %s, which is answered already or not its own, ignoring.", uid, id);
+                log_debug("Runner %s answered %s, which is answered already or not its own, ignoring.",
+                          uid,
+                          id);
                 return 0;
         }
         if (json_object_object_add(answer, member, json_object_get(json_get(response, member))) < 0)
                 return -ENOMEM;
-        r = db_run(h->db, "UPDATE messages SET answered=?, response=? WHERE id=?", "iss", now_usec(CLOCK_REALTIME),
-                   json_text(answer), id);
+        r = db_run(h->db,
+                   "UPDATE messages SET answered=?, response=? WHERE id=?",
+                   "iss",
+                   now_usec(CLOCK_REALTIME),
+                   json_text(answer),
+                   id);
         if (r < 0)
                 return r;
         hub_wake_topic(h, HUB_ANSWERS);
@@ -333,30 +408,37 @@ int hub_message_get(Hub *h, const char *id, bool *ret_answered, Json **ret) {
 
         if (!o)
                 return -ENOMEM;
-        r = db_query(h->db, &s,
+        r = db_query(h->db,
+                     &s,
                      "WITH RECURSIVE chain(id, depth) AS (SELECT ?1, 0 UNION ALL"
                      "  SELECT replaced_by, depth+1 FROM messages JOIN chain USING(id)"
                      "  WHERE replaced_by IS NOT NULL AND depth<100)"
                      " SELECT m.id, m.method, m.target, m.conversation, m.created, m.answered, m.response, m.claimed_by,"
                      " m.seq, r.acked FROM chain JOIN messages m USING(id) LEFT JOIN runners r ON r.uid=m.target"
-                     " ORDER BY depth DESC LIMIT 1", "s", id);
+                     " ORDER BY depth DESC LIMIT 1",
+                     "s",
+                     id);
         if (r < 0)
                 return r;
         r = db_step(s);
         if (r <= 0)
                 return r;
         bool answered = db_text(s, 5);
-        const char *state = answered ? "answered" : !db_text(s, 2) ? "held" :
+        const char *state = answered                 ? "answered" :
+                        !db_text(s, 2)               ? "held" :
                         db_int(s, 8) <= db_int(s, 9) ? "delivered" :
-                        db_text(s, 7) ? "claimed" : "queued";
+                        db_text(s, 7)                ? "claimed" :
+                                                       "queued";
         if (db_text(s, 6))
                 (void) json_parse(db_text(s, 6), strlen(db_text(s, 6)), &answer, NULL);
         if (row_string(o, "messageId", s, 0) < 0 || row_string(o, "method", s, 1) < 0 ||
             row_string(o, "runnerUid", s, 2) < 0 || row_string(o, "conversationId", s, 3) < 0 ||
             row_time(o, "createdAt", s, 4) < 0 || row_time(o, "answeredAt", s, 5) < 0 ||
             json_set_string(o, "state", state) < 0 ||
-            (json_get(answer, "error") && json_set(o, "error", json_object_get(json_get(answer, "error"))) < 0) ||
-            (json_get(answer, "result") && json_set(o, "result", json_object_get(json_get(answer, "result"))) < 0))
+            (json_get(answer, "error") &&
+             json_set(o, "error", json_object_get(json_get(answer, "error"))) < 0) ||
+            (json_get(answer, "result") &&
+             json_set(o, "result", json_object_get(json_get(answer, "result"))) < 0))
                 return -ENOMEM;
         *ret_answered = answered;
         *ret = TAKE_PTR(o);

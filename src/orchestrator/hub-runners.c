@@ -38,7 +38,8 @@ static int parse_registration(Registration *g, Json *params, RpcError *e) {
         uint64_t protocol = 0;
 
         if (json_get_u64(params, "protocol", &protocol) <= 0 || protocol != PROTOCOL)
-                return rpc_refuse(e, RPC_INVALID_PARAMS, "protocol: only version %d is spoken here", PROTOCOL);
+                return rpc_refuse(
+                                e, RPC_INVALID_PARAMS, "protocol: only version %d is spoken here", PROTOCOL);
         if (json_get_u64(params, "generation", &g->generation) < 0 || g->generation > INT64_MAX)
                 return rpc_refuse(e, RPC_INVALID_PARAMS, "generation: not a whole number");
         g->store_id = json_get_string(params, "storeId");
@@ -65,16 +66,20 @@ static int check_known(Registration *g, Statement *s, const char *runner_id, Rpc
                 return 0;
         if (g->generation < known)
                 return rpc_refuse(
-                                e, RPC_STALE_STORE,
+                                e,
+                                RPC_STALE_STORE,
                                 "generation %" PRIu64 " of this store is older than %" PRIu64
                                 ", which is known: a restored backup or a cloned machine",
-                                g->generation, known);
+                                g->generation,
+                                known);
         g->same_process = streq_ptr(runner_id, g->runner_id);
         if (confirmed && !g->same_process)
                 return rpc_refuse(
-                                e, RPC_STALE_STORE,
+                                e,
+                                RPC_STALE_STORE,
                                 "generation %" PRIu64 " of this store is registered by another process: "
-                                "a restored backup or a cloned machine", g->generation);
+                                "a restored backup or a cloned machine",
+                                g->generation);
         return 0;
 }
 
@@ -85,10 +90,18 @@ static int find_known(Hub *h, Registration *g, const char *runner_id, RpcError *
 
 #define COLUMNS "uid, runner_id, generation, token, confirmed, active, acked"
         if (g->store_id)
-                r = db_query(h->db, &s, "SELECT " COLUMNS " FROM runners WHERE store_id=?", "s", g->store_id);
+                r = db_query(h->db,
+                             &s,
+                             "SELECT " COLUMNS " FROM runners WHERE store_id=?",
+                             "s",
+                             g->store_id);
         else /* a runner without a store of its own */
-                r = db_query(h->db, &s, "SELECT " COLUMNS " FROM runners WHERE uid=? AND token=? AND store_id IS NULL",
-                             "ss", g->previous_uid, g->token);
+                r = db_query(h->db,
+                             &s,
+                             "SELECT " COLUMNS " FROM runners WHERE uid=? AND token=? AND store_id IS NULL",
+                             "ss",
+                             g->previous_uid,
+                             g->token);
 #undef COLUMNS
         if (r < 0)
                 return r;
@@ -101,7 +114,10 @@ static int find_known(Hub *h, Registration *g, const char *runner_id, RpcError *
         if (r < 0)
                 return r;
         if (n >= HUB_RUNNERS_PER_TOKEN_MAX)
-                return rpc_refuse(e, RPC_AT_CAPACITY, "too many runners with this token: forget those that are gone");
+                return rpc_refuse(
+                                e,
+                                RPC_AT_CAPACITY,
+                                "too many runners with this token: forget those that are gone");
         random_id("ru-", g->uid);
         return 0;
 }
@@ -119,22 +135,31 @@ static int send_uid_changed(Hub *h, const char *token, const char *to, const cha
         /* Only the newest of them says anything. */
         r = db_run(h->db,
                    "UPDATE messages SET answered=? WHERE target=? AND method='runner.uid.changed' AND answered IS NULL",
-                   "is", now_usec(CLOCK_REALTIME), to);
+                   "is",
+                   now_usec(CLOCK_REALTIME),
+                   to);
         if (r < 0)
                 return r;
         r = db_lookup_int(h->db, &acked, "SELECT acked FROM runners WHERE uid=?", "s", to);
         if (r < 0)
                 return r;
-        r = db_lookup_int(h->db, &last, "SELECT created FROM messages WHERE target=? AND seq<=? ORDER BY seq DESC LIMIT 1",
-                          "si", to, acked);
+        r = db_lookup_int(
+                        h->db,
+                        &last,
+                        "SELECT created FROM messages WHERE target=? AND seq<=? ORDER BY seq DESC LIMIT 1",
+                        "si",
+                        to,
+                        acked);
         if (r < 0)
                 return r;
         if (json_set_string(params, "runnerUid", active) < 0 ||
             json_object_object_add(
-                            params, "cursor",
+                            params,
+                            "cursor",
                             acked > 0 ? json_object_new_string(hub_cursor(h, acked, cursor)) : NULL) < 0)
                 return -ENOMEM;
-        if (last > 0 && json_set_string(params, "lastProcessedAt", format_timestamp((uint64_t) last, stamp)) < 0)
+        if (last > 0 &&
+            json_set_string(params, "lastProcessedAt", format_timestamp((uint64_t) last, stamp)) < 0)
                 return -ENOMEM;
         HubMessage m = {
                 .token = token,
@@ -155,8 +180,13 @@ static int make_active(Hub *h, const char *token, const char *uid, bool tell_its
         _cleanup_statement_ Statement *s = NULL;
         int r;
 
-        r = db_query(h->db, &s, "SELECT uid FROM runners WHERE token=? AND (?2 OR uid!=?3)", "sis", token,
-                     (int64_t) tell_itself, uid);
+        r = db_query(h->db,
+                     &s,
+                     "SELECT uid FROM runners WHERE token=? AND (?2 OR uid!=?3)",
+                     "sis",
+                     token,
+                     (int64_t) tell_itself,
+                     uid);
         if (r < 0)
                 return r;
         while ((r = db_step(s)) > 0)
@@ -184,15 +214,33 @@ static int store_registration(Hub *h, Registration *g, Json *params) {
         if (g->is_known)
                 r = db_run(h->db,
                            "UPDATE runners SET runner_id=?, token=?, generation=?, confirmed=?, hostname=?, version=?,"
-                           " info=?, heartbeat=NULL, registered=?, seen=? WHERE uid=?", "ssiisssiis", g->runner_id, g->token,
-                           g->generation, (int64_t) g->same_process, json_get_string(params, "hostname"),
-                           json_get_string(params, "version"), json_text(params), now, now, g->uid);
+                           " info=?, heartbeat=NULL, registered=?, seen=? WHERE uid=?",
+                           "ssiisssiis",
+                           g->runner_id,
+                           g->token,
+                           g->generation,
+                           (int64_t) g->same_process,
+                           json_get_string(params, "hostname"),
+                           json_get_string(params, "version"),
+                           json_text(params),
+                           now,
+                           now,
+                           g->uid);
         else
                 r = db_run(h->db,
                            "INSERT INTO runners(uid, runner_id, token, store_id, generation, hostname, version, info,"
-                           " registered, seen) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "ssssisssii", g->uid, g->runner_id,
-                           g->token, g->store_id, g->generation, json_get_string(params, "hostname"),
-                           json_get_string(params, "version"), json_text(params), now, now);
+                           " registered, seen) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                           "ssssisssii",
+                           g->uid,
+                           g->runner_id,
+                           g->token,
+                           g->store_id,
+                           g->generation,
+                           json_get_string(params, "hostname"),
+                           json_get_string(params, "version"),
+                           json_text(params),
+                           now,
+                           now);
         return MIN(r, 0);
 }
 
@@ -219,22 +267,33 @@ static int registration_result(Hub *h, const Registration *g, Json **ret) {
         int64_t last;
         int r;
 
-        r = db_lookup_int(h->db, &last, "SELECT created FROM messages WHERE target=? AND seq<=? ORDER BY seq DESC LIMIT 1",
-                          "si", g->uid, g->acked);
+        r = db_lookup_int(
+                        h->db,
+                        &last,
+                        "SELECT created FROM messages WHERE target=? AND seq<=? ORDER BY seq DESC LIMIT 1",
+                        "si",
+                        g->uid,
+                        g->acked);
         if (r < 0)
                 return r;
         if (!o || !capabilities || json_object_array_add(capabilities, json_object_new_string("claim")) < 0)
                 return -ENOMEM;
-        if (json_set_string(o, "runnerId", g->runner_id) < 0 || json_set_string(o, "runnerUid", g->uid) < 0 ||
+        if (json_set_string(o, "runnerId", g->runner_id) < 0 ||
+            json_set_string(o, "runnerUid", g->uid) < 0 ||
             json_set_bool(o, "isActiveRunner", g->is_active) < 0 ||
             json_object_object_add(
-                            o, "cursor",
-                            g->acked > 0 ? json_object_new_string(hub_cursor(h, g->acked, cursor)) : NULL) < 0 ||
+                            o,
+                            "cursor",
+                            g->acked > 0 ? json_object_new_string(hub_cursor(h, g->acked, cursor)) : NULL) <
+                            0 ||
             json_object_object_add(
-                            o, "lastProcessedAt",
-                            last > 0 ? json_object_new_string(format_timestamp((uint64_t) last, stamp)) : NULL) < 0 ||
+                            o,
+                            "lastProcessedAt",
+                            last > 0 ? json_object_new_string(format_timestamp((uint64_t) last, stamp)) :
+                                       NULL) < 0 ||
             json_set(o, "capabilities", TAKE_PTR(capabilities)) < 0 ||
-            (h->config.heartbeat_msec > 0 && json_set_u64(o, "heartbeatIntervalMs", h->config.heartbeat_msec) < 0))
+            (h->config.heartbeat_msec > 0 &&
+             json_set_u64(o, "heartbeatIntervalMs", h->config.heartbeat_msec) < 0))
                 return -ENOMEM;
         *ret = TAKE_PTR(o);
         return 0;
@@ -287,8 +346,11 @@ int hub_register(Hub *h, const char *token, const char *runner_id, Json *params,
         r = transaction_commit(&t);
         if (r < 0)
                 return r;
-        log_info("Runner %s registered: %s, generation %" PRIu64 ", %s.", g.uid,
-                 strempty(json_get_string(params, "hostname")), g.generation, g.is_active ? "active" : "standby");
+        log_info("Runner %s registered: %s, generation %" PRIu64 ", %s.",
+                 g.uid,
+                 strempty(json_get_string(params, "hostname")),
+                 g.generation,
+                 g.is_active ? "active" : "standby");
         return 0;
 }
 
@@ -296,11 +358,20 @@ int hub_runner_seen(Hub *h, const char *token, const char *runner_id, char **ret
         uint64_t now = now_usec(CLOCK_REALTIME);
         int r;
 
-        r = db_lookup(h->db, ret_uid, "SELECT uid FROM runners WHERE runner_id=? AND token=?", "ss", runner_id, token);
+        r = db_lookup(h->db,
+                      ret_uid,
+                      "SELECT uid FROM runners WHERE runner_id=? AND token=?",
+                      "ss",
+                      runner_id,
+                      token);
         if (r <= 0)
                 return r;
-        r = db_run(h->db, "UPDATE runners SET seen=?1, confirmed=1 WHERE uid=?2 AND (NOT confirmed OR seen<?3)", "isi",
-                   now, *ret_uid, now - SEEN_USEC);
+        r = db_run(h->db,
+                   "UPDATE runners SET seen=?1, confirmed=1 WHERE uid=?2 AND (NOT confirmed OR seen<?3)",
+                   "isi",
+                   now,
+                   *ret_uid,
+                   now - SEEN_USEC);
         return r < 0 ? r : 1;
 }
 
@@ -308,8 +379,12 @@ int hub_heartbeat(Hub *h, const char *uid, Json *params) {
         const char *cursor = json_get_string(params, "cursor");
         int r;
 
-        r = db_run(h->db, "UPDATE runners SET heartbeat=?, seen=? WHERE uid=?", "sis", json_text(params),
-                   now_usec(CLOCK_REALTIME), uid);
+        r = db_run(h->db,
+                   "UPDATE runners SET heartbeat=?, seen=? WHERE uid=?",
+                   "sis",
+                   json_text(params),
+                   now_usec(CLOCK_REALTIME),
+                   uid);
         if (r < 0 || !cursor)
                 return MIN(r, 0);
         return hub_acknowledge(h, uid, hub_cursor_parse(h, cursor));
@@ -400,11 +475,13 @@ int hub_runner_list(Hub *h, Json **ret) {
 
         if (!list)
                 return -ENOMEM;
-        r = db_query(h->db, &s,
+        r = db_query(h->db,
+                     &s,
                      "SELECT uid, token, hostname, version, generation, active, registered, seen, acked, info, heartbeat,"
                      " (SELECT count(*) FROM conversations WHERE owner=uid AND ended IS NULL),"
                      " (SELECT count(*) FROM messages WHERE target=uid AND answered IS NULL)"
-                     " FROM runners ORDER BY token, registered", "");
+                     " FROM runners ORDER BY token, registered",
+                     "");
         if (r < 0)
                 return r;
         while ((r = db_step(s)) > 0) {

@@ -22,22 +22,39 @@ int hub_token_create(Hub *h, const char *name, Json **ret, RpcError *e) {
         if (r < 0)
                 return r;
         if (n >= HUB_TOKENS_MAX)
-                return rpc_refuse(e, RPC_AT_CAPACITY, "there are %" PRIi64 " tokens already: revoke some", n);
+                return rpc_refuse(
+                                e, RPC_AT_CAPACITY, "there are %" PRIi64 " tokens already: revoke some", n);
         if (name) {
                 r = db_lookup_int(
-                                h->db, &n, "SELECT count(*) FROM tokens WHERE revoked IS NULL AND ?1 IN (name, id)",
-                                "s", name);
+                                h->db,
+                                &n,
+                                "SELECT count(*) FROM tokens WHERE revoked IS NULL AND ?1 IN (name, id)",
+                                "s",
+                                name);
                 if (r < 0)
                         return r;
                 if (n > 0)
-                        return rpc_refuse(e, RPC_WRONG_STATE, "there is a token with the name %s already", name);
+                        return rpc_refuse(
+                                        e,
+                                        RPC_WRONG_STATE,
+                                        "there is a token with the name %s already",
+                                        name);
         }
-        (void) snprintf(
-                        secret, sizeof(secret), TOKEN_PREFIX "%016" PRIx64 "%016" PRIx64 "%016" PRIx64 "%016" PRIx64,
-                        random_u64(), random_u64(), random_u64(), random_u64());
+        (void) snprintf(secret,
+                        sizeof(secret),
+                        TOKEN_PREFIX "%016" PRIx64 "%016" PRIx64 "%016" PRIx64 "%016" PRIx64,
+                        random_u64(),
+                        random_u64(),
+                        random_u64(),
+                        random_u64());
         (void) snprintf(id, sizeof(id), "t-%08x", (unsigned) (random_u64() & UINT32_MAX));
         sha256_hex(secret, strlen(secret), hash);
-        r = db_run(h->db, "INSERT INTO tokens(id, name, hash, created) VALUES(?, ?, ?, ?)", "sssi", id, name, hash,
+        r = db_run(h->db,
+                   "INSERT INTO tokens(id, name, hash, created) VALUES(?, ?, ?, ?)",
+                   "sssi",
+                   id,
+                   name,
+                   hash,
                    now_usec(CLOCK_REALTIME));
         if (r < 0)
                 return r;
@@ -58,9 +75,11 @@ int hub_token_list(Hub *h, Json **ret) {
 
         if (!list)
                 return -ENOMEM;
-        r = db_query(h->db, &s,
+        r = db_query(h->db,
+                     &s,
                      "SELECT id, name, created, used, revoked,"
-                     " (SELECT count(*) FROM runners WHERE token=tokens.id) FROM tokens ORDER BY created, id", "");
+                     " (SELECT count(*) FROM runners WHERE token=tokens.id) FROM tokens ORDER BY created, id",
+                     "");
         if (r < 0)
                 return r;
         while ((r = db_step(s)) > 0) {
@@ -70,7 +89,8 @@ int hub_token_list(Hub *h, Json **ret) {
                         return -ENOMEM;
                 if (row_string(o, "id", s, 0) < 0 || row_string(o, "name", s, 1) < 0 ||
                     row_time(o, "createdAt", s, 2) < 0 || row_time(o, "lastUsedAt", s, 3) < 0 ||
-                    row_time(o, "revokedAt", s, 4) < 0 || json_set_u64(o, "runners", (uint64_t) db_int(s, 5)) < 0)
+                    row_time(o, "revokedAt", s, 4) < 0 ||
+                    json_set_u64(o, "runners", (uint64_t) db_int(s, 5)) < 0)
                         return -ENOMEM;
         }
         if (r < 0)
@@ -83,7 +103,11 @@ int hub_token_revoke(Hub *h, const char *name) {
         _cleanup_free_ char *id = NULL;
         int r;
 
-        r = db_lookup(h->db, &id, "SELECT id FROM tokens WHERE ?1 IN (id, name) AND revoked IS NULL", "s", name);
+        r = db_lookup(h->db,
+                      &id,
+                      "SELECT id FROM tokens WHERE ?1 IN (id, name) AND revoked IS NULL",
+                      "s",
+                      name);
         if (r <= 0)
                 return r;
         r = db_run(h->db, "UPDATE tokens SET revoked=? WHERE id=?", "is", now_usec(CLOCK_REALTIME), id);
@@ -105,10 +129,15 @@ int hub_token_check(Hub *h, const char *secret, char **ret_id) {
         if (n == 0 || n > TOKEN_MAX)
                 return 0;
         sha256_hex(secret, n, hash);
-        int r = db_lookup(h->db, ret_id, "SELECT id FROM tokens WHERE hash=? AND revoked IS NULL", "s", hash);
+        int r = db_lookup(
+                        h->db, ret_id, "SELECT id FROM tokens WHERE hash=? AND revoked IS NULL", "s", hash);
         if (r <= 0)
                 return r;
-        (void) db_run(h->db, "UPDATE tokens SET used=?1 WHERE id=?2 AND (used IS NULL OR used<?3)", "isi", now, *ret_id,
+        (void) db_run(h->db,
+                      "UPDATE tokens SET used=?1 WHERE id=?2 AND (used IS NULL OR used<?3)",
+                      "isi",
+                      now,
+                      *ret_id,
                       now - USED_USEC);
         return 1;
 }
@@ -121,15 +150,21 @@ int hub_token_find(Hub *h, const char *name, char **ret_id, RpcError *e) {
         int r;
 
         if (name) {
-                r = db_lookup(h->db, ret_id, "SELECT id FROM tokens WHERE ?1 IN (id, name) AND revoked IS NULL", "s",
+                r = db_lookup(h->db,
+                              ret_id,
+                              "SELECT id FROM tokens WHERE ?1 IN (id, name) AND revoked IS NULL",
+                              "s",
                               name);
-                return r == 0 ? rpc_refuse(e, RPC_INVALID_PARAMS, "there is no valid token %.64s", name) : MIN(r, 0);
+                return r == 0 ? rpc_refuse(e, RPC_INVALID_PARAMS, "there is no valid token %.64s", name) :
+                                MIN(r, 0);
         }
         /* Nobody says where: to the active runner that is connected and has the least to do. */
-        r = db_query(h->db, &s,
+        r = db_query(h->db,
+                     &s,
                      "SELECT t.id, r.uid, (SELECT count(*) FROM conversations WHERE owner=r.uid AND ended IS NULL)"
                      " FROM tokens t LEFT JOIN runners r ON r.token=t.id AND r.active"
-                     " WHERE t.revoked IS NULL ORDER BY t.created, t.id", "");
+                     " WHERE t.revoked IS NULL ORDER BY t.created, t.id",
+                     "");
         if (r < 0)
                 return r;
         while ((r = db_step(s)) > 0) {
@@ -150,7 +185,10 @@ int hub_token_find(Hub *h, const char *name, char **ret_id, RpcError *e) {
         if (n == 0)
                 return rpc_refuse(e, RPC_WRONG_STATE, "there is no token yet: no runner can register");
         if (n > 1 && connected == 0)
-                return rpc_refuse(e, RPC_WRONG_STATE, "no runner is connected: say which token the work is for");
+                return rpc_refuse(
+                                e,
+                                RPC_WRONG_STATE,
+                                "no runner is connected: say which token the work is for");
         *ret_id = TAKE_PTR(best);
         return 0;
 }

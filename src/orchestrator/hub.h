@@ -78,11 +78,11 @@ bool hub_is_connected(Hub *h, const char *uid);
 
 typedef struct HubMessage {
         const char *token;
-        const char *target;       /* uid, or NULL: whoever owns the conversation; for work, the active runner */
+        const char *target; /* uid, or NULL: whoever owns the conversation; for work, the active runner */
         const char *conversation; /* or NULL */
         const char *task;         /* or NULL */
         const char *method;
-        Json *params;             /* borrowed */
+        Json *params; /* borrowed */
         bool notification;
 } HubMessage;
 /* Queues it; *ret_id is its envelope id. */
@@ -108,7 +108,13 @@ int hub_message_get(Hub *h, const char *id, bool *ret_answered, Json **ret);
 /* token and id may be NULL. *ret: {"conversationId","messageId"}. */
 int hub_conversation_start(Hub *h, const char *token, const char *id, Json *params, Json **ret, RpcError *e);
 int hub_conversation_send(
-                Hub *h, const char *id, const char *method, Json *params, bool notification, char **ret_id, RpcError *e);
+                Hub *h,
+                const char *id,
+                const char *method,
+                Json *params,
+                bool notification,
+                char **ret_id,
+                RpcError *e);
 /* Issues it anew for the active runner. force: also where its owner is connected. */
 int hub_conversation_takeover(Hub *h, const char *id, bool force, char **ret_id, RpcError *e);
 int hub_conversation_get(Hub *h, const char *id, Json **ret); /* 1, or 0: unknown */

@@ -23,45 +23,57 @@ static const struct {
         const char *help;
 } table[] = {
 #define O(member) offsetof(Options, member)
-        { '*', "help", 'h', KIND_FLAG, NULL, O(help), "show this text" },
-        { '*', "version", 0, KIND_FLAG, NULL, O(version), "show the version" },
-        { 'c', "socket", 0, KIND_STRING, "PATH", O(socket), "administration socket of the orchestrator" },
-        { 'c', "json", 'j', KIND_FLAG, NULL, O(json), "print JSON" },
-        { 's', "listen", 0, KIND_STRING, "ADDRESS:PORT", O(listen), "loopback address for runners" },
-        { 's', "admin-socket", 0, KIND_STRING, "PATH", O(admin_socket), "unix socket for administration" },
-        { 's', "data-dir", 0, KIND_STRING, "DIR", O(data_dir), "where the state is kept" },
-        { 's', "max-body", 0, KIND_NUMBER, "MIB", O(max_body_mib), "largest request of a runner (24)" },
-        { 's', "dead-after", 0, KIND_NUMBER, "SECS", O(dead_after_sec), "silence after which a runner is dead (300)" },
-        { 's', "keep-days", 0, KIND_NUMBER, "DAYS", O(keep_days), "how long ended conversations are kept (30)" },
-        { 's', "heartbeat", 0, KIND_NUMBER, "SECS", O(heartbeat_sec), "interval asked of runners" },
-        { 's', "log-level", 0, KIND_STRING, "LEVEL", O(log_level), "debug, info, notice, warning, err" },
-        { 'n', "name", 0, KIND_STRING, "NAME", O(name), "name of the token" },
-        { 'b', "id", 0, KIND_STRING, "ID", O(id), "id of the conversation, else one is made" },
-        { 'b', "agent", 0, KIND_STRING, "NAME", O(agent), "agent: claude, codex, shell, …" },
-        { 'b', "workspace", 0, KIND_STRING, "ID", O(workspace), "workspace" },
-        { 'b', "task", 0, KIND_STRING, "ID", O(task), "task" },
-        { 'b', "repository", 0, KIND_STRING, "URL", O(repository), "git repository to check out" },
-        { 'b', "branch", 0, KIND_STRING, "NAME", O(branch), "branch to work on" },
-        { 'b', "base-branch", 0, KIND_STRING, "NAME", O(base_branch), "branch to begin from" },
-        { 'b', "commit", 0, KIND_STRING, "HASH", O(commit), "commit to begin from" },
-        { 'p', "prompt", 0, KIND_STRING, "TEXT", O(prompt), "first message" },
-        { 'm', "model", 0, KIND_STRING, "NAME", O(model), "model" },
-        { 'm', "permission-mode", 0, KIND_STRING, "MODE", O(permission_mode), "permission mode" },
-        { 't', "token", 0, KIND_STRING, "ID", O(token), "work for the runners of this token (id or name)" },
-        { 'r', "runner", 0, KIND_STRING, "UID", O(runner), "send it to this runner" },
-        { 'r', "conversation", 0, KIND_STRING, "ID", O(conversation), "send it to the owner of this conversation" },
-        { 'r', "notification", 0, KIND_FLAG, NULL, O(notification), "no answer is wanted" },
-        { 'a', "request", 0, KIND_STRING, "ID", O(request), "the question, else the oldest open one" },
-        { 'a', "message", 0, KIND_STRING, "TEXT", O(message), "what the agent is told" },
-        { 'q', "reason", 0, KIND_STRING, "TEXT", O(reason), "why" },
-        { 'q', "grace-ms", 0, KIND_NUMBER, "MS", O(grace_msec), "time to end by itself" },
-        { 'x', "param", 0, KIND_PARAMS, "JSON", O(params), "object of further params; may be repeated" },
-        { 'w', "wait", 'w', KIND_FLAG, NULL, O(wait), "wait for the runner's answer" },
-        { 'w', "timeout", 0, KIND_NUMBER, "SECS", O(timeout_sec), "how long to wait (60)" },
-        { 'f', "follow", 'f', KIND_FLAG, NULL, O(follow), "go on with events as they come" },
-        { 'f', "since", 0, KIND_NUMBER, "N", O(since), "begin behind the event with this number" },
-        { 'l', "all", 'a', KIND_FLAG, NULL, O(all), "those that have ended too" },
-        { 'o', "force", 0, KIND_FLAG, NULL, O(force), "even where its runner is connected" },
+        {'*',  "help",            'h', KIND_FLAG,   NULL,           O(help),            "show this text"                                 },
+        { '*', "version",         0,   KIND_FLAG,   NULL,           O(version),         "show the version"                               },
+        { 'c', "socket",          0,   KIND_STRING, "PATH",         O(socket),          "administration socket of the orchestrator"      },
+        { 'c', "json",            'j', KIND_FLAG,   NULL,           O(json),            "print JSON"                                     },
+        { 's', "listen",          0,   KIND_STRING, "ADDRESS:PORT", O(listen),          "loopback address for runners"                   },
+        { 's', "admin-socket",    0,   KIND_STRING, "PATH",         O(admin_socket),    "unix socket for administration"                 },
+        { 's', "data-dir",        0,   KIND_STRING, "DIR",          O(data_dir),        "where the state is kept"                        },
+        { 's', "max-body",        0,   KIND_NUMBER, "MIB",          O(max_body_mib),    "largest request of a runner (24)"               },
+        { 's',
+                                                   "dead-after",            0,
+                                                   KIND_NUMBER,                               "SECS",
+                                                   O(dead_after_sec),
+                                                   "silence after which a runner is dead (300)"                                                                                    },
+        { 's',
+                                                   "keep-days",             0,
+                                                   KIND_NUMBER,                               "DAYS",
+                                                   O(keep_days),
+                                                   "how long ended conversations are kept (30)"                                                                                    },
+        { 's', "heartbeat",       0,   KIND_NUMBER, "SECS",         O(heartbeat_sec),   "interval asked of runners"                      },
+        { 's', "log-level",       0,   KIND_STRING, "LEVEL",        O(log_level),       "debug, info, notice, warning, err"              },
+        { 'n', "name",            0,   KIND_STRING, "NAME",         O(name),            "name of the token"                              },
+        { 'b', "id",              0,   KIND_STRING, "ID",           O(id),              "id of the conversation, else one is made"       },
+        { 'b', "agent",           0,   KIND_STRING, "NAME",         O(agent),           "agent: claude, codex, shell, …"               },
+        { 'b', "workspace",       0,   KIND_STRING, "ID",           O(workspace),       "workspace"                                      },
+        { 'b', "task",            0,   KIND_STRING, "ID",           O(task),            "task"                                           },
+        { 'b', "repository",      0,   KIND_STRING, "URL",          O(repository),      "git repository to check out"                    },
+        { 'b', "branch",          0,   KIND_STRING, "NAME",         O(branch),          "branch to work on"                              },
+        { 'b', "base-branch",     0,   KIND_STRING, "NAME",         O(base_branch),     "branch to begin from"                           },
+        { 'b', "commit",          0,   KIND_STRING, "HASH",         O(commit),          "commit to begin from"                           },
+        { 'p', "prompt",          0,   KIND_STRING, "TEXT",         O(prompt),          "first message"                                  },
+        { 'm', "model",           0,   KIND_STRING, "NAME",         O(model),           "model"                                          },
+        { 'm', "permission-mode", 0,   KIND_STRING, "MODE",         O(permission_mode), "permission mode"                                },
+        { 't', "token",           0,   KIND_STRING, "ID",           O(token),           "work for the runners of this token (id or name)"},
+        { 'r', "runner",          0,   KIND_STRING, "UID",          O(runner),          "send it to this runner"                         },
+        { 'r',
+                                                   "conversation",          0,
+                                                   KIND_STRING,                               "ID",
+                                                   O(conversation),
+                                                   "send it to the owner of this conversation"                                                                                     },
+        { 'r', "notification",    0,   KIND_FLAG,   NULL,           O(notification),    "no answer is wanted"                            },
+        { 'a', "request",         0,   KIND_STRING, "ID",           O(request),         "the question, else the oldest open one"         },
+        { 'a', "message",         0,   KIND_STRING, "TEXT",         O(message),         "what the agent is told"                         },
+        { 'q', "reason",          0,   KIND_STRING, "TEXT",         O(reason),          "why"                                            },
+        { 'q', "grace-ms",        0,   KIND_NUMBER, "MS",           O(grace_msec),      "time to end by itself"                          },
+        { 'x', "param",           0,   KIND_PARAMS, "JSON",         O(params),          "object of further params; may be repeated"      },
+        { 'w', "wait",            'w', KIND_FLAG,   NULL,           O(wait),            "wait for the runner's answer"                   },
+        { 'w', "timeout",         0,   KIND_NUMBER, "SECS",         O(timeout_sec),     "how long to wait (60)"                          },
+        { 'f', "follow",          'f', KIND_FLAG,   NULL,           O(follow),          "go on with events as they come"                 },
+        { 'f', "since",           0,   KIND_NUMBER, "N",            O(since),           "begin behind the event with this number"        },
+        { 'l', "all",             'a', KIND_FLAG,   NULL,           O(all),             "those that have ended too"                      },
+        { 'o', "force",           0,   KIND_FLAG,   NULL,           O(force),           "even where its runner is connected"             },
 #undef O
 };
 
@@ -169,7 +181,7 @@ int options_parse(
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
                 int has = table[i].kind == KIND_FLAG ? no_argument : required_argument;
 
-                options[i] = (struct option) { table[i].name, has, NULL, FIRST_VALUE + (int) i };
+                options[i] = (struct option){ table[i].name, has, NULL, FIRST_VALUE + (int) i };
                 if (table[i].letter) /* only flags have one */
                         letters[n_letters++] = table[i].letter;
         }
@@ -190,7 +202,8 @@ int options_parse(
         if (ret->help || ret->version)
                 return 0;
         if (!v)
-                return words[0] ? usage("There is no verb %s.", words[0]) : usage("%s", "What is to be done?");
+                return words[0] ? usage("There is no verb %s.", words[0]) :
+                                  usage("%s", "What is to be done?");
         for (size_t i = 0; i < ELEMENTSOF(table); i++)
                 if (given[i] && !takes(v, i))
                         return usage("This verb does not take --%s.", table[i].name);
@@ -210,7 +223,12 @@ static void print_options(const Verb *v) {
                 char letter[8] = "   ";
                 if (table[i].letter)
                         (void) snprintf(letter, sizeof(letter), "-%c ", table[i].letter);
-                (void) snprintf(left, sizeof(left), "%s--%s%s%s", letter, table[i].name, table[i].argument ? " " : "",
+                (void) snprintf(left,
+                                sizeof(left),
+                                "%s--%s%s%s",
+                                letter,
+                                table[i].name,
+                                table[i].argument ? " " : "",
                                 strempty(table[i].argument));
                 (void) printf("  %-28s %s\n", left, table[i].help);
         }
@@ -218,17 +236,27 @@ static void print_options(const Verb *v) {
 
 void options_help(const Verb *verbs, size_t n_verbs, const Verb *verb) {
         if (verb) {
-                (void) printf(PROGRAM " %s%s%s %s\n\n%s.\n\nOptions:\n", verb->group, verb->name ? " " : "",
-                              strempty(verb->name), verb->arguments, verb->summary);
+                (void) printf(PROGRAM " %s%s%s %s\n\n%s.\n\nOptions:\n",
+                              verb->group,
+                              verb->name ? " " : "",
+                              strempty(verb->name),
+                              verb->arguments,
+                              verb->summary);
                 print_options(verb);
                 return;
         }
-        (void) printf(PROGRAM " VERB [ARGUMENTS] [OPTIONS]\n\nThe bundled orchestrator of Northflare Runner.\n\nVerbs:\n");
+        (void) printf(PROGRAM
+                      " VERB [ARGUMENTS] [OPTIONS]\n\nThe bundled orchestrator of Northflare Runner.\n\nVerbs:\n");
         for (size_t i = 0; i < n_verbs; i++) {
                 char left[64];
 
-                (void) snprintf(left, sizeof(left), "%s%s%s %s", verbs[i].group, verbs[i].name ? " " : "",
-                                strempty(verbs[i].name), verbs[i].arguments);
+                (void) snprintf(left,
+                                sizeof(left),
+                                "%s%s%s %s",
+                                verbs[i].group,
+                                verbs[i].name ? " " : "",
+                                strempty(verbs[i].name),
+                                verbs[i].arguments);
                 if (strlen(left) > 34)
                         (void) printf("  %s\n  %-34s %s\n", left, "", verbs[i].summary);
                 else

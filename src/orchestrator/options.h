@@ -33,7 +33,7 @@ typedef struct Verb {
 
 /* Exit codes, documented in northflare-orchestrator(8). */
 enum {
-        EXIT_REFUSED = 1,     /* the orchestrator or the runner said no; or something failed */
+        EXIT_REFUSED = 1, /* the orchestrator or the runner said no; or something failed */
         EXIT_USAGE = 2,
         EXIT_UNREACHABLE = 3, /* no orchestrator answers, or this user may not ask it */
         EXIT_TIMED_OUT = 4,   /* --wait: no answer yet */

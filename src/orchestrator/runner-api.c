@@ -70,7 +70,7 @@ static int begin(HttpExchange *x, size_t *max_body, void *userdata) {
                 http_reply_error(x, 503, RPC_INTERNAL, "out of memory");
                 return 503;
         }
-        *q = (RunnerRequest) { .hub = hub, .exchange = x };
+        *q = (RunnerRequest){ .hub = hub, .exchange = x };
         http_set_data(x, q, runner_request_free);
         r = secret ? hub_token_check(hub, secret, &q->token) : 0;
         if (r < 0) {
@@ -78,8 +78,11 @@ static int begin(HttpExchange *x, size_t *max_body, void *userdata) {
                 return 503;
         }
         if (r == 0) {
-                http_reply_error(x, 401, RPC_INVALID_REQUEST,
-                                 secret ? "the token is not valid" : "a bearer token is needed");
+                http_reply_error(
+                                x,
+                                401,
+                                RPC_INVALID_REQUEST,
+                                secret ? "the token is not valid" : "a bearer token is needed");
                 return 401;
         }
         if (!is_messages(x) && !streq(http_path(x), "/api/runner/events")) {
@@ -104,10 +107,16 @@ static bool identify(HttpExchange *x, RunnerRequest *q) {
         if (r < 0)
                 reply_failure(x, r);
         else if (r == 0 && !id)
-                http_reply_error(x, 409, RPC_STALE_STORE, "X-Northflare-Runner-Id is missing: register first");
+                http_reply_error(
+                                x,
+                                409,
+                                RPC_STALE_STORE,
+                                "X-Northflare-Runner-Id is missing: register first");
         else if (r == 0)
                 http_reply_error(
-                                x, 409, RPC_STALE_STORE,
+                                x,
+                                409,
+                                RPC_STALE_STORE,
                                 "this runner id is not known or was superseded by a newer registration: register again");
         return r > 0;
 }
@@ -118,7 +127,8 @@ static Json *rpc_response(Json *request, Json *result_consume, const RpcError *e
         _cleanup_json_ Json *o = json_object_new_object(), *result = result_consume;
         Json *id = json_get(request, "id");
 
-        if (!o || json_set_string(o, "jsonrpc", "2.0") < 0 || json_object_object_add(o, "id", json_object_get(id)) < 0)
+        if (!o || json_set_string(o, "jsonrpc", "2.0") < 0 ||
+            json_object_object_add(o, "id", json_object_get(id)) < 0)
                 return NULL;
         if (result)
                 return json_set(o, "result", TAKE_PTR(result)) < 0 ? NULL : TAKE_PTR(o);
@@ -137,7 +147,13 @@ static int call(HttpExchange *x, RunnerRequest *q, Json *request, Json **ret) {
         int r;
 
         if (streq(method, "runner.register"))
-                r = hub_register(q->hub, q->token, http_header(x, "X-Northflare-Runner-Id"), params, &result, &e);
+                r =
+                                hub_register(q->hub,
+                                             q->token,
+                                             http_header(x, "X-Northflare-Runner-Id"),
+                                             params,
+                                             &result,
+                                             &e);
         else if (streq(method, "runner.ping")) {
                 result = json_object_new_object();
                 r = result ? json_set_bool(result, "pong", true) : -ENOMEM;
@@ -209,7 +225,8 @@ static void post_messages(HttpExchange *x, RunnerRequest *q) {
                         http_reply_error(x, 400, RPC_INVALID_REQUEST, "the batch is empty");
                 else
                         post_batch(x, q, o);
-        } else if (!json_object_is_type(o, json_type_object) || !streq_ptr(json_get_string(o, "jsonrpc"), "2.0"))
+        } else if (!json_object_is_type(o, json_type_object) ||
+                   !streq_ptr(json_get_string(o, "jsonrpc"), "2.0"))
                 http_reply_error(x, 400, RPC_INVALID_REQUEST, "not a JSON-RPC 2.0 object or a list of them");
         else if (hub_is_request(o))
                 post_one(x, q, o);
@@ -253,7 +270,9 @@ static int fill(HttpExchange *x, Buffer *b, void *userdata) {
         r = hub_next_message(q->hub, q->uid, &q->seq, &envelope);
         if (r <= 0) {
                 if (r < 0)
-                        log_error_errno(r, "Failed to read the messages of runner %s, closing its stream: %m", q->uid);
+                        log_error_errno(r,
+                                        "Failed to read the messages of runner %s, closing its stream: %m",
+                                        q->uid);
                 return r;
         }
         (void) buffer_printf(b, "id: %s\nevent: runner.message\ndata: ", hub_cursor(q->hub, q->seq, cursor));
@@ -277,7 +296,7 @@ static bool since(HttpExchange *x, RunnerRequest *q) {
 static void get_events(HttpExchange *x, RunnerRequest *q) {
         if (!identify(x, q) || !since(x, q))
                 return;
-        q->listener = (HubListener) {
+        q->listener = (HubListener){
                 .topic = HUB_RUNNER,
                 .key = q->uid,
                 .token = q->token,

@@ -58,7 +58,9 @@ static int take_activated(Server *s) {
                 return log_error_errno(n, "Failed to take the sockets over: %m");
         for (int i = 0; i < n; i++) {
                 int fd = SD_LISTEN_FDS_START + i;
-                int *where = streq(names[i], "runners") ? &s->runners_fd : streq(names[i], "admin") ? &s->admin_fd : NULL;
+                int *where = streq(names[i], "runners")  ? &s->runners_fd :
+                                streq(names[i], "admin") ? &s->admin_fd :
+                                                           NULL;
 
                 if (where && *where < 0 && sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
                         *where = fd;
@@ -82,22 +84,25 @@ static int parse_listen(const char *text, Address *ret, socklen_t *ret_size) {
         char host[64];
         uint64_t port;
 
-        if (!colon || (size_t) (colon - text) >= sizeof(host) || safe_atou64(colon + 1, &port) < 0 || port > 65535)
+        if (!colon || (size_t) (colon - text) >= sizeof(host) || safe_atou64(colon + 1, &port) < 0 ||
+            port > 65535)
                 return -EINVAL;
         (void) snprintf(host, sizeof(host), "%.*s", (int) (colon - text), text);
-        *ret = (Address) {};
+        *ret = (Address){};
         if (host[0] == '[' && host[strlen(host) - 1] == ']') {
                 host[strlen(host) - 1] = 0;
-                ret->v6 = (struct sockaddr_in6) { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t) port) };
+                ret->v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+                                                 .sin6_port = htons((uint16_t) port) };
                 *ret_size = sizeof(ret->v6);
                 return inet_pton(AF_INET6, host + 1, &ret->v6.sin6_addr) == 1 &&
                                                 IN6_IS_ADDR_LOOPBACK(&ret->v6.sin6_addr) ?
                                 0 :
                                 -EINVAL;
         }
-        ret->v4 = (struct sockaddr_in) { .sin_family = AF_INET, .sin_port = htons((uint16_t) port) };
+        ret->v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t) port) };
         *ret_size = sizeof(ret->v4);
-        return inet_pton(AF_INET, host, &ret->v4.sin_addr) == 1 && (ntohl(ret->v4.sin_addr.s_addr) >> 24) == 127 ?
+        return inet_pton(AF_INET, host, &ret->v4.sin_addr) == 1 &&
+                                        (ntohl(ret->v4.sin_addr.s_addr) >> 24) == 127 ?
                         0 :
                         -EINVAL;
 }
@@ -109,15 +114,19 @@ static int open_runners(Server *s, const char *listen_on) {
         int on = 1;
 
         if (parse_listen(listen_on, &a, &size) < 0)
-                return log_error_errno(EINVAL, "--listen: not a loopback address with a port: %s", listen_on);
+                return log_error_errno(
+                                EINVAL, "--listen: not a loopback address with a port: %s", listen_on);
         fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 || bind(fd, &a.any, size) < 0 ||
-            listen(fd, BACKLOG) < 0)
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+            bind(fd, &a.any, size) < 0 || listen(fd, BACKLOG) < 0)
                 return log_error_errno(errno, "Cannot listen on %s: %m", listen_on);
         if (getsockname(fd, &a.any, &size) < 0)
                 return log_error_errno(errno, "Failed to ask for the address: %m");
         uint16_t port = ntohs(a.any.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
-        (void) printf("runners http://%.*s:%u\n", (int) (strrchr(listen_on, ':') - listen_on), listen_on, port);
+        (void) printf("runners http://%.*s:%u\n",
+                      (int) (strrchr(listen_on, ':') - listen_on),
+                      listen_on,
+                      port);
         s->runners_fd = TAKE_FD(fd);
         return 0;
 }
@@ -161,13 +170,16 @@ static int open_admin(Server *s, const char *path) {
                 return log_error_errno(r, "Cannot listen on %s: %m", path);
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         mode_t mask = umask(0117);
-        r = fd < 0 || bind(fd, (struct sockaddr *) &a, sizeof(a)) < 0 || listen(fd, BACKLOG) < 0 ? -errno : 0;
+        r = fd < 0 || bind(fd, (struct sockaddr *) &a, sizeof(a)) < 0 || listen(fd, BACKLOG) < 0 ? -errno :
+                                                                                                   0;
         (void) umask(mask);
         if (r < 0)
                 return log_error_errno(r, "Cannot listen on %s: %m", path);
         s->unlink_path = TAKE_PTR(copy);
         if (s->admin.group != (gid_t) -1 && chown(path, (uid_t) -1, s->admin.group) < 0)
-                log_debug_errno(errno, "The group %s does not get the administration socket: %m", ADMIN_GROUP);
+                log_debug_errno(errno,
+                                "The group %s does not get the administration socket: %m",
+                                ADMIN_GROUP);
         (void) printf("admin %s\n", path);
         s->admin_fd = TAKE_FD(fd);
         return 0;
@@ -184,11 +196,14 @@ static int open_sockets(Server *s, const Options *o) {
         if (r > 0 && !o->listen && !o->admin_socket) {
                 if (s->runners_fd >= 0 && s->admin_fd >= 0)
                         return 0;
-                return log_error_errno(ENOTSOCK, "The sockets \"runners\" and \"admin\" are both needed: start %s.",
-                                       "northflare-orchestrator.socket and northflare-orchestrator-admin.socket");
+                return log_error_errno(
+                                ENOTSOCK,
+                                "The sockets \"runners\" and \"admin\" are both needed: start %s.",
+                                "northflare-orchestrator.socket and northflare-orchestrator-admin.socket");
         }
         if (!path) {
-                path = memory = xasprintf("%s/northflare-orchestrator/admin.socket",
+                path = memory =
+                                xasprintf("%s/northflare-orchestrator/admin.socket",
                                           geteuid() != 0 && !isempty(run) ? run : "/run");
                 if (!path)
                         return log_oom();
@@ -245,7 +260,8 @@ static int setup_event(Server *s) {
 static int setup_hub(Server *s, const Options *o) {
         _cleanup_free_ char *dir = data_dir(o), *error = NULL;
         HubConfig config = {
-                .dead_after_usec = (o->dead_after_sec > 0 ? o->dead_after_sec : DEAD_AFTER_SEC) * USEC_PER_SEC,
+                .dead_after_usec =
+                                (o->dead_after_sec > 0 ? o->dead_after_sec : DEAD_AFTER_SEC) * USEC_PER_SEC,
                 .keep_usec = (o->keep_days > 0 ? o->keep_days : KEEP_DAYS) * 24 * 3600 * USEC_PER_SEC,
                 .heartbeat_msec = o->heartbeat_sec * 1000,
         };
@@ -261,15 +277,27 @@ static int setup_hub(Server *s, const Options *o) {
 }
 
 static int setup_http(Server *s, const Options *o) {
-        size_t max_body = o->max_body_mib > 0 ? (size_t) o->max_body_mib * 1024 * 1024 : RUNNER_BODY_MAX_DEFAULT;
+        size_t max_body = o->max_body_mib > 0 ? (size_t) o->max_body_mib * 1024 * 1024 :
+                                                RUNNER_BODY_MAX_DEFAULT;
         int r;
 
         s->admin.event = s->event;
         s->admin.hub = s->hub;
-        r = http_server_new(s->event, TAKE_FD(s->runners_fd), max_body, &runner_api_ops, s->hub, &s->runners_http);
+        r =
+                        http_server_new(s->event,
+                                        TAKE_FD(s->runners_fd),
+                                        max_body,
+                                        &runner_api_ops,
+                                        s->hub,
+                                        &s->runners_http);
         if (r >= 0)
-                r = http_server_new(
-                                s->event, TAKE_FD(s->admin_fd), ADMIN_BODY_MAX, &admin_api_ops, &s->admin, &s->admin_http);
+                r =
+                                http_server_new(s->event,
+                                                TAKE_FD(s->admin_fd),
+                                                ADMIN_BODY_MAX,
+                                                &admin_api_ops,
+                                                &s->admin,
+                                                &s->admin_http);
         return r < 0 ? log_error_errno(r, "Failed to start the HTTP server: %m") : 0;
 }
 
@@ -292,7 +320,8 @@ static int check_options(const Options *o) {
 }
 
 int verb_serve(const Options *o, char *const *args) {
-        _cleanup_(server_done) Server s = { .runners_fd = -EBADF, .admin_fd = -EBADF, .admin.group = (gid_t) -1 };
+        _cleanup_(server_done)
+                        Server s = { .runners_fd = -EBADF, .admin_fd = -EBADF, .admin.group = (gid_t) -1 };
         const struct group *group;
         int r;
 

@@ -20,8 +20,8 @@ static Json *params_of(const Options *o) {
 }
 
 /* Sends a message to the conversation and does what --wait and --json say. */
-static int send_message(
-                const Options *o, const char *id, const char *method, Json *params, const char *headline) {
+static int
+send_message(const Options *o, const char *id, const char *method, Json *params, const char *headline) {
         _cleanup_json_ Json *body = json_object_new_object(), *made = NULL;
         _cleanup_free_ char *path = admin_path("/v1/conversations/%s/messages", id);
         int r;
@@ -43,7 +43,8 @@ static int add_repository(const Options *o, Json *params) {
                 return EXIT_USAGE;
         }
         repository = json_object_new_object();
-        if (json_set(params, "repository", repository) < 0 || json_set_string(repository, "url", o->repository) < 0 ||
+        if (json_set(params, "repository", repository) < 0 ||
+            json_set_string(repository, "url", o->repository) < 0 ||
             json_set_string(repository, "branch", o->branch) < 0 ||
             json_set_string(repository, "baseBranch", o->base_branch) < 0 ||
             json_set_string(repository, "commit", o->commit) < 0)
@@ -56,14 +57,17 @@ int verb_conversation_start(const Options *o, char *const *args) {
         int r;
 
         if (!params || !body || json_set_string(params, "agent", o->agent) < 0 ||
-            json_set_string(params, "workspaceId", o->workspace) < 0 || json_set_string(params, "taskId", o->task) < 0 ||
-            json_set_string(params, "prompt", o->prompt) < 0 || json_set_string(params, "model", o->model) < 0 ||
+            json_set_string(params, "workspaceId", o->workspace) < 0 ||
+            json_set_string(params, "taskId", o->task) < 0 ||
+            json_set_string(params, "prompt", o->prompt) < 0 ||
+            json_set_string(params, "model", o->model) < 0 ||
             json_set_string(params, "permissionMode", o->permission_mode) < 0)
                 return EXIT_REFUSED;
         r = add_repository(o, params);
         if (r != 0)
                 return r;
-        if (json_set(body, "params", json_object_get(params)) < 0 || json_set_string(body, "token", o->token) < 0 ||
+        if (json_set(body, "params", json_object_get(params)) < 0 ||
+            json_set_string(body, "token", o->token) < 0 ||
             json_set_string(body, "conversationId", o->id) < 0)
                 return EXIT_REFUSED;
         r = admin_call(o, "POST", "/v1/conversations", body, &made);
@@ -140,7 +144,8 @@ int verb_conversation_answer(const Options *o, char *const *args) {
                 request = found;
         }
         if (!params || json_set_string(params, "requestId", request) < 0 ||
-            json_set_string(params, "behavior", args[1]) < 0 || json_set_string(params, "message", o->message) < 0)
+            json_set_string(params, "behavior", args[1]) < 0 ||
+            json_set_string(params, "message", o->message) < 0)
                 return EXIT_REFUSED;
         return send_message(o, args[0], "permission.respond", params, NULL);
 }
@@ -212,16 +217,26 @@ int verb_conversation_list(const Options *o, char *const *args) {
                 print_json(list);
                 return 0;
         }
-        (void) printf("%-24s %-18s %-10s %-16s %-25s %s\n", "CONVERSATION", "STATE", "AGENT", "WORKSPACE", "CREATED",
+        (void) printf("%-24s %-18s %-10s %-16s %-25s %s\n",
+                      "CONVERSATION",
+                      "STATE",
+                      "AGENT",
+                      "WORKSPACE",
+                      "CREATED",
                       "RUNNER");
         for (size_t i = 0; i < json_object_array_length(list); i++) {
                 Json *c = json_object_array_get_idx(list, i);
-                const char *owner = json_get_string(c, "runnerUid"), *workspace = json_get_string(c, "workspaceId");
+                const char *owner = json_get_string(c, "runnerUid"),
+                           *workspace = json_get_string(c, "workspaceId");
                 const char *agent = json_get_string(c, "agent");
 
-                (void) printf("%-24s %-18s %-10s %-16s %-25s %s\n", strempty(json_get_string(c, "conversationId")),
-                              strempty(json_get_string(c, "state")), agent ? agent : "-", workspace ? workspace : "-",
-                              strempty(json_get_string(c, "createdAt")), owner ? owner : "-");
+                (void) printf("%-24s %-18s %-10s %-16s %-25s %s\n",
+                              strempty(json_get_string(c, "conversationId")),
+                              strempty(json_get_string(c, "state")),
+                              agent ? agent : "-",
+                              workspace ? workspace : "-",
+                              strempty(json_get_string(c, "createdAt")),
+                              owner ? owner : "-");
         }
         return 0;
 }
@@ -249,10 +264,17 @@ int verb_conversation_show(const Options *o, char *const *args) {
                 return 0;
         }
         static const char *const members[][2] = {
-                { "Conversation", "conversationId" }, { "State", "state" },        { "Reason", "reason" },
-                { "Agent", "agent" },                 { "Workspace", "workspaceId" }, { "Task", "taskId" },
-                { "Runner", "runnerUid" },            { "Token", "token" },        { "Created", "createdAt" },
-                { "Updated", "updatedAt" },           { "Ended", "endedAt" },
+                {"Conversation", "conversationId"},
+                { "State",       "state"         },
+                { "Reason",      "reason"        },
+                { "Agent",       "agent"         },
+                { "Workspace",   "workspaceId"   },
+                { "Task",        "taskId"        },
+                { "Runner",      "runnerUid"     },
+                { "Token",       "token"         },
+                { "Created",     "createdAt"     },
+                { "Updated",     "updatedAt"     },
+                { "Ended",       "endedAt"       },
         };
         for (size_t i = 0; i < ELEMENTSOF(members); i++)
                 show_line(members[i][0], json_get_string(c, members[i][1]));

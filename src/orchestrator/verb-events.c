@@ -14,7 +14,8 @@ static void member(Json *o, const char *name, const char *label) {
         if (!v)
                 return;
         (void) printf(" %s", label);
-        print_safe(json_object_is_type(v, json_type_string) ? json_object_get_string(v) : json_text(v), TEXT_MAX);
+        print_safe(json_object_is_type(v, json_type_string) ? json_object_get_string(v) : json_text(v),
+                   TEXT_MAX);
 }
 
 static void print_turn_end(Json *e) {
@@ -33,15 +34,16 @@ static const struct {
                 const char *name, *label;
         } members[4];
 } agent_events[] = {
-        { "started", "agent ready", { { "version", "" }, { "model", "model " }, { "session", "session " } } },
-        { "text", "text", { { "delta", "" } } },
-        { "thinking", "thinking", { { "delta", "" } } },
-        { "message", "says", { { "text", "" } } },
-        { "tool_call", "tool", { { "name", "" }, { "input", "" } } },
-        { "tool_result", "tool result", { { "text", "" } } },
-        { "ask_gone", "question gone", { { "requestId", "" } } },
-        { "error", "error", { { "kind", "" }, { "http", "HTTP " }, { "text", "" } } },
-        { "notice", "notice", { { "text", "" } } },
+        {"started",
+         "agent ready",                   { { "version", "" }, { "model", "model " }, { "session", "session " } }},
+        { "text",        "text",          { { "delta", "" } }                                                    },
+        { "thinking",    "thinking",      { { "delta", "" } }                                                    },
+        { "message",     "says",          { { "text", "" } }                                                     },
+        { "tool_call",   "tool",          { { "name", "" }, { "input", "" } }                                    },
+        { "tool_result", "tool result",   { { "text", "" } }                                                     },
+        { "ask_gone",    "question gone", { { "requestId", "" } }                                                },
+        { "error",       "error",         { { "kind", "" }, { "http", "HTTP " }, { "text", "" } }                },
+        { "notice",      "notice",        { { "text", "" } }                                                     },
 };
 
 static void print_agent(Json *e) {

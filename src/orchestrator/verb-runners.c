@@ -31,16 +31,26 @@ int verb_runners(const Options *o, char *const *args) {
                 print_json(list);
                 return 0;
         }
-        (void) printf("%-36s %-20s %-10s %-8s %-10s %5s %5s  %s\n", "RUNNER", "HOST", "VERSION", "ROLE", "STREAM", "CONV",
-                      "OPEN", "SEEN");
+        (void) printf("%-36s %-20s %-10s %-8s %-10s %5s %5s  %s\n",
+                      "RUNNER",
+                      "HOST",
+                      "VERSION",
+                      "ROLE",
+                      "STREAM",
+                      "CONV",
+                      "OPEN",
+                      "SEEN");
         for (size_t i = 0; i < json_object_array_length(list); i++) {
                 Json *u = json_object_array_get_idx(list, i);
 
                 (void) printf("%-36s ", strempty(json_get_string(u, "runnerUid")));
                 (void) printf("%-20.20s %-10.10s %-8s %-10s %5" PRIu64 " %5" PRIu64 "  %s\n",
-                              strempty(json_get_string(u, "hostname")), strempty(json_get_string(u, "version")),
-                              flag(u, "active") ? "active" : "standby", flag(u, "connected") ? "connected" : "away",
-                              number(u, "conversations"), number(u, "openMessages"),
+                              strempty(json_get_string(u, "hostname")),
+                              strempty(json_get_string(u, "version")),
+                              flag(u, "active") ? "active" : "standby",
+                              flag(u, "connected") ? "connected" : "away",
+                              number(u, "conversations"),
+                              number(u, "openMessages"),
                               strempty(json_get_string(u, "seenAt")));
         }
         return 0;

@@ -37,8 +37,11 @@ int verb_token_list(const Options *o, char *const *args) {
                 Json *t = json_object_array_get_idx(list, i);
                 const char *name = json_get_string(t, "name"), *used = json_get_string(t, "lastUsedAt");
 
-                (void) printf("%-12s %-20s %-25s %-25s %s\n", strempty(json_get_string(t, "id")), name ? name : "-",
-                              strempty(json_get_string(t, "createdAt")), used ? used : "never",
+                (void) printf("%-12s %-20s %-25s %-25s %s\n",
+                              strempty(json_get_string(t, "id")),
+                              name ? name : "-",
+                              strempty(json_get_string(t, "createdAt")),
+                              used ? used : "never",
                               json_get_string(t, "revokedAt") ? "revoked" : "valid");
         }
         return 0;
