@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -16,7 +17,13 @@
 #define HIGH_FD 64
 
 int drop_privileges(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups) {
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {};
+
         if (setgroups(n_groups, groups) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+                return -errno;
+        /* The change of uid clears all sets but the inheritable one. */
+        if (syscall(SYS_capset, &header, none) < 0)
                 return -errno;
         /* Not to be regained: trying must fail. */
         if (setuid(0) >= 0 || setgid(0) >= 0)

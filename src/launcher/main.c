@@ -13,7 +13,7 @@
 
 #define BUS_NAME "org.northflare.Launcher1"
 #define BUS_PATH "/org/northflare/Launcher1"
-#define IDLE_USEC (60 * USEC_PER_SEC)
+#define IDLE_SEC_DEFAULT 60U
 
 static bool manager_is_busy(const Manager *m) {
         return m->n_starts > 0 || m->n_verbs > 0;
@@ -25,7 +25,7 @@ void manager_touch(Manager *m) {
                         (void) sd_event_exit(m->event, 0);
                 return;
         }
-        (void) sd_event_source_set_time_relative(m->idle, IDLE_USEC);
+        (void) sd_event_source_set_time_relative(m->idle, m->idle_usec);
         (void) sd_event_source_set_enabled(m->idle, manager_is_busy(m) ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
 
@@ -59,6 +59,10 @@ int manager_check_caller(Manager *m, sd_bus_message *call, sd_bus_error *e) {
         if (uid != m->settings.runner.uid)
                 return sd_bus_error_setf(e, ERROR_ACCESS_DENIED, "Only the runner's user may call the launcher.");
         return 0;
+}
+
+int manager_check_usable(Manager *m, sd_bus_error *e) {
+        return m->unusable ? sd_bus_error_setf(e, ERROR_FAILED, "%s", m->unusable) : 0;
 }
 
 static const sd_bus_vtable vtable[] = {
@@ -123,7 +127,7 @@ static int manager_run(Manager *m) {
         if (r >= 0)
                 r = sd_event_add_signal(m->event, NULL, SIGINT, NULL, NULL);
         if (r >= 0)
-                r = sd_event_add_time_relative(m->event, &m->idle, CLOCK_MONOTONIC, IDLE_USEC, USEC_PER_SEC, on_idle, m);
+                r = sd_event_add_time_relative(m->event, &m->idle, CLOCK_MONOTONIC, m->idle_usec, 0, on_idle, m);
         if (r >= 0)
                 r = m->settings.user_mode ? sd_bus_open_user(&m->bus) : sd_bus_open_system(&m->bus);
         if (r >= 0)
@@ -150,23 +154,26 @@ static int manager_run(Manager *m) {
 }
 
 static int help(void) {
-        puts("northflare-launcher [--user]\n\n"
+        puts("northflare-launcher [--user] [--idle-sec=N]\n\n"
              "Starts agents in scopes for northflare-runner. The bus starts it when it is needed.\n\n"
-             "  --user       for the user manager and the user's bus, as the user who calls\n"
-             "  -h, --help   show this\n"
-             "  --version    show the version");
+             "  --user            for the user manager and the user's bus, as the user who calls\n"
+             "  --idle-sec=N      leave N seconds after the last call was served (60)\n"
+             "  -h, --help        show this\n"
+             "  --version         show the version");
         return EXIT_SUCCESS;
 }
 
 int main(int argc, char *argv[]) {
         static const struct option options[] = {
                 { "user", no_argument, NULL, 'u' },
+                { "idle-sec", required_argument, NULL, 'i' },
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, 'v' },
                 {},
         };
         _cleanup_free_ char *error = NULL;
         Manager m = {};
+        uint64_t idle = IDLE_SEC_DEFAULT;
         bool user = false;
         int c, r;
 
@@ -174,6 +181,12 @@ int main(int argc, char *argv[]) {
                 switch (c) {
                 case 'u':
                         user = true;
+                        break;
+                case 'i':
+                        if (safe_atou64(optarg, &idle) < 0 || idle == 0 || idle > UINT32_MAX) {
+                                (void) fprintf(stderr, "northflare-launcher: --idle-sec= takes a number of seconds\n");
+                                return 2;
+                        }
                         break;
                 case 'h':
                         return help();
@@ -188,15 +201,26 @@ int main(int argc, char *argv[]) {
                 return 2;
         }
         log_open("northflare-launcher", LOG_TARGET_AUTO);
-        r = settings_load(&m.settings, user, &error);
+        r = settings_init(&m.settings, user, &error);
         if (r < 0) {
                 log_error("%s", error ?: strerror(-r));
                 settings_done(&m.settings);
                 return 78; /* EX_CONFIG */
         }
+        /* With settings that cannot be used nothing is started, and whoever tries is told why; what runs can still be
+         * stopped. It leaves soon, to read them again. */
+        r = settings_load(&m.settings, &m.unusable);
+        if (r < 0) {
+                if (!m.unusable)
+                        m.unusable = strdup(strerror(-r));
+                log_error("Nothing can be started: %s", strempty(m.unusable));
+                idle = 1;
+        }
+        m.idle_usec = idle * USEC_PER_SEC;
         r = manager_run(&m);
         if (r < 0)
                 log_error_errno(r, "The launcher ends: %m");
         settings_done(&m.settings);
+        free(m.unusable);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -25,6 +25,8 @@ typedef struct Manager {
         sd_bus *bus;
         sd_event_source *idle;
         Settings settings;
+        char *unusable;   /* why the settings are, or NULL */
+        uint64_t idle_usec;
         char *slice_path; /* the slice's folder in the cgroup file system */
         bool pidfds;      /* systemd takes PIDFDs= (since 255) */
         bool no_oom_policy;
@@ -37,6 +39,8 @@ typedef struct Manager {
 void manager_touch(Manager *m);
 /* 0, or negative with e set unless the bus says that the caller is the runner's user. */
 int manager_check_caller(Manager *m, sd_bus_message *call, sd_bus_error *e);
+/* 0, or negative with e set where the settings cannot be used. */
+int manager_check_usable(Manager *m, sd_bus_error *e);
 
 int method_start(sd_bus_message *call, void *userdata, sd_bus_error *e);
 int method_pending(sd_bus_message *call, void *userdata, sd_bus_error *e);

@@ -125,7 +125,7 @@ static char *user_path(const char *variable, const char *fallback, const char *n
 static int load_own(Settings *s, char **ret_error) {
         struct passwd *p = getpwuid(getuid());
 
-        s->runner = s->git = (User){ .uid = getuid(), .gid = getgid() };
+        s->git = (User){ .uid = getuid(), .gid = getgid() };
         s->agents = new0(User, 1);
         if (!s->agents)
                 return -ENOMEM;
@@ -143,9 +143,7 @@ static int load_own(Settings *s, char **ret_error) {
 static int load_users(Settings *s, char *const *names, char **ret_error) {
         int r;
 
-        r = user_load(&s->runner, "northflare", ret_error);
-        if (r >= 0)
-                r = user_load(&s->git, "northflare-git", ret_error);
+        r = user_load(&s->git, "northflare-git", ret_error);
         if (r < 0)
                 return r;
         s->agents = new0(User, strv_length(names));
@@ -166,12 +164,7 @@ static int load_users(Settings *s, char *const *names, char **ret_error) {
         return 0;
 }
 
-int settings_load(Settings *s, bool user_mode, char **ret_error) {
-        _cleanup_strv_free_ char **names = NULL;
-        _cleanup_free_ char *path = NULL, *text = NULL;
-        size_t size;
-        int r;
-
+int settings_init(Settings *s, bool user_mode, char **ret_error) {
         *s = (Settings){
                 .user_mode = user_mode,
                 .max_scopes = MAX_SCOPES_DEFAULT,
@@ -179,8 +172,20 @@ int settings_load(Settings *s, bool user_mode, char **ret_error) {
                 .state_fd = -EBADF,
                 .shell = access("/bin/bash", X_OK) >= 0 ? "/bin/bash" : "/bin/sh",
         };
-        path = user_mode ? user_path("XDG_CONFIG_HOME", ".config", "northflare/launcher.json") :
-                           strdup(NF_SYSCONFDIR "/launcher.json");
+        if (!user_mode)
+                return user_load(&s->runner, "northflare", ret_error);
+        s->runner = (User){ .uid = getuid(), .gid = getgid() };
+        return 0;
+}
+
+int settings_load(Settings *s, char **ret_error) {
+        _cleanup_strv_free_ char **names = NULL;
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        size_t size;
+        int r;
+
+        path = s->user_mode ? user_path("XDG_CONFIG_HOME", ".config", "northflare/launcher.json") :
+                              strdup(NF_SYSCONFDIR "/launcher.json");
         if (!path)
                 return -ENOMEM;
         r = read_file_at(AT_FDCWD, path, SETTINGS_BYTES_MAX, &text, &size);
@@ -193,7 +198,7 @@ int settings_load(Settings *s, bool user_mode, char **ret_error) {
                 return fail(ret_error, r, "%s cannot be read: %s", path, strerror(-r));
         if (!names && strv_extend(&names, "northflare-agent") < 0)
                 return -ENOMEM;
-        return user_mode ? load_own(s, ret_error) : load_users(s, names, ret_error);
+        return s->user_mode ? load_own(s, ret_error) : load_users(s, names, ret_error);
 }
 
 void settings_done(Settings *s) {

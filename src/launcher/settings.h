@@ -24,9 +24,11 @@ typedef struct Settings {
         int state_fd; /* where workspaces are remembered; -EBADF in user mode */
 } Settings;
 
-/* Reads the file and looks the users up. A missing file is all defaults; anything in it that is not known fails,
- * since a misspelt ceiling is none. Returns 0, or negative errno and a sentence for the caller to free. */
-int settings_load(Settings *s, bool user_mode, char **ret_error);
+/* All defaults, and the runner's user. Returns 0, or negative errno and a sentence for the caller to free. */
+int settings_init(Settings *s, bool user_mode, char **ret_error);
+/* Reads the file and looks the other users up. A missing file is all defaults; anything in it that is not known fails,
+ * since a misspelt ceiling is none. Returns as above. */
+int settings_load(Settings *s, char **ret_error);
 void settings_done(Settings *s);
 /* The file's contents alone; agent_users is for the caller to free. */
 int settings_parse(Settings *s, const char *text, size_t size, char ***ret_agent_users, char **ret_error);

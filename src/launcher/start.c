@@ -178,8 +178,8 @@ __attribute__((noreturn)) static void child_run(const Start *s, pid_t parent, in
 }
 
 static int on_child_exit(sd_event_source *source, const siginfo_t *si, void *userdata) {
-        (void) sd_event_source_set_floating(source, false);
-        sd_event_source_unref(source);
+        /* The reference of fork_child's: the source outlives the start, for as long as the supervisor runs. */
+        sd_event_source_disable_unref(source);
         return 0;
 }
 
@@ -209,9 +209,7 @@ static int fork_child(Start *s) {
                 return r;
         if (s->manager->pidfds)
                 s->pidfd = fcntl(sd_event_source_get_child_pidfd(source), F_DUPFD_CLOEXEC, 3);
-        r = sd_event_source_set_floating(source, true);
-        sd_event_source_unref(source);
-        return r < 0 ? r : s->manager->pidfds && s->pidfd < 0 ? -errno : 0;
+        return s->manager->pidfds && s->pidfd < 0 ? -errno : 0;
 }
 
 int limits_append(sd_bus_message *m, const Limits *l) {
@@ -524,6 +522,8 @@ int method_start(sd_bus_message *call, void *userdata, sd_bus_error *e) {
         int r;
 
         r = manager_check_caller(m, call, e);
+        if (r >= 0)
+                r = manager_check_usable(m, e);
         if (r >= 0)
                 r = request_read(call, &request, e);
         if (r >= 0)

@@ -204,9 +204,12 @@ static int on_facts(sd_bus_message *reply, void *userdata, sd_bus_error *ret_err
 }
 
 static int read_limits(Verb *v, sd_bus_error *e) {
-        Limits ceilings = {};
+        Limits capped;
         int r;
 
+        r = manager_check_usable(v->manager, e);
+        if (r < 0)
+                return r;
         r = sd_bus_message_enter_container(v->call, 'a', "{st}");
         while (r >= 0 && (r = sd_bus_message_enter_container(v->call, 'e', "st")) > 0) {
                 const char *name;
@@ -223,9 +226,9 @@ static int read_limits(Verb *v, sd_bus_error *e) {
         if (v->limits.set[LIMIT_RUNTIME_MAX])
                 return sd_bus_error_setf(
                                 e, ERROR_INVALID_ARGUMENT, "limits: RuntimeMaxUSec can be set at the start only.");
-        /* Limits that are not named stay what they are: the ceilings of these alone count. */
-        ceilings = v->limits;
-        r = limits_cap(&ceilings, v->manager->settings.ceilings, e);
+        /* On a copy: limits that are not named stay what they are. */
+        capped = v->limits;
+        r = limits_cap(&capped, v->manager->settings.ceilings, e);
         return r < 0 ? r : manager_check_sum(v->manager, v->unit, &v->limits, false, e);
 }
 
