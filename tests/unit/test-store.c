@@ -509,7 +509,6 @@ static void test_full_disk(void **state) {
         assert_int_equal(store_input_size(s, "c-1", 1, &total, &written), 0);
         assert_int_equal(total, before);
         store_close(s);
-        fd = safe_close(fd);
         assert_int_equal(umount2(disk, MNT_DETACH), 0);
 }
 

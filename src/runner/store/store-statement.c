@@ -55,8 +55,10 @@ int statement_prepare(Store *s, StatementId id, const char *sql, Statement *ret)
         if (!stmt || temporary) {
                 int result = sqlite3_prepare_v3(
                                 s->db, sql, -1, temporary ? 0 : SQLITE_PREPARE_PERSISTENT, &stmt, NULL);
-                if (result != SQLITE_OK)
+                if (result != SQLITE_OK) {
+                        *ret = (Statement){ .store = s };
                         return note_error(s, result);
+                }
                 if (!temporary)
                         s->statements[id] = stmt;
         }
