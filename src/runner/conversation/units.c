@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "common/log.h"
 #include "runner/conversation/units.h"
 
 #define MANAGER "org.freedesktop.systemd1"
@@ -40,6 +41,15 @@ static int on_changed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
+/* Without a subscriber PID 1 tells only of the jobs that we asked for ourselves. */
+static int on_subscribed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const sd_bus_error *e = sd_bus_message_get_error(m);
+
+        if (e && !sd_bus_error_has_name(e, "org.freedesktop.systemd1.AlreadySubscribed"))
+                log_warning("systemd does not tell of its units: %s", strempty(e->message));
+        return 0;
+}
+
 int units_new(sd_bus *bus, UnitsCallback callback, void *userdata, Units **ret) {
         _cleanup_(units_freep) Units *u = new0(Units, 1);
         int r;
@@ -58,8 +68,8 @@ int units_new(sd_bus *bus, UnitsCallback callback, void *userdata, Units **ret) 
                                    on_changed, NULL, u);
         if (r < 0)
                 return r;
-        r = sd_bus_call_method_async(bus, &u->subscribe, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "Subscribe", NULL, NULL,
-                                     NULL);
+        r = sd_bus_call_method_async(bus, &u->subscribe, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "Subscribe",
+                                     on_subscribed, u, NULL);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(u);
