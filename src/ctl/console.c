@@ -121,6 +121,13 @@ static int on_answered(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
         return 1;
 }
 
+/* What is typed once the note is there is a line again. */
+static void done_with_question(Console *c, const char *text) {
+        set_raw(c, false);
+        render_note(c->renderer, STYLE_DIM, text);
+        console_gone(c, c->questions->request);
+}
+
 static void answer(Console *c, const char *behavior) {
         _cleanup_free_ char *path = NULL;
         int status, r = -ENOMEM;
@@ -132,31 +139,30 @@ static void answer(Console *c, const char *behavior) {
                                 c->questions->request, behavior, 0);
         if (r < 0 && c->ops->failed)
                 c->ops->failed(strerror(-r), c->userdata);
-        render_note(c->renderer, STYLE_DIM, streq(behavior, "allow") ? "(allowed)" : "(denied)");
-        console_gone(c, c->questions->request);
+        done_with_question(c, streq(behavior, "allow") ? "(allowed)" : "(denied)");
 }
 
-static void on_key(Console *c, char key) {
+/* Whether the key meant something. */
+static int on_key(Console *c, char key) {
         switch (key) {
         case 'a':
         case 'A':
                 answer(c, "allow");
-                break;
+                return 1;
         case 'd':
         case 'D':
                 answer(c, "deny");
-                break;
+                return 1;
         case 'l':
         case 'L':
-                render_note(c->renderer, STYLE_DIM, "(later: northflarectl answer)");
-                console_gone(c, c->questions->request);
-                break;
+                done_with_question(c, "(later: northflarectl answer)");
+                return 1;
         case 4: /* Ctrl-D */
                 if (c->ops->eof)
                         c->ops->eof(c->userdata);
-                break;
+                return 1;
         default:
-                break;
+                return 0;
         }
 }
 
@@ -190,9 +196,10 @@ static int on_input(sd_event_source *s, int fd, uint32_t revents, void *userdata
         }
         if (!c->raw)
                 on_text(c, data, (size_t) n);
-        /* One key is one answer: what was typed ahead is none for the next question. */
-        else if (c->questions)
-                on_key(c, data[0]);
+        /* One answer at most: what was typed ahead is none for the next question. */
+        else
+                for (ssize_t i = 0; i < n && c->questions && on_key(c, data[i]) == 0; i++)
+                        ;
         return 0;
 }
 

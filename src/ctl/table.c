@@ -21,12 +21,15 @@ static size_t width_of(const char *s) {
         return n;
 }
 
-static void table_free(Table *t) {
+Table *table_free(Table *t) {
+        if (!t)
+                return NULL;
         for (size_t i = 0; i < t->rows * t->columns; i++)
                 free(t->cells[i]);
         free(t->cells);
         free(t->widths);
         free(t);
+        return NULL;
 }
 
 Table *table_new(size_t columns, const char *const *titles) {
@@ -76,7 +79,7 @@ static void print_row(Table *t, char *const *cells, Style s) {
         (void) putchar('\n');
 }
 
-void table_print_free(Table *t, const char *what) {
+void table_print(Table *t, const char *what) {
         if (!arg.no_legend && t->rows > 0)
                 print_row(t, (char *const *) t->titles, STYLE_BOLD);
         for (size_t i = 0; i < t->rows; i++)
@@ -85,7 +88,6 @@ void table_print_free(Table *t, const char *what) {
                 (void) printf("No %ss.\n", what);
         else if (!arg.no_legend)
                 (void) printf("\n%zu %s%s.\n", t->rows, what, t->rows == 1 ? "" : "s");
-        table_free(t);
 }
 
 const char *format_ago(uint64_t usec, char buf[static AGO_MAX]) {

@@ -58,8 +58,10 @@ void print_json(Json *o); /* to stdout, as --json= says */
 typedef struct Table Table;
 Table *table_new(size_t columns, const char *const *titles);
 int table_add(Table *t, const char *const *cells);
-/* Prints and frees. Titles and the line with the count are left out with --no-legend. what: "conversation". */
-void table_print_free(Table *t, const char *what);
+/* Titles and the line with the count are left out with --no-legend. what: "conversation". */
+void table_print(Table *t, const char *what);
+Table *table_free(Table *t);
+DEFINE_TRIVIAL_CLEANUP_FUNC(Table *, table_free);
 /* "3min ago", of a CLOCK_REALTIME value; "-" of 0. */
 #define AGO_MAX 32
 const char *format_ago(uint64_t usec, char buf[static AGO_MAX]);

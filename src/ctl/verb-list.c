@@ -41,7 +41,7 @@ int verb_list(char **words) {
         static const char *const titles[] = { "ID", "STATE", "AGENT", "TASK", "STARTED", "LAST EVENT" };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_json_ Json *list = json_object_new_array();
-        Table *table = table_new(ELEMENTSOF(titles), titles);
+        _cleanup_(table_freep) Table *table = table_new(ELEMENTSOF(titles), titles);
         int status, r;
         Row row;
 
@@ -65,6 +65,6 @@ int verb_list(char **words) {
                 return EXIT_OK;
         }
         pager_open();
-        table_print_free(table, "conversation");
+        table_print(table, "conversation");
         return EXIT_OK;
 }

@@ -43,7 +43,7 @@ int verb_permissions(char **words) {
         static const char *const titles[] = { "CONVERSATION", "REQUEST", "TOOL", "WHAT" };
         _cleanup_strv_free_ char **waiting = NULL;
         _cleanup_json_ Json *list = json_object_new_array();
-        Table *table = table_new(ELEMENTSOF(titles), titles);
+        _cleanup_(table_freep) Table *table = table_new(ELEMENTSOF(titles), titles);
         char **ids = words + 1;
         int status;
 
@@ -72,6 +72,6 @@ int verb_permissions(char **words) {
                 return EXIT_OK;
         }
         pager_open();
-        table_print_free(table, "question");
+        table_print(table, "question");
         return EXIT_OK;
 }
