@@ -63,11 +63,12 @@ build_in() {
         local release=$1 variant=$2 root build hash
         shift 2
         root=$(make_root "$release")
-        build=$NF_CACHE/build-$release-$variant
+        # A checkout has its own: ninja judges by times, which mean nothing between two.
+        build=$NF_CACHE/build-$(echo "$NF_TOP" | short_hash)/$release-$variant
         mkdir -p "$build"
         hash=$(source_hash)-$(echo "$root $*" | short_hash)
         if [ "$(cat "$build/nf-hash" 2>/dev/null)" != "$hash" ]; then
-                with_lock "build-$release-$variant" build_locked "$root" "$build" "$release" "$variant" "$hash" "$@" >&2 || {
+                with_lock "build-$(echo "$NF_TOP" | short_hash)" build_locked "$root" "$build" "$release" "$variant" "$hash" "$@" >&2 || {
                         tail -n 40 "$build/nf-log" >&2
                         return 1
                 }
