@@ -3,6 +3,7 @@
  * org.northflare.Test1 (on a connection of its own) tells it. The same process plays polkit and systemd on further
  * connections: a synchronous call anywhere in the bus objects would then wait for itself and fail the test. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -648,6 +649,7 @@ int main(int argc, char *argv[]) {
         int r;
 
         log_open("fake-runner", LOG_TARGET_STDERR);
+        (void) signal(SIGPIPE, SIG_IGN);
         runner.user_mode = argc > 1 && streq(argv[1], "--user");
         runner.state = strdup("local");
         runner.status = (RunnerStatus){
