@@ -19,7 +19,7 @@ typedef struct AdminRequest {
         char *segments[SEGMENTS_MAX + 1]; /* of the path behind /v1/ */
         size_t n_segments;
         HubListener listener;
-        bool listening, timed_out, follow;
+        bool too_long, listening, timed_out, follow;
         sd_event_source *timer;
         EventFilter filter;
         int64_t n;
@@ -79,8 +79,7 @@ static int split_path(AdminRequest *q, const char *path) {
                 q->n_segments++;
                 p += n + (p[n] == '/');
         }
-        if (*p)
-                q->n_segments = 0; /* too long to be anything */
+        q->too_long = *p;
         return 0;
 }
 
@@ -430,7 +429,7 @@ static bool path_fits(const AdminRequest *q, const char *path) {
                         return false;
                 path += n + (path[n] == '/');
         }
-        return q->n_segments > 0 && !*path;
+        return q->n_segments > 0 && !q->too_long && !*path;
 }
 
 static unsigned status_of(const RpcError *e) {
