@@ -90,6 +90,8 @@ static Registration make(const Case *c, JitterFunc jitter) {
                 .strategy = c->strategy,
                 .interval_usec = c->interval * USEC_PER_SEC,
                 .duration_usec = c->duration * USEC_PER_SEC,
+                .retry_min_usec = USEC_PER_SEC,
+                .retry_max_usec = 60 * USEC_PER_SEC,
                 .registered = c->registered,
                 .jitter = jitter,
         };

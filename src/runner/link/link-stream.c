@@ -241,7 +241,8 @@ static int take_page(Link *l, Json *root) {
         n = json_object_array_length(messages);
         moved = !streq_ptr(cursor, link_inbound_cursor_last(l));
         for (size_t i = 0; i < n; i++) {
-                r = link_inbound(l, NULL, 0, json_object_array_get_idx(messages, i), NULL);
+                /* The page's cursor stands behind its last message. */
+                r = link_inbound(l, NULL, 0, json_object_array_get_idx(messages, i), i + 1 == n ? cursor : NULL);
                 if (r < 0) {
                         l->inbound_error = r;
                         return r;

@@ -360,6 +360,8 @@ int link_new_with_timing(
                 .strategy = config->retry_strategy,
                 .interval_usec = config->retry_interval_usec,
                 .duration_usec = config->retry_duration_usec,
+                .retry_min_usec = timing->retry_min,
+                .retry_max_usec = timing->retry_max,
                 .jitter = timing->jitter,
                 .userdata = timing->jitter_userdata,
         };

@@ -3,8 +3,6 @@
 #include "runner/link/rpc.h"
 
 #define EXPONENTIAL_FIRST (8 * USEC_PER_SEC)
-#define OFFLINE_FIRST (1 * USEC_PER_SEC)
-#define OFFLINE_MAX (60 * USEC_PER_SEC)
 #define SHIFT_MAX 20
 /* An orchestrator may ask for patience, but not switch a runner off. */
 #define RETRY_AFTER_MAX (900 * USEC_PER_SEC)
@@ -104,10 +102,11 @@ RegistrationVerdict registration_failed(Registration *g, const RegistrationFailu
                 return first_failed(g, f->retry_after_usec, now);
         }
         if (cause == CAUSE_REFUSED)
-                return (RegistrationVerdict){ .delay_usec = OFFLINE_MAX, .state = LINK_REFUSED };
+                return (RegistrationVerdict){ .delay_usec = g->retry_max_usec, .state = LINK_REFUSED };
         return (RegistrationVerdict){
                 .delay_usec = backoff_delay(
-                                g->attempts, OFFLINE_FIRST, OFFLINE_MAX, f->retry_after_usec, g->jitter, g->userdata),
+                                g->attempts, g->retry_min_usec, g->retry_max_usec, f->retry_after_usec, g->jitter,
+                                g->userdata),
                 .state = LINK_OFFLINE,
         };
 }

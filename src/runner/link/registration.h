@@ -29,6 +29,7 @@ uint64_t jitter_random(uint64_t max, void *userdata);
 typedef struct Registration {
         RetryStrategy strategy;
         uint64_t interval_usec, duration_usec;
+        uint64_t retry_min_usec, retry_max_usec; /* of a runner that does not give up: a second, a minute */
         bool registered; /* once, with this store */
         JitterFunc jitter;
         void *userdata;
