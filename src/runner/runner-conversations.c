@@ -288,9 +288,8 @@ static void adopt(Runner *r, Conversation *c, char *const *units) {
         int k;
 
         k = store_get_run(r->store, c->row.id, c->row.run, &row);
-        if (k > 0)
-                k = run_new(c, &row, &c->run);
-        if (k <= 0) {
+        k = k == 0 ? -ENOENT : k > 0 ? run_new(c, &row, &c->run) : k;
+        if (k < 0) {
                 log_warning_errno(k, "Conversation %s cannot be read from the store, left alone: %m", c->row.id);
                 return;
         }

@@ -146,19 +146,7 @@ static void responded(void *userdata) {
 }
 
 static void state_changed(void *userdata, LinkState state) {
-        Runner *r = userdata;
-
-        if (state == LINK_ACTIVE || state == LINK_STANDBY)
-                log_full(LOG_INFO, 0, NF_MESSAGE_REGISTERED, "Registered at %s as %s (%s).", r->config->orchestrator_url,
-                         strempty(link_runner_id(r->link)), link_state_to_string(state));
-        else if (state == LINK_OFFLINE)
-                log_full(LOG_WARNING, 0, NF_MESSAGE_OFFLINE,
-                         "The orchestrator at %s is not reachable; conversations go on, their events are kept.",
-                         r->config->orchestrator_url);
-        else if (state == LINK_REFUSED)
-                log_full(LOG_ERR, 0, NF_MESSAGE_REFUSED, "The orchestrator at %s refuses this runner; trying again every 60 s.",
-                         r->config->orchestrator_url);
-        runner_changed(r);
+        runner_changed(userdata);
 }
 
 static void give_up(void *userdata, int exit_code, const char *text) {

@@ -243,7 +243,6 @@ static int add_sources(Runner *r) {
 
 static int open_state(Runner *r) {
         _cleanup_free_ char *error = NULL, *draining = NULL;
-        uint64_t generation;
         int k;
 
         k = mkdir_parents(r->config->data_dir, 0700);
@@ -261,9 +260,6 @@ static int open_state(Runner *r) {
         if (k < 0)
                 return log_error_errno(k, "%s", error ? error : "The store cannot be opened");
         r->ctx.store = r->store;
-        k = store_next_generation(r->store, &generation);
-        if (k < 0)
-                return log_error_errno(k, "The store cannot be written: %m");
         r->draining = store_get(r->store, "draining", &draining) > 0;
         return 0;
 }

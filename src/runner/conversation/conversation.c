@@ -231,7 +231,7 @@ int conversation_describe(Conversation *c, Json **ret) {
 
         if (!o)
                 return -ENOMEM;
-        (void) json_set_string(o, "conversationId", c->row.id);
+        (void) json_set_string(o, "id", c->row.id);
         (void) json_set_string(o, "taskId", c->row.task);
         (void) json_set_string(o, "workspaceId", c->row.workspace);
         (void) json_set_string(o, "agent", c->row.agent);
