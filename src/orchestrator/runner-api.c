@@ -7,7 +7,7 @@
 
 #define CATCH_UP_DEFAULT 100
 #define CATCH_UP_MAX 1000
-#define CATCH_UP_BYTES ((size_t) 16 * 1024 * 1024)
+#define CATCH_UP_BYTES ((size_t) 4 * 1024 * 1024)
 
 typedef struct RunnerRequest {
         Hub *hub;
@@ -265,7 +265,7 @@ static int fill(HttpExchange *x, Buffer *b, void *userdata) {
         if (!q->opened) {
                 /* The runner sees that the stream stands before there is anything to say. */
                 q->opened = true;
-                return buffer_append_str(b, ": northflare\nretry: 2000\n\n") < 0 ? -ENOMEM : 1;
+                return buffer_append_str(b, ": northflare\nretry: 1000\n\n") < 0 ? -ENOMEM : 1;
         }
         r = hub_next_message(q->hub, q->uid, &q->seq, &envelope);
         if (r <= 0) {
@@ -336,12 +336,10 @@ static void get_messages(HttpExchange *x, RunnerRequest *q) {
                 reply_failure(x, more);
                 return;
         }
-        (void) buffer_append_str(&b, "],\"cursor\":");
-        if (q->seq > 0)
-                (void) buffer_printf(&b, "\"%s\"", hub_cursor(q->hub, q->seq, cursor));
-        else
-                (void) buffer_append_str(&b, "null");
-        (void) buffer_printf(&b, ",\"more\":%s}\n", more > 0 ? "true" : "false");
+        /* A cursor even before the first message: the beginning is a place, too. */
+        (void) buffer_printf(
+                        &b, "],\"cursor\":\"%s\",\"more\":%s}\n", hub_cursor(q->hub, q->seq, cursor),
+                        more > 0 ? "true" : "false");
         if (b.failed)
                 reply_failure(x, -ENOMEM);
         else
