@@ -6,7 +6,7 @@
 
 void buffer_done(Buffer *b) {
         free(b->data);
-        *b = (Buffer) {};
+        *b = (Buffer){};
 }
 
 void buffer_clear(Buffer *b, size_t keep_max) {

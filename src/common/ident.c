@@ -46,8 +46,13 @@ void uuid_make(char ret[static UUID_SIZE]) {
         /* RFC 9562, section 5.4: version 4, variant 10. */
         a = (a & ~UINT64_C(0xf000)) | UINT64_C(0x4000);
         b = (b & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62);
-        (void) snprintf(ret, UUID_SIZE, "%08x-%04x-%04x-%04x-%012llx", (unsigned) (a >> 32),
-                        (unsigned) (a >> 16 & 0xffff), (unsigned) (a & 0xffff), (unsigned) (b >> 48),
+        (void) snprintf(ret,
+                        UUID_SIZE,
+                        "%08x-%04x-%04x-%04x-%012llx",
+                        (unsigned) (a >> 32),
+                        (unsigned) (a >> 16 & 0xffff),
+                        (unsigned) (a & 0xffff),
+                        (unsigned) (b >> 48),
                         (unsigned long long) (b & UINT64_C(0xffffffffffff)));
 }
 

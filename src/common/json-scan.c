@@ -182,7 +182,8 @@ bool json_scan_valid(const char *text, size_t size) {
 
                         if (depth == DEPTH_MAX)
                                 return false;
-                        objects = object ? objects | UINT64_C(1) << depth : objects & ~(UINT64_C(1) << depth);
+                        objects = object ? objects | UINT64_C(1) << depth :
+                                           objects & ~(UINT64_C(1) << depth);
                         depth++;
                         p = skip_blanks(p + 1, end);
                         if (p < end && *p == (object ? '}' : ']')) {
@@ -316,8 +317,8 @@ bool json_scan_next_member(Slice object, size_t *iter, Slice *ret_name, Slice *r
         p = step_value(p, end);
         if (p == value)
                 return false;
-        *ret_name = (Slice) { name, (size_t) (name_end - name) };
-        *ret_value = (Slice) { value, (size_t) (p - value) };
+        *ret_name = (Slice){ name, (size_t) (name_end - name) };
+        *ret_value = (Slice){ value, (size_t) (p - value) };
         p = skip_blanks(p, end);
         /* Behind the comma, or on the closing brace, where the next call finds no name. */
         if (p < end && *p == ',')
@@ -368,7 +369,7 @@ bool json_scan_element(Slice array, size_t *iter, Slice *ret) {
         p = step_value(p, end);
         if (p == value)
                 return false;
-        *ret = (Slice) { value, (size_t) (p - value) };
+        *ret = (Slice){ value, (size_t) (p - value) };
         p = skip_blanks(p, end);
         /* Behind the comma, or on the closing bracket, where the next call finds no value. */
         if (p < end && *p == ',')
@@ -462,7 +463,7 @@ int json_scan_string(Slice value, char **ret, size_t *ret_size) {
                         out += encode_utf8(c, out);
                         continue;
                 }
-                *out++ = p[1] == 'b' ? '\b' :
+                *out++ = p[1] == 'b'        ? '\b' :
                                 p[1] == 'f' ? '\f' :
                                 p[1] == 'n' ? '\n' :
                                 p[1] == 'r' ? '\r' :

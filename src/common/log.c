@@ -27,7 +27,8 @@ static struct {
         .max_level = LOG_INFO,
 };
 
-static const char *const level_names[] = { "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug" };
+static const char *const level_names[] = { "emerg",   "alert",  "crit", "err",
+                                           "warning", "notice", "info", "debug" };
 
 /* $JOURNAL_STREAM names the journal's socket by device and inode; it may be inherited by a program whose
  * stderr has been pointed elsewhere since (systemd.exec(5)). */
@@ -94,12 +95,23 @@ static void to_stderr(int level, const char *message) {
 
         if (localtime_r(&t, &tm))
                 (void) strftime(stamp, sizeof(stamp), "%H:%M:%S", &tm);
-        (void) fprintf(stderr, "%s%s %-7s %s%s\n", state.colour ? colours[level] : "", stamp,
-                       level_names[level], message, state.colour ? "\033[0m" : "");
+        (void) fprintf(stderr,
+                       "%s%s %-7s %s%s\n",
+                       state.colour ? colours[level] : "",
+                       stamp,
+                       level_names[level],
+                       message,
+                       state.colour ? "\033[0m" : "");
 }
 
-static void to_journal(int level, int error, const char *message_id, const char *file, int line,
-                       const char *func, const char *message) {
+static void
+to_journal(int level,
+           int error,
+           const char *message_id,
+           const char *file,
+           int line,
+           const char *func,
+           const char *message) {
         struct iovec iov[LOG_CONTEXT_MAX + 8];
         char *fields[ELEMENTSOF(iov)];
         size_t n = 0;
@@ -119,15 +131,22 @@ static void to_journal(int level, int error, const char *message_id, const char 
         size_t k = 0;
         for (size_t i = 0; i < n; i++)
                 if (fields[i])
-                        iov[k++] = (struct iovec) { fields[i], strlen(fields[i]) };
+                        iov[k++] = (struct iovec){ fields[i], strlen(fields[i]) };
         if (sd_journal_sendv(iov, (int) k) < 0)
                 to_stderr(level, message);
         for (size_t i = 0; i < n; i++)
                 free(fields[i]);
 }
 
-int log_internal(int level, int error, const char *message_id, const char *file, int line, const char *func,
-                 const char *format, ...) {
+int log_internal(
+                int level,
+                int error,
+                const char *message_id,
+                const char *file,
+                int line,
+                const char *func,
+                const char *format,
+                ...) {
         char message[LINE_MAX_BYTES];
         int saved = errno;
         va_list ap;

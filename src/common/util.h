@@ -37,10 +37,10 @@
                 _fd;            \
         })
 
-#define DEFINE_TRIVIAL_CLEANUP_FUNC(type, func)            \
-        static inline _unused_ void func##p(type *p) {     \
-                if (*p)                                    \
-                        func(*p);                          \
+#define DEFINE_TRIVIAL_CLEANUP_FUNC(type, func)        \
+        static inline _unused_ void func##p(type *p) { \
+                if (*p)                                \
+                        func(*p);                      \
         }
 
 #define new0(type, n) ((type *) calloc((n), sizeof(type)))

@@ -153,8 +153,14 @@ static void on_store_failed(int error, void *userdata) {
         log_error_errno(error, "The store cannot be written; nothing goes on until it can be: %m");
         r->ctx.broken = true;
         int k = r->readopt_timer ? sd_event_source_set_time_relative(r->readopt_timer, READOPT_USEC) :
-                                   sd_event_add_time_relative(r->event, &r->readopt_timer, CLOCK_MONOTONIC, READOPT_USEC, 1,
-                                                              on_readopt, r);
+                                   sd_event_add_time_relative(
+                                                   r->event,
+                                                   &r->readopt_timer,
+                                                   CLOCK_MONOTONIC,
+                                                   READOPT_USEC,
+                                                   1,
+                                                   on_readopt,
+                                                   r);
         if (k >= 0)
                 k = sd_event_source_set_enabled(r->readopt_timer, SD_EVENT_ONESHOT);
         if (k < 0)
@@ -220,8 +226,8 @@ static int collect(const ConversationRow *row, void *userdata) {
         l->rows = rows;
         l->rows[l->n] = *row;
         ConversationRow *c = &l->rows[l->n++];
-        char **strings[] = { &c->id,      &c->workspace, &c->task,   &c->agent,     &c->origin, &c->params,
-                             &c->session, &c->state,     &c->reason, &c->detail,    &c->directory, &c->branch };
+        char **strings[] = { &c->id,      &c->workspace, &c->task,   &c->agent,  &c->origin,    &c->params,
+                             &c->session, &c->state,     &c->reason, &c->detail, &c->directory, &c->branch };
         int r = 0;
         for (size_t i = 0; i < ELEMENTSOF(strings); i++) {
                 char *s = copy(*strings[i]);
@@ -254,7 +260,10 @@ static void adopt_live(Conversation *c, char *const *units) {
         if (r >= 0)
                 r = check_input(c);
         if (r < 0) {
-                log_warning_errno(r, "Conversation %s: its files do not fit the store (log mismatch): %m", c->row.id);
+                log_warning_errno(
+                                r,
+                                "Conversation %s: its files do not fit the store (log mismatch): %m",
+                                c->row.id);
                 run->failure = strdup("log mismatch");
         }
         if (run->dirfd < 0) {
@@ -267,7 +276,9 @@ static void adopt_live(Conversation *c, char *const *units) {
         /* What was said before the restart is not said again. */
         (void) free_and_strdup(&c->last_state, conversation_state(c));
         (void) conversation_write_input(c);
-        log_info("Conversation %s adopted: %s %s.", c->row.id, strempty(run->row.unit),
+        log_info("Conversation %s adopted: %s %s.",
+                 c->row.id,
+                 strempty(run->row.unit),
                  strv_contains(units, strempty(run->row.unit)) ? "runs" : "is gone");
         run_look(run);
 }
@@ -290,7 +301,10 @@ static void adopt(Runner *r, Conversation *c, char *const *units) {
         k = store_get_run(r->store, c->row.id, c->row.run, &row);
         k = k == 0 ? -ENOENT : k > 0 ? run_new(c, &row, &c->run) : k;
         if (k < 0) {
-                log_warning_errno(k, "Conversation %s cannot be read from the store, left alone: %m", c->row.id);
+                log_warning_errno(
+                                k,
+                                "Conversation %s cannot be read from the store, left alone: %m",
+                                c->row.id);
                 return;
         }
         c->n_pending = (unsigned) store_count_pending(r->store, c->row.id);
@@ -301,7 +315,8 @@ static void adopt(Runner *r, Conversation *c, char *const *units) {
                                 xasprintf("northflare-conversation-%s-%u.scope", c->row.id, c->row.run);
 
                 k = run_open_folder(c->run, false);
-                if (unit && k >= 0 && (run_folder_is_started(c->run->dirfd) > 0 || strv_contains(units, unit)))
+                if (unit && k >= 0 &&
+                    (run_folder_is_started(c->run->dirfd) > 0 || strv_contains(units, unit)))
                         (void) conversation_adopt_started(c, unit);
         }
         if (streq(c->row.state, "live"))
@@ -319,9 +334,13 @@ static bool is_wanted(Runner *r, const char *unit) {
         return false;
 }
 
-static void on_orphan_killed(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+static void
+on_orphan_killed(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
         if (error < 0)
-                log_warning_errno(error, "A scope that belongs to nobody could not be killed: %s", strempty(text));
+                log_warning_errno(
+                                error,
+                                "A scope that belongs to nobody could not be killed: %s",
+                                strempty(text));
 }
 
 static void kill_orphans(Runner *r, char *const *units) {
@@ -368,7 +387,8 @@ void runner_begin_all(Runner *r) {
                 if (!conversation_is_live(c) || !c->run)
                         continue;
                 grace = r->config->stop_grace_ms;
-                if (c->n_pending > 0 && store_pending_inbound(r->store, c->row.id, pending_stop, &grace) > 0) {
+                if (c->n_pending > 0 &&
+                    store_pending_inbound(r->store, c->row.id, pending_stop, &grace) > 0) {
                         conversation_stop(c, NULL, grace * USEC_PER_MSEC);
                         continue;
                 }

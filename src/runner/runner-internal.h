@@ -16,7 +16,7 @@
 struct RunnerCall {
         Runner *runner;
         RunnerCall *next;
-        int64_t seq; /* of the message that waits for its response */
+        int64_t seq;   /* of the message that waits for its response */
         bool floating; /* nobody holds it: it frees itself */
         RunnerReply reply;
         void *userdata;
@@ -42,7 +42,8 @@ struct Runner {
         RunnerCall *calls;
         const RunnerObserver *observer;
         void *observer_data;
-        sd_event_source *status_source, *flush_timer, *readopt_timer, *housekeeping, *sigterm, *sigint, *sighup;
+        sd_event_source *status_source, *flush_timer, *readopt_timer, *housekeeping, *sigterm, *sigint,
+                        *sighup;
         int state_fd;
         bool user_mode, draining, ready, low_disk;
         uint64_t started_usec; /* CLOCK_MONOTONIC */

@@ -26,7 +26,8 @@ static int add_conversations(Runner *r, Json *params, bool with_times) {
                 (void) json_set_u64(o, "run", c->row.run);
                 (void) json_set_string(o, "state", conversation_state(c));
                 if (with_times)
-                        (void) json_set_string(o, "lastEventAt", format_timestamp(c->last_event_usec, stamp));
+                        (void) json_set_string(
+                                        o, "lastEventAt", format_timestamp(c->last_event_usec, stamp));
         }
         return json_set(params, "conversations", list);
 }
@@ -97,7 +98,8 @@ static int heartbeat(void *userdata, Json *params) {
         double averages[3] = {};
         int k;
 
-        (void) json_set_u64(params, "uptimeMs", (now_usec(CLOCK_MONOTONIC) - r->started_usec) / USEC_PER_MSEC);
+        (void) json_set_u64(
+                        params, "uptimeMs", (now_usec(CLOCK_MONOTONIC) - r->started_usec) / USEC_PER_MSEC);
         (void) json_set_string(params, "state", runner_state_name(r));
         if (load && getloadavg(averages, 3) == 3)
                 for (size_t i = 0; i < 3; i++)
@@ -136,7 +138,8 @@ static int process(void *userdata, const Envelope *e) {
                 (void) json_set_string(e->params, "conversationId", e->conversation);
         int r = runner_accept(&c);
         if (r < 0)
-                return log_warning_errno(r, "Message %s cannot be accepted, the stream is dropped: %m", e->id);
+                return log_warning_errno(
+                                r, "Message %s cannot be accepted, the stream is dropped: %m", e->id);
         runner_control_wake(userdata);
         return 0;
 }
@@ -179,9 +182,12 @@ static int fill_events(Runner *r, SendBatch *batch) {
                 k = store_next_own_event(r->store, "", 0, r->control_event, &e);
                 if (k <= 0)
                         return k;
-                k = buffer_printf(send_batch_buffer(batch),
-                                  "{\"jsonrpc\":\"2.0\",\"method\":\"%s\",\"params\":{\"messageId\":\"%s\",%s}}", e.method,
-                                  e.message_id, e.members);
+                k = buffer_printf(
+                                send_batch_buffer(batch),
+                                "{\"jsonrpc\":\"2.0\",\"method\":\"%s\",\"params\":{\"messageId\":\"%s\",%s}}",
+                                e.method,
+                                e.message_id,
+                                e.members);
                 if (k >= 0)
                         k = send_batch_event_done(batch, e.message_id);
                 if (k < 0)
@@ -223,7 +229,8 @@ static void on_acked(void *userdata) {
         if (k >= 0)
                 k = store_delete_own_events(r->store, "", 0, r->control_event);
         if (k < 0)
-                log_warning_errno(k, "Acknowledged responses could not be noted, they will be sent again: %m");
+                log_warning_errno(
+                                k, "Acknowledged responses could not be noted, they will be sent again: %m");
         sender_wake(r->control);
 }
 
@@ -233,7 +240,8 @@ static void on_lost(void *userdata) {
         r->control_response = r->control_event = 0;
 }
 
-static int on_set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
+static int
+on_set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
         Runner *r = userdata;
 
         return store_set_aside(r->store, message_id, NULL, json, size, why);
@@ -259,8 +267,9 @@ int runner_open_link(Runner *r) {
         const RunnerConfig *c = r->config;
         int k;
 
-        k = link_new(r->event, r->store,
-                     &(LinkConfig) {
+        k = link_new(r->event,
+                     r->store,
+                     &(LinkConfig){
                                      .url = c->orchestrator_url,
                                      .token = c->token,
                                      .ca_file = c->ca_file,
@@ -273,7 +282,9 @@ int runner_open_link(Runner *r) {
                                      .max_message_bytes = c->max_message_bytes,
                                      .version = PROJECT_VERSION,
                      },
-                     &runner_link_ops, r, &r->link);
+                     &runner_link_ops,
+                     r,
+                     &r->link);
         if (k < 0)
                 return k;
         r->ctx.sender = link_get_sender(r->link);

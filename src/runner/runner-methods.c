@@ -79,8 +79,10 @@ static const char *id_param(MethodCall *c, const char *name, bool required) {
         }
         s = json_get_string(c->params, name);
         if (!s || !ident_is_valid(s)) {
-                refuse(c, CODE_INVALID_PARAMS,
-                       "%s \"%.100s\" is not an id: a letter or digit, then up to 63 letters, digits, _, . or -, no \"..\"", name,
+                refuse(c,
+                       CODE_INVALID_PARAMS,
+                       "%s \"%.100s\" is not an id: a letter or digit, then up to 63 letters, digits, _, . or -, no \"..\"",
+                       name,
                        json_object_get_string(v));
                 return NULL;
         }
@@ -102,7 +104,11 @@ static Conversation *find_live(MethodCall *c) {
         Conversation *v = find(c);
 
         if (v && !conversation_is_live(v)) {
-                refuse(c, CODE_WRONG_STATE, "conversation %s has ended (%s)", v->row.id, strempty(v->row.reason));
+                refuse(c,
+                       CODE_WRONG_STATE,
+                       "conversation %s has ended (%s)",
+                       v->row.id,
+                       strempty(v->row.reason));
                 return NULL;
         }
         return v;
@@ -113,20 +119,31 @@ static void check_types(MethodCall *c) {
                 const char *name;
                 enum json_type type;
         } types[] = {
-                { "model", json_type_string },           { "appendSystemPrompt", json_type_string },
-                { "permissionMode", json_type_string },  { "resumeSessionId", json_type_string },
-                { "sessionId", json_type_string },       { "directory", json_type_string },
-                { "allowedTools", json_type_array },     { "disallowedTools", json_type_array },
-                { "mcpServers", json_type_object },      { "env", json_type_object },
-                { "repository", json_type_object },      { "limits", json_type_object },
-                { "forkSession", json_type_boolean },    { "takeover", json_type_boolean },
+                {"model",               json_type_string },
+                { "appendSystemPrompt", json_type_string },
+                { "permissionMode",     json_type_string },
+                { "resumeSessionId",    json_type_string },
+                { "sessionId",          json_type_string },
+                { "directory",          json_type_string },
+                { "allowedTools",       json_type_array  },
+                { "disallowedTools",    json_type_array  },
+                { "mcpServers",         json_type_object },
+                { "env",                json_type_object },
+                { "repository",         json_type_object },
+                { "limits",             json_type_object },
+                { "forkSession",        json_type_boolean},
+                { "takeover",           json_type_boolean},
         };
         char **list = NULL;
 
         for (size_t i = 0; i < ELEMENTSOF(types); i++) {
                 Json *v = json_get(c->params, types[i].name);
                 if (v && !json_object_is_type(v, types[i].type))
-                        refuse(c, CODE_INVALID_PARAMS, "%s is not %s", types[i].name, json_type_to_name(types[i].type));
+                        refuse(c,
+                               CODE_INVALID_PARAMS,
+                               "%s is not %s",
+                               types[i].name,
+                               json_type_to_name(types[i].type));
                 if (v && types[i].type == json_type_array) {
                         if (json_get_strv(c->params, types[i].name, &list) < 0)
                                 refuse(c, CODE_INVALID_PARAMS, "%s is not a list of strings", types[i].name);
@@ -134,7 +151,8 @@ static void check_types(MethodCall *c) {
                 }
         }
         Json *prompt = json_get(c->params, "prompt");
-        if (prompt && !json_object_is_type(prompt, json_type_string) && !json_object_is_type(prompt, json_type_array))
+        if (prompt && !json_object_is_type(prompt, json_type_string) &&
+            !json_object_is_type(prompt, json_type_array))
                 refuse(c, CODE_INVALID_PARAMS, "prompt is neither text nor a list of content blocks");
 }
 
@@ -155,13 +173,19 @@ static void check_policy(MethodCall *c) {
         Limits parsed;
 
         if (mode && !strv_contains(config->permission_modes, mode))
-                refuse(c, CODE_NOT_ALLOWED, "permissionMode %.64s is not among permissionModes of this runner", mode);
+                refuse(c,
+                       CODE_NOT_ALLOWED,
+                       "permissionMode %.64s is not among permissionModes of this runner",
+                       mode);
         if (env) {
                 json_object_object_foreach(env, name, value) {
                         if (!json_object_is_type(value, json_type_string))
                                 refuse(c, CODE_INVALID_PARAMS, "env.%.64s is not a string", name);
                         else if (!env_name_allowed(config->env_allowed, name))
-                                refuse(c, CODE_NOT_ALLOWED, "env.%.64s is not among envAllowed of this runner", name);
+                                refuse(c,
+                                       CODE_NOT_ALLOWED,
+                                       "env.%.64s is not among envAllowed of this runner",
+                                       name);
                 }
         }
         int r = limits_parse(limits, &config->limits, &parsed, &error);
@@ -176,7 +200,10 @@ static void check_agent(MethodCall *c, const char *agent) {
         _cleanup_free_ char *error = NULL;
 
         if (!ops) {
-                refuse(c, CODE_NO_AGENT, "agent %s is not known here: add it to \"agents\" in the runner's configuration", agent);
+                refuse(c,
+                       CODE_NO_AGENT,
+                       "agent %s is not known here: add it to \"agents\" in the runner's configuration",
+                       agent);
                 return;
         }
         if (ops->probe(config, &error) < 0)
@@ -190,10 +217,14 @@ static void check_room(MethodCall *c) {
         if (r->draining)
                 refuse(c, CODE_DRAINING, "this runner is draining: no new conversations");
         if (r->n_live >= r->config->max_conversations)
-                refuse(c, CODE_CAPACITY, "this runner is at its capacity of %llu conversations",
+                refuse(c,
+                       CODE_CAPACITY,
+                       "this runner is at its capacity of %llu conversations",
                        (unsigned long long) r->config->max_conversations);
         if (runner_disk_is_low(r))
-                refuse(c, CODE_LOW_DISK, "less disk is free than minFreeDiskBytes (%llu) demands",
+                refuse(c,
+                       CODE_LOW_DISK,
+                       "less disk is free than minFreeDiskBytes (%llu) demands",
                        (unsigned long long) r->config->min_free_disk_bytes);
 }
 
@@ -205,7 +236,8 @@ static void starting(MethodCall *c, Conversation *v) {
 
 static int make_conversation(MethodCall *c, const char *id, const char *workspace, const char *agent) {
         Runner *r = c->runner;
-        const char *directory = json_get_string(c->params, "directory"), *task = json_get_string(c->params, "taskId");
+        const char *directory = json_get_string(c->params, "directory"),
+                   *task = json_get_string(c->params, "taskId");
         ConversationRow row = {
                 .id = strdup(id),
                 .workspace = strdup(workspace ? workspace : id),
@@ -248,7 +280,9 @@ static void check_start(MethodCall *c) {
         check_agent(c, agent);
         check_policy(c);
         if (c->code == 0 && json_get(c->params, "directory") && streq(c->origin, "orchestrator"))
-                refuse(c, CODE_NOT_ALLOWED, "directory is for conversations that are started on this machine");
+                refuse(c,
+                       CODE_NOT_ALLOWED,
+                       "directory is for conversations that are started on this machine");
         if (c->code == 0 && repository && checkout_check(repository, &c->runner->ctx.git, &error) < 0)
                 refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
         check_room(c);
@@ -372,13 +406,19 @@ static void act_stop(MethodCall *c) {
                 return;
         (void) json_get_u64(c->params, "graceMs", &grace);
         c->conversation->n_pending++;
-        conversation_stop(c->conversation, json_get_string(c->params, "reason"), MIN(grace, (uint64_t) 3600000) * USEC_PER_MSEC);
+        conversation_stop(
+                        c->conversation,
+                        json_get_string(c->params, "reason"),
+                        MIN(grace, (uint64_t) 3600000) * USEC_PER_MSEC);
 }
 
 static bool has_room_for_message(MethodCall *c) {
         if (c->conversation->n_pending < PENDING_MESSAGES_MAX)
                 return true;
-        refuse(c, CODE_CAPACITY, "%u messages wait for conversation %s already", c->conversation->n_pending,
+        refuse(c,
+               CODE_CAPACITY,
+               "%u messages wait for conversation %s already",
+               c->conversation->n_pending,
                c->conversation->row.id);
         return false;
 }
@@ -388,7 +428,8 @@ static void check_user(MethodCall *c) {
 
         if (!find_live(c) || !has_room_for_message(c))
                 return;
-        if (!json_object_is_type(content, json_type_string) && !json_object_is_type(content, json_type_array)) {
+        if (!json_object_is_type(content, json_type_string) &&
+            !json_object_is_type(content, json_type_array)) {
                 refuse(c, CODE_INVALID_PARAMS, "content is neither text nor a list of content blocks");
                 return;
         }
@@ -411,7 +452,8 @@ static void act_pump(MethodCall *c) {
 }
 
 static void check_respond(MethodCall *c) {
-        const char *id = json_get_string(c->params, "requestId"), *behavior = json_get_string(c->params, "behavior");
+        const char *id = json_get_string(c->params, "requestId"),
+                   *behavior = json_get_string(c->params, "behavior");
 
         if (!find_live(c) || !has_room_for_message(c))
                 return;
@@ -420,7 +462,11 @@ static void check_respond(MethodCall *c) {
         else if (!behavior || (!streq(behavior, "allow") && !streq(behavior, "deny")))
                 refuse(c, CODE_INVALID_PARAMS, "behavior is neither \"allow\" nor \"deny\"");
         else if (!conversation_has_question(c->conversation, id))
-                refuse(c, CODE_WRONG_STATE, "conversation %s has no open question %.64s", c->conversation->row.id, id);
+                refuse(c,
+                       CODE_WRONG_STATE,
+                       "conversation %s has no open question %.64s",
+                       c->conversation->row.id,
+                       id);
         if (c->code != 0)
                 return;
         accepted(c);
@@ -474,9 +520,11 @@ static void launcher_verb(MethodCall *c, const char *verb, const Limits *limits)
 
         if (!v)
                 return;
-        *v = (VerbCall) { .runner = c->runner, .id = strdup(c->conversation->row.id), .verb = verb };
-        r = !v->id  ? -ENOMEM :
-            limits ? launcher_set_limits(c->runner->bus, unit, limits->list, limits->n, on_verb, v, &v->call) :
+        *v = (VerbCall){ .runner = c->runner, .id = strdup(c->conversation->row.id), .verb = verb };
+        r = !v->id ? -ENOMEM :
+                        limits ?
+                     launcher_set_limits(
+                                     c->runner->bus, unit, limits->list, limits->n, on_verb, v, &v->call) :
                      launcher_unit_verb(c->runner->bus, verb, unit, on_verb, v, &v->call);
         if (r < 0) {
                 log_warning_errno(r, "%s of conversation %s: %m", verb, c->conversation->row.id);
@@ -528,25 +576,27 @@ static int store_drain(MethodCall *c) {
 
 static void act_drain(MethodCall *c) {
         c->runner->draining = streq(c->method, "runner.drain");
-        log_notice("%s.", c->runner->draining ? "Draining: no new conversations are taken" : "Conversations are taken again");
+        log_notice("%s.",
+                   c->runner->draining ? "Draining: no new conversations are taken" :
+                                         "Conversations are taken again");
         runner_changed(c->runner);
         if (c->runner->link)
                 link_heartbeat(c->runner->link);
 }
 
 static const Method methods[] = {
-        { "conversation.start", check_start, store_start, act_start },
-        { "conversation.resume", check_resume, store_resume, act_resume },
-        { "conversation.stop", check_stop, NULL, act_stop },
-        { "conversation.interrupt", check_interrupt, NULL, act_pump },
-        { "conversation.config", check_config, NULL, act_config },
-        { "conversation.freeze", check_freeze, NULL, act_freeze },
-        { "conversation.thaw", check_freeze, NULL, act_freeze },
-        { "message.user", check_user, NULL, act_pump },
-        { "permission.respond", check_respond, NULL, act_pump },
-        { "runner.ping", check_ping, NULL, NULL },
-        { "runner.drain", check_drain, store_drain, act_drain },
-        { "runner.undrain", check_drain, store_drain, act_drain },
+        {"conversation.start",      check_start,     store_start,  act_start },
+        { "conversation.resume",    check_resume,    store_resume, act_resume},
+        { "conversation.stop",      check_stop,      NULL,         act_stop  },
+        { "conversation.interrupt", check_interrupt, NULL,         act_pump  },
+        { "conversation.config",    check_config,    NULL,         act_config},
+        { "conversation.freeze",    check_freeze,    NULL,         act_freeze},
+        { "conversation.thaw",      check_freeze,    NULL,         act_freeze},
+        { "message.user",           check_user,      NULL,         act_pump  },
+        { "permission.respond",     check_respond,   NULL,         act_pump  },
+        { "runner.ping",            check_ping,      NULL,         NULL      },
+        { "runner.drain",           check_drain,     store_drain,  act_drain },
+        { "runner.undrain",         check_drain,     store_drain,  act_drain },
 };
 
 static char *response_text(MethodCall *c) {
@@ -557,8 +607,12 @@ static char *response_text(MethodCall *c) {
                 return NULL;
         error = c->code != 0 ? method_error(c) : NULL;
         body = json_text(c->code != 0 ? error : c->result);
-        return xasprintf("{\"jsonrpc\":\"2.0\",\"id\":%s,\"%s\":%s,\"messageId\":\"rsp:%s\"}", c->request_id,
-                         c->code != 0 ? "error" : "result", body, c->envelope_id);
+        return xasprintf(
+                        "{\"jsonrpc\":\"2.0\",\"id\":%s,\"%s\":%s,\"messageId\":\"rsp:%s\"}",
+                        c->request_id,
+                        c->code != 0 ? "error" : "result",
+                        body,
+                        c->envelope_id);
 }
 
 static int store_call(MethodCall *c, const Method *m) {
@@ -571,7 +625,7 @@ static int store_call(MethodCall *c, const Method *m) {
                 return -ENOMEM;
         r = store_accept(
                         store,
-                        &(InboundMessage) {
+                        &(InboundMessage){
                                         .envelope_id = (char *) c->envelope_id,
                                         .conversation = (char *) (c->pending ? conversation : NULL),
                                         .method = (char *) c->method,
@@ -580,7 +634,9 @@ static int store_call(MethodCall *c, const Method *m) {
                                         .response = response,
                                         .received_usec = now_usec(CLOCK_REALTIME),
                         },
-                        c->cursor, !c->pending, &c->seq);
+                        c->cursor,
+                        !c->pending,
+                        &c->seq);
         if (r < 0)
                 return r;
         if (r == 0) {

@@ -70,7 +70,7 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
                 sender_get_stats(link_get_sender(r->link), &sender);
                 link_get_stats(r->link, &link);
         }
-        *ret = (RunnerStatus) {
+        *ret = (RunnerStatus){
                 .version = PROJECT_VERSION,
                 .runner_id = r->link ? strempty(link_runner_id(r->link)) : "",
                 .runner_uid = r->link ? strempty(link_runner_uid(r->link)) : "",
@@ -101,13 +101,19 @@ static int on_status(sd_event_source *source, void *userdata) {
         if (r->ctx.broken)
                 text = strdup("The store cannot be written: waiting");
         else if (streq(state, "local"))
-                text = xasprintf("Local (no orchestrator configured), %u of %llu conversations", r->n_live,
-                                 (unsigned long long) r->config->max_conversations);
+                text =
+                                xasprintf("Local (no orchestrator configured), %u of %llu conversations",
+                                          r->n_live,
+                                          (unsigned long long) r->config->max_conversations);
         else
-                text = xasprintf("%c%s%s, %u of %llu conversations%s", (char) (state[0] - 'a' + 'A'), state + 1,
-                                 r->link && link_is_connected(r->link) ? ", connected" : "", r->n_live,
-                                 (unsigned long long) r->config->max_conversations,
-                                 q.bytes > 256 * 1024 ? ", events queued" : "");
+                text =
+                                xasprintf("%c%s%s, %u of %llu conversations%s",
+                                          (char) (state[0] - 'a' + 'A'),
+                                          state + 1,
+                                          r->link && link_is_connected(r->link) ? ", connected" : "",
+                                          r->n_live,
+                                          (unsigned long long) r->config->max_conversations,
+                                          q.bytes > 256 * 1024 ? ", events queued" : "");
         if (text && !streq_ptr(text, r->status_text)) {
                 (void) sd_notifyf(0, "STATUS=%s", text);
                 free(r->status_text);

@@ -57,12 +57,13 @@ RunnerCall *runner_call_free(RunnerCall *c) {
         return NULL;
 }
 
-static int wait_for_response(Runner *r, int64_t seq, RunnerReply reply, void *userdata, RunnerCall **ret_call) {
+static int
+wait_for_response(Runner *r, int64_t seq, RunnerReply reply, void *userdata, RunnerCall **ret_call) {
         RunnerCall *call = new0(RunnerCall, 1);
 
         if (!call)
                 return -ENOMEM;
-        *call = (RunnerCall) {
+        *call = (RunnerCall){
                 .runner = r,
                 .next = r->calls,
                 .seq = seq,
@@ -76,8 +77,7 @@ static int wait_for_response(Runner *r, int64_t seq, RunnerReply reply, void *us
         return 0;
 }
 
-int runner_call(
-                Runner *r,
+int runner_call(Runner *r,
                 const char *method,
                 Json *params,
                 const char *caller,
@@ -136,10 +136,10 @@ int runner_reload(Runner *r, char ***ret_ignored, char **ret_error) {
                 const char *name;
                 char **now, **then;
         } fixed[] = {
-                { "orchestratorUrl", &r->config->orchestrator_url, &fresh->orchestrator_url },
-                { "dataDir", &r->config->data_dir, &fresh->data_dir },
-                { "caFile", &r->config->ca_file, &fresh->ca_file },
-                { "retryStrategy", &r->config->retry_strategy, &fresh->retry_strategy },
+                {"orchestratorUrl", &r->config->orchestrator_url, &fresh->orchestrator_url},
+                { "dataDir",        &r->config->data_dir,         &fresh->data_dir        },
+                { "caFile",         &r->config->ca_file,          &fresh->ca_file         },
+                { "retryStrategy",  &r->config->retry_strategy,   &fresh->retry_strategy  },
         };
         for (size_t i = 0; i < ELEMENTSOF(fixed); i++)
                 if (!streq_ptr(*fixed[i].now, *fixed[i].then))
@@ -194,7 +194,10 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
         _cleanup_free_ char *error = NULL;
         Runner *r = userdata;
 
-        (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) now_usec(CLOCK_MONOTONIC));
+        (void) sd_notifyf(
+                        0,
+                        "RELOADING=1\nMONOTONIC_USEC=%llu",
+                        (unsigned long long) now_usec(CLOCK_MONOTONIC));
         if (runner_reload(r, NULL, &error) < 0)
                 log_error("The configuration stays as it was: %s", strempty(error));
         (void) sd_notify(0, "READY=1");
@@ -211,7 +214,8 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
 
         if (!r->ctx.broken) {
                 runner_flush_cursors(r);
-                (void) store_prune_inbound(r->store, now_usec(CLOCK_REALTIME) - SEEN_KEEP_USEC, SEEN_KEEP_ROWS);
+                (void) store_prune_inbound(
+                                r->store, now_usec(CLOCK_REALTIME) - SEEN_KEEP_USEC, SEEN_KEEP_ROWS);
                 (void) store_checkpoint(r->store);
                 for (Conversation *c = r->first; c; c = c->next)
                         if (conversation_is_live(c))
@@ -230,12 +234,25 @@ static int add_sources(Runner *r) {
         if (k >= 0)
                 k = sd_event_add_signal(r->event, &r->sighup, SIGHUP, on_hangup, r);
         if (k >= 0)
-                k = sd_event_add_time_relative(r->event, &r->flush_timer, CLOCK_MONOTONIC, 0, 50 * USEC_PER_MSEC, on_flush, r);
+                k = sd_event_add_time_relative(
+                                r->event,
+                                &r->flush_timer,
+                                CLOCK_MONOTONIC,
+                                0,
+                                50 * USEC_PER_MSEC,
+                                on_flush,
+                                r);
         if (k >= 0)
                 k = sd_event_source_set_enabled(r->flush_timer, SD_EVENT_OFF);
         if (k >= 0)
-                k = sd_event_add_time_relative(r->event, &r->housekeeping, CLOCK_MONOTONIC, HOUSEKEEPING_USEC, USEC_PER_SEC,
-                                               on_housekeeping, r);
+                k = sd_event_add_time_relative(
+                                r->event,
+                                &r->housekeeping,
+                                CLOCK_MONOTONIC,
+                                HOUSEKEEPING_USEC,
+                                USEC_PER_SEC,
+                                on_housekeeping,
+                                r);
         return k;
 }
 
@@ -251,11 +268,15 @@ static int open_state(Runner *r) {
                 k = r->state_fd < 0 ? -errno : 0;
         }
         if (k < 0)
-                return log_error_errno(k, "The state directory %s cannot be opened: %m", r->config->data_dir);
+                return log_error_errno(
+                                k, "The state directory %s cannot be opened: %m", r->config->data_dir);
         r->ctx.state_fd = r->state_fd;
         r->ctx.conversations_fd = mkdir_open_at(r->state_fd, "conversations", 0700);
         if (r->ctx.conversations_fd < 0)
-                return log_error_errno(r->ctx.conversations_fd, "%s/conversations cannot be opened: %m", r->config->data_dir);
+                return log_error_errno(
+                                r->ctx.conversations_fd,
+                                "%s/conversations cannot be opened: %m",
+                                r->config->data_dir);
         k = store_open(r->state_fd, r->config->data_dir, &r->store, &error);
         if (k < 0)
                 return log_error_errno(k, "%s", error ? error : "The store cannot be opened");
@@ -270,7 +291,8 @@ static int open_bus(Runner *r) {
         k = r->user_mode ? sd_bus_open_user_with_description(&r->bus, "runner") :
                            sd_bus_open_system_with_description(&r->bus, "runner");
         if (k < 0)
-                return log_error_errno(k, "The %s bus cannot be reached: %m", r->user_mode ? "user" : "system");
+                return log_error_errno(
+                                k, "The %s bus cannot be reached: %m", r->user_mode ? "user" : "system");
         k = sd_bus_attach_event(r->bus, r->event, SD_EVENT_PRIORITY_NORMAL);
         if (k >= 0)
                 k = sd_bus_set_exit_on_disconnect(r->bus, true);
@@ -290,7 +312,10 @@ static int take_name(Runner *r) {
         if (k == -EEXIST)
                 return log_error_errno(k, "Another runner has the bus name " BUS_NAME " already.");
         if (k < 0)
-                return log_error_errno(k, "The bus name " BUS_NAME " cannot be taken (is the bus policy installed?): %m");
+                return log_error_errno(
+                                k,
+                                "The bus name " BUS_NAME
+                                " cannot be taken (is the bus policy installed?): %m");
         return 0;
 }
 
@@ -308,7 +333,7 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
 
         if (!r)
                 return -ENOMEM;
-        *r = (Runner) {
+        *r = (Runner){
                 .event = sd_event_ref(event),
                 .config = config,
                 .options = options,
@@ -336,8 +361,9 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
         if (r->user_mode) {
                 const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 
-                r->git_cache = cache && cache[0] == '/' ? xasprintf("%s/northflare-git", cache) :
-                                                          xasprintf("%s/.cache/northflare-git", strempty(home));
+                r->git_cache = cache && cache[0] == '/' ?
+                                xasprintf("%s/northflare-git", cache) :
+                                xasprintf("%s/.cache/northflare-git", strempty(home));
                 r->ctx.git.cache_dir = r->git_cache;
         }
         read_identity(r);

@@ -29,8 +29,7 @@ typedef void (*RunnerReply)(Json *result, Json *error, void *userdata);
  * later (conversation.stop answers when the cgroup was seen empty). ret_call (may be NULL) lets the caller drop the
  * reply; the effect stays. caller: a text for the journal ("uid 1000"). */
 typedef struct RunnerCall RunnerCall;
-int runner_call(
-                Runner *r,
+int runner_call(Runner *r,
                 const char *method,
                 Json *params,
                 const char *caller,

@@ -122,7 +122,8 @@ static void lines_without_a_file(void **state) {
 
 static void folder_is_made_once(void **state) {
         char path[64];
-        _cleanup_close_ int parent = open(temporary_folder(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -EBADF, again = -EBADF;
+        _cleanup_close_ int parent = open(temporary_folder(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                            fd = -EBADF, again = -EBADF;
         uint64_t size;
         struct stat st;
 
@@ -173,7 +174,13 @@ static void end_of_the_last_line(void **state) {
         static const struct {
                 const char *text;
                 uint64_t end;
-        } cases[] = { { "", 0 }, { "torn", 0 }, { "a\n", 2 }, { "a\nb", 2 }, { "a\nb\n", 4 } };
+        } cases[] = {
+                {"",        0},
+                { "torn",   0},
+                { "a\n",    2},
+                { "a\nb",   2},
+                { "a\nb\n", 4}
+        };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 _cleanup_close_ int fd = temporary_file();
@@ -255,7 +262,12 @@ static void limits_defaults_and_overrides(void **state) {
         assert_int_equal(limit_of(&l, "TasksMax"), 50);
         assert_int_equal(limit_of(&l, "CPUWeight"), UINT64_MAX);
 
-        assert_int_equal(parse_limits("{\"memoryMax\":200,\"cpuQuotaPercent\":150,\"runtimeMaxSec\":2}", &defaults, &l, &error), 0);
+        assert_int_equal(
+                        parse_limits("{\"memoryMax\":200,\"cpuQuotaPercent\":150,\"runtimeMaxSec\":2}",
+                                     &defaults,
+                                     &l,
+                                     &error),
+                        0);
         assert_int_equal(limit_of(&l, "MemoryMax"), 200);
         /* A high above the max would never be felt. */
         assert_int_equal(limit_of(&l, "MemoryHigh"), 200);
@@ -268,13 +280,13 @@ static void limits_refused(void **state) {
                 const char *text, *names;
                 int error;
         } cases[] = {
-                { "{\"memoryMax\":0}", "memoryMax", -EINVAL },
-                { "{\"memoryMax\":-1}", "memoryMax", -EINVAL },
-                { "{\"memoryMax\":\"1G\"}", "memoryMax", -EINVAL },
-                { "{\"tasksMax\":99999999999}", "tasksMax", -EINVAL },
-                { "{\"cpuWeight\":10001}", "cpuWeight", -EINVAL },
-                { "{\"nice\":1}", "nice", -EOPNOTSUPP },
-                { "[]", "limits", -EINVAL },
+                {"{\"memoryMax\":0}",           "memoryMax", -EINVAL    },
+                { "{\"memoryMax\":-1}",         "memoryMax", -EINVAL    },
+                { "{\"memoryMax\":\"1G\"}",     "memoryMax", -EINVAL    },
+                { "{\"tasksMax\":99999999999}", "tasksMax",  -EINVAL    },
+                { "{\"cpuWeight\":10001}",      "cpuWeight", -EINVAL    },
+                { "{\"nice\":1}",               "nice",      -EOPNOTSUPP},
+                { "[]",                         "limits",    -EINVAL    },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -294,37 +306,48 @@ static void verdicts(void **state) {
                 const char *outcome, *result, *stop_reason, *failure, *reason;
                 bool stop, end, shutdown, bad_turn;
         } cases[] = {
-                { .outcome = "{\"exitCode\":0}", .reason = "completed" },
-                { .outcome = "{\"exitCode\":0}", .end = true, .bad_turn = true, .reason = "completed" },
-                { .outcome = "{\"exitCode\":0}", .bad_turn = true, .reason = "agent-exited" },
-                { .outcome = "{\"exitCode\":1}", .reason = "agent-exited" },
-                { .outcome = "{\"signal\":11}", .reason = "agent-exited" },
-                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}", .reason = "oom-killed" },
-                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":0}}", .reason = "agent-exited" },
-                /* A tool was killed for its memory, and the agent lived to tell. */
-                { .outcome = "{\"exitCode\":0,\"resources\":{\"oomKills\":2}}", .reason = "completed" },
-                { .outcome = "{\"exitCode\":0}", .stop = true, .reason = "stopped" },
-                { .outcome = "{\"signal\":15}", .stop = true, .reason = "stopped" },
-                { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}", .result = "success", .reason = "stopped" },
-                { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}", .result = "timeout", .reason = "timeout" },
-                { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}", .shutdown = true, .reason = "shutdown" },
-                { .outcome = "{\"stage\":\"exec\",\"errno\":2}", .reason = "failed" },
-                { .outcome = "{\"exitCode\":1}", .failure = "no such session", .reason = "failed" },
-                { .outcome = "{\"signal\":9}", .stop = true, .stop_reason = "budget", .reason = "budget" },
-                { .outcome = "{\"signal\":9}", .stop = true, .stop_reason = "timeout", .reason = "timeout" },
-                { .result = "oom-kill", .reason = "oom-killed" },
-                { .result = "timeout", .reason = "timeout" },
-                { .result = "signal", .reason = "lost" },
-                { .reason = "lost" },
-                { .stop = true, .reason = "stopped" },
+                {.outcome = "{\"exitCode\":0}",                                 .reason = "completed"                               },
+                { .outcome = "{\"exitCode\":0}",                                .end = true,                                          .bad_turn = true, .reason = "completed" },
+                { .outcome = "{\"exitCode\":0}",                                        .bad_turn = true,                                                                                           .reason = "agent-exited" },
+                { .outcome = "{\"exitCode\":1}",      .reason = "agent-exited"},
+                { .outcome = "{\"signal\":11}",                                .reason = "agent-exited"                                                      },
+                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}",                                 .reason = "oom-killed"                             },
+                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":0}}",   .reason = "agent-exited"},
+ /* A tool was killed for its memory, and the agent lived to tell. */
+                { .outcome = "{\"exitCode\":0,\"resources\":{\"oomKills\":2}}",   .reason = "completed"                            },
+                { .outcome = "{\"exitCode\":0}", .stop = true,                              .reason = "stopped" },
+                { .outcome = "{\"signal\":15}",                                .stop = true,                                                                        .reason = "stopped" },
+                { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
+                 .result = "success",
+                 .reason = "stopped" },
+                { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
+                 .result = "timeout",
+                 .reason = "timeout" },
+                { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
+                 .shutdown = true,
+                 .reason = "shutdown" },
+                { .outcome = "{\"stage\":\"exec\",\"errno\":2}",       .reason = "failed"                                                                                                },
+                { .outcome = "{\"exitCode\":1}",                                                            .failure = "no such session",                                                          .reason = "failed" },
+                { .outcome = "{\"signal\":9}",                                          .stop = true,                                                                                             .stop_reason = "budget", .reason = "budget" },
+                { .outcome = "{\"signal\":9}",                                     .stop = true,.stop_reason = "timeout", .reason = "timeout" },
+                { .result = "oom-kill",.reason = "oom-killed"},
+                { .result = "timeout",                                  .reason = "timeout"                                },
+                { .result = "signal",                                           .reason = "lost"                                                                                             },
+                { .reason = "lost"            },
+                { .stop = true,                                                            .reason = "stopped"                                                },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 _cleanup_json_ Json *outcome = NULL;
 
                 if (cases[i].outcome)
-                        assert_int_equal(json_parse(cases[i].outcome, strlen(cases[i].outcome), &outcome, NULL), 0);
-                const char *reason = verdict_reason(&(VerdictInput) {
+                        assert_int_equal(
+                                        json_parse(cases[i].outcome,
+                                                   strlen(cases[i].outcome),
+                                                   &outcome,
+                                                   NULL),
+                                        0);
+                const char *reason = verdict_reason(&(VerdictInput){
                                 .outcome = outcome,
                                 .result = cases[i].result,
                                 .stop_requested = cases[i].stop,

@@ -47,17 +47,24 @@ static int counter_save(Driver *d, Json **ret) {
 
 static int counter_feed(Driver *d, const char *line, size_t size, uint64_t offset, const DriverSink *sink) {
         Counter *c = (Counter *) d;
-        unsigned n = size == 3 && memcmp(line, "two", 3) == 0 ? 2 : size == 4 && memcmp(line, "none", 4) == 0 ? 0 : 1;
+        unsigned n = size == 3 && memcmp(line, "two", 3) == 0     ? 2 :
+                        size == 4 && memcmp(line, "none", 4) == 0 ? 0 :
+                                                                    1;
         char members[128];
 
         assert_null(sink->write); /* a reader has no effects */
         c->lines++;
         for (unsigned i = 0; sink->event && i < n; i++) {
                 if (size == 3 && memcmp(line, "ask", 3) == 0)
-                        (void) snprintf(members, sizeof(members), "\"event\":{\"type\":\"ask_gone\",\"requestId\":\"@7.1\"}");
+                        (void) snprintf(members,
+                                        sizeof(members),
+                                        "\"event\":{\"type\":\"ask_gone\",\"requestId\":\"@7.1\"}");
                 else
-                        (void) snprintf(members, sizeof(members), "\"event\":{\"type\":\"text\",\"delta\":\"%llu/%u\"}",
-                                        (unsigned long long) c->lines, i);
+                        (void) snprintf(members,
+                                        sizeof(members),
+                                        "\"event\":{\"type\":\"text\",\"delta\":\"%llu/%u\"}",
+                                        (unsigned long long) c->lines,
+                                        i);
                 int r = sink->event(sink->userdata, "message.agent", members, strlen(members));
                 if (r < 0)
                         return r;
@@ -98,7 +105,7 @@ static int setup(void **state) {
         assert_int_equal(
                         store_put_conversation(
                                         f->store,
-                                        &(ConversationRow) {
+                                        &(ConversationRow){
                                                         .id = (char *) "c-1",
                                                         .workspace = (char *) "w",
                                                         .agent = (char *) "counter",
@@ -149,7 +156,7 @@ static EventReader *open_reader(Fixture *f, uint64_t offset, int64_t own_seq, co
 
         assert_int_equal(
                         event_reader_new(
-                                        &(EventReaderParams) {
+                                        &(EventReaderParams){
                                                         .store = f->store,
                                                         .driver = &counter_ops,
                                                         .spec = f->spec,
@@ -225,7 +232,8 @@ static void own_events_stand_where_they_belong(void **state) {
         event_reader_free(r);
 
         static const char *const order[] = {
-                "conversation.started", "aa:0.0", "conversation.state", "aa:4.0", "aa:4.1", "aa:8.0", "conversation.ended",
+                "conversation.started", "aa:0.0", "conversation.state", "aa:4.0", "aa:4.1", "aa:8.0",
+                "conversation.ended",
         };
         const char *at = all.data;
         for (size_t i = 0; i < ELEMENTSOF(order); i++) {
@@ -320,7 +328,7 @@ static void an_offset_inside_a_line_is_refused(void **state) {
         write_out(f, "one\ntwo\n");
         assert_int_equal(
                         event_reader_new(
-                                        &(EventReaderParams) {
+                                        &(EventReaderParams){
                                                         .store = f->store,
                                                         .driver = &counter_ops,
                                                         .spec = f->spec,

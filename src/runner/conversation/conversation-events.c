@@ -25,12 +25,13 @@ static int parse_cursor(const char *text, Cursor *ret) {
         int end = 0;
 
         if (isempty(text)) {
-                *ret = (Cursor) { .run = 1 };
+                *ret = (Cursor){ .run = 1 };
                 return 0;
         }
-        if (sscanf(text, "%u:%llu:%lld%n", &run, &offset, &own, &end) != 3 || text[end] != 0 || run == 0 || own < 0)
+        if (sscanf(text, "%u:%llu:%lld%n", &run, &offset, &own, &end) != 3 || text[end] != 0 || run == 0 ||
+            own < 0)
                 return -EINVAL;
-        *ret = (Cursor) { run, offset, own };
+        *ret = (Cursor){ run, offset, own };
         return 0;
 }
 
@@ -46,7 +47,7 @@ typedef struct Follower {
 static void follower_done(Follower *f) {
         event_reader_free(f->reader);
         safe_close(f->outfd);
-        *f = (Follower) { .outfd = -EBADF };
+        *f = (Follower){ .outfd = -EBADF };
 }
 
 static bool is_present(Follower *f) {
@@ -92,7 +93,7 @@ static int follower_open(Follower *f) {
         if (r < 0)
                 return r;
         return event_reader_new(
-                        &(EventReaderParams) {
+                        &(EventReaderParams){
                                         .store = f->c->ctx->store,
                                         .driver = ops,
                                         .spec = spec,
@@ -125,7 +126,7 @@ static int follower_read(Follower *f, const EventOut *out) {
                         return r;
                 f->reader = event_reader_free(f->reader);
                 f->outfd = safe_close(f->outfd);
-                f->at = (Cursor) { .run = f->at.run + 1 };
+                f->at = (Cursor){ .run = f->at.run + 1 };
         }
 }
 
@@ -137,11 +138,11 @@ static int end_cursor(Conversation *c, Cursor *ret) {
         while ((r = store_next_own_event(c->ctx->store, c->row.id, c->row.run, seq, &e)) > 0) {
                 seq = e.seq;
                 own_event_done(&e);
-                e = (OwnEvent) {};
+                e = (OwnEvent){};
         }
         if (r < 0)
                 return r;
-        *ret = (Cursor) { c->row.run, c->run ? c->run->row.driven : 0, seq };
+        *ret = (Cursor){ c->row.run, c->run ? c->run->row.driven : 0, seq };
         return 0;
 }
 
@@ -178,7 +179,12 @@ static bool collecting_full(void *userdata) {
         return k->n >= k->max;
 }
 
-int conversation_read_events(Conversation *c, const char *cursor, unsigned max, char ***ret_events, char **ret_cursor) {
+int conversation_read_events(
+                Conversation *c,
+                const char *cursor,
+                unsigned max,
+                char ***ret_events,
+                char **ret_cursor) {
         Collecting collecting = { .max = max > 0 ? MIN(max, 1000U) : 100, .list = new0(char *, 1) };
         const EventOut out = {
                 .userdata = &collecting,
@@ -202,7 +208,10 @@ int conversation_read_events(Conversation *c, const char *cursor, unsigned max, 
         if (r >= 0)
                 r = follower_read(&f, &out);
         if (r >= 0) {
-                at = xasprintf("%u:%llu:%lld", f.at.run, (unsigned long long) f.at.offset, (long long) f.at.own_seq);
+                at = xasprintf("%u:%llu:%lld",
+                               f.at.run,
+                               (unsigned long long) f.at.offset,
+                               (long long) f.at.own_seq);
                 r = at ? 0 : -ENOMEM;
         }
         buffer_done(&collecting.b);
@@ -287,15 +296,23 @@ static int stream_set(EventStream *s, bool waiting) {
         if (!waiting)
                 return s->stall ? sd_event_source_set_enabled(s->stall, SD_EVENT_OFF) : 0;
         if (!s->stall)
-                return sd_event_add_time_relative(s->c->ctx->event, &s->stall, CLOCK_MONOTONIC, STREAM_STALL_USEC, 0, on_stall,
-                                                  s);
+                return sd_event_add_time_relative(
+                                s->c->ctx->event,
+                                &s->stall,
+                                CLOCK_MONOTONIC,
+                                STREAM_STALL_USEC,
+                                0,
+                                on_stall,
+                                s);
         r = sd_event_source_set_time_relative(s->stall, STREAM_STALL_USEC);
         return r < 0 ? r : sd_event_source_set_enabled(s->stall, SD_EVENT_ONESHOT);
 }
 
 /* Returns negative where the stream is at its end, good or bad: the caller frees it. */
 static int stream_pump(EventStream *s) {
-        const EventOut out = { .userdata = s, .buffer = stream_buffer, .done = stream_done, .full = stream_full };
+        const EventOut out = {
+                .userdata = s, .buffer = stream_buffer, .done = stream_done, .full = stream_full
+        };
         int r;
 
         for (;;) {
@@ -347,10 +364,10 @@ int conversation_open_events(Conversation *c, const char *cursor, int *ret_fd) {
                 safe_close(fds[1]);
                 return -ENOMEM;
         }
-        *s = (EventStream) {
+        *s = (EventStream){
                 .c = c,
                 .next = c->streams,
-                .follower = { .c = c, .outfd = -EBADF, .at = at },
+                .follower = {.c = c, .outfd = -EBADF, .at = at},
                 .fd = fds[1],
         };
         c->streams = s;

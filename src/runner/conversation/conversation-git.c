@@ -9,7 +9,9 @@ static void on_status(int error, const char *text, Json *status, void *userdata)
         Run *r = userdata;
 
         if (error < 0)
-                log_debug_errno(error, "The checkout of conversation %s cannot be asked: %s", r->conversation->row.id,
+                log_debug_errno(error,
+                                "The checkout of conversation %s cannot be asked: %s",
+                                r->conversation->row.id,
                                 strempty(text));
         else
                 r->git = json_object_get(status);
@@ -25,13 +27,19 @@ bool run_ask_git(Run *r) {
                 return r->git_status != NULL;
         r->git_asked = true;
         k = checkout_status_start(
-                        &(OperationContext) {
+                        &(OperationContext){
                                         .event = c->ctx->event,
                                         .bus = c->ctx->bus,
                                         .watch = c->ctx->watch,
                                         .state_fd = c->ctx->state_fd,
                         },
-                        &c->ctx->git, c->row.id, c->row.workspace, c->row.directory, on_status, r, &r->git_status);
+                        &c->ctx->git,
+                        c->row.id,
+                        c->row.workspace,
+                        c->row.directory,
+                        on_status,
+                        r,
+                        &r->git_status);
         if (k < 0)
                 log_debug_errno(k, "The checkout of conversation %s cannot be asked: %m", c->row.id);
         return k >= 0;

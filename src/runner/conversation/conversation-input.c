@@ -53,7 +53,10 @@ int conversation_write_input(Conversation *c) {
                         log_debug_errno(rung, "Ringing the supervisor of %s: %m", c->row.id);
         }
         if (k < 0)
-                log_warning_errno(k, "in.log of conversation %s could not be written, trying again: %m", c->row.id);
+                log_warning_errno(
+                                k,
+                                "in.log of conversation %s could not be written, trying again: %m",
+                                c->row.id);
         else
                 c->ack_dirty = true; /* the written mark goes with the next group of cursors */
         return k;
@@ -72,7 +75,7 @@ static int collect(const InboundMessage *m, void *userdata) {
         if (p->n >= PUMP_MAX)
                 return 1;
         InboundMessage *copy = &p->list[p->n];
-        *copy = (InboundMessage) {
+        *copy = (InboundMessage){
                 .seq = m->seq,
                 .envelope_id = strdup(m->envelope_id),
                 .method = strdup(m->method),
@@ -114,7 +117,8 @@ bool conversation_has_question(Conversation *c, const char *request_id) {
                 Json *q = json_object_array_get_idx(list, i);
                 uint64_t o = 0, k = 0;
 
-                if (json_get_u64(q, "offset", &o) > 0 && json_get_u64(q, "n", &k) > 0 && o == offset && k == n)
+                if (json_get_u64(q, "offset", &o) > 0 && json_get_u64(q, "n", &k) > 0 && o == offset &&
+                    k == n)
                         return true;
         }
         return false;
@@ -146,7 +150,8 @@ static int command_of(Run *r, const InboundMessage *m, Json **params, DriverComm
                 command.type = DRIVER_COMMAND_CONFIG;
         else if (streq(m->method, "permission.respond")) {
                 command.type = DRIVER_COMMAND_ANSWER;
-                if (parse_question(r, json_get_string(*params, "requestId"), &command.offset, &command.n) < 0)
+                if (parse_question(r, json_get_string(*params, "requestId"), &command.offset, &command.n) <
+                    0)
                         return -EINVAL;
         } else
                 return 0;
@@ -165,7 +170,14 @@ static int store_rendered(Run *r, const InboundMessage *m, const Buffer *lines) 
         if (k < 0)
                 return k;
         if (lines->size > 0)
-                k = store_render(c->ctx->store, c->row.id, r->row.run, lines->data, lines->size, m->seq, &offset);
+                k =
+                                store_render(c->ctx->store,
+                                             c->row.id,
+                                             r->row.run,
+                                             lines->data,
+                                             lines->size,
+                                             m->seq,
+                                             &offset);
         else
                 k = store_inbound_done(c->ctx->store, m->seq);
         if (k >= 0)
@@ -187,7 +199,10 @@ static int store_rendered(Run *r, const InboundMessage *m, const Buffer *lines) 
 static int refuse(Conversation *c, const InboundMessage *m, const char *why) {
         int k;
 
-        log_warning("Conversation %s: message %s can never be delivered: %s", c->row.id, m->envelope_id, why);
+        log_warning("Conversation %s: message %s can never be delivered: %s",
+                    c->row.id,
+                    m->envelope_id,
+                    why);
         k = store_begin(c->ctx->store);
         if (k < 0)
                 return k;
@@ -240,7 +255,8 @@ void conversation_pump_input(Conversation *c) {
         Run *r = c->run;
         int k;
 
-        if (c->n_pending == 0 || c->ctx->broken || !r || !r->driver || r->over || c->stop != STOP_NONE || !streq(c->row.state, "live"))
+        if (c->n_pending == 0 || c->ctx->broken || !r || !r->driver || r->over || c->stop != STOP_NONE ||
+            !streq(c->row.state, "live"))
                 return;
         k = store_pending_inbound(c->ctx->store, c->row.id, collect, &pending);
         for (size_t i = 0; k >= 0 && i < pending.n; i++) {

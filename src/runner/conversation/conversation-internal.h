@@ -66,23 +66,23 @@ typedef struct Run {
         const DriverOps *ops;
         Driver *driver;
         int dirfd, outfd;
-        char *cgroup; /* from `started` */
+        char *cgroup;     /* from `started` */
         LineReader lines; /* of out.log; its offset is row.driven */
         WatchSlot *watch;
         LauncherCall *call, *verb_call;
         sd_bus_slot *result_call;
         sd_event_source *drive_source, *check_timer;
-        char *failure; /* in the driver's words */
+        char *failure;          /* in the driver's words */
         uint64_t driven_stored; /* what the store has of row.driven */
         uint64_t input_written; /* in.log is known to hold this much */
         Json *outcome;          /* once over, NULL where the supervisor left none */
         char *result;           /* systemd's, where it was asked for */
         CheckoutStatus *git_status;
-        Json *git;              /* branch, head, dirty, unpushed, once asked */
+        Json *git; /* branch, head, dirty, unpushed, once asked */
         bool git_asked;
-        bool over;              /* no process is left; what remains is to read the output to its end */
-        bool asked_to_look;     /* PID 1 said that something happened to the scope */
-        bool end_sent;          /* the agent was told to end in good order */
+        bool over;          /* no process is left; what remains is to read the output to its end */
+        bool asked_to_look; /* PID 1 said that something happened to the scope */
+        bool end_sent;      /* the agent was told to end in good order */
         unsigned start_attempts;
 } Run;
 

@@ -91,7 +91,7 @@ static int open_reader(Conversation *c) {
         if (r < 0)
                 return r;
         return event_reader_new(
-                        &(EventReaderParams) {
+                        &(EventReaderParams){
                                         .store = c->ctx->store,
                                         .driver = ops,
                                         .spec = spec,
@@ -124,15 +124,26 @@ static bool all_acked(Conversation *c) {
         uint64_t limit = send_limit(c, &ended);
 
         return ended && c->send_row.acked >= limit &&
-                        store_next_own_event(c->ctx->store, c->row.id, c->send_row.run, c->send_row.acked_own, &next) == 0;
+                        store_next_own_event(
+                                        c->ctx->store,
+                                        c->row.id,
+                                        c->send_row.run,
+                                        c->send_row.acked_own,
+                                        &next) == 0;
 }
 
 static int finish_run(Conversation *c) {
         int r;
 
         c->send_row.delivered = true;
-        r = store_set_acked(c->ctx->store, c->row.id, c->send_row.run, c->send_row.acked, c->send_row.acked_own,
-                            c->send_row.acked_state, true);
+        r =
+                        store_set_acked(c->ctx->store,
+                                        c->row.id,
+                                        c->send_row.run,
+                                        c->send_row.acked,
+                                        c->send_row.acked_own,
+                                        c->send_row.acked_state,
+                                        true);
         if (r < 0)
                 return r;
         close_reader(c);
@@ -142,7 +153,8 @@ static int finish_run(Conversation *c) {
 static void note_delivered(Conversation *c) {
         int r;
 
-        if (c->row.delivered || conversation_is_live(c) || c->send_row.run < c->row.run || !c->send_row.delivered)
+        if (c->row.delivered || conversation_is_live(c) || c->send_row.run < c->row.run ||
+            !c->send_row.delivered)
                 return;
         c->row.delivered = true;
         r = conversation_store_row(c);
@@ -187,10 +199,12 @@ static int on_fill(void *userdata, SendBatch *batch) {
                         return r;
                 r = open_reader(c);
                 if (r < 0)
-                        return log_warning_errno(r, "Events of conversation %s cannot be read: %m", c->row.id);
+                        return log_warning_errno(
+                                        r, "Events of conversation %s cannot be read: %m", c->row.id);
                 r = event_reader_read(c->send, send_limit(c, &ended), &out);
                 if (r < 0)
-                        return log_warning_errno(r, "Events of conversation %s cannot be read: %m", c->row.id);
+                        return log_warning_errno(
+                                        r, "Events of conversation %s cannot be read: %m", c->row.id);
                 c->ack_offset = event_reader_offset(c->send);
                 c->ack_own = event_reader_own_seq(c->send);
                 if (c->ack_offset != c->send_row.acked || c->ack_own != c->send_row.acked_own) {
@@ -229,7 +243,8 @@ static void on_lost(void *userdata) {
         close_reader(userdata);
 }
 
-static int on_set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
+static int
+on_set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
         Conversation *c = userdata;
 
         return store_set_aside(c->ctx->store, message_id, c->row.id, json, size, why);
@@ -277,11 +292,18 @@ int conversation_flush(Conversation *c) {
         if (c->run && !c->run->over) {
                 r = run_store_driven(c->run);
                 if (r >= 0 && c->run->input_written > 0)
-                        r = store_input_written(c->ctx->store, c->row.id, c->run->row.run, c->run->input_written);
+                        r = store_input_written(
+                                        c->ctx->store, c->row.id, c->run->row.run, c->run->input_written);
         }
         if (r >= 0 && c->send_row.conversation && !c->send_row.delivered)
-                r = store_set_acked(c->ctx->store, c->row.id, c->send_row.run, c->send_row.acked, c->send_row.acked_own,
-                                    c->send_row.acked_state, false);
+                r =
+                                store_set_acked(c->ctx->store,
+                                                c->row.id,
+                                                c->send_row.run,
+                                                c->send_row.acked,
+                                                c->send_row.acked_own,
+                                                c->send_row.acked_state,
+                                                false);
         if (r >= 0)
                 c->ack_dirty = false;
         return r;

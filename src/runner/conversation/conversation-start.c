@@ -28,8 +28,9 @@ static int copy_members(Json *to, Json *from, const char *const *names, size_t n
 
 static int make_spec(Conversation *c, const char *resume_session, Json **ret) {
         static const char *const names[] = {
-                "model",           "appendSystemPrompt", "permissionMode", "allowedTools",
-                "disallowedTools", "mcpServers",         "env",            "forkSession",
+                "model",        "appendSystemPrompt", "permissionMode",
+                "allowedTools", "disallowedTools",    "mcpServers",
+                "env",          "forkSession",
         };
         _cleanup_json_ Json *spec = json_object_new_object();
         char session[UUID_SIZE];
@@ -65,7 +66,7 @@ int conversation_prepare_run(Conversation *c, const char *resume_session) {
         r = make_spec(c, resume_session, &spec);
         if (r < 0)
                 return r;
-        row = (RunRow) {
+        row = (RunRow){
                 .conversation = strdup(c->row.id),
                 .run = c->row.run + 1,
                 .state = strdup("preparing"),
@@ -108,7 +109,13 @@ static void on_progress(Json *progress, void *userdata) {
                 conversation_changed(c);
 }
 
-static void on_checkout(int error, const char *text, const char *directory, const char *branch, const char *head, void *userdata) {
+static void
+on_checkout(int error,
+            const char *text,
+            const char *directory,
+            const char *branch,
+            const char *head,
+            void *userdata) {
         Conversation *c = userdata;
         _cleanup_buffer_ Buffer b = {};
         int r;
@@ -130,7 +137,8 @@ static void on_checkout(int error, const char *text, const char *directory, cons
         (void) buffer_append_json_str(&b, strempty(head));
         r = b.failed ? -ENOMEM : store_begin(c->ctx->store);
         if (r >= 0) {
-                if (free_and_strdup(&c->row.directory, directory) < 0 || free_and_strdup(&c->row.branch, branch) < 0)
+                if (free_and_strdup(&c->row.directory, directory) < 0 ||
+                    free_and_strdup(&c->row.branch, branch) < 0)
                         r = -ENOMEM;
                 if (r >= 0)
                         r = set_state(c, "starting");
@@ -163,8 +171,16 @@ static void start_checkout(Conversation *c) {
                 c->ctx->hooks->store_failed(r, c->ctx->userdata);
                 return;
         }
-        r = checkout_start(&context, &c->ctx->git, c->row.id, c->row.workspace, json_get(c->params, "repository"),
-                           on_progress, on_checkout, c, &c->checkout);
+        r =
+                        checkout_start(&context,
+                                       &c->ctx->git,
+                                       c->row.id,
+                                       c->row.workspace,
+                                       json_get(c->params, "repository"),
+                                       on_progress,
+                                       on_checkout,
+                                       c,
+                                       &c->checkout);
         if (r < 0) {
                 _cleanup_free_ char *text = xasprintf("the checkout could not be begun: %s", strerror(-r));
                 conversation_fail(c, "failed", strempty(text));
@@ -187,7 +203,8 @@ static int add_configured_env(Conversation *c, char ***env) {
                         return -ENOMEM;
                 STRV_FOREACH(e, *env)
                         given = given || startswith(*e, prefix);
-                if (!given && strv_consume(env, xasprintf("%s%s", prefix, json_object_get_string(value))) < 0)
+                if (!given &&
+                    strv_consume(env, xasprintf("%s%s", prefix, json_object_get_string(value))) < 0)
                         return -ENOMEM;
         }
         return 0;
@@ -260,8 +277,13 @@ static void log_start(Conversation *c) {
         log_context_push(&log, "NORTHFLARE_TASK_ID", c->row.task);
         log_context_push(&log, "NORTHFLARE_WORKSPACE_ID", c->row.workspace);
         log_context_push(&log, "NORTHFLARE_UNIT", c->run->row.unit);
-        log_full(LOG_INFO, 0, NF_MESSAGE_CONVERSATION_STARTED, "Conversation %s runs in %s (agent %s).", c->row.id,
-                 c->run->row.unit, c->row.agent);
+        log_full(LOG_INFO,
+                 0,
+                 NF_MESSAGE_CONVERSATION_STARTED,
+                 "Conversation %s runs in %s (agent %s).",
+                 c->row.id,
+                 c->run->row.unit,
+                 c->row.agent);
 }
 
 int conversation_adopt_started(Conversation *c, const char *unit) {
@@ -278,7 +300,8 @@ int conversation_adopt_started(Conversation *c, const char *unit) {
         return store_commit(c->ctx->store);
 }
 
-static void on_started(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+static void
+on_started(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
         Run *r = userdata;
         Conversation *c = r->conversation;
         int k;
@@ -287,14 +310,22 @@ static void on_started(int error, const char *text, const char *unit, const char
         if (error < 0) {
                 /* The launcher may have died between the start and its word: `started` is the truth. A start that is
                  * tried again finds it and ends at once, so nothing can run twice. */
-                bool lost = error == -ECONNRESET || error == -ETIMEDOUT || error == -ENOTCONN || error == -ENXIO;
+                bool lost = error == -ECONNRESET || error == -ETIMEDOUT || error == -ENOTCONN ||
+                                error == -ENXIO;
                 if (lost && ++r->start_attempts < START_ATTEMPTS_MAX) {
-                        log_warning_errno(error, "The launcher did not answer for conversation %s, asking again: %s", c->row.id,
-                                          strempty(text));
+                        log_warning_errno(
+                                        error,
+                                        "The launcher did not answer for conversation %s, asking again: %s",
+                                        c->row.id,
+                                        strempty(text));
                         conversation_advance(c);
                         return;
                 }
-                log_warning_errno(error, "Conversation %s could not be started: %s", c->row.id, strempty(text));
+                log_warning_errno(
+                                error,
+                                "Conversation %s could not be started: %s",
+                                c->row.id,
+                                strempty(text));
                 conversation_fail(c, "failed", text);
                 return;
         }
@@ -359,22 +390,25 @@ static int start_process(Run *r, char **ret_error) {
         k = run_store_row(r);
         if (k < 0)
                 return k;
-        return launcher_start(c->ctx->bus,
-                              &(LauncherStart) {
-                                              .kind = LAUNCHER_AGENT,
-                                              .id = c->row.id,
-                                              .run = r->row.run,
-                                              .workspace = c->row.workspace,
-                                              .argv = plan.argv,
-                                              .env = plan.env,
-                                              .cwd = strempty(c->row.directory),
-                                              .limits = limits.list,
-                                              .n_limits = limits.n,
-                                              .dirfd = r->dirfd,
-                                              .extra = { private, -EBADF },
-                                              .n_extra = private >= 0 ? 1 : 0,
-                              },
-                              on_started, r, &r->call);
+        return launcher_start(
+                        c->ctx->bus,
+                        &(LauncherStart){
+                                        .kind = LAUNCHER_AGENT,
+                                        .id = c->row.id,
+                                        .run = r->row.run,
+                                        .workspace = c->row.workspace,
+                                        .argv = plan.argv,
+                                        .env = plan.env,
+                                        .cwd = strempty(c->row.directory),
+                                        .limits = limits.list,
+                                        .n_limits = limits.n,
+                                        .dirfd = r->dirfd,
+                                        .extra = {private, -EBADF},
+                                        .n_extra = private >= 0 ? 1 : 0,
+        },
+                        on_started,
+                        r,
+                        &r->call);
 }
 
 void conversation_advance(Conversation *c) {

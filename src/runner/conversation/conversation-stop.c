@@ -19,7 +19,8 @@ static void arm(Conversation *c, uint64_t usec) {
         int r;
 
         if (!c->stop_timer)
-                r = sd_event_add_time_relative(c->ctx->event, &c->stop_timer, CLOCK_MONOTONIC, usec, 1, on_timer, c);
+                r = sd_event_add_time_relative(
+                                c->ctx->event, &c->stop_timer, CLOCK_MONOTONIC, usec, 1, on_timer, c);
         else {
                 r = sd_event_source_set_time_relative(c->stop_timer, usec);
                 if (r >= 0)
@@ -50,7 +51,8 @@ static void send_command(Conversation *c, DriverCommandType type) {
                 (void) conversation_write_input(c);
 }
 
-static void on_killed(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+static void
+on_killed(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
         Conversation *c = userdata;
 
         c->run->verb_call = launcher_call_free(c->run->verb_call);
@@ -90,7 +92,8 @@ static void step(Conversation *c) {
         case STOP_FORCED:
                 c->stop = STOP_FORCED;
                 if (!r->verb_call) {
-                        k = launcher_unit_verb(c->ctx->bus, "Kill", r->row.unit, on_killed, c, &r->verb_call);
+                        k = launcher_unit_verb(
+                                        c->ctx->bus, "Kill", r->row.unit, on_killed, c, &r->verb_call);
                         if (k < 0)
                                 log_warning_errno(k, "Killing %s: %m", r->row.unit);
                 }

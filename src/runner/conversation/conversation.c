@@ -15,13 +15,13 @@ int conversation_new(ConversationContext *ctx, ConversationRow *row_consume, Con
                 conversation_row_done(row_consume);
                 return -ENOMEM;
         }
-        *c = (Conversation) {
+        *c = (Conversation){
                 .ctx = ctx,
                 .row = *row_consume,
                 .send_outfd = -EBADF,
                 .local_outfd = -EBADF,
         };
-        *row_consume = (ConversationRow) {};
+        *row_consume = (ConversationRow){};
         r = json_parse(c->row.params, strlen(c->row.params), &c->params, NULL);
         if (r < 0) {
                 conversation_free(c);
@@ -190,7 +190,10 @@ static int add_questions(Conversation *c, Json *o) {
 
                 (void) json_get_u64(q, "offset", &offset);
                 (void) json_get_u64(q, "n", &n);
-                id = xasprintf("%s:%llu.%llu", c->run->row.run_id, (unsigned long long) offset, (unsigned long long) n);
+                id = xasprintf("%s:%llu.%llu",
+                               c->run->row.run_id,
+                               (unsigned long long) offset,
+                               (unsigned long long) n);
                 json_object_object_del(q, "offset");
                 json_object_object_del(q, "n");
                 r = id ? json_set_string(q, "requestId", id) : -ENOMEM;

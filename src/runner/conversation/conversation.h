@@ -8,12 +8,12 @@
 typedef struct Conversation Conversation;
 
 const char *conversation_id(Conversation *c);
-const char *conversation_task(Conversation *c);  /* "" where there is none */
+const char *conversation_task(Conversation *c); /* "" where there is none */
 const char *conversation_agent(Conversation *c);
 /* starting, idle, running, waiting-permission, frozen, stopping, ended */
 const char *conversation_state(Conversation *c);
-const char *conversation_scope(Conversation *c); /* unit name, "" while there is none */
-uint64_t conversation_started_usec(Conversation *c);    /* CLOCK_REALTIME */
+const char *conversation_scope(Conversation *c);     /* unit name, "" while there is none */
+uint64_t conversation_started_usec(Conversation *c); /* CLOCK_REALTIME */
 uint64_t conversation_last_event_usec(Conversation *c);
 uint64_t conversation_turns(Conversation *c);
 uint64_t conversation_input_tokens(Conversation *c);
@@ -28,7 +28,12 @@ int conversation_describe(Conversation *c, Json **ret);
 
 /* Events of the conversation, neutral form, one JSON object (the whole JSON-RPC notification) each, from a cursor on.
  * cursor: opaque; "" is the beginning, "end" is now. Returns at most max events and the cursor behind them. */
-int conversation_read_events(Conversation *c, const char *cursor, unsigned max, char ***ret_events, char **ret_cursor);
+int conversation_read_events(
+                Conversation *c,
+                const char *cursor,
+                unsigned max,
+                char ***ret_events,
+                char **ret_cursor);
 
 /* A stream of the same, one a line, on a descriptor for the caller to read; it ends (EOF) after conversation.ended or
  * where the reader stays away too long. -EMFILE: too many streams (EVENT_STREAMS_MAX). */

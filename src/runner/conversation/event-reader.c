@@ -71,7 +71,7 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret) {
 
         if (!r)
                 return -ENOMEM;
-        *r = (EventReader) {
+        *r = (EventReader){
                 .store = p->store,
                 .ops = p->driver,
                 .conversation = strdup(p->conversation),
@@ -93,7 +93,7 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret) {
                         return k;
                 r->lines.offset = p->offset;
         } else {
-                k = r->ops->new(p->spec, &r->driver);
+                k = r->ops->new (p->spec, &r->driver);
                 if (k < 0)
                         return k;
                 while (r->lines.offset < p->offset) {
@@ -135,8 +135,12 @@ static int on_event(void *userdata, const char *method, const char *members, siz
         char message_id[64];
         const char *at = NULL;
 
-        (void) snprintf(message_id, sizeof(message_id), "%s:%llu.%u", r->message_prefix,
-                        (unsigned long long) r->lines.offset, r->n);
+        (void) snprintf(message_id,
+                        sizeof(message_id),
+                        "%s:%llu.%u",
+                        r->message_prefix,
+                        (unsigned long long) r->lines.offset,
+                        r->n);
         begin_event(r, b, method, message_id);
         /* A driver knows where a question stands, but not the id of the run. */
         if (startswith(members, "\"event\":{\"type\":\"ask_gone\""))

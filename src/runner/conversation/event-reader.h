@@ -20,10 +20,10 @@ typedef struct EventReaderParams {
         unsigned run;
         const char *run_id;
         bool forward_raw;
-        int outfd;            /* of out.log, borrowed; -EBADF: none yet (event_reader_set_output) */
-        uint64_t offset;      /* begin here */
-        int64_t own_seq;      /* own events up to here are behind us */
-        const char *state;    /* driver state at offset; NULL: made by reading from the beginning */
+        int outfd;         /* of out.log, borrowed; -EBADF: none yet (event_reader_set_output) */
+        uint64_t offset;   /* begin here */
+        int64_t own_seq;   /* own events up to here are behind us */
+        const char *state; /* driver state at offset; NULL: made by reading from the beginning */
 } EventReaderParams;
 
 int event_reader_new(const EventReaderParams *p, EventReader **ret);
@@ -33,9 +33,9 @@ void event_reader_set_output(EventReader *r, int outfd);
 
 typedef struct EventOut {
         void *userdata;
-        Buffer *(*buffer)(void *userdata);                       /* write one event here … */
-        int (*done)(void *userdata, const char *message_id);     /* … and say that it is whole */
-        bool (*full)(void *userdata);                            /* asked before each output line and own event */
+        Buffer *(*buffer)(void *userdata);                   /* write one event here … */
+        int (*done)(void *userdata, const char *message_id); /* … and say that it is whole */
+        bool (*full)(void *userdata); /* asked before each output line and own event */
 } EventOut;
 
 /* Reads on up to the offset `limit` of out.log (lines that end there or before) and writes events until there are no

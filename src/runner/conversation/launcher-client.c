@@ -29,14 +29,14 @@ static int error_number(const sd_bus_error *error) {
                 const char *name;
                 int number;
         } numbers[] = {
-                { LAUNCHER_ERROR "InvalidArgument", EINVAL },
-                { LAUNCHER_ERROR "LimitTooHigh", ERANGE },
-                { LAUNCHER_ERROR "TooMany", EAGAIN },
-                { LAUNCHER_ERROR "NotOurs", EPERM },
-                { LAUNCHER_ERROR "NoSuchUnit", ENOENT },
-                { LAUNCHER_ERROR "Exists", EEXIST },
-                { LAUNCHER_ERROR "AccessDenied", EACCES },
-                { LAUNCHER_ERROR "Failed", EIO },
+                {LAUNCHER_ERROR "InvalidArgument", EINVAL},
+                { LAUNCHER_ERROR "LimitTooHigh",   ERANGE},
+                { LAUNCHER_ERROR "TooMany",        EAGAIN},
+                { LAUNCHER_ERROR "NotOurs",        EPERM },
+                { LAUNCHER_ERROR "NoSuchUnit",     ENOENT},
+                { LAUNCHER_ERROR "Exists",         EEXIST},
+                { LAUNCHER_ERROR "AccessDenied",   EACCES},
+                { LAUNCHER_ERROR "Failed",         EIO   },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
@@ -132,7 +132,12 @@ static int append_environment(sd_bus_message *m, char *const *env) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-int launcher_start(sd_bus *bus, const LauncherStart *start, LauncherDone done, void *userdata, LauncherCall **ret) {
+int launcher_start(
+                sd_bus *bus,
+                const LauncherStart *start,
+                LauncherDone done,
+                void *userdata,
+                LauncherCall **ret) {
         static const char *const kinds[] = { "agent", "git", "hook" };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
@@ -142,7 +147,12 @@ int launcher_start(sd_bus *bus, const LauncherStart *start, LauncherDone done, v
                 r = sd_bus_message_sensitive(m);
         if (r >= 0)
                 r = sd_bus_message_append(
-                                m, "ssus", kinds[start->kind], start->id, start->run, strempty(start->workspace));
+                                m,
+                                "ssus",
+                                kinds[start->kind],
+                                start->id,
+                                start->run,
+                                strempty(start->workspace));
         if (r >= 0)
                 r = sd_bus_message_append_strv(m, (char **) start->argv);
         if (r >= 0)

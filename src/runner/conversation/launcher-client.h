@@ -23,23 +23,33 @@ typedef struct LauncherLimit {
 
 typedef struct LauncherStart {
         LauncherKind kind;
-        const char *id;        /* conversation or operation */
+        const char *id; /* conversation or operation */
         uint32_t run;
         const char *workspace;
         char *const *argv;
-        char *const *env;      /* NAME=value */
-        const char *cwd;       /* absolute, or below the workspace's folder; "" is that folder */
+        char *const *env; /* NAME=value */
+        const char *cwd;  /* absolute, or below the workspace's folder; "" is that folder */
         const LauncherLimit *limits;
         size_t n_limits;
-        int dirfd;             /* the run's folder; borrowed */
-        int extra[2];          /* borrowed; -EBADF: none */
+        int dirfd;    /* the run's folder; borrowed */
+        int extra[2]; /* borrowed; -EBADF: none */
         unsigned n_extra;
 } LauncherStart;
 
 /* error: 0, or negative errno with text. unit and invocation (hex) only for a start that worked. */
-typedef void (*LauncherDone)(int error, const char *text, const char *unit, const char *invocation, void *userdata);
+typedef void (*LauncherDone)(
+                int error,
+                const char *text,
+                const char *unit,
+                const char *invocation,
+                void *userdata);
 
-int launcher_start(sd_bus *bus, const LauncherStart *start, LauncherDone done, void *userdata, LauncherCall **ret);
+int launcher_start(
+                sd_bus *bus,
+                const LauncherStart *start,
+                LauncherDone done,
+                void *userdata,
+                LauncherCall **ret);
 /* verb: "Stop", "Kill", "Freeze", "Thaw", "Collect". */
 int launcher_unit_verb(
                 sd_bus *bus,

@@ -6,7 +6,7 @@
 
 void line_reader_done(LineReader *r) {
         buffer_done(&r->in);
-        *r = (LineReader) {};
+        *r = (LineReader){};
 }
 
 static void compact(LineReader *r) {
@@ -28,7 +28,7 @@ int line_reader_next(LineReader *r, int fd, uint64_t limit, Slice *ret) {
                         r->searched = r->pos + size; /* found again at once where the caller does not step */
                         if (r->offset + size + 1 > limit)
                                 return 0;
-                        *ret = (Slice) { r->in.data + r->pos, size };
+                        *ret = (Slice){ r->in.data + r->pos, size };
                         return 1;
                 }
                 r->searched = r->in.size;

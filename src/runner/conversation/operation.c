@@ -58,8 +58,14 @@ static int on_check(sd_event_source *source, uint64_t usec, void *userdata);
 
 static void arm_check(Operation *o) {
         if (!o->check)
-                (void) sd_event_add_time_relative(o->context.event, &o->check, CLOCK_MONOTONIC, CHECK_INTERVAL_USEC, 1, on_check,
-                                                  o);
+                (void) sd_event_add_time_relative(
+                                o->context.event,
+                                &o->check,
+                                CLOCK_MONOTONIC,
+                                CHECK_INTERVAL_USEC,
+                                1,
+                                on_check,
+                                o);
         else {
                 (void) sd_event_source_set_time_relative(o->check, CHECK_INTERVAL_USEC);
                 (void) sd_event_source_set_enabled(o->check, SD_EVENT_ONESHOT);
@@ -126,7 +132,8 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void on_started(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+static void
+on_started(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
         Operation *o = userdata;
 
         o->call = launcher_call_free(o->call);
@@ -167,7 +174,7 @@ int operation_start(const OperationContext *context, const OperationParams *p, O
 
         if (!o)
                 return -ENOMEM;
-        *o = (Operation) {
+        *o = (Operation){
                 .context = *context,
                 .kind = p->kind,
                 .dirfd = -EBADF,
@@ -183,24 +190,34 @@ int operation_start(const OperationContext *context, const OperationParams *p, O
         if (r < 0)
                 return r;
         if (p->timeout_usec > 0) {
-                r = sd_event_add_time_relative(context->event, &o->timeout, CLOCK_MONOTONIC, p->timeout_usec, 0, on_timeout, o);
+                r = sd_event_add_time_relative(
+                                context->event,
+                                &o->timeout,
+                                CLOCK_MONOTONIC,
+                                p->timeout_usec,
+                                0,
+                                on_timeout,
+                                o);
                 if (r < 0)
                         return r;
         }
-        r = launcher_start(context->bus,
-                           &(LauncherStart) {
-                                           .kind = p->kind,
-                                           .id = p->id,
-                                           .run = number,
-                                           .workspace = p->workspace,
-                                           .argv = p->argv,
-                                           .env = p->env,
-                                           .cwd = strempty(p->cwd),
-                                           .dirfd = o->dirfd,
-                                           .extra = { p->extra[0], p->extra[1] },
-                                           .n_extra = p->n_extra,
-                           },
-                           on_started, o, &o->call);
+        r =
+                        launcher_start(context->bus,
+                                       &(LauncherStart){
+                                                       .kind = p->kind,
+                                                       .id = p->id,
+                                                       .run = number,
+                                                       .workspace = p->workspace,
+                                                       .argv = p->argv,
+                                                       .env = p->env,
+                                                       .cwd = strempty(p->cwd),
+                                                       .dirfd = o->dirfd,
+                                                       .extra = {p->extra[0], p->extra[1]},
+                                                       .n_extra = p->n_extra,
+        },
+                                       on_started,
+                                       o,
+                                       &o->call);
         if (r < 0)
                 return r;
         o->done = p->done;
@@ -219,7 +236,10 @@ Operation *operation_free(Operation *o) {
         sd_event_source_disable_unref(o->check);
         sd_event_source_disable_unref(o->timeout);
         if (o->folder) {
-                int parent = openat(o->context.state_fd, "operations", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+                int parent =
+                                openat(o->context.state_fd,
+                                       "operations",
+                                       O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
                 if (parent >= 0)
                         (void) remove_tree_at(parent, o->folder);
                 safe_close(parent);

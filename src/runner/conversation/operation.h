@@ -13,9 +13,9 @@ typedef struct Operation Operation;
 
 typedef struct OperationContext {
         sd_event *event;
-        sd_bus *bus;      /* of the launcher */
-        Watch *watch;     /* the runner's one inotify instance */
-        int state_fd;     /* the state directory */
+        sd_bus *bus;  /* of the launcher */
+        Watch *watch; /* the runner's one inotify instance */
+        int state_fd; /* the state directory */
 } OperationContext;
 
 typedef void (*OperationLine)(Operation *o, const char *line, size_t size, void *userdata);
@@ -25,14 +25,14 @@ typedef void (*OperationDone)(Operation *o, int error, const char *text, int exi
 
 typedef struct OperationParams {
         LauncherKind kind;
-        const char *id;         /* [A-Za-z0-9_.-], the conversation's */
+        const char *id; /* [A-Za-z0-9_.-], the conversation's */
         const char *workspace;
-        char *const *argv;      /* GIT: argv[1…] only, the launcher names the program */
+        char *const *argv; /* GIT: argv[1…] only, the launcher names the program */
         char *const *env;
         const char *cwd;
-        const char *input;      /* all of stdin */
+        const char *input; /* all of stdin */
         size_t input_size;
-        int extra[2];           /* borrowed for the call; -EBADF: none */
+        int extra[2]; /* borrowed for the call; -EBADF: none */
         unsigned n_extra;
         uint64_t timeout_usec;
         OperationLine line;

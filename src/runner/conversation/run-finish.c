@@ -105,7 +105,10 @@ static int settle_pending(Conversation *c, const char *reason, Undelivered *u, c
                                 _cleanup_free_ char *response = xasprintf(
                                                 "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"conversationId\":\"%s\","
                                                 "\"stopped\":true,\"reason\":\"%s\"},\"messageId\":\"rsp:%s\"}",
-                                                u->list[i].request_id, c->row.id, reason, u->list[i].envelope_id);
+                                                u->list[i].request_id,
+                                                c->row.id,
+                                                reason,
+                                                u->list[i].envelope_id);
                                 if (!response)
                                         return -ENOMEM;
                                 r = store_set_response(c->ctx->store, u->list[i].seq, response);
@@ -114,9 +117,11 @@ static int settle_pending(Conversation *c, const char *reason, Undelivered *u, c
                                 free(*ret_stop_response);
                                 *ret_stop_response = TAKE_PTR(response);
                         } else if (streq(u->list[i].method, "message.user")) {
-                                r = conversation_report(c, "message-not-delivered",
-                                                        "The conversation ended before the agent could take this message.",
-                                                        u->list[i].envelope_id);
+                                r = conversation_report(
+                                                c,
+                                                "message-not-delivered",
+                                                "The conversation ended before the agent could take this message.",
+                                                u->list[i].envelope_id);
                                 if (r < 0)
                                         return r;
                         }
@@ -181,9 +186,14 @@ static void log_end(Conversation *c, const char *reason, const char *text) {
         log_context_push(&log, "NORTHFLARE_TASK_ID", c->row.task);
         log_context_push(&log, "NORTHFLARE_WORKSPACE_ID", c->row.workspace);
         log_context_push(&log, "NORTHFLARE_REASON", reason);
-        log_full(good ? LOG_INFO : LOG_WARNING, 0,
+        log_full(good ? LOG_INFO : LOG_WARNING,
+                 0,
                  good ? NF_MESSAGE_CONVERSATION_ENDED : NF_MESSAGE_CONVERSATION_FAILED,
-                 "Conversation %s ended: %s%s%s.", c->row.id, reason, text ? ", " : "", strempty(text));
+                 "Conversation %s ended: %s%s%s.",
+                 c->row.id,
+                 reason,
+                 text ? ", " : "",
+                 strempty(text));
 }
 
 static void finish(Conversation *c, Run *run, const char *reason, const char *text) {
@@ -220,7 +230,8 @@ static void finish(Conversation *c, Run *run, const char *reason, const char *te
         c->ctx->hooks->ended(c, c->ctx->userdata);
 }
 
-static void on_collected(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+static void
+on_collected(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
         Run *r = userdata;
 
         r->verb_call = launcher_call_free(r->verb_call);
@@ -235,7 +246,7 @@ void run_conclude(Run *r) {
 
         if (streq(r->row.state, "ended") || run_ask_git(r))
                 return;
-        reason = verdict_reason(&(VerdictInput) {
+        reason = verdict_reason(&(VerdictInput){
                         .outcome = r->outcome,
                         .result = r->result,
                         .stop_requested = c->stop != STOP_NONE && !r->failure,
@@ -254,7 +265,8 @@ void run_conclude(Run *r) {
         }
         /* A failed scope keeps its name and its Result until somebody says that both were read. */
         if (r->row.unit && (!r->outcome || r->result))
-                (void) launcher_unit_verb(c->ctx->bus, "Collect", r->row.unit, on_collected, r, &r->verb_call);
+                (void) launcher_unit_verb(
+                                c->ctx->bus, "Collect", r->row.unit, on_collected, r, &r->verb_call);
         finish(c, r, reason, text);
 }
 

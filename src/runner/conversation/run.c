@@ -39,8 +39,8 @@ int run_new(Conversation *c, RunRow *row_consume, Run **ret) {
                 run_row_done(row_consume);
                 return -ENOMEM;
         }
-        *r = (Run) { .conversation = c, .row = *row_consume, .dirfd = -EBADF, .outfd = -EBADF };
-        *row_consume = (RunRow) {};
+        *r = (Run){ .conversation = c, .row = *row_consume, .dirfd = -EBADF, .outfd = -EBADF };
+        *row_consume = (RunRow){};
         r->ops = conversation_driver(c);
         if (!r->ops)
                 return -ENOENT;
@@ -53,7 +53,7 @@ int run_new(Conversation *c, RunRow *row_consume, Run **ret) {
                         return k;
                 k = r->ops->load(r->spec, state, &r->driver);
         } else
-                k = r->ops->new(r->spec, &r->driver);
+                k = r->ops->new (r->spec, &r->driver);
         if (k < 0)
                 return k;
         r->lines.offset = r->row.driven;
@@ -154,7 +154,14 @@ static int on_write(void *userdata, const char *line, size_t size) {
         k = drive_begin(d);
         if (k < 0)
                 return k;
-        return store_render(r->conversation->ctx->store, r->conversation->row.id, r->row.run, line, size, 0, &offset);
+        return store_render(
+                        r->conversation->ctx->store,
+                        r->conversation->row.id,
+                        r->row.run,
+                        line,
+                        size,
+                        0,
+                        &offset);
 }
 
 static int on_fail(void *userdata, const char *reason) {
@@ -310,8 +317,14 @@ static int arm_check(Run *r) {
                 k = sd_event_source_set_time_relative(r->check_timer, CHECK_INTERVAL_USEC);
                 return k < 0 ? k : sd_event_source_set_enabled(r->check_timer, SD_EVENT_ONESHOT);
         }
-        return sd_event_add_time_relative(r->conversation->ctx->event, &r->check_timer, CLOCK_MONOTONIC,
-                                          CHECK_INTERVAL_USEC, 1, on_check, r);
+        return sd_event_add_time_relative(
+                        r->conversation->ctx->event,
+                        &r->check_timer,
+                        CLOCK_MONOTONIC,
+                        CHECK_INTERVAL_USEC,
+                        1,
+                        on_check,
+                        r);
 }
 
 static void learn_cgroup(Run *r) {
@@ -353,7 +366,8 @@ static void on_result(const char *result, void *userdata) {
         /* Scope first, outcome second: it may have been written while we asked. */
         int k = run_folder_read_outcome(r->dirfd, &outcome);
         learn_cgroup(r);
-        if (!r->cgroup && !result && k == 0 && run_folder_is_started(r->dirfd) == 0 && r->start_attempts++ < 2) {
+        if (!r->cgroup && !result && k == 0 && run_folder_is_started(r->dirfd) == 0 &&
+            r->start_attempts++ < 2) {
                 /* The launcher died in the middle: nothing of it ran, so it may be started again. */
                 if (free_and_strdup(&r->conversation->row.state, "starting") >= 0 &&
                     free_and_strdup(&r->row.state, "preparing") >= 0) {

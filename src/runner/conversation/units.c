@@ -56,20 +56,40 @@ int units_new(sd_bus *bus, UnitsCallback callback, void *userdata, Units **ret) 
 
         if (!u)
                 return -ENOMEM;
-        *u = (Units) { .bus = sd_bus_ref(bus), .callback = callback, .userdata = userdata };
-        r = sd_bus_match_signal_async(bus, &u->removed, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "UnitRemoved", on_removed,
-                                      NULL, u);
+        *u = (Units){ .bus = sd_bus_ref(bus), .callback = callback, .userdata = userdata };
+        r = sd_bus_match_signal_async(
+                        bus,
+                        &u->removed,
+                        MANAGER,
+                        MANAGER_PATH,
+                        MANAGER_INTERFACE,
+                        "UnitRemoved",
+                        on_removed,
+                        NULL,
+                        u);
         if (r < 0)
                 return r;
         /* One match for all scopes: a bus connection may have no more than 512 of them. */
-        r = sd_bus_add_match_async(bus, &u->changed,
-                                   "type='signal',sender='" MANAGER "',interface='org.freedesktop.DBus.Properties',"
-                                   "member='PropertiesChanged',path_namespace='" UNIT_PATH "',arg0='" MANAGER ".Scope'",
-                                   on_changed, NULL, u);
+        r = sd_bus_add_match_async(
+                        bus,
+                        &u->changed,
+                        "type='signal',sender='" MANAGER "',interface='org.freedesktop.DBus.Properties',"
+                        "member='PropertiesChanged',path_namespace='" UNIT_PATH "',arg0='" MANAGER ".Scope'",
+                        on_changed,
+                        NULL,
+                        u);
         if (r < 0)
                 return r;
-        r = sd_bus_call_method_async(bus, &u->subscribe, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "Subscribe",
-                                     on_subscribed, u, NULL);
+        r = sd_bus_call_method_async(
+                        bus,
+                        &u->subscribe,
+                        MANAGER,
+                        MANAGER_PATH,
+                        MANAGER_INTERFACE,
+                        "Subscribe",
+                        on_subscribed,
+                        u,
+                        NULL);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(u);
@@ -96,7 +116,8 @@ int units_list(Units *u, char ***ret) {
 
         if (!list)
                 return -ENOMEM;
-        r = sd_bus_message_new_method_call(u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "ListUnitsByPatterns");
+        r = sd_bus_message_new_method_call(
+                        u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "ListUnitsByPatterns");
         if (r < 0)
                 return r;
         r = sd_bus_message_append(m, "asas", 0, 1, "northflare-*.scope");
@@ -108,8 +129,19 @@ int units_list(Units *u, char ***ret) {
         r = sd_bus_message_enter_container(reply, 'a', "(ssssssouso)");
         if (r < 0)
                 return r;
-        while ((r = sd_bus_message_read(reply, "(ssssssouso)", &name, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                                        NULL)) > 0) {
+        while ((r = sd_bus_message_read(
+                                reply,
+                                "(ssssssouso)",
+                                &name,
+                                NULL,
+                                NULL,
+                                NULL,
+                                NULL,
+                                NULL,
+                                NULL,
+                                NULL,
+                                NULL,
+                                NULL)) > 0) {
                 r = strv_extend(&list, name);
                 if (r < 0)
                         return r;
@@ -142,9 +174,19 @@ int units_get_result(Units *u, const char *unit, UnitsResult callback, void *use
         c = new0(ResultCall, 1);
         if (!c)
                 return -ENOMEM;
-        *c = (ResultCall) { callback, userdata };
-        r = sd_bus_call_method_async(u->bus, ret, MANAGER, path, "org.freedesktop.DBus.Properties", "Get", on_result, c, "ss",
-                                     MANAGER ".Scope", "Result");
+        *c = (ResultCall){ callback, userdata };
+        r = sd_bus_call_method_async(
+                        u->bus,
+                        ret,
+                        MANAGER,
+                        path,
+                        "org.freedesktop.DBus.Properties",
+                        "Get",
+                        on_result,
+                        c,
+                        "ss",
+                        MANAGER ".Scope",
+                        "Result");
         if (r < 0) {
                 free(c);
                 return r;

@@ -7,7 +7,7 @@ const char *verdict_reason(const VerdictInput *in) {
         uint64_t signal = 0, code = 0, oom = 0;
 
         if (in->stop_reason)
-                return streq(in->stop_reason, "timeout") ? "timeout" :
+                return streq(in->stop_reason, "timeout")         ? "timeout" :
                                 streq(in->stop_reason, "budget") ? "budget" :
                                                                    "stopped";
         if (!in->outcome) {

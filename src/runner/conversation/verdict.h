@@ -5,14 +5,14 @@
 
 /* What is known when a run has ended, and what that means. */
 typedef struct VerdictInput {
-        Json *outcome;         /* of the supervisor, or NULL: it was killed itself */
-        const char *result;    /* systemd's Result of the scope, or NULL */
-        bool stop_requested;   /* by us: conversation.stop */
+        Json *outcome;           /* of the supervisor, or NULL: it was killed itself */
+        const char *result;      /* systemd's Result of the scope, or NULL */
+        bool stop_requested;     /* by us: conversation.stop */
         const char *stop_reason; /* "budget", "timeout", … where the runner itself ordered the stop, or NULL */
-        bool end_requested;    /* the agent was told to end in good order (end of input) */
-        bool shutdown;         /* the machine goes down */
+        bool end_requested;      /* the agent was told to end in good order (end of input) */
+        bool shutdown;           /* the machine goes down */
         bool last_turn_failed;
-        const char *failure;   /* what the driver or the runner says went wrong, or NULL */
+        const char *failure; /* what the driver or the runner says went wrong, or NULL */
 } VerdictInput;
 
 /* completed, stopped, failed, oom-killed, timeout, budget, agent-exited, shutdown, lost: static text. */

@@ -101,7 +101,7 @@ int watch_add(Watch *w, int dirfd, WatchCallback callback, void *userdata, Watch
         if (!s)
                 return -ENOMEM;
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", dirfd);
-        *s = (WatchSlot) {
+        *s = (WatchSlot){
                 .watch = w,
                 .wd = inotify_add_watch(w->fd, path, WATCH_MASK),
                 .callback = callback,
