@@ -157,7 +157,9 @@ static int make_pipes(int ret[static AGENT_CONTROL_FDS]) {
 }
 
 static int report(int control, AgentStage stage, int error, const int *fds) {
-        AgentReport message = { .version = AGENT_CONTROL_VERSION, .stage = (int32_t) stage, .error = -error };
+        AgentReport message = { .version = AGENT_CONTROL_VERSION,
+                                .stage = (int32_t) stage,
+                                .error = -error };
         union {
                 struct cmsghdr header;
                 char space[CMSG_SPACE(AGENT_CONTROL_FDS * sizeof(int))];
@@ -186,7 +188,8 @@ static int prepare(const AgentPlan *p, int fds[static AGENT_CONTROL_FDS]) {
         if (setsid() < 0)
                 return -errno;
         r = p->drop ? drop_privileges(p->uid, p->gid, p->groups, p->n_groups) :
-            prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+                        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno :
+                                                                     0;
         if (r < 0)
                 return r;
         /* After the change of uid, which clears it. An agent whose supervisor was killed has nobody to talk to. */

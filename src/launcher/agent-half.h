@@ -18,7 +18,7 @@ typedef struct AgentPlan {
         const char *key;  /* the workspace's folder below base; NULL: base itself is where it works */
         const char *tmp;  /* name of the folder for temporary files of this run */
         const char *cwd;
-        int private_fd;   /* contents of tmp/private; -EBADF: none */
+        int private_fd;             /* contents of tmp/private; -EBADF: none */
         int extra[AGENT_EXTRA_MAX]; /* become 3 and 4 */
         unsigned n_extra;
 } AgentPlan;

@@ -57,7 +57,8 @@ int manager_check_caller(Manager *m, sd_bus_message *call, sd_bus_error *e) {
         if (r < 0)
                 return sd_bus_error_setf(e, ERROR_ACCESS_DENIED, "The caller's user is not known.");
         if (uid != m->settings.runner.uid)
-                return sd_bus_error_setf(e, ERROR_ACCESS_DENIED, "Only the runner's user may call the launcher.");
+                return sd_bus_error_setf(
+                                e, ERROR_ACCESS_DENIED, "Only the runner's user may call the launcher.");
         return 0;
 }
 
@@ -70,17 +71,45 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_NAMES(
                         "Start",
                         "ssusasa{ss}sa{st}hah",
-                        SD_BUS_PARAM(kind) SD_BUS_PARAM(id) SD_BUS_PARAM(run) SD_BUS_PARAM(workspace) SD_BUS_PARAM(argv)
-                                        SD_BUS_PARAM(env) SD_BUS_PARAM(cwd) SD_BUS_PARAM(limits) SD_BUS_PARAM(dirfd)
-                                                        SD_BUS_PARAM(extra),
+                        SD_BUS_PARAM(kind) SD_BUS_PARAM(id) SD_BUS_PARAM(run) SD_BUS_PARAM(workspace)
+                                        SD_BUS_PARAM(argv) SD_BUS_PARAM(env) SD_BUS_PARAM(cwd) SD_BUS_PARAM(
+                                                        limits) SD_BUS_PARAM(dirfd) SD_BUS_PARAM(extra),
                         "say",
                         SD_BUS_PARAM(unit) SD_BUS_PARAM(invocation),
                         method_start,
                         SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
-        SD_BUS_METHOD_WITH_NAMES("Stop", "s", SD_BUS_PARAM(unit), "", , method_verb, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_NAMES("Kill", "s", SD_BUS_PARAM(unit), "", , method_verb, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_NAMES("Freeze", "s", SD_BUS_PARAM(unit), "", , method_verb, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_NAMES("Thaw", "s", SD_BUS_PARAM(unit), "", , method_verb, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_NAMES(
+                        "Stop",
+                        "s",
+                        SD_BUS_PARAM(unit),
+                        "",
+                        ,
+                        method_verb,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_NAMES(
+                        "Kill",
+                        "s",
+                        SD_BUS_PARAM(unit),
+                        "",
+                        ,
+                        method_verb,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_NAMES(
+                        "Freeze",
+                        "s",
+                        SD_BUS_PARAM(unit),
+                        "",
+                        ,
+                        method_verb,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_NAMES(
+                        "Thaw",
+                        "s",
+                        SD_BUS_PARAM(unit),
+                        "",
+                        ,
+                        method_verb,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_NAMES(
                         "SetLimits",
                         "sa{st}",
@@ -89,8 +118,22 @@ static const sd_bus_vtable vtable[] = {
                         ,
                         method_verb,
                         SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_NAMES("Collect", "s", SD_BUS_PARAM(unit), "", , method_verb, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_NAMES("Pending", "", , "as", SD_BUS_PARAM(units), method_pending, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_NAMES(
+                        "Collect",
+                        "s",
+                        SD_BUS_PARAM(unit),
+                        "",
+                        ,
+                        method_verb,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_NAMES(
+                        "Pending",
+                        "",
+                        ,
+                        "as",
+                        SD_BUS_PARAM(units),
+                        method_pending,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 
@@ -100,7 +143,8 @@ static int manager_probe(Manager *m) {
         unsigned long number;
         int r;
 
-        r = sd_bus_get_property_string(m->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Version", NULL, &version);
+        r = sd_bus_get_property_string(
+                        m->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Version", NULL, &version);
         if (r < 0)
                 return r;
         number = strtoul(version + strcspn(version, "0123456789"), NULL, 10);
@@ -127,7 +171,8 @@ static int manager_run(Manager *m) {
         if (r >= 0)
                 r = sd_event_add_signal(m->event, NULL, SIGINT, NULL, NULL);
         if (r >= 0)
-                r = sd_event_add_time_relative(m->event, &m->idle, CLOCK_MONOTONIC, m->idle_usec, 0, on_idle, m);
+                r = sd_event_add_time_relative(
+                                m->event, &m->idle, CLOCK_MONOTONIC, m->idle_usec, 0, on_idle, m);
         if (r >= 0)
                 r = m->settings.user_mode ? sd_bus_open_user(&m->bus) : sd_bus_open_system(&m->bus);
         if (r >= 0)
@@ -138,7 +183,14 @@ static int manager_run(Manager *m) {
                 r = sd_bus_set_exit_on_disconnect(m->bus, true);
         if (r >= 0)
                 r = sd_bus_match_signal(
-                                m->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", on_job_removed, m);
+                                m->bus,
+                                NULL,
+                                SYSTEMD_NAME,
+                                SYSTEMD_PATH,
+                                SYSTEMD_MANAGER,
+                                "JobRemoved",
+                                on_job_removed,
+                                m);
         if (r >= 0)
                 r = sd_bus_add_object_vtable(m->bus, NULL, BUS_PATH, BUS_NAME, vtable, m);
         if (r >= 0)
@@ -165,11 +217,11 @@ static int help(void) {
 
 int main(int argc, char *argv[]) {
         static const struct option options[] = {
-                { "user", no_argument, NULL, 'u' },
-                { "idle-sec", required_argument, NULL, 'i' },
-                { "help", no_argument, NULL, 'h' },
-                { "version", no_argument, NULL, 'v' },
-                {},
+                {"user",             no_argument, NULL, 'u' },
+                { "idle-sec",              required_argument, NULL, 'i' },
+                { "help",                 no_argument, NULL, 'h' },
+                { "version",no_argument, NULL, 'v' },
+                {           },
         };
         _cleanup_free_ char *error = NULL;
         Manager m = {};
@@ -184,7 +236,8 @@ int main(int argc, char *argv[]) {
                         break;
                 case 'i':
                         if (safe_atou64(optarg, &idle) < 0 || idle == 0 || idle > UINT32_MAX) {
-                                (void) fprintf(stderr, "northflare-launcher: --idle-sec= takes a number of seconds\n");
+                                (void) fprintf(stderr,
+                                               "northflare-launcher: --idle-sec= takes a number of seconds\n");
                                 return 2;
                         }
                         break;

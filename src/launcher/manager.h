@@ -25,13 +25,13 @@ typedef struct Manager {
         sd_bus *bus;
         sd_event_source *idle;
         Settings settings;
-        char *unusable;   /* why the settings are, or NULL */
+        char *unusable; /* why the settings are, or NULL */
         uint64_t idle_usec;
         char *slice_path; /* the slice's folder in the cgroup file system */
         bool pidfds;      /* systemd takes PIDFDs= (since 255) */
         bool no_oom_policy;
         bool leaving;
-        Start *starts;    /* oldest first; the first ones run, the others wait */
+        Start *starts; /* oldest first; the first ones run, the others wait */
         unsigned n_starts, n_running, n_verbs;
 } Manager;
 

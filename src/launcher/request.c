@@ -9,9 +9,9 @@
 static const struct {
         const char *name, *unit;
 } kinds[_KIND_MAX] = {
-        [KIND_AGENT] = { "agent", "northflare-conversation-" },
-        [KIND_GIT] = { "git", "northflare-git-" },
-        [KIND_HOOK] = { "hook", "northflare-hook-" },
+        [KIND_AGENT] = {"agent", "northflare-conversation-"},
+        [KIND_GIT] = { "git",  "northflare-git-"         },
+        [KIND_HOOK] = { "hook", "northflare-hook-"        },
 };
 
 #define BYTES_MAX (UINT64_C(1) << 60)
@@ -19,15 +19,15 @@ static const struct {
 #define WEIGHT_DEFAULT UINT64_C(100)
 
 const LimitInfo limit_infos[_LIMIT_MAX] = {
-        [LIMIT_MEMORY_HIGH] = { "MemoryHigh", "memoryHigh", 1, 1, BYTES_MAX },
-        [LIMIT_MEMORY_MAX] = { "MemoryMax", "memoryMax", 1, 1, BYTES_MAX },
-        /* The one that may be 0: no swap is less than some. */
-        [LIMIT_MEMORY_SWAP_MAX] = { "MemorySwapMax", "memorySwapMax", 1, 0, BYTES_MAX },
-        [LIMIT_TASKS_MAX] = { "TasksMax", "tasksMax", 1, 1, UINT32_MAX },
+        [LIMIT_MEMORY_HIGH] = {"MemoryHigh",          "memoryHigh",      1,                  1,    BYTES_MAX },
+        [LIMIT_MEMORY_MAX] = { "MemoryMax",          "memoryMax",       1,                  1,    BYTES_MAX },
+ /* The one that may be 0: no swap is less than some. */
+        [LIMIT_MEMORY_SWAP_MAX] = { "MemorySwapMax",      "memorySwapMax",   1,                  0,    BYTES_MAX },
+        [LIMIT_TASKS_MAX] = { "TasksMax",           "tasksMax",        1,                  1,    UINT32_MAX},
         [LIMIT_CPU_QUOTA] = { "CPUQuotaPerSecUSec", "cpuQuotaPercent", USEC_PER_SEC / 100, 1000, BYTES_MAX },
-        [LIMIT_CPU_WEIGHT] = { "CPUWeight", "cpuWeight", 1, 1, WEIGHT_MAX },
-        [LIMIT_IO_WEIGHT] = { "IOWeight", "ioWeight", 1, 1, WEIGHT_MAX },
-        [LIMIT_RUNTIME_MAX] = { "RuntimeMaxUSec", "runtimeMaxSec", USEC_PER_SEC, 1, BYTES_MAX },
+        [LIMIT_CPU_WEIGHT] = { "CPUWeight",          "cpuWeight",       1,                  1,    WEIGHT_MAX},
+        [LIMIT_IO_WEIGHT] = { "IOWeight",           "ioWeight",        1,                  1,    WEIGHT_MAX},
+        [LIMIT_RUNTIME_MAX] = { "RuntimeMaxUSec",     "runtimeMaxSec",   USEC_PER_SEC,       1,    BYTES_MAX },
 };
 
 /* Set here for every program, or of use only to take it over before it begins. */
@@ -70,7 +70,9 @@ int limits_cap(Limits *l, const uint64_t ceilings[static _LIMIT_MAX], sd_bus_err
                         continue;
                 if (!l->set[i]) {
                         l->set[i] = true;
-                        l->value[i] = limit_infos[i].maximum == WEIGHT_MAX ? MIN(ceilings[i], WEIGHT_DEFAULT) : ceilings[i];
+                        l->value[i] = limit_infos[i].maximum == WEIGHT_MAX ?
+                                        MIN(ceilings[i], WEIGHT_DEFAULT) :
+                                        ceilings[i];
                 } else if (l->value[i] > ceilings[i])
                         return sd_bus_error_setf(
                                         e,
@@ -121,12 +123,14 @@ static int read_pairs(sd_bus_message *m, Request *r, bool limits, sd_bus_error *
                         return k;
                 if (k == 0)
                         return sd_bus_message_exit_container(m);
-                k = limits ? sd_bus_message_read(m, "st", &name, &value) : sd_bus_message_read(m, "ss", &name, &text);
+                k = limits ? sd_bus_message_read(m, "st", &name, &value) :
+                             sd_bus_message_read(m, "ss", &name, &text);
                 if (k < 0)
                         return k;
                 if (!limits && n >= REQUEST_STRINGS_MAX)
                         return invalid(e, "env: more than %u strings.", REQUEST_STRINGS_MAX);
-                k = limits ? limits_add(&r->limits, name, value, e) : environment_add(&r->env, name, text, e);
+                k = limits ? limits_add(&r->limits, name, value, e) :
+                             environment_add(&r->env, name, text, e);
                 if (k < 0)
                         return k;
                 k = sd_bus_message_exit_container(m);
@@ -217,7 +221,9 @@ static int check_descriptors(const Request *r, uid_t owner, sd_bus_error *e) {
                         return invalid(e, "extra: descriptor %u cannot be looked at.", i);
                 if (r->kind == KIND_AGENT) {
                         if (!S_ISREG(st.st_mode) || st.st_size > (off_t) REQUEST_PRIVATE_MAX)
-                                return invalid(e, "extra: not a regular file, or longer than %u bytes.", REQUEST_PRIVATE_MAX);
+                                return invalid(e,
+                                               "extra: not a regular file, or longer than %u bytes.",
+                                               REQUEST_PRIVATE_MAX);
                 } else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))
                         return invalid(e, "extra: descriptor %u is a directory or a device.", i);
         }
@@ -263,7 +269,8 @@ bool unit_name_is_ours(const char *unit) {
                 if (!dash)
                         return false;
                 *dash = 0;
-                return ident_is_valid(id) && dash[1] != '0' && safe_atou64(dash + 1, &run) >= 0 && run <= UINT32_MAX;
+                return ident_is_valid(id) && dash[1] != '0' && safe_atou64(dash + 1, &run) >= 0 &&
+                                run <= UINT32_MAX;
         }
         return false;
 }
@@ -274,7 +281,8 @@ static char *expand(const char *s, const char *tmp) {
 
         for (const char *p; out; s = p + strlen("{private}")) {
                 p = strstr(s, "{private}");
-                char *next = p ? xasprintf("%s%.*s%s/private", out, (int) (p - s), s, tmp) : xasprintf("%s%s", out, s);
+                char *next = p ? xasprintf("%s%.*s%s/private", out, (int) (p - s), s, tmp) :
+                                 xasprintf("%s%s", out, s);
                 free(out);
                 out = next;
                 if (!p)

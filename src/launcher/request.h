@@ -62,7 +62,7 @@ typedef struct Request {
         Kind kind;
         const char *id, *workspace, *cwd; /* borrowed */
         uint32_t run;
-        char **argv, **env;               /* env: NAME=value */
+        char **argv, **env; /* env: NAME=value */
         Limits limits;
         int dirfd, extra[REQUEST_EXTRA_MAX]; /* borrowed */
         unsigned n_extra;

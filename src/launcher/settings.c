@@ -56,7 +56,10 @@ static int check_agent(const Settings *s, const User *u, char **ret_error) {
                 return fail(ret_error, -EPERM, "Agents cannot run as %s.", u->name);
         for (int i = 0; i < u->n_groups; i++)
                 if (u->groups[i] == s->runner.gid || u->groups[i] == s->git.gid)
-                        return fail(ret_error, -EPERM, "Agent user %s is in a group of the runner's or git's.", u->name);
+                        return fail(ret_error,
+                                    -EPERM,
+                                    "Agent user %s is in a group of the runner's or git's.",
+                                    u->name);
         return 0;
 }
 
@@ -73,7 +76,8 @@ static int parse_ceilings(Settings *s, Json *o, char **ret_error) {
                         return fail(ret_error, -EINVAL, "ceilings has no member %s.", key);
                 if (json_get_u64(o, key, &s->ceilings[i]) <= 0 ||
                     __builtin_mul_overflow(s->ceilings[i], limit_infos[i].scale, &s->ceilings[i]) ||
-                    s->ceilings[i] < MAX(limit_infos[i].minimum, 1U) || s->ceilings[i] > limit_infos[i].maximum)
+                    s->ceilings[i] < MAX(limit_infos[i].minimum, 1U) ||
+                    s->ceilings[i] > limit_infos[i].maximum)
                         return fail(ret_error, -EINVAL, "ceilings.%s is no number that it can be.", key);
         }
         return 0;
@@ -93,7 +97,10 @@ int settings_parse(Settings *s, const char *text, size_t size, char ***ret_agent
                 if (streq(key, "agentUsers")) {
                         if (json_get_strv(o, key, &users) <= 0 || strv_length(users) == 0 ||
                             strv_length(users) > AGENT_USERS_MAX)
-                                return fail(ret_error, -EINVAL, "agentUsers is no list of 1 to %u names.", AGENT_USERS_MAX);
+                                return fail(ret_error,
+                                            -EINVAL,
+                                            "agentUsers is no list of 1 to %u names.",
+                                            AGENT_USERS_MAX);
                 } else if (streq(key, "ceilings")) {
                         r = parse_ceilings(s, value, ret_error);
                         if (r < 0)
@@ -101,7 +108,10 @@ int settings_parse(Settings *s, const char *text, size_t size, char ***ret_agent
                 } else if (streq(key, "maxScopes")) {
                         if (json_get_u64(o, key, &s->max_scopes) <= 0 || s->max_scopes == 0 ||
                             s->max_scopes > MAX_SCOPES_MAX)
-                                return fail(ret_error, -EINVAL, "maxScopes is no number from 1 to %u.", MAX_SCOPES_MAX);
+                                return fail(ret_error,
+                                            -EINVAL,
+                                            "maxScopes is no number from 1 to %u.",
+                                            MAX_SCOPES_MAX);
                 } else if (streq(key, "outLogMaxBytes")) {
                         if (json_get_u64(o, key, &s->out_log_max) <= 0 || s->out_log_max == 0)
                                 return fail(ret_error, -EINVAL, "outLogMaxBytes is no number above 0.");
@@ -160,7 +170,10 @@ static int load_users(Settings *s, char *const *names, char **ret_error) {
         const char *state = getenv("STATE_DIRECTORY");
         s->state_fd = open(state ?: NF_STATEDIR "-launcher", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (s->state_fd < 0)
-                return fail(ret_error, -errno, "The launcher's own state directory cannot be opened: %s", strerror(errno));
+                return fail(ret_error,
+                            -errno,
+                            "The launcher's own state directory cannot be opened: %s",
+                            strerror(errno));
         return 0;
 }
 

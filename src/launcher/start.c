@@ -122,11 +122,11 @@ static void become_supervisor(const Start *s, pid_t agent, int control, int dirf
         (void) snprintf(agent_text, sizeof(agent_text), "%d", (int) agent);
         (void) snprintf(max_text, sizeof(max_text), "%" PRIu64, settings->out_log_max);
         /* Both lie above 4 or are there already. */
-        if (dup2(dirfd, 4) < 0 || dup2(control, 3) < 0 || fcntl(4, F_SETFD, 0) < 0 || close_range(5, ~0U, 0) < 0)
+        if (dup2(dirfd, 4) < 0 || dup2(control, 3) < 0 || fcntl(4, F_SETFD, 0) < 0 ||
+            close_range(5, ~0U, 0) < 0)
                 return;
         if (!settings->user_mode &&
-            drop_privileges(
-                            settings->runner.uid,
+            drop_privileges(settings->runner.uid,
                             settings->runner.gid,
                             settings->runner.groups,
                             (size_t) settings->runner.n_groups) < 0)
@@ -157,12 +157,14 @@ __attribute__((noreturn)) static void child_run(const Start *s, pid_t parent, in
 
         for (unsigned i = 0; i < s->request.n_extra; i++)
                 fds[n++] = s->request.extra[i];
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent || pack_fds(fds, n) < 0 || reset_signals() < 0)
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent || pack_fds(fds, n) < 0 ||
+            reset_signals() < 0)
                 _exit(EXIT_FAILURE);
         if (read(fds[0], &go, 1) != 1)
                 _exit(EXIT_FAILURE);
         /* In the scope now, and to stay when the launcher leaves. */
-        if (prctl(PR_SET_PDEATHSIG, 0) < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0)
+        if (prctl(PR_SET_PDEATHSIG, 0) < 0 ||
+            socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0)
                 _exit(EXIT_FAILURE);
         pid_t agent = fork();
         if (agent == 0) {
@@ -173,7 +175,9 @@ __attribute__((noreturn)) static void child_run(const Start *s, pid_t parent, in
         if (agent > 0)
                 become_supervisor(s, agent, control[0], fds[1]);
         /* The other half sees its control socket end and ends. */
-        (void) dprintf(STDERR_FILENO, "northflare-launcher: the supervisor of %s was not started: %m\n", s->unit);
+        (void) dprintf(STDERR_FILENO,
+                       "northflare-launcher: the supervisor of %s was not started: %m\n",
+                       s->unit);
         _exit(EXIT_FAILURE);
 }
 
@@ -228,12 +232,25 @@ static int append_properties(Start *s, sd_bus_message *c) {
         r = sd_bus_message_append(
                         c,
                         "(sv)(sv)(sv)(sv)(sv)(sv)",
-                        "Slice", "s", SLICE_NAME,
-                        "Delegate", "b", 1,
-                        "CollectMode", "s", "inactive",
-                        "KillMode", "s", "control-group",
-                        "TimeoutStopUSec", "t", (uint64_t) STOP_TIMEOUT_USEC,
-                        "After", "as", 1, "northflare-runner.service");
+                        "Slice",
+                        "s",
+                        SLICE_NAME,
+                        "Delegate",
+                        "b",
+                        1,
+                        "CollectMode",
+                        "s",
+                        "inactive",
+                        "KillMode",
+                        "s",
+                        "control-group",
+                        "TimeoutStopUSec",
+                        "t",
+                        (uint64_t) STOP_TIMEOUT_USEC,
+                        "After",
+                        "as",
+                        1,
+                        "northflare-runner.service");
         if (r >= 0)
                 r = sd_bus_message_open_container(c, 'r', "sv");
         if (r >= 0)
@@ -241,12 +258,13 @@ static int append_properties(Start *s, sd_bus_message *c) {
         if (r >= 0)
                 r = sd_bus_message_open_container(c, 'v', "s");
         if (r >= 0) {
-                _cleanup_free_ char *text = xasprintf(
-                                "Northflare %s %s, run %" PRIu32,
-                                s->request.kind == KIND_AGENT ? "conversation" :
-                                s->request.kind == KIND_GIT ? "git for" : "hook for",
-                                s->request.id,
-                                s->request.run);
+                _cleanup_free_ char *text =
+                                xasprintf("Northflare %s %s, run %" PRIu32,
+                                          s->request.kind == KIND_AGENT               ? "conversation" :
+                                                          s->request.kind == KIND_GIT ? "git for" :
+                                                                                        "hook for",
+                                          s->request.id,
+                                          s->request.run);
                 r = sd_bus_message_append(c, "s", strempty(text));
         }
         if (r >= 0)
@@ -300,8 +318,8 @@ static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *ret_e
                 _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
 
                 /* systemd before 252.2 does not know it for scopes. */
-                if (sd_bus_error_has_name(error, SD_BUS_ERROR_PROPERTY_READ_ONLY) && !s->manager->no_oom_policy &&
-                    strstr(strempty(error->message), "OOMPolicy")) {
+                if (sd_bus_error_has_name(error, SD_BUS_ERROR_PROPERTY_READ_ONLY) &&
+                    !s->manager->no_oom_policy && strstr(strempty(error->message), "OOMPolicy")) {
                         s->manager->no_oom_policy = true;
                         r = start_call(s);
                         if (r < 0)
@@ -310,7 +328,9 @@ static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *ret_e
                 }
                 r = sd_bus_error_setf(
                                 &e,
-                                sd_bus_error_has_name(error, "org.freedesktop.systemd1.UnitExists") ? ERROR_EXISTS : ERROR_FAILED,
+                                sd_bus_error_has_name(error, "org.freedesktop.systemd1.UnitExists") ?
+                                                ERROR_EXISTS :
+                                                ERROR_FAILED,
                                 "systemd: %s",
                                 strempty(error->message));
                 start_finish(s, r, &e);
@@ -332,7 +352,8 @@ static int on_invocation(sd_bus_message *reply, void *userdata, sd_bus_error *re
         Start *s = userdata;
         int r;
 
-        if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_enter_container(reply, 'v', "ay") < 0 ||
+        if (sd_bus_message_is_method_error(reply, NULL) ||
+            sd_bus_message_enter_container(reply, 'v', "ay") < 0 ||
             sd_bus_message_read_array(reply, 'y', &id, &size) < 0)
                 size = 0;
         r = sd_bus_message_new_method_return(s->call, &m);
@@ -370,7 +391,8 @@ int on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *e) {
         if (!streq(result, "done")) {
                 _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 
-                r = sd_bus_error_setf(&error, ERROR_FAILED, "systemd's job for the scope ended as: %s", result);
+                r = sd_bus_error_setf(
+                                &error, ERROR_FAILED, "systemd's job for the scope ended as: %s", result);
                 /* Nothing of it is to block the name. */
                 (void) sd_bus_call_method_async(
                                 m->bus,
@@ -476,7 +498,13 @@ static void starts_pump(Manager *m) {
                 r = start_plan(s);
                 if (r >= 0)
                         r = sd_event_add_time_relative(
-                                        m->event, &s->timer, CLOCK_MONOTONIC, START_TIMEOUT_USEC, 0, on_timeout, s);
+                                        m->event,
+                                        &s->timer,
+                                        CLOCK_MONOTONIC,
+                                        START_TIMEOUT_USEC,
+                                        0,
+                                        on_timeout,
+                                        s);
                 if (r >= 0)
                         r = fork_child(s);
                 if (r >= 0)
@@ -509,9 +537,16 @@ int manager_check_sum(Manager *m, const char *unit, const Limits *limits, bool a
                 return sd_bus_error_setf(e, ERROR_TOO_MANY, "There are %u scopes already.", sum.scopes);
         if (all->set[LIMIT_MEMORY_MAX] &&
             sum.memory + all->value[LIMIT_MEMORY_MAX] > sum_limit(m->slice_path, ".", "memory.max"))
-                return sd_bus_error_setf(e, ERROR_LIMIT_TOO_HIGH, "limits: MemoryMax of all scopes would be above that of " SLICE_NAME ".");
-        if (all->set[LIMIT_TASKS_MAX] && sum.tasks + all->value[LIMIT_TASKS_MAX] > sum_limit(m->slice_path, ".", "pids.max"))
-                return sd_bus_error_setf(e, ERROR_LIMIT_TOO_HIGH, "limits: TasksMax of all scopes would be above that of " SLICE_NAME ".");
+                return sd_bus_error_setf(
+                                e,
+                                ERROR_LIMIT_TOO_HIGH,
+                                "limits: MemoryMax of all scopes would be above that of " SLICE_NAME ".");
+        if (all->set[LIMIT_TASKS_MAX] &&
+            sum.tasks + all->value[LIMIT_TASKS_MAX] > sum_limit(m->slice_path, ".", "pids.max"))
+                return sd_bus_error_setf(
+                                e,
+                                ERROR_LIMIT_TOO_HIGH,
+                                "limits: TasksMax of all scopes would be above that of " SLICE_NAME ".");
         return 0;
 }
 

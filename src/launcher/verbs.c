@@ -20,12 +20,12 @@ typedef enum VerbId {
 static const struct {
         const char *member, *method;
 } verb_names[_VERB_MAX] = {
-        [VERB_STOP] = { "Stop", "StopUnit" },
-        [VERB_KILL] = { "Kill", "KillUnit" },
-        [VERB_FREEZE] = { "Freeze", "FreezeUnit" },
-        [VERB_THAW] = { "Thaw", "ThawUnit" },
-        [VERB_SET_LIMITS] = { "SetLimits", "SetUnitProperties" },
-        [VERB_COLLECT] = { "Collect", "ResetFailedUnit" },
+        [VERB_STOP] = {"Stop",       "StopUnit"         },
+        [VERB_KILL] = { "Kill",      "KillUnit"         },
+        [VERB_FREEZE] = { "Freeze",    "FreezeUnit"       },
+        [VERB_THAW] = { "Thaw",      "ThawUnit"         },
+        [VERB_SET_LIMITS] = { "SetLimits", "SetUnitProperties"},
+        [VERB_COLLECT] = { "Collect",   "ResetFailedUnit"  },
 };
 
 typedef struct Verb {
@@ -75,10 +75,11 @@ static int on_done(sd_bus_message *reply, void *userdata, sd_bus_error *ret_erro
         Verb *v = userdata;
 
         if (error)
-                verb_fail(
-                                v,
-                                sd_bus_error_has_name(error, "org.freedesktop.systemd1.NoSuchUnit") ? ERROR_NO_SUCH_UNIT : ERROR_FAILED,
-                                strempty(error->message));
+                verb_fail(v,
+                          sd_bus_error_has_name(error, "org.freedesktop.systemd1.NoSuchUnit") ?
+                                          ERROR_NO_SUCH_UNIT :
+                                          ERROR_FAILED,
+                          strempty(error->message));
         else
                 verb_finish(v, NULL);
         return 0;
@@ -125,12 +126,12 @@ static int read_facts(sd_bus_message *m, UnitFacts *f) {
                 const char **text;
                 bool *flag;
         } wanted[] = {
-                { "Slice", &f->slice, NULL },
-                { "LoadState", &f->load, NULL },
-                { "ActiveState", &f->active, NULL },
-                { "FreezerState", &f->freezer, NULL },
-                { "Transient", NULL, &f->transient },
-                { "Delegate", NULL, &f->delegate },
+                {"Slice",         &f->slice,   NULL         },
+                { "LoadState",    &f->load,    NULL         },
+                { "ActiveState",  &f->active,  NULL         },
+                { "FreezerState", &f->freezer, NULL         },
+                { "Transient",    NULL,        &f->transient},
+                { "Delegate",     NULL,        &f->delegate },
         };
         int r;
 
@@ -225,7 +226,9 @@ static int read_limits(Verb *v, sd_bus_error *e) {
                 return r;
         if (v->limits.set[LIMIT_RUNTIME_MAX])
                 return sd_bus_error_setf(
-                                e, ERROR_INVALID_ARGUMENT, "limits: RuntimeMaxUSec can be set at the start only.");
+                                e,
+                                ERROR_INVALID_ARGUMENT,
+                                "limits: RuntimeMaxUSec can be set at the start only.");
         /* On a copy: limits that are not named stay what they are. */
         capped = v->limits;
         r = limits_cap(&capped, v->manager->settings.ceilings, e);

@@ -16,7 +16,11 @@ int started_write(int dirfd, int fd, pid_t agent, const char *cgroup, const char
         _cleanup_buffer_ Buffer b = {};
         int r;
 
-        (void) buffer_printf(&b, "{\"version\":1,\"pid\":%d,\"agentPid\":%d,\"cgroup\":", (int) getpid(), (int) agent);
+        (void) buffer_printf(
+                        &b,
+                        "{\"version\":1,\"pid\":%d,\"agentPid\":%d,\"cgroup\":",
+                        (int) getpid(),
+                        (int) agent);
         (void) buffer_append_json_str(&b, strempty(cgroup));
         (void) buffer_append_str(&b, ",\"cwd\":");
         (void) buffer_append_json_str(&b, cwd);
@@ -44,9 +48,18 @@ int outcome_write(int dirfd, const Outcome *o) {
         (void) buffer_append_str(&b, ",\"stage\":");
         (void) (o->stage ? buffer_append_json_str(&b, o->stage) : buffer_append_str(&b, "null"));
         append_number(&b, "errno", o->error > 0 ? o->error : -1);
-        (void) buffer_printf(&b, ",\"stoppedBy\":%s,\"outFull\":%s", stoppers[o->stopped_by], o->out_full ? "true" : "false");
-        (void) buffer_printf(&b, ",\"outBytes\":%" PRIu64 ",\"inBytes\":%" PRIu64, o->out_bytes, o->in_bytes);
-        (void) buffer_printf(&b, ",\"startedUsec\":%" PRIu64 ",\"endedUsec\":%" PRIu64, o->started_usec, o->ended_usec);
+        (void) buffer_printf(
+                        &b,
+                        ",\"stoppedBy\":%s,\"outFull\":%s",
+                        stoppers[o->stopped_by],
+                        o->out_full ? "true" : "false");
+        (void) buffer_printf(
+                        &b, ",\"outBytes\":%" PRIu64 ",\"inBytes\":%" PRIu64, o->out_bytes, o->in_bytes);
+        (void) buffer_printf(
+                        &b,
+                        ",\"startedUsec\":%" PRIu64 ",\"endedUsec\":%" PRIu64,
+                        o->started_usec,
+                        o->ended_usec);
         (void) buffer_append_str(&b, ",\"resources\":{");
         for (size_t i = 0; i < ELEMENTSOF(o->usage.figures); i++) {
                 const struct UsageFigure *f = &o->usage.figures[i];

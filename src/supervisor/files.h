@@ -12,9 +12,9 @@ typedef enum Stopper {
 } Stopper;
 
 typedef struct Outcome {
-        int exit_code, signal;  /* -1: none */
-        const char *stage;      /* NULL: the program ran */
-        int error;              /* positive errno of the stage, or 0 */
+        int exit_code, signal; /* -1: none */
+        const char *stage;     /* NULL: the program ran */
+        int error;             /* positive errno of the stage, or 0 */
         Stopper stopped_by;
         bool out_full;
         uint64_t out_bytes, in_bytes, started_usec, ended_usec;

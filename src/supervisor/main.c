@@ -46,7 +46,7 @@ typedef struct Supervisor {
 
         char pending[CHUNK]; /* read from the agent, not yet in out.log */
         size_t pending_begin, pending_end;
-        char out_last;       /* the last byte in out.log */
+        char out_last; /* the last byte in out.log */
         bool input_ended, main_ended, killed, empty, disk_full;
         uint64_t kill_at, look_at;
 } Supervisor;
@@ -108,7 +108,11 @@ static void cut_at_maximum(Supervisor *s) {
         if (s->pending_end - s->pending_begin <= room)
                 return;
         char *line_end = memrchr(s->pending + s->pending_begin, '\n', room);
-        s->pending_end = line_end ? (size_t) (line_end + 1 - s->pending) : s->pending_begin + room;
+        if (line_end)
+                s->pending_end = (size_t) (line_end + 1 - s->pending);
+        else
+                /* In the middle of a line that does not end in time; else the next one is left out whole. */
+                s->pending_end = s->pending_begin + (s->out_last == '\n' ? 0 : room);
         s->outcome.out_full = true;
         close_agent_fd(s, AGENT_FD_STDOUT);
         kill_after(s, 0);
@@ -118,7 +122,8 @@ static void cut_at_maximum(Supervisor *s) {
 static void write_output(Supervisor *s) {
         s->disk_full = false;
         while (s->pending_begin < s->pending_end) {
-                ssize_t n = write(s->out_fd, s->pending + s->pending_begin, s->pending_end - s->pending_begin);
+                ssize_t n = write(
+                                s->out_fd, s->pending + s->pending_begin, s->pending_end - s->pending_begin);
                 if (n < 0) {
                         if (errno == EINTR)
                                 continue;
@@ -138,7 +143,10 @@ static void relay(Supervisor *s) {
         if (s->pending_end > 0)
                 return;
         while (s->pending_end < CHUNK) {
-                ssize_t n = read(s->agent_fds[AGENT_FD_STDOUT], s->pending + s->pending_end, CHUNK - s->pending_end);
+                ssize_t n =
+                                read(s->agent_fds[AGENT_FD_STDOUT],
+                                     s->pending + s->pending_end,
+                                     CHUNK - s->pending_end);
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0 && errno == EAGAIN)
@@ -349,14 +357,14 @@ static void run(Supervisor *s) {
         while (!s->empty) {
                 int *fds = s->agent_fds;
                 struct pollfd polls[] = {
-                        { .fd = s->signal_fd, .events = POLLIN },
-                        { .fd = s->bell_fd, .events = POLLIN },
-                        { .fd = s->control_fd, .events = POLLIN },
-                        { .fd = s->pid_fd, .events = POLLIN },
-                        /* Reading it is what quiets it, and look() reads it from then on only. */
-                        { .fd = s->main_ended ? s->scope.events_fd : -1, .events = POLLPRI },
+                        {.fd = s->signal_fd,                                    .events = POLLIN },
+                        { .fd = s->bell_fd,                                     .events = POLLIN },
+                        { .fd = s->control_fd,                                  .events = POLLIN },
+                        { .fd = s->pid_fd,                                      .events = POLLIN },
+ /* Reading it is what quiets it, and look() reads it from then on only. */
+                        { .fd = s->main_ended ? s->scope.events_fd : -1,        .events = POLLPRI},
                         { .fd = s->pending_end > 0 ? -1 : fds[AGENT_FD_STDOUT], .events = POLLIN },
-                        { .fd = has_input(s) ? fds[AGENT_FD_STDIN] : -1, .events = POLLOUT },
+                        { .fd = has_input(s) ? fds[AGENT_FD_STDIN] : -1,        .events = POLLOUT},
                 };
 
                 if (poll(polls, ELEMENTSOF(polls), timeout_msec(s)) < 0)
@@ -420,9 +428,9 @@ int main(int argc, char *argv[]) {
                 .in_fd = -EBADF,
                 .out_fd = -EBADF,
                 .pid_fd = -EBADF,
-                .agent_fds = { -EBADF, -EBADF, -EBADF, -EBADF },
-                .outcome = { .exit_code = -1, .signal = -1 },
-                .scope = { .fd = -EBADF, .agent_fd = -EBADF, .events_fd = -EBADF },
+                .agent_fds = {-EBADF,        -EBADF,             -EBADF,    -EBADF },
+                .outcome = { .exit_code = -1,            .signal = -1              },
+                .scope = { .fd = -EBADF, .agent_fd = -EBADF, .events_fd = -EBADF},
                 .out_last = '\n',
         };
         bool without_cgroup = argc > 1 && streq(argv[1], "--without-cgroup");
@@ -431,7 +439,8 @@ int main(int argc, char *argv[]) {
 
         argv += without_cgroup;
         argc -= without_cgroup;
-        if (argc != 3 || safe_atou64(argv[1], &pid) < 0 || pid == 0 || pid > INT_MAX || safe_atou64(argv[2], &s.out_max) < 0) {
+        if (argc != 3 || safe_atou64(argv[1], &pid) < 0 || pid == 0 || pid > INT_MAX ||
+            safe_atou64(argv[2], &s.out_max) < 0) {
                 (void) fprintf(stderr, "northflare-supervisor is started by northflare-launcher.\n");
                 return 2;
         }

@@ -41,7 +41,11 @@ int scope_open(Scope *s, pid_t agent, bool without_cgroup) {
         char pid[32];
         int r;
 
-        *s = (Scope){ .without_cgroup = without_cgroup, .agent = agent, .fd = -EBADF, .agent_fd = -EBADF, .events_fd = -EBADF };
+        *s = (Scope){ .without_cgroup = without_cgroup,
+                      .agent = agent,
+                      .fd = -EBADF,
+                      .agent_fd = -EBADF,
+                      .events_fd = -EBADF };
         r = own_cgroup(&s->path);
         if (r < 0 && !without_cgroup)
                 return r;
@@ -145,14 +149,14 @@ void scope_usage(Scope *s, Usage *ret) {
         static const struct {
                 const char *name, *file, *key;
         } sources[ELEMENTSOF(ret->figures)] = {
-                { "cpuUsec", "cpu.stat", "usage_usec " },
-                { "memoryPeak", "memory.peak", "" },
-                { "tasksPeak", "pids.peak", "" },
-                { "ioReadBytes", NULL, "rbytes=" },
-                { "ioWriteBytes", NULL, "wbytes=" },
-                { "oomKills", "memory.events", "oom_kill " },
-                { "memoryHighEvents", "memory.events", "high " },
-                { "pidsMaxEvents", "pids.events", "max " },
+                {"cpuUsec",           "cpu.stat",      "usage_usec "},
+                { "memoryPeak",       "memory.peak",   ""           },
+                { "tasksPeak",        "pids.peak",     ""           },
+                { "ioReadBytes",      NULL,            "rbytes="    },
+                { "ioWriteBytes",     NULL,            "wbytes="    },
+                { "oomKills",         "memory.events", "oom_kill "  },
+                { "memoryHighEvents", "memory.events", "high "      },
+                { "pidsMaxEvents",    "pids.events",   "max "       },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(sources); i++) {

@@ -68,7 +68,8 @@ static void append_limits(sd_bus_message *m) {
                 char *name = strdup(limits[i]), *value = strchr(name, '=');
                 if (value)
                         *value++ = 0;
-                check(sd_bus_message_append(m, "{st}", name, value ? strtoull(value, NULL, 10) : 0), "limits");
+                check(sd_bus_message_append(m, "{st}", name, value ? strtoull(value, NULL, 10) : 0),
+                      "limits");
                 free(name);
         }
         check(sd_bus_message_close_container(m), "limits");
@@ -76,11 +77,15 @@ static void append_limits(sd_bus_message *m) {
 
 int main(int argc, char *argv[]) {
         static const struct option options[] = {
-                { "dir", required_argument, NULL, 'd' },    { "env", required_argument, NULL, 'e' },
-                { "limit", required_argument, NULL, 'l' },  { "cwd", required_argument, NULL, 'c' },
-                { "file", required_argument, NULL, 'f' },   { "private", required_argument, NULL, 'p' },
-                { "user", no_argument, NULL, 'u' },         { "verb", required_argument, NULL, 'v' },
-                {},
+                {"dir",              required_argument, NULL, 'd' },
+                { "env",              required_argument, NULL, 'e' },
+                { "limit",                 required_argument, NULL, 'l' },
+                { "cwd",required_argument, NULL, 'c' },
+                { "file",               required_argument, NULL, 'f' },
+                { "private",           required_argument, NULL, 'p' },
+                { "user",              no_argument, NULL, 'u' },
+                { "verb",                 required_argument, NULL, 'v' },
+                {              },
         };
         sd_bus_message *m, *reply;
         sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -157,7 +162,9 @@ int main(int argc, char *argv[]) {
         }
         r = sd_bus_call(bus, m, 60 * UINT64_C(1000000), &error, &reply);
         if (r < 0) {
-                (void) printf("%s: %s\n", error.name ? error.name : strerror(-r), error.message ? error.message : "");
+                (void) printf("%s: %s\n",
+                              error.name ? error.name : strerror(-r),
+                              error.message ? error.message : "");
                 return 1;
         }
         if (verb)

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "common/fileio.h"
+#include "launcher/request.h"
+#include "launcher/settings.h"
+#include "launcher/sum.h"
+
+/* A request that is right in everything; each test spoils one thing. */
+typedef struct Fixture {
+        char folder[32];
+        Request request;
+        int memory, pipe[2];
+} Fixture;
+
+static int set_up(void **state) {
+        Fixture *f = new0(Fixture, 1);
+
+        if (!f)
+                return -1;
+        *state = f;
+        (void) snprintf(f->folder, sizeof(f->folder), "/tmp/nf-test-XXXXXX");
+        if (!mkdtemp(f->folder) || pipe2(f->pipe, O_CLOEXEC) < 0)
+                return -1;
+        f->memory = memfd_create("test", MFD_CLOEXEC);
+        f->request = (Request){
+                .kind = KIND_AGENT,
+                .id = "c-1",
+                .run = 1,
+                .workspace = "ws",
+                .cwd = "",
+                .dirfd = open(f->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+        };
+        return f->memory >= 0 && f->request.dirfd >= 0 ? strv_extend(&f->request.argv, "/bin/true") : -1;
+}
+
+static int tear_down(void **state) {
+        Fixture *f = *state;
+
+        request_done(&f->request);
+        safe_close(f->request.dirfd);
+        safe_close(f->memory);
+        safe_close(f->pipe[0]);
+        safe_close(f->pipe[1]);
+        (void) remove_tree_at(AT_FDCWD, f->folder);
+        free(f);
+        return 0;
+}
+
+static void expect(int r, sd_bus_error *e, const char *name, const char *begin) {
+        assert_true(r < 0);
+        assert_non_null(e->name);
+        assert_string_equal(e->name, name);
+        if (!startswith(e->message, begin))
+                fail_msg("“%s” does not begin with “%s”", e->message, begin);
+        sd_bus_error_free(e);
+}
+
+static void refused(Fixture *f, const char *field) {
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+
+        expect(request_check(&f->request, getuid(), &e), &e, ERROR_INVALID_ARGUMENT, field);
+}
+
+static void accepted(Fixture *f) {
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        int r = request_check(&f->request, getuid(), &e);
+
+        if (r < 0)
+                fail_msg("refused: %s", e.message);
+}
+
+static void test_kind(void **state) {
+        Fixture *f = *state;
+
+        accepted(f);
+        assert_int_equal(kind_from_string("agent"), KIND_AGENT);
+        assert_int_equal(kind_from_string("git"), KIND_GIT);
+        assert_int_equal(kind_from_string("hook"), KIND_HOOK);
+        assert_int_equal(kind_from_string("Agent"), _KIND_INVALID);
+        assert_int_equal(kind_from_string(""), _KIND_INVALID);
+        f->request.kind = _KIND_INVALID;
+        refused(f, "kind:");
+}
+
+static void test_ids(void **state) {
+        static const char *const bad[] = { "",     ".",   "..",  "a/b",      "-a", "_a",
+                                           "a..b", "a b", "a\n", "\xc3\xbc", "@" };
+        Fixture *f = *state;
+        char longest[66];
+
+        memset(longest, 'x', sizeof(longest));
+        longest[64] = 0;
+        f->request.id = f->request.workspace = longest;
+        accepted(f);
+        longest[64] = 'x';
+        longest[65] = 0;
+        f->request.workspace = "ws";
+        refused(f, "id:");
+        f->request.id = "c-1";
+        f->request.workspace = longest;
+        refused(f, "workspace:");
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                f->request.id = bad[i];
+                f->request.workspace = "ws";
+                refused(f, "id:");
+                f->request.id = "c-1";
+                f->request.workspace = bad[i];
+                refused(f, "workspace:");
+        }
+        f->request.workspace = "";
+        f->request.kind = KIND_GIT;
+        accepted(f);
+        f->request.workspace = "ws";
+        f->request.run = 0;
+        refused(f, "run:");
+}
+
+static void set_argv(Fixture *f, const char *s) {
+        f->request.argv = strv_free(f->request.argv);
+        if (s)
+                assert_int_equal(strv_extend(&f->request.argv, s), 0);
+}
+
+static void test_argv(void **state) {
+        Fixture *f = *state;
+        char *large = malloc(REQUEST_BYTES_MAX + 1);
+
+        set_argv(f, NULL);
+        refused(f, "argv:");
+        set_argv(f, "");
+        refused(f, "argv:");
+        set_argv(f, "true");
+        refused(f, "argv:");
+        set_argv(f, "./true");
+        refused(f, "argv:");
+        f->request.kind = KIND_GIT;
+        accepted(f);
+        f->request.kind = KIND_AGENT;
+
+        set_argv(f, "/bin/true");
+        for (size_t i = 1; i < REQUEST_STRINGS_MAX; i++)
+                assert_int_equal(strv_extend(&f->request.argv, "x"), 0);
+        accepted(f);
+        assert_int_equal(strv_extend(&f->request.argv, "x"), 0);
+        refused(f, "argv:");
+
+        assert_non_null(large);
+        set_argv(f, "/");
+        memset(large, 'x', REQUEST_BYTES_MAX);
+        large[REQUEST_BYTES_MAX - 3] = 0; /* with the other string and both NULs exactly the maximum */
+        assert_int_equal(strv_extend(&f->request.argv, large), 0);
+        accepted(f);
+        assert_int_equal(strv_extend(&f->request.env, "A=b"), 0);
+        refused(f, "argv and env:");
+        free(large);
+
+        f->request.env = strv_free(f->request.env);
+        set_argv(f, "/bin/{private}");
+        refused(f, "argv:");
+        f->request.extra[0] = f->memory;
+        f->request.n_extra = 1;
+        accepted(f);
+        f->request.kind = KIND_HOOK;
+        refused(f, "argv:");
+}
+
+static void test_environment(void **state) {
+        static const char *const bad[] = {
+                "",    "1A",   "A-B",  "A B",    "A=B",  "A\nB",    "\xc3\x84", "LD_PRELOAD",
+                "LD_", "PATH", "HOME", "TMPDIR", "USER", "LOGNAME", "SHELL",    "NORTHFLARE_FDS",
+        };
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                expect(environment_add(&f->request.env, bad[i], "x", &e),
+                       &e,
+                       ERROR_INVALID_ARGUMENT,
+                       "env:");
+        assert_null(f->request.env);
+        assert_int_equal(environment_add(&f->request.env, "A_1", "x\ny", &e), 0);
+        assert_int_equal(environment_add(&f->request.env, "A_", "", &e), 0);
+        assert_int_equal(environment_add(&f->request.env, "_", "", &e), 0);
+        assert_string_equal(f->request.env[0], "A_1=x\ny");
+        expect(environment_add(&f->request.env, "A_", "x", &e), &e, ERROR_INVALID_ARGUMENT, "env:");
+        while (strv_length(f->request.env) < REQUEST_STRINGS_MAX)
+                assert_int_equal(strv_extend(&f->request.env, "X=x"), 0);
+        accepted(f);
+        assert_int_equal(strv_extend(&f->request.env, "X=x"), 0);
+        refused(f, "env:");
+}
+
+static void test_cwd(void **state) {
+        static const char *const good[] = { "",    "a", "a/b/c",       ".a",   "a..b",
+                                            "...", "/", "/usr/../etc", "/a//b" };
+        static const char *const bad[] = { ".", "..", "a/", "a//b", "../a", "a/..", "a/./b", "a/../../b" };
+        Fixture *f = *state;
+        char large[4200];
+
+        for (size_t i = 0; i < ELEMENTSOF(good); i++) {
+                f->request.cwd = good[i];
+                accepted(f);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                f->request.cwd = bad[i];
+                refused(f, "cwd:");
+        }
+        memset(large, 'a', sizeof(large));
+        large[256] = 0;
+        f->request.cwd = large;
+        refused(f, "cwd:");
+        large[256] = 'a';
+        large[0] = '/';
+        large[4095] = 0;
+        accepted(f);
+        large[4095] = 'a';
+        large[4096] = 0;
+        refused(f, "cwd:");
+}
+
+static void test_limits(void **state) {
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        uint64_t ceilings[_LIMIT_MAX] = {};
+        Limits l;
+
+        for (LimitId i = 0; i < _LIMIT_MAX; i++) {
+                l = (Limits){};
+                expect(limits_add(&l, limit_infos[i].property, UINT64_MAX, &e),
+                       &e,
+                       ERROR_INVALID_ARGUMENT,
+                       "limits:");
+                expect(limits_add(&l, limit_infos[i].property, limit_infos[i].maximum + 1, &e),
+                       &e,
+                       ERROR_INVALID_ARGUMENT,
+                       "limits:");
+                if (limit_infos[i].minimum > 0)
+                        expect(limits_add(&l, limit_infos[i].property, limit_infos[i].minimum - 1, &e),
+                               &e,
+                               ERROR_INVALID_ARGUMENT,
+                               "limits:");
+                assert_false(l.set[i]);
+                assert_int_equal(limits_add(&l, limit_infos[i].property, limit_infos[i].minimum, &e), 0);
+                assert_true(l.set[i]);
+                expect(limits_add(&l, limit_infos[i].property, limit_infos[i].maximum, &e),
+                       &e,
+                       ERROR_INVALID_ARGUMENT,
+                       "limits:");
+        }
+        assert_int_equal(limits_add(&(Limits){}, "MemorySwapMax", 0, &e), 0);
+        l = (Limits){};
+        expect(limits_add(&l, "Slice", 1, &e), &e, ERROR_INVALID_ARGUMENT, "limits:");
+        expect(limits_add(&l, "memoryMax", 1, &e), &e, ERROR_INVALID_ARGUMENT, "limits:");
+        expect(limits_add(&l, "", 1, &e), &e, ERROR_INVALID_ARGUMENT, "limits:");
+
+        ceilings[LIMIT_MEMORY_MAX] = 1000;
+        ceilings[LIMIT_CPU_WEIGHT] = 500;
+        ceilings[LIMIT_IO_WEIGHT] = 50;
+        assert_int_equal(limits_add(&l, "TasksMax", 7, &e), 0);
+        assert_int_equal(limits_cap(&l, ceilings, &e), 0);
+        assert_int_equal(l.value[LIMIT_MEMORY_MAX], 1000);
+        assert_int_equal(l.value[LIMIT_CPU_WEIGHT], 100);
+        assert_int_equal(l.value[LIMIT_IO_WEIGHT], 50);
+        assert_int_equal(l.value[LIMIT_TASKS_MAX], 7);
+        assert_false(l.set[LIMIT_MEMORY_HIGH]);
+        l.value[LIMIT_MEMORY_MAX] = 999;
+        assert_int_equal(limits_cap(&l, ceilings, &e), 0);
+        assert_int_equal(l.value[LIMIT_MEMORY_MAX], 999);
+        l.value[LIMIT_MEMORY_MAX] = 1001;
+        expect(limits_cap(&l, ceilings, &e), &e, ERROR_LIMIT_TOO_HIGH, "limits:");
+}
+
+static void test_descriptors(void **state) {
+        Fixture *f = *state;
+        int folder = f->request.dirfd, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        f->request.dirfd = f->memory;
+        refused(f, "dirfd:");
+        f->request.dirfd = 9999;
+        refused(f, "dirfd:");
+        f->request.dirfd = root;
+        refused(f, "dirfd:");
+        f->request.dirfd = folder;
+        assert_int_equal(fchmod(folder, 0750), 0);
+        refused(f, "dirfd:");
+        assert_int_equal(fchmod(folder, 01700), 0);
+        refused(f, "dirfd:");
+        assert_int_equal(fchmod(folder, 0700), 0);
+        accepted(f);
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        expect(request_check(&f->request, getuid() + 1, &e), &e, ERROR_INVALID_ARGUMENT, "dirfd:");
+
+        f->request.extra[0] = f->request.extra[1] = f->memory;
+        f->request.n_extra = 1;
+        accepted(f);
+        f->request.n_extra = 2;
+        refused(f, "extra:");
+        f->request.kind = KIND_HOOK;
+        accepted(f);
+        f->request.extra[1] = f->pipe[0];
+        accepted(f);
+        f->request.extra[1] = null;
+        refused(f, "extra:");
+        f->request.extra[1] = folder;
+        refused(f, "extra:");
+        f->request.extra[1] = 9999;
+        refused(f, "extra:");
+        f->request.kind = KIND_AGENT;
+        f->request.n_extra = 1;
+        f->request.extra[0] = f->pipe[0];
+        refused(f, "extra:");
+        f->request.extra[0] = f->memory;
+        assert_int_equal(ftruncate(f->memory, REQUEST_PRIVATE_MAX), 0);
+        accepted(f);
+        assert_int_equal(ftruncate(f->memory, REQUEST_PRIVATE_MAX + 1), 0);
+        refused(f, "extra:");
+        safe_close(null);
+        safe_close(root);
+}
+
+static void test_names(void **state) {
+        static const char *const ours[] = {
+                "northflare-conversation-a-1.scope",
+                "northflare-git-a-b-12.scope",
+                "northflare-hook-a.b-4294967295.scope",
+        };
+        static const char *const others[] = {
+                "",
+                ".scope",
+                "northflare.slice",
+                "northflare-conversation-a-1.service",
+                "northflare-conversation-a-1",
+                "northflare-conversation-a.scope",
+                "northflare-conversation--1.scope",
+                "northflare-conversation-a-0.scope",
+                "northflare-conversation-a-01.scope",
+                "northflare-conversation-a-4294967296.scope",
+                "northflare-other-a-1.scope",
+                "northflare-conversation-a-.scope",
+                "northflare-conversation-a*-1.scope",
+                "northflare-conversation-a/b-1.scope",
+                "xnorthflare-conversation-a-1.scope",
+                "northflare-conversation-a\n-1.scope",
+                "northflare-conversation-a..b-1.scope",
+        };
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(ours); i++)
+                assert_true(unit_name_is_ours(ours[i]));
+        for (size_t i = 0; i < ELEMENTSOF(others); i++)
+                if (unit_name_is_ours(others[i]))
+                        fail_msg("%s passes for ours", others[i]);
+        for (Kind k = 0; k < _KIND_MAX; k++) {
+                f->request.kind = k;
+                _cleanup_free_ char *unit = request_unit_name(&f->request);
+                assert_non_null(unit);
+                assert_true(unit_name_is_ours(unit));
+        }
+}
+
+static void test_program(void **state) {
+        const Place place = { .user = "u", .shell = "/bin/sh", .home = "/h", .tmp = "/t" };
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Fixture *f = *state;
+
+        set_argv(f, "/bin/agent");
+        assert_int_equal(strv_extend(&f->request.argv, "--x={private}:{private}!"), 0);
+        assert_int_equal(environment_add(&f->request.env, "LANG", "C", &e), 0);
+        f->request.n_extra = 1;
+        char **v = request_argv(&f->request, &place);
+        assert_non_null(v);
+        assert_string_equal(v[0], "/bin/agent");
+        assert_string_equal(v[1], "--x=/t/private:/t/private!");
+        assert_null(v[2]);
+        strv_free(v);
+        v = request_environment(&f->request, &place);
+        assert_true(strv_contains(v, "PATH=/usr/local/bin:/usr/bin:/bin"));
+        assert_true(strv_contains(v, "HOME=/h"));
+        assert_true(strv_contains(v, "TMPDIR=/t"));
+        assert_true(strv_contains(v, "LANG=C"));
+        assert_false(strv_contains(v, "LANG=C.UTF-8"));
+        assert_false(strv_contains(v, "NORTHFLARE_FDS=1"));
+        strv_free(v);
+
+        f->request.kind = KIND_GIT;
+        f->request.env = strv_free(f->request.env);
+        v = request_argv(&f->request, &place);
+        assert_string_equal(v[0], NF_LIBEXECDIR "/northflare-git");
+        assert_int_equal(strv_length(v), 2);
+        strv_free(v);
+        v = request_environment(&f->request, &place);
+        assert_true(strv_contains(v, "NORTHFLARE_FDS=1"));
+        assert_true(strv_contains(v, "LANG=C.UTF-8"));
+        strv_free(v);
+        set_argv(f, NULL);
+        v = request_argv(&f->request, &place);
+        assert_int_equal(strv_length(v), 1);
+        strv_free(v);
+}
+
+static int parse(Settings *s, const char *text, char ***ret) {
+        _cleanup_free_ char *error = NULL;
+        int r = settings_parse(s, text, strlen(text), ret, &error);
+
+        if (r < 0)
+                assert_non_null(error);
+        return r;
+}
+
+static void test_settings(void **state) {
+        static const char *const bad[] = {
+                "",
+                "[]",
+                "{",
+                "{\"x\":1}",
+                "{\"ceilings\":1}",
+                "{\"ceilings\":{\"x\":1}}",
+                "{\"ceilings\":{\"MemoryMax\":1}}",
+                "{\"ceilings\":{\"tasksMax\":0}}",
+                "{\"ceilings\":{\"tasksMax\":\"1\"}}",
+                "{\"ceilings\":{\"tasksMax\":-1}}",
+                "{\"ceilings\":{\"cpuWeight\":10001}}",
+                "{\"ceilings\":{\"runtimeMaxSec\":18446744073709551615}}",
+                "{\"maxScopes\":0}",
+                "{\"maxScopes\":5000}",
+                "{\"maxScopes\":\"1\"}",
+                "{\"outLogMaxBytes\":0}",
+                "{\"agentUsers\":[]}",
+                "{\"agentUsers\":\"a\"}",
+                "{\"agentUsers\":[1]}",
+        };
+        Settings s = {};
+        char **users = NULL;
+
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                if (parse(&s, bad[i], &users) >= 0)
+                        fail_msg("accepted: %s", bad[i]);
+        s = (Settings){};
+        assert_int_equal(parse(&s, "{}", &users), 0);
+        assert_null(users);
+        assert_int_equal(
+                        parse(&s,
+                              "{\"agentUsers\":[\"a\",\"b\"],\"maxScopes\":7,\"outLogMaxBytes\":8,"
+                              "\"ceilings\":{\"memoryMax\":9,\"cpuQuotaPercent\":150,\"runtimeMaxSec\":3}}",
+                              &users),
+                        0);
+        assert_int_equal(strv_length(users), 2);
+        assert_int_equal(s.max_scopes, 7);
+        assert_int_equal(s.out_log_max, 8);
+        assert_int_equal(s.ceilings[LIMIT_MEMORY_MAX], 9);
+        assert_int_equal(s.ceilings[LIMIT_CPU_QUOTA], 1500000);
+        assert_int_equal(s.ceilings[LIMIT_RUNTIME_MAX], 3000000);
+        strv_free(users);
+}
+
+static const char *user_of(Settings *s, const char *key) {
+        const User *u = NULL;
+
+        assert_int_equal(settings_agent_user(s, key, &u), 0);
+        return u->name;
+}
+
+static void test_agent_users(void **state) {
+        User users[] = { { .name = (char *) "a" }, { .name = (char *) "b" }, { .name = (char *) "c" } };
+        Fixture *f = *state;
+        Settings s = { .agents = users, .n_agents = 1, .state_fd = f->request.dirfd };
+        _cleanup_close_ int fd = -EBADF;
+
+        assert_string_equal(user_of(&s, "1"), "a");
+        s.n_agents = 3;
+        assert_string_equal(user_of(&s, "1"), "a");
+        assert_string_equal(user_of(&s, "2"), "b");
+        assert_string_equal(user_of(&s, "3"), "c");
+        assert_string_equal(user_of(&s, "4"), "a");
+        assert_string_equal(user_of(&s, "3"), "c");
+        /* c is no agent user any more: its workspace gets another, and keeps it. */
+        s.n_agents = 2;
+        assert_string_equal(user_of(&s, "3"), "b");
+        s.n_agents = 3;
+        assert_string_equal(user_of(&s, "3"), "b");
+        /* A line that was cut short counts for nothing and spoils nothing. */
+        fd = openat(f->request.dirfd, "workspaces", O_WRONLY | O_APPEND | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(write_all(fd, "5 ", 2), 0);
+        assert_string_equal(user_of(&s, "5"), "c");
+        assert_string_equal(user_of(&s, "5"), "c");
+        assert_string_equal(user_of(&s, "1"), "a");
+}
+
+static void put(int dirfd, const char *scope, const char *name, const char *text) {
+        _cleanup_close_ int fd = mkdir_open_at(dirfd, scope, 0700);
+
+        assert_true(fd >= 0);
+        assert_int_equal(write_file_atomic_at(fd, name, text, strlen(text), 0600), 0);
+}
+
+static void test_sum(void **state) {
+        Fixture *f = *state;
+        int fd = f->request.dirfd;
+        Sum sum;
+
+        assert_int_equal(sum_measure("/nonexistent", NULL, &sum), 0);
+        assert_int_equal(sum.scopes, 0);
+        put(fd, "northflare-conversation-a-1.scope", "memory.max", "100\n");
+        put(fd, "northflare-conversation-a-1.scope", "pids.max", "7\n");
+        put(fd, "northflare-git-b-1.scope", "memory.max", "max\n");
+        put(fd, "northflare-hook-b-1.scope", "memory.max", "20\n");
+        put(fd, "other.scope", "memory.max", "1000\n");
+        assert_int_equal(sum_measure(f->folder, NULL, &sum), 0);
+        assert_int_equal(sum.scopes, 3);
+        assert_int_equal(sum.memory, 120);
+        assert_int_equal(sum.tasks, 7);
+        assert_int_equal(sum_measure(f->folder, "northflare-conversation-a-1.scope", &sum), 0);
+        assert_int_equal(sum.scopes, 2);
+        assert_int_equal(sum.memory, 20);
+        assert_true(sum_limit(f->folder, "northflare-git-b-1.scope", "memory.max") == UINT64_MAX);
+        assert_true(sum_limit(f->folder, ".", "memory.max") == UINT64_MAX);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                CASE(test_kind),    CASE(test_ids),      CASE(test_argv),        CASE(test_environment),
+                CASE(test_cwd),     CASE(test_limits),   CASE(test_descriptors), CASE(test_names),
+                CASE(test_program), CASE(test_settings), CASE(test_agent_users), CASE(test_sum),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
