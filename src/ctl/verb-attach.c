@@ -12,13 +12,22 @@ typedef struct Chat {
         char *path;
         Renderer renderer;
         Console *console;
+        unsigned calls; /* without a reply yet */
+        bool leaving;
+        int status;
 } Chat;
 
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         Chat *chat = userdata;
 
-        if (sd_bus_message_is_method_error(m, NULL))
+        chat->calls--;
+        if (sd_bus_message_is_method_error(m, NULL)) {
                 render_note(&chat->renderer, STYLE_RED, sd_bus_message_get_error(m)->message);
+                if (chat->leaving)
+                        chat->status = EXIT_FAILED;
+        }
+        if (chat->leaving && chat->calls == 0)
+                (void) sd_event_exit(chat->event, chat->status);
         return 1;
 }
 
@@ -29,7 +38,9 @@ static void on_line(const char *line, void *userdata) {
         if (utf8_is_valid(line, strlen(line)))
                 r = sd_bus_call_method_async(
                                 bus, NULL, BUS_NAME, chat->path, INTERFACE_CONVERSATION, "SendMessage", on_reply, chat, "s", line);
-        if (r < 0)
+        if (r >= 0)
+                chat->calls++;
+        else
                 render_note(&chat->renderer, STYLE_RED, r == -EILSEQ ? "Not UTF-8 text, not sent." : strerror(-r));
 }
 
@@ -37,7 +48,10 @@ static void on_eof(void *userdata) {
         Chat *chat = userdata;
 
         render_note(&chat->renderer, STYLE_DIM, "(left; the conversation goes on)");
-        (void) sd_event_exit(chat->event, EXIT_OK);
+        /* The bus would refuse the calls of somebody who is gone. */
+        chat->leaving = true;
+        if (chat->calls == 0)
+                (void) sd_event_exit(chat->event, EXIT_OK);
 }
 
 static void on_failed(const char *text, void *userdata) {
@@ -71,10 +85,11 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
 
         if (si->ssi_signo != SIGINT)
                 return sd_event_exit(chat->event, 128 + (int) si->ssi_signo);
-        return sd_bus_call_method_async(
-                               bus, NULL, BUS_NAME, chat->path, INTERFACE_CONVERSATION, "Interrupt", on_reply, chat, NULL) < 0 ?
-                        sd_event_exit(chat->event, EXIT_FAILED) :
-                        0;
+        if (sd_bus_call_method_async(
+                            bus, NULL, BUS_NAME, chat->path, INTERFACE_CONVERSATION, "Interrupt", on_reply, chat, NULL) < 0)
+                return sd_event_exit(chat->event, EXIT_FAILED);
+        chat->calls++;
+        return 0;
 }
 
 static int set_up(Chat *chat) {

@@ -48,6 +48,16 @@ class Ctl(unittest.TestCase):
         self.bus.last_call()
         return name
 
+    def wait_for(self, name, state):
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            try:
+                if self.bus.get(path_of(name), I_CONVERSATION, "State") == state:
+                    return
+            except CallError:
+                pass
+        self.fail("%s is not %s" % (name, state))
+
 
 class Usage(Ctl):
     def test_help(self):
@@ -233,16 +243,6 @@ class Run(Ctl):
         self.assertIn("ended before the turn did", p.communicate(timeout=DEADLINE)[1])
         self.assertEqual(p.returncode, RUN_FAILED)
 
-    def wait_for(self, name, state):
-        deadline = time.monotonic() + DEADLINE
-        while time.monotonic() < deadline:
-            try:
-                if self.bus.get(path_of(name), I_CONVERSATION, "State") == state:
-                    return
-            except CallError:
-                pass
-        self.fail("%s is not %s" % (name, state))
-
     def test_signals(self):
         for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             name = "run-s%d" % number
@@ -339,7 +339,7 @@ class OnTerminal(Ctl):
     def test_attach(self):
         self.add("t-chat")
         t = self.terminal("attach", "t-chat")
-        t.expect("t-chat is idle.*Ctrl-D leaves it running")
+        t.expect(r"t-chat is idle.*Ctrl-D leaves it running\.\S*\n")
         t.type("hello agent\n")
         t.expect(r"hello agent\r\n[^\n]*hello agent")
         t.type("exit 3\n")
@@ -352,7 +352,7 @@ class OnTerminal(Ctl):
     def test_attach_answers_by_a_key(self):
         self.add("t-ask")
         t = self.terminal("attach", "t-ask")
-        t.expect("leaves it running")
+        t.expect(r"leaves it running\.\S*\n")
         t.type("ask\n")
         seen = t.expect(r"\[l\]ater\?")
         self.assertIn("The agent asks: Bash: Run rm", seen)
@@ -380,8 +380,9 @@ class OnTerminal(Ctl):
     def test_attach_interrupts(self):
         self.add("t-int")
         t = self.terminal("attach", "t-int")
-        t.expect("leaves it running")
+        t.expect(r"leaves it running\.\S*\n")
         t.type("wait\n")
+        self.wait_for("t-int", "running")
         t.type("\x03")
         t.expect("turn ended by signal 2")
         self.bus.test("End", "s", "t-int")
@@ -391,9 +392,10 @@ class OnTerminal(Ctl):
     def test_attach_from_a_pipe(self):
         self.add("t-pipe")
         self.ctl("attach", "t-pipe", stdin="from a pipe\n")
-        deadline = time.monotonic() + DEADLINE
-        while self.bus.last_call() is None and time.monotonic() < deadline:
-            pass
+        self.assertEqual(self.bus.last_call()[2]["content"], "from a pipe")
+        self.bus.set("error", json.dumps({"code": -32010, "message": "it has ended"}))
+        self.ctl("attach", "t-pipe", stdin="more", status=FAILED)
+        self.assertIn("it has ended", self.err)
 
 
 @unittest.skipUnless(shutil.which("systemd-stdio-bridge"), "needs systemd-stdio-bridge")
