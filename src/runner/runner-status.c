@@ -27,7 +27,7 @@ const char *runner_state_name(Runner *r) {
 }
 
 typedef struct Queue {
-        uint64_t bytes, oldest_usec;
+        uint64_t events, bytes, oldest_usec;
         unsigned conversations;
 } Queue;
 
@@ -39,6 +39,7 @@ static void queue_of(Runner *r, Queue *ret) {
                 if (!c->source || c->queued_since_usec == 0)
                         continue;
                 q.bytes += conversation_queued_bytes(c);
+                q.events += conversation_queued_events(c);
                 q.conversations++;
                 if (now > c->queued_since_usec)
                         q.oldest_usec = MAX(q.oldest_usec, now - c->queued_since_usec);
@@ -53,6 +54,7 @@ int runner_queue_json(Runner *r, Json **ret) {
         if (!o)
                 return -ENOMEM;
         queue_of(r, &q);
+        (void) json_set_u64(o, "events", q.events);
         (void) json_set_u64(o, "conversations", q.conversations);
         (void) json_set_u64(o, "bytes", q.bytes);
         (void) json_set_u64(o, "oldestMs", q.oldest_usec / USEC_PER_MSEC);
@@ -81,7 +83,7 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
                 .draining = r->draining,
                 .conversations = r->n_live,
                 .capacity = (uint32_t) MIN(r->config->max_conversations, (uint64_t) UINT32_MAX),
-                .queued_events = q.conversations,
+                .queued_events = q.events,
                 .queued_bytes = q.bytes,
                 .oldest_queued_usec = q.oldest_usec,
                 .last_ack_usec = sender.last_ack_usec,

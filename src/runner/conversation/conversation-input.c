@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/position.h"
 #include "runner/conversation/run-folder.h"
 
 /* From accepted messages to bytes of in.log. Every byte stands in the store first, with its offset; writing it to the
@@ -161,7 +162,7 @@ static int command_of(Run *r, const InboundMessage *m, Json **params, DriverComm
 
 /* Stores what a command became, with the driver's new state and what that means for the conversation's. */
 static int store_rendered(Run *r, const InboundMessage *m, const Buffer *lines) {
-        _cleanup_json_ Json *state = NULL;
+        _cleanup_free_ char *state = NULL;
         Conversation *c = r->conversation;
         uint64_t offset;
         int k;
@@ -181,9 +182,9 @@ static int store_rendered(Run *r, const InboundMessage *m, const Buffer *lines) 
         else
                 k = store_inbound_done(c->ctx->store, m->seq);
         if (k >= 0)
-                k = r->ops->save(r->driver, &state);
+                k = position_save(r->driver, r->lines.lines, &state);
         if (k >= 0)
-                k = store_set_driven(c->ctx->store, c->row.id, r->row.run, r->row.driven, json_text(state));
+                k = store_set_driven(c->ctx->store, c->row.id, r->row.run, r->row.driven, state);
         if (k >= 0)
                 k = conversation_emit_state(c);
         if (k < 0) {

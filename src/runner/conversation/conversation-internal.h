@@ -190,6 +190,8 @@ void conversation_send_wake(Conversation *c);
 /* Stores cursors that were not worth a transaction of their own. */
 int conversation_flush(Conversation *c);
 uint64_t conversation_queued_bytes(Conversation *c);
+/* Lines of output and own events that were not acknowledged. */
+uint64_t conversation_queued_events(Conversation *c);
 
 /* conversation-events.c */
 void conversation_events_wake(Conversation *c);

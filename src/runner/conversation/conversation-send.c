@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/position.h"
 #include "runner/conversation/run-folder.h"
 
 /* The way to the orchestrator: out.log is the queue, a cursor in the store says how much of it was acknowledged, and the
@@ -307,6 +308,23 @@ int conversation_flush(Conversation *c) {
         if (r >= 0)
                 c->ack_dirty = false;
         return r;
+}
+
+uint64_t conversation_queued_events(Conversation *c) {
+        uint64_t events = 0, acked;
+
+        if (!c->source || c->row.delivered || find_run(c) <= 0)
+                return 0;
+        acked = position_lines(c->send_row.acked_state);
+        if (is_present_run(c))
+                events = c->run->lines.lines > acked ? c->run->lines.lines - acked : 0;
+        else {
+                uint64_t all = position_lines(c->send_row.driven_state);
+                events = (all > acked ? all - acked : 0) + (c->run ? c->run->lines.lines : 0);
+        }
+        return events +
+                        store_count_own_events(
+                                        c->ctx->store, c->row.id, c->send_row.run, c->send_row.acked_own);
 }
 
 uint64_t conversation_queued_bytes(Conversation *c) {

@@ -4,6 +4,7 @@
 #include "common/json-scan.h"
 #include "runner/conversation/event-reader.h"
 #include "runner/conversation/line-reader.h"
+#include "runner/conversation/position.h"
 
 struct EventReader {
         Store *store;
@@ -52,20 +53,16 @@ int64_t event_reader_own_seq(EventReader *r) {
         return r->own_seq;
 }
 
-int event_reader_save(EventReader *r, char **ret_state) {
-        _cleanup_json_ Json *state = NULL;
-        int k;
+uint64_t event_reader_lines(EventReader *r) {
+        return r->lines.lines;
+}
 
-        k = r->ops->save(r->driver, &state);
-        if (k < 0)
-                return k;
-        *ret_state = strdup(json_text(state));
-        return *ret_state ? 0 : -ENOMEM;
+int event_reader_save(EventReader *r, char **ret_state) {
+        return position_save(r->driver, r->lines.lines, ret_state);
 }
 
 int event_reader_new(const EventReaderParams *p, EventReader **ret) {
         _cleanup_(event_reader_freep) EventReader *r = new0(EventReader, 1);
-        _cleanup_json_ Json *state = NULL;
         Slice line;
         int k;
 
@@ -84,18 +81,12 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret) {
         };
         if (!r->conversation || !r->message_prefix || (p->task && !r->task))
                 return -ENOMEM;
-        if (p->state) {
-                k = json_parse(p->state, strlen(p->state), &state, NULL);
-                if (k < 0)
-                        return k;
-                k = r->ops->load(p->spec, state, &r->driver);
-                if (k < 0)
-                        return k;
+        k = position_load(r->ops, p->spec, p->state, &r->driver, &r->lines.lines);
+        if (k < 0)
+                return k;
+        if (p->state)
                 r->lines.offset = p->offset;
-        } else {
-                k = r->ops->new (p->spec, &r->driver);
-                if (k < 0)
-                        return k;
+        else {
                 while (r->lines.offset < p->offset) {
                         k = line_reader_next(&r->lines, r->outfd, p->offset, &line);
                         if (k < 0)

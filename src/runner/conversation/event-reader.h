@@ -23,7 +23,7 @@ typedef struct EventReaderParams {
         int outfd;         /* of out.log, borrowed; -EBADF: none yet (event_reader_set_output) */
         uint64_t offset;   /* begin here */
         int64_t own_seq;   /* own events up to here are behind us */
-        const char *state; /* driver state at offset; NULL: made by reading from the beginning */
+        const char *state; /* position saved at offset; NULL: made by reading from the beginning */
 } EventReaderParams;
 
 int event_reader_new(const EventReaderParams *p, EventReader **ret);
@@ -45,4 +45,5 @@ int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out);
 
 uint64_t event_reader_offset(EventReader *r);
 int64_t event_reader_own_seq(EventReader *r);
+uint64_t event_reader_lines(EventReader *r); /* of the run, up to the offset */
 int event_reader_save(EventReader *r, char **ret_state);

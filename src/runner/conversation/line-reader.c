@@ -60,6 +60,7 @@ int line_reader_next(LineReader *r, int fd, uint64_t limit, Slice *ret) {
 
 void line_reader_step(LineReader *r, Slice line) {
         r->offset += line.size + 1;
+        r->lines++;
         r->pos += line.size + 1;
         r->searched = r->pos;
 }

@@ -7,6 +7,7 @@
 /* Complete lines of a file that somebody else appends to, from an offset on. Zero-initialise, then set offset. */
 typedef struct LineReader {
         uint64_t offset; /* of the next line in the file */
+        uint64_t lines;  /* stepped over so far, and before offset where the owner says so */
         Buffer in;       /* file bytes from (offset - pos) on */
         size_t pos;      /* of the next line in the buffer */
         size_t searched; /* no newline in the buffer between pos and here */

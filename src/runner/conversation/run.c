@@ -3,6 +3,7 @@
 
 #include "common/fileio.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/position.h"
 #include "runner/conversation/run-folder.h"
 
 /* What one turn of the loop may spend on one conversation, so that a flood of one does not starve the others. */
@@ -32,7 +33,6 @@ static void on_watch(void *userdata) {
 
 int run_new(Conversation *c, RunRow *row_consume, Run **ret) {
         _cleanup_(run_freep) Run *r = new0(Run, 1);
-        _cleanup_json_ Json *state = NULL;
         int k;
 
         if (!r) {
@@ -47,13 +47,7 @@ int run_new(Conversation *c, RunRow *row_consume, Run **ret) {
         k = json_parse(r->row.spec, strlen(r->row.spec), &r->spec, NULL);
         if (k < 0)
                 return k;
-        if (r->row.driven_state) {
-                k = json_parse(r->row.driven_state, strlen(r->row.driven_state), &state, NULL);
-                if (k < 0)
-                        return k;
-                k = r->ops->load(r->spec, state, &r->driver);
-        } else
-                k = r->ops->new (r->spec, &r->driver);
+        k = position_load(r->ops, r->spec, r->row.driven_state, &r->driver, &r->lines.lines);
         if (k < 0)
                 return k;
         r->lines.offset = r->row.driven;
@@ -190,14 +184,14 @@ static int feed_lines(Run *r, Drive *d) {
 }
 
 static int store_driven(Run *r) {
-        _cleanup_json_ Json *state = NULL;
+        _cleanup_free_ char *state = NULL;
         Conversation *c = r->conversation;
         int k;
 
-        k = r->ops->save(r->driver, &state);
+        k = position_save(r->driver, r->lines.lines, &state);
         if (k < 0)
                 return k;
-        k = store_set_driven(c->ctx->store, c->row.id, r->row.run, r->row.driven, json_text(state));
+        k = store_set_driven(c->ctx->store, c->row.id, r->row.run, r->row.driven, state);
         if (k < 0)
                 return k;
         r->driven_stored = r->row.driven;

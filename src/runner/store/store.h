@@ -170,6 +170,8 @@ int store_add_own_event(
                 int64_t *ret_seq);
 /* The first with a greater seq: 1, or 0. */
 int store_next_own_event(Store *s, const char *conversation, unsigned run, int64_t after_seq, OwnEvent *ret);
+/* How many have a greater seq, in this run and later ones. */
+uint64_t store_count_own_events(Store *s, const char *conversation, unsigned run, int64_t after_seq);
 int store_delete_own_events(Store *s, const char *conversation, unsigned run, int64_t upto_seq);
 
 /* ---- events that the orchestrator refused for good ---- */
