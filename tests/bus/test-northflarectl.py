@@ -339,7 +339,7 @@ class OnTerminal(Ctl):
     def test_attach(self):
         self.add("t-chat")
         t = self.terminal("attach", "t-chat")
-        t.expect(r"t-chat is idle.*Ctrl-D leaves it running\.\S*\n")
+        t.expect(r"t-chat is idle.*Ctrl-D leaves it running[^\n]*\n")
         t.type("hello agent\n")
         t.expect(r"hello agent\r\n[^\n]*hello agent")
         t.type("exit 3\n")
@@ -352,7 +352,7 @@ class OnTerminal(Ctl):
     def test_attach_answers_by_a_key(self):
         self.add("t-ask")
         t = self.terminal("attach", "t-ask")
-        t.expect(r"leaves it running\.\S*\n")
+        t.expect(r"leaves it running[^\n]*\n")
         t.type("ask\n")
         seen = t.expect(r"\[l\]ater\?")
         self.assertIn("The agent asks: Bash: Run rm", seen)
@@ -380,7 +380,7 @@ class OnTerminal(Ctl):
     def test_attach_interrupts(self):
         self.add("t-int")
         t = self.terminal("attach", "t-int")
-        t.expect(r"leaves it running\.\S*\n")
+        t.expect(r"leaves it running[^\n]*\n")
         t.type("wait\n")
         self.wait_for("t-int", "running")
         t.type("\x03")
