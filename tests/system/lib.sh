@@ -59,7 +59,7 @@ refuse() {
         *) timeout -k 2 30 "$@" >"$nf_tmp/check.out" 2>&1 </dev/null || r=$? ;;
         esac
         case $r in
-        0 | 124 | 125 | 126 | 127 | 137)
+        0 | 124 | 126 | 127 | 137)
                 not_ok "$name"
                 note "exit status $r of: $*"
                 sed 's/^/#   /' "$nf_tmp/check.out" | tail -n "${NF_LINES:-40}"

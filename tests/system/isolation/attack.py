@@ -20,6 +20,7 @@ def cgroup(pid='self'):
 
 def verdict(name, broken, detail=''):
     print(f'BROKEN {name}: {detail}'.replace('\n', ' ') if broken else f'held {name}', flush=True)
+    print(f'# {name}: {detail}'.replace('\n', ' '), flush=True)
 
 
 def refused(name, *argv):
@@ -38,8 +39,8 @@ def refused(name, *argv):
 def denied(name, function, *args):
     try:
         result = function(*args)
-    except (PermissionError, FileNotFoundError, ProcessLookupError):
-        verdict(name, False)
+    except (PermissionError, FileNotFoundError, ProcessLookupError) as error:
+        verdict(name, False, str(error))
     except OSError as error:
         verdict(name, error.errno not in (1, 13, 16, 30), str(error))
     else:
