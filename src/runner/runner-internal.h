@@ -4,6 +4,7 @@
 /* What the files of the hub share. */
 
 #include "runner/bus/bus.h"
+#include "runner/ceilings.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/link/link.h"
 #include "runner/runner.h"
@@ -27,6 +28,7 @@ struct Runner {
         sd_bus *bus;
         RunnerConfig *config;
         const RunnerOptions *options;
+        Ceilings ceilings;
         Store *store;
         Link *link;
         BusObjects *objects;
@@ -47,6 +49,7 @@ struct Runner {
         int state_fd;
         bool user_mode, draining, ready, low_disk;
         uint64_t started_usec; /* CLOCK_MONOTONIC */
+        uint64_t removed_usec; /* old conversations were looked for, CLOCK_MONOTONIC */
         int exit_code;
         char *status_text; /* the last STATUS= */
         char *git_cache;   /* in user mode */
@@ -62,6 +65,10 @@ void runner_forget_all(Runner *r);
 void runner_begin_all(Runner *r); /* after READY */
 void runner_unit_changed(const char *unit, void *userdata);
 void runner_flush_cursors(Runner *r);
+
+/* runner-retention.c */
+void runner_remove_old(Runner *r);
+void runner_sweep(Runner *r); /* what a removal or an operation of the runner before us left */
 
 /* runner-link.c */
 extern const LinkOps runner_link_ops;

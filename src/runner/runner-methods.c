@@ -170,6 +170,8 @@ static void check_policy(MethodCall *c) {
         const char *mode = json_get_string(c->params, "permissionMode");
         _cleanup_free_ char *error = NULL;
         Json *env = json_get(c->params, "env"), *limits = json_get(c->params, "limits");
+        uint64_t ceiling = 0;
+        const char *above;
         Limits parsed;
 
         if (mode && !strv_contains(config->permission_modes, mode))
@@ -191,6 +193,12 @@ static void check_policy(MethodCall *c) {
         int r = limits_parse(limits, &config->limits, &parsed, &error);
         if (r < 0)
                 refuse(c, r == -EOPNOTSUPP ? CODE_NOT_ALLOWED : CODE_INVALID_PARAMS, "%s", strempty(error));
+        else if ((above = ceilings_exceeded(&c->runner->ceilings, &parsed, &ceiling)))
+                refuse(c,
+                       CODE_NOT_ALLOWED,
+                       "%s is above the ceiling of this machine, %llu",
+                       above,
+                       (unsigned long long) ceiling);
 }
 
 static void check_agent(MethodCall *c, const char *agent) {

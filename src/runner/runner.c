@@ -12,6 +12,7 @@
 
 #define BUS_NAME "org.northflare.Runner1"
 #define HOUSEKEEPING_USEC (60 * USEC_PER_SEC)
+#define RETENTION_USEC (3600 * USEC_PER_SEC)
 #define SEEN_KEEP_USEC (7 * 24 * 3600 * USEC_PER_SEC)
 #define SEEN_KEEP_ROWS 100000
 /* For an id of this machine that says nothing about it elsewhere (sd_id128_get_machine_app_specific(3)). */
@@ -217,6 +218,10 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
                 (void) store_prune_inbound(
                                 r->store, now_usec(CLOCK_REALTIME) - SEEN_KEEP_USEC, SEEN_KEEP_ROWS);
                 (void) store_checkpoint(r->store);
+                if (now_usec(CLOCK_MONOTONIC) - r->removed_usec >= RETENTION_USEC) {
+                        r->removed_usec = now_usec(CLOCK_MONOTONIC);
+                        runner_remove_old(r);
+                }
                 for (Conversation *c = r->first; c; c = c->next)
                         if (conversation_is_live(c))
                                 (void) conversation_write_input(c);
@@ -372,6 +377,7 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
 }
 
 int runner_start(Runner *r) {
+        _cleanup_free_ char *error = NULL;
         int k;
 
         k = add_sources(r);
@@ -379,6 +385,10 @@ int runner_start(Runner *r) {
                 k = runner_status_open(r);
         if (k < 0)
                 return log_error_errno(k, "The event loop cannot be set up: %m");
+        if (ceilings_load(r->user_mode, &r->ceilings, &error) < 0)
+                log_warning("The launcher's ceilings cannot be read, it will refuse what is above them: %s",
+                            strempty(error));
+        limits_clip(&r->config->limits, &r->ceilings.limits);
         k = open_state(r);
         if (k < 0)
                 return k;
@@ -396,6 +406,7 @@ int runner_start(Runner *r) {
         k = take_name(r);
         if (k < 0)
                 return k;
+        runner_sweep(r);
         k = runner_adopt(r);
         if (k < 0)
                 return k;

@@ -33,6 +33,16 @@ static LauncherLimit *find(Limits *l, const char *property) {
         return NULL;
 }
 
+void limits_clip(ConfigLimits *defaults, const Limits *ceilings) {
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                for (size_t k = 0; k < ceilings->n; k++) {
+                        uint64_t *value = (uint64_t *) ((char *) defaults + names[i].offset);
+
+                        if (streq(names[i].property, ceilings->list[k].name))
+                                *value = MIN(*value, ceilings->list[k].value / names[i].factor);
+                }
+}
+
 static int unknown_limit(Json *limits, char **ret_error) {
         json_object_object_foreach(limits, key, value) {
                 bool known = false;

@@ -16,3 +16,6 @@ typedef struct Limits {
  * defaults gives way to a lower memoryMax. -EINVAL with a sentence that names the limit; -EOPNOTSUPP for one that this
  * program does not offer. */
 int limits_parse(Json *limits, const ConfigLimits *defaults, Limits *ret, char **ret_error);
+
+/* Lowers defaults to ceilings: what nobody asked for must not be refused for being too much. */
+void limits_clip(ConfigLimits *defaults, const Limits *ceilings);
