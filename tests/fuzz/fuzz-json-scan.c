@@ -48,6 +48,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         /* What it lets pass is relayed as it is, so it had better be text. */
         if (json_scan_valid(text, size))
                 assert(utf8_is_valid(text, size));
-        walk((Slice) { text, size }, 0);
+        walk((Slice){ text, size }, 0);
         return 0;
 }

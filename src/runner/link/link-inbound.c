@@ -289,10 +289,6 @@ int link_inbound_cursor(Link *l, const char *cursor) {
         return r;
 }
 
-const char *link_inbound_cursor_last(Link *l) {
-        return l->queue_last && l->queue_last->parsed->e.cursor ? l->queue_last->parsed->e.cursor : l->cursor;
-}
-
 int link_inbound(Link *l, const char *text, size_t size, Json *object, const char *cursor) {
         _cleanup_(parsed_envelope_freep) ParsedEnvelope *p = NULL;
         _cleanup_envelope_error_ EnvelopeError e = {};

@@ -167,8 +167,6 @@ int link_inbound(Link *l, const char *text, size_t size, Json *object, const cha
 int link_inbound_cursor(Link *l, const char *cursor);
 /* Goes on with the queue. Negative errno as above. */
 int link_inbound_run(Link *l);
-/* The cursor of the last message taken in, for opening a stream behind it. */
-const char *link_inbound_cursor_last(Link *l);
 void link_inbound_clear(Link *l);
 /* Would it have to be claimed, and was not yet asked for? */
 bool link_inbound_wants_claim(Link *l, Inbound *i);

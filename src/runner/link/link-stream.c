@@ -178,13 +178,12 @@ static void on_stream_done(HttpRequest *request, const HttpResult *result, void 
 }
 
 static int open_stream(Link *l) {
-        const char *cursor = link_inbound_cursor_last(l);
-        _cleanup_free_ char *url = make_url(l, l->config.events_path, cursor, 0);
+        _cleanup_free_ char *url = make_url(l, l->config.events_path, l->cursor, 0);
         _cleanup_strv_free_ char **headers = strv_copy(l->get_headers);
 
         if (!url || !headers || strv_extend(&headers, "Accept: text/event-stream") < 0 ||
             strv_extend(&headers, "Cache-Control: no-cache") < 0 ||
-            (!isempty(cursor) && strv_consume(&headers, xasprintf("Last-Event-ID: %s", cursor)) < 0))
+            (!isempty(l->cursor) && strv_consume(&headers, xasprintf("Last-Event-ID: %s", l->cursor)) < 0))
                 return -ENOMEM;
         sse_parser_reset(l->parser);
         l->inbound_error = 0;
@@ -239,7 +238,7 @@ static int take_page(Link *l, Json *root) {
                 return -EBADMSG;
         (void) json_get_bool(root, "more", &more);
         n = json_object_array_length(messages);
-        moved = !streq_ptr(cursor, link_inbound_cursor_last(l));
+        moved = !streq_ptr(cursor, l->cursor);
         for (size_t i = 0; i < n; i++) {
                 /* The page's cursor stands behind its last message. */
                 r = link_inbound(l, NULL, 0, json_object_array_get_idx(messages, i), i + 1 == n ? cursor : NULL);
@@ -307,7 +306,7 @@ static void on_page(HttpRequest *request, const HttpResult *result, void *userda
 }
 
 static void ask_page(Link *l) {
-        _cleanup_free_ char *url = make_url(l, l->config.messages_path, link_inbound_cursor_last(l), l->page_limit);
+        _cleanup_free_ char *url = make_url(l, l->config.messages_path, l->cursor, l->page_limit);
         _cleanup_strv_free_ char **headers = strv_copy(l->get_headers);
         int r = -ENOMEM;
 
@@ -338,6 +337,10 @@ void link_stream_open(Link *l) {
                 return;
         link_timer_disarm(l->stream_timer);
         l->waits_for_queue = false;
+        /* To ask for what comes behind a cursor says that all before it has arrived, which is true of what was accepted,
+         * not of what waits in memory: that is asked for again. A claim that was granted is granted again. */
+        link_claim_stop(l);
+        link_inbound_clear(l);
         if (l->no_stream && now(l) >= l->stream_again_usec)
                 l->no_stream = false;
         if (l->no_stream || l->catch_up_due) {
