@@ -202,7 +202,8 @@ static int prepare(const AgentPlan *p, int fds[static AGENT_CONTROL_FDS]) {
 }
 
 void agent_half_run(const AgentPlan *plan, int control) {
-        int fds[AGENT_CONTROL_FDS], extra[AGENT_EXTRA_MAX], r;
+        int fds[AGENT_CONTROL_FDS] = { -EBADF, -EBADF, -EBADF, -EBADF },
+            extra[AGENT_EXTRA_MAX] = { -EBADF, -EBADF }, r;
         AgentPlan p = *plan;
         char go;
 

@@ -191,24 +191,33 @@ int settings_init(Settings *s, bool user_mode, char **ret_error) {
         return 0;
 }
 
-int settings_load(Settings *s, char **ret_error) {
-        _cleanup_strv_free_ char **names = NULL;
-        _cleanup_free_ char *path = NULL, *text = NULL;
+static int read_settings(Settings *s, const char *path, char ***ret_names, char **ret_error) {
+        _cleanup_free_ char *text = NULL, *error = NULL;
         size_t size;
         int r;
 
-        path = s->user_mode ? user_path("XDG_CONFIG_HOME", ".config", "northflare/launcher.json") :
-                              strdup(NF_SYSCONFDIR "/launcher.json");
-        if (!path)
-                return -ENOMEM;
         r = read_file_at(AT_FDCWD, path, SETTINGS_BYTES_MAX, &text, &size);
-        if (r >= 0) {
-                _cleanup_free_ char *error = NULL;
-                r = settings_parse(s, text, size, &names, &error);
-                if (r < 0)
-                        return fail(ret_error, r, "%s: %s", path, strempty(error));
-        } else if (r != -ENOENT)
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0)
                 return fail(ret_error, r, "%s cannot be read: %s", path, strerror(-r));
+        r = settings_parse(s, text, size, ret_names, &error);
+        return r < 0 ? fail(ret_error, r, "%s: %s", path, strempty(error)) : 0;
+}
+
+int settings_load(Settings *s, char **ret_error) {
+        _cleanup_strv_free_ char **names = NULL;
+        _cleanup_free_ char *own = NULL;
+        int r;
+
+        if (s->user_mode) {
+                own = user_path("XDG_CONFIG_HOME", ".config", "northflare/launcher.json");
+                if (!own)
+                        return fail(ret_error, -ENXIO, "No home directory is known.");
+        }
+        r = read_settings(s, own ?: NF_SYSCONFDIR "/launcher.json", &names, ret_error);
+        if (r < 0)
+                return r;
         if (!names && strv_extend(&names, "northflare-agent") < 0)
                 return -ENOMEM;
         return s->user_mode ? load_own(s, ret_error) : load_users(s, names, ret_error);

@@ -608,6 +608,11 @@ int method_pending(sd_bus_message *call, void *userdata, sd_bus_error *e) {
 }
 
 void starts_abandon(Manager *m) {
-        while (m->starts)
-                start_free(m->starts);
+        Start *s = TAKE_PTR(m->starts), *next;
+
+        for (; s; s = next) {
+                next = s->next;
+                start_free(s);
+        }
+        m->n_starts = m->n_running = 0;
 }
