@@ -24,7 +24,7 @@ static const char schema[] =
                 " active INTEGER NOT NULL DEFAULT 0, hostname TEXT, version TEXT, info TEXT, heartbeat TEXT,"
                 " registered INTEGER NOT NULL, seen INTEGER NOT NULL, acked INTEGER NOT NULL DEFAULT 0);"
                 "CREATE INDEX runners_token ON runners(token);"
-                "CREATE TABLE conversations(id TEXT PRIMARY KEY, token TEXT NOT NULL, owner TEXT,"
+                "CREATE TABLE conversations(id TEXT PRIMARY KEY, token TEXT NOT NULL, owner TEXT, previous TEXT,"
                 " state TEXT NOT NULL, reason TEXT, agent TEXT, workspace TEXT, task TEXT, params TEXT,"
                 " run INTEGER, served INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL,"
                 " updated INTEGER NOT NULL, ended INTEGER);"

@@ -24,7 +24,7 @@ int adopt_conversation(Hub *h, const char *token, const char *uid, const char *i
         r = db_run(h->db,
                    "UPDATE conversations SET token=?1, owner=?2, served=1, updated=?3,"
                    " state=CASE WHEN state IN ('queued', 'claimed') THEN 'starting' ELSE state END"
-                   " WHERE id=?4 AND token=?1 AND owner IS NULL",
+                   " WHERE id=?4 AND token=?1 AND owner IS NULL AND previous IS NOT ?2",
                    "ssis",
                    token,
                    uid,
@@ -228,13 +228,29 @@ static int refused(Hub *h, const char *uid, const char *id, Json *error) {
         return fail_held(h, id, RPC_UNKNOWN_CONVERSATION, "the conversation was refused and never ran");
 }
 
+/* A claimed resumption that does not come about: the conversation is what it was. */
+static int not_resumed(Hub *h, const char *id, Json *error) {
+        int r = db_run(h->db,
+                       "UPDATE conversations SET state='ended', reason=?1, ended=?2, updated=?2"
+                       " WHERE id=?3 AND state='claimed'",
+                       "sis",
+                       json_get_string(error, "message"),
+                       now_usec(CLOCK_REALTIME),
+                       id);
+
+        return MIN(r, 0);
+}
+
 int conversation_answered(Hub *h, const char *uid, const char *id, const char *method, Json *response) {
+        Json *error = json_get(response, "error");
         int r;
 
+        if (streq(method, "conversation.resume"))
+                return error ? not_resumed(h, id, error) : 0;
         if (!streq(method, "conversation.start"))
                 return 0;
-        if (json_get(response, "error"))
-                return refused(h, uid, id, json_get(response, "error"));
+        if (error)
+                return refused(h, uid, id, error);
         r = db_run(h->db,
                    "UPDATE conversations SET served=1, owner=coalesce(owner, ?1), updated=?2,"
                    " state=CASE WHEN state IN ('queued', 'claimed') THEN 'starting' ELSE state END"
@@ -330,7 +346,7 @@ int conversation_event(
         *ret_foreign = false;
         if (!id)
                 return 0;
-        r = db_query(h->db, &s, "SELECT token, owner FROM conversations WHERE id=?", "s", id);
+        r = db_query(h->db, &s, "SELECT token, owner, previous FROM conversations WHERE id=?", "s", id);
         if (r < 0)
                 return r;
         r = db_step(s);
@@ -342,7 +358,7 @@ int conversation_event(
                 return 0;
         }
         /* One that was taken from this runner: kept, but it is not its state that counts. */
-        if (owner && !streq(owner, uid))
+        if (owner ? !streq(owner, uid) : r > 0 && streq_ptr(db_text(s, 2), uid))
                 return 0;
         if (!owner) {
                 r = adopt_conversation(h, token, uid, id);

@@ -33,19 +33,15 @@ int readdress_work(Hub *h, const char *token, const char *uid);
 int release_held(Hub *h, const char *conversation, const char *uid);
 /* Answers open messages of a conversation that never got an owner. */
 int fail_held(Hub *h, const char *conversation, int code, const char *text);
-/* A conversation that runs at this runner: makes it known, or its owner where it has none. */
-int adopt_conversation(Hub *h, const char *token, const char *uid, const char *conversation);
+/* A conversation that runs at this runner: makes it known, or the runner its owner where it has none, unless it was
+ * taken from this very runner. */
+int adopt_conversation(Hub *h, const char *token, const char *uid, const char *id);
 /* Takes never-served conversations from runners that are dead. NULL: of all tokens. */
 int sweep_dead(Hub *h, const char *token);
 /* What was left of a forgotten runner: its conversations ended as "lost", its messages answered. */
 int lose_runner(Hub *h, const char *uid);
 /* What the answer to a message means for its conversation. */
-int conversation_answered(
-                Hub *h,
-                const char *uid,
-                const char *conversation,
-                const char *method,
-                Json *response);
+int conversation_answered(Hub *h, const char *uid, const char *id, const char *method, Json *response);
 /* What an event means for its conversation; *ret_foreign: it belongs to another token's runner. */
 int conversation_event(
                 Hub *h,

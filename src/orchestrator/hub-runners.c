@@ -366,13 +366,16 @@ int hub_runner_seen(Hub *h, const char *token, const char *runner_id, char **ret
                       token);
         if (r <= 0)
                 return r;
+        /* A full disk shall not keep a runner from reading what is there for it. */
         r = db_run(h->db,
                    "UPDATE runners SET seen=?1, confirmed=1 WHERE uid=?2 AND (NOT confirmed OR seen<?3)",
                    "isi",
                    now,
                    *ret_uid,
                    now - SEEN_USEC);
-        return r < 0 ? r : 1;
+        if (r < 0)
+                log_debug_errno(r, "Failed to note that runner %s lives, ignoring: %m", *ret_uid);
+        return 1;
 }
 
 int hub_heartbeat(Hub *h, const char *uid, Json *params) {

@@ -45,7 +45,7 @@ reissue(Hub *h,
         if (json_set_bool(params, "takeover", true) < 0)
                 return -ENOMEM;
         r = db_run(h->db,
-                   "UPDATE conversations SET owner=NULL, served=0, state='queued', updated=? WHERE id=?",
+                   "UPDATE conversations SET previous=owner, owner=NULL, served=0, state='queued', updated=? WHERE id=?",
                    "is",
                    now,
                    id);

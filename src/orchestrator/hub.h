@@ -54,8 +54,8 @@ void hub_unlisten(Hub *h, HubListener *l);
 /* The secret is in the answer and nowhere else; stored is its SHA-256. */
 int hub_token_create(Hub *h, const char *name, Json **ret, RpcError *e);
 int hub_token_list(Hub *h, Json **ret);
-/* By id or name. Ends the streams opened with it. 1: done; 0: there is no such token. */
-int hub_token_revoke(Hub *h, const char *id);
+/* name: or the id. Ends the streams opened with it. 1: done; 0: there is no such token. */
+int hub_token_revoke(Hub *h, const char *name);
 /* 1 and the token's id; 0 where the secret is not a valid token's. */
 int hub_token_check(Hub *h, const char *secret, char **ret_id);
 /* The id of a valid token by its id or name; NULL: the one that new work goes to if nobody says more. */

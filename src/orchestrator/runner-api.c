@@ -142,7 +142,8 @@ static Json *rpc_response(Json *request, Json *result_consume, const RpcError *e
 /* Runs one request. 0 and its response; 1: the whole HTTP request was answered; or negative. */
 static int call(HttpExchange *x, RunnerRequest *q, Json *request, Json **ret) {
         const char *method = strempty(json_get_string(request, "method"));
-        Json *params = json_get(request, "params"), *result = NULL;
+        _cleanup_json_ Json *result = NULL;
+        Json *params = json_get(request, "params");
         RpcError e = {};
         int r;
 
@@ -168,7 +169,7 @@ static int call(HttpExchange *x, RunnerRequest *q, Json *request, Json **ret) {
         }
         if (r < 0)
                 return r;
-        *ret = rpc_response(request, result, &e);
+        *ret = rpc_response(request, TAKE_PTR(result), &e);
         return *ret ? 0 : -ENOMEM;
 }
 
@@ -338,7 +339,9 @@ static void get_messages(HttpExchange *x, RunnerRequest *q) {
         }
         /* A cursor even before the first message: the beginning is a place, too. */
         (void) buffer_printf(
-                        &b, "],\"cursor\":\"%s\",\"more\":%s}\n", hub_cursor(q->hub, q->seq, cursor),
+                        &b,
+                        "],\"cursor\":\"%s\",\"more\":%s}\n",
+                        hub_cursor(q->hub, q->seq, cursor),
                         more > 0 ? "true" : "false");
         if (b.failed)
                 reply_failure(x, -ENOMEM);

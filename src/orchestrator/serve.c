@@ -158,7 +158,7 @@ static int open_admin(Server *s, const char *path) {
                 return log_oom();
         if (strlen(path) >= sizeof(a.sun_path))
                 return log_error_errno(ENAMETOOLONG, "Cannot listen on %s: %m", path);
-        (void) strcpy(a.sun_path, path);
+        memcpy(a.sun_path, path, strlen(path) + 1);
         if (slash && slash != dir) {
                 *slash = 0;
                 r = mkdir_parents(dir, 0755);
@@ -202,11 +202,12 @@ static int open_sockets(Server *s, const Options *o) {
                                 "northflare-orchestrator.socket and northflare-orchestrator-admin.socket");
         }
         if (!path) {
-                path = memory =
+                memory =
                                 xasprintf("%s/northflare-orchestrator/admin.socket",
                                           geteuid() != 0 && !isempty(run) ? run : "/run");
-                if (!path)
+                if (!memory)
                         return log_oom();
+                path = memory;
         }
         r = open_runners(s, o->listen ? o->listen : "127.0.0.1:8420");
         if (r < 0)
