@@ -8,7 +8,7 @@
 void input_message_done(InputMessage *m) {
         free(m->id);
         free(m->text);
-        *m = (InputMessage) {};
+        *m = (InputMessage){};
 }
 
 void input_done(Input *in) {
@@ -101,7 +101,7 @@ bool input_next(Input *in, InputMessage *ret) {
                                 memchr(in->bytes.data + from, '\n', in->bytes.size - from) :
                                 NULL;
 
-                *ret = (InputMessage) {};
+                *ret = (InputMessage){};
                 if (!newline) {
                         in->searched = in->bytes.size;
                         if (in->too_long || in->bytes.size - in->taken > INPUT_LINE_MAX) {

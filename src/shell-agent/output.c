@@ -12,7 +12,7 @@
 void output_init(Output *o, int fd) {
         struct stat st;
 
-        *o = (Output) { .fd = fd };
+        *o = (Output){ .fd = fd };
         /* Only what is ours alone: a terminal's flags belong to everybody who has it open. */
         if (fstat(fd, &st) >= 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))) {
                 int flags = fcntl(fd, F_GETFL);
@@ -74,7 +74,13 @@ void output_turn_start(Output *o, const char *id) {
         finish(o);
 }
 
-void output_turn_end(Output *o, const char *id, int code, int status, bool interrupted, uint64_t duration_usec) {
+void output_turn_end(
+                Output *o,
+                const char *id,
+                int code,
+                int status,
+                bool interrupted,
+                uint64_t duration_usec) {
         (void) buffer_printf(
                         &o->pending,
                         "{\"type\":\"turn_end\",\"id\":%s,\"%s\":%i,\"interrupted\":%s,\"durationMs\":%" PRIu64,
@@ -116,7 +122,8 @@ void output_text(Output *o, const char *stream, const char *text, size_t size) {
         while (size > 0) {
                 size_t n = fit(text, size, OUTPUT_LINE_MAX - OUTPUT_FRAME);
 
-                (void) buffer_printf(&o->pending, "{\"type\":\"output\",\"stream\":\"%s\",\"text\":", stream);
+                (void) buffer_printf(
+                                &o->pending, "{\"type\":\"output\",\"stream\":\"%s\",\"text\":", stream);
                 (void) buffer_append_json(&o->pending, text, n);
                 finish(o);
                 text += n;

@@ -50,7 +50,8 @@ static int spawn(const char *text, const int out[2], int file, pid_t *ret) {
         if (r != 0)
                 goto no_attributes;
         if ((r = posix_spawnattr_setflags(
-                             &attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) != 0 ||
+                             &attributes,
+                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) != 0 ||
             (r = posix_spawnattr_setsigmask(&attributes, &none)) != 0 ||
             (r = posix_spawnattr_setsigdefault(&attributes, &pipe_signal)) != 0 ||
             (r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)) != 0 ||
@@ -88,7 +89,7 @@ int script_start(Script *s, char *id_consume, const char *text, size_t size) {
                 if (file < 0)
                         return file;
         }
-        r = spawn(text, (int[]) { out_write, err_write }, file, &pid);
+        r = spawn(text, (int[]){ out_write, err_write }, file, &pid);
         if (r < 0)
                 return r;
         pidfd = (int) syscall(SYS_pidfd_open, pid, 0U);
@@ -117,7 +118,9 @@ void script_done(Script *s) {
         safe_close(s->pidfd);
         for (unsigned i = 0; i < ELEMENTSOF(s->streams); i++)
                 safe_close(s->streams[i].fd);
-        *s = (Script) { .pidfd = -EBADF, .streams = { { .fd = -EBADF }, { .fd = -EBADF } } };
+        *s = (Script){
+                .pidfd = -EBADF, .streams = {{ .fd = -EBADF }, { .fd = -EBADF }}
+        };
 }
 
 /* How many bytes at the end of text are a character that has only begun. */
@@ -198,8 +201,7 @@ bool script_finish(Script *s, Output *o, int ret_fds[static 2]) {
                 output_text(o, t->name, t->carry, t->n_carry);
                 ret_fds[i] = TAKE_FD(t->fd);
         }
-        output_turn_end(
-                        o,
+        output_turn_end(o,
                         s->id,
                         info.si_code,
                         info.si_status,

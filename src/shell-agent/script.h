@@ -23,8 +23,8 @@ typedef struct Script {
         ScriptStream streams[2];
         uint64_t started_usec;
         bool interrupted;
-        unsigned n_signals;     /* how many of SIGINT, SIGTERM, SIGKILL have been sent */
-        uint64_t next_usec;     /* when the next one is due (CLOCK_MONOTONIC), or USEC_INFINITY */
+        unsigned n_signals; /* how many of SIGINT, SIGTERM, SIGKILL have been sent */
+        uint64_t next_usec; /* when the next one is due (CLOCK_MONOTONIC), or USEC_INFINITY */
 } Script;
 
 /* Starts text. Takes id over on success. Returns 0 or what kept the shell from running. */

@@ -112,9 +112,11 @@ static bool type_of(const char *name, DriverCommandType *ret) {
                 const char *name;
                 DriverCommandType type;
         } types[] = {
-                { "user", DRIVER_COMMAND_USER },     { "interrupt", DRIVER_COMMAND_INTERRUPT },
-                { "answer", DRIVER_COMMAND_ANSWER }, { "config", DRIVER_COMMAND_CONFIG },
-                { "end", DRIVER_COMMAND_END },
+                {"user",       DRIVER_COMMAND_USER     },
+                { "interrupt", DRIVER_COMMAND_INTERRUPT},
+                { "answer",    DRIVER_COMMAND_ANSWER   },
+                { "config",    DRIVER_COMMAND_CONFIG   },
+                { "end",       DRIVER_COMMAND_END      },
         };
 
         for (size_t i = 0; name && i < ELEMENTSOF(types); i++)
@@ -215,7 +217,7 @@ static bool replays(Drive *d, size_t i) {
         Buffer whole = d->events;
         bool same;
 
-        d->events = (Buffer) {};
+        d->events = (Buffer){};
         must(json_parse(d->states[i], strlen(d->states[i]), &state, NULL), "a saved state");
         must(d->ops->load(d->spec, state, &driver), "load");
         for (size_t j = i; j < d->n_lines; j++) {
@@ -223,7 +225,12 @@ static bool replays(Drive *d, size_t i) {
 
                 d->offset = d->starts[j];
                 d->n = 0;
-                must(d->ops->feed(driver, d->log.data + d->starts[j], end - d->starts[j] - 1, d->offset, &sink), "feed");
+                must(d->ops->feed(driver,
+                                  d->log.data + d->starts[j],
+                                  end - d->starts[j] - 1,
+                                  d->offset,
+                                  &sink),
+                     "feed");
         }
         same = streq(strempty(d->events.data), strempty(whole.data) + d->event_starts[i]);
         buffer_done(&d->events);
@@ -239,8 +246,9 @@ static void finish(Drive *d, int status) {
         for (size_t i = 0; i < d->n_lines; i += step)
                 same = same && replays(d, i);
         d->ops->usage(d->driver, &u);
-        printf("{\"%s\":%i,\"replay\":%s,\"lines\":%zu,\"session\":\"%s\",\"turns\":%" PRIu64 ",\"inputTokens\":%" PRIu64
-               ",\"outputTokens\":%" PRIu64 ",\"costUsd\":%.12g,\"lastTurnFailed\":%s}\n",
+        printf("{\"%s\":%i,\"replay\":%s,\"lines\":%zu,\"session\":\"%s\",\"turns\":%" PRIu64
+               ",\"inputTokens\":%" PRIu64 ",\"outputTokens\":%" PRIu64
+               ",\"costUsd\":%.12g,\"lastTurnFailed\":%s}\n",
                WIFEXITED(status) ? "exit" : "signal",
                WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
                same ? "true" : "false",
@@ -287,7 +295,11 @@ static void write_private(const LaunchPlan *plan, const char *folder, uid_t uid)
                 char *at = strstr(*a, "{private}");
                 if (at) {
                         char *given = *a;
-                        *a = xasprintf("%.*s%s%s", (int) (at - given), given, path, at + strlen("{private}"));
+                        *a = xasprintf("%.*s%s%s",
+                                       (int) (at - given),
+                                       given,
+                                       path,
+                                       at + strlen("{private}"));
                         free(given);
                 }
         }
@@ -308,7 +320,8 @@ static pid_t start(Drive *d, LaunchPlan *plan, const char *folder, uid_t uid) {
                 if (dup2(in[0], STDIN_FILENO) < 0 || dup2(out[1], STDOUT_FILENO) < 0 ||
                     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || chdir(folder) < 0 ||
                     (geteuid() == 0 &&
-                     (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)))
+                     (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 ||
+                      setresuid(uid, uid, uid) < 0)))
                         _exit(98);
                 (void) signal(SIGPIPE, SIG_DFL);
                 (void) execve(plan->argv[0], plan->argv, plan->env);
@@ -360,7 +373,7 @@ int main(int argc, char *argv[]) {
         uid_t uid = (uid_t) strtoul(argv[5], NULL, 10);
         if (d.ops->plan(d.spec, config, &plan, &error) < 0)
                 die(strempty(error));
-        must(d.ops->new(d.spec, &d.driver), "new");
+        must(d.ops->new (d.spec, &d.driver), "new");
         must(d.ops->begin(d.driver, &first), "begin");
         write_private(&plan, argv[4], uid);
         pid_t pid = start(&d, &plan, argv[4], uid);
@@ -368,8 +381,8 @@ int main(int argc, char *argv[]) {
 
         for (;;) {
                 struct pollfd fds[] = {
-                        { .fd = d.out, .events = POLLIN },
-                        { .fd = listening ? STDIN_FILENO : -1, .events = POLLIN },
+                        {.fd = d.out,                          .events = POLLIN},
+                        { .fd = listening ? STDIN_FILENO : -1, .events = POLLIN},
                 };
 
                 if (poll(fds, ELEMENTSOF(fds), -1) < 0)

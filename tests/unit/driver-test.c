@@ -12,13 +12,13 @@ void lines_done(Lines *l) {
         for (size_t i = 0; i < l->n; i++)
                 buffer_done(&l->list[i]);
         free(l->list);
-        *l = (Lines) {};
+        *l = (Lines){};
 }
 
 void lines_add(Lines *l, const char *data, size_t size) {
         l->list = reallocarray(l->list, l->n + 1, sizeof(Buffer));
         assert_non_null(l->list);
-        l->list[l->n] = (Buffer) {};
+        l->list[l->n] = (Buffer){};
         assert_int_equal(buffer_append(&l->list[l->n++], data, size), 0);
 }
 
@@ -67,7 +67,7 @@ void heard_done(Heard *h) {
         buffer_done(&h->events);
         buffer_done(&h->written);
         free(h->failure);
-        *h = (Heard) {};
+        *h = (Heard){};
 }
 
 static int on_event(void *userdata, const char *method, const char *members, size_t size) {
@@ -103,7 +103,7 @@ static int on_fail(void *userdata, const char *reason) {
 }
 
 DriverSink heard_sink(Heard *h, bool events, bool effects) {
-        return (DriverSink) {
+        return (DriverSink){
                 .userdata = h,
                 .event = events ? on_event : NULL,
                 .write = effects ? on_write : NULL,
@@ -135,7 +135,7 @@ Json *parse(const char *text) {
 Driver *make(const DriverOps *ops, Json *spec) {
         Driver *d = NULL;
 
-        assert_int_equal(ops->new(spec, &d), 0);
+        assert_int_equal(ops->new (spec, &d), 0);
         return d;
 }
 
@@ -168,7 +168,8 @@ void assert_replay_law(
                 Json *spec,
                 const Lines *lines,
                 void (*commands)(Driver *d, const Heard *h, uint64_t offset)) {
-        _cleanup_(driver_freep) Driver *plain = make(ops, spec), *busy = make(ops, spec), *quiet = make(ops, spec);
+        _cleanup_(driver_freep) Driver *plain = make(ops, spec), *busy = make(ops, spec),
+                                       *quiet = make(ops, spec);
         _cleanup_(heard_done) Heard whole = {}, driven = {}, none = {};
         DriverSink all = heard_sink(&whole, true, false), both = heard_sink(&driven, true, true);
         DriverSink nothing = {};
@@ -194,7 +195,8 @@ void assert_replay_law(
         offset = 0;
         for (size_t i = 0; i < lines->n; i++) {
                 for (unsigned k = 0; k < 2; k++) {
-                        _cleanup_(driver_freep) Driver *d = load(ops, spec, k == 0 ? states[i] : quiet_states[i]);
+                        _cleanup_(driver_freep) Driver *d =
+                                        load(ops, spec, k == 0 ? states[i] : quiet_states[i]);
                         _cleanup_(heard_done) Heard rest = {};
                         DriverSink sink = heard_sink(&rest, true, false);
                         uint64_t o = offset;
@@ -212,7 +214,8 @@ void assert_replay_law(
         free(at);
 }
 
-char *command(Driver *d, DriverCommandType type, const char *params, uint64_t offset, unsigned n, int expected) {
+char *
+command(Driver *d, DriverCommandType type, const char *params, uint64_t offset, unsigned n, int expected) {
         static uint64_t seq = 100;
         _cleanup_json_ Json *o = params ? parse(params) : NULL;
         DriverCommand c = { .type = type, .params = o, .seq = ++seq, .offset = offset, .n = n };

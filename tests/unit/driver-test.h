@@ -49,4 +49,5 @@ void assert_replay_law(
                 void (*commands)(Driver *d, const Heard *h, uint64_t offset));
 
 /* Renders a command: the lines, "" for none, or NULL where it returned expected (0 or -EINVAL, with a reason). */
-char *command(Driver *d, DriverCommandType type, const char *params, uint64_t offset, unsigned n, int expected);
+char *
+command(Driver *d, DriverCommandType type, const char *params, uint64_t offset, unsigned n, int expected);

@@ -15,7 +15,8 @@
 
 static const char *const versions[] = { "claude", "claude-2.1.330" };
 static const char *const scenarios[] = {
-        "1-simple-turn", "2-tool-allowed", "3-tool-denied", "4-interrupt", "5-api-error", "6a-before-resume", "6b-resume",
+        "1-simple-turn", "2-tool-allowed",   "3-tool-denied", "4-interrupt",
+        "5-api-error",   "6a-before-resume", "6b-resume",
 };
 
 static const DriverOps *ops(void) {
@@ -41,7 +42,8 @@ static Json *spec_of(const char *scenario) {
 static void test_transcripts(void **state) {
         for (size_t v = 0; v < ELEMENTSOF(versions); v++)
                 for (size_t i = 0; i < ELEMENTSOF(scenarios); i++) {
-                        _cleanup_free_ char *path = path_of(versions[v], scenarios[i], "events"), *expected = NULL;
+                        _cleanup_free_ char *path = path_of(versions[v], scenarios[i], "events"),
+                                            *expected = NULL;
                         _cleanup_json_ Json *spec = spec_of(scenarios[i]);
                         _cleanup_(driver_freep) Driver *d = make(ops(), spec);
                         _cleanup_(lines_done) Lines lines = {};
@@ -74,23 +76,34 @@ static void test_meaning(void **state) {
                 bool failed;
                 const char *has[4];
         } cases[] = {
-                { "1-simple-turn", 2, false,
-                  { "\"type\":\"message\",\"text\":\"Hello from mock turn 2\"", "\"ok\":true,\"reason\":\"done\"",
-                    "\"usage\":{\"inputTokens\":100,\"outputTokens\":7,\"cacheReadTokens\":30,\"cacheWriteTokens\":20}" } },
-                { "2-tool-allowed", 1, false,
-                  { " permission.request \"tool\":\"Bash\",\"toolCallId\":\"toolu_mock_", "\"title\":\"mock command\"",
-                    "\"type\":\"tool_result\"", "\"ok\":true,\"text\":\"made\"" } },
-                { "3-tool-denied", 1, false,
-                  { "permission.request", "\"ok\":false,\"text\":\"The user said no.\"", "\"reason\":\"done\"" } },
-                { "4-interrupt", 2, false,
-                  { "\"type\":\"text\",\"delta\":\"w0 w\"", "\"ok\":false,\"reason\":\"interrupted\"",
-                    "\"ok\":true,\"reason\":\"done\"" } },
-                { "6b-resume", 1, false, { "\"ok\":true,\"reason\":\"done\"" } },
+                {"1-simple-turn",
+                 2,                    false,
+                 { "\"type\":\"message\",\"text\":\"Hello from mock turn 2\"",
+                    "\"ok\":true,\"reason\":\"done\"",
+                    "\"usage\":{\"inputTokens\":100,\"outputTokens\":7,\"cacheReadTokens\":30,\"cacheWriteTokens\":20}" }},
+                { "2-tool-allowed",
+                 1,                    false,
+                 { " permission.request \"tool\":\"Bash\",\"toolCallId\":\"toolu_mock_",
+                    "\"title\":\"mock command\"",
+                    "\"type\":\"tool_result\"",
+                    "\"ok\":true,\"text\":\"made\"" }                                                                    },
+                { "3-tool-denied",
+                 1,                    false,
+                 { "permission.request",
+                    "\"ok\":false,\"text\":\"The user said no.\"",
+                    "\"reason\":\"done\"" }                                                                              },
+                { "4-interrupt",
+                 2,                    false,
+                 { "\"type\":\"text\",\"delta\":\"w0 w\"",
+                    "\"ok\":false,\"reason\":\"interrupted\"",
+                    "\"ok\":true,\"reason\":\"done\"" }                                                                  },
+                { "6b-resume",      1, false, { "\"ok\":true,\"reason\":\"done\"" }                                      },
         };
 
         for (size_t v = 0; v < ELEMENTSOF(versions); v++)
                 for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                        _cleanup_free_ char *path = path_of(versions[v], cases[i].scenario, "events"), *events = NULL;
+                        _cleanup_free_ char *path = path_of(versions[v], cases[i].scenario, "events"),
+                                            *events = NULL;
 
                         assert_int_equal(read_file_at(AT_FDCWD, path, 1 << 20, &events, NULL), 0);
                         for (size_t k = 0; k < ELEMENTSOF(cases[i].has) && cases[i].has[k]; k++)
@@ -106,7 +119,9 @@ static void test_meaning(void **state) {
         assert_non_null(strstr(
                         events,
                         "\"type\":\"error\",\"kind\":\"rate_limit\",\"http\":429,\"text\":\"retry 1 of 1 in 1000 ms\",\"retrying\":true"));
-        assert_non_null(strstr(events, "\"kind\":\"rate_limit\",\"http\":429,\"text\":\"API Error: Request rejected (429)"));
+        assert_non_null(strstr(
+                        events,
+                        "\"kind\":\"rate_limit\",\"http\":429,\"text\":\"API Error: Request rejected (429)"));
         assert_non_null(strstr(events, "\"ok\":false,\"reason\":\"error\""));
         assert_null(strstr(events, "\"type\":\"message\"")); /* nobody said anything */
 }
@@ -206,33 +221,40 @@ static void test_begin_and_phase(void **state) {
         free(command(t->d, DRIVER_COMMAND_USER, "{\"content\":\"x\"}", 0, 0, 1));
         assert_int_equal(t->d->ops->phase(t->d), DRIVER_RUNNING);
         assert_null(command(t->d, DRIVER_COMMAND_END, NULL, 0, 0, 0));
-        assert_in(say(t, init_line), "\"type\":\"started\",\"session\":\"s-1\",\"model\":\"m\",\"mode\":\"default\",\"version\":\"9\"");
+        assert_in(say(t, init_line),
+                  "\"type\":\"started\",\"session\":\"s-1\",\"model\":\"m\",\"mode\":\"default\",\"version\":\"9\"");
         assert_string_equal(t->d->ops->session(t->d), "s-1");
         assert_string_equal(say(t, init_line), "");
-        assert_in(say(t, "{\"type\":\"result\",\"is_error\":false,\"subtype\":\"success\",\"result\":\"\"}"), "turn_end");
+        assert_in(say(t, "{\"type\":\"result\",\"is_error\":false,\"subtype\":\"success\",\"result\":\"\"}"),
+                  "turn_end");
         assert_int_equal(t->d->ops->phase(t->d), DRIVER_IDLE);
         char *s = command(t->d, DRIVER_COMMAND_END, NULL, 0, 0, 1);
         assert_in(s, "\"subtype\":\"end_session\"");
         free(s);
-        assert_in(say(t, "{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"s-1\",\"model\":\"m2\",\"permissionMode\":\"plan\"}"),
+        assert_in(say(t,
+                      "{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"s-1\",\"model\":\"m2\",\"permissionMode\":\"plan\"}"),
                   "\"model\":\"m2\",\"mode\":\"plan\"");
 }
 
 static void test_failed_resume(void **state) {
         Talk *t = *state;
 
-        assert_in(say(t, "{\"type\":\"result\",\"subtype\":\"error_during_execution\",\"is_error\":true,\"num_turns\":0,"
-                         "\"errors\":[\"No conversation found with session ID: x\"]}"),
+        assert_in(say(t,
+                      "{\"type\":\"result\",\"subtype\":\"error_during_execution\",\"is_error\":true,\"num_turns\":0,"
+                      "\"errors\":[\"No conversation found with session ID: x\"]}"),
                   "\"type\":\"error\",\"kind\":\"start\",\"http\":null,\"text\":\"No conversation found with session ID: x\"");
         assert_null(strstr(t->h.events.data, "turn_end"));
         assert_int_equal(t->h.n_failed, 1);
-        assert_string_equal(t->h.failure, "Claude Code could not start: No conversation found with session ID: x");
+        assert_string_equal(
+                        t->h.failure,
+                        "Claude Code could not start: No conversation found with session ID: x");
 }
 
 static void test_failed_initialize(void **state) {
         Talk *t = *state;
 
-        say(t, "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"nf-init\",\"error\":\"no\"}}");
+        say(t,
+            "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"nf-init\",\"error\":\"no\"}}");
         assert_string_equal(t->h.failure, "Claude Code could not be initialized: no");
 }
 
@@ -257,8 +279,12 @@ static void test_answers(void **state) {
         say(t, ready_line);
         uint64_t at = ask(t);
         static const char *const bad[] = {
-                "{}", "{\"behavior\":\"maybe\"}", "{\"behavior\":5}", "{\"behavior\":\"allow\",\"updatedInput\":\"x\"}",
-                "{\"behavior\":\"allow\",\"updatedPermissions\":{}}", "{\"behavior\":\"deny\",\"message\":[]}",
+                "{}",
+                "{\"behavior\":\"maybe\"}",
+                "{\"behavior\":5}",
+                "{\"behavior\":\"allow\",\"updatedInput\":\"x\"}",
+                "{\"behavior\":\"allow\",\"updatedPermissions\":{}}",
+                "{\"behavior\":\"deny\",\"message\":[]}",
                 "{\"behavior\":\"deny\",\"interrupt\":1}",
         };
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
@@ -279,21 +305,33 @@ static void test_answers(void **state) {
         assert_int_equal(t->d->ops->phase(t->d), DRIVER_IDLE);
         assert_null(command(t->d, DRIVER_COMMAND_ANSWER, "{\"behavior\":\"allow\"}", at, 0, -EINVAL));
         /* Withdrawn after the answer: told all the same, for a replay knows of no answer. */
-        _cleanup_free_ char *gone = xasprintf("\"event\":{\"type\":\"ask_gone\",\"requestId\":\"@%" PRIu64 ".0\"}", at);
+        _cleanup_free_ char *gone =
+                        xasprintf("\"event\":{\"type\":\"ask_gone\",\"requestId\":\"@%" PRIu64 ".0\"}", at);
         assert_in(say(t, "{\"type\":\"control_cancel_request\",\"request_id\":\"q-1\"}"), gone);
         assert_string_equal(say(t, "{\"type\":\"control_cancel_request\",\"request_id\":\"q-1\"}"), "");
 
         at = ask(t);
-        s = command(t->d, DRIVER_COMMAND_ANSWER,
-                    "{\"behavior\":\"allow\",\"updatedInput\":{\"command\":\"true\"},\"updatedPermissions\":[{\"type\":\"setMode\"}]}", at, 0, 1);
-        assert_in(s, "\"updatedInput\":{\"command\":\"true\"},\"updatedPermissions\":[{\"type\":\"setMode\"}]}}}");
+        s = command(t->d,
+                    DRIVER_COMMAND_ANSWER,
+                    "{\"behavior\":\"allow\",\"updatedInput\":{\"command\":\"true\"},\"updatedPermissions\":[{\"type\":\"setMode\"}]}",
+                    at,
+                    0,
+                    1);
+        assert_in(s,
+                  "\"updatedInput\":{\"command\":\"true\"},\"updatedPermissions\":[{\"type\":\"setMode\"}]}}}");
         free(s);
-        assert_in(say(t, "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"toolu_1\",\"content\":\"x\"}]}}"),
+        assert_in(say(t,
+                      "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"toolu_1\",\"content\":\"x\"}]}}"),
                   "\"ok\":true,\"text\":\"x\"");
         assert_null(command(t->d, DRIVER_COMMAND_ANSWER, "{\"behavior\":\"deny\"}", at, 0, -EINVAL));
 
         at = ask(t);
-        s = command(t->d, DRIVER_COMMAND_ANSWER, "{\"behavior\":\"deny\",\"message\":\"no\\nway\",\"interrupt\":true}", at, 0, 1);
+        s = command(t->d,
+                    DRIVER_COMMAND_ANSWER,
+                    "{\"behavior\":\"deny\",\"message\":\"no\\nway\",\"interrupt\":true}",
+                    at,
+                    0,
+                    1);
         assert_in(s, "{\"behavior\":\"deny\",\"message\":\"no\\nway\",\"interrupt\":true}}}");
         free(s);
         /* The same id again replaces the question. */
@@ -306,19 +344,28 @@ static void test_answers(void **state) {
         assert_in(s, "\"message\":\"");
         free(s);
         /* An interrupted turn takes them along. */
-        assert_in(say(t, "{\"type\":\"result\",\"is_error\":true,\"terminal_reason\":\"aborted_tools\"}"), "ask_gone");
+        assert_in(say(t, "{\"type\":\"result\",\"is_error\":true,\"terminal_reason\":\"aborted_tools\"}"),
+                  "ask_gone");
         assert_in(t->h.events.data, "\"reason\":\"interrupted\"");
 }
 
 /* Questions that are answered, withdrawn, repeated and left over, with every command at every moment. */
 static void test_replay_questions(void **state) {
         static const char *const list[] = {
-                ready_line, init_line, ask_line, "not JSON",
-                "{\"type\":\"control_cancel_request\",\"request_id\":\"q-1\"}", ask_line, ask_line,
+                ready_line,
+                init_line,
+                ask_line,
+                "not JSON",
+                "{\"type\":\"control_cancel_request\",\"request_id\":\"q-1\"}",
+                ask_line,
+                ask_line,
                 "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"toolu_1\",\"content\":\"x\"}]}}",
-                "{\"type\":\"control_cancel_request\",\"request_id\":\"q-1\"}", ask_line,
-                "{\"type\":\"result\",\"is_error\":true,\"terminal_reason\":\"aborted_tools\",\"total_cost_usd\":0.1}", init_line,
-                "{\"type\":\"assistant\",\"error\":\"odd\"}", ask_line,
+                "{\"type\":\"control_cancel_request\",\"request_id\":\"q-1\"}",
+                ask_line,
+                "{\"type\":\"result\",\"is_error\":true,\"terminal_reason\":\"aborted_tools\",\"total_cost_usd\":0.1}",
+                init_line,
+                "{\"type\":\"assistant\",\"error\":\"odd\"}",
+                ask_line,
                 "{\"type\":\"result\",\"is_error\":true,\"total_cost_usd\":0.30000000000000004}",
                 "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":0.7,\"queued_turn_count\":1}",
                 "{\"type\":\"control_cancel_request\",\"request_id\":\"q-1\"}",
@@ -338,20 +385,25 @@ static void test_ask_limits(void **state) {
         say(t, ready_line);
         for (unsigned i = 0; i < 70; i++) {
                 _cleanup_free_ char *line = xasprintf(
-                                "{\"type\":\"control_request\",\"request_id\":\"l%u\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\"}}", i);
+                                "{\"type\":\"control_request\",\"request_id\":\"l%u\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\"}}",
+                                i);
                 say(t, line);
                 assert_int_equal(t->h.events.size > 0, i < 64);
                 assert_int_equal(t->h.written.size > 0, i >= 64);
         }
         for (unsigned i = 0; i < 64; i++) {
-                _cleanup_free_ char *line = xasprintf("{\"type\":\"control_cancel_request\",\"request_id\":\"l%u\"}", i);
+                _cleanup_free_ char *line =
+                                xasprintf("{\"type\":\"control_cancel_request\",\"request_id\":\"l%u\"}", i);
                 assert_in(say(t, line), "ask_gone");
         }
         for (unsigned i = 0; i < 4; i++) {
                 _cleanup_buffer_ Buffer b = {};
 
-                (void) buffer_printf(&b, "{\"type\":\"control_request\",\"request_id\":\"b%u\",\"request\":{\"subtype\":\"can_use_tool\","
-                                         "\"tool_name\":\"T\",\"input\":{\"x\":\"", i);
+                (void) buffer_printf(
+                                &b,
+                                "{\"type\":\"control_request\",\"request_id\":\"b%u\",\"request\":{\"subtype\":\"can_use_tool\","
+                                "\"tool_name\":\"T\",\"input\":{\"x\":\"",
+                                i);
                 assert_int_equal(buffer_reserve(&b, big), 0);
                 memset(b.data + b.size, 'x', big);
                 b.size += big;
@@ -359,45 +411,62 @@ static void test_ask_limits(void **state) {
                 say(t, b.data);
                 assert_int_equal(t->h.events.size > 0, i < 2);
         }
-        assert_in(t->h.written.data, "\"subtype\":\"error\",\"request_id\":\"b3\",\"error\":\"too many questions are open\"");
+        assert_in(t->h.written.data,
+                  "\"subtype\":\"error\",\"request_id\":\"b3\",\"error\":\"too many questions are open\"");
 }
 
 static void test_other_requests(void **state) {
         Talk *t = *state;
 
-        assert_string_equal(say(t, "{\"type\":\"control_request\",\"request_id\":\"h\\u0041\",\"request\":{\"subtype\":\"hook_callback\"}}"), "");
+        assert_string_equal(
+                        say(t,
+                            "{\"type\":\"control_request\",\"request_id\":\"h\\u0041\",\"request\":{\"subtype\":\"hook_callback\"}}"),
+                        "");
         assert_string_equal(
                         t->h.written.data,
                         "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"h\\u0041\",\"error\":"
                         "\"this host does not serve requests of this kind\"}}\n");
         assert_in(say(t, "{\"type\":\"control_request\",\"request\":{}}"), "\"type\":\"notice\"");
         assert_int_equal(t->h.written.size, 0);
-        assert_in(say(t, "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"nf-5\",\"error\":\"a \\\"b\\\"\"}}"),
+        assert_in(say(t,
+                      "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"nf-5\",\"error\":\"a \\\"b\\\"\"}}"),
                   "\"text\":\"the agent refused a request: a \\\"b\\\"\"");
         assert_string_equal(say(t, "{\"type\":\"keep_alive\"}"), "");
         assert_string_equal(say(t, "{\"type\":\"rate_limit_event\",\"x\":[]}"), "");
         assert_string_equal(say(t, "{\"type\":\"system\",\"subtype\":\"brand_new\"}"), "");
-        assert_string_equal(say(t, "{\"type\":\"user\",\"message\":{\"content\":\"<local-command-stdout>\"},\"isReplay\":true}"), "");
+        assert_string_equal(
+                        say(t,
+                            "{\"type\":\"user\",\"message\":{\"content\":\"<local-command-stdout>\"},\"isReplay\":true}"),
+                        "");
         assert_string_equal(say(t, ""), "");
 }
 
 static void test_texts(void **state) {
         Talk *t = *state;
 
-        assert_in(say(t, "{\"event\":{\"delta\":{\"text\":\"\\ud83d\xc3\xa9\",\"type\":\"text_delta\"},\"type\":\"content_block_delta\"},"
-                         "\"parent_tool_use_id\":\"toolu_9\",\"type\":\"stream_event\"}"),
+        assert_in(say(t,
+                      "{\"event\":{\"delta\":{\"text\":\"\\ud83d\xc3\xa9\",\"type\":\"text_delta\"},\"type\":\"content_block_delta\"},"
+                      "\"parent_tool_use_id\":\"toolu_9\",\"type\":\"stream_event\"}"),
                   "\"event\":{\"type\":\"text\",\"delta\":\"\\ud83d\xc3\xa9\",\"parent\":\"toolu_9\"}\n");
-        assert_in(say(t, "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"hm\"}}}"),
+        assert_in(say(t,
+                      "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"hm\"}}}"),
                   "\"event\":{\"type\":\"thinking\",\"delta\":\"hm\"}\n");
-        assert_string_equal(say(t, "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"x\"}}}"), "");
-        assert_in(say(t, "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"thinking\",\"thinking\":\"b\"},"
-                         "{\"type\":\"tool_use\",\"id\":\"i\",\"name\":\"N\",\"input\":{\"k\":[1, 2]}}]}}"),
+        assert_string_equal(
+                        say(t,
+                            "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"x\"}}}"),
+                        "");
+        assert_in(say(t,
+                      "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"thinking\",\"thinking\":\"b\"},"
+                      "{\"type\":\"tool_use\",\"id\":\"i\",\"name\":\"N\",\"input\":{\"k\":[1, 2]}}]}}"),
                   "\"event\":{\"type\":\"message\",\"text\":\"a\"}\n");
-        assert_in(t->h.events.data, ".1 message.agent \"event\":{\"type\":\"tool_call\",\"id\":\"i\",\"name\":\"N\",\"input\":{\"k\":[1, 2]}}\n");
-        assert_in(say(t, "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"i\",\"is_error\":true,\"content\":"
-                         "[{\"type\":\"text\",\"text\":\"a\\n\"},{\"type\":\"image\",\"source\":{}},{\"type\":\"text\",\"text\":\"\\\"b\\\"\"}]}]}}"),
+        assert_in(t->h.events.data,
+                  ".1 message.agent \"event\":{\"type\":\"tool_call\",\"id\":\"i\",\"name\":\"N\",\"input\":{\"k\":[1, 2]}}\n");
+        assert_in(say(t,
+                      "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"i\",\"is_error\":true,\"content\":"
+                      "[{\"type\":\"text\",\"text\":\"a\\n\"},{\"type\":\"image\",\"source\":{}},{\"type\":\"text\",\"text\":\"\\\"b\\\"\"}]}]}}"),
                   "\"event\":{\"type\":\"tool_result\",\"id\":\"i\",\"ok\":false,\"text\":\"a\\n\\n[image]\\n\\\"b\\\"\"}\n");
-        assert_in(say(t, "garbage \xff\x01\"\\"), "\"type\":\"notice\",\"text\":\"the agent wrote a line that is not JSON (12 bytes): garbage \xef\xbf\xbd\\u0001\\\"\\\\\"");
+        assert_in(say(t, "garbage \xff\x01\"\\"),
+                  "\"type\":\"notice\",\"text\":\"the agent wrote a line that is not JSON (12 bytes): garbage \xef\xbf\xbd\\u0001\\\"\\\\\"");
 }
 
 static double usage_cost(Talk *t, uint64_t *turns) {
@@ -413,29 +482,43 @@ static void test_costs(void **state) {
         uint64_t turns;
 
         say(t, ready_line);
-        assert_in(say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":0.5,\"usage\":{\"input_tokens\":10}}"), "\"costUsd\":0.5,\"totalCostUsd\":0.5}");
-        assert_in(say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":0.75}"), "\"costUsd\":0.25,\"totalCostUsd\":0.75}");
+        assert_in(say(t,
+                      "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":0.5,\"usage\":{\"input_tokens\":10}}"),
+                  "\"costUsd\":0.5,\"totalCostUsd\":0.5}");
+        assert_in(say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":0.75}"),
+                  "\"costUsd\":0.25,\"totalCostUsd\":0.75}");
         assert_null(strstr(say(t, "{\"type\":\"result\",\"is_error\":false}"), "ostUsd"));
         /* The count began anew. */
-        assert_in(say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":0.25}"), "\"costUsd\":0.25,\"totalCostUsd\":0.25}");
-        assert_null(strstr(say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":-1}"), "ostUsd"));
-        assert_null(strstr(say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":1e300}"), "ostUsd"));
+        assert_in(say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":0.25}"),
+                  "\"costUsd\":0.25,\"totalCostUsd\":0.25}");
+        assert_null(strstr(
+                        say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":-1}"), "ostUsd"));
+        assert_null(
+                        strstr(say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":1e300}"),
+                               "ostUsd"));
         assert_true(usage_cost(t, &turns) == 1.0);
         assert_int_equal(turns, 6);
-        assert_in(say(t, "{\"type\":\"result\",\"subtype\":\"error_max_turns\",\"is_error\":true,\"errors\":[\"e\"]}"), "\"ok\":false,\"reason\":\"limit\"");
+        assert_in(say(t,
+                      "{\"type\":\"result\",\"subtype\":\"error_max_turns\",\"is_error\":true,\"errors\":[\"e\"]}"),
+                  "\"ok\":false,\"reason\":\"limit\"");
         assert_true(t->d->ops->last_turn_failed(t->d));
-        assert_in(say(t, "{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":true,\"api_error_status\":500,\"result\":\"boom\"}"),
+        assert_in(say(t,
+                      "{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":true,\"api_error_status\":500,\"result\":\"boom\"}"),
                   "\"type\":\"error\",\"kind\":\"unknown\",\"http\":500,\"text\":\"boom\",\"retrying\":false");
-        assert_in(t->h.events.data, ".1 message.agent \"event\":{\"type\":\"turn_end\",\"ok\":false,\"reason\":\"error\",\"text\":\"boom\"");
+        assert_in(t->h.events.data,
+                  ".1 message.agent \"event\":{\"type\":\"turn_end\",\"ok\":false,\"reason\":\"error\",\"text\":\"boom\"");
 
         /* An older session's sum is not this process's. */
         _cleanup_json_ Json *spec = parse("{\"resumeSessionId\":\"00000000-0000-4000-8000-000000000001\"}");
         Driver *first = t->d;
         t->d = make(ops(), spec);
         say(t, ready_line);
-        assert_in(say(t, "{\"type\":\"result\",\"total_cost_usd\":2.5,\"model_usage_since_last_result\":{\"a\":{\"costUSD\":0.25},\"b\":{\"costUSD\":0.25}}}"),
+        assert_in(say(t,
+                      "{\"type\":\"result\",\"total_cost_usd\":2.5,\"model_usage_since_last_result\":{\"a\":{\"costUSD\":0.25},\"b\":{\"costUSD\":0.25}}}"),
                   "\"costUsd\":0.5,\"totalCostUsd\":2.5}");
-        assert_in(say(t, "{\"type\":\"result\",\"total_cost_usd\":2.75,\"model_usage_since_last_result\":{}}"), "\"costUsd\":0.25,");
+        assert_in(say(t,
+                      "{\"type\":\"result\",\"total_cost_usd\":2.75,\"model_usage_since_last_result\":{}}"),
+                  "\"costUsd\":0.25,");
         assert_true(usage_cost(t, &turns) == 0.75);
         driver_free(t->d);
         t->d = first;
@@ -446,19 +529,41 @@ static void test_messages(void **state) {
         char *s;
 
         say(t, ready_line);
-        s = command(t->d, DRIVER_COMMAND_USER, "{\"content\":\"a\\nb\\u2028\\ud83d\\u0000\xf0\x9f\x98\x80\"}", 0, 0, 1);
-        assert_string_equal(s, "{\"type\":\"user\",\"message\":{\"role\":\"user\",\"content\":\"a\\nb\xe2\x80\xa8\xef\xbf\xbd\\u0000\xf0\x9f\x98\x80\"},"
-                               "\"parent_tool_use_id\":null,\"session_id\":\"\"}\n");
+        s = command(t->d,
+                    DRIVER_COMMAND_USER,
+                    "{\"content\":\"a\\nb\\u2028\\ud83d\\u0000\xf0\x9f\x98\x80\"}",
+                    0,
+                    0,
+                    1);
+        assert_string_equal(
+                        s,
+                        "{\"type\":\"user\",\"message\":{\"role\":\"user\",\"content\":\"a\\nb\xe2\x80\xa8\xef\xbf\xbd\\u0000\xf0\x9f\x98\x80\"},"
+                        "\"parent_tool_use_id\":null,\"session_id\":\"\"}\n");
         free(s);
-        s = command(t->d, DRIVER_COMMAND_USER,
-                    "{\"content\":[{\"type\":\"text\",\"text\":\"look\"},{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"iVBO/w==\"}}]}", 0, 0, 1);
-        assert_in(s, "\"content\":[{\"type\":\"text\",\"text\":\"look\"},{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"iVBO/w==\"}}]}");
+        s = command(t->d,
+                    DRIVER_COMMAND_USER,
+                    "{\"content\":[{\"type\":\"text\",\"text\":\"look\"},{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"iVBO/w==\"}}]}",
+                    0,
+                    0,
+                    1);
+        assert_in(s,
+                  "\"content\":[{\"type\":\"text\",\"text\":\"look\"},{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"iVBO/w==\"}}]}");
         free(s);
 #define IMAGE(s) "{\"content\":[{\"type\":\"image\",\"source\":" s "}]}"
         static const char *const bad[] = {
-                "{}", "[]", "{\"content\":\"\"}", "{\"content\":[]}", "{\"content\":7}", "{\"content\":[7]}", "{\"content\":[{\"type\":\"text\"}]}",
-                "{\"content\":[{\"type\":\"text\",\"text\":\"\"}]}", "{\"content\":[{\"type\":\"tool_result\"}]}", IMAGE("{}"), IMAGE("7"),
-                IMAGE("{\"type\":\"url\"}"), IMAGE("{\"type\":\"base64\",\"media_type\":\"text/html\",\"data\":\"AAAA\"}"),
+                "{}",
+                "[]",
+                "{\"content\":\"\"}",
+                "{\"content\":[]}",
+                "{\"content\":7}",
+                "{\"content\":[7]}",
+                "{\"content\":[{\"type\":\"text\"}]}",
+                "{\"content\":[{\"type\":\"text\",\"text\":\"\"}]}",
+                "{\"content\":[{\"type\":\"tool_result\"}]}",
+                IMAGE("{}"),
+                IMAGE("7"),
+                IMAGE("{\"type\":\"url\"}"),
+                IMAGE("{\"type\":\"base64\",\"media_type\":\"text/html\",\"data\":\"AAAA\"}"),
                 IMAGE("{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"A\"}"),
                 IMAGE("{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"AA=A\"}"),
                 IMAGE("{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"====\"}"),
@@ -467,7 +572,12 @@ static void test_messages(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
                 assert_null(command(t->d, DRIVER_COMMAND_USER, bad[i], 0, 0, -EINVAL));
 
-        s = command(t->d, DRIVER_COMMAND_CONFIG, "{\"model\":\"opus\",\"permissionMode\":\"acceptEdits\"}", 0, 0, 1);
+        s = command(t->d,
+                    DRIVER_COMMAND_CONFIG,
+                    "{\"model\":\"opus\",\"permissionMode\":\"acceptEdits\"}",
+                    0,
+                    0,
+                    1);
         assert_in(s, "\"subtype\":\"set_model\",\"model\":\"opus\"}}\n");
         assert_in(s, "\"subtype\":\"set_permission_mode\",\"mode\":\"acceptEdits\"}}\n");
         free(s);
@@ -478,7 +588,13 @@ static void test_messages(void **state) {
         assert_string_equal(strempty(s), "");
         free(s);
         assert_null(command(t->d, DRIVER_COMMAND_CONFIG, "{\"model\":5}", 0, 0, -EINVAL));
-        assert_null(command(t->d, DRIVER_COMMAND_CONFIG, "{\"model\":\"x\",\"permissionMode\":[]}", 0, 0, -EINVAL));
+        assert_null(
+                        command(t->d,
+                                DRIVER_COMMAND_CONFIG,
+                                "{\"model\":\"x\",\"permissionMode\":[]}",
+                                0,
+                                0,
+                                -EINVAL));
         s = command(t->d, DRIVER_COMMAND_INTERRUPT, NULL, 0, 0, 1);
         assert_in(s, "\"request\":{\"subtype\":\"interrupt\"}}\n");
         free(s);
@@ -498,8 +614,13 @@ static void test_messages(void **state) {
 
 static void test_bad_state(void **state) {
         static const char *const bad[] = {
-                "{}", "[]", "{\"version\":1}", "{\"version\":2,\"asks\":[]}", "{\"version\":1,\"asks\":[{}],\"totalCost\":0,\"cost\":0}",
-                "{\"version\":1,\"asks\":[],\"totalCost\":\"x\",\"cost\":0}", "{\"version\":1,\"asks\":[],\"totalCost\":0,\"cost\":0,\"session\":7}",
+                "{}",
+                "[]",
+                "{\"version\":1}",
+                "{\"version\":2,\"asks\":[]}",
+                "{\"version\":1,\"asks\":[{}],\"totalCost\":0,\"cost\":0}",
+                "{\"version\":1,\"asks\":[],\"totalCost\":\"x\",\"cost\":0}",
+                "{\"version\":1,\"asks\":[],\"totalCost\":0,\"cost\":0,\"session\":7}",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
@@ -516,10 +637,19 @@ static void test_bad_state(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_transcripts), cmocka_unit_test(test_meaning), cmocka_unit_test(test_replay),
-                TEST(test_begin_and_phase), TEST(test_failed_resume), TEST(test_failed_initialize),
-                TEST(test_answers), cmocka_unit_test(test_replay_questions), TEST(test_ask_limits), TEST(test_other_requests),
-                TEST(test_texts), TEST(test_costs), TEST(test_messages),
+                cmocka_unit_test(test_transcripts),
+                cmocka_unit_test(test_meaning),
+                cmocka_unit_test(test_replay),
+                TEST(test_begin_and_phase),
+                TEST(test_failed_resume),
+                TEST(test_failed_initialize),
+                TEST(test_answers),
+                cmocka_unit_test(test_replay_questions),
+                TEST(test_ask_limits),
+                TEST(test_other_requests),
+                TEST(test_texts),
+                TEST(test_costs),
+                TEST(test_messages),
                 cmocka_unit_test(test_bad_state),
         };
 

@@ -11,9 +11,14 @@
  * looks at every event and every answer: valid JSON, one line. */
 
 static const char *const versions[] = { "claude", "claude-2.1.330" };
-static const char *const scenarios[] = { "2-tool-allowed", "3-tool-denied", "4-interrupt", "5-api-error", "6b-resume" };
+static const char *const scenarios[] = { "2-tool-allowed",
+                                         "3-tool-denied",
+                                         "4-interrupt",
+                                         "5-api-error",
+                                         "6b-resume" };
 
-static const char *const strange[] = { "null", "true", "-1", "1e300", "\"x\"", "\"\"", "[]", "{}", "[[{}]]", "18446744073709551615" };
+static const char *const strange[] = { "null", "true", "-1", "1e300",  "\"x\"",
+                                       "\"\"", "[]",   "{}", "[[{}]]", "18446744073709551615" };
 
 typedef struct Victim {
         Driver *d;
@@ -23,7 +28,7 @@ typedef struct Victim {
 } Victim;
 
 static void victim_init(Victim *v, const char *protocol) {
-        *v = (Victim) { .d = make(driver_find(protocol), NULL) };
+        *v = (Victim){ .d = make(driver_find(protocol), NULL) };
         v->sink = heard_sink(&v->h, true, true);
 }
 
@@ -99,7 +104,7 @@ static void test_bent(void **state) {
                                 const Buffer *b = &lines.list[i];
                                 unsigned left = 1000;
 
-                                bend(&victim, b, (Slice) { b->data, b->size }, &left);
+                                bend(&victim, b, (Slice){ b->data, b->size }, &left);
                                 hit(&victim, b->data, b->size);
                         }
                 }
@@ -121,8 +126,10 @@ static void test_cut(void **state) {
 
 static void test_shell_bent(void **state) {
         static const char *const lines[] = {
-                "{\"type\":\"started\",\"version\":\"1\",\"cwd\":\"/\"}", "{\"type\":\"turn_start\",\"id\":\"1\"}",
-                "{\"type\":\"output\",\"stream\":\"stdout\",\"text\":\"x\"}", "{\"type\":\"error\",\"text\":\"x\",\"id\":1}",
+                "{\"type\":\"started\",\"version\":\"1\",\"cwd\":\"/\"}",
+                "{\"type\":\"turn_start\",\"id\":\"1\"}",
+                "{\"type\":\"output\",\"stream\":\"stdout\",\"text\":\"x\"}",
+                "{\"type\":\"error\",\"text\":\"x\",\"id\":1}",
                 "{\"type\":\"turn_end\",\"id\":\"m1\",\"exitCode\":0,\"signal\":1,\"interrupted\":false,\"durationMs\":12}",
         };
         _cleanup_(victim_done) Victim victim;
@@ -133,7 +140,7 @@ static void test_shell_bent(void **state) {
                 unsigned left = 1000;
 
                 assert_int_equal(buffer_append_str(&b, lines[i]), 0);
-                bend(&victim, &b, (Slice) { b.data, b.size }, &left);
+                bend(&victim, &b, (Slice){ b.data, b.size }, &left);
                 for (size_t n = 1; n < b.size; n++)
                         hit(&victim, b.data, n);
         }
@@ -189,10 +196,18 @@ static void test_big(void **state) {
         _cleanup_(victim_done) Victim claude, sh;
 
         victim_init(&claude, "claude");
-        big(&claude, "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"", "\"}]}}");
-        big(&claude, "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"", "\"}}}");
-        big(&claude, "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"x\",\"content\":[{\"type\":\"text\",\"text\":\"", "\"}]}]}}");
-        big(&claude, "{\"type\":\"control_request\",\"request_id\":\"q\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\",\"input\":{\"a\":\"", "\"}}}");
+        big(&claude,
+            "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"",
+            "\"}]}}");
+        big(&claude,
+            "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"",
+            "\"}}}");
+        big(&claude,
+            "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"x\",\"content\":[{\"type\":\"text\",\"text\":\"",
+            "\"}]}]}}");
+        big(&claude,
+            "{\"type\":\"control_request\",\"request_id\":\"q\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\",\"input\":{\"a\":\"",
+            "\"}}}");
         big(&claude, "{\"type\":\"result\",\"is_error\":false,\"result\":\"", "\"}");
         victim_init(&sh, "shell");
         big(&sh, "{\"type\":\"output\",\"text\":\"", "\"}");
@@ -200,8 +215,9 @@ static void test_big(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_bent),    cmocka_unit_test(test_cut), cmocka_unit_test(test_shell_bent),
-                cmocka_unit_test(test_garbage), cmocka_unit_test(test_big),
+                cmocka_unit_test(test_bent),       cmocka_unit_test(test_cut),
+                cmocka_unit_test(test_shell_bent), cmocka_unit_test(test_garbage),
+                cmocka_unit_test(test_big),
         };
 
         if (!getenv("NF_TRANSCRIPTS"))

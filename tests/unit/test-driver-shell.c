@@ -83,16 +83,25 @@ static void test_commands(void **state) {
         assert_non_null(strstr(s, "\"text\":\"echo \\\"a\\\"\\nls\"}\n"));
         assert_non_null(startswith(s, "{\"type\":\"user\",\"id\":\"m"));
         free(s);
-        s = command(d, DRIVER_COMMAND_USER,
-                    "{\"content\":[{\"type\":\"text\",\"text\":\"a;\"},{\"type\":\"text\",\"text\":\"b\"}]}", 0, 0, 1);
+        s = command(d,
+                    DRIVER_COMMAND_USER,
+                    "{\"content\":[{\"type\":\"text\",\"text\":\"a;\"},{\"type\":\"text\",\"text\":\"b\"}]}",
+                    0,
+                    0,
+                    1);
         assert_non_null(strstr(s, "\"text\":\"a;b\"}\n"));
         free(s);
         s = command(d, DRIVER_COMMAND_USER, "{\"content\":\"\\ud83d lone\"}", 0, 0, 1);
         assert_non_null(strstr(s, "\xef\xbf\xbd lone"));
         free(s);
         static const char *const bad[] = {
-                "{}", "{\"content\":5}", "{\"content\":{}}", "{\"content\":[5]}", "{\"content\":[{\"type\":\"text\"}]}",
-                "{\"content\":[{\"type\":\"image\",\"text\":\"x\"}]}", "{\"content\":\"a\\u0000b\"}",
+                "{}",
+                "{\"content\":5}",
+                "{\"content\":{}}",
+                "{\"content\":[5]}",
+                "{\"content\":[{\"type\":\"text\"}]}",
+                "{\"content\":[{\"type\":\"image\",\"text\":\"x\"}]}",
+                "{\"content\":\"a\\u0000b\"}",
         };
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
                 assert_null(command(d, DRIVER_COMMAND_USER, bad[i], 0, 0, -EINVAL));
@@ -108,10 +117,12 @@ static void test_commands(void **state) {
 
 static void test_plan(void **state) {
         _cleanup_json_ Json *spec = parse("{\"env\":{\"A\":\"1\",\"B\":\"2\"}}");
-        _cleanup_json_ Json *config = parse("{\"executable\":\"/bin/sh\",\"env\":{\"A\":\"0\",\"C\":\"3\"}}");
+        _cleanup_json_ Json *config =
+                        parse("{\"executable\":\"/bin/sh\",\"env\":{\"A\":\"0\",\"C\":\"3\"}}");
         _cleanup_json_ Json *gone = parse("{\"executable\":\"/nowhere/agent\"}");
         _cleanup_json_ Json *relative = parse("{\"executable\":\"bin/sh\"}");
-        _cleanup_json_ Json *bad_env = parse("{\"env\":{\"A=B\":\"1\"}}"), *bad_value = parse("{\"env\":{\"A\":1}}");
+        _cleanup_json_ Json *bad_env = parse("{\"env\":{\"A=B\":\"1\"}}"),
+                            *bad_value = parse("{\"env\":{\"A\":1}}");
         _cleanup_(launch_plan_done) LaunchPlan plan = {};
         const DriverOps *ops = driver_find("shell");
         char *error = NULL;
@@ -120,7 +131,8 @@ static void test_plan(void **state) {
         assert_int_equal(strv_length(plan.argv), 1);
         assert_string_equal(plan.argv[0], "/bin/sh");
         assert_int_equal(strv_length(plan.env), 3);
-        assert_true(strv_contains(plan.env, "A=1") && strv_contains(plan.env, "B=2") && strv_contains(plan.env, "C=3"));
+        assert_true(strv_contains(plan.env, "A=1") && strv_contains(plan.env, "B=2") &&
+                    strv_contains(plan.env, "C=3"));
         assert_null(plan.private_file);
         assert_int_equal(ops->probe(config, &error), 0);
         assert_int_equal(ops->probe(gone, &error), -ENOENT);
@@ -150,7 +162,9 @@ static void test_registry(void **state) {
 }
 
 static void test_bad_state(void **state) {
-        static const char *const bad[] = { "{}", "{\"version\":2}", "{\"version\":1,\"turns\":\"x\"}", "[]" };
+        static const char *const bad[] = {
+                "{}", "{\"version\":2}", "{\"version\":1,\"turns\":\"x\"}", "[]"
+        };
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
                 _cleanup_json_ Json *o = parse(bad[i]);
@@ -182,8 +196,9 @@ static void test_phase(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_events),   cmocka_unit_test(test_replay),    cmocka_unit_test(test_commands),
-                cmocka_unit_test(test_plan),     cmocka_unit_test(test_registry),  cmocka_unit_test(test_bad_state),
+                cmocka_unit_test(test_events),   cmocka_unit_test(test_replay),
+                cmocka_unit_test(test_commands), cmocka_unit_test(test_plan),
+                cmocka_unit_test(test_registry), cmocka_unit_test(test_bad_state),
                 cmocka_unit_test(test_phase),
         };
 

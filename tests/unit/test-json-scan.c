@@ -8,7 +8,7 @@
 #include "common/json-scan.h"
 
 static Slice slice(const char *s) {
-        return (Slice) { s, strlen(s) };
+        return (Slice){ s, strlen(s) };
 }
 
 /* Text in memory of exactly its size, so that a sanitizer sees each byte read beyond. */
@@ -29,20 +29,115 @@ static void assert_valid(const char *text, bool expected) {
 
 static void test_valid_values(void **state) {
         static const char *const good[] = {
-                "{}", "[]", "\"\"", "0", "-0", "1", "-1", "10", "1.5", "-0.25", "1e5", "1E+5", "1.25e-7", "true", "false",
-                "null", " \t\r\n{ } \n", "[1,2,3]", "[ 1 , 2 ]", "{\"a\":1}", "{ \"a\" : { \"b\" : [ ] } , \"c\" : null }",
-                "[[],{},[{}]]", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\u0000\"", "\"\\uD83D\\uDE00\"", "\"\\ud83d\"",
-                "\"\\udc00x\"", "\"\x7f\"", "{\"\":\"\"}", "{\"a\":1,\"a\":2}", "123456789012345678901234567890",
-                "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"", "\"\xef\xbb\xbf\"", "\"\xe2\x80\xa8\"",
+                "{}",
+                "[]",
+                "\"\"",
+                "0",
+                "-0",
+                "1",
+                "-1",
+                "10",
+                "1.5",
+                "-0.25",
+                "1e5",
+                "1E+5",
+                "1.25e-7",
+                "true",
+                "false",
+                "null",
+                " \t\r\n{ } \n",
+                "[1,2,3]",
+                "[ 1 , 2 ]",
+                "{\"a\":1}",
+                "{ \"a\" : { \"b\" : [ ] } , \"c\" : null }",
+                "[[],{},[{}]]",
+                "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+                "\"\\u0000\"",
+                "\"\\uD83D\\uDE00\"",
+                "\"\\ud83d\"",
+                "\"\\udc00x\"",
+                "\"\x7f\"",
+                "{\"\":\"\"}",
+                "{\"a\":1,\"a\":2}",
+                "123456789012345678901234567890",
+                "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"",
+                "\"\xef\xbb\xbf\"",
+                "\"\xe2\x80\xa8\"",
         };
         static const char *const bad[] = {
-                "", " ", "{", "}", "[", "]", "\"", "\"a", "{]", "[}", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "{\"a\"}",
-                "{\"a\":}", "{\"a\":1,}", "{,}", "{a:1}", "{1:1}", "{\"a\" 1}", "{\"a\":1 \"b\":2}", "{\"a\"::1}", "{}{}",
-                "{} x", "1 2", "nul", "nulll", "tru", "True", "NaN", "Infinity", "-", "+1", "01", "-01", "1.", ".5", "1.e5",
-                "1e", "1e+", "0x10", "1_000", "'a'", "\"\\\"", "\"\\x41\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\U0041\"",
-                "\"\n\"", "\"\t\"", "\"\x01\"", "\"\x1f\"", "// c\n1", "/**/1", "\xef\xbb\xbf{}", "\"\x80\"", "\"\xc3\"",
-                "\"\xc0\x80\"", "\"\xe0\x80\x80\"", "\"\xed\xa0\x80\"", "\"\xf5\x80\x80\x80\"", "\"\xf4\x90\x80\x80\"",
-                "\"\xff\"", "\xc3\xa9", "[1]]", "{}}", ":", ",", "\v1", "\f1", "1\v",
+                "",
+                " ",
+                "{",
+                "}",
+                "[",
+                "]",
+                "\"",
+                "\"a",
+                "{]",
+                "[}",
+                "[1",
+                "[1,",
+                "[1,]",
+                "[,1]",
+                "[1 2]",
+                "{\"a\"}",
+                "{\"a\":}",
+                "{\"a\":1,}",
+                "{,}",
+                "{a:1}",
+                "{1:1}",
+                "{\"a\" 1}",
+                "{\"a\":1 \"b\":2}",
+                "{\"a\"::1}",
+                "{}{}",
+                "{} x",
+                "1 2",
+                "nul",
+                "nulll",
+                "tru",
+                "True",
+                "NaN",
+                "Infinity",
+                "-",
+                "+1",
+                "01",
+                "-01",
+                "1.",
+                ".5",
+                "1.e5",
+                "1e",
+                "1e+",
+                "0x10",
+                "1_000",
+                "'a'",
+                "\"\\\"",
+                "\"\\x41\"",
+                "\"\\u12\"",
+                "\"\\u12g4\"",
+                "\"\\U0041\"",
+                "\"\n\"",
+                "\"\t\"",
+                "\"\x01\"",
+                "\"\x1f\"",
+                "// c\n1",
+                "/**/1",
+                "\xef\xbb\xbf{}",
+                "\"\x80\"",
+                "\"\xc3\"",
+                "\"\xc0\x80\"",
+                "\"\xe0\x80\x80\"",
+                "\"\xed\xa0\x80\"",
+                "\"\xf5\x80\x80\x80\"",
+                "\"\xf4\x90\x80\x80\"",
+                "\"\xff\"",
+                "\xc3\xa9",
+                "[1]]",
+                "{}}",
+                ":",
+                ",",
+                "\v1",
+                "\f1",
+                "1\v",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(good); i++)
@@ -56,7 +151,8 @@ static void test_valid_values(void **state) {
 
 /* No beginning of a text that needs its last byte is valid. */
 static void test_valid_truncated(void **state) {
-        static const char text[] = "{\"key\":[1,-2.5e+3,true,false,null,\"t\\u00e9\\\\xt \xe2\x82\xac\",{\"a\":{}}]}";
+        static const char text[] =
+                        "{\"key\":[1,-2.5e+3,true,false,null,\"t\\u00e9\\\\xt \xe2\x82\xac\",{\"a\":{}}]}";
 
         assert_valid(text, true);
         for (size_t i = 0; i < sizeof(text) - 1; i++)
@@ -135,7 +231,7 @@ static void test_type(void **state) {
         assert_int_equal(json_scan_type(slice("x")), _SCAN_INVALID);
         assert_true(json_scan_is_true(slice("true")));
         assert_false(json_scan_is_true(slice("false")));
-        assert_false(json_scan_is_true((Slice) {}));
+        assert_false(json_scan_is_true((Slice){}));
 }
 
 static void assert_slice(Slice v, const char *expected) {
@@ -159,7 +255,7 @@ static void test_member(void **state) {
         assert_slice(v, "4");
         assert_true(json_scan_member(o, "last", &v));
         assert_slice(v, "true");
-        v = (Slice) {};
+        v = (Slice){};
         assert_false(json_scan_member(o, "ka", &v));
         assert_false(json_scan_member(o, "k\\u0061", &v));
         assert_false(json_scan_member(o, "d", &v));
@@ -169,7 +265,7 @@ static void test_member(void **state) {
         assert_false(json_scan_member(slice("[\"a\",1]"), "a", &v));
         assert_false(json_scan_member(slice("\"a\""), "a", &v));
         assert_false(json_scan_member(slice("{}"), "a", &v));
-        assert_false(json_scan_member((Slice) {}, "a", &v));
+        assert_false(json_scan_member((Slice){}, "a", &v));
 }
 
 static void test_path(void **state) {
@@ -201,12 +297,16 @@ static void test_element(void **state) {
         iter = 0;
         assert_false(json_scan_element(slice("{\"a\":1}"), &iter, &v));
         iter = 0;
-        assert_false(json_scan_element((Slice) {}, &iter, &v));
+        assert_false(json_scan_element((Slice){}, &iter, &v));
 }
 
 static void test_next_member(void **state) {
         Slice o = slice(" { \"a\" : 1 , \"b,}\":{\"c\":2},\"a\":[3] } "), name, v;
-        static const char *const expected[][2] = { { "\"a\"", "1" }, { "\"b,}\"", "{\"c\":2}" }, { "\"a\"", "[3]" } };
+        static const char *const expected[][2] = {
+                {"\"a\"",    "1"        },
+                { "\"b,}\"", "{\"c\":2}"},
+                { "\"a\"",   "[3]"      }
+        };
         size_t iter = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(expected); i++) {
@@ -243,7 +343,10 @@ static void test_string(void **state) {
         assert_string("\"\\ude00\"", "\xef\xbf\xbd", 3);
         assert_string("\"\\ud83dx\"", "\xef\xbf\xbdx", 4);
         assert_string("\"\\ud83d\\n\"", "\xef\xbf\xbd\n", 4);
-        assert_string("\"\\ud83d\\u0041\"", "\xef\xbf\xbd" "A", 4);
+        assert_string("\"\\ud83d\\u0041\"",
+                      "\xef\xbf\xbd"
+                      "A",
+                      4);
         assert_string("\"\\ud83d\\ud83d\\ude00\"", "\xef\xbf\xbd\xf0\x9f\x98\x80", 7);
         assert_string("\"\\udbff\\udfff\"", "\xf4\x8f\xbf\xbf", 4);
         assert_string("\"a\\u0000b\"", "a\0b", 3);
@@ -252,7 +355,7 @@ static void test_string(void **state) {
         assert_int_equal(json_scan_string(slice("\""), &s, NULL), -EINVAL);
         assert_int_equal(json_scan_string(slice("\"\\u12\""), &s, NULL), -EINVAL);
         assert_int_equal(json_scan_string(slice("\"\\\""), &s, NULL), -EINVAL);
-        assert_int_equal(json_scan_string((Slice) {}, &s, NULL), -EINVAL);
+        assert_int_equal(json_scan_string((Slice){}, &s, NULL), -EINVAL);
         assert_null(s);
         assert_int_equal(json_scan_string(slice("\"ok\""), &s, NULL), 0);
         assert_string_equal(s, "ok");
@@ -262,7 +365,7 @@ static void test_string(void **state) {
         assert_false(json_scan_string_is(slice("\"use\""), "user"));
         assert_false(json_scan_string_is(slice("\"us\\u0065r\""), "user"));
         assert_false(json_scan_string_is(slice("user"), "user"));
-        assert_false(json_scan_string_is((Slice) {}, ""));
+        assert_false(json_scan_string_is((Slice){}, ""));
 }
 
 static void test_numbers(void **state) {
@@ -273,7 +376,8 @@ static void test_numbers(void **state) {
         assert_int_equal(u, 0);
         assert_int_equal(json_scan_u64(slice("18446744073709551615"), &u), 0);
         assert_true(u == UINT64_MAX);
-        static const char *const bad[] = { "", "-1", "-0", "1.0", "1e3", "18446744073709551616", "01", "\"1\"", "null", "1 " };
+        static const char *const bad[] = { "",   "-1",    "-0",   "1.0", "1e3", "18446744073709551616",
+                                           "01", "\"1\"", "null", "1 " };
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
                 assert_int_equal(json_scan_u64(slice(bad[i]), &u), -EINVAL);
         assert_true(u == UINT64_MAX);
@@ -282,7 +386,8 @@ static void test_numbers(void **state) {
         assert_true(d == -125.0);
         assert_int_equal(json_scan_double(slice("0.0008150000000000001"), &d), 0);
         assert_true(d == 0.0008150000000000001);
-        static const char *const bad_double[] = { "", "1e999", "nan", "inf", "0x1p3", "\"1\"", "true", "1.", "1 " };
+        static const char *const bad_double[] = { "",      "1e999", "nan", "inf", "0x1p3",
+                                                  "\"1\"", "true",  "1.",  "1 " };
         for (size_t i = 0; i < ELEMENTSOF(bad_double); i++)
                 assert_int_equal(json_scan_double(slice(bad_double[i]), &d), -EINVAL);
         char digits[201];
@@ -311,7 +416,7 @@ static void test_round_trip(void **state) {
                 }
                 assert_int_equal(buffer_append_json(&b, bytes, size), 0);
                 assert_true(valid(b.data, b.size));
-                assert_int_equal(json_scan_string((Slice) { b.data, b.size }, &back, &n), 0);
+                assert_int_equal(json_scan_string((Slice){ b.data, b.size }, &back, &n), 0);
                 if (utf8_is_valid(bytes, size)) {
                         assert_int_equal(n, size);
                         assert_memory_equal(back, bytes, size);
@@ -321,13 +426,19 @@ static void test_round_trip(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_valid_values), cmocka_unit_test(test_valid_truncated),
-                cmocka_unit_test(test_valid_each_byte), cmocka_unit_test(test_valid_depth),
-                cmocka_unit_test(test_valid_deep_garbage), cmocka_unit_test(test_type),
-                cmocka_unit_test(test_member), cmocka_unit_test(test_path),
+                cmocka_unit_test(test_valid_values),
+                cmocka_unit_test(test_valid_truncated),
+                cmocka_unit_test(test_valid_each_byte),
+                cmocka_unit_test(test_valid_depth),
+                cmocka_unit_test(test_valid_deep_garbage),
+                cmocka_unit_test(test_type),
+                cmocka_unit_test(test_member),
+                cmocka_unit_test(test_path),
                 cmocka_unit_test(test_next_member),
-                cmocka_unit_test(test_element), cmocka_unit_test(test_string),
-                cmocka_unit_test(test_numbers), cmocka_unit_test(test_round_trip),
+                cmocka_unit_test(test_element),
+                cmocka_unit_test(test_string),
+                cmocka_unit_test(test_numbers),
+                cmocka_unit_test(test_round_trip),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,7 +85,8 @@ static Slice hear(Agent *a) {
 
         for (;;) {
                 char *start = a->bytes.data + a->taken;
-                char *newline = a->bytes.size > a->taken ? memchr(start, '\n', a->bytes.size - a->taken) : NULL;
+                char *newline = a->bytes.size > a->taken ? memchr(start, '\n', a->bytes.size - a->taken) :
+                                                           NULL;
                 if (newline) {
                         size_t n = (size_t) (newline - start);
                         free(a->line);
@@ -94,7 +95,7 @@ static Slice hear(Agent *a) {
                         assert_true(n < 64 * 1024);
                         if (!json_scan_valid(a->line, n))
                                 fail_msg("not JSON: %s", a->line);
-                        return (Slice) { a->line, n };
+                        return (Slice){ a->line, n };
                 }
                 buffer_consume(&a->bytes, a->taken);
                 a->taken = 0;
@@ -106,7 +107,7 @@ static Slice hear(Agent *a) {
                 assert_return_code(n, errno);
                 if (n == 0) {
                         assert_int_equal(a->bytes.size, 0);
-                        return (Slice) {};
+                        return (Slice){};
                 }
                 a->bytes.size += (size_t) n;
         }
@@ -254,11 +255,10 @@ static void test_interrupt_stubborn(void **state) {
 
         (void) expect(a, "started");
         /* Traps run at once in wait, and nowhere else for certain. */
-        say_script(
-                        a,
-                        "m",
-                        "(trap '' TERM; exec sleep 1000) & trap 'printf INT' INT; trap 'printf TERM' TERM; echo ready;"
-                        "while :; do wait; done");
+        say_script(a,
+                   "m",
+                   "(trap '' TERM; exec sleep 1000) & trap 'printf INT' INT; trap 'printf TERM' TERM; echo ready;"
+                   "while :; do wait; done");
         (void) expect(a, "turn_start");
         (void) expect(a, "output");
         say(a, "{\"type\":\"interrupt\"}");
@@ -273,7 +273,9 @@ static void test_signal_and_session(void **state) {
         Agent *a = *state;
 
         (void) expect(a, "started");
-        say_script(a, "m", "set -- $(cut -d' ' -f1,5,6 /proc/$$/stat); [ $1 = $2 -a $2 = $3 ] && echo own; kill -9 $$");
+        say_script(a,
+                   "m",
+                   "set -- $(cut -d' ' -f1,5,6 /proc/$$/stat); [ $1 = $2 -a $2 = $3 ] && echo own; kill -9 $$");
         assert_int_equal(number(expect_turn(a, "m", &out, NULL), "signal"), SIGKILL);
         assert_string_equal(out.data, "own\n");
 }
@@ -284,7 +286,9 @@ static void test_large_output(void **state) {
 
         /* One byte, then two-byte characters: every power of two splits one. */
         (void) expect(a, "started");
-        say_script(a, "m", "printf x; i=0; while [ $i -lt 2000 ]; do printf %0100d 0; i=$((i+1)); done | sed 's/0/\xc3\xa9/g'");
+        say_script(a,
+                   "m",
+                   "printf x; i=0; while [ $i -lt 2000 ]; do printf %0100d 0; i=$((i+1)); done | sed 's/0/\xc3\xa9/g'");
         assert_int_equal(number(expect_turn(a, "m", &out, NULL), "exitCode"), 0);
         assert_int_equal(out.size, 1 + 2 * 200000);
         assert_int_equal(out.data[0], 'x');
@@ -312,9 +316,19 @@ static void test_binary_output(void **state) {
 
 static void test_bad_lines(void **state) {
         static const char *const bad[] = {
-                "nonsense", "{\"type\":\"user\"", "[]", "{}", "42", "{\"type\":5}", "{\"type\":\"dance\"}",
-                "{\"type\":\"user\"}", "{\"type\":\"user\",\"text\":5}", "{\"type\":\"user\",\"text\":[\"a\"]}",
-                "{\"type\":\"user\",\"text\":\"a\\u0000b\"}", "{\"type\":\"user\",\"id\":{},\"text\":\"\"}", "\xff\xfe",
+                "nonsense",
+                "{\"type\":\"user\"",
+                "[]",
+                "{}",
+                "42",
+                "{\"type\":5}",
+                "{\"type\":\"dance\"}",
+                "{\"type\":\"user\"}",
+                "{\"type\":\"user\",\"text\":5}",
+                "{\"type\":\"user\",\"text\":[\"a\"]}",
+                "{\"type\":\"user\",\"text\":\"a\\u0000b\"}",
+                "{\"type\":\"user\",\"id\":{},\"text\":\"\"}",
+                "\xff\xfe",
                 "{\"type\":\"user\",\"text\":\"\xc3\"}",
         };
         Agent *a = *state;
@@ -369,14 +383,19 @@ static void test_background(void **state) {
         (void) expect(a, "started");
         script = xasprintf(
                         "mkfifo %s/go; (read x < %s/go; echo dropped && echo dropped >&2 && echo alive > %s/alive) & echo here",
-                        template, template, template);
+                        template,
+                        template,
+                        template);
         say_script(a, "m", script);
         assert_int_equal(number(expect_turn(a, "m", &out, NULL), "exitCode"), 0);
         assert_string_equal(out.data, "here\n");
         free(script);
-        script = xasprintf(
-                        "echo > %s/go; until [ -s %s/alive ]; do :; done; cat %s/alive; rm -r %s",
-                        template, template, template, template);
+        script =
+                        xasprintf("echo > %s/go; until [ -s %s/alive ]; do :; done; cat %s/alive; rm -r %s",
+                                  template,
+                                  template,
+                                  template,
+                                  template);
         say_script(a, "n", script);
         buffer_clear(&out, 0);
         assert_int_equal(number(expect_turn(a, "n", &out, NULL), "exitCode"), 0);
@@ -430,11 +449,11 @@ static void test_reader_gone(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_turn),          TEST(test_queue_and_end), TEST(test_refused_after_end),
-                TEST(test_interrupt),     TEST(test_interrupt_stubborn), TEST(test_signal_and_session),
-                TEST(test_large_output),  TEST(test_binary_output), TEST(test_bad_lines),
-                TEST(test_long_lines),    TEST(test_background),    TEST(test_slow_reader),
-                TEST(test_sigterm),       TEST(test_reader_gone),
+                TEST(test_turn),         TEST(test_queue_and_end),      TEST(test_refused_after_end),
+                TEST(test_interrupt),    TEST(test_interrupt_stubborn), TEST(test_signal_and_session),
+                TEST(test_large_output), TEST(test_binary_output),      TEST(test_bad_lines),
+                TEST(test_long_lines),   TEST(test_background),         TEST(test_slow_reader),
+                TEST(test_sigterm),      TEST(test_reader_gone),
         };
 
         if (!getenv("NF_SHELL_AGENT"))

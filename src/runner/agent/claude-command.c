@@ -42,8 +42,8 @@ int claude_begin(Claude *c, Buffer *ret_lines) {
 
 static bool is_base64(Json *v) {
         const char *s = json_object_get_string(v);
-        size_t n = (size_t) json_object_get_string_len(v), digits = strspn(
-                        s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+        size_t n = (size_t) json_object_get_string_len(v),
+               digits = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
 
         return n > 0 && n % 4 == 0 && digits + 2 >= n && strspn(s + digits, "=") == n - digits;
 }
@@ -59,7 +59,9 @@ static int check_image(Json *block, size_t i, char **ret_error) {
         for (size_t k = 0; media && k < ELEMENTSOF(types); k++)
                 known = known || streq(media, types[k]);
         if (!known)
-                return refuse(ret_error, "content[%zu].source.media_type is none of image/png, jpeg, gif, webp", i);
+                return refuse(ret_error,
+                              "content[%zu].source.media_type is none of image/png, jpeg, gif, webp",
+                              i);
         if (!json_object_is_type(data, json_type_string) || !is_base64(data))
                 return refuse(ret_error, "content[%zu].source.data is not base64", i);
         return 0;
@@ -77,7 +79,8 @@ static int check_content(Json *content, char **ret_error) {
                 const char *type = json_get_string(block, "type");
 
                 if (type && streq(type, "text")) {
-                        if (!json_object_is_type(text, json_type_string) || json_object_get_string_len(text) == 0)
+                        if (!json_object_is_type(text, json_type_string) ||
+                            json_object_get_string_len(text) == 0)
                                 return refuse(ret_error, "content[%zu] has no text", i);
                 } else if (type && streq(type, "image")) {
                         int r = check_image(block, i, ret_error);
@@ -117,13 +120,15 @@ static int render_user(Claude *c, Json *params, Buffer *b, Buffer *ret_lines, ch
 static void begin_request(Buffer *b, uint64_t seq, const char *suffix, const char *subtype) {
         (void) buffer_printf(
                         b,
-                        "{\"type\":\"control_request\",\"request_id\":\"nf-%" PRIu64 "%s\",\"request\":{\"subtype\":\"%s\"",
+                        "{\"type\":\"control_request\",\"request_id\":\"nf-%" PRIu64
+                        "%s\",\"request\":{\"subtype\":\"%s\"",
                         seq,
                         suffix,
                         subtype);
 }
 
-static int render_request(uint64_t seq, const char *subtype, Buffer *b, Buffer *ret_lines, char **ret_error) {
+static int
+render_request(uint64_t seq, const char *subtype, Buffer *b, Buffer *ret_lines, char **ret_error) {
         begin_request(b, seq, "", subtype);
         (void) buffer_append_str(b, "}}");
         return finish(b, ret_lines, ret_error);
@@ -137,7 +142,9 @@ static int render_model(uint64_t seq, Json *model, Buffer *b, Buffer *ret_lines,
                 if (!json_object_is_type(model, json_type_string))
                         return refuse(ret_error, "model is neither a string nor null");
                 if (!*s || json_object_get_string_len(model) > MODEL_MAX)
-                        return refuse(ret_error, "model is empty or longer than %u bytes", (unsigned) MODEL_MAX);
+                        return refuse(ret_error,
+                                      "model is empty or longer than %u bytes",
+                                      (unsigned) MODEL_MAX);
         }
         begin_request(b, seq, "", "set_model");
         (void) buffer_append_str(b, ",\"model\":");
@@ -162,7 +169,8 @@ static int render_mode(uint64_t seq, Json *params, Buffer *b, Buffer *ret_lines,
         return finish(b, ret_lines, ret_error);
 }
 
-static int render_config(Claude *c, const DriverCommand *cmd, Buffer *b, Buffer *ret_lines, char **ret_error) {
+static int
+render_config(Claude *c, const DriverCommand *cmd, Buffer *b, Buffer *ret_lines, char **ret_error) {
         _cleanup_buffer_ Buffer lines = {};
         Json *model = NULL;
         int r;
@@ -194,7 +202,8 @@ static ClaudeAsk *find_ask(Claude *c, const DriverCommand *cmd) {
 
 /* The input goes back always: without it 2.1.197 takes the answer for a broken one. */
 static int render_allow(const ClaudeAsk *a, Json *params, Buffer *b, char **ret_error) {
-        Json *input = json_get(params, "updatedInput"), *permissions = json_get(params, "updatedPermissions");
+        Json *input = json_get(params, "updatedInput"),
+             *permissions = json_get(params, "updatedPermissions");
         int r;
 
         (void) buffer_append_str(b, "\"behavior\":\"allow\",\"updatedInput\":");
@@ -229,7 +238,8 @@ static int render_deny(Json *params, Buffer *b, char **ret_error) {
         return interrupt ? buffer_append_str(b, ",\"interrupt\":true") : 0;
 }
 
-static int render_answer(Claude *c, const DriverCommand *cmd, Buffer *b, Buffer *ret_lines, char **ret_error) {
+static int
+render_answer(Claude *c, const DriverCommand *cmd, Buffer *b, Buffer *ret_lines, char **ret_error) {
         const char *behavior = json_get_string(cmd->params, "behavior");
         ClaudeAsk *a = find_ask(c, cmd);
         int r;
@@ -238,7 +248,9 @@ static int render_answer(Claude *c, const DriverCommand *cmd, Buffer *b, Buffer 
                 return refuse(ret_error, "no such question is open");
         if (a->answered)
                 return refuse(ret_error, "this question has been answered");
-        (void) buffer_append_str(b, "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":");
+        (void) buffer_append_str(
+                        b,
+                        "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":");
         (void) buffer_append_str(b, a->request_id);
         (void) buffer_append_str(b, ",\"response\":{");
         if (behavior && streq(behavior, "allow"))

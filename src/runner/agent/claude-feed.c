@@ -25,7 +25,8 @@ static int set_text(char **p, Slice value) {
 }
 
 static bool text_equal(const char *text, Slice value) {
-        return text ? strlen(text) == value.size && memcmp(text, value.data, value.size) == 0 : value.size == 0;
+        return text ? strlen(text) == value.size && memcmp(text, value.data, value.size) == 0 :
+                      value.size == 0;
 }
 
 void claude_feed_parent(DriverFeed *f, Slice line) {
@@ -73,7 +74,8 @@ static int feed_block(DriverFeed *f, Slice line, Slice block) {
         }
         if (json_scan_string_is(type, "tool_use") || json_scan_string_is(type, "server_tool_use") ||
             json_scan_string_is(type, "mcp_tool_use")) {
-                Slice id = slice_member(block, "id", SCAN_STRING), name = slice_member(block, "name", SCAN_STRING);
+                Slice id = slice_member(block, "id", SCAN_STRING),
+                      name = slice_member(block, "name", SCAN_STRING);
                 Slice input = slice_member(block, "input", SCAN_OBJECT);
 
                 if (!slice_is_set(id) || !slice_is_set(name))
@@ -81,7 +83,7 @@ static int feed_block(DriverFeed *f, Slice line, Slice block) {
                 feed_begin(f, "tool_call");
                 feed_json(f, "id", id);
                 feed_json(f, "name", name);
-                feed_json(f, "input", slice_is_set(input) ? input : (Slice) { "{}", 2 });
+                feed_json(f, "input", slice_is_set(input) ? input : (Slice){ "{}", 2 });
                 claude_feed_parent(f, line);
                 return feed_end(f);
         }
@@ -126,9 +128,9 @@ static void result_text(Buffer *b, Slice content) {
                 if (json_scan_string_is(type, "text"))
                         text = slice_member(block, "text", SCAN_STRING);
                 else if (json_scan_string_is(type, "image"))
-                        text = (Slice) { "\"[image]\"", 9 };
+                        text = (Slice){ "\"[image]\"", 9 };
                 else
-                        text = (Slice) {};
+                        text = (Slice){};
                 if (text.size <= 2)
                         continue;
                 if (!first)
@@ -165,8 +167,8 @@ static int feed_user(Claude *c, DriverFeed *f, Slice line) {
                 bool failed = json_scan_member(block, "is_error", &v) && json_scan_is_true(v);
                 feed_begin(f, "tool_result");
                 feed_json(f, "id", id);
-                feed_json(f, "ok", failed ? (Slice) { "false", 5 } : (Slice) { "true", 4 });
-                result_text(f->b, json_scan_member(block, "content", &v) ? v : (Slice) {});
+                feed_json(f, "ok", failed ? (Slice){ "false", 5 } : (Slice){ "true", 4 });
+                result_text(f->b, json_scan_member(block, "content", &v) ? v : (Slice){});
                 claude_feed_parent(f, line);
                 r = feed_end(f);
                 if (r < 0)
@@ -198,7 +200,9 @@ static int write_error(DriverFeed *f, Slice request_id, const char *text) {
         if (!f->sink->write)
                 return 0;
         buffer_clear(f->b, 256 * 1024);
-        (void) buffer_append_str(f->b, "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":");
+        (void) buffer_append_str(
+                        f->b,
+                        "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":");
         (void) buffer_append(f->b, request_id.data, request_id.size);
         (void) buffer_append_str(f->b, ",\"error\":");
         (void) buffer_append_json_str(f->b, text);
@@ -227,9 +231,9 @@ static int remember_ask(Claude *c, DriverFeed *f, Slice request_id, Slice reques
         if (!slice_is_set(title))
                 title = slice_member(request, "tool_name", SCAN_STRING);
         if (!slice_is_set(input))
-                input = (Slice) { "{}", 2 };
+                input = (Slice){ "{}", 2 };
         if (!slice_is_set(suggestions))
-                suggestions = (Slice) { "[]", 2 };
+                suggestions = (Slice){ "[]", 2 };
         if (set_text(&a.request_id, request_id) < 0 ||
             set_text(&a.tool_call_id, slice_member(request, "tool_use_id", SCAN_STRING)) < 0 ||
             set_text(&a.tool, slice_member(request, "tool_name", SCAN_STRING)) < 0 ||
@@ -263,12 +267,14 @@ static int tell_ask(DriverFeed *f, const ClaudeAsk *a) {
 }
 
 static int feed_control_request(Claude *c, DriverFeed *f, Slice line) {
-        Slice id = slice_member(line, "request_id", SCAN_STRING), request = slice_member(line, "request", SCAN_OBJECT);
+        Slice id = slice_member(line, "request_id", SCAN_STRING),
+              request = slice_member(line, "request", SCAN_OBJECT);
         ClaudeAsk *a;
         int r;
 
         if (!slice_is_set(id) || !slice_is_set(request))
-                return feed_notice_line(f, "the agent sent a request that cannot be answered", line.data, line.size);
+                return feed_notice_line(
+                                f, "the agent sent a request that cannot be answered", line.data, line.size);
         if (!json_scan_string_is(slice_member(request, "subtype", SCAN_STRING), "can_use_tool"))
                 return write_error(f, id, "this host does not serve requests of this kind");
         if (!slice_is_set(slice_member(request, "tool_name", SCAN_STRING)))
@@ -336,7 +342,8 @@ static int feed_control_response(Claude *c, DriverFeed *f, Slice line) {
 }
 
 static int feed_init(Claude *c, DriverFeed *f, Slice line) {
-        Slice session = slice_member(line, "session_id", SCAN_STRING), model = slice_member(line, "model", SCAN_STRING);
+        Slice session = slice_member(line, "session_id", SCAN_STRING),
+              model = slice_member(line, "model", SCAN_STRING);
         Slice mode = slice_member(line, "permissionMode", SCAN_STRING);
         char *id;
         int r;
@@ -344,7 +351,8 @@ static int feed_init(Claude *c, DriverFeed *f, Slice line) {
         c->ready = c->in_turn = true;
         c->queued = false;
         /* It comes with every turn; what has been told already is not told again. */
-        if (c->told && text_equal(c->session, session) && text_equal(c->model, model) && text_equal(c->mode, mode))
+        if (c->told && text_equal(c->session, session) && text_equal(c->model, model) &&
+            text_equal(c->mode, mode))
                 return 0;
         c->told = true;
         if ((r = set_text(&c->session, session)) < 0 || (r = set_text(&c->model, model)) < 0 ||
@@ -366,23 +374,25 @@ static int feed_init(Claude *c, DriverFeed *f, Slice line) {
 }
 
 static int feed_retry(DriverFeed *f, Slice line) {
-        Slice kind = slice_member(line, "error", SCAN_STRING), http = slice_member(line, "error_status", SCAN_NUMBER);
+        Slice kind = slice_member(line, "error", SCAN_STRING),
+              http = slice_member(line, "error_status", SCAN_NUMBER);
         uint64_t attempt = 0, most = 0, delay = 0;
         _cleanup_free_ char *text = NULL;
         double d;
 
         (void) json_scan_u64(slice_member(line, "attempt", SCAN_NUMBER), &attempt);
         (void) json_scan_u64(slice_member(line, "max_retries", SCAN_NUMBER), &most);
-        if (json_scan_double(slice_member(line, "retry_delay_ms", SCAN_NUMBER), &d) >= 0 && d > 0 && d < 1e15)
+        if (json_scan_double(slice_member(line, "retry_delay_ms", SCAN_NUMBER), &d) >= 0 && d > 0 &&
+            d < 1e15)
                 delay = (uint64_t) d;
         text = xasprintf("retry %" PRIu64 " of %" PRIu64 " in %" PRIu64 " ms", attempt, most, delay);
         if (!text)
                 return -ENOMEM;
         feed_begin(f, "error");
-        feed_json(f, "kind", slice_is_set(kind) ? kind : (Slice) { "\"unknown\"", 9 });
-        feed_json(f, "http", slice_is_set(http) ? http : (Slice) { "null", 4 });
+        feed_json(f, "kind", slice_is_set(kind) ? kind : (Slice){ "\"unknown\"", 9 });
+        feed_json(f, "http", slice_is_set(http) ? http : (Slice){ "null", 4 });
         feed_text(f, "text", text, strlen(text));
-        feed_json(f, "retrying", (Slice) { "true", 4 });
+        feed_json(f, "retrying", (Slice){ "true", 4 });
         return feed_end(f);
 }
 
@@ -398,17 +408,18 @@ static int feed_system(Claude *c, DriverFeed *f, Slice line) {
 
 /* An error before the agent was ready: it is about to exit. */
 static int feed_failed_start(Claude *c, DriverFeed *f, Slice line) {
-        Slice errors = slice_member(line, "errors", SCAN_ARRAY), text = slice_member(line, "result", SCAN_STRING), v;
+        Slice errors = slice_member(line, "errors", SCAN_ARRAY),
+              text = slice_member(line, "result", SCAN_STRING), v;
         size_t iter = 0;
         int r;
 
         if (json_scan_element(errors, &iter, &v) && json_scan_type(v) == SCAN_STRING)
                 text = v;
         feed_begin(f, "error");
-        feed_json(f, "kind", (Slice) { "\"start\"", 7 });
-        feed_json(f, "http", (Slice) { "null", 4 });
-        feed_json(f, "text", slice_is_set(text) ? text : (Slice) { "\"\"", 2 });
-        feed_json(f, "retrying", (Slice) { "false", 5 });
+        feed_json(f, "kind", (Slice){ "\"start\"", 7 });
+        feed_json(f, "http", (Slice){ "null", 4 });
+        feed_json(f, "text", slice_is_set(text) ? text : (Slice){ "\"\"", 2 });
+        feed_json(f, "retrying", (Slice){ "false", 5 });
         r = feed_end(f);
         return r < 0 ? r : fail(f, "Claude Code could not start", text);
 }
@@ -419,7 +430,8 @@ int claude_feed(Driver *d, const char *line, size_t size, uint64_t offset, const
         Slice o = { line, size }, type, v;
 
         /* A piece of text changes nothing that is remembered. */
-        if (!sink->event && size > sizeof(stream_prefix) && memcmp(line, stream_prefix, sizeof(stream_prefix) - 1) == 0)
+        if (!sink->event && size > sizeof(stream_prefix) &&
+            memcmp(line, stream_prefix, sizeof(stream_prefix) - 1) == 0)
                 return 0;
         if (size == 0 || (size == 1 && line[0] == '\r'))
                 return 0;

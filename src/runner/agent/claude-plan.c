@@ -58,7 +58,9 @@ static int get_uuid(Json *spec, const char *name, const char **ret, char **ret_e
 
         r = plan_string(spec, name, NAME_MAX_BYTES, ret, ret_error);
         if (r > 0 && !uuid_is_valid(*ret))
-                return refuse(ret_error, "%s is not a UUID, which every session of Claude has for a name", name);
+                return refuse(ret_error,
+                              "%s is not a UUID, which every session of Claude has for a name",
+                              name);
         return r;
 }
 
@@ -157,6 +159,6 @@ int claude_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_erro
             (r = plan_env(spec, agent_config, default_env, &plan.env, ret_error)) < 0)
                 return r;
         *ret = plan;
-        plan = (LaunchPlan) {};
+        plan = (LaunchPlan){};
         return 0;
 }

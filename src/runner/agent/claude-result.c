@@ -54,9 +54,11 @@ static const char *turn_reason(Slice line, bool ok) {
         Slice terminal = slice_member(line, "terminal_reason", SCAN_STRING);
         Slice subtype = slice_member(line, "subtype", SCAN_STRING);
 
-        if (json_scan_string_is(terminal, "aborted_streaming") || json_scan_string_is(terminal, "aborted_tools"))
+        if (json_scan_string_is(terminal, "aborted_streaming") ||
+            json_scan_string_is(terminal, "aborted_tools"))
                 return "interrupted";
-        if (json_scan_string_is(subtype, "error_max_turns") || json_scan_string_is(subtype, "error_max_budget_usd"))
+        if (json_scan_string_is(subtype, "error_max_turns") ||
+            json_scan_string_is(subtype, "error_max_budget_usd"))
                 return "limit";
         return ok ? "done" : "error";
 }
@@ -75,14 +77,13 @@ static int feed_error(Claude *c, DriverFeed *f, Slice line) {
         Slice http = slice_member(line, "api_error_status", SCAN_NUMBER), text = turn_text(line);
 
         feed_begin(f, "error");
-        feed_json(
-                        f,
-                        "kind",
-                        c->error_kind ? (Slice) { c->error_kind, strlen(c->error_kind) } :
-                                        (Slice) { "\"unknown\"", 9 });
-        feed_json(f, "http", slice_is_set(http) ? http : (Slice) { "null", 4 });
-        feed_json(f, "text", slice_is_set(text) ? text : (Slice) { "\"\"", 2 });
-        feed_json(f, "retrying", (Slice) { "false", 5 });
+        feed_json(f,
+                  "kind",
+                  c->error_kind ? (Slice){ c->error_kind, strlen(c->error_kind) } :
+                                  (Slice){ "\"unknown\"", 9 });
+        feed_json(f, "http", slice_is_set(http) ? http : (Slice){ "null", 4 });
+        feed_json(f, "text", slice_is_set(text) ? text : (Slice){ "\"\"", 2 });
+        feed_json(f, "retrying", (Slice){ "false", 5 });
         return feed_end(f);
 }
 

@@ -33,9 +33,9 @@ typedef struct Claude {
         char *append_prompt; /* JSON text, or NULL */
 
         /* what the agent has said */
-        bool ready;   /* it is there */
+        bool ready; /* it is there */
         bool in_turn;
-        bool told;    /* a started event was made of these: */
+        bool told; /* a started event was made of these: */
         char *session, *model, *mode;
         char *session_id; /* session, decoded; before the agent has said it, that of the spec */
         char *error_kind; /* of the turn's last assistant line, or NULL */

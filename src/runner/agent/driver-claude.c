@@ -10,7 +10,7 @@ void claude_ask_done(ClaudeAsk *a) {
         free(a->title);
         free(a->input);
         free(a->suggestions);
-        *a = (ClaudeAsk) {};
+        *a = (ClaudeAsk){};
 }
 
 static void driver_claude_free(Driver *d) {
@@ -30,7 +30,8 @@ static void driver_claude_free(Driver *d) {
 
 static int driver_claude_new(Json *spec, Driver **ret) {
         _cleanup_(driver_freep) Driver *d = NULL;
-        const char *resume = json_get_string(spec, "resumeSessionId"), *id = json_get_string(spec, "sessionId");
+        const char *resume = json_get_string(spec, "resumeSessionId"),
+                   *id = json_get_string(spec, "sessionId");
         Json *prompt = json_get(spec, "appendSystemPrompt");
         bool fork = false;
         Claude *c;
@@ -48,7 +49,9 @@ static int driver_claude_new(Json *spec, Driver **ret) {
                 _cleanup_buffer_ Buffer b = {};
 
                 (void) buffer_append_json(
-                                &b, json_object_get_string(prompt), (size_t) json_object_get_string_len(prompt));
+                                &b,
+                                json_object_get_string(prompt),
+                                (size_t) json_object_get_string_len(prompt));
                 c->append_prompt = buffer_steal(&b);
                 if (!c->append_prompt)
                         return -ENOMEM;
@@ -64,8 +67,9 @@ static int save_ask(Json *list, const ClaudeAsk *a) {
 
         if (!o || json_set_u64(o, "offset", a->offset) < 0 || json_set_u64(o, "n", a->n) < 0 ||
             json_set_string(o, "requestId", a->request_id) < 0 ||
-            json_set_string(o, "toolCallId", a->tool_call_id) < 0 || json_set_string(o, "tool", a->tool) < 0 ||
-            json_set_string(o, "title", a->title) < 0 || json_set_string(o, "input", a->input) < 0 ||
+            json_set_string(o, "toolCallId", a->tool_call_id) < 0 ||
+            json_set_string(o, "tool", a->tool) < 0 || json_set_string(o, "title", a->title) < 0 ||
+            json_set_string(o, "input", a->input) < 0 ||
             json_set_string(o, "suggestions", a->suggestions) < 0 ||
             json_set_bool(o, "answered", a->answered) < 0 || json_object_array_add(list, o) < 0)
                 return -ENOMEM;
@@ -151,8 +155,10 @@ static int load_members(Claude *c, Json *o) {
         if (json_get_u64(o, "version", &version) <= 0 || version != STATE_VERSION ||
             !json_object_is_type(asks, json_type_array))
                 return -EINVAL;
-        if ((r = json_get_bool(o, "ready", &c->ready)) < 0 || (r = json_get_bool(o, "inTurn", &c->in_turn)) < 0 ||
-            (r = json_get_bool(o, "told", &c->told)) < 0 || (r = load_string(o, "session", &c->session)) < 0 ||
+        if ((r = json_get_bool(o, "ready", &c->ready)) < 0 ||
+            (r = json_get_bool(o, "inTurn", &c->in_turn)) < 0 ||
+            (r = json_get_bool(o, "told", &c->told)) < 0 ||
+            (r = load_string(o, "session", &c->session)) < 0 ||
             (r = load_string(o, "model", &c->model)) < 0 || (r = load_string(o, "mode", &c->mode)) < 0 ||
             (r = load_string(o, "sessionId", &c->session_id)) < 0 ||
             (r = load_string(o, "errorKind", &c->error_kind)) < 0 ||
@@ -162,7 +168,8 @@ static int load_members(Claude *c, Json *o) {
             (r = json_get_u64(o, "cacheReadTokens", &c->cache_read_tokens)) < 0 ||
             (r = json_get_u64(o, "cacheWriteTokens", &c->cache_write_tokens)) < 0 ||
             (r = json_get_bool(o, "hasCost", &c->has_cost)) < 0 ||
-            (r = load_double(o, "totalCost", &c->total_cost)) < 0 || (r = load_double(o, "cost", &c->cost)) < 0 ||
+            (r = load_double(o, "totalCost", &c->total_cost)) < 0 ||
+            (r = load_double(o, "cost", &c->cost)) < 0 ||
             (r = json_get_bool(o, "lastFailed", &c->last_failed)) < 0 ||
             (r = json_get_bool(o, "sent", &c->sent)) < 0 || (r = json_get_bool(o, "queued", &c->queued)) < 0)
                 return r;
@@ -249,7 +256,7 @@ static const char *driver_claude_session(Driver *d) {
 static void driver_claude_usage(Driver *d, DriverUsage *ret) {
         Claude *c = claude(d);
 
-        *ret = (DriverUsage) {
+        *ret = (DriverUsage){
                 .turns = c->turns,
                 .input_tokens = c->input_tokens,
                 .output_tokens = c->output_tokens,

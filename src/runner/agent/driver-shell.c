@@ -46,7 +46,8 @@ static int shell_load(Json *spec, Json *state, Driver **ret) {
         if (r < 0)
                 return r;
         Shell *s = shell(d);
-        if (json_get_bool(state, "started", &s->started) < 0 || json_get_bool(state, "running", &s->running) < 0 ||
+        if (json_get_bool(state, "started", &s->started) < 0 ||
+            json_get_bool(state, "running", &s->running) < 0 ||
             json_get_bool(state, "lastFailed", &s->last_failed) < 0 ||
             json_get_u64(state, "turns", &s->turns) < 0 || json_get_u64(state, "sent", &s->sent) < 0)
                 return -EINVAL;
@@ -58,16 +59,18 @@ static int shell_save(Driver *d, Json **ret) {
         _cleanup_json_ Json *o = json_object_new_object();
         Shell *s = shell(d);
 
-        if (!o || json_set_u64(o, "version", STATE_VERSION) < 0 || json_set_bool(o, "started", s->started) < 0 ||
-            json_set_bool(o, "running", s->running) < 0 || json_set_bool(o, "lastFailed", s->last_failed) < 0 ||
-            json_set_u64(o, "turns", s->turns) < 0 || json_set_u64(o, "sent", s->sent) < 0)
+        if (!o || json_set_u64(o, "version", STATE_VERSION) < 0 ||
+            json_set_bool(o, "started", s->started) < 0 || json_set_bool(o, "running", s->running) < 0 ||
+            json_set_bool(o, "lastFailed", s->last_failed) < 0 || json_set_u64(o, "turns", s->turns) < 0 ||
+            json_set_u64(o, "sent", s->sent) < 0)
                 return -ENOMEM;
         *ret = TAKE_PTR(o);
         return 0;
 }
 
 static const char *const program_paths[] = { NF_LIBEXECDIR "/northflare-shell-agent", NULL };
-static const char advice[] = "install northflare-shell-agent, which is a part of this package, to " NF_LIBEXECDIR;
+static const char advice[] =
+                "install northflare-shell-agent, which is a part of this package, to " NF_LIBEXECDIR;
 
 static int shell_probe(Json *agent_config, char **ret_error) {
         return plan_executable(agent_config, program_paths, advice, NULL, ret_error);
@@ -88,7 +91,7 @@ static int shell_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **re
         if (r < 0)
                 return r;
         *ret = plan;
-        plan = (LaunchPlan) {};
+        plan = (LaunchPlan){};
         return 0;
 }
 
@@ -118,7 +121,8 @@ static int feed_output(Shell *s, DriverFeed *f, Slice line) {
 }
 
 static int feed_turn_end(Shell *s, DriverFeed *f, Slice line) {
-        Slice code = slice_member(line, "exitCode", SCAN_NUMBER), signal = slice_member(line, "signal", SCAN_NUMBER), v;
+        Slice code = slice_member(line, "exitCode", SCAN_NUMBER),
+              signal = slice_member(line, "signal", SCAN_NUMBER), v;
         bool interrupted = json_scan_member(line, "interrupted", &v) && json_scan_is_true(v);
         bool ok = code.size == 1 && code.data[0] == '0' && !interrupted;
 
@@ -130,9 +134,9 @@ static int feed_turn_end(Shell *s, DriverFeed *f, Slice line) {
                         f->b,
                         ",\"ok\":%s,\"reason\":\"%s\"",
                         ok ? "true" : "false",
-                        interrupted ? "interrupted" :
-                                ok  ? "done" :
-                                      "error");
+                        interrupted        ? "interrupted" :
+                                        ok ? "done" :
+                                             "error");
         feed_json(f, "exitCode", code);
         feed_json(f, "signal", signal);
         feed_json(f, "durationMs", slice_member(line, "durationMs", SCAN_NUMBER));
@@ -190,7 +194,9 @@ static int shell_feed(Driver *d, const char *line, size_t size, uint64_t offset,
 static int script_of(Json *content, Buffer *ret, char **ret_error) {
         if (json_object_is_type(content, json_type_string))
                 return buffer_append(
-                                ret, json_object_get_string(content), (size_t) json_object_get_string_len(content));
+                                ret,
+                                json_object_get_string(content),
+                                (size_t) json_object_get_string_len(content));
         if (!json_object_is_type(content, json_type_array))
                 return refuse(ret_error, "content is neither a string nor an array of blocks");
         for (size_t i = 0; i < json_object_array_length(content); i++) {
@@ -198,8 +204,13 @@ static int script_of(Json *content, Buffer *ret, char **ret_error) {
                 const char *type = json_get_string(block, "type");
 
                 if (!type || !streq(type, "text") || !json_object_is_type(text, json_type_string))
-                        return refuse(ret_error, "content[%zu] is no text block; the shell takes nothing else", i);
-                int r = buffer_append(ret, json_object_get_string(text), (size_t) json_object_get_string_len(text));
+                        return refuse(ret_error,
+                                      "content[%zu] is no text block; the shell takes nothing else",
+                                      i);
+                int r =
+                                buffer_append(ret,
+                                              json_object_get_string(text),
+                                              (size_t) json_object_get_string_len(text));
                 if (r < 0)
                         return r;
         }
@@ -266,7 +277,7 @@ static const char *shell_session(Driver *d) {
 }
 
 static void shell_usage(Driver *d, DriverUsage *ret) {
-        *ret = (DriverUsage) { .turns = shell(d)->turns };
+        *ret = (DriverUsage){ .turns = shell(d)->turns };
 }
 
 const DriverOps shell_driver_ops = {

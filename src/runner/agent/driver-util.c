@@ -79,7 +79,7 @@ int feed_notice_line(DriverFeed *f, const char *what, const char *line, size_t s
 Slice slice_member(Slice o, const char *name, ScanType type) {
         Slice v;
 
-        return json_scan_member(o, name, &v) && json_scan_type(v) == type ? v : (Slice) {};
+        return json_scan_member(o, name, &v) && json_scan_type(v) == type ? v : (Slice){};
 }
 
 /* ---- plans ---- */
@@ -172,7 +172,11 @@ static int add_env(char ***env, Json *o, const char *where, char **ret_error) {
         return 0;
 }
 
-int plan_env(Json *spec, Json *agent_config, const char *const *defaults, char ***ret_env, char **ret_error) {
+int plan_env(Json *spec,
+             Json *agent_config,
+             const char *const *defaults,
+             char ***ret_env,
+             char **ret_error) {
         _cleanup_strv_free_ char **env = new0(char *, 1);
         int r;
 

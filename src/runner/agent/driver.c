@@ -28,5 +28,5 @@ void launch_plan_done(LaunchPlan *p) {
         strv_free(p->argv);
         strv_free(p->env);
         free(p->private_file);
-        *p = (LaunchPlan) {};
+        *p = (LaunchPlan){};
 }
