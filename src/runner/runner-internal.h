@@ -41,6 +41,12 @@ struct Runner {
         SendSource *control;
         int64_t control_response, control_event; /* sent up to here, not acknowledged yet */
 
+        /* events set aside that are sent again: those up to resend_upto, resend_now is under way */
+        SendSource *resend;
+        int64_t resend_at, resend_now, resend_upto;
+        unsigned resend_count;
+        bool resend_refused;
+
         RunnerCall *calls;
         const RunnerObserver *observer;
         void *observer_data;

@@ -430,6 +430,7 @@ Runner *runner_free(Runner *r) {
         while (r->calls)
                 runner_call_free(r->calls);
         send_source_free(r->control);
+        send_source_free(r->resend);
         link_free(r->link);
         launcher_call_free(r->kill_call);
         units_free(r->ctx.units);

@@ -60,6 +60,10 @@ Conversation *runner_next_conversation(Runner *r, Conversation *after);
 /* Parses the configuration anew and takes over what can change live (token, log level, limits, agents); what cannot is
  * returned in ret_ignored (names, may be NULL). -EINVAL with *ret_error: nothing was changed. */
 int runner_reload(Runner *r, char ***ret_ignored, char **ret_error);
+/* What the orchestrator refused for good: an array of {messageId, conversationId, why, when, size}. */
+int runner_list_set_aside(Runner *r, Json **ret);
+/* Sends it again; what is taken leaves the list. -ENOTCONN: there is no orchestrator. */
+int runner_resend_set_aside(Runner *r, unsigned *ret_count);
 /* Sends what is queued and a heartbeat now. */
 int runner_flush(Runner *r);
 

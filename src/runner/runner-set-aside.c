@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/log.h"
+#include "runner/runner-internal.h"
+
+/* Events that the orchestrator refused for good while it took others: kept, listed, and sent again on command, one at a
+ * time, so that each refusal is known by its event. */
+
+static int list_one(const SetAside *e, void *userdata) {
+        Json *o = json_object_new_object();
+        char stamp[TIMESTAMP_MAX];
+
+        if (!o || json_object_array_add(userdata, o) < 0) {
+                json_object_put(o);
+                return -ENOMEM;
+        }
+        (void) json_set_string(o, "messageId", e->message_id);
+        (void) json_set_string(o, "conversationId", e->conversation);
+        (void) json_set_string(o, "why", e->why);
+        (void) json_set_string(o, "when", format_timestamp(e->when_usec, stamp));
+        (void) json_set_u64(o, "size", strlen(e->json));
+        return 0;
+}
+
+int runner_list_set_aside(Runner *r, Json **ret) {
+        _cleanup_json_ Json *list = json_object_new_array();
+        int k;
+
+        if (!list)
+                return -ENOMEM;
+        k = store_list_set_aside(r->store, list_one, list);
+        if (k < 0)
+                return k;
+        *ret = TAKE_PTR(list);
+        return 0;
+}
+
+typedef struct Next {
+        int64_t after, seq;
+        char *message_id, *json;
+} Next;
+
+static int find_next(const SetAside *e, void *userdata) {
+        Next *n = userdata;
+
+        if (e->seq <= n->after)
+                return 0;
+        n->seq = e->seq;
+        n->message_id = strdup(e->message_id);
+        n->json = strdup(e->json);
+        return n->message_id && n->json ? 1 : -ENOMEM;
+}
+
+static int on_fill(void *userdata, SendBatch *batch) {
+        Runner *r = userdata;
+        Next next = { .after = r->resend_at };
+        int k;
+
+        if (r->resend_at >= r->resend_upto)
+                return 0;
+        k = store_list_set_aside(r->store, find_next, &next);
+        if (k > 0 && next.seq <= r->resend_upto) {
+                k = send_batch_add(batch, next.message_id, next.json, strlen(next.json));
+                r->resend_now = next.seq;
+                r->resend_refused = false;
+        } else if (k >= 0)
+                r->resend_at = r->resend_upto;
+        free(next.message_id);
+        free(next.json);
+        return k < 0 ? k : 0;
+}
+
+static void on_acked(void *userdata) {
+        Runner *r = userdata;
+
+        if (!r->resend_refused) {
+                int k = store_delete_set_aside(r->store, r->resend_now);
+                if (k < 0)
+                        log_warning_errno(k, "An event that was taken now stays among those set aside: %m");
+        }
+        r->resend_at = r->resend_now;
+        sender_wake(r->resend);
+}
+
+static void on_lost(void *userdata) {
+}
+
+static int
+on_set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
+        Runner *r = userdata;
+
+        log_warning("Event %s was refused again: %s", message_id, strempty(why));
+        r->resend_refused = true;
+        return 0;
+}
+
+static const SendSourceOps resend_ops = {
+        .fill = on_fill,
+        .acked = on_acked,
+        .lost = on_lost,
+        .set_aside = on_set_aside,
+};
+
+static int count_one(const SetAside *e, void *userdata) {
+        Runner *r = userdata;
+
+        r->resend_upto = MAX(r->resend_upto, e->seq);
+        r->resend_count++;
+        return 0;
+}
+
+int runner_resend_set_aside(Runner *r, unsigned *ret_count) {
+        int k;
+
+        if (!r->link)
+                return -ENOTCONN;
+        if (!r->resend) {
+                k = send_source_new(link_get_sender(r->link), &resend_ops, r, &r->resend);
+                if (k < 0)
+                        return k;
+        }
+        r->resend_at = 0;
+        r->resend_count = 0;
+        k = store_list_set_aside(r->store, count_one, r);
+        if (k < 0)
+                return k;
+        *ret_count = r->resend_count;
+        sender_wake(r->resend);
+        return 0;
+}
