@@ -72,7 +72,7 @@ run_in() {
         done
         shift
         in_own_cgroup "$name" env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout -k 5 "$seconds" \
-                systemd-nspawn -q --register=no --keep-unit --as-pid2 --private-network --pipe \
+                systemd-nspawn -q --register=no --keep-unit --as-pid2 "${NF_NETWORK:---private-network}" --pipe \
                 -M "nf-${name//[^a-zA-Z0-9-]/-}" -D "$dir/merged" "${args[@]}" "$@" </dev/null || r=$?
         overlay_umount "$dir"
         rm -rf "$dir"
