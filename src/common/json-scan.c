@@ -165,58 +165,79 @@ static const char *check_key(const char *p, const char *end) {
         return p < end && *p == ':' ? p + 1 : NULL;
 }
 
-bool json_scan_valid(const char *text, size_t size) {
-        const char *p = text, *end = text + size;
+/* NULL where the text is valid; else what is wrong, and *p stands at or before it. */
+static const char *check(const char **p, const char *end) {
+        static const char too_early[] = "unexpected end", unexpected[] = "unexpected text";
         uint64_t objects = 0; /* bit n: level n + 1 is an object, not an array */
         unsigned depth = 0;
 
-        if (size == 0)
-                return false;
         for (;;) {
+                const char *next;
+
                 /* A value begins here. */
-                p = skip_blanks(p, end);
-                if (p >= end)
-                        return false;
-                if (*p == '{' || *p == '[') {
-                        bool object = *p == '{';
+                *p = skip_blanks(*p, end);
+                if (*p >= end)
+                        return too_early;
+                if (**p == '{' || **p == '[') {
+                        bool object = **p == '{';
 
                         if (depth == DEPTH_MAX)
-                                return false;
+                                return "nested too deeply";
                         objects = object ? objects | UINT64_C(1) << depth :
                                            objects & ~(UINT64_C(1) << depth);
                         depth++;
-                        p = skip_blanks(p + 1, end);
-                        if (p < end && *p == (object ? '}' : ']')) {
-                                p++;
+                        *p = skip_blanks(*p + 1, end);
+                        if (*p < end && **p == (object ? '}' : ']')) {
+                                ++*p;
                                 depth--;
                         } else {
-                                if (object && !(p = check_key(p, end)))
-                                        return false;
+                                next = object ? check_key(*p, end) : *p;
+                                if (!next)
+                                        return *p >= end ? too_early : unexpected;
+                                *p = next;
                                 continue;
                         }
-                } else if (!(p = check_scalar(p, end)))
-                        return false;
+                } else {
+                        next = check_scalar(*p, end);
+                        if (!next)
+                                return unexpected;
+                        *p = next;
+                }
 
                 /* A value has ended; so may its parents. */
                 for (;;) {
-                        p = skip_blanks(p, end);
+                        *p = skip_blanks(*p, end);
                         if (depth == 0)
-                                return p == end;
-                        if (p >= end)
-                                return false;
+                                return *p == end ? NULL : "text after the end";
+                        if (*p >= end)
+                                return too_early;
                         bool object = objects >> (depth - 1) & 1;
-                        if (*p == ',') {
-                                p++;
-                                if (object && !(p = check_key(p, end)))
-                                        return false;
+                        if (**p == ',') {
+                                ++*p;
+                                next = object ? check_key(*p, end) : *p;
+                                if (!next)
+                                        return *p >= end ? too_early : unexpected;
+                                *p = next;
                                 break;
                         }
-                        if (*p != (object ? '}' : ']'))
-                                return false;
-                        p++;
+                        if (**p != (object ? '}' : ']'))
+                                return unexpected;
+                        ++*p;
                         depth--;
                 }
         }
+}
+
+const char *json_scan_check(const char *text, size_t size, size_t *ret_at) {
+        const char *p = text, *wrong = check(&p, text + size);
+
+        if (ret_at)
+                *ret_at = (size_t) (p - text);
+        return wrong;
+}
+
+bool json_scan_valid(const char *text, size_t size) {
+        return !json_scan_check(text, size, NULL);
 }
 
 ScanType json_scan_type(Slice v) {

@@ -26,6 +26,8 @@ typedef enum ScanType {
 /* Whether text is exactly one valid JSON value (RFC 8259) in valid UTF-8, at most 64 levels deep, blanks around
  * it allowed. Lone surrogate escapes are accepted: agents write them. */
 bool json_scan_valid(const char *text, size_t size);
+/* The same, with words: NULL where it is valid, else what is wrong, and at which byte (ret_at may be NULL). */
+const char *json_scan_check(const char *text, size_t size, size_t *ret_at);
 
 /* The type of the value that begins at v's first byte, by that byte alone. */
 ScanType json_scan_type(Slice v);

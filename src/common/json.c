@@ -3,74 +3,40 @@
 #include <limits.h>
 
 #include "common/buffer.h"
+#include "common/json-scan.h"
 #include "common/json.h"
 
-/* Where something stands that json-c takes and RFC 8259 does not, or size: a control character in a string (refused
- * from version 0.17 on), NaN and Infinity. */
-static size_t find_foreign(const char *text, size_t size) {
-        bool inside = false;
-
-        for (size_t i = 0; i < size; i++)
-                if (text[i] == '"')
-                        inside = !inside;
-                else if (inside && text[i] == '\\')
-                        i++;
-                else if (inside ? (unsigned char) text[i] < 0x20 : text[i] == 'N' || text[i] == 'I')
-                        return i;
-        return size;
-}
-
-/* NULL where text is one value and nothing else, else what is wrong with it, and *ret_end is where. */
-static const char *
-parse(struct json_tokener *t, const char *text, size_t size, Json **ret, size_t *ret_end) {
-        Json *o = json_tokener_parse_ex(t, text, (int) size);
-        enum json_tokener_error e = json_tokener_get_error(t);
-        size_t end = json_tokener_get_parse_end(t);
-
-        if (e == json_tokener_continue && size > 0) {
-                /* A bare number or word ends only at what follows it. */
-                o = json_tokener_parse_ex(t, "", 1);
-                e = json_tokener_get_error(t);
-                end = size;
-        }
-        *ret = o;
-        *ret_end = end;
-        if (e == json_tokener_continue)
-                return "unexpected end";
-        if (e != json_tokener_success)
-                return json_tokener_error_desc(e);
-        while (end < size && strchr(" \t\r\n", text[end]) && text[end])
-                end++;
-        *ret_end = end;
-        if (end < size)
-                return "text after the end";
-        *ret_end = find_foreign(text, size);
-        return *ret_end < size ? "control character in a string, or no number" : NULL;
-}
-
+/* Whether text is JSON decides the scanner, json-c only builds the tree: its own strict mode takes control characters
+ * before version 0.17, and from 0.18 on refuses everything that is not ASCII. */
 int json_parse(const char *text, size_t size, Json **ret, char **ret_error) {
         struct json_tokener *t;
         const char *wrong;
-        Json *o = NULL;
-        size_t end;
+        size_t at;
+        Json *o;
 
         if (ret_error)
                 *ret_error = NULL;
         if (size > INT_MAX)
                 return -EFBIG;
-        t = json_tokener_new_ex(JSON_DEPTH_MAX);
-        if (!t)
-                return -ENOMEM;
-        json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-        wrong = parse(t, text, size, &o, &end);
-        json_tokener_free(t);
+        wrong = json_scan_check(text, size, &at);
         if (!wrong) {
-                *ret = o;
-                return 0;
+                t = json_tokener_new_ex(JSON_DEPTH_MAX + 1);
+                if (!t)
+                        return -ENOMEM;
+                o = json_tokener_parse_ex(t, text, (int) size);
+                if (json_tokener_get_error(t) == json_tokener_continue)
+                        /* A bare number or word ends only at what follows it. */
+                        o = json_tokener_parse_ex(t, "", 1);
+                enum json_tokener_error e = json_tokener_get_error(t);
+                json_tokener_free(t);
+                if (e == json_tokener_success) {
+                        *ret = o;
+                        return 0;
+                }
+                wrong = json_tokener_error_desc(e);
         }
         if (ret_error)
-                *ret_error = xasprintf("not valid JSON at byte %zu: %s", end, wrong);
-        json_object_put(o);
+                *ret_error = xasprintf("not valid JSON at byte %zu: %s", at, wrong);
         return -EBADMSG;
 }
 

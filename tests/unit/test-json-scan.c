@@ -218,6 +218,32 @@ static void test_valid_deep_garbage(void **state) {
         assert_false(json_scan_valid(text, size));
 }
 
+static void test_check(void **state) {
+        static const struct {
+                const char *text, *wrong;
+                size_t at;
+        } cases[] = {
+                {"",            "unexpected end",     0},
+                { "[1,",        "unexpected end",     3},
+                { "{\"a\":1",   "unexpected end",     6},
+                { "{} x",       "text after the end", 3},
+                { "[1,x]",      "unexpected text",    3},
+                { "{\"a\" 1}",  "unexpected text",    1},
+                { "[\"a\nb\"]", "unexpected text",    1},
+                { "[1}",        "unexpected text",    2},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                size_t at = 99;
+                const char *wrong = json_scan_check(cases[i].text, strlen(cases[i].text), &at);
+
+                assert_non_null(wrong);
+                assert_string_equal(wrong, cases[i].wrong);
+                assert_int_equal(at, cases[i].at);
+        }
+        assert_null(json_scan_check("{}", 2, NULL));
+}
+
 static void test_type(void **state) {
         assert_int_equal(json_scan_type(slice("{}")), SCAN_OBJECT);
         assert_int_equal(json_scan_type(slice("[]")), SCAN_ARRAY);
@@ -431,6 +457,7 @@ int main(void) {
                 cmocka_unit_test(test_valid_each_byte),
                 cmocka_unit_test(test_valid_depth),
                 cmocka_unit_test(test_valid_deep_garbage),
+                cmocka_unit_test(test_check),
                 cmocka_unit_test(test_type),
                 cmocka_unit_test(test_member),
                 cmocka_unit_test(test_path),
