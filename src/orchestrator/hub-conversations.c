@@ -140,6 +140,27 @@ int hub_conversation_start(
         return 0;
 }
 
+/* A runner that never had the conversation has to be told what it is. */
+static int complete_resume(Hub *h, const char *token, const char *owner, const char *start, Json *params) {
+        _cleanup_json_ Json *known = NULL;
+        _cleanup_free_ char *active = NULL;
+        int r;
+
+        r = active_runner(h, token, &active);
+        if (r < 0)
+                return r;
+        if (streq_ptr(active, owner) || !start || json_parse(start, strlen(start), &known, NULL) < 0)
+                return 0;
+        json_object_object_foreach(known, key, value) {
+                if (streq(key, "prompt") || streq(key, "takeover") || json_get(params, key))
+                        continue;
+                r = json_set(params, key, json_object_get(value));
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 int hub_conversation_send(
                 Hub *h,
                 const char *id,
@@ -158,7 +179,7 @@ int hub_conversation_send(
                 return r;
         r = db_query(h->db,
                      &s,
-                     "SELECT token, owner, state, task, ended FROM conversations WHERE id=?",
+                     "SELECT token, owner, state, task, ended, params FROM conversations WHERE id=?",
                      "s",
                      id);
         if (r < 0)
@@ -179,6 +200,10 @@ int hub_conversation_send(
                 target = strdup(db_text(s, 1));
                 if (!target)
                         return -ENOMEM;
+        } else if (streq(method, "conversation.resume")) {
+                r = complete_resume(h, db_text(s, 0), strempty(db_text(s, 1)), db_text(s, 5), params);
+                if (r < 0)
+                        return r;
         }
         HubMessage m = {
                 .token = db_text(s, 0),

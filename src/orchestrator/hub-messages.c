@@ -295,7 +295,7 @@ static int claim(Hub *h, const char *token, const char *uid, const char *id, cha
         if (db_text(s, 0))
                 return 0;
         r = db_run(h->db, "UPDATE messages SET claimed_by=?1, target=?1 WHERE id=?2", "ss", uid, id);
-        if (r < 0 || !conversation)
+        if (r < 0 || !conversation || streq(db_text(s, 5), "git.operation"))
                 return MIN(r, 0);
         r = db_run(h->db,
                    "UPDATE conversations SET owner=?, served=?, state='claimed', reason=NULL, ended=NULL, updated=?"
