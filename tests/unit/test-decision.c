@@ -15,19 +15,19 @@ typedef struct Row {
 } Row;
 
 static const Row table[] = {
-        { 1, -1, -1, -1, -1, -1, -1, -1, DECISION_SKIP_DUPLICATE },
-        { -1, 1, -1, -1, -1, -1, -1, -1, DECISION_PROCESS },
-        { -1, -1, ADDRESSEE_OTHER, 0, -1, -1, -1, -1, DECISION_SKIP_NOT_MINE },
-        { -1, -1, ADDRESSEE_OTHER, 1, 0, -1, -1, -1, DECISION_SKIP_NOT_MINE },
-        { -1, -1, -1, 1, 1, -1, -1, -1, DECISION_PROCESS },
-        { -1, -1, -1, -1, -1, 1, 0, -1, DECISION_SKIP_NOT_ACTIVE },
-        { -1, -1, -1, -1, -1, 1, 1, 1, DECISION_CLAIM },
-        { -1, -1, -1, -1, -1, 1, 1, 0, DECISION_PROCESS },
-        { -1, -1, ADDRESSEE_ANY, 1, 0, 0, -1, -1, DECISION_SKIP_NOT_MINE },
-        { -1, -1, ADDRESSEE_SELF, 1, 0, 0, -1, -1, DECISION_ANSWER_UNKNOWN },
-        { -1, -1, ADDRESSEE_SELF, 0, -1, 0, -1, -1, DECISION_PROCESS },
-        { -1, -1, ADDRESSEE_ANY, 0, -1, 0, 1, -1, DECISION_PROCESS },
-        { -1, -1, ADDRESSEE_ANY, 0, -1, 0, 0, -1, DECISION_SKIP_NOT_MINE },
+        {1,   -1, -1,              -1, -1, -1, -1, -1, DECISION_SKIP_DUPLICATE },
+        { -1, 1,  -1,              -1, -1, -1, -1, -1, DECISION_PROCESS        },
+        { -1, -1, ADDRESSEE_OTHER, 0,  -1, -1, -1, -1, DECISION_SKIP_NOT_MINE  },
+        { -1, -1, ADDRESSEE_OTHER, 1,  0,  -1, -1, -1, DECISION_SKIP_NOT_MINE  },
+        { -1, -1, -1,              1,  1,  -1, -1, -1, DECISION_PROCESS        },
+        { -1, -1, -1,              -1, -1, 1,  0,  -1, DECISION_SKIP_NOT_ACTIVE},
+        { -1, -1, -1,              -1, -1, 1,  1,  1,  DECISION_CLAIM          },
+        { -1, -1, -1,              -1, -1, 1,  1,  0,  DECISION_PROCESS        },
+        { -1, -1, ADDRESSEE_ANY,   1,  0,  0,  -1, -1, DECISION_SKIP_NOT_MINE  },
+        { -1, -1, ADDRESSEE_SELF,  1,  0,  0,  -1, -1, DECISION_ANSWER_UNKNOWN },
+        { -1, -1, ADDRESSEE_SELF,  0,  -1, 0,  -1, -1, DECISION_PROCESS        },
+        { -1, -1, ADDRESSEE_ANY,   0,  -1, 0,  1,  -1, DECISION_PROCESS        },
+        { -1, -1, ADDRESSEE_ANY,   0,  -1, 0,  0,  -1, DECISION_SKIP_NOT_MINE  },
 };
 
 static bool fits(int wanted, int is) {
@@ -53,10 +53,14 @@ static void test_all(void **state) {
                         size_t i;
 
                         for (i = 0; i < ELEMENTSOF(table); i++)
-                                if (fits(table[i].accepted, in.accepted) && fits(table[i].runner, in.is_runner_method) &&
-                                    fits(table[i].addressee, a) && fits(table[i].names, in.names_conversation) &&
-                                    fits(table[i].here, in.is_here) && fits(table[i].creates, in.creates_work) &&
-                                    fits(table[i].active, in.is_active) && fits(table[i].can_claim, in.can_claim))
+                                if (fits(table[i].accepted, in.accepted) &&
+                                    fits(table[i].runner, in.is_runner_method) &&
+                                    fits(table[i].addressee, a) &&
+                                    fits(table[i].names, in.names_conversation) &&
+                                    fits(table[i].here, in.is_here) &&
+                                    fits(table[i].creates, in.creates_work) &&
+                                    fits(table[i].active, in.is_active) &&
+                                    fits(table[i].can_claim, in.can_claim))
                                         break;
                         assert_true(i < ELEMENTSOF(table));
                         used[i] = true;

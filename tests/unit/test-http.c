@@ -292,6 +292,14 @@ static void test_failures(void **state) {
         start_url(f, &url, (HttpParams){}, "http://[");
         RUN_UNTIL(f->event, url.done);
         assert_int_equal(url.error, -EINVAL);
+        /* Several that end in the same moment: all are told. */
+        Probe at_once[3] = {};
+        for (size_t i = 0; i < ELEMENTSOF(at_once); i++)
+                start_url(f, at_once + i, (HttpParams){}, "file:///etc/hostname");
+        for (size_t i = 0; i < ELEMENTSOF(at_once); i++) {
+                RUN_UNTIL(f->event, at_once[i].done);
+                probe_done(at_once + i);
+        }
         test_server_down(f->server);
         start(f, &refused, (HttpParams){}, "/hello");
         RUN_UNTIL(f->event, refused.done);

@@ -710,6 +710,10 @@ static void test_claim(void **state) {
         test_stream_text(f->stream, "id: 7\nevent: other\ndata: x\n\n");
         f->refuse_claims_of = "s2";
         f->hold_claims = false;
+        /* A bad one is answered at once, but the cursor stays before what waits. */
+        test_stream_text(f->stream, "id: 8\ndata: {\"id\":\"b\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7}}\n\n");
+        RUN_UNTIL(f->event, f->n_responded == 1);
+        check_stored(f, "cursor", NULL);
         assert_int_equal(f->n_processed, 0);
         answer_claim(f, f->claim);
         RUN_UNTIL(f->event, f->n_processed == 5);
@@ -719,7 +723,29 @@ static void test_claim(void **state) {
         check_processed(f, 3, "g1@5");
         assert_string_equal(f->claim_ids, "[\"s2\",\"s3\",\"g1\"]"); /* together */
         assert_int_equal(f->n_claims, 2);
-        RUN_UNTIL(f->event, streq(stored(f, "cursor"), "7"));
+        RUN_UNTIL(f->event, streq(stored(f, "cursor"), "8"));
+}
+
+static void test_claim_before_hand_over(void **state) {
+        Fixture *f = *state;
+
+        /* What stands behind a change of the active runner is not claimed before the change took effect. */
+        start(f);
+        f->hold_claims = true;
+        send_envelope(f, "1", "s1", "\"conversationId\":\"c-1\",", "conversation.start", "{}");
+        RUN_UNTIL(f->event, f->claim);
+        send_envelope(f, "2", "s2", "\"conversationId\":\"c-2\",", "conversation.start", "{}");
+        send_envelope(f, "3", "u1", "", "runner.uid.changed", "{\"runnerUid\":\"ru-2\"}");
+        send_envelope(f, "4", "s3", "\"conversationId\":\"c-3\",", "conversation.start", "{}");
+        test_stream_text(f->stream, "id: 5\ndata: {\"id\":\"b\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7}}\n\n");
+        RUN_UNTIL(f->event, f->n_responded == 1); /* all of them are in */
+        f->hold_claims = false;
+        answer_claim(f, f->claim);
+        RUN_UNTIL(f->event, streq(stored(f, "cursor"), "5"));
+        assert_string_equal(f->claim_ids, "[\"s2\"]");
+        assert_int_equal(f->n_claims, 2);
+        assert_int_equal(f->n_processed, 2);
+        assert_int_equal(link_get_state(f->link), LINK_STANDBY);
 }
 
 static void test_claim_retry(void **state) {
@@ -863,6 +889,11 @@ static void test_hand_over(void **state) {
         assert_int_equal(f->n_processed, 3);
         check_processed(f, 2, "s2@3");
         assert_int_equal(f->n_streams, 2); /* u2 once more is no new hand-over */
+        /* And who is active already stays where he is. */
+        send_envelope(f, "7", "u3", "", "runner.uid.changed", "{\"runnerUid\":\"ru-1\",\"cursor\":\"2\"}");
+        ping(f, "8");
+        RUN_UNTIL(f->event, streq(stored(f, "cursor"), "8"));
+        assert_int_equal(f->n_streams, 2);
 }
 
 static void test_standby_survives(void **state) {
@@ -1155,6 +1186,7 @@ int main(void) {
                 CASE(test_bad_input),
                 CASE(test_process_fails),
                 CASE(test_claim),
+                CASE(test_claim_before_hand_over),
                 CASE(test_claim_retry),
                 CASE(test_no_claims),
                 CASE(test_claims_unknown),

@@ -23,7 +23,7 @@ typedef struct Source {
         unsigned aside[64];
         size_t n_aside;
         int fill_result, aside_result;
-        bool free_when_acked, half; /* half: leaves an event unfinished */
+        bool free_when_acked, free_when_aside, half; /* half: leaves an event unfinished */
         /* What the server took of it, in its order. */
         unsigned taken[5000];
         size_t n_taken;
@@ -243,6 +243,8 @@ static int set_aside(void *userdata, const char *message_id, const char *json, s
         assert_string_equal(json_get_string(json_get(o, "params"), "messageId"), message_id);
         assert_non_null(strstr(why, "answered 4"));
         s->aside[s->n_aside++] = n;
+        if (s->free_when_aside)
+                s->source = send_source_free(s->source);
         return 0;
 }
 
@@ -662,6 +664,23 @@ static void test_freed_sources(void **state) {
         assert_int_equal(waiting->n_filled, 0);
 }
 
+static void test_freed_when_set_aside(void **state) {
+        Fixture *f = *state;
+        Source *s = add_source(f, 10), *t = add_source(f, 10);
+
+        s->free_when_aside = true;
+        f->bad[0] = 5;
+        f->n_bad = 1;
+        sender_wake(s->source);
+        RUN_UNTIL(f->event, s->n_aside == 1);
+        f->n_bad = 0;
+        sender_wake(t->source);
+        RUN_UNTIL(f->event, t->acked == 10);
+        check_taken(t);
+        assert_int_equal(s->n_acked + s->n_lost, 0);
+        assert_int_equal(s->n_taken, 4);
+}
+
 static void test_sender_freed_first(void **state) {
         Fixture *f = *state;
         Source *s = add_source(f, 3), *t = add_source(f, 3);
@@ -700,6 +719,7 @@ int main(void) {
                 CASE(test_fill_fails),
                 CASE(test_half_an_event),
                 CASE(test_freed_sources),
+                CASE(test_freed_when_set_aside),
                 CASE(test_sender_freed_first),
         };
 

@@ -76,16 +76,20 @@ static void test_standard_examples(void **state) {
               "[message||This is the third message.]",
               "");
         check("event: add\ndata: 73857293\n\nevent: remove\ndata: 2153\n\nevent: add\ndata: 113411\n\n",
-              "[add||73857293][remove||2153][add||113411]", "");
+              "[add||73857293][remove||2153][add||113411]",
+              "");
         check("data: YHOO\ndata: +2\ndata: 10\n\n", "[message||YHOO\n+2\n10]", "");
         check(": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
-              "[message|1|first event][message||second event][message|| third event]", "");
+              "[message|1|first event][message||second event][message|| third event]",
+              "");
         check("data\n\ndata\ndata\n\ndata:\n", "[message||][message||\n]", "");
         check("data:test\n\ndata: test\n\n", "[message||test][message||test]", "");
 }
 
 static void test_line_ends(void **state) {
-        check("data: a\rdata: b\r\rdata: c\r\n\r\ndata: d\n\r\n", "[message||a\nb][message||c][message||d]", "");
+        check("data: a\rdata: b\r\rdata: c\r\n\r\ndata: d\n\r\n",
+              "[message||a\nb][message||c][message||d]",
+              "");
         check("data: a\r\n\ndata: b\n\r", "[message||a][message||b]", "");
         /* A lone CR ends the event at once; the LF that may follow adds nothing. */
         Seen s = {};
@@ -100,16 +104,28 @@ static void test_line_ends(void **state) {
 }
 
 static void test_byte_order_mark(void **state) {
-        check("\xef\xbb\xbf" "data: a\n\n", "[message||a]", "");
-        check("\xef\xbb" "data: a\n\ndata: b\n\n", "[message||b]", ""); /* half of one: part of an unknown name */
-        check("\xef\xbb\xbf\xef\xbb\xbf" "data: a\n\ndata: b\n\n", "[message||b]", "");
-        check("data: a\n\n\xef\xbb\xbf" "data: b\n\n", "[message||a]", "");
+        check("\xef\xbb\xbf"
+              "data: a\n\n",
+              "[message||a]",
+              "");
+        check("\xef\xbb"
+              "data: a\n\ndata: b\n\n",
+              "[message||b]",
+              ""); /* half of one: part of an unknown name */
+        check("\xef\xbb\xbf\xef\xbb\xbf"
+              "data: a\n\ndata: b\n\n",
+              "[message||b]",
+              "");
+        check("data: a\n\n\xef\xbb\xbf"
+              "data: b\n\n",
+              "[message||a]",
+              "");
         check("\xef\xbb\xbf\n\ndata: b\n\n", "[message||b]", "");
 }
 
 static void test_fields(void **state) {
-        check("id: 7\n\n", "", "7");            /* an id alone moves on, and is no event */
-        check("id: 7\ndata: x\n", "", "");      /* nothing before the blank line counts */
+        check("id: 7\n\n", "", "7");       /* an id alone moves on, and is no event */
+        check("id: 7\ndata: x\n", "", ""); /* nothing before the blank line counts */
         check("id: 7\nid: 8\ndata: x\n\ndata: y\n\n", "[message|8|x][message|8|y]", "8");
         check("event: e\n\ndata: x\n\n", "[message||x]", ""); /* the type does not outlive its block */
         check("event: e\nevent:\ndata: x\n\n", "[message||x]", "");
@@ -145,14 +161,14 @@ static void test_retry(void **state) {
                 const char *line;
                 uint64_t expected;
         } cases[] = {
-                { "retry: 1500\n", 1500 },
-                { "retry:0\n", 0 },
-                { "retry: 1500x\n", UINT64_MAX },
-                { "retry: -1\n", UINT64_MAX },
-                { "retry:\n", UINT64_MAX },
-                { "retry\n", UINT64_MAX },
-                { "retry: 99999999999999999999\n", UINT64_MAX },
-                { "retry: 5\nretry: x\n", 5 },
+                {"retry: 1500\n",                  1500      },
+                { "retry:0\n",                     0         },
+                { "retry: 1500x\n",                UINT64_MAX},
+                { "retry: -1\n",                   UINT64_MAX},
+                { "retry:\n",                      UINT64_MAX},
+                { "retry\n",                       UINT64_MAX},
+                { "retry: 99999999999999999999\n", UINT64_MAX},
+                { "retry: 5\nretry: x\n",          5         },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -172,8 +188,16 @@ static void test_bounds(void **state) {
 
         /* Exactly as much as allowed, and one more; the stream goes on, the id counts. */
         check_sized("data: 12345678\n\n", 16, "[message||12345678]", "", 8);
-        check_sized("data: 123456789\nid: 3\n\ndata: x\n\n", 32, "[message|3|TOO LARGE][message|3|x]", "3", 8);
-        check_sized("data: 1234\ndata: 5678\ndata: 9\n\ndata: x\n\n", 40, "[message||TOO LARGE][message||x]", "", 8);
+        check_sized("data: 123456789\nid: 3\n\ndata: x\n\n",
+                    32,
+                    "[message|3|TOO LARGE][message|3|x]",
+                    "3",
+                    8);
+        check_sized("data: 1234\ndata: 5678\ndata: 9\n\ndata: x\n\n",
+                    40,
+                    "[message||TOO LARGE][message||x]",
+                    "",
+                    8);
         check_sized("data: 1234\ndata: 567\n\n", 22, "[message||1234\n567]", "", 8);
 
         for (int over = 0; over < 2; over++) {
@@ -223,10 +247,14 @@ static void test_reset(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_standard_examples), cmocka_unit_test(test_line_ends),
-                cmocka_unit_test(test_byte_order_mark),   cmocka_unit_test(test_fields),
-                cmocka_unit_test(test_nul_in_data),       cmocka_unit_test(test_retry),
-                cmocka_unit_test(test_bounds),            cmocka_unit_test(test_callback_stops),
+                cmocka_unit_test(test_standard_examples),
+                cmocka_unit_test(test_line_ends),
+                cmocka_unit_test(test_byte_order_mark),
+                cmocka_unit_test(test_fields),
+                cmocka_unit_test(test_nul_in_data),
+                cmocka_unit_test(test_retry),
+                cmocka_unit_test(test_bounds),
+                cmocka_unit_test(test_callback_stops),
                 cmocka_unit_test(test_reset),
         };
 

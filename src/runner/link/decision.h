@@ -25,11 +25,11 @@ typedef enum Addressee {
 } Addressee;
 
 typedef struct DecisionInput {
-        bool accepted;  /* this id was accepted before */
+        bool accepted;         /* this id was accepted before */
         bool is_runner_method; /* runner.… */
         Addressee addressee;
         bool names_conversation;
-        bool is_here;   /* that conversation lives here, pre-handoff ones included */
+        bool is_here; /* that conversation lives here, pre-handoff ones included */
         bool creates_work;
         bool is_active; /* this runner is the active one */
         bool can_claim; /* the orchestrator knows runner.claim */

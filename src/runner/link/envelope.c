@@ -49,7 +49,8 @@ static _printf_(3, 4) int refuse(EnvelopeError *e, int code, const char *format,
 /* "what "value" is not valid", with the value cut short and made harmless. */
 static int refuse_value(EnvelopeError *e, int code, const char *what, Json *value) {
         _cleanup_buffer_ Buffer b = {};
-        const char *s = json_object_is_type(value, json_type_string) ? json_object_get_string(value) : json_text(value);
+        const char *s = json_object_is_type(value, json_type_string) ? json_object_get_string(value) :
+                                                                       json_text(value);
         size_t size = strlen(strempty(s)), cut = MIN(size, (size_t) QUOTE_MAX);
 
         while (cut < size && cut > 0 && ((unsigned char) s[cut] & 0xc0) == 0x80)
@@ -63,7 +64,13 @@ static int refuse_value(EnvelopeError *e, int code, const char *what, Json *valu
 }
 
 /* A member that is a string, null or missing: 0 and the string (borrowed) or NULL. */
-static int take_string(EnvelopeError *e, Json *o, const char *name, bool (*check)(const char *), int code, const char **ret) {
+static int
+take_string(EnvelopeError *e,
+            Json *o,
+            const char *name,
+            bool (*check)(const char *),
+            int code,
+            const char **ret) {
         Json *v = json_get(o, name);
         const char *s;
 
@@ -112,7 +119,9 @@ static int take_payload(EnvelopeError *e, Json *root, ParsedEnvelope *p) {
                 return refuse(e, RPC_INVALID_REQUEST, "payload.jsonrpc: it is not \"2.0\"");
         p->e.method = json_get_string(payload, "method");
         if (isempty(p->e.method) || strlen(p->e.method) > METHOD_MAX)
-                return refuse(e, RPC_INVALID_REQUEST, "payload.method: it is missing, empty, too long or no string");
+                return refuse(e,
+                              RPC_INVALID_REQUEST,
+                              "payload.method: it is missing, empty, too long or no string");
         params = json_get(payload, "params");
         if (params && !json_object_is_type(params, json_type_object))
                 return refuse(e, RPC_INVALID_PARAMS, "payload.params: it is no object");
@@ -137,9 +146,11 @@ static int take_params(EnvelopeError *e, ParsedEnvelope *p) {
                         conversation = value;
         }
         if (conversation && p->e.conversation && !streq(conversation, p->e.conversation))
-                return refuse(
-                                e, RPC_INVALID_PARAMS, "conversationId: the envelope says \"%s\", its params say \"%s\"",
-                                p->e.conversation, conversation);
+                return refuse(e,
+                              RPC_INVALID_PARAMS,
+                              "conversationId: the envelope says \"%s\", its params say \"%s\"",
+                              p->e.conversation,
+                              conversation);
         if (conversation)
                 p->e.conversation = conversation;
         return 0;
@@ -199,7 +210,13 @@ static int complete_error(EnvelopeError *e, ParsedEnvelope *p, const char *text,
         return -EBADMSG;
 }
 
-static int parse(Json *root, const char *text, size_t size, const char *cursor, ParsedEnvelope **ret, EnvelopeError *ret_error) {
+static int
+parse(Json *root,
+      const char *text,
+      size_t size,
+      const char *cursor,
+      ParsedEnvelope **ret,
+      EnvelopeError *ret_error) {
         _cleanup_(parsed_envelope_freep) ParsedEnvelope *p = new0(ParsedEnvelope, 1);
         _cleanup_envelope_error_ EnvelopeError e = {};
         int r;
@@ -232,7 +249,12 @@ static int parse(Json *root, const char *text, size_t size, const char *cursor, 
         return 0;
 }
 
-int envelope_parse(const char *text, size_t size, const char *cursor, ParsedEnvelope **ret, EnvelopeError *ret_error) {
+int envelope_parse(
+                const char *text,
+                size_t size,
+                const char *cursor,
+                ParsedEnvelope **ret,
+                EnvelopeError *ret_error) {
         _cleanup_envelope_error_ EnvelopeError e = {};
         _cleanup_free_ char *why = NULL;
         _cleanup_json_ Json *root = NULL;

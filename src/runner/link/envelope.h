@@ -16,10 +16,10 @@ ParsedEnvelope *parsed_envelope_free(ParsedEnvelope *p);
 DEFINE_TRIVIAL_CLEANUP_FUNC(ParsedEnvelope *, parsed_envelope_free);
 
 typedef struct EnvelopeError {
-        int code;         /* of JSON-RPC */
-        char *text;       /* a sentence */
-        char *id;         /* the envelope's, or one made from its text, so that it is known again; never NULL */
-        char *request_id; /* JSON text, or NULL: nobody waits for an answer */
+        int code;   /* of JSON-RPC */
+        char *text; /* a sentence */
+        char *id;   /* the envelope's, or one made from its text, so that it is known again; never NULL */
+        char *request_id;   /* JSON text, or NULL: nobody waits for an answer */
         char *conversation; /* where a valid one is named, or NULL */
 } EnvelopeError;
 void envelope_error_done(EnvelopeError *e);

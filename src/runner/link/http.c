@@ -41,9 +41,9 @@ struct HttpRequest {
         HttpData data;
         HttpDone done;
         void *userdata;
-        Buffer answer;  /* or the streamed bytes not handed out yet */
-        int error;      /* why a callback of ours ended the transfer */
-        bool truncated; /* an answer that is no 2xx was cut off; no error */
+        Buffer answer;   /* or the streamed bytes not handed out yet */
+        int error;       /* why a callback of ours ended the transfer */
+        bool truncated;  /* an answer that is no 2xx was cut off; no error */
         bool header_due; /* the streamed answer has begun, which the user is still to hear */
         bool in_callback, freed;
 };
@@ -137,7 +137,8 @@ static bool transfer_is_resolving(Transfer *t) {
 
         if (!t->resolving)
                 return false;
-        return curl_easy_getinfo(t->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up) != CURLE_OK || looked_up <= 0;
+        return curl_easy_getinfo(t->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up) != CURLE_OK ||
+                        looked_up <= 0;
 }
 
 /* Ends a transfer that is under way, or parks it. */
@@ -292,8 +293,10 @@ static void request_finish(HttpRequest *r, Transfer *t, CURLcode code, int error
         result.error = error;
         if (t) {
                 result.status = transfer_status(t);
-                if (curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK && retry_after > 0)
-                        result.retry_after_usec = (uint64_t) MIN(retry_after, (curl_off_t) 365 * 24 * 3600) * USEC_PER_SEC;
+                if (curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK &&
+                    retry_after > 0)
+                        result.retry_after_usec = (uint64_t) MIN(retry_after, (curl_off_t) 365 * 24 * 3600) *
+                                        USEC_PER_SEC;
                 if (curl_easy_getinfo(t->easy, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK)
                         result.content_type = type;
         }
@@ -496,10 +499,10 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
 
 /* ---- set-up ---- */
 
-#define SETOPT(easy, option, value)                                         \
-        do {                                                                \
+#define SETOPT(easy, option, value)                                          \
+        do {                                                                 \
                 if (curl_easy_setopt((easy), (option), (value)) != CURLE_OK) \
-                        return -EINVAL;                                     \
+                        return -EINVAL;                                      \
         } while (false)
 
 static int transfer_set_headers(Transfer *t, const char *const *headers, bool post) {
@@ -662,7 +665,8 @@ int http_client_new(sd_event *event, const char *ca_file, HttpClient **ret) {
                 return r;
         (void) sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
         (void) sd_event_source_set_description(c->timer, "http-timer");
-        r = sd_event_add_time(event, &c->deadline, CLOCK_MONOTONIC, USEC_INFINITY, USEC_PER_MSEC, on_deadline, c);
+        r = sd_event_add_time(
+                        event, &c->deadline, CLOCK_MONOTONIC, USEC_INFINITY, USEC_PER_MSEC, on_deadline, c);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_enabled(c->deadline, SD_EVENT_OFF);

@@ -10,12 +10,12 @@ typedef struct HttpClient HttpClient;
 typedef struct HttpRequest HttpRequest;
 
 typedef struct HttpResult {
-        int error;            /* 0, or a negative errno where no HTTP answer came (…, -ETIMEDOUT, -ECANCELED never) */
-        const char *error_text; /* for people: what libcurl said, or NULL */
-        long status;          /* HTTP status, 0 where none came */
+        int error; /* 0, or a negative errno where no HTTP answer came (…, -ETIMEDOUT, -ECANCELED never) */
+        const char *error_text;    /* for people: what libcurl said, or NULL */
+        long status;               /* HTTP status, 0 where none came */
         uint64_t retry_after_usec; /* of a Retry-After header, 0: none */
         const char *content_type;  /* or NULL */
-        const char *body;     /* NUL-terminated, at most max_body bytes; NULL for a streamed one */
+        const char *body;          /* NUL-terminated, at most max_body bytes; NULL for a streamed one */
         size_t body_size;
 } HttpResult;
 
@@ -33,9 +33,9 @@ typedef struct HttpParams {
         char *body_consume;         /* malloc'ed, taken over; NULL for none */
         const char *body;           /* in its place: borrowed until done ran or the request was freed */
         size_t body_size;
-        size_t max_body;    /* a longer 2xx answer is -EMSGSIZE, another is cut off there */
+        size_t max_body;       /* a longer 2xx answer is -EMSGSIZE, another is cut off there */
         uint64_t timeout_usec; /* whole transfer; 0: none (a stream) */
-        HttpData data;      /* set: the 2xx body is streamed to it */
+        HttpData data;         /* set: the 2xx body is streamed to it */
         HttpDone done;
         void *userdata;
 } HttpParams;

@@ -22,14 +22,17 @@ static void try_again(Link *l, const HttpResult *result) {
         uint64_t delay = link_backoff(l, ++l->claim_failures, result ? result->retry_after_usec : 0);
 
         log_debug("A claim was not answered (%s, HTTP %ld), asking again in %.1f s.",
-                  result ? strempty(result->error_text) : "not sent", result ? result->status : 0,
+                  result ? strempty(result->error_text) : "not sent",
+                  result ? result->status : 0,
                   (double) delay / USEC_PER_SEC);
         mark(l, CLAIM_ASKED, CLAIM_NONE);
         link_timer_arm(l->claim_timer, delay);
 }
 
 static const char *owner_of(Json *refused, const char *id) {
-        for (size_t i = 0; json_object_is_type(refused, json_type_array) && i < json_object_array_length(refused); i++) {
+        for (size_t i = 0;
+             json_object_is_type(refused, json_type_array) && i < json_object_array_length(refused);
+             i++) {
                 Json *o = json_object_array_get_idx(refused, i);
 
                 if (streq_ptr(json_get_string(o, "id"), id))
@@ -39,7 +42,9 @@ static const char *owner_of(Json *refused, const char *id) {
 }
 
 static bool contains(Json *granted, const char *id) {
-        for (size_t i = 0; json_object_is_type(granted, json_type_array) && i < json_object_array_length(granted); i++) {
+        for (size_t i = 0;
+             json_object_is_type(granted, json_type_array) && i < json_object_array_length(granted);
+             i++) {
                 Json *o = json_object_array_get_idx(granted, i);
 
                 if (json_object_is_type(o, json_type_string) && streq(json_object_get_string(o), id))
@@ -92,7 +97,8 @@ static void on_claimed(HttpRequest *request, const HttpResult *result, void *use
                 mark(l, CLAIM_ASKED, CLAIM_NONE);
         } else {
                 log_warning("A claim was refused: %s (HTTP %ld), leaving its messages alone.",
-                            a.message ? a.message : "no reason given", result->status);
+                            a.message ? a.message : "no reason given",
+                            result->status);
                 mark(l, CLAIM_ASKED, CLAIM_REFUSED);
         }
         go_on(l);

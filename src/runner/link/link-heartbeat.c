@@ -12,7 +12,9 @@ static void on_sent(HttpRequest *request, const HttpResult *result, void *userda
         if (result->error == 0 && http_status_is_identity(result->status))
                 link_lost_registration(l, result->status);
         else if (result->error < 0 || result->status >= 300)
-                log_debug("A heartbeat was not taken (%s, HTTP %ld), ignoring.", strempty(result->error_text), result->status);
+                log_debug("A heartbeat was not taken (%s, HTTP %ld), ignoring.",
+                          strempty(result->error_text),
+                          result->status);
 }
 
 void link_heartbeat(Link *l) {

@@ -58,7 +58,8 @@ static void responded(Link *l) {
 /* ---- what the link answers itself ---- */
 
 /* Accepts with this response (JSON text, or NULL) and nothing left to do. */
-static int accept_done(Link *l, const Envelope *e, const char *result, const char *error, const char *cursor) {
+static int
+accept_done(Link *l, const Envelope *e, const char *result, const char *error, const char *cursor) {
         _cleanup_free_ char *response = NULL;
         InboundMessage m;
         int64_t seq;
@@ -81,20 +82,23 @@ static int accept_done(Link *l, const Envelope *e, const char *result, const cha
 /* The active runner is another one from here on. Where it is us, the orchestrator may name a cursor to read from: what
  * came since was meant for the one before, and may not have been served. */
 static int uid_changed(Link *l, const Envelope *e) {
-        const char *uid = json_get_string(e->params, "runnerUid"), *floor = json_get_string(e->params, "cursor");
+        const char *uid = json_get_string(e->params, "runnerUid"),
+                   *floor = json_get_string(e->params, "cursor");
         _cleanup_free_ char *copy = NULL, *error = NULL;
         bool was_active = link_is_active(l), now_active;
         int r;
 
         if (!token_text_is_valid(uid) || (floor && strlen(floor) > SSE_ID_MAX)) {
-                error = rpc_error(RPC_INVALID_PARAMS, "runnerUid or cursor: missing or not valid", NULL, NULL);
+                error = rpc_error(
+                                RPC_INVALID_PARAMS, "runnerUid or cursor: missing or not valid", NULL, NULL);
                 return error ? accept_done(l, e, NULL, error, e->cursor) : -ENOMEM;
         }
         copy = strdup(uid);
         if (!copy)
                 return -ENOMEM;
         now_active = streq_ptr(uid, l->runner_uid);
-        if (!now_active || was_active || isempty(floor) || streq_ptr(floor, e->cursor) || streq_ptr(floor, l->cursor))
+        if (!now_active || was_active || isempty(floor) || streq_ptr(floor, e->cursor) ||
+            streq_ptr(floor, l->cursor))
                 floor = NULL;
         r = store_begin(l->store);
         if (r < 0)
@@ -130,7 +134,8 @@ static int process(Link *l, const Envelope *e) {
 }
 
 static int answer_unknown(Link *l, const Envelope *e) {
-        _cleanup_free_ char *error = rpc_error(RPC_UNKNOWN_CONVERSATION, "unknown conversation", e->conversation, NULL);
+        _cleanup_free_ char *error =
+                        rpc_error(RPC_UNKNOWN_CONVERSATION, "unknown conversation", e->conversation, NULL);
 
         return error ? accept_done(l, e, NULL, error, e->cursor) : -ENOMEM;
 }
@@ -153,9 +158,9 @@ static int send_again(Link *l, const Envelope *e) {
 static int decide_about(Link *l, const Envelope *e, Decision *ret, const char **ret_reason) {
         DecisionInput in = {
                 .is_runner_method = startswith(e->method, "runner.") != NULL,
-                .addressee = !e->runner_uid                          ? ADDRESSEE_ANY :
-                        streq_ptr(e->runner_uid, l->runner_uid) ? ADDRESSEE_SELF :
-                                                                  ADDRESSEE_OTHER,
+                .addressee = !e->runner_uid                             ? ADDRESSEE_ANY :
+                                streq_ptr(e->runner_uid, l->runner_uid) ? ADDRESSEE_SELF :
+                                                                          ADDRESSEE_OTHER,
                 .names_conversation = e->conversation != NULL,
                 .is_here = e->conversation && l->ops->knows(l->userdata, e->conversation),
                 .creates_work = method_creates_work(e->method),
@@ -174,7 +179,8 @@ static int decide_about(Link *l, const Envelope *e, Decision *ret, const char **
 bool link_inbound_wants_claim(Link *l, Inbound *i) {
         Decision d;
 
-        return i->claim == CLAIM_NONE && decide_about(l, &i->parsed->e, &d, NULL) >= 0 && d == DECISION_CLAIM;
+        return i->claim == CLAIM_NONE && decide_about(l, &i->parsed->e, &d, NULL) >= 0 &&
+                        d == DECISION_CLAIM;
 }
 
 /* 1: dealt with; 0: it waits for a claim; negative errno. */
@@ -192,7 +198,10 @@ static int deal_with(Link *l, Inbound *i) {
                 return 0;
         if (d == DECISION_CLAIM && i->claim == CLAIM_REFUSED) {
                 l->stats.skipped++;
-                log_debug("Message %s (%s): skip: claimed by %s.", e->id, e->method, i->owner ? i->owner : "another runner");
+                log_debug("Message %s (%s): skip: claimed by %s.",
+                          e->id,
+                          e->method,
+                          i->owner ? i->owner : "another runner");
                 r = link_advance(l, e->cursor, e->created_at, false);
                 return r < 0 ? r : 1;
         }
@@ -259,7 +268,12 @@ static int refuse(Link *l, const EnvelopeError *e, const char *cursor) {
         int r;
 
         l->stats.bad_messages++;
-        log_full(log_allowed(l) ? LOG_WARNING : LOG_DEBUG, 0, NULL, "Message %s is refused: %s.", e->id, e->text);
+        log_full(log_allowed(l) ? LOG_WARNING : LOG_DEBUG,
+                 0,
+                 NULL,
+                 "Message %s is refused: %s.",
+                 e->id,
+                 e->text);
         if (!e->request_id)
                 return link_inbound_cursor(l, cursor);
         error = rpc_error(e->code, e->text, e->conversation, NULL);
@@ -295,7 +309,8 @@ int link_inbound(Link *l, const char *text, size_t size, Json *object, const cha
         int r;
 
         l->stats.last_event_usec = now_usec(CLOCK_REALTIME);
-        if (text && l->queue && (l->queue_count >= LINK_QUEUE_MAX || l->queue_bytes + size > LINK_QUEUE_BYTES_MAX))
+        if (text && l->queue &&
+            (l->queue_count >= LINK_QUEUE_MAX || l->queue_bytes + size > LINK_QUEUE_BYTES_MAX))
                 return -ENOBUFS;
         r = text ? envelope_parse(text, size, cursor, &p, &e) : envelope_parse_json(object, cursor, &p, &e);
         if (r == -EBADMSG)

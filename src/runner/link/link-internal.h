@@ -20,14 +20,14 @@
 
 /* All in µs; other values than the defaults are for tests. */
 typedef struct LinkTiming {
-        uint64_t silence;                      /* an event stream this long without a byte is dead */
-        uint64_t reopen;                       /* a stream that had worked is opened again after this */
-        uint64_t retry_min, retry_max;         /* back-off of what failed */
-        uint64_t held;                         /* a stream that lasted this long was a success */
-        uint64_t poll;                         /* between catch-up requests where there is no stream */
-        uint64_t stream_again;                 /* where there was no stream, try again after this */
-        uint64_t request;                      /* time limit of a request */
-        uint64_t flush;                        /* a cursor of skipped messages is stored after this */
+        uint64_t silence;              /* an event stream this long without a byte is dead */
+        uint64_t reopen;               /* a stream that had worked is opened again after this */
+        uint64_t retry_min, retry_max; /* back-off of what failed */
+        uint64_t held;                 /* a stream that lasted this long was a success */
+        uint64_t poll;                 /* between catch-up requests where there is no stream */
+        uint64_t stream_again;         /* where there was no stream, try again after this */
+        uint64_t request;              /* time limit of a request */
+        uint64_t flush;                /* a cursor of skipped messages is stored after this */
         SenderTiming sender;
         JitterFunc jitter;
         void *jitter_userdata;
@@ -58,7 +58,7 @@ struct Link {
         Sender *sender;
 
         LinkState state;
-        bool running;     /* registered in this process, and not thrown out since */
+        bool running; /* registered in this process, and not thrown out since */
         bool started;
         char *token;
         char *messages_url;

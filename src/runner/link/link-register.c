@@ -37,7 +37,8 @@ static int parse_result(Json *result, Registered *ret, const char **ret_why) {
                 return -EBADMSG;
         }
         if (json_get_u64(result, "heartbeatIntervalMs", &msec) > 0 && msec > 0)
-                g.heartbeat_usec = MIN(MAX(MIN(msec, HEARTBEAT_MAX) * USEC_PER_MSEC, HEARTBEAT_MIN), HEARTBEAT_MAX);
+                g.heartbeat_usec = MIN(
+                                MAX(MIN(msec, HEARTBEAT_MAX) * USEC_PER_MSEC, HEARTBEAT_MIN), HEARTBEAT_MAX);
         if (json_get_strv(result, "capabilities", &capabilities) == -ENOMEM)
                 return -ENOMEM;
         g.can_claim = strv_contains(capabilities, "claim");
@@ -50,10 +51,10 @@ static int take(Link *l, const Registered *g) {
         /* A floor is taken once: with a cursor of our own we know better. */
         bool floor = isempty(l->cursor) && !isempty(g->cursor);
         bool stamp = !l->last_processed_at && g->last_processed_at;
-        const char *active = g->is_active                    ? g->runner_uid :
-                streq_ptr(l->active_uid, l->runner_uid) ||
-                                streq_ptr(l->active_uid, g->runner_uid) ? NULL :
-                                                                          l->active_uid;
+        const char *active = g->is_active ? g->runner_uid :
+                        streq_ptr(l->active_uid, l->runner_uid) || streq_ptr(l->active_uid, g->runner_uid) ?
+                                            NULL :
+                                            l->active_uid;
         _cleanup_free_ char *active_copy = NULL;
         int r;
 
@@ -94,29 +95,36 @@ static int take(Link *l, const Registered *g) {
 }
 
 static char *stale_text(const char *said) {
-        return xasprintf("The orchestrator knows this runner's store from elsewhere (%s): it was restored from a backup or "
-                         "copied to another machine. Stop the other one; or, for this one to register as a new runner, "
-                         "move store.db and the files beside it that begin with this name out of the data directory "
-                         "(dataDir, here " NF_STATEDIR " unless it was configured otherwise) and start it again.",
-                         said);
+        return xasprintf(
+                        "The orchestrator knows this runner's store from elsewhere (%s): it was restored from a backup or "
+                        "copied to another machine. Stop the other one; or, for this one to register as a new runner, "
+                        "move store.db and the files beside it that begin with this name out of the data directory "
+                        "(dataDir, here " NF_STATEDIR
+                        " unless it was configured otherwise) and start it again.",
+                        said);
 }
 
 void link_register_failed(Link *l, const RegistrationFailure *f, const char *text) {
         bool stale = f->rpc_code == RPC_STALE_STORE;
         RegistrationVerdict v;
 
-        v = registration_failed(&l->registration, f, l->ops->has_work(l->userdata), now_usec(CLOCK_MONOTONIC));
+        v = registration_failed(
+                        &l->registration, f, l->ops->has_work(l->userdata), now_usec(CLOCK_MONOTONIC));
         if (v.give_up) {
                 _cleanup_free_ char *all = stale ?
                                 stale_text(strempty(text)) :
-                                xasprintf("Registration with the orchestrator %s failed: %s", l->config.url, strempty(text));
+                                xasprintf("Registration with the orchestrator %s failed: %s",
+                                          l->config.url,
+                                          strempty(text));
 
                 l->ops->give_up(l->userdata, v.exit_code, strempty(all));
                 return;
         }
         if (text)
                 log_warning("Registration with the orchestrator %s failed: %s; next attempt in %.1f s.",
-                            l->config.url, text, (double) v.delay_usec / USEC_PER_SEC);
+                            l->config.url,
+                            text,
+                            (double) v.delay_usec / USEC_PER_SEC);
         link_timer_arm(l->register_timer, v.delay_usec);
         l->registering_state = v.state;
         link_update_state(l);
@@ -147,14 +155,16 @@ static void on_registered(HttpRequest *request, const HttpResult *result, void *
                 return;
         }
         if (result->status / 100 != 2) {
-                text = xasprintf("HTTP %ld%s%s", result->status, r == 0 ? ": " : "", r == 0 ? a.message : "");
+                text = xasprintf(
+                                "HTTP %ld%s%s", result->status, r == 0 ? ": " : "", r == 0 ? a.message : "");
                 link_register_failed(l, &f, strempty(text));
                 return;
         }
         r = r < 0 ? r : parse_result(a.result, &g, &why);
         if (r < 0) {
                 f.error = r;
-                link_register_failed(l, &f, why ? why : "its answer is no JSON-RPC response to runner.register");
+                link_register_failed(
+                                l, &f, why ? why : "its answer is no JSON-RPC response to runner.register");
                 return;
         }
         r = take(l, &g);
@@ -164,8 +174,13 @@ static void on_registered(HttpRequest *request, const HttpResult *result, void *
                 return;
         }
         registration_succeeded(&l->registration);
-        log_full(LOG_NOTICE, 0, NF_MESSAGE_REGISTERED, "Registered with %s as runner %s (%s).", l->config.url,
-                 l->runner_uid, g.is_active ? "active" : "standby");
+        log_full(LOG_NOTICE,
+                 0,
+                 NF_MESSAGE_REGISTERED,
+                 "Registered with %s as runner %s (%s).",
+                 l->config.url,
+                 l->runner_uid,
+                 g.is_active ? "active" : "standby");
         link_run(l);
 }
 

@@ -20,7 +20,8 @@ static uint64_t now(Link *l) {
 
 static void append_escaped(Buffer *b, const char *s) {
         for (; *s; s++)
-                if ((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || strchr("-._~", *s))
+                if ((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
+                    strchr("-._~", *s))
                         (void) buffer_append(b, s, 1);
                 else
                         (void) buffer_printf(b, "%%%02X", (unsigned char) *s);
@@ -53,7 +54,9 @@ static void failed(Link *l, uint64_t retry_after, const char *what, long status)
         uint64_t delay = link_backoff(l, ++l->failures, retry_after);
 
         log_debug("The orchestrator's messages cannot be read (%s, HTTP %ld), next attempt in %.1f s.",
-                  what ? what : "refused", status, (double) delay / USEC_PER_SEC);
+                  what ? what : "refused",
+                  status,
+                  (double) delay / USEC_PER_SEC);
         open_later(l, delay);
         link_update_state(l);
 }
@@ -101,7 +104,9 @@ void link_stream_drop(Link *l, int error) {
                 return;
         }
         uint64_t delay = link_backoff(l, ++l->drops, 0);
-        log_debug_errno(error, "A message cannot be accepted, reading it again in %.1f s: %m", (double) delay / USEC_PER_SEC);
+        log_debug_errno(error,
+                        "A message cannot be accepted, reading it again in %.1f s: %m",
+                        (double) delay / USEC_PER_SEC);
         open_later(l, delay);
 }
 
@@ -125,7 +130,8 @@ static int on_event(const SseEvent *event, void *userdata) {
         if (event->too_large) {
                 l->stats.bad_messages++;
                 log_warning("A message of more than %zu bytes was skipped (cursor \"%s\").",
-                            l->config.max_message_bytes, event->id);
+                            l->config.max_message_bytes,
+                            event->id);
                 return link_inbound_cursor(l, event->id);
         }
         return link_inbound(l, event->data, event->size, NULL, event->id);
@@ -168,8 +174,10 @@ static void on_stream_done(HttpRequest *request, const HttpResult *result, void 
                 broke_off(l, strempty(result->error_text));
         else if (http_status_is_identity(status) && result->error == 0)
                 link_lost_registration(l, status);
-        else if (result->error == -EPROTOTYPE || status == 404 || status == 405 || status == 406 || status == 501) {
-                log_info("The orchestrator offers no event stream (HTTP %ld), asking it for messages instead.", status);
+        else if (result->error == -EPROTOTYPE || status == 404 || status == 405 || status == 406 ||
+                 status == 501) {
+                log_info("The orchestrator offers no event stream (HTTP %ld), asking it for messages instead.",
+                         status);
                 l->no_stream = true;
                 l->stream_again_usec = now(l) + l->timing.stream_again;
                 link_stream_open(l);
@@ -234,14 +242,20 @@ static int take_page(Link *l, Json *root) {
         size_t n;
         int r;
 
-        if (!json_object_is_type(messages, json_type_array) || isempty(cursor) || strlen(cursor) > SSE_ID_MAX)
+        if (!json_object_is_type(messages, json_type_array) || isempty(cursor) ||
+            strlen(cursor) > SSE_ID_MAX)
                 return -EBADMSG;
         (void) json_get_bool(root, "more", &more);
         n = json_object_array_length(messages);
         moved = !streq_ptr(cursor, l->cursor);
         for (size_t i = 0; i < n; i++) {
                 /* The page's cursor stands behind its last message. */
-                r = link_inbound(l, NULL, 0, json_object_array_get_idx(messages, i), i + 1 == n ? cursor : NULL);
+                r =
+                                link_inbound(l,
+                                             NULL,
+                                             0,
+                                             json_object_array_get_idx(messages, i),
+                                             i + 1 == n ? cursor : NULL);
                 if (r < 0) {
                         l->inbound_error = r;
                         return r;

@@ -13,18 +13,15 @@ const LinkTiming link_timing_default = {
         .stream_again = 300 * USEC_PER_SEC,
         .request = 30 * USEC_PER_SEC,
         .flush = 1 * USEC_PER_SEC,
-        .sender = { .retry_min_usec = USEC_PER_SEC / 2,
-                    .retry_max_usec = 60 * USEC_PER_SEC,
-                    .timeout_usec = 30 * USEC_PER_SEC },
+        .sender = {.retry_min_usec = USEC_PER_SEC / 2,
+                   .retry_max_usec = 60 * USEC_PER_SEC,
+                   .timeout_usec = 30 * USEC_PER_SEC},
         .jitter = jitter_random,
 };
 
 static const char *const state_names[_LINK_STATE_MAX] = {
-        [LINK_REGISTERING] = "registering",
-        [LINK_OFFLINE] = "offline",
-        [LINK_ACTIVE] = "active",
-        [LINK_STANDBY] = "standby",
-        [LINK_REFUSED] = "refused",
+        [LINK_REGISTERING] = "registering", [LINK_OFFLINE] = "offline", [LINK_ACTIVE] = "active",
+        [LINK_STANDBY] = "standby",         [LINK_REFUSED] = "refused",
 };
 
 const char *link_state_to_string(LinkState s) {
@@ -57,12 +54,19 @@ void link_update_state(Link *l) {
                 return;
         l->state = s;
         if (s == LINK_OFFLINE)
-                log_full(LOG_WARNING, 0, NF_MESSAGE_OFFLINE,
+                log_full(LOG_WARNING,
+                         0,
+                         NF_MESSAGE_OFFLINE,
                          "The orchestrator cannot be reached; conversations go on, and what they say is kept.");
         else if (s == LINK_REFUSED)
-                log_full(LOG_ERR, 0, NF_MESSAGE_REFUSED, "The orchestrator refuses this runner, trying again for ever.");
+                log_full(LOG_ERR,
+                         0,
+                         NF_MESSAGE_REFUSED,
+                         "The orchestrator refuses this runner, trying again for ever.");
         else
-                log_info("Link to the orchestrator: %s (was %s).", link_state_to_string(s), link_state_to_string(before));
+                log_info("Link to the orchestrator: %s (was %s).",
+                         link_state_to_string(s),
+                         link_state_to_string(before));
         l->ops->state_changed(l->userdata, s);
 }
 
@@ -94,7 +98,11 @@ void link_get_stats(Link *l, LinkStats *ret) {
 
 uint64_t link_backoff(Link *l, unsigned failures, uint64_t retry_after) {
         return backoff_delay(
-                        failures, l->timing.retry_min, l->timing.retry_max, retry_after, l->timing.jitter,
+                        failures,
+                        l->timing.retry_min,
+                        l->timing.retry_max,
+                        retry_after,
+                        l->timing.jitter,
                         l->timing.jitter_userdata);
 }
 
@@ -121,7 +129,8 @@ int link_build_headers(Link *l) {
         _cleanup_strv_free_ char **common = NULL, **post = NULL, **get = NULL;
 
         if (strv_consume(&common, xasprintf("Authorization: Bearer %s", l->token)) < 0 ||
-            (l->runner_id && strv_consume(&common, xasprintf("X-Northflare-Runner-Id: %s", l->runner_id)) < 0))
+            (l->runner_id &&
+             strv_consume(&common, xasprintf("X-Northflare-Runner-Id: %s", l->runner_id)) < 0))
                 return -ENOMEM;
         post = strv_copy(common);
         get = strv_copy(common);
@@ -244,7 +253,8 @@ void link_lost_registration(Link *l, long status) {
                 link_register_failed(l, &f, "the credentials are not accepted any more");
                 return;
         }
-        log_info("The orchestrator does not know this runner's registration any more (HTTP %ld), registering again.", status);
+        log_info("The orchestrator does not know this runner's registration any more (HTTP %ld), registering again.",
+                 status);
         f.status = 503; /* no verdict about us: back off as for any outage */
         link_register_failed(l, &f, NULL);
 }
@@ -295,12 +305,12 @@ static int load(Link *l) {
                 const char *key;
                 size_t offset;
         } values[] = {
-                { "runnerId",        offsetof(Link, runner_id)         },
-                { "runnerUid",       offsetof(Link, runner_uid)        },
-                { "activeUid",       offsetof(Link, active_uid)        },
-                { "storeId",         offsetof(Link, store_id)          },
-                { "cursor",          offsetof(Link, cursor)            },
-                { "lastProcessedAt", offsetof(Link, last_processed_at) },
+                {"runnerId",         offsetof(Link, runner_id)        },
+                { "runnerUid",       offsetof(Link, runner_uid)       },
+                { "activeUid",       offsetof(Link, active_uid)       },
+                { "storeId",         offsetof(Link, store_id)         },
+                { "cursor",          offsetof(Link, cursor)           },
+                { "lastProcessedAt", offsetof(Link, last_processed_at)},
         };
         _cleanup_free_ char *registered = NULL;
         int r;
@@ -394,13 +404,12 @@ int link_new_with_timing(
         return 0;
 }
 
-int link_new(
-                sd_event *event,
-                Store *store,
-                const LinkConfig *config,
-                const LinkOps *ops,
-                void *userdata,
-                Link **ret) {
+int link_new(sd_event *event,
+             Store *store,
+             const LinkConfig *config,
+             const LinkOps *ops,
+             void *userdata,
+             Link **ret) {
         return link_new_with_timing(event, store, config, &link_timing_default, ops, userdata, ret);
 }
 

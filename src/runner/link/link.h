@@ -32,7 +32,7 @@ typedef enum RetryStrategy {
 typedef struct LinkConfig {
         const char *url; /* base, checked by the configuration; all strings borrowed for the link's life */
         const char *token;
-        const char *ca_file;            /* or NULL */
+        const char *ca_file;                     /* or NULL */
         const char *messages_path, *events_path; /* endpoints, from "/api/runner/…" on */
         RetryStrategy retry_strategy;
         uint64_t retry_interval_usec, retry_duration_usec;
@@ -44,7 +44,7 @@ typedef struct LinkConfig {
 /* One message from the orchestrator, already decided to be ours. All borrowed for the call. */
 typedef struct Envelope {
         const char *id, *runner_uid, *task, *conversation, *created_at;
-        const char *cursor;     /* opaque; NULL where the stream gave none */
+        const char *cursor; /* opaque; NULL where the stream gave none */
         const char *method;
         const char *request_id; /* JSON text, or NULL for a notification */
         Json *params;           /* never NULL: {} where there were none */
@@ -72,13 +72,12 @@ typedef struct LinkOps {
         bool (*has_work)(void *userdata);
 } LinkOps;
 
-int link_new(
-                sd_event *event,
-                Store *store,
-                const LinkConfig *config,
-                const LinkOps *ops,
-                void *userdata,
-                Link **ret);
+int link_new(sd_event *event,
+             Store *store,
+             const LinkConfig *config,
+             const LinkOps *ops,
+             void *userdata,
+             Link **ret);
 Link *link_free(Link *l);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Link *, link_free);
 

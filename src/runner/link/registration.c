@@ -15,13 +15,13 @@ bool http_status_is_transient(long status) {
         return status == 408 || status == 425 || status == 429 || (status >= 500 && status < 600);
 }
 
-uint64_t backoff_delay(
-                unsigned n,
-                uint64_t min_usec,
-                uint64_t max_usec,
-                uint64_t retry_after_usec,
-                JitterFunc jitter,
-                void *userdata) {
+uint64_t
+backoff_delay(unsigned n,
+              uint64_t min_usec,
+              uint64_t max_usec,
+              uint64_t retry_after_usec,
+              JitterFunc jitter,
+              void *userdata) {
 
         unsigned shift = MIN(n > 0 ? n - 1 : 0, (unsigned) SHIFT_MAX);
         uint64_t delay = MIN(min_usec << shift, max_usec);
@@ -51,7 +51,8 @@ typedef enum Cause {
 static Cause cause_of(const RegistrationFailure *f) {
         if (f->rpc_code == RPC_STALE_STORE)
                 return CAUSE_STALE;
-        if (f->rpc_code == RPC_INVALID_REQUEST || f->rpc_code == RPC_METHOD_NOT_FOUND || f->rpc_code == RPC_INVALID_PARAMS)
+        if (f->rpc_code == RPC_INVALID_REQUEST || f->rpc_code == RPC_METHOD_NOT_FOUND ||
+            f->rpc_code == RPC_INVALID_PARAMS)
                 return CAUSE_FINAL;
         if (f->rpc_code != 0 || f->error < 0 || f->status < 300 || http_status_is_transient(f->status))
                 return CAUSE_PASSING;
@@ -88,7 +89,8 @@ static RegistrationVerdict first_failed(Registration *g, uint64_t retry_after, u
         return (RegistrationVerdict){ .delay_usec = delay, .state = LINK_REGISTERING };
 }
 
-RegistrationVerdict registration_failed(Registration *g, const RegistrationFailure *f, bool has_work, uint64_t now) {
+RegistrationVerdict
+registration_failed(Registration *g, const RegistrationFailure *f, bool has_work, uint64_t now) {
         Cause cause = cause_of(f);
 
         g->attempts++;
@@ -104,9 +106,13 @@ RegistrationVerdict registration_failed(Registration *g, const RegistrationFailu
         if (cause == CAUSE_REFUSED)
                 return (RegistrationVerdict){ .delay_usec = g->retry_max_usec, .state = LINK_REFUSED };
         return (RegistrationVerdict){
-                .delay_usec = backoff_delay(
-                                g->attempts, g->retry_min_usec, g->retry_max_usec, f->retry_after_usec, g->jitter,
-                                g->userdata),
+                .delay_usec =
+                                backoff_delay(g->attempts,
+                                              g->retry_min_usec,
+                                              g->retry_max_usec,
+                                              f->retry_after_usec,
+                                              g->jitter,
+                                              g->userdata),
                 .state = LINK_OFFLINE,
         };
 }

@@ -109,7 +109,8 @@ int rpc_answer_parse(const char *body, size_t size, uint64_t id, RpcAnswer *ret)
         if (!message)
                 return -ENOMEM;
         *ret = (RpcAnswer){
-                .code = json_object_is_type(code, json_type_int) ? json_object_get_int(code) : RPC_INTERNAL_ERROR,
+                .code = json_object_is_type(code, json_type_int) ? json_object_get_int(code) :
+                                                                   RPC_INTERNAL_ERROR,
                 .message = TAKE_PTR(message),
         };
         return 0;

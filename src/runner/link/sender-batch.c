@@ -79,15 +79,6 @@ bool send_batch_full(SendBatch *b) {
         return b->full;
 }
 
-void batch_trim(SendBatch *b) {
-        size_t end = next_start(b) - 1;
-
-        if (b->n_events > 0 && b->body.size > end) {
-                b->body.size = end;
-                b->body.data[end] = 0;
-        }
-}
-
 void batch_pick(SendBatch *b) {
         size_t bytes = 0, end = b->first < b->refused_end ? b->refused_end : b->n_events;
 
@@ -106,7 +97,7 @@ const char *batch_open_run(SendBatch *b, size_t *ret_size) {
         size_t end = last->start + last->size;
 
         assert(b->count > 0);
-        /* The NUL behind the very last event has room for the bracket. */
+        /* Behind the very last event is room for the bracket: there is a NUL, or what a source left half written. */
         b->body.data[first->start - 1] = '[';
         b->body.data[end] = ']';
         *ret_size = end + 1 - (first->start - 1);

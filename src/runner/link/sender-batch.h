@@ -9,8 +9,8 @@
 #define BATCH_EVENTS_MAX 4096
 
 typedef struct BatchEvent {
-        size_t start, size;   /* in the body */
-        size_t message_id;    /* offset in the ids */
+        size_t start, size; /* in the body */
+        size_t message_id;  /* offset in the ids */
 } BatchEvent;
 
 typedef enum BatchState {
@@ -28,7 +28,7 @@ struct SendBatch {
         Buffer body, ids;
         BatchEvent *events;
         size_t n_events, n_allocated;
-        bool full;            /* the source may have more */
+        bool full; /* the source may have more */
 
         size_t first, count;  /* the run that is under way; before first all is dealt with */
         size_t limit;         /* halving: at most so many in the next run … */
@@ -41,8 +41,6 @@ struct SendBatch {
 /* Empties it; memory beyond what a usual batch needs is given back. */
 void batch_clear(SendBatch *b);
 void batch_done(SendBatch *b);
-/* Forgets what was written behind the last complete event. */
-void batch_trim(SendBatch *b);
 /* Picks the next run: as many events as fit a batch, at most limit, at least one. */
 void batch_pick(SendBatch *b);
 /* The run as a JSON array, in place; batch_close_run() puts the commas back. */

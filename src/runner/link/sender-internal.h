@@ -10,13 +10,15 @@ typedef struct SenderTiming {
         uint64_t retry_min_usec, retry_max_usec; /* back-off */
         uint64_t timeout_usec;                   /* of a POST, beside what its size may take */
 } SenderTiming;
-#define SENDER_TIMING_DEFAULT \
-        ((SenderTiming) { .retry_min_usec = USEC_PER_SEC / 2, .retry_max_usec = 60 * USEC_PER_SEC, .timeout_usec = 30 * USEC_PER_SEC })
+#define SENDER_TIMING_DEFAULT                                 \
+        ((SenderTiming){ .retry_min_usec = USEC_PER_SEC / 2,  \
+                         .retry_max_usec = 60 * USEC_PER_SEC, \
+                         .timeout_usec = 30 * USEC_PER_SEC })
 
 typedef enum SenderTrouble {
         SENDER_FINE,
         SENDER_STOPPED, /* 401, 403, 409 or 410 is about who we are, not what we send: the sender has switched itself off */
-        SENDER_REFUSED,      /* everything is refused as malformed: it goes on, backing off */
+        SENDER_REFUSED, /* everything is refused as malformed: it goes on, backing off */
 } SenderTrouble;
 /* 401 and 403: the credentials; 409 and 410: the registration. */
 static inline bool http_status_is_identity(long status) {
@@ -27,13 +29,12 @@ static inline bool http_status_is_identity(long status) {
 typedef void (*SenderTroubleFunc)(SenderTrouble t, long status, void *userdata);
 
 /* http must outlive the sender. */
-int sender_new(
-                sd_event *event,
-                HttpClient *http,
-                const SenderTiming *timing,
-                SenderTroubleFunc trouble,
-                void *userdata,
-                Sender **ret);
+int sender_new(sd_event *event,
+               HttpClient *http,
+               const SenderTiming *timing,
+               SenderTroubleFunc trouble,
+               void *userdata,
+               Sender **ret);
 /* Sources that are left are only to be freed after it. */
 Sender *sender_free(Sender *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Sender *, sender_free);

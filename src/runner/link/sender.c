@@ -11,7 +11,7 @@
 #define SLOWEST_BYTES_PER_SEC (64 * 1024)
 
 struct SendSource {
-        Sender *sender; /* NULL once that is gone */
+        Sender *sender;          /* NULL once that is gone */
         SendSource *prev, *next; /* all of the sender's */
         SendSource *ready_prev, *ready_next;
         bool ready; /* in the queue of those that may have something */
@@ -115,9 +115,13 @@ static void batch_wait(SendBatch *b, uint64_t retry_after) {
         b->state = BATCH_WAITING;
         if (!s->backing_off)
                 s->attempts++;
-        until = now + backoff_delay(
-                                      MAX(s->attempts, 1u), s->timing.retry_min_usec, s->timing.retry_max_usec,
-                                      retry_after, jitter_random, NULL);
+        until = now +
+                        backoff_delay(MAX(s->attempts, 1u),
+                                      s->timing.retry_min_usec,
+                                      s->timing.retry_max_usec,
+                                      retry_after,
+                                      jitter_random,
+                                      NULL);
         if (s->backing_off && (retry_after == 0 || until <= s->wait_until_usec))
                 return;
         s->backing_off = true;
@@ -175,14 +179,17 @@ static void batch_set_aside(SendBatch *b) {
         int r;
 
         (void) snprintf(why, sizeof(why), "the orchestrator answered %ld", b->refused_status);
-        log_warning(
-                        "Event %s of %zu bytes is refused by the orchestrator (HTTP %ld), setting it aside.",
-                        batch_message_id(b, b->first), e->size, b->refused_status);
-        r = src->ops->set_aside(src->userdata, batch_message_id(b, b->first), b->body.data + e->start, e->size, why);
+        log_warning("Event %s of %zu bytes is refused by the orchestrator (HTTP %ld), setting it aside.",
+                    batch_message_id(b, b->first),
+                    e->size,
+                    b->refused_status);
+        r = src->ops->set_aside(
+                        src->userdata, batch_message_id(b, b->first), b->body.data + e->start, e->size, why);
         if (b->source != src) /* freed by that */
                 return;
         if (r < 0) {
-                log_error_errno(r, "Event %s cannot be set aside, sending it again later: %m",
+                log_error_errno(r,
+                                "Event %s cannot be set aside, sending it again later: %m",
                                 batch_message_id(b, b->first));
                 batch_wait(b, 0);
                 return;
@@ -302,7 +309,9 @@ static void on_posted(HttpRequest *request, const HttpResult *result, void *user
                 batch_refused(b, result->status);
         } else {
                 log_debug("A batch of %zu events was not taken (%s, HTTP %ld), trying again later.",
-                          b->count, strempty(result->error_text), result->status);
+                          b->count,
+                          strempty(result->error_text),
+                          result->status);
                 batch_wait(b, result->retry_after_usec);
         }
 }
@@ -323,7 +332,7 @@ static void batch_send(SendBatch *b) {
                                         .body_size = size,
                                         .max_body = ANSWER_MAX,
                                         .timeout_usec = s->timing.timeout_usec +
-                                                size * USEC_PER_SEC / SLOWEST_BYTES_PER_SEC,
+                                                        size * USEC_PER_SEC / SLOWEST_BYTES_PER_SEC,
                                         .done = on_posted,
                                         .userdata = b,
                         },
@@ -372,7 +381,6 @@ static void fill(SendSource *src, SendBatch *b) {
                         ready_push(src);
                 return;
         }
-        batch_trim(b);
         batch_pick(b);
         batch_send(b);
 }
@@ -435,13 +443,12 @@ static void give_everything_up(Sender *s) {
         }
 }
 
-int sender_new(
-                sd_event *event,
-                HttpClient *http,
-                const SenderTiming *timing,
-                SenderTroubleFunc trouble,
-                void *userdata,
-                Sender **ret) {
+int sender_new(sd_event *event,
+               HttpClient *http,
+               const SenderTiming *timing,
+               SenderTroubleFunc trouble,
+               void *userdata,
+               Sender **ret) {
 
         _cleanup_(sender_freep) Sender *s = new0(Sender, 1);
         int r;

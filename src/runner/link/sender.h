@@ -34,7 +34,12 @@ typedef struct SendSourceOps {
         /* The batch was given up (the link was closed): the next fill begins where the last acked one ended. */
         void (*lost)(void *userdata);
         /* One event was refused for good, others are taken: keep it. Negative errno: it is sent again later. */
-        int (*set_aside)(void *userdata, const char *message_id, const char *json, size_t size, const char *why);
+        int (*set_aside)(
+                        void *userdata,
+                        const char *message_id,
+                        const char *json,
+                        size_t size,
+                        const char *why);
 } SendSourceOps;
 
 /* ops and userdata are borrowed until send_source_free(), which never calls back. */

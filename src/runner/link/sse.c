@@ -192,7 +192,8 @@ static int dispatch(SseParser *p) {
                 return -ENOMEM;
         if (p->has_data) {
                 p->type[p->type_size] = 0;
-                r = p->callback(&(SseEvent){
+                r = p->callback(
+                                &(SseEvent){
                                                 .type = p->type_size > 0 ? p->type : "message",
                                                 .id = p->last_id,
                                                 .data = strempty(p->data.data),

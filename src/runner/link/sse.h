@@ -16,7 +16,7 @@ typedef struct SseEvent {
         const char *id;   /* the last id that the stream gave, "" for none */
         const char *data; /* NUL-terminated; may hold NULs */
         size_t size;
-        bool too_large;   /* its data was longer than allowed, and is left out */
+        bool too_large; /* its data was longer than allowed, and is left out */
 } SseEvent;
 
 /* Borrowed for the call, in which the parser must not be freed or fed. Negative: the rest of the bytes is not looked at
