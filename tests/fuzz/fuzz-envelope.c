@@ -7,9 +7,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What is accepted keeps every promise of Envelope; what is refused can be answered with valid JSON. */
 
-#define CHECK(x)         \
-        do {             \
-                if (!(x)) \
+#define CHECK(x)                 \
+        do {                     \
+                if (!(x))        \
                         abort(); \
         } while (false)
 

@@ -45,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 Seen cut = {};
 
                 run(data, size, pieces[i], &cut);
-                if (cut.text.size != whole.text.size || (cut.text.size > 0 && memcmp(cut.text.data, whole.text.data, cut.text.size) != 0))
+                if (cut.text.size != whole.text.size ||
+                    (cut.text.size > 0 && memcmp(cut.text.data, whole.text.data, cut.text.size) != 0))
                         abort();
                 buffer_done(&cut.text);
         }

@@ -20,7 +20,8 @@ static unsigned run_folder(const char *path) {
                 _cleanup_free_ char *text = NULL;
                 size_t size = 0;
 
-                if (entry->d_name[0] == '.' || read_file_at(dirfd(d), entry->d_name, 1024 * 1024, &text, &size) < 0)
+                if (entry->d_name[0] == '.' ||
+                    read_file_at(dirfd(d), entry->d_name, 1024 * 1024, &text, &size) < 0)
                         continue;
                 for (size_t i = 0; i <= size; i++) {
                         /* In memory of exactly that size, so that a sanitizer sees a step beyond it. */

@@ -22,7 +22,7 @@ typedef struct Probe {
         long status;
         uint64_t retry_after;
         Buffer body, type;
-        int data_result; /* of the data callback */
+        int data_result;   /* of the data callback */
         size_t data_after; /* … once so many bytes have come */
         bool free_in_data, free_in_done, free_client_in_done;
         struct Fixture *f;
@@ -192,9 +192,9 @@ static void test_statuses(void **state) {
                 long status;
                 uint64_t retry_after;
         } cases[] = {
-                { "/empty", "", 204, 0 },
-                { "/busy", "busy", 503, 7 * USEC_PER_SEC },
-                { "/move", "over there", 302, 0 }, /* not followed */
+                {"/empty", "",           204, 0               },
+                { "/busy", "busy",       503, 7 * USEC_PER_SEC},
+                { "/move", "over there", 302, 0               }, /* not followed */
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -216,7 +216,13 @@ static void test_post(void **state) {
         static const char *const headers[] = { "Content-Type: application/json", "X-Test: yes", NULL };
         Probe p = {}, q = {}, n = {};
 
-        start(f, &p, (HttpParams){ .method = "POST", .body_consume = strdup("{}"), .body_size = 2, .headers = headers }, "/echo");
+        start(f,
+              &p,
+              (HttpParams){ .method = "POST",
+                            .body_consume = strdup("{}"),
+                            .body_size = 2,
+                            .headers = headers },
+              "/echo");
         RUN_UNTIL(f->event, p.done);
         assert_string_equal(p.body.data, "yes");
         assert_string_equal(f->last_method, "POST");
@@ -361,7 +367,8 @@ static void test_cancel(void **state) {
 
 static void test_free_in_callbacks(void **state) {
         Fixture *f = *state;
-        Probe done = { .free_in_done = true }, data = { .free_in_data = true, .data_after = 1 }, client = { .free_client_in_done = true };
+        Probe done = { .free_in_done = true }, data = { .free_in_data = true, .data_after = 1 },
+              client = { .free_client_in_done = true };
         Probe left = {};
 
         start(f, &done, (HttpParams){}, "/hello");
@@ -437,11 +444,8 @@ static int gate[2] = { -1, -1 };
 static unsigned resolving, resolved;
 
 /* Takes the place of libc's in this program, libcurl included. */
-__attribute__((visibility("default"))) int getaddrinfo(
-                const char *node,
-                const char *service,
-                const struct addrinfo *hints,
-                struct addrinfo **res) {
+__attribute__((visibility("default"))) int
+getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **res) {
 
         static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
         char c;
@@ -463,7 +467,10 @@ static void test_resolver(void **state) {
         char url[128], *body = strdup("lent");
 
         assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
-        (void) snprintf(url, sizeof(url), "http://slow.test:%s/hello", strrchr(test_server_url(f->server), ':') + 1);
+        (void) snprintf(url,
+                        sizeof(url),
+                        "http://slow.test:%s/hello",
+                        strrchr(test_server_url(f->server), ':') + 1);
         start_url(f, &cancelled, (HttpParams){ .method = "POST", .body = body, .body_size = 4 }, url);
         RUN_UNTIL(f->event, __atomic_load_n(&resolving, __ATOMIC_SEQ_CST) == 1);
         /* The resolver hangs until after this: a free or a deadline that waited for it would never come back. */

@@ -30,12 +30,12 @@ typedef struct Fixture {
         /* the orchestrator */
         int register_status;
         const char *register_extra, *register_body; /* NULL: the usual */
-        const char *cursor, *last_processed_at;      /* in the answer to runner.register */
+        const char *cursor, *last_processed_at;     /* in the answer to runner.register */
         bool standby, no_claims;
         unsigned n_registers, n_streams, n_pages, n_claims, n_heartbeats;
         char *register_params, *heartbeat_params, *claim_ids;
         char *stream_target, *stream_last_event_id, *stream_authorization, *stream_runner_id;
-        TestRequest *stream; /* the newest */
+        TestRequest *stream;                /* the newest */
         int stream_status, stream_failures; /* so many times */
         const char *stream_type;
         bool stream_closes;
@@ -87,7 +87,9 @@ static void answer_claim(Fixture *f, TestRequest *r) {
                 return;
         }
         if (f->claim_unknown) {
-                char *text = xasprintf("{\"jsonrpc\":\"2.0\",\"id\":%u,\"error\":{\"code\":-32601,\"message\":\"?\"}}", (unsigned) id);
+                char *text = xasprintf(
+                                "{\"jsonrpc\":\"2.0\",\"id\":%u,\"error\":{\"code\":-32601,\"message\":\"?\"}}",
+                                (unsigned) id);
                 test_reply(r, 200, NULL, text);
                 free(text);
                 return;
@@ -132,14 +134,22 @@ static void on_post(Fixture *f, TestRequest *r) {
                         return;
                 }
                 char *text = f->register_body ?
-                                xasprintf("{\"jsonrpc\":\"2.0\",\"id\":%u,%s}", (unsigned) id, f->register_body) :
+                                xasprintf("{\"jsonrpc\":\"2.0\",\"id\":%u,%s}",
+                                          (unsigned) id,
+                                          f->register_body) :
                                 xasprintf("{\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"runnerId\":\"rn-%u\",\"runnerUid\":\"ru-1\","
                                           "\"isActiveRunner\":%s,\"cursor\":%s%s%s,\"lastProcessedAt\":%s%s%s,"
                                           "\"capabilities\":[%s]}}",
-                                          (unsigned) id, f->n_registers, f->standby ? "false" : "true", f->cursor ? "\"" : "",
-                                          f->cursor ? f->cursor : "null", f->cursor ? "\"" : "",
-                                          f->last_processed_at ? "\"" : "", f->last_processed_at ? f->last_processed_at : "null",
-                                          f->last_processed_at ? "\"" : "", f->no_claims ? "" : "\"x\",\"claim\"");
+                                          (unsigned) id,
+                                          f->n_registers,
+                                          f->standby ? "false" : "true",
+                                          f->cursor ? "\"" : "",
+                                          f->cursor ? f->cursor : "null",
+                                          f->cursor ? "\"" : "",
+                                          f->last_processed_at ? "\"" : "",
+                                          f->last_processed_at ? f->last_processed_at : "null",
+                                          f->last_processed_at ? "\"" : "",
+                                          f->no_claims ? "" : "\"x\",\"claim\"");
                 test_reply(r, 200, NULL, text);
                 free(text);
         } else if (streq(method, "runner.claim")) {
@@ -170,7 +180,10 @@ static void on_request(TestRequest *r, void *userdata) {
                 f->page_targets[f->n_pages] = strdup(r->target);
                 const char *page = f->n_pages < ELEMENTSOF(f->pages) ? f->pages[f->n_pages] : NULL;
                 f->n_pages++;
-                test_reply(r, 200, NULL, page ? page : "{\"messages\":[],\"cursor\":\"end\",\"more\":false}");
+                test_reply(r,
+                           200,
+                           NULL,
+                           page ? page : "{\"messages\":[],\"cursor\":\"end\",\"more\":false}");
                 return;
         }
         assert_non_null(startswith(r->target, "/base/events"));
@@ -190,10 +203,22 @@ static void on_request(TestRequest *r, void *userdata) {
                 test_request_close(r);
 }
 
-static void send_envelope(Fixture *f, const char *cursor, const char *id, const char *members, const char *method, const char *params) {
+static void
+send_envelope(Fixture *f,
+              const char *cursor,
+              const char *id,
+              const char *members,
+              const char *method,
+              const char *params) {
         test_stream_text(f->stream, "id: %s\nevent: runner.message\n", cursor);
-        test_stream_text(f->stream, "data: {\"id\":\"%s\",%s\"payload\":{\"jsonrpc\":\"2.0\",\"id\":\"rq-%s\",\"method\":\"%s\",\"params\":%s}}\n\n",
-                         id, members, id, method, params);
+        test_stream_text(
+                        f->stream,
+                        "data: {\"id\":\"%s\",%s\"payload\":{\"jsonrpc\":\"2.0\",\"id\":\"rq-%s\",\"method\":\"%s\",\"params\":%s}}\n\n",
+                        id,
+                        members,
+                        id,
+                        method,
+                        params);
 }
 
 /* ---- the owner ---- */
@@ -270,7 +295,9 @@ static uint64_t no_jitter(uint64_t max, void *userdata) {
 }
 
 static void make_link(Fixture *f) {
-        assert_int_equal(link_new_with_timing(f->event, f->store, &f->config, &f->timing, &ops, f, &f->link), 0);
+        assert_int_equal(
+                        link_new_with_timing(f->event, f->store, &f->config, &f->timing, &ops, f, &f->link),
+                        0);
 }
 
 static int set_up(void **state) {
@@ -469,13 +496,14 @@ static void test_register_retry(void **state) {
                 int status;
                 const char *body;
         } failures[] = {
-                { 503, NULL },
-                { 429, NULL },
-                { 200, "\"error\":{\"code\":-32003,\"message\":\"full\"}" },
-                { 200, "\"result\":{}" },
-                { 200, "\"result\":{\"runnerId\":\"r\",\"runnerUid\":\"u\"}" },
-                { 200, "\"result\":{\"runnerId\":\"r\\r\\nX: y\",\"runnerUid\":\"u\",\"isActiveRunner\":true}" },
-                { 200, "\"result\":5" },
+                {503,  NULL                                                                             },
+                { 429, NULL                                                                             },
+                { 200, "\"error\":{\"code\":-32003,\"message\":\"full\"}"                               },
+                { 200, "\"result\":{}"                                                                  },
+                { 200, "\"result\":{\"runnerId\":\"r\",\"runnerUid\":\"u\"}"                            },
+                { 200,
+                 "\"result\":{\"runnerId\":\"r\\r\\nX: y\",\"runnerUid\":\"u\",\"isActiveRunner\":true}"},
+                { 200, "\"result\":5"                                                                   },
         };
         uint64_t before = 0;
 
@@ -489,7 +517,9 @@ static void test_register_retry(void **state) {
                 f->register_status = failures[i].status;
                 f->register_body = failures[i].body;
                 RUN_UNTIL(f->event, f->n_registers >= n + 2);
-                assert_int_equal(json_parse(f->register_params, strlen(f->register_params), &params, NULL), 0);
+                assert_int_equal(
+                                json_parse(f->register_params, strlen(f->register_params), &params, NULL),
+                                0);
                 /* No two attempts of a store look the same. */
                 assert_int_equal(json_get_u64(params, "generation", &generation), 1);
                 assert_true(generation > before);
@@ -519,13 +549,21 @@ static void test_give_up_401(void **state) {
 }
 
 static void test_give_up_404(void **state) {
-        check_give_up(*state, 404, "{\"id\":1,\"error\":{\"code\":1,\"message\":\"nothing here\"}}", 1, "HTTP 404: nothing here");
+        check_give_up(*state,
+                      404,
+                      "{\"id\":1,\"error\":{\"code\":1,\"message\":\"nothing here\"}}",
+                      1,
+                      "HTTP 404: nothing here");
 }
 
 static void test_give_up_stale(void **state) {
         Fixture *f = *state;
 
-        check_give_up(f, 200, "\"error\":{\"code\":-32011,\"message\":\"generation 3 is known\"}", 1, "generation 3 is known");
+        check_give_up(f,
+                      200,
+                      "\"error\":{\"code\":-32011,\"message\":\"generation 3 is known\"}",
+                      1,
+                      "generation 3 is known");
         assert_non_null(strstr(f->exit_text, "store.db"));
 }
 
@@ -562,7 +600,12 @@ static void test_process(void **state) {
         f->known[f->n_known++] = strdup("c-1");
         start(f);
         send_envelope(f, "1", "m1", "\"conversationId\":\"c-1\",", "message.user", "{\"content\":\"a\"}");
-        send_envelope(f, "2", "m2", "\"conversationId\":\"c-1\",\"createdAt\":\"2026-01-01T00:00:00Z\",", "message.user", "{}");
+        send_envelope(f,
+                      "2",
+                      "m2",
+                      "\"conversationId\":\"c-1\",\"createdAt\":\"2026-01-01T00:00:00Z\",",
+                      "message.user",
+                      "{}");
         RUN_UNTIL(f->event, f->n_processed == 2);
         check_processed(f, 0, "m1@1");
         check_processed(f, 1, "m2@2");
@@ -587,15 +630,28 @@ static void test_skip(void **state) {
 
         start(f);
         send_envelope(f, "1", "m1", "\"conversationId\":\"c-9\",", "message.user", "{}");
-        send_envelope(f, "2", "m2", "\"conversationId\":\"c-9\",\"runnerUid\":\"ru-2\",", "conversation.start", "{}");
-        RUN_UNTIL(f->event, streq(stored(f, "cursor"), "2")); /* stored a little later, without an acceptance */
+        send_envelope(f,
+                      "2",
+                      "m2",
+                      "\"conversationId\":\"c-9\",\"runnerUid\":\"ru-2\",",
+                      "conversation.start",
+                      "{}");
+        RUN_UNTIL(f->event,
+                  streq(stored(f, "cursor"), "2")); /* stored a little later, without an acceptance */
         link_get_stats(f->link, &stats);
         assert_int_equal(stats.skipped, 2);
         assert_int_equal(f->n_responded, 0);
-        send_envelope(f, "3", "m3", "\"conversationId\":\"c-9\",\"runnerUid\":\"ru-1\",", "message.user", "{}");
+        send_envelope(f,
+                      "3",
+                      "m3",
+                      "\"conversationId\":\"c-9\",\"runnerUid\":\"ru-1\",",
+                      "message.user",
+                      "{}");
         RUN_UNTIL(f->event, f->n_responded == 1);
-        check_response(f, 0, "{\"jsonrpc\":\"2.0\",\"id\":\"rq-m3\",\"error\":{\"code\":-32001,\"message\":\"unknown conversation\","
-                             "\"data\":{\"conversationId\":\"c-9\"}},\"messageId\":\"rsp:m3\"}");
+        check_response(f,
+                       0,
+                       "{\"jsonrpc\":\"2.0\",\"id\":\"rq-m3\",\"error\":{\"code\":-32001,\"message\":\"unknown conversation\","
+                       "\"data\":{\"conversationId\":\"c-9\"}},\"messageId\":\"rsp:m3\"}");
         check_stored(f, "cursor", "3");
         assert_int_equal(f->n_processed, 0);
 }
@@ -605,10 +661,14 @@ static void test_ping(void **state) {
 
         start(f);
         ping(f, "1");
-        check_response(f, 0, "{\"jsonrpc\":\"2.0\",\"id\":\"rq-ping-1\",\"result\":{\"pong\":true},\"messageId\":\"rsp:ping-1\"}");
+        check_response(f,
+                       0,
+                       "{\"jsonrpc\":\"2.0\",\"id\":\"rq-ping-1\",\"result\":{\"pong\":true},\"messageId\":\"rsp:ping-1\"}");
         check_stored(f, "cursor", "1");
         /* Without an id there is nothing to answer. */
-        test_stream_text(f->stream, "id: 2\ndata: {\"id\":\"p\",\"payload\":{\"jsonrpc\":\"2.0\",\"method\":\"runner.ping\"}}\n\n");
+        test_stream_text(
+                        f->stream,
+                        "id: 2\ndata: {\"id\":\"p\",\"payload\":{\"jsonrpc\":\"2.0\",\"method\":\"runner.ping\"}}\n\n");
         ping(f, "3");
         assert_int_equal(f->n_responded, 2);
 }
@@ -646,15 +706,21 @@ static void test_bad_input(void **state) {
 
         start(f);
         test_stream_text(f->stream, "id: 1\ndata: nonsense\n\n");
-        test_stream_text(f->stream, "id: 2\ndata: {\"id\":\"b2\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"m\",\"params\":{\"taskId\":\"../x\"}}}\n\n");
-        test_stream_text(f->stream, "id: 3\nevent: ping\ndata: {}\n\nid: 4\nevent: news\ndata: x\n\n: a comment\n\n");
+        test_stream_text(
+                        f->stream,
+                        "id: 2\ndata: {\"id\":\"b2\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"m\",\"params\":{\"taskId\":\"../x\"}}}\n\n");
+        test_stream_text(
+                        f->stream,
+                        "id: 3\nevent: ping\ndata: {}\n\nid: 4\nevent: news\ndata: x\n\n: a comment\n\n");
         memset(large, 'x', 9999);
         large[9999] = 0;
         test_stream_text(f->stream, "id: 5\ndata: %s\n\n", large);
         free(large);
         RUN_UNTIL(f->event, streq(stored(f, "cursor"), "5"));
-        check_response(f, 0, "{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"code\":-32602,\"message\":\"taskId: \\\"../x\\\" is not valid\"},"
-                             "\"messageId\":\"rsp:b2\"}");
+        check_response(f,
+                       0,
+                       "{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"code\":-32602,\"message\":\"taskId: \\\"../x\\\" is not valid\"},"
+                       "\"messageId\":\"rsp:b2\"}");
         link_get_stats(f->link, &stats);
         assert_int_equal(stats.bad_messages, 3);
         assert_int_equal(stats.ignored, 2);
@@ -662,7 +728,9 @@ static void test_bad_input(void **state) {
         ping(f, "6");
         /* The same bad one again is a duplicate: answered again, not stored again. */
         unsigned before = f->n_responded;
-        test_stream_text(f->stream, "id: 7\ndata: {\"id\":\"b2\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"m\",\"params\":{\"taskId\":\"../x\"}}}\n\n");
+        test_stream_text(
+                        f->stream,
+                        "id: 7\ndata: {\"id\":\"b2\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"m\",\"params\":{\"taskId\":\"../x\"}}}\n\n");
         RUN_UNTIL(f->event, f->n_responded > before);
 }
 
@@ -711,7 +779,9 @@ static void test_claim(void **state) {
         f->refuse_claims_of = "s2";
         f->hold_claims = false;
         /* A bad one is answered at once, but the cursor stays before what waits. */
-        test_stream_text(f->stream, "id: 8\ndata: {\"id\":\"b\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7}}\n\n");
+        test_stream_text(
+                        f->stream,
+                        "id: 8\ndata: {\"id\":\"b\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7}}\n\n");
         RUN_UNTIL(f->event, f->n_responded == 1);
         check_stored(f, "cursor", NULL);
         assert_int_equal(f->n_processed, 0);
@@ -737,7 +807,9 @@ static void test_claim_before_hand_over(void **state) {
         send_envelope(f, "2", "s2", "\"conversationId\":\"c-2\",", "conversation.start", "{}");
         send_envelope(f, "3", "u1", "", "runner.uid.changed", "{\"runnerUid\":\"ru-2\"}");
         send_envelope(f, "4", "s3", "\"conversationId\":\"c-3\",", "conversation.start", "{}");
-        test_stream_text(f->stream, "id: 5\ndata: {\"id\":\"b\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7}}\n\n");
+        test_stream_text(
+                        f->stream,
+                        "id: 5\ndata: {\"id\":\"b\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7}}\n\n");
         RUN_UNTIL(f->event, f->n_responded == 1); /* all of them are in */
         f->hold_claims = false;
         answer_claim(f, f->claim);
@@ -833,7 +905,7 @@ static void test_queue_bound(void **state) {
         RUN_UNTIL(f->event, f->claim);
         RUN_UNTIL(f->event, !first->connection); /* it was too much: the stream is closed */
         assert_int_equal(f->link->queue_count, LINK_QUEUE_MAX);
-        assert_int_equal(f->n_streams, 1);       /* and not opened before the claim is through */
+        assert_int_equal(f->n_streams, 1); /* and not opened before the claim is through */
         f->stream = NULL;
         f->hold_claims = false;
         answer_claim(f, f->claim);
@@ -870,7 +942,12 @@ static void test_hand_over(void **state) {
         assert_int_equal(f->n_streams, 1);
         /* Nothing new is claimed; what lives here is served to its end. */
         send_envelope(f, "3", "s2", "\"conversationId\":\"c-2\",", "conversation.start", "{}");
-        send_envelope(f, "4", "m1", "\"conversationId\":\"c-1\",\"runnerUid\":\"ru-1\",", "message.user", "{}");
+        send_envelope(f,
+                      "4",
+                      "m1",
+                      "\"conversationId\":\"c-1\",\"runnerUid\":\"ru-1\",",
+                      "message.user",
+                      "{}");
         RUN_UNTIL(f->event, f->n_processed == 2);
         check_processed(f, 1, "m1@4");
         assert_int_equal(f->n_claims, 1);
@@ -882,7 +959,12 @@ static void test_hand_over(void **state) {
         check_stored(f, "cursor", "2");
         assert_int_equal(link_get_state(f->link), LINK_ACTIVE);
         send_envelope(f, "3", "s2", "\"conversationId\":\"c-2\",", "conversation.start", "{}");
-        send_envelope(f, "4", "m1", "\"conversationId\":\"c-1\",\"runnerUid\":\"ru-1\",", "message.user", "{}");
+        send_envelope(f,
+                      "4",
+                      "m1",
+                      "\"conversationId\":\"c-1\",\"runnerUid\":\"ru-1\",",
+                      "message.user",
+                      "{}");
         send_envelope(f, "5", "u2", "", "runner.uid.changed", "{\"runnerUid\":\"ru-1\",\"cursor\":\"2\"}");
         ping(f, "6");
         RUN_UNTIL(f->event, streq(stored(f, "cursor"), "6"));
@@ -906,8 +988,10 @@ static void test_standby_survives(void **state) {
         send_envelope(f, "1", "s1", "\"conversationId\":\"c-1\",", "conversation.start", "{}");
         send_envelope(f, "2", "u0", "", "runner.uid.changed", "{\"runnerUid\":7}");
         RUN_UNTIL(f->event, f->n_responded == 1);
-        check_response(f, 0, "{\"jsonrpc\":\"2.0\",\"id\":\"rq-u0\",\"error\":{\"code\":-32602,\"message\":\"runnerUid or cursor: "
-                             "missing or not valid\"},\"messageId\":\"rsp:u0\"}");
+        check_response(f,
+                       0,
+                       "{\"jsonrpc\":\"2.0\",\"id\":\"rq-u0\",\"error\":{\"code\":-32602,\"message\":\"runnerUid or cursor: "
+                       "missing or not valid\"},\"messageId\":\"rsp:u0\"}");
         assert_int_equal(f->n_processed, 0);
 }
 
@@ -1103,12 +1187,16 @@ static void lost(void *userdata) {
         ((Events *) userdata)->lost++;
 }
 
-static int set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
+static int
+set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
         fail_msg("%s set aside", message_id);
         return 0;
 }
 
-static const SendSourceOps source_ops = { .fill = fill, .acked = acked, .lost = lost, .set_aside = set_aside };
+static const SendSourceOps source_ops = { .fill = fill,
+                                          .acked = acked,
+                                          .lost = lost,
+                                          .set_aside = set_aside };
 
 static void test_heartbeat(void **state) {
         Fixture *f = *state;

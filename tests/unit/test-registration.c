@@ -44,6 +44,7 @@ typedef struct Case {
         LinkState state; /* while it waits */
 } Case;
 
+/* clang-format off: version 14 falls over this table. */
 static const Case cases[] = {
         { "none: one attempt", RETRY_NONE, 60, 900, false, false, { &network }, { 0, -1 }, 1 },
         { "none: 503", RETRY_NONE, 60, 900, false, false, { &http_503 }, { 0, -1 }, 1 },
@@ -84,6 +85,7 @@ static const Case cases[] = {
         { "live work: for ever", RETRY_NONE, 60, 900, false, true, { &network }, { 0, 1, 3, 7, 15, -1 }, FOREVER, LINK_OFFLINE },
         { "live work: refused", RETRY_NONE, 60, 900, false, true, { &http_403 }, { 0, 60, 120, -1 }, FOREVER, LINK_REFUSED },
 };
+/* clang-format on */
 
 static Registration make(const Case *c, JitterFunc jitter) {
         return (Registration){

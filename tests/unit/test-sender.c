@@ -37,9 +37,9 @@ typedef struct Fixture {
         Source sources[8];
         size_t n_sources;
         /* How the server behaves: */
-        int status;        /* for every batch, 0: by the rule of bad events */
+        int status; /* for every batch, 0: by the rule of bad events */
         const char *extra;
-        bool hold;         /* answer later */
+        bool hold; /* answer later */
         int ping_status;
         unsigned bad[8];
         size_t n_bad;
@@ -117,7 +117,10 @@ static void on_request(TestRequest *r, void *userdata) {
         if (r->body[0] == '{') {
                 assert_non_null(strstr(r->body, "\"method\":\"runner.ping\""));
                 f->n_pings++;
-                test_reply(r, f->ping_status, NULL, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"pong\":true}}");
+                test_reply(r,
+                           f->ping_status,
+                           NULL,
+                           "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"pong\":true}}");
                 return;
         }
         f->n_posts++;
@@ -143,7 +146,9 @@ static void on_trouble(SenderTrouble t, long status, void *userdata) {
 }
 
 static int set_up(void **state) {
-        static char *const headers[] = { (char *) "Content-Type: application/json", (char *) "X-Who: me", NULL };
+        static char *const headers[] = { (char *) "Content-Type: application/json",
+                                         (char *) "X-Who: me",
+                                         NULL };
         static const SenderTiming timing = {
                 .retry_min_usec = USEC_PER_MSEC,
                 .retry_max_usec = 20 * USEC_PER_MSEC,
@@ -229,7 +234,8 @@ static void lost(void *userdata) {
         ((Source *) userdata)->n_lost++;
 }
 
-static int set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
+static int
+set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
         Source *s = userdata;
         _cleanup_json_ Json *o = NULL;
         unsigned n;
@@ -644,7 +650,8 @@ static void test_half_an_event(void **state) {
 
 static void test_freed_sources(void **state) {
         Fixture *f = *state;
-        Source *self = add_source(f, 3), *flying = add_source(f, 3), *waiting = add_source(f, 3), *left = add_source(f, 3);
+        Source *self = add_source(f, 3), *flying = add_source(f, 3), *waiting = add_source(f, 3),
+               *left = add_source(f, 3);
 
         self->free_when_acked = true;
         f->hold = true;

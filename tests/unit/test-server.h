@@ -44,11 +44,11 @@ void test_request_close(TestRequest *r);
 extern bool test_deadline_over;
 void test_deadline_arm(sd_event *event);
 void test_deadline_disarm(void);
-#define RUN_UNTIL(event, condition)                                     \
-        do {                                                            \
-                while (!(condition)) {                                  \
-                        if (test_deadline_over)                         \
-                                fail_msg("deadline: %s", #condition);   \
+#define RUN_UNTIL(event, condition)                                        \
+        do {                                                               \
+                while (!(condition)) {                                     \
+                        if (test_deadline_over)                            \
+                                fail_msg("deadline: %s", #condition);      \
                         assert_true(sd_event_run(event, UINT64_MAX) >= 0); \
-                }                                                       \
+                }                                                          \
         } while (false)
