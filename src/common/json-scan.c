@@ -229,7 +229,7 @@ static const char *check(const char **p, const char *end) {
 }
 
 const char *json_scan_check(const char *text, size_t size, size_t *ret_at) {
-        const char *p = text, *wrong = check(&p, text + size);
+        const char *p = text, *wrong = size > 0 ? check(&p, text + size) : "unexpected end";
 
         if (ret_at)
                 *ret_at = (size_t) (p - text);
@@ -317,8 +317,12 @@ static const char *step_value(const char *p, const char *end) {
 }
 
 bool json_scan_next_member(Slice object, size_t *iter, Slice *ret_name, Slice *ret_value) {
-        const char *p = object.data, *end = p + object.size, *name, *name_end, *value;
+        const char *p, *end, *name, *name_end, *value;
 
+        if (object.size == 0)
+                return false;
+        p = object.data;
+        end = p + object.size;
         if (*iter > 0)
                 p += MIN(*iter, object.size);
         else {
@@ -375,8 +379,12 @@ bool json_scan_path(Slice object, Slice *ret, ...) {
 }
 
 bool json_scan_element(Slice array, size_t *iter, Slice *ret) {
-        const char *p = array.data, *end = p + array.size;
+        const char *p, *end;
 
+        if (array.size == 0)
+                return false;
+        p = array.data;
+        end = p + array.size;
         if (*iter > 0)
                 p += MIN(*iter, array.size);
         else {
