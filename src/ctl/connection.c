@@ -17,15 +17,18 @@ int connect_bus(void) {
         if (arg.host)
                 r = arg.user ? -EOPNOTSUPP : sd_bus_open_system_remote(&bus, arg.host);
         else if (arg.machine)
-                r = arg.user ? sd_bus_open_user_machine(&bus, arg.machine) : sd_bus_open_system_machine(&bus, arg.machine);
+                r = arg.user ? sd_bus_open_user_machine(&bus, arg.machine) :
+                               sd_bus_open_system_machine(&bus, arg.machine);
         else
                 r = arg.user ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
         if (r == -EOPNOTSUPP) {
-                (void) fputs("northflarectl: --user does not go with --host: name the user in USER@HOST\n", stderr);
+                (void) fputs("northflarectl: --user does not go with --host: name the user in USER@HOST\n",
+                             stderr);
                 return EXIT_USAGE;
         }
         if (r == -ENOMEDIUM) {
-                (void) fputs("There is no user bus here: is this a login session ($XDG_RUNTIME_DIR)?\n", stderr);
+                (void) fputs("There is no user bus here: is this a login session ($XDG_RUNTIME_DIR)?\n",
+                             stderr);
                 return EXIT_NOT_RUNNING;
         }
         if (r < 0) {
@@ -46,23 +49,29 @@ static int report_absent(void) {
         const char *user = arg.user ? "--user " : "";
 
         if (arg.host)
-                (void) fprintf(
-                                stderr, "northflare-runner does not run on %s; start it there with: systemctl start northflare-runner\n",
-                                arg.host);
+                (void) fprintf(stderr,
+                               "northflare-runner does not run on %s; start it there with: systemctl start northflare-runner\n",
+                               arg.host);
         else if (arg.machine)
-                (void) fprintf(
-                                stderr, "northflare-runner does not run in %s; start it with: systemctl %s-M %s start northflare-runner\n",
-                                arg.machine, user, arg.machine);
+                (void) fprintf(stderr,
+                               "northflare-runner does not run in %s; start it with: systemctl %s-M %s start northflare-runner\n",
+                               arg.machine,
+                               user,
+                               arg.machine);
         else
-                (void) fprintf(
-                                stderr, "northflare-runner does not run; start it with: systemctl %sstart northflare-runner\n", user);
+                (void) fprintf(stderr,
+                               "northflare-runner does not run; start it with: systemctl %sstart northflare-runner\n",
+                               user);
         return EXIT_NOT_RUNNING;
 }
 
 int report_error(const sd_bus_error *error, int r, const char *conversation) {
         static const char *const absent[] = { SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER };
-        static const char *const lost[] = { SD_BUS_ERROR_NO_REPLY, SD_BUS_ERROR_TIMEOUT, SD_BUS_ERROR_DISCONNECTED };
-        static const char *const denied[] = { SD_BUS_ERROR_ACCESS_DENIED, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED };
+        static const char *const lost[] = { SD_BUS_ERROR_NO_REPLY,
+                                            SD_BUS_ERROR_TIMEOUT,
+                                            SD_BUS_ERROR_DISCONNECTED };
+        static const char *const denied[] = { SD_BUS_ERROR_ACCESS_DENIED,
+                                              SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED };
         const char *message = error && error->message ? error->message : strerror(r < 0 ? -r : r);
         int status = EXIT_FAILED;
 
@@ -70,11 +79,11 @@ int report_error(const sd_bus_error *error, int r, const char *conversation) {
                 if (sd_bus_error_has_name(error, absent[i]))
                         return report_absent();
         for (size_t i = 0; i < ELEMENTSOF(lost); i++)
-                if (sd_bus_error_has_name(error, lost[i]) || r == -ETIMEDOUT || r == -ECONNRESET || r == -ENOTCONN) {
-                        (void) fputs(
-                                        arg.host ? "The connection was lost: is the host reachable, and systemd-stdio-bridge there?\n" :
-                                                   "northflare-runner went away before it answered.\n",
-                                        stderr);
+                if (sd_bus_error_has_name(error, lost[i]) || r == -ETIMEDOUT || r == -ECONNRESET ||
+                    r == -ENOTCONN) {
+                        (void) fputs(arg.host ? "The connection was lost: is the host reachable, and systemd-stdio-bridge there?\n" :
+                                                "northflare-runner went away before it answered.\n",
+                                     stderr);
                         return EXIT_NOT_RUNNING;
                 }
         if (sd_bus_error_has_name(error, ERROR_PREFIX "NoSuchConversation") ||
@@ -103,8 +112,7 @@ char *conversation_path(const char *id, int *ret_status) {
         return NULL;
 }
 
-static int call(
-                const char *path,
+static int call(const char *path,
                 const char *interface,
                 const char *conversation,
                 const char *method,
@@ -195,7 +203,8 @@ int get_properties(const char *path, const char *interface, Json **ret, sd_bus_e
 
         if (!o)
                 return -ENOMEM;
-        r = sd_bus_call_method(bus, BUS_NAME, path, INTERFACE_PROPERTIES, "GetAll", error, &reply, "s", interface);
+        r = sd_bus_call_method(
+                        bus, BUS_NAME, path, INTERFACE_PROPERTIES, "GetAll", error, &reply, "s", interface);
         if (r < 0)
                 return r;
         r = sd_bus_message_enter_container(reply, 'a', "{sv}");
@@ -230,7 +239,8 @@ int describe(const char *id, Json **ret) {
         if (status != EXIT_OK)
                 return status;
         if (sd_bus_message_read(reply, "s", &text) < 0 || json_parse(text, strlen(text), ret, NULL) < 0) {
-                (void) fputs("northflare-runner's answer is not understood: are both of the same version?\n", stderr);
+                (void) fputs("northflare-runner's answer is not understood: are both of the same version?\n",
+                             stderr);
                 return EXIT_FAILED;
         }
         return EXIT_OK;

@@ -9,12 +9,17 @@
 typedef struct Console Console;
 
 typedef struct ConsoleOps {
-        void (*line)(const char *line, void *userdata); /* NULL: no lines are read */
-        void (*eof)(void *userdata);                    /* Ctrl-D */
+        void (*line)(const char *line, void *userdata);   /* NULL: no lines are read */
+        void (*eof)(void *userdata);                      /* Ctrl-D */
         void (*failed)(const char *text, void *userdata); /* an answer was refused */
 } ConsoleOps;
 
-int console_new(sd_event *event, const char *id, Renderer *renderer, const ConsoleOps *ops, void *userdata, Console **ret);
+int console_new(sd_event *event,
+                const char *id,
+                Renderer *renderer,
+                const ConsoleOps *ops,
+                void *userdata,
+                Console **ret);
 Console *console_free(Console *c); /* the terminal is as it was */
 DEFINE_TRIVIAL_CLEANUP_FUNC(Console *, console_free);
 

@@ -39,13 +39,13 @@ typedef struct Arguments {
         JsonMode json;
         const char *agent, *workspace, *directory, *repository, *branch, *model, *task, *id; /* run */
         bool detach;
-        const char *reason;         /* stop */
+        const char *reason; /* stop */
         uint64_t grace_ms;
         bool grace_set;
-        const char *message;        /* answer */
-        const char *cursor;         /* events */
+        const char *message; /* answer */
+        const char *cursor;  /* events */
         bool follow, all;
-        uint64_t lines;             /* logs */
+        uint64_t lines; /* logs */
         bool lines_set;
 } Arguments;
 extern Arguments arg;

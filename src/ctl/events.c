@@ -23,9 +23,9 @@ struct EventStream {
         sd_bus_slot *signal_slot, *call_slot;
         bool calling, again; /* ReadEvents is under way; a signal came meanwhile */
 
-        char *last;     /* messageId of the last event */
-        bool skipping;  /* after a restart: up to that one */
-        bool ended;     /* conversation.ended was seen */
+        char *last;    /* messageId of the last event */
+        bool skipping; /* after a restart: up to that one */
+        bool ended;    /* conversation.ended was seen */
         bool finished;
         unsigned retries;
 };
@@ -137,11 +137,19 @@ static int on_events(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
                 const sd_bus_error *e = sd_bus_message_get_error(m);
 
                 if (s->follow && s->retries < RETRIES_MAX &&
-                    (sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY) || sd_bus_error_has_name(e, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
+                    (sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY) ||
+                     sd_bus_error_has_name(e, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
                      sd_bus_error_has_name(e, SD_BUS_ERROR_NAME_HAS_NO_OWNER))) {
                         s->retries++;
                         s->retry = sd_event_source_disable_unref(s->retry);
-                        if (sd_event_add_time_relative(s->event, &s->retry, CLOCK_MONOTONIC, RETRY_USEC, 1, on_retry, s) >= 0)
+                        if (sd_event_add_time_relative(
+                                            s->event,
+                                            &s->retry,
+                                            CLOCK_MONOTONIC,
+                                            RETRY_USEC,
+                                            1,
+                                            on_retry,
+                                            s) >= 0)
                                 return 1;
                 }
                 stream_finish(s, report_error(e, sd_bus_message_get_errno(m), s->id));
@@ -183,8 +191,17 @@ static int read_more(EventStream *s) {
         }
         s->again = false;
         r = sd_bus_call_method_async(
-                        bus, &s->call_slot, BUS_NAME, s->path, INTERFACE_CONVERSATION, "ReadEvents", on_events, s, "su",
-                        s->cursor, (uint32_t) READ_MAX);
+                        bus,
+                        &s->call_slot,
+                        BUS_NAME,
+                        s->path,
+                        INTERFACE_CONVERSATION,
+                        "ReadEvents",
+                        on_events,
+                        s,
+                        "su",
+                        s->cursor,
+                        (uint32_t) READ_MAX);
         if (r >= 0)
                 s->calling = true;
         return r;
@@ -204,7 +221,15 @@ static int connect_descriptor(EventStream *s) {
         int fd, r;
 
         r = sd_bus_call_method(
-                        bus, BUS_NAME, s->path, INTERFACE_CONVERSATION, "OpenEvents", &error, &reply, "s", s->cursor);
+                        bus,
+                        BUS_NAME,
+                        s->path,
+                        INTERFACE_CONVERSATION,
+                        "OpenEvents",
+                        &error,
+                        &reply,
+                        "s",
+                        s->cursor);
         if (r < 0 && s->retries > 0 && s->retries < RETRIES_MAX) {
                 stream_lost(s);
                 return EXIT_OK;
@@ -228,7 +253,14 @@ static int stream_connect(EventStream *s) {
                 return connect_descriptor(s);
         if (!s->signal_slot && s->follow) {
                 r = sd_bus_match_signal(
-                                bus, &s->signal_slot, BUS_NAME, s->path, INTERFACE_CONVERSATION, "EventsAvailable", on_available, s);
+                                bus,
+                                &s->signal_slot,
+                                BUS_NAME,
+                                s->path,
+                                INTERFACE_CONVERSATION,
+                                "EventsAvailable",
+                                on_available,
+                                s);
                 if (r < 0)
                         return report_error(NULL, r, s->id);
         }

@@ -27,31 +27,76 @@ typedef struct Option {
 } Option;
 
 static const Option options[] = {
-        { "help", 'h', KIND_FLAG, &arg.help, NULL, NULL, NULL, "show this help" },
-        { "version", 0, KIND_FLAG, &arg.version, NULL, NULL, NULL, "show the version" },
-        { "user", 0, KIND_FLAG, &arg.user, NULL, NULL, NULL, "your own runner, not the system's" },
-        { "host", 'H', KIND_STRING, &arg.host, NULL, NULL, "[USER@]HOST", "the runner of another host, over ssh" },
-        { "machine", 'M', KIND_STRING, &arg.machine, NULL, NULL, "CONTAINER", "the runner in a local container" },
-        { "json", 0, KIND_JSON, &arg.json, NULL, " status list show run permissions logs events reload ", "MODE", "JSON: short, pretty, off" },
-        { "no-pager", 0, KIND_FLAG, &arg.no_pager, NULL, NULL, NULL, "no pager" },
-        { "no-legend", 0, KIND_FLAG, &arg.no_legend, NULL, NULL, NULL, "no titles and no totals" },
-        { "no-ask-password", 0, KIND_FLAG, &arg.no_ask_password, NULL, NULL, NULL, "never ask for a password" },
-        { "agent", 'a', KIND_STRING, &arg.agent, NULL, " run ", "NAME", "run: the agent (shell)" },
-        { "workspace", 'w', KIND_STRING, &arg.workspace, NULL, " run ", "ID", "run: the workspace" },
-        { "directory", 'd', KIND_STRING, &arg.directory, NULL, " run ", "PATH", "run: where the agent works" },
-        { "repository", 'r', KIND_STRING, &arg.repository, NULL, " run ", "URL", "run: check this out first" },
-        { "branch", 'b', KIND_STRING, &arg.branch, NULL, " run ", "NAME", "run: its branch" },
-        { "model", 'm', KIND_STRING, &arg.model, NULL, " run ", "NAME", "run: the agent's model" },
-        { "task", 0, KIND_STRING, &arg.task, NULL, " run ", "ID", "run: the task that it is for" },
-        { "id", 0, KIND_STRING, &arg.id, NULL, " run ", "ID", "run: the conversation's name" },
-        { "detach", 0, KIND_FLAG, &arg.detach, NULL, " run ", NULL, "run: print the id and leave" },
-        { "reason", 0, KIND_STRING, &arg.reason, NULL, " stop ", "TEXT", "stop: why" },
-        { "grace", 0, KIND_NUMBER, &arg.grace_ms, &arg.grace_set, " stop ", "MS", "stop: time until processes are killed" },
-        { "message", 0, KIND_STRING, &arg.message, NULL, " answer ", "TEXT", "answer: what the agent is told" },
-        { "all", 0, KIND_FLAG, &arg.all, NULL, " attach list ", NULL, "attach: from the start; list: ended ones too" },
-        { "cursor", 0, KIND_STRING, &arg.cursor, NULL, " events ", "CURSOR", "events: from here (end: from now)" },
-        { "follow", 'f', KIND_FLAG, &arg.follow, NULL, " logs events ", NULL, "logs, events: wait for more" },
-        { "lines", 'n', KIND_NUMBER, &arg.lines, &arg.lines_set, " logs ", "N", "logs: the last N lines" },
+        {"help",             'h', KIND_FLAG,   &arg.help,      NULL,           NULL,                                                    NULL,   "show this help"                              },
+        { "version",         0,   KIND_FLAG,   &arg.version,   NULL,           NULL,                                                    NULL,   "show the version"                            },
+        { "user",            0,   KIND_FLAG,   &arg.user,      NULL,           NULL,                                                    NULL,   "your own runner, not the system's"           },
+        { "host",
+         'H',                     KIND_STRING,
+         &arg.host,
+         NULL,                                                                 NULL,
+         "[USER@]HOST",                                                                                                                         "the runner of another host, over ssh"        },
+        { "machine",
+         'M',                     KIND_STRING,
+         &arg.machine,
+         NULL,                                                                 NULL,
+         "CONTAINER",                                                                                                                           "the runner in a local container"             },
+        { "json",
+         0,                       KIND_JSON,
+         &arg.json,
+         NULL,                                                                 " status list show run permissions logs events reload ",
+         "MODE",                                                                                                                                "JSON: short, pretty, off"                    },
+        { "no-pager",        0,   KIND_FLAG,   &arg.no_pager,  NULL,           NULL,                                                    NULL,   "no pager"                                    },
+        { "no-legend",       0,   KIND_FLAG,   &arg.no_legend, NULL,           NULL,                                                    NULL,   "no titles and no totals"                     },
+        { "no-ask-password",
+         0,                       KIND_FLAG,
+         &arg.no_ask_password,
+         NULL,                                                                 NULL,
+         NULL,                                                                                                                                  "never ask for a password"                    },
+        { "agent",           'a', KIND_STRING, &arg.agent,     NULL,           " run ",                                                 "NAME", "run: the agent (shell)"                      },
+        { "workspace",       'w', KIND_STRING, &arg.workspace, NULL,           " run ",                                                 "ID",   "run: the workspace"                          },
+        { "directory",
+         'd',                     KIND_STRING,
+         &arg.directory,
+         NULL,                                                                 " run ",
+         "PATH",                                                                                                                                "run: where the agent works"                  },
+        { "repository",
+         'r',                     KIND_STRING,
+         &arg.repository,
+         NULL,                                                                 " run ",
+         "URL",                                                                                                                                 "run: check this out first"                   },
+        { "branch",          'b', KIND_STRING, &arg.branch,    NULL,           " run ",                                                 "NAME", "run: its branch"                             },
+        { "model",           'm', KIND_STRING, &arg.model,     NULL,           " run ",                                                 "NAME", "run: the agent's model"                      },
+        { "task",            0,   KIND_STRING, &arg.task,      NULL,           " run ",                                                 "ID",   "run: the task that it is for"                },
+        { "id",              0,   KIND_STRING, &arg.id,        NULL,           " run ",                                                 "ID",   "run: the conversation's name"                },
+        { "detach",          0,   KIND_FLAG,   &arg.detach,    NULL,           " run ",                                                 NULL,   "run: print the id and leave"                 },
+        { "reason",          0,   KIND_STRING, &arg.reason,    NULL,           " stop ",                                                "TEXT", "stop: why"                                   },
+        { "grace",
+         0,                       KIND_NUMBER,
+         &arg.grace_ms,
+         &arg.grace_set,
+         " stop ",                                                                                                                      "MS",
+         "stop: time until processes are killed"                                                                                                                                              },
+        { "message",
+         0,                       KIND_STRING,
+         &arg.message,
+         NULL,                                                                 " answer ",
+         "TEXT",                                                                                                                                "answer: what the agent is told"              },
+        { "all",
+         0,                       KIND_FLAG,
+         &arg.all,
+         NULL,                                                                 " attach list ",
+         NULL,                                                                                                                                  "attach: from the start; list: ended ones too"},
+        { "cursor",
+         0,                       KIND_STRING,
+         &arg.cursor,
+         NULL,                                                                 " events ",
+         "CURSOR",                                                                                                                              "events: from here (end: from now)"           },
+        { "follow",
+         'f',                     KIND_FLAG,
+         &arg.follow,
+         NULL,                                                                 " logs events ",
+         NULL,                                                                                                                                  "logs, events: wait for more"                 },
+        { "lines",           'n', KIND_NUMBER, &arg.lines,     &arg.lines_set, " logs ",                                                "N",    "logs: the last N lines"                      },
 };
 
 static int set_option(const Option *o, const char *value) {
@@ -72,7 +117,9 @@ static int set_option(const Option *o, const char *value) {
                 break;
         }
         if (streq(value, "short") || streq(value, "pretty") || streq(value, "off")) {
-                arg.json = streq(value, "short") ? JSON_SHORT : streq(value, "pretty") ? JSON_PRETTY : JSON_OFF;
+                arg.json = streq(value, "short")       ? JSON_SHORT :
+                                streq(value, "pretty") ? JSON_PRETTY :
+                                                         JSON_OFF;
                 return 0;
         }
         (void) fprintf(stderr, "northflarectl: --%s: \"%s\" is not short, pretty or off\n", o->name, value);
@@ -90,7 +137,9 @@ static int parse_words(int argc, char *argv[]) {
         for (size_t i = 0; i < ELEMENTSOF(options); i++) {
                 const Option *o = options + i;
 
-                longs[i] = (struct option){ o->name, o->kind == KIND_FLAG ? no_argument : required_argument, NULL, 0 };
+                longs[i] = (struct option){
+                        o->name, o->kind == KIND_FLAG ? no_argument : required_argument, NULL, 0
+                };
                 if (!o->letter)
                         continue;
                 letters[n_letters++] = o->letter;
@@ -140,7 +189,10 @@ bool arguments_misplaced(const char *verb) {
 
         for (size_t i = 0; word && i < ELEMENTSOF(options); i++)
                 if (given[i] && options[i].verbs && !strstr(options[i].verbs, word)) {
-                        (void) fprintf(stderr, "northflarectl: --%s means nothing for %s\n", options[i].name, verb);
+                        (void) fprintf(stderr,
+                                       "northflarectl: --%s means nothing for %s\n",
+                                       options[i].name,
+                                       verb);
                         return true;
                 }
         return false;
@@ -150,7 +202,9 @@ void arguments_help(void) {
         const char *b = style(stdout, STYLE_BOLD), *n = style(stdout, STYLE_NORMAL);
 
         (void) printf("%snorthflarectl%s [OPTIONS...] VERB ...\n\n"
-                      "Look at and steer the coding agents that northflare-runner runs.\n\n", b, n);
+                      "Look at and steer the coding agents that northflare-runner runs.\n\n",
+                      b,
+                      n);
         (void) printf("%sConversations%s\n"
                       "  list                       conversations that live here (--all: or lived)\n"
                       "  show ID...                 all there is to know about them\n"
@@ -163,11 +217,15 @@ void arguments_help(void) {
                       "  events ID                  its events, one JSON object a line\n"
                       "  logs [ID]                  the journal of one, or of the runner\n"
                       "  permissions [ID...]        questions that wait for an answer\n"
-                      "  answer ID [REQUEST] allow|deny\n\n", b, n);
+                      "  answer ID [REQUEST] allow|deny\n\n",
+                      b,
+                      n);
         (void) printf("%sThe runner%s\n"
                       "  status                     state, connection, queue\n"
                       "  drain, undrain             take no new conversations, take them again\n"
-                      "  reload                     read the configuration anew\n\n", b, n);
+                      "  reload                     read the configuration anew\n\n",
+                      b,
+                      n);
         (void) printf("%sOptions%s\n", b, n);
         for (size_t i = 0; i < ELEMENTSOF(options); i++) {
                 const Option *o = options + i;
@@ -175,7 +233,13 @@ void arguments_help(void) {
 
                 if (o->letter)
                         (void) snprintf(letter, sizeof(letter), "-%c,", o->letter);
-                (void) snprintf(left, sizeof(left), "%s --%s%s%s", letter, o->name, o->value ? "=" : "", strempty(o->value));
+                (void) snprintf(left,
+                                sizeof(left),
+                                "%s --%s%s%s",
+                                letter,
+                                o->name,
+                                o->value ? "=" : "",
+                                strempty(o->value));
                 (void) printf("  %-26s %s\n", left, o->help);
         }
         (void) printf("\nSee northflarectl(1).\n");

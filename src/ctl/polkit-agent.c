@@ -17,7 +17,8 @@ void polkit_agent_open(void) {
         struct pollfd p;
         int ready[2];
 
-        if (arg.no_ask_password || arg.host || arg.machine || arg.user || geteuid() == 0 || !isatty(STDIN_FILENO))
+        if (arg.no_ask_password || arg.host || arg.machine || arg.user || geteuid() == 0 ||
+            !isatty(STDIN_FILENO))
                 return;
         if (pipe(ready) < 0)
                 return;
@@ -27,7 +28,14 @@ void polkit_agent_open(void) {
         if (agent == 0) {
                 (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
                 (void) close(ready[0]);
-                (void) execlp("pkttyagent", "pkttyagent", "--process", process, "--notify-fd", number, "--fallback", (char *) NULL);
+                (void) execlp("pkttyagent",
+                              "pkttyagent",
+                              "--process",
+                              process,
+                              "--notify-fd",
+                              number,
+                              "--fallback",
+                              (char *) NULL);
                 _exit(127);
         }
         (void) close(ready[1]);

@@ -21,7 +21,8 @@ static void begin_line(Renderer *r, FILE *f) {
 
 static void put(Renderer *r, FILE *f, Json *text) {
         const char *s = json_object_get_string(text);
-        size_t n = json_object_is_type(text, json_type_string) ? (size_t) json_object_get_string_len(text) : 0;
+        size_t n = json_object_is_type(text, json_type_string) ? (size_t) json_object_get_string_len(text) :
+                                                                 0;
 
         if (n == 0)
                 return;
@@ -43,14 +44,16 @@ void render_note(Renderer *r, Style s, const char *text) {
 }
 
 static void note(Renderer *r, Style s, const char *prefix, const char *text) {
-        _cleanup_free_ char *line = sanitize_line(text, SUMMARY_MAX), *whole = xasprintf("%s%s", prefix, strempty(line));
+        _cleanup_free_ char *line = sanitize_line(text, SUMMARY_MAX),
+                            *whole = xasprintf("%s%s", prefix, strempty(line));
 
         if (whole)
                 render_note(r, s, whole);
 }
 
 static void render_tool_call(Renderer *r, Json *e) {
-        static const char *const telling[] = { "command", "file_path", "path", "pattern", "url", "query", "description" };
+        static const char *const telling[] = { "command", "file_path", "path",       "pattern",
+                                               "url",     "query",     "description" };
         Json *input = json_get(e, "input");
         const char *what = NULL;
         _cleanup_free_ char *prefix = NULL;
@@ -101,7 +104,9 @@ static void render_agent_event(Renderer *r, Json *e, TurnEnd *ret_turn) {
 
         if (streq(type, "text")) {
                 r->delta = true;
-                put(r, streq_ptr(json_get_string(e, "stream"), "stderr") ? stderr : stdout, json_get(e, "delta"));
+                put(r,
+                    streq_ptr(json_get_string(e, "stream"), "stderr") ? stderr : stdout,
+                    json_get(e, "delta"));
         } else if (streq(type, "message")) {
                 if (!r->delta)
                         put(r, stdout, json_get(e, "text"));
@@ -134,7 +139,8 @@ static void render_agent_event(Renderer *r, Json *e, TurnEnd *ret_turn) {
 }
 
 static void render_ended(Renderer *r, Json *params) {
-        const char *reason = strempty(json_get_string(params, "reason")), *by = json_get_string(params, "stoppedBy");
+        const char *reason = strempty(json_get_string(params, "reason")),
+                   *by = json_get_string(params, "stoppedBy");
         _cleanup_free_ char *line = NULL;
 
         if (!r->talk && (streq(reason, "completed") || streq(reason, "stopped")))
@@ -151,7 +157,10 @@ void render_event(Renderer *r, Json *event, TurnEnd *ret_turn) {
         if (streq(method, "message.agent"))
                 render_agent_event(r, json_get(params, "event"), ret_turn);
         else if (streq(method, "error.report"))
-                note(r, STYLE_RED, "error: ", json_get_string(params, "text") ?: json_get_string(params, "code"));
+                note(r,
+                     STYLE_RED,
+                     "error: ",
+                     json_get_string(params, "text") ?: json_get_string(params, "code"));
         else if (streq(method, "git.progress") && r->talk)
                 note(r, STYLE_DIM, "git: ", json_get_string(params, "phase"));
         else if (streq(method, "conversation.ended"))
@@ -168,8 +177,9 @@ void render_question(Renderer *r, Json *question) {
         if (!json_object_is_type(input, json_type_object))
                 return;
         json_object_object_foreach(input, name, value) {
-                const char *text = json_object_is_type(value, json_type_string) ? json_object_get_string(value) :
-                                                                                  json_text(value);
+                const char *text = json_object_is_type(value, json_type_string) ?
+                                json_object_get_string(value) :
+                                json_text(value);
 
                 note(r, STYLE_BOLD, "  ", name);
                 /* Each line is marked, so that a value cannot pass for words of ours. */

@@ -9,7 +9,7 @@ typedef struct Renderer {
         Sanitizer out, err;
         bool in_line_out, in_line_err; /* the last line there has no newline yet */
         bool delta;                    /* text of the message was shown piece by piece */
-        bool talk;                     /* a conversation, not a script: thinking and the ends of turns are shown too */
+        bool talk; /* a conversation, not a script: thinking and the ends of turns are shown too */
 } Renderer;
 
 /* What an event means for who waits for the turn. */

@@ -95,10 +95,10 @@ const char *format_ago(uint64_t usec, char buf[static AGO_MAX]) {
                 uint64_t seconds;
                 const char *unit;
         } units[] = {
-                { 86400, "d"   },
-                { 3600,  "h"   },
-                { 60,    "min" },
-                { 1,     "s"   },
+                {86400, "d"  },
+                { 3600, "h"  },
+                { 60,   "min"},
+                { 1,    "s"  },
         };
         uint64_t now = now_usec(CLOCK_REALTIME), s;
 
@@ -109,7 +109,11 @@ const char *format_ago(uint64_t usec, char buf[static AGO_MAX]) {
         (void) snprintf(buf, AGO_MAX, "now");
         for (size_t i = 0; i < ELEMENTSOF(units); i++)
                 if (s >= units[i].seconds) {
-                        (void) snprintf(buf, AGO_MAX, "%" PRIu64 "%s ago", s / units[i].seconds, units[i].unit);
+                        (void) snprintf(buf,
+                                        AGO_MAX,
+                                        "%" PRIu64 "%s ago",
+                                        s / units[i].seconds,
+                                        units[i].unit);
                         break;
                 }
         return buf;

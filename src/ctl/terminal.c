@@ -62,10 +62,10 @@ static uint32_t decode(const char *s, size_t n) {
 }
 
 static bool is_harmful(uint32_t c) {
-        return (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7f && c < 0xa0) ||
-                        c == 0x61c || (c >= 0x200e && c <= 0x200f) ||  /* direction marks */
-                        (c >= 0x2028 && c <= 0x202e) ||                /* line separators, embeddings and overrides */
-                        (c >= 0x2066 && c <= 0x2069) ||                /* isolates */
+        return (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7f && c < 0xa0) || c == 0x61c ||
+                        (c >= 0x200e && c <= 0x200f) || /* direction marks */
+                        (c >= 0x2028 && c <= 0x202e) || /* line separators, embeddings and overrides */
+                        (c >= 0x2066 && c <= 0x2069) || /* isolates */
                         c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) || /* invisible marks */
                         (c >= 0xe0000 && c <= 0xe007f);                /* tags: invisible text */
 }
@@ -75,7 +75,7 @@ static void skip_sequence(Sanitizer *s, uint32_t c) {
         switch (s->state) {
         case SANITIZER_ESCAPE:
                 s->skipped = 0;
-                s->state = c == '[' ? SANITIZER_CSI :
+                s->state = c == '['                                            ? SANITIZER_CSI :
                                 strchr("]P^_X", (int) c) && c != 0 && c < 0x80 ? SANITIZER_STRING :
                                 c >= 0x20 && c <= 0x2f ? SANITIZER_ESCAPE /* ESC ( B and its like */ :
                                                          SANITIZER_TEXT;
@@ -219,7 +219,8 @@ void pager_close(void) {
 void print_json(Json *o) {
         int flags = JSON_C_TO_STRING_NOSLASHESCAPE;
 
-        flags |= arg.json == JSON_PRETTY ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED : JSON_C_TO_STRING_PLAIN;
+        flags |= arg.json == JSON_PRETTY ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED :
+                                           JSON_C_TO_STRING_PLAIN;
         put_str(stdout, json_object_to_json_string_ext(o, flags));
         (void) putchar('\n');
 }

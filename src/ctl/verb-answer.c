@@ -17,9 +17,9 @@ static char *only_question(const char *id, int *ret_status) {
         questions = json_get(o, "questions");
         n = json_object_is_type(questions, json_type_array) ? json_object_array_length(questions) : 0;
         if (n != 1) {
-                (void) fprintf(
-                                stderr, n == 0 ? "No question waits for an answer.\n" :
-                                                 "Several questions wait for an answer; name one (northflarectl permissions).\n");
+                (void) fprintf(stderr,
+                               n == 0 ? "No question waits for an answer.\n" :
+                                        "Several questions wait for an answer; name one (northflarectl permissions).\n");
                 return NULL;
         }
         return strdup(strempty(json_get_string(json_object_array_get_idx(questions, 0), "requestId")));
@@ -39,6 +39,15 @@ int verb_answer(char **words) {
                 return status == EXIT_OK ? EXIT_FAILED : status;
         if (arg.message)
                 return call_conversation(
-                                words[1], "AnswerPermission", NULL, "ssa{sv}", request, behavior, 1, "message", "s", arg.message);
+                                words[1],
+                                "AnswerPermission",
+                                NULL,
+                                "ssa{sv}",
+                                request,
+                                behavior,
+                                1,
+                                "message",
+                                "s",
+                                arg.message);
         return call_conversation(words[1], "AnswerPermission", NULL, "ssa{sv}", request, behavior, 0);
 }

@@ -37,11 +37,22 @@ static void on_line(const char *line, void *userdata) {
 
         if (utf8_is_valid(line, strlen(line)))
                 r = sd_bus_call_method_async(
-                                bus, NULL, BUS_NAME, chat->path, INTERFACE_CONVERSATION, "SendMessage", on_reply, chat, "s", line);
+                                bus,
+                                NULL,
+                                BUS_NAME,
+                                chat->path,
+                                INTERFACE_CONVERSATION,
+                                "SendMessage",
+                                on_reply,
+                                chat,
+                                "s",
+                                line);
         if (r >= 0)
                 chat->calls++;
         else
-                render_note(&chat->renderer, STYLE_RED, r == -EILSEQ ? "Not UTF-8 text, not sent." : strerror(-r));
+                render_note(&chat->renderer,
+                            STYLE_RED,
+                            r == -EILSEQ ? "Not UTF-8 text, not sent." : strerror(-r));
 }
 
 static void on_eof(void *userdata) {
@@ -86,7 +97,15 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
         if (si->ssi_signo != SIGINT)
                 return sd_event_exit(chat->event, 128 + (int) si->ssi_signo);
         if (sd_bus_call_method_async(
-                            bus, NULL, BUS_NAME, chat->path, INTERFACE_CONVERSATION, "Interrupt", on_reply, chat, NULL) < 0)
+                            bus,
+                            NULL,
+                            BUS_NAME,
+                            chat->path,
+                            INTERFACE_CONVERSATION,
+                            "Interrupt",
+                            on_reply,
+                            chat,
+                            NULL) < 0)
                 return sd_event_exit(chat->event, EXIT_FAILED);
         chat->calls++;
         return 0;
@@ -116,7 +135,9 @@ static int set_up(Chat *chat) {
 static void ask_waiting(Chat *chat, Json *description) {
         Json *questions = json_get(description, "questions");
 
-        for (size_t i = 0; json_object_is_type(questions, json_type_array) && i < json_object_array_length(questions); i++)
+        for (size_t i = 0;
+             json_object_is_type(questions, json_type_array) && i < json_object_array_length(questions);
+             i++)
                 console_ask(chat->console, json_object_array_get_idx(questions, i));
 }
 
@@ -146,7 +167,8 @@ int verb_attach(char **words) {
         if (status != EXIT_OK)
                 return status;
         hello = xasprintf(
-                        "%s is %s. A line is a message to the agent; Ctrl-C interrupts it, Ctrl-D leaves it running.", chat.id,
+                        "%s is %s. A line is a message to the agent; Ctrl-C interrupts it, Ctrl-D leaves it running.",
+                        chat.id,
                         strempty(json_get_string(description, "state")));
         if (isatty(STDIN_FILENO) && hello)
                 render_note(&chat.renderer, STYLE_DIM, hello);

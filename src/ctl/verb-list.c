@@ -33,8 +33,13 @@ static int add_row(Table *table, const Row *row) {
         char started[AGO_MAX], last[AGO_MAX];
 
         return table_add(
-                        table, (const char *[]){ row->id, row->state, row->agent, row->task,
-                                                 format_ago(row->started, started), format_ago(row->last, last) });
+                        table,
+                        (const char *[]){ row->id,
+                                          row->state,
+                                          row->agent,
+                                          row->task,
+                                          format_ago(row->started, started),
+                                          format_ago(row->last, last) });
 }
 
 int verb_list(char **words) {
@@ -51,9 +56,17 @@ int verb_list(char **words) {
         if (status != EXIT_OK)
                 return status;
         r = sd_bus_message_enter_container(reply, 'a', "(sssstto)");
-        while (r >= 0 && (r = sd_bus_message_read(
-                                          reply, "(sssstto)", &row.id, &row.state, &row.agent, &row.task, &row.started,
-                                          &row.last, &row.path)) > 0) {
+        while (r >= 0 &&
+               (r = sd_bus_message_read(
+                                reply,
+                                "(sssstto)",
+                                &row.id,
+                                &row.state,
+                                &row.agent,
+                                &row.task,
+                                &row.started,
+                                &row.last,
+                                &row.path)) > 0) {
                 if (!arg.all && streq(row.state, "ended"))
                         continue;
                 r = arg.json != JSON_OFF ? add_json(list, &row) : add_row(table, &row);

@@ -16,8 +16,9 @@ static int waiting_ids(char ***ret) {
         if (status != EXIT_OK)
                 return status;
         r = sd_bus_message_enter_container(reply, 'a', "(sssstto)");
-        while (r >= 0 && (r = sd_bus_message_read(
-                                          reply, "(sssstto)", &id, &state, &agent, &task, &started, &last, &path)) > 0)
+        while (r >= 0 &&
+               (r = sd_bus_message_read(
+                                reply, "(sssstto)", &id, &state, &agent, &task, &started, &last, &path)) > 0)
                 if (streq(state, "waiting-permission"))
                         r = strv_extend(&ids, id);
         if (r < 0)
@@ -32,8 +33,13 @@ static int add_question(Table *table, Json *list, const char *id, Json *q) {
 
         if (arg.json == JSON_OFF)
                 return table_add(
-                                table, (const char *[]){ id, json_get_string(q, "requestId"), json_get_string(q, "tool"),
-                                                         title ? title : input ? json_text(input) : "" });
+                                table,
+                                (const char *[]){ id,
+                                                  json_get_string(q, "requestId"),
+                                                  json_get_string(q, "tool"),
+                                                  title                 ? title :
+                                                                  input ? json_text(input) :
+                                                                          "" });
         if (json_set_string(q, "conversationId", id) < 0)
                 return -ENOMEM;
         return json_object_array_add(list, json_object_get(q));
@@ -63,7 +69,9 @@ int verb_permissions(char **words) {
                 if (status != EXIT_OK)
                         return status;
                 questions = json_get(o, "questions");
-                for (size_t i = 0; json_object_is_type(questions, json_type_array) && i < json_object_array_length(questions); i++)
+                for (size_t i = 0; json_object_is_type(questions, json_type_array) &&
+                     i < json_object_array_length(questions);
+                     i++)
                         if (add_question(table, list, *id, json_object_array_get_idx(questions, i)) < 0)
                                 return EXIT_FAILED;
         }

@@ -12,7 +12,7 @@ typedef struct Run {
         Renderer renderer;
         Console *console;
         EventStream *stream;
-        int status;         /* of the first turn, once it has ended */
+        int status; /* of the first turn, once it has ended */
         bool turn_ended, stopping;
         unsigned interrupts;
 } Run;
@@ -42,7 +42,8 @@ static int append_repository(sd_bus_message *m) {
 static char *directory(void) {
         const char *d = arg.directory;
 
-        if (!arg.host && !arg.machine && (streq(d, ".") || streq(d, "..") || startswith(d, "./") || startswith(d, "../")))
+        if (!arg.host && !arg.machine &&
+            (streq(d, ".") || streq(d, "..") || startswith(d, "./") || startswith(d, "../")))
                 return realpath(d, NULL);
         return strdup(d);
 }
@@ -51,12 +52,12 @@ static int append_parameters(sd_bus_message *m, const char *script) {
         const struct {
                 const char *name, *value;
         } strings[] = {
-                { "agent",          arg.agent ? arg.agent : "shell" },
-                { "prompt",         script                          },
-                { "workspaceId",    arg.workspace                   },
-                { "model",          arg.model                       },
-                { "taskId",         arg.task                        },
-                { "conversationId", arg.id                          },
+                {"agent",           arg.agent ? arg.agent : "shell"},
+                { "prompt",         script                         },
+                { "workspaceId",    arg.workspace                  },
+                { "model",          arg.model                      },
+                { "taskId",         arg.task                       },
+                { "conversationId", arg.id                         },
         };
         int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
@@ -79,7 +80,8 @@ static int start(const char *script, char **ret_id) {
         const char *id;
         int r;
 
-        r = sd_bus_message_new_method_call(bus, &m, BUS_NAME, PATH_MANAGER, INTERFACE_MANAGER, "StartConversation");
+        r = sd_bus_message_new_method_call(
+                        bus, &m, BUS_NAME, PATH_MANAGER, INTERFACE_MANAGER, "StartConversation");
         if (r >= 0)
                 r = append_parameters(m, script);
         if (r < 0) {
@@ -185,7 +187,15 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
                 path = conversation_path(run->id, &status);
                 if (path)
                         (void) sd_bus_call_method_async(
-                                        bus, NULL, BUS_NAME, path, INTERFACE_CONVERSATION, "Interrupt", NULL, NULL, NULL);
+                                        bus,
+                                        NULL,
+                                        BUS_NAME,
+                                        path,
+                                        INTERFACE_CONVERSATION,
+                                        "Interrupt",
+                                        NULL,
+                                        NULL,
+                                        NULL);
                 return 0;
         }
         /* Again: nobody wants to wait for the agent's manners, then not for us either. */

@@ -35,7 +35,9 @@ int verb_send(char **words) {
                 return EXIT_FAILED;
         }
         if (text.size == 0 || !utf8_is_valid(text.data, text.size) || memchr(text.data, 0, text.size)) {
-                (void) fprintf(stderr, "northflarectl: the message is %s\n", text.size == 0 ? "empty" : "not UTF-8 text");
+                (void) fprintf(stderr,
+                               "northflarectl: the message is %s\n",
+                               text.size == 0 ? "empty" : "not UTF-8 text");
                 return EXIT_FAILED;
         }
         return call_conversation(words[1], "SendMessage", NULL, "s", text.data);

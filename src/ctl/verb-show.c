@@ -7,7 +7,11 @@ static void print_value(const char *name, Json *value, unsigned depth) {
         _cleanup_free_ char *key = sanitize_line(name, 64), *line = NULL;
 
         if (json_object_is_type(value, json_type_object)) {
-                (void) printf("%*s%s%s:%s\n", (int) depth * 2, "", style(stdout, STYLE_BOLD), strempty(key),
+                (void) printf("%*s%s%s:%s\n",
+                              (int) depth * 2,
+                              "",
+                              style(stdout, STYLE_BOLD),
+                              strempty(key),
                               style(stdout, STYLE_NORMAL));
                 json_object_object_foreach(value, k, v)
                         print_value(k, v, depth + 1);
@@ -21,9 +25,16 @@ static void print_value(const char *name, Json *value, unsigned depth) {
                 return;
         }
         line = sanitize_line(
-                        json_object_is_type(value, json_type_string) ? json_object_get_string(value) : json_text(value), 2000);
-        (void) printf("%*s%s%s:%s %s\n", (int) depth * 2, "", style(stdout, STYLE_BOLD), strempty(key),
-                      style(stdout, STYLE_NORMAL), strempty(line));
+                        json_object_is_type(value, json_type_string) ? json_object_get_string(value) :
+                                                                       json_text(value),
+                        2000);
+        (void) printf("%*s%s%s:%s %s\n",
+                      (int) depth * 2,
+                      "",
+                      style(stdout, STYLE_BOLD),
+                      strempty(key),
+                      style(stdout, STYLE_NORMAL),
+                      strempty(line));
 }
 
 int verb_show(char **words) {

@@ -19,7 +19,8 @@ static int on_stopped(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
 
         one->all->waiting--;
         if (sd_bus_message_is_method_error(m, NULL))
-                one->all->status = report_error(sd_bus_message_get_error(m), sd_bus_message_get_errno(m), one->id);
+                one->all->status = report_error(
+                                sd_bus_message_get_error(m), sd_bus_message_get_errno(m), one->id);
         return 1;
 }
 

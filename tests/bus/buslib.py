@@ -5,10 +5,11 @@ import json
 import os
 import pwd
 import re
+import select
 import shutil
-import signal
 import subprocess
 import tempfile
+import time
 
 NAME = "org.northflare.Runner1"
 MANAGER = "/org/northflare/Runner1"
@@ -138,29 +139,46 @@ class Monitor:
     def __init__(self, bus, match):
         self.p = subprocess.Popen(
             ["busctl", "--address=" + bus.address, "--json=short", "monitor", "--match=" + match],
-            env=bus.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        if "Monitoring" not in self.p.stderr.readline():
-            raise RuntimeError("busctl monitor does not start")
+            env=bus.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.buffer = b""
+        # Not every busctl says when it listens: a signal of ours that it shows does.
+        deadline = time.monotonic() + DEADLINE
+        n = 0
+        while not self.wait(0.1):
+            if time.monotonic() > deadline:
+                raise RuntimeError("busctl monitor does not start")
+            n += 1
+            bus.set("state", "probe-%d" % n)
+
+    def wait(self, seconds):
+        return bool(select.select([self.p.stdout], [], [], seconds)[0])
+
+    def line(self):
+        while b"\n" not in self.buffer:
+            if not self.wait(DEADLINE):
+                raise RuntimeError("no signal came")
+            data = os.read(self.p.stdout.fileno(), 65536)
+            if not data:
+                raise RuntimeError("the monitor ended early")
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return line
 
     def until(self, done):
         """All signals up to the first for which done() holds."""
         seen = []
-        signal.alarm(DEADLINE)
-        for line in self.p.stdout:
-            m = json.loads(line)
+        while True:
+            m = json.loads(self.line())
             if m.get("type") != "signal":
                 continue
             seen.append(m)
             if done(m):
-                signal.alarm(0)
                 return seen
-        raise RuntimeError("the monitor ended early")
 
     def close(self):
         self.p.terminate()
         self.p.wait(DEADLINE)
         self.p.stdout.close()
-        self.p.stderr.close()
 
 
 def path_of(conversation):

@@ -139,7 +139,12 @@ static int parse_cursor(Conversation *c, const char *cursor, size_t *ret) {
         return 0;
 }
 
-int conversation_read_events(Conversation *c, const char *cursor, unsigned max, char ***ret_events, char **ret_cursor) {
+int conversation_read_events(
+                Conversation *c,
+                const char *cursor,
+                unsigned max,
+                char ***ret_events,
+                char **ret_cursor) {
         _cleanup_strv_free_ char **list = new0(char *, 1);
         size_t at, n = strv_length(c->events);
         int r = parse_cursor(c, cursor, &at);
@@ -259,7 +264,9 @@ static void add_agent_event(Conversation *c, const char *event) {
         char *text = xasprintf(
                         "{\"jsonrpc\":\"2.0\",\"method\":\"message.agent\",\"params\":{\"messageId\":\"r:%zu.0\",\"conversationId\":"
                         "\"%s\",\"run\":1,\"event\":%s}}",
-                        strv_length(c->events), c->id, event);
+                        strv_length(c->events),
+                        c->id,
+                        event);
 
         add_event(c, text);
         free(text);
@@ -277,7 +284,8 @@ static void end_conversation(Conversation *c, const char *reason) {
         char *text = xasprintf(
                         "{\"jsonrpc\":\"2.0\",\"method\":\"conversation.ended\",\"params\":{\"messageId\":\"r:end\",\"conversationId\":"
                         "\"%s\",\"run\":1,\"reason\":\"%s\",\"exitCode\":0}}",
-                        c->id, reason);
+                        c->id,
+                        reason);
 
         (void) free_and_strdup(&c->state, "ended");
         add_event(c, text);
@@ -296,18 +304,20 @@ static void fake_shell(Conversation *c, const char *script) {
         if (streq(script, "wait"))
                 return;
         if (streq(script, "ask")) {
-                add_event(
-                                c,
-                                "{\"jsonrpc\":\"2.0\",\"method\":\"permission.request\",\"params\":{\"messageId\":\"r:q1\","
-                                "\"conversationId\":\"c\",\"run\":1,\"tool\":\"Bash\",\"toolCallId\":\"t1\",\"title\":\"Run rm\","
-                                "\"input\":{\"command\":\"rm x\"},\"suggestions\":[],\"expiresAt\":null}}");
+                add_event(c,
+                          "{\"jsonrpc\":\"2.0\",\"method\":\"permission.request\",\"params\":{\"messageId\":\"r:q1\","
+                          "\"conversationId\":\"c\",\"run\":1,\"tool\":\"Bash\",\"toolCallId\":\"t1\",\"title\":\"Run rm\","
+                          "\"input\":{\"command\":\"rm x\"},\"suggestions\":[],\"expiresAt\":null}}");
                 set_state(c, "waiting-permission");
                 return;
         }
         rest = startswith(script, "exit ");
         if (rest)
-                text = xasprintf("{\"type\":\"turn_end\",\"ok\":%s,\"reason\":\"%s\",\"exitCode\":%s}",
-                                 streq(rest, "0") ? "true" : "false", streq(rest, "0") ? "done" : "error", rest);
+                text = xasprintf(
+                                "{\"type\":\"turn_end\",\"ok\":%s,\"reason\":\"%s\",\"exitCode\":%s}",
+                                streq(rest, "0") ? "true" : "false",
+                                streq(rest, "0") ? "done" : "error",
+                                rest);
         else if (streq(script, "kill"))
                 text = strdup("{\"type\":\"turn_end\",\"ok\":false,\"reason\":\"error\",\"signal\":9}");
         else {
@@ -328,11 +338,12 @@ static void fake_shell(Conversation *c, const char *script) {
 static char *act(const char *method, Json *params, Conversation *c) {
         if (streq(method, "conversation.start")) {
                 c = add_conversation(
-                                json_get_string(params, "conversationId"), strempty(json_get_string(params, "agent")),
+                                json_get_string(params, "conversationId"),
+                                strempty(json_get_string(params, "agent")),
                                 json_get_string(params, "taskId"));
-                add_event(
-                                c, "{\"jsonrpc\":\"2.0\",\"method\":\"conversation.started\",\"params\":{\"messageId\":\"r:e1\","
-                                   "\"conversationId\":\"c\",\"run\":1}}");
+                add_event(c,
+                          "{\"jsonrpc\":\"2.0\",\"method\":\"conversation.started\",\"params\":{\"messageId\":\"r:e1\","
+                          "\"conversationId\":\"c\",\"run\":1}}");
                 set_state(c, "idle");
                 if (json_get_string(params, "prompt"))
                         fake_shell(c, json_get_string(params, "prompt"));
@@ -341,12 +352,14 @@ static char *act(const char *method, Json *params, Conversation *c) {
         if (c && streq(method, "message.user"))
                 fake_shell(c, json_get_string(params, "content"));
         if (c && streq(method, "conversation.interrupt")) {
-                add_agent_event(c, "{\"type\":\"turn_end\",\"ok\":false,\"reason\":\"interrupted\",\"signal\":2}");
+                add_agent_event(c,
+                                "{\"type\":\"turn_end\",\"ok\":false,\"reason\":\"interrupted\",\"signal\":2}");
                 set_state(c, "idle");
         }
         if (c && streq(method, "permission.respond")) {
-                char *t = xasprintf("{\"type\":\"turn_end\",\"ok\":true,\"reason\":\"done\",\"text\":\"%s\"}",
-                                    json_get_string(params, "behavior"));
+                char *t = xasprintf(
+                                "{\"type\":\"turn_end\",\"ok\":true,\"reason\":\"done\",\"text\":\"%s\"}",
+                                json_get_string(params, "behavior"));
 
                 add_agent_event(c, "{\"type\":\"ask_gone\",\"requestId\":\"r:q1\"}");
                 add_agent_event(c, t);
@@ -367,8 +380,7 @@ static char *act(const char *method, Json *params, Conversation *c) {
         return strdup("{\"accepted\":true}");
 }
 
-int runner_call(
-                Runner *r,
+int runner_call(Runner *r,
                 const char *method,
                 Json *params,
                 const char *caller,
@@ -568,8 +580,15 @@ static int polkit_check(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         if (sd_bus_message_exit_container(m) < 0 || sd_bus_message_read(m, "us", &flags, &cancellation) < 0)
                 return -EINVAL;
         free(polkit_last);
-        polkit_last = xasprintf(
-                        "%s %s flags=%u %s=%s %s=%s", kind, action, flags, details[0], details[1], details[2], details[3]);
+        polkit_last =
+                        xasprintf("%s %s flags=%u %s=%s %s=%s",
+                                  kind,
+                                  action,
+                                  flags,
+                                  details[0],
+                                  details[1],
+                                  details[2],
+                                  details[3]);
         if (streq(polkit_answer, "hold")) {
                 polkit_held = sd_bus_message_ref(m);
                 return 1;
@@ -587,7 +606,11 @@ static int polkit_cancel(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static const sd_bus_vtable polkit_vtable[] = {
         SD_BUS_VTABLE_START(SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD("CheckAuthorization", "(sa{sv})sa{ss}us", "(bba{ss})", polkit_check, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("CheckAuthorization",
+                      "(sa{sv})sa{ss}us",
+                      "(bba{ss})",
+                      polkit_check,
+                      SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("CancelCheckAuthorization", "s", "", polkit_cancel, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
@@ -626,7 +649,8 @@ static const sd_bus_vtable scope_vtable[] = {
 };
 
 /* A connection that owns name and serves one object. */
-static sd_bus *serve(const char *name, const char *path, const char *interface, const sd_bus_vtable *v, void *userdata) {
+static sd_bus *
+serve(const char *name, const char *path, const char *interface, const sd_bus_vtable *v, void *userdata) {
         sd_bus *bus = NULL;
         int r = runner.user_mode ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
 
@@ -669,11 +693,19 @@ int main(int argc, char *argv[]) {
         r = bus_objects_new(&runner, runner.bus, &objects);
         if (r < 0)
                 return log_error_errno(r, "bus_objects_new: %m") ? 1 : 0;
-        (void) serve("org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority",
-                     "org.freedesktop.PolicyKit1.Authority", polkit_vtable, NULL);
-        systemd = serve("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
-                        systemd_vtable, NULL);
-        if (sd_bus_add_object_vtable(systemd, NULL, UNIT_PATH, "org.freedesktop.systemd1.Scope", scope_vtable, NULL) < 0)
+        (void) serve("org.freedesktop.PolicyKit1",
+                     "/org/freedesktop/PolicyKit1/Authority",
+                     "org.freedesktop.PolicyKit1.Authority",
+                     polkit_vtable,
+                     NULL);
+        systemd = serve("org.freedesktop.systemd1",
+                        "/org/freedesktop/systemd1",
+                        "org.freedesktop.systemd1.Manager",
+                        systemd_vtable,
+                        NULL);
+        if (sd_bus_add_object_vtable(
+                            systemd, NULL, UNIT_PATH, "org.freedesktop.systemd1.Scope", scope_vtable, NULL) <
+            0)
                 return 1;
         test = serve("org.northflare.Test1", "/test", "org.northflare.Test1", test_vtable, &objects);
         r = sd_bus_request_name(runner.bus, BUS_NAME, 0);

@@ -96,7 +96,10 @@ static void on_caller(int r, const Caller *caller, const sd_bus_error *error, vo
         q->caller_query = caller_query_free(q->caller_query);
         r = polkit_query(q->message, POLKIT_ACTION_MANAGE, q->conversation, on_polkit, q, &q->polkit_query);
         if (r < 0)
-                query_decide(q, r, &SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_ACCESS_DENIED, "polkit could not be asked."));
+                query_decide(q,
+                             r,
+                             &SD_BUS_ERROR_MAKE_CONST(
+                                             SD_BUS_ERROR_ACCESS_DENIED, "polkit could not be asked."));
 }
 
 int access_check(
@@ -129,10 +132,15 @@ int access_check(
                 return r < 0 ? r : 1;
         }
         if (!sender)
-                return sd_bus_error_set(error, SD_BUS_ERROR_ACCESS_DENIED, "A caller without a name cannot be checked.");
+                return sd_bus_error_set(
+                                error,
+                                SD_BUS_ERROR_ACCESS_DENIED,
+                                "A caller without a name cannot be checked.");
         if (n >= ACCESS_QUERIES_MAX || of_sender >= ACCESS_QUERIES_PER_SENDER_MAX)
                 return sd_bus_error_set(
-                                error, SD_BUS_ERROR_LIMITS_EXCEEDED, "Too many calls wait for authorization, try later.");
+                                error,
+                                SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                "Too many calls wait for authorization, try later.");
 
         q = new0(AccessQuery, 1);
         if (!q)
@@ -146,9 +154,12 @@ int access_check(
                 .caller.uid = (uid_t) -1,
         };
         a->queries = q;
-        r = q->conversation ? caller_query(
-                                              sd_bus_message_get_bus(m), &a->rules, sender, on_caller, q,
-                                              &q->caller_query) :
+        r = q->conversation ? caller_query(sd_bus_message_get_bus(m),
+                                           &a->rules,
+                                           sender,
+                                           on_caller,
+                                           q,
+                                           &q->caller_query) :
                               -ENOMEM;
         if (r < 0) {
                 query_remove(q);

@@ -19,9 +19,9 @@ static const struct {
         int64_t code;
         const char *name;
 } errors[] = {
-        { -32602, BUS_ERROR_PREFIX "InvalidArgument"   },
+        {-32602,  BUS_ERROR_PREFIX "InvalidArgument"   },
         { -32601, BUS_ERROR_PREFIX "NotSupported"      },
-        { -32001, BUS_ERROR_PREFIX "NoSuchConversation" },
+        { -32001, BUS_ERROR_PREFIX "NoSuchConversation"},
         { -32003, BUS_ERROR_PREFIX "AtCapacity"        },
         { -32004, BUS_ERROR_PREFIX "AgentNotAvailable" },
         { -32005, BUS_ERROR_PREFIX "NotAllowed"        },
@@ -34,7 +34,8 @@ static const struct {
 
 int bus_error_set_json(sd_bus_error *error, Json *e) {
         const char *name = BUS_ERROR_PREFIX "Failed";
-        const char *message = json_get_string(e, "message"), *detail = json_get_string(json_get(e, "data"), "detail");
+        const char *message = json_get_string(e, "message"),
+                   *detail = json_get_string(json_get(e, "data"), "detail");
         int64_t code = json_object_get_int64(json_get(e, "code"));
 
         for (size_t i = 0; i < ELEMENTSOF(errors); i++)
@@ -87,14 +88,13 @@ static void on_reply(Json *result, Json *error, void *userdata) {
                 bus_call_free(c);
 }
 
-int bus_call(
-                BusObjects *b,
-                sd_bus_message *request,
-                const Caller *caller,
-                const char *method,
-                Json *params_consume,
-                BusReply reply,
-                sd_bus_error *error) {
+int bus_call(BusObjects *b,
+             sd_bus_message *request,
+             const Caller *caller,
+             const char *method,
+             Json *params_consume,
+             BusReply reply,
+             sd_bus_error *error) {
         _cleanup_json_ Json *params = params_consume;
         char who[sizeof("uid ") + 3 * sizeof(uid_t)];
         BusCall *c;
@@ -103,7 +103,10 @@ int bus_call(
         if (!params)
                 return -ENOMEM;
         if (b->n_calls >= BUS_CALLS_MAX)
-                return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "Too many calls are under way, try later.");
+                return sd_bus_error_set(
+                                error,
+                                SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                "Too many calls are under way, try later.");
         c = new0(BusCall, 1);
         if (!c)
                 return -ENOMEM;

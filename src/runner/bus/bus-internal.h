@@ -44,7 +44,8 @@ struct BusObjects {
         uint64_t last_flush_usec;
         BusCall *calls;
         unsigned n_calls;
-        sd_bus_slot *manager_slot, *conversation_slot, *enumerator_slot, *object_manager_slot, *log_control_slot;
+        sd_bus_slot *manager_slot, *conversation_slot, *enumerator_slot, *object_manager_slot,
+                        *log_control_slot;
 };
 
 #define BUS_ERROR_PREFIX "org.northflare.Runner1.Error."
@@ -70,14 +71,13 @@ typedef int (*BusReply)(sd_bus_message *request, Json *result);
 
 /* bus-call.c: the runner's method table. reply NULL: an empty reply. Returns 1 (the reply comes by itself), or
  * negative with error set. params is taken over. */
-int bus_call(
-                BusObjects *b,
-                sd_bus_message *request,
-                const Caller *caller,
-                const char *method,
-                Json *params_consume,
-                BusReply reply,
-                sd_bus_error *error);
+int bus_call(BusObjects *b,
+             sd_bus_message *request,
+             const Caller *caller,
+             const char *method,
+             Json *params_consume,
+             BusReply reply,
+             sd_bus_error *error);
 void bus_calls_cancel(BusObjects *b);
 /* The D-Bus error of a JSON-RPC error object; negative. */
 int bus_error_set_json(sd_bus_error *error, Json *e);

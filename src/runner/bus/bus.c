@@ -110,7 +110,8 @@ static const RunnerObserver observer = {
 static int adopt_conversations(BusObjects *b) {
         ConversationObject **end = &b->conversations;
 
-        for (Conversation *c = runner_next_conversation(b->runner, NULL); c; c = runner_next_conversation(b->runner, c)) {
+        for (Conversation *c = runner_next_conversation(b->runner, NULL); c;
+             c = runner_next_conversation(b->runner, c)) {
                 int r = conversation_object_new(b, c, end);
 
                 if (r < 0)

@@ -24,7 +24,9 @@ struct CallerQuery {
 };
 
 int access_rules_load(bool user_mode, AccessRules *ret) {
-        AccessRules r = { .user_mode = user_mode, .own_uid = geteuid(), .agents_gid = (gid_t) -1, .proc = "/proc" };
+        AccessRules r = {
+                .user_mode = user_mode, .own_uid = geteuid(), .agents_gid = (gid_t) -1, .proc = "/proc"
+        };
         struct group *g = user_mode ? NULL : getgrnam(AGENTS_GROUP);
         _cleanup_strv_free_ char **names = NULL;
 
@@ -131,11 +133,13 @@ static void caller_judge_cgroup(CallerQuery *q, const char *path) {
                 path = NULL;
         if (!path)
                 return caller_finish(
-                                q, SD_BUS_ERROR_ACCESS_DENIED,
+                                q,
+                                SD_BUS_ERROR_ACCESS_DENIED,
                                 "The control group of the caller cannot be read, so it may be an agent.");
         if (access_refuse_cgroup(path))
                 return caller_finish(
-                                q, SD_BUS_ERROR_ACCESS_DENIED,
+                                q,
+                                SD_BUS_ERROR_ACCESS_DENIED,
                                 "Processes in " AGENTS_SLICE " may not call the runner.");
         caller_finish(q, NULL, NULL);
 }
@@ -160,12 +164,21 @@ static int on_unit(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
                 caller_judge_cgroup(q, NULL);
                 return 1;
         }
-        interface = endswith(name, ".service") ? "org.freedesktop.systemd1.Service" :
+        interface = endswith(name, ".service")   ? "org.freedesktop.systemd1.Service" :
                         endswith(name, ".scope") ? "org.freedesktop.systemd1.Scope" :
                                                    "org.freedesktop.systemd1.Slice";
         if (sd_bus_call_method_async(
-                            q->bus, &q->slot, "org.freedesktop.systemd1", path, "org.freedesktop.DBus.Properties",
-                            "Get", on_control_group, q, "ss", interface, "ControlGroup") < 0)
+                            q->bus,
+                            &q->slot,
+                            "org.freedesktop.systemd1",
+                            path,
+                            "org.freedesktop.DBus.Properties",
+                            "Get",
+                            on_control_group,
+                            q,
+                            "ss",
+                            interface,
+                            "ControlGroup") < 0)
                 caller_judge_cgroup(q, NULL);
         return 1;
 }
@@ -217,7 +230,10 @@ static int parse_credentials(CallerQuery *q, sd_bus_message *m, bool *ret_uid, c
                 return r;
         if (*ret_uid)
                 *ret_refusal = access_refuse_uid(
-                                q->rules, q->caller.uid, groups, MIN(groups_size / sizeof(gid_t), (size_t) GROUPS_MAX));
+                                q->rules,
+                                q->caller.uid,
+                                groups,
+                                MIN(groups_size / sizeof(gid_t), (size_t) GROUPS_MAX));
         return 0;
 }
 
@@ -228,7 +244,8 @@ static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
         bool have_uid = false;
 
         q->slot = sd_bus_slot_unref(q->slot);
-        if (sd_bus_message_is_method_error(m, NULL) || parse_credentials(q, m, &have_uid, &refusal) < 0 || !have_uid) {
+        if (sd_bus_message_is_method_error(m, NULL) || parse_credentials(q, m, &have_uid, &refusal) < 0 ||
+            !have_uid) {
                 caller_finish(q, SD_BUS_ERROR_ACCESS_DENIED, "The bus does not know the caller any more.");
                 return 1;
         }
@@ -251,8 +268,15 @@ static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
         /* ProtectProc=invisible hides other users' processes from us, not from PID 1. */
         if (q->rules->user_mode ||
             sd_bus_call_method_async(
-                            q->bus, &q->slot, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
-                            "org.freedesktop.systemd1.Manager", "GetUnitByPID", on_unit, q, "u",
+                            q->bus,
+                            &q->slot,
+                            "org.freedesktop.systemd1",
+                            "/org/freedesktop/systemd1",
+                            "org.freedesktop.systemd1.Manager",
+                            "GetUnitByPID",
+                            on_unit,
+                            q,
+                            "u",
                             (uint32_t) q->caller.pid) < 0)
                 caller_judge_cgroup(q, NULL);
         return 1;
@@ -279,8 +303,16 @@ int caller_query(
                 .userdata = userdata,
         };
         r = sd_bus_call_method_async(
-                        bus, &q->slot, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                        "GetConnectionCredentials", on_credentials, q, "s", sender);
+                        bus,
+                        &q->slot,
+                        "org.freedesktop.DBus",
+                        "/org/freedesktop/DBus",
+                        "org.freedesktop.DBus",
+                        "GetConnectionCredentials",
+                        on_credentials,
+                        q,
+                        "s",
+                        sender);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(q);

@@ -14,7 +14,7 @@ typedef struct Caller {
 } Caller;
 
 typedef struct AccessRules {
-        bool user_mode;   /* the session bus: one uid, no polkit */
+        bool user_mode; /* the session bus: one uid, no polkit */
         uid_t own_uid;
         gid_t agents_gid; /* of northflare-agents; (gid_t) -1: there is none */
         uid_t *agents;    /* its members at start */

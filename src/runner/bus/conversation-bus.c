@@ -6,8 +6,8 @@
 /* A reply with more text than this is halved, down to one event: the bus drops who sends 32 MiB. */
 #define READ_EVENTS_BYTES_MAX (1024 * 1024)
 
-static int property_string(
-                sd_bus *bus,
+static int
+property_string(sd_bus *bus,
                 const char *path,
                 const char *interface,
                 const char *property,
@@ -16,42 +16,42 @@ static int property_string(
                 sd_bus_error *error) {
         ConversationObject *o = userdata;
         Conversation *c = o->conversation;
-        const char *v = streq(property, "Id") ? conversation_id(c) :
+        const char *v = streq(property, "Id")     ? conversation_id(c) :
                         streq(property, "TaskId") ? conversation_task(c) :
-                        streq(property, "Agent") ? conversation_agent(c) :
-                        streq(property, "State") ? conversation_state(c) :
-                                                   conversation_scope(c);
+                        streq(property, "Agent")  ? conversation_agent(c) :
+                        streq(property, "State")  ? conversation_state(c) :
+                                                    conversation_scope(c);
 
         return sd_bus_message_append(reply, "s", strempty(v));
 }
 
-static int property_u64(
-                sd_bus *bus,
-                const char *path,
-                const char *interface,
-                const char *property,
-                sd_bus_message *reply,
-                void *userdata,
-                sd_bus_error *error) {
+static int
+property_u64(sd_bus *bus,
+             const char *path,
+             const char *interface,
+             const char *property,
+             sd_bus_message *reply,
+             void *userdata,
+             sd_bus_error *error) {
         ConversationObject *o = userdata;
         Conversation *c = o->conversation;
-        uint64_t v = streq(property, "StartedAt") ? conversation_started_usec(c) :
+        uint64_t v = streq(property, "StartedAt")      ? conversation_started_usec(c) :
                         streq(property, "LastEventAt") ? conversation_last_event_usec(c) :
-                        streq(property, "Turns") ? conversation_turns(c) :
+                        streq(property, "Turns")       ? conversation_turns(c) :
                         streq(property, "InputTokens") ? conversation_input_tokens(c) :
                                                          conversation_output_tokens(c);
 
         return sd_bus_message_append(reply, "t", v);
 }
 
-static int property_cost(
-                sd_bus *bus,
-                const char *path,
-                const char *interface,
-                const char *property,
-                sd_bus_message *reply,
-                void *userdata,
-                sd_bus_error *error) {
+static int
+property_cost(sd_bus *bus,
+              const char *path,
+              const char *interface,
+              const char *property,
+              sd_bus_message *reply,
+              void *userdata,
+              sd_bus_error *error) {
         ConversationObject *o = userdata;
 
         return sd_bus_message_append(reply, "d", conversation_cost_usd(o->conversation));
@@ -84,7 +84,8 @@ static int snapshot_take(Conversation *c, ConversationSnapshot *ret) {
 }
 
 /* Names what differs; the list has room for all. */
-static size_t snapshot_compare(const ConversationSnapshot *a, const ConversationSnapshot *b, const char *names[static 9]) {
+static size_t
+snapshot_compare(const ConversationSnapshot *a, const ConversationSnapshot *b, const char *names[static 9]) {
         size_t k = 0;
 
         if (!streq_ptr(a->state, b->state))
@@ -121,7 +122,10 @@ static int announce_changes(ConversationObject *o) {
         o->snapshot = n;
         return k == 0 ? 0 :
                         sd_bus_emit_properties_changed_strv(
-                                        o->bus_objects->bus, o->path, BUS_INTERFACE_CONVERSATION, (char **) names);
+                                        o->bus_objects->bus,
+                                        o->path,
+                                        BUS_INTERFACE_CONVERSATION,
+                                        (char **) names);
 }
 
 void conversation_bus_announce(ConversationObject *o) {
@@ -184,7 +188,13 @@ ConversationObject *conversation_object_free(ConversationObject *o) {
 
 /* Every method here begins with this. */
 static int check(ConversationObject *o, sd_bus_message *m, Caller *ret, sd_bus_error *error) {
-        return access_check(o->bus_objects->access, m, ACCESS_MANAGE, conversation_id(o->conversation), ret, error);
+        return access_check(
+                        o->bus_objects->access,
+                        m,
+                        ACCESS_MANAGE,
+                        conversation_id(o->conversation),
+                        ret,
+                        error);
 }
 
 static Json *new_params(ConversationObject *o) {
@@ -246,7 +256,8 @@ static int method_send_message(sd_bus_message *m, void *userdata, sd_bus_error *
         if (r < 0)
                 return r;
         if (isempty(text))
-                return sd_bus_error_set(error, BUS_ERROR_PREFIX "InvalidArgument", "text: must not be empty");
+                return sd_bus_error_set(
+                                error, BUS_ERROR_PREFIX "InvalidArgument", "text: must not be empty");
         params = new_params(o);
         if (!params)
                 return -ENOMEM;
@@ -274,9 +285,9 @@ static int params_with(ConversationObject *o, Json *members, Json **ret) {
 
 static int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         static const BusKey keys[] = {
-                { "reason",  json_type_string },
-                { "graceMs", json_type_int    },
-                {},
+                {"reason",       json_type_string },
+                { "graceMs",             json_type_int },
+                {                         },
         };
         _cleanup_json_ Json *options = NULL, *params = NULL;
         ConversationObject *o = userdata;
@@ -300,10 +311,10 @@ static int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
 static int method_answer_permission(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         static const BusKey keys[] = {
-                { "message",            json_type_string },
-                { "updatedInput",       json_type_object },
-                { "updatedPermissions", json_type_array  },
-                {},
+                {"message",             json_type_string },
+                { "updatedInput",                    json_type_object },
+                { "updatedPermissions",json_type_array },
+                {    },
         };
         _cleanup_json_ Json *options = NULL, *params = NULL;
         ConversationObject *o = userdata;
@@ -319,7 +330,9 @@ static int method_answer_permission(sd_bus_message *m, void *userdata, sd_bus_er
                 return r;
         if (!streq(behavior, "allow") && !streq(behavior, "deny"))
                 return sd_bus_error_set(
-                                error, BUS_ERROR_PREFIX "InvalidArgument", "behavior: must be \"allow\" or \"deny\"");
+                                error,
+                                BUS_ERROR_PREFIX "InvalidArgument",
+                                "behavior: must be \"allow\" or \"deny\"");
         r = bus_message_read_json(m, "{sv}", &options, error);
         if (r < 0)
                 return r;
@@ -351,7 +364,8 @@ static int method_set_limits(sd_bus_message *m, void *userdata, sd_bus_error *er
         if (r < 0)
                 return r;
         if (json_object_object_length(limits) == 0)
-                return sd_bus_error_set(error, BUS_ERROR_PREFIX "InvalidArgument", "limits: must not be empty");
+                return sd_bus_error_set(
+                                error, BUS_ERROR_PREFIX "InvalidArgument", "limits: must not be empty");
         params = new_params(o);
         if (!params)
                 return -ENOMEM;
@@ -362,7 +376,8 @@ static int method_set_limits(sd_bus_message *m, void *userdata, sd_bus_error *er
 }
 
 static int bad_cursor(sd_bus_error *error) {
-        return sd_bus_error_set(error, BUS_ERROR_PREFIX "InvalidArgument", "cursor: not one of this conversation");
+        return sd_bus_error_set(
+                        error, BUS_ERROR_PREFIX "InvalidArgument", "cursor: not one of this conversation");
 }
 
 static int method_open_events(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -381,7 +396,9 @@ static int method_open_events(sd_bus_message *m, void *userdata, sd_bus_error *e
         r = conversation_open_events(o->conversation, cursor, &fd);
         if (r == -EMFILE)
                 return sd_bus_error_setf(
-                                error, BUS_ERROR_PREFIX "TooManyStreams", "%d event streams are open already.",
+                                error,
+                                BUS_ERROR_PREFIX "TooManyStreams",
+                                "%d event streams are open already.",
                                 EVENT_STREAMS_MAX);
         if (r == -EINVAL)
                 return bad_cursor(error);
@@ -406,7 +423,10 @@ static int method_read_events(sd_bus_message *m, void *userdata, sd_bus_error *e
                 return r;
         if (max == 0 || max > READ_EVENTS_MAX)
                 return sd_bus_error_setf(
-                                error, BUS_ERROR_PREFIX "InvalidArgument", "max: must be 1 to %d", READ_EVENTS_MAX);
+                                error,
+                                BUS_ERROR_PREFIX "InvalidArgument",
+                                "max: must be 1 to %d",
+                                READ_EVENTS_MAX);
         for (;;) {
                 size_t size = 0;
 
@@ -440,10 +460,25 @@ static int method_read_events(sd_bus_message *m, void *userdata, sd_bus_error *e
 
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_describe, ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("SendMessage", SD_BUS_ARGS("s", text), SD_BUS_NO_RESULT, method_send_message, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "Describe",
+                        SD_BUS_NO_ARGS,
+                        SD_BUS_RESULT("s", json),
+                        method_describe,
+                        ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "SendMessage",
+                        SD_BUS_ARGS("s", text),
+                        SD_BUS_NO_RESULT,
+                        method_send_message,
+                        ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Interrupt", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_interrupt, ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_stop, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "Stop",
+                        SD_BUS_ARGS("a{sv}", options),
+                        SD_BUS_NO_RESULT,
+                        method_stop,
+                        ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Freeze", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_freeze, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Thaw", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_thaw, ANYONE),
         SD_BUS_METHOD_WITH_ARGS(
@@ -452,7 +487,12 @@ static const sd_bus_vtable vtable[] = {
                         SD_BUS_NO_RESULT,
                         method_answer_permission,
                         ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("SetLimits", SD_BUS_ARGS("a{st}", limits), SD_BUS_NO_RESULT, method_set_limits, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "SetLimits",
+                        SD_BUS_ARGS("a{st}", limits),
+                        SD_BUS_NO_RESULT,
+                        method_set_limits,
+                        ANYONE),
         SD_BUS_METHOD_WITH_ARGS(
                         "OpenEvents",
                         SD_BUS_ARGS("s", cursor),
@@ -525,9 +565,15 @@ int conversation_bus_register(BusObjects *b) {
         int r;
 
         r = sd_bus_add_fallback_vtable(
-                        b->bus, &b->conversation_slot, BUS_PATH_CONVERSATIONS, BUS_INTERFACE_CONVERSATION, vtable,
-                        find_conversation, b);
+                        b->bus,
+                        &b->conversation_slot,
+                        BUS_PATH_CONVERSATIONS,
+                        BUS_INTERFACE_CONVERSATION,
+                        vtable,
+                        find_conversation,
+                        b);
         if (r < 0)
                 return r;
-        return sd_bus_add_node_enumerator(b->bus, &b->enumerator_slot, BUS_PATH_CONVERSATIONS, enumerate_conversations, b);
+        return sd_bus_add_node_enumerator(
+                        b->bus, &b->enumerator_slot, BUS_PATH_CONVERSATIONS, enumerate_conversations, b);
 }

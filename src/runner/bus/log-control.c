@@ -5,25 +5,25 @@
 /* org.freedesktop.LogControl1, for `systemctl service-log-level`. Setting is for root (the bus policy lets nobody else
  * send Set, and the property lacks SD_BUS_VTABLE_UNPRIVILEGED). The target is what it was at start. */
 
-static int get_level(
-                sd_bus *bus,
-                const char *path,
-                const char *interface,
-                const char *property,
-                sd_bus_message *reply,
-                void *userdata,
-                sd_bus_error *error) {
+static int
+get_level(sd_bus *bus,
+          const char *path,
+          const char *interface,
+          const char *property,
+          sd_bus_message *reply,
+          void *userdata,
+          sd_bus_error *error) {
         return sd_bus_message_append(reply, "s", strempty(log_level_to_string(log_get_max_level())));
 }
 
-static int set_level(
-                sd_bus *bus,
-                const char *path,
-                const char *interface,
-                const char *property,
-                sd_bus_message *value,
-                void *userdata,
-                sd_bus_error *error) {
+static int
+set_level(sd_bus *bus,
+          const char *path,
+          const char *interface,
+          const char *property,
+          sd_bus_message *value,
+          void *userdata,
+          sd_bus_error *error) {
         const char *s;
         int r;
 
@@ -32,31 +32,33 @@ static int set_level(
                 return r;
         r = log_level_from_string(s);
         if (r < 0)
-                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "There is no log level \"%.32s\".", s);
+                return sd_bus_error_setf(
+                                error, SD_BUS_ERROR_INVALID_ARGS, "There is no log level \"%.32s\".", s);
         log_set_max_level(r);
         log_info("Log level set to %s over D-Bus.", s);
         return 0;
 }
 
-static int get_target(
-                sd_bus *bus,
-                const char *path,
-                const char *interface,
-                const char *property,
-                sd_bus_message *reply,
-                void *userdata,
-                sd_bus_error *error) {
-        return sd_bus_message_append(reply, "s", log_get_target() == LOG_TARGET_JOURNAL ? "journal" : "console");
+static int
+get_target(sd_bus *bus,
+           const char *path,
+           const char *interface,
+           const char *property,
+           sd_bus_message *reply,
+           void *userdata,
+           sd_bus_error *error) {
+        return sd_bus_message_append(
+                        reply, "s", log_get_target() == LOG_TARGET_JOURNAL ? "journal" : "console");
 }
 
-static int get_identifier(
-                sd_bus *bus,
-                const char *path,
-                const char *interface,
-                const char *property,
-                sd_bus_message *reply,
-                void *userdata,
-                sd_bus_error *error) {
+static int
+get_identifier(sd_bus *bus,
+               const char *path,
+               const char *interface,
+               const char *property,
+               sd_bus_message *reply,
+               void *userdata,
+               sd_bus_error *error) {
         return sd_bus_message_append(reply, "s", "northflare-runner");
 }
 
@@ -70,5 +72,10 @@ static const sd_bus_vtable vtable[] = {
 
 int log_control_register(BusObjects *b) {
         return sd_bus_add_object_vtable(
-                        b->bus, &b->log_control_slot, "/org/freedesktop/LogControl1", "org.freedesktop.LogControl1", vtable, b);
+                        b->bus,
+                        &b->log_control_slot,
+                        "/org/freedesktop/LogControl1",
+                        "org.freedesktop.LogControl1",
+                        vtable,
+                        b);
 }

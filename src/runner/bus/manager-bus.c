@@ -5,8 +5,8 @@
 #include "common/log.h"
 #include "runner/bus/bus-internal.h"
 
-static int property_string(
-                sd_bus *bus,
+static int
+property_string(sd_bus *bus,
                 const char *path,
                 const char *interface,
                 const char *property,
@@ -18,41 +18,42 @@ static int property_string(
         const char *v;
 
         runner_get_status(b->runner, &s);
-        v = streq(property, "Version") ? s.version :
-                        streq(property, "RunnerId") ? s.runner_id :
+        v = streq(property, "Version")               ? s.version :
+                        streq(property, "RunnerId")  ? s.runner_id :
                         streq(property, "RunnerUid") ? s.runner_uid :
-                        streq(property, "State") ? s.state :
-                                                   s.orchestrator_url;
+                        streq(property, "State")     ? s.state :
+                                                       s.orchestrator_url;
         return sd_bus_message_append(reply, "s", strempty(v));
 }
 
-static int property_bool(
-                sd_bus *bus,
-                const char *path,
-                const char *interface,
-                const char *property,
-                sd_bus_message *reply,
-                void *userdata,
-                sd_bus_error *error) {
+static int
+property_bool(sd_bus *bus,
+              const char *path,
+              const char *interface,
+              const char *property,
+              sd_bus_message *reply,
+              void *userdata,
+              sd_bus_error *error) {
         BusObjects *b = userdata;
         RunnerStatus s = {};
 
         runner_get_status(b->runner, &s);
         return sd_bus_message_append(
-                        reply, "b",
-                        (int) (streq(property, "Connected") ? s.connected :
+                        reply,
+                        "b",
+                        (int) (streq(property, "Connected")              ? s.connected :
                                                streq(property, "Active") ? s.active :
                                                                            s.draining));
 }
 
-static int property_u32(
-                sd_bus *bus,
-                const char *path,
-                const char *interface,
-                const char *property,
-                sd_bus_message *reply,
-                void *userdata,
-                sd_bus_error *error) {
+static int
+property_u32(sd_bus *bus,
+             const char *path,
+             const char *interface,
+             const char *property,
+             sd_bus_message *reply,
+             void *userdata,
+             sd_bus_error *error) {
         BusObjects *b = userdata;
         RunnerStatus s = {};
 
@@ -60,26 +61,26 @@ static int property_u32(
         return sd_bus_message_append(reply, "u", streq(property, "Capacity") ? s.capacity : s.conversations);
 }
 
-static int property_u64(
-                sd_bus *bus,
-                const char *path,
-                const char *interface,
-                const char *property,
-                sd_bus_message *reply,
-                void *userdata,
-                sd_bus_error *error) {
+static int
+property_u64(sd_bus *bus,
+             const char *path,
+             const char *interface,
+             const char *property,
+             sd_bus_message *reply,
+             void *userdata,
+             sd_bus_error *error) {
         BusObjects *b = userdata;
         RunnerStatus s = {};
         uint64_t v;
 
         runner_get_status(b->runner, &s);
-        v = streq(property, "QueuedEvents") ? s.queued_events :
-                        streq(property, "QueuedBytes") ? s.queued_bytes :
+        v = streq(property, "QueuedEvents")                 ? s.queued_events :
+                        streq(property, "QueuedBytes")      ? s.queued_bytes :
                         streq(property, "OldestQueuedUSec") ? s.oldest_queued_usec :
-                        streq(property, "LastAckUSec") ? s.last_ack_usec :
-                        streq(property, "Reconnects") ? s.reconnects :
-                        streq(property, "Duplicates") ? s.duplicates :
-                                                        s.set_aside;
+                        streq(property, "LastAckUSec")      ? s.last_ack_usec :
+                        streq(property, "Reconnects")       ? s.reconnects :
+                        streq(property, "Duplicates")       ? s.duplicates :
+                                                              s.set_aside;
         return sd_bus_message_append(reply, "t", v);
 }
 
@@ -148,7 +149,8 @@ void manager_bus_announce(BusObjects *b) {
         *o = n;
         if (k == 0)
                 return;
-        r = sd_bus_emit_properties_changed_strv(b->bus, BUS_PATH_MANAGER, BUS_INTERFACE_MANAGER, (char **) names);
+        r = sd_bus_emit_properties_changed_strv(
+                        b->bus, BUS_PATH_MANAGER, BUS_INTERFACE_MANAGER, (char **) names);
         if (r < 0)
                 log_debug_errno(r, "Cannot announce changed properties of the runner, ignoring: %m");
 }
@@ -172,8 +174,14 @@ static int method_list_conversations(sd_bus_message *m, void *userdata, sd_bus_e
                 Conversation *c = o->conversation;
 
                 r = sd_bus_message_append(
-                                reply, "(sssstto)", conversation_id(c), conversation_state(c), conversation_agent(c),
-                                conversation_task(c), conversation_started_usec(c), conversation_last_event_usec(c),
+                                reply,
+                                "(sssstto)",
+                                conversation_id(c),
+                                conversation_state(c),
+                                conversation_agent(c),
+                                conversation_task(c),
+                                conversation_started_usec(c),
+                                conversation_last_event_usec(c),
                                 o->path);
                 if (r < 0)
                         return r;
@@ -198,29 +206,32 @@ static int method_get_conversation(sd_bus_message *m, void *userdata, sd_bus_err
                 if (streq(conversation_id(o->conversation), id))
                         return sd_bus_reply_method_return(m, "o", o->path);
         return sd_bus_error_setf(
-                        error, BUS_ERROR_PREFIX "NoSuchConversation", "There is no conversation \"%.64s\" here.", id);
+                        error,
+                        BUS_ERROR_PREFIX "NoSuchConversation",
+                        "There is no conversation \"%.64s\" here.",
+                        id);
 }
 
 static const BusKey start_keys[] = {
-        { "conversationId",     json_type_string  },
-        { "taskId",             json_type_string  },
-        { "workspaceId",        json_type_string  },
-        { "agent",              json_type_string  },
-        { "prompt",             json_type_null    }, /* text, or content blocks */
-        { "model",              json_type_string  },
-        { "appendSystemPrompt", json_type_string  },
-        { "permissionMode",     json_type_string  },
-        { "allowedTools",       json_type_array   },
-        { "disallowedTools",    json_type_array   },
-        { "mcpServers",         json_type_object  },
-        { "env",                json_type_object  },
-        { "directory",          json_type_string  },
-        { "repository",         json_type_object  },
-        { "limits",             json_type_object  },
-        { "timeouts",           json_type_object  },
-        { "budget",             json_type_object  },
-        { "resumeSessionId",    json_type_string  },
-        { "forkSession",        json_type_boolean },
+        {"conversationId",      json_type_string },
+        { "taskId",                    json_type_string },
+        { "workspaceId",json_type_string },
+        { "agent",        json_type_string },
+        { "prompt",                    json_type_null }, /* text, or content blocks */
+        { "model",json_type_string },
+        { "appendSystemPrompt",             json_type_string },
+        { "permissionMode",                    json_type_string },
+        { "allowedTools",        json_type_array },
+        { "disallowedTools", json_type_array },
+        { "mcpServers",                    json_type_object },
+        { "env",json_type_object },
+        { "directory",       json_type_string },
+        { "repository",                    json_type_object },
+        { "limits",      json_type_object },
+        { "timeouts",         json_type_object },
+        { "budget",                    json_type_object },
+        { "resumeSessionId",                    json_type_string },
+        { "forkSession",          json_type_boolean },
         {},
 };
 
@@ -332,7 +343,12 @@ static const sd_bus_vtable vtable[] = {
                         ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Drain", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_drain, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Undrain", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_undrain, ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_RESULT("as", ignored), method_reload, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "Reload",
+                        SD_BUS_NO_ARGS,
+                        SD_BUS_RESULT("as", ignored),
+                        method_reload,
+                        ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Flush", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_flush, ANYONE),
         SD_BUS_PROPERTY("Version", "s", property_string, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("RunnerId", "s", property_string, 0, CHANGES),
@@ -355,5 +371,6 @@ static const sd_bus_vtable vtable[] = {
 };
 
 int manager_bus_register(BusObjects *b) {
-        return sd_bus_add_object_vtable(b->bus, &b->manager_slot, BUS_PATH_MANAGER, BUS_INTERFACE_MANAGER, vtable, b);
+        return sd_bus_add_object_vtable(
+                        b->bus, &b->manager_slot, BUS_PATH_MANAGER, BUS_INTERFACE_MANAGER, vtable, b);
 }

@@ -28,7 +28,8 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
         if (sd_bus_message_is_method_error(m, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
             sd_bus_message_is_method_error(m, SD_BUS_ERROR_NAME_HAS_NO_OWNER))
                 e = SD_BUS_ERROR_MAKE_CONST(
-                                SD_BUS_ERROR_ACCESS_DENIED, "polkit is not installed, so only root may do this.");
+                                SD_BUS_ERROR_ACCESS_DENIED,
+                                "polkit is not installed, so only root may do this.");
         else if (sd_bus_message_is_method_error(m, NULL) ||
                  sd_bus_message_enter_container(m, 'r', "bba{ss}") < 0 ||
                  sd_bus_message_read(m, "bb", &authorized, &challenge) < 0)
@@ -85,7 +86,14 @@ int polkit_query(
         if (r < 0)
                 return r;
         r = sd_bus_message_append(
-                        call, "(sa{sv})s", "system-bus-name", 1, "name", "s", sd_bus_message_get_sender(m), action);
+                        call,
+                        "(sa{sv})s",
+                        "system-bus-name",
+                        1,
+                        "name",
+                        "s",
+                        sd_bus_message_get_sender(m),
+                        action);
         if (r < 0)
                 return r;
         r = append_details(call, conversation, strempty(sd_bus_message_get_member(m)));
@@ -110,7 +118,11 @@ PolkitQuery *polkit_query_free(PolkitQuery *q) {
 
                 sd_bus_slot_unref(q->slot);
                 if (sd_bus_message_new_method_call(
-                                    q->bus, &call, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE,
+                                    q->bus,
+                                    &call,
+                                    POLKIT_NAME,
+                                    POLKIT_PATH,
+                                    POLKIT_INTERFACE,
                                     "CancelCheckAuthorization") >= 0 &&
                     sd_bus_message_append(call, "s", q->cancellation_id) >= 0 &&
                     sd_bus_message_set_auto_start(call, false) >= 0 &&
