@@ -93,29 +93,47 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
         };
 }
 
-static int on_status(sd_event_source *source, void *userdata) {
-        Runner *r = userdata;
+/* One line for a person at `systemctl status`: what is, and where it is bad, what happens next. */
+static char *status_text(Runner *r) {
         const char *state = runner_state_name(r);
-        _cleanup_free_ char *text = NULL;
+        unsigned long long most = (unsigned long long) r->config->max_conversations;
         Queue q;
 
-        queue_of(r, &q);
         if (r->ctx.broken)
-                text = strdup("The store cannot be written: waiting");
-        else if (streq(state, "local"))
-                text =
-                                xasprintf("Local (no orchestrator configured), %u of %llu conversations",
-                                          r->n_live,
-                                          (unsigned long long) r->config->max_conversations);
-        else
-                text =
-                                xasprintf("%c%s%s, %u of %llu conversations%s",
-                                          (char) (state[0] - 'a' + 'A'),
-                                          state + 1,
-                                          r->link && link_is_connected(r->link) ? ", connected" : "",
-                                          r->n_live,
-                                          (unsigned long long) r->config->max_conversations,
-                                          q.bytes > 256 * 1024 ? ", events queued" : "");
+                return strdup("The store cannot be written: nothing goes on until it can (see the journal)");
+        if (streq(state, "local"))
+                return xasprintf(
+                                "Local (no orchestrator configured), %u of %llu conversations",
+                                r->n_live,
+                                most);
+        if (streq(state, "registering"))
+                return xasprintf("Waiting to be registered at %s", r->config->orchestrator_url);
+        queue_of(r, &q);
+        if (streq(state, "offline"))
+                return xasprintf(
+                                "Offline: %s is not reachable, trying again; %u conversations go on, %llu events wait",
+                                r->config->orchestrator_url,
+                                r->n_live,
+                                (unsigned long long) q.events);
+        if (streq(state, "refused"))
+                return xasprintf(
+                                "Refused by %s (token?), trying again every 60 s; %u conversations go on",
+                                r->config->orchestrator_url,
+                                r->n_live);
+        if (streq(state, "draining"))
+                return xasprintf("Draining, %u conversations left", r->n_live);
+        return xasprintf(
+                        "%s, %s, %u of %llu conversations",
+                        streq(state, "standby") ? "Standby" : "Active",
+                        r->link && link_is_connected(r->link) ? "connected" : "connecting",
+                        r->n_live,
+                        most);
+}
+
+static int on_status(sd_event_source *source, void *userdata) {
+        Runner *r = userdata;
+        _cleanup_free_ char *text = status_text(r);
+
         if (text && !streq_ptr(text, r->status_text)) {
                 (void) sd_notifyf(0, "STATUS=%s", text);
                 free(r->status_text);
