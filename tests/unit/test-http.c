@@ -58,7 +58,10 @@ static void on_request(TestRequest *r, void *userdata) {
                 test_reply(r, 302, "Location: /hello\r\n", "over there");
         else if (streq(r->target, "/drop"))
                 test_request_close(r);
-        else if (streq(r->target, "/echo")) {
+        else if (startswith(r->target, "/torn")) {
+                test_stream_text(r, "HTTP/1.1 204 No Content\r\n%s", r->target + strlen("/torn"));
+                test_request_close(r);
+        } else if (streq(r->target, "/echo")) {
                 char *header = test_request_header(r, "X-Test");
                 test_reply(r, 200, NULL, strempty(header));
                 free(header);
@@ -318,6 +321,22 @@ static void test_failures(void **state) {
         probe_done(&url);
 }
 
+/* Half a header is no answer, whatever status it begins with. */
+static void test_torn(void **state) {
+        static const char *const paths[] = { "/torn", "/tornContent-Le", "/tornA:1" };
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
+                Probe p = {};
+
+                start(f, &p, (HttpParams){ .method = "POST", .body = "x", .body_size = 1 }, paths[i]);
+                RUN_UNTIL(f->event, p.done);
+                assert_int_equal(p.error, -ECONNRESET);
+                probe_done(&p);
+        }
+        sentinel(f);
+}
+
 static void test_deadline(void **state) {
         Fixture *f = *state;
         Probe slow = {}, slower = {};
@@ -509,6 +528,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_large_post, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_failures, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_torn, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_deadline, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_cancel, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_free_in_callbacks, set_up, tear_down),

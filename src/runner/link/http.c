@@ -44,6 +44,7 @@ struct HttpRequest {
         Buffer answer;   /* or the streamed bytes not handed out yet */
         int error;       /* why a callback of ours ended the transfer */
         bool truncated;  /* an answer that is no 2xx was cut off; no error */
+        bool answered;   /* the answer's header is complete */
         bool header_due; /* the streamed answer has begun, which the user is still to hear */
         bool in_callback, freed;
 };
@@ -197,6 +198,8 @@ static size_t on_header(char *line, size_t size, size_t n, void *userdata) {
         if (size == 0 || (line[0] != '\r' && line[0] != '\n'))
                 return size;
         status = transfer_status(t);
+        if (status >= 200)
+                t->request->answered = true;
         if (status >= 200 && status < 300)
                 t->request->header_due = true;
         return size;
@@ -288,6 +291,9 @@ static void request_finish(HttpRequest *r, Transfer *t, CURLcode code, int error
 
         if (r->error < 0)
                 error = r->error;
+        else if (error == 0 && code == CURLE_OK && !r->answered)
+                /* Cut off in the header, which libcurl takes for an answer. A status alone acknowledges nothing. */
+                error = -ECONNRESET;
         else if (error == 0 && !r->truncated)
                 error = error_from_curl(t, code);
         result.error = error;
@@ -547,10 +553,8 @@ static int transfer_set_up(Transfer *t, const HttpParams *p) {
         SETOPT(e, CURLOPT_OPENSOCKETDATA, t);
         SETOPT(e, CURLOPT_WRITEFUNCTION, on_body);
         SETOPT(e, CURLOPT_WRITEDATA, t);
-        if (p->data) {
-                SETOPT(e, CURLOPT_HEADERFUNCTION, on_header);
-                SETOPT(e, CURLOPT_HEADERDATA, t);
-        }
+        SETOPT(e, CURLOPT_HEADERFUNCTION, on_header);
+        SETOPT(e, CURLOPT_HEADERDATA, t);
         /* The folder of hashed certificates is read on demand; the bundle costs tens of milliseconds each time. */
         if (c->ca_file) {
                 SETOPT(e, CURLOPT_CAINFO, c->ca_file);
