@@ -220,6 +220,9 @@ static void finish(Conversation *c, Run *run, const char *reason, const char *te
         log_end(c, reason, text);
         run->watch = watch_slot_free(run->watch);
         run->check_timer = sd_event_source_disable_unref(run->check_timer);
+        /* Who still reads its output has the file open himself. */
+        run->dirfd = safe_close(run->dirfd);
+        run->outfd = safe_close(run->outfd);
         run->ops->usage(run->driver, &c->usage);
         conversation_send_wake(c);
         conversation_events_wake(c);
