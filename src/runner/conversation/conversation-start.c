@@ -351,6 +351,27 @@ on_started(int error, const char *text, const char *unit, const char *invocation
         run_look(r);
 }
 
+/* From here on the launcher may have been asked. Before, a start begins anew from the acceptance: nothing of it had an
+ * effect that is not made again. */
+static int store_starting(Run *r) {
+        Conversation *c = r->conversation;
+        int k;
+
+        if (free_and_strdup(&r->row.state, "starting") < 0)
+                return -ENOMEM;
+        k = store_begin(c->ctx->store);
+        if (k < 0)
+                return k;
+        k = run_store_row(r);
+        if (k >= 0)
+                k = set_state(c, "starting");
+        if (k < 0) {
+                store_rollback(c->ctx->store);
+                return k;
+        }
+        return store_commit(c->ctx->store);
+}
+
 static int start_process(Run *r, char **ret_error) {
         Conversation *c = r->conversation;
         _cleanup_(launch_plan_done) LaunchPlan plan = {};
@@ -385,11 +406,11 @@ static int start_process(Run *r, char **ret_error) {
                 if (private < 0)
                         return private;
         }
-        if (free_and_strdup(&r->row.state, "starting") < 0)
-                return -ENOMEM;
-        k = run_store_row(r);
-        if (k < 0)
+        k = store_starting(r);
+        if (k < 0) {
+                c->ctx->hooks->store_failed(k, c->ctx->userdata);
                 return k;
+        }
         return launcher_start(
                         c->ctx->bus,
                         &(LauncherStart){
@@ -423,16 +444,15 @@ void conversation_advance(Conversation *c) {
                         start_checkout(c);
                         return;
                 }
-                k = set_state(c, "starting");
-                if (k < 0) {
-                        c->ctx->hooks->store_failed(k, c->ctx->userdata);
+                if (free_and_strdup(&c->row.state, "starting") < 0) {
+                        c->ctx->hooks->store_failed(-ENOMEM, c->ctx->userdata);
                         return;
                 }
         }
         if (!streq(c->row.state, "starting"))
                 return;
         k = start_process(r, &error);
-        if (k < 0) {
+        if (k < 0 && !c->ctx->broken) {
                 if (!error)
                         error = xasprintf("the agent could not be started: %s", strerror(-k));
                 conversation_fail(c, "failed", strempty(error));
