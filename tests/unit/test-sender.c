@@ -44,6 +44,7 @@ typedef struct Fixture {
         unsigned bad[8];
         size_t n_bad;
         size_t max_events; /* more in a batch are 413; 0: no limit */
+        bool good_after_ping;
         /* What it saw: */
         TestRequest *held[8];
         size_t n_held;
@@ -117,6 +118,8 @@ static void on_request(TestRequest *r, void *userdata) {
         if (r->body[0] == '{') {
                 assert_non_null(strstr(r->body, "\"method\":\"runner.ping\""));
                 f->n_pings++;
+                if (f->good_after_ping)
+                        f->n_bad = 0;
                 test_reply(r,
                            f->ping_status,
                            NULL,
@@ -559,6 +562,21 @@ static void test_ping_fails(void **state) {
         RUN_UNTIL(f->event, s->n_aside == 1 && s->acked == 1);
 }
 
+/* Refused by something that has gone when the ping gets through: it is not the event. */
+static void test_refused_for_a_moment(void **state) {
+        Fixture *f = *state;
+        Source *s = add_source(f, 1);
+
+        f->bad[0] = 1;
+        f->n_bad = 1;
+        f->good_after_ping = true;
+        sender_wake(s->source);
+        RUN_UNTIL(f->event, s->acked == 1);
+        assert_int_equal(f->n_pings, 1);
+        assert_int_equal(s->n_aside, 0);
+        check_taken(s);
+}
+
 static void test_cannot_set_aside(void **state) {
         Fixture *f = *state;
         Source *s = add_source(f, 10);
@@ -720,6 +738,7 @@ int main(void) {
                 CASE(test_too_many),
                 CASE(test_all_refused),
                 CASE(test_ping_fails),
+                CASE(test_refused_for_a_moment),
                 CASE(test_cannot_set_aside),
                 CASE(test_identity),
                 CASE(test_disabled),

@@ -15,7 +15,7 @@ void batch_clear(SendBatch *b) {
         }
         b->n_events = b->first = b->count = b->refused_end = 0;
         b->limit = BATCH_EVENTS_MAX;
-        b->full = b->neighbour_taken = false;
+        b->full = b->neighbour_taken = b->suspect = false;
         b->refused_status = 0;
         b->source = NULL;
         b->state = BATCH_FREE;

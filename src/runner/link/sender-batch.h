@@ -34,6 +34,7 @@ struct SendBatch {
         size_t limit;         /* halving: at most so many in the next run … */
         size_t refused_end;   /* … and none from here on: a run that ended here was refused */
         bool neighbour_taken; /* a run of this batch got a 2xx since the first refusal */
+        bool suspect;         /* it is alone, and a ping got a 2xx since it was refused */
         long refused_status;
         HttpRequest *request;
 };

@@ -113,6 +113,7 @@ static void batch_wait(SendBatch *b, uint64_t retry_after) {
         uint64_t now = now_usec(CLOCK_MONOTONIC), until;
 
         b->state = BATCH_WAITING;
+        b->suspect = false;
         if (!s->backing_off)
                 s->attempts++;
         until = now +
@@ -148,6 +149,7 @@ static void batch_complete(SendBatch *b) {
 /* Goes on behind what was dealt with. */
 static void batch_continue(SendBatch *b) {
         b->limit = BATCH_EVENTS_MAX;
+        b->suspect = false;
         if (b->first >= b->n_events) {
                 batch_complete(b);
                 return;
@@ -243,8 +245,10 @@ static void on_pinged(HttpRequest *request, const HttpResult *result, void *user
                 if (b->state != BATCH_PROBING)
                         continue;
                 if (is_taken(result)) {
+                        /* What refused it may have gone meanwhile: only the second refusal is about the event. */
                         s->attempts = 0;
-                        batch_set_aside(b);
+                        b->suspect = true;
+                        batch_send(b);
                 } else
                         batch_wait(b, result->retry_after_usec);
         }
@@ -287,7 +291,7 @@ static void batch_refused(SendBatch *b, long status) {
                 b->limit = b->count / 2;
                 batch_pick(b);
                 batch_send(b);
-        } else if (b->neighbour_taken)
+        } else if (b->neighbour_taken || b->suspect)
                 batch_set_aside(b);
         else
                 batch_probe(b);
