@@ -201,8 +201,15 @@ static void end_of_the_last_line(void **state) {
 
 /* ---- watch ---- */
 
-static void count(void *userdata) {
-        ++*(unsigned *) userdata;
+typedef struct Heard {
+        unsigned n, n_new_files;
+} Heard;
+
+static void on_watch(bool new_files, void *userdata) {
+        Heard *h = userdata;
+
+        h->n++;
+        h->n_new_files += new_files;
 }
 
 static void watch_tells_of_files(void **state) {
@@ -210,26 +217,35 @@ static void watch_tells_of_files(void **state) {
         _cleanup_(watch_freep) Watch *watch = NULL;
         char path[64];
         _cleanup_close_ int fd = open(temporary_folder(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        unsigned n = 0, other = 0;
+        Heard heard = {}, other = {};
         WatchSlot *slot, *second;
         char path2[64];
         _cleanup_close_ int fd2 = open(temporary_folder(path2), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         assert_true(sd_event_new(&event) >= 0);
         assert_int_equal(watch_new(event, &watch), 0);
-        assert_int_equal(watch_add(watch, fd, count, &n, &slot), 0);
-        assert_int_equal(watch_add(watch, fd2, count, &other, &second), 0);
+        assert_int_equal(watch_add(watch, fd, on_watch, &heard, &slot), 0);
+        assert_int_equal(watch_add(watch, fd2, on_watch, &other, &second), 0);
         assert_int_equal(write_file_atomic_at(fd, "outcome.json", "{}", 2, 0600), 0);
         assert_true(sd_event_run(event, 1000000) > 0);
-        assert_true(n >= 1);
-        assert_int_equal(other, 0);
+        assert_true(heard.n_new_files >= 1);
+        assert_int_equal(other.n, 0);
+        /* A file that only grows is no new one. */
+        int out = openat(fd, "outcome.json", O_WRONLY | O_APPEND | O_CLOEXEC);
+        assert_true(out >= 0);
+        heard = (Heard){};
+        assert_int_equal(write(out, "{}", 2), 2);
+        while (heard.n == 0)
+                assert_true(sd_event_run(event, 1000000) > 0);
+        assert_int_equal(heard.n_new_files, 0);
+        close(out);
         watch_slot_free(slot);
-        n = 0;
+        heard = (Heard){};
         assert_int_equal(write_file_atomic_at(fd, "again", "{}", 2, 0600), 0);
         assert_int_equal(write_file_atomic_at(fd2, "again", "{}", 2, 0600), 0);
-        while (other == 0)
+        while (other.n == 0)
                 assert_true(sd_event_run(event, 1000000) > 0);
-        assert_int_equal(n, 0);
+        assert_int_equal(heard.n, 0);
         watch_slot_free(second);
         assert_int_equal(remove_tree_at(AT_FDCWD, path), 0);
         assert_int_equal(remove_tree_at(AT_FDCWD, path2), 0);

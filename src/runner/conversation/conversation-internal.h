@@ -81,6 +81,7 @@ typedef struct Run {
         Json *git; /* branch, head, dirty, unpushed, once asked */
         bool git_asked;
         bool over;          /* no process is left; what remains is to read the output to its end */
+        bool new_files;         /* in its folder, not looked at yet */
         bool asked_to_look; /* PID 1 said that something happened to the scope */
         bool end_sent;      /* the agent was told to end in good order */
         unsigned start_attempts;

@@ -118,7 +118,7 @@ static int on_look(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-static void on_watch(void *userdata) {
+static void on_watch(bool new_files, void *userdata) {
         Operation *o = userdata;
 
         (void) sd_event_source_set_enabled(o->look, SD_EVENT_ONESHOT);
@@ -145,7 +145,7 @@ on_started(int error, const char *text, const char *unit, const char *invocation
                 finish(o, -ENOMEM, "out of memory", 0);
                 return;
         }
-        on_watch(o);
+        on_watch(true, o);
 }
 
 static int make_folder(Operation *o, const OperationParams *p, uint32_t number) {

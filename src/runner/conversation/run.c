@@ -21,13 +21,15 @@ static int on_drive(sd_event_source *source, void *userdata) {
 static int on_check(sd_event_source *source, uint64_t usec, void *userdata) {
         Run *r = userdata;
 
+        r->new_files = true; /* the outcome may have been there before */
         run_check(r);
         return 0;
 }
 
-static void on_watch(void *userdata) {
+static void on_watch(bool new_files, void *userdata) {
         Run *r = userdata;
 
+        r->new_files = r->new_files || new_files;
         (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
 }
 
@@ -118,7 +120,7 @@ int run_watch(Run *r) {
         if (k < 0)
                 return k;
         /* What came before the watch is looked at as well. */
-        on_watch(r);
+        on_watch(true, r);
         return 0;
 }
 
@@ -385,7 +387,10 @@ void run_check(Run *r) {
                 return;
         learn_cgroup(r);
         if (!r->asked_to_look) {
-                /* Nothing but output came: the outcome says when there is more to look at. */
+                /* Nothing but files came: the outcome says when there is more to look at. */
+                if (!r->new_files)
+                        return;
+                r->new_files = false;
                 k = run_folder_read_outcome(r->dirfd, &outcome);
                 if (k == 0)
                         return;

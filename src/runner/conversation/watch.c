@@ -39,23 +39,27 @@ static int on_inotify(sd_event_source *source, int fd, uint32_t revents, void *u
                 ssize_t n = read(fd, &buffer, sizeof(buffer));
                 if (n <= 0)
                         return 0;
-                int last = -1;
-                for (char *p = buffer.bytes; p < buffer.bytes + n;) {
+                char *end = buffer.bytes + n;
+                for (char *p = buffer.bytes; p < end;) {
                         struct inotify_event *e = (struct inotify_event *) p;
-                        p += sizeof(*e) + e->len;
-                        if (e->mask & IN_Q_OVERFLOW) {
+                        uint32_t mask = 0;
+                        int wd = e->wd;
+
+                        /* All of one folder that stand together are one call. */
+                        for (; p < end && e->wd == wd; e = (struct inotify_event *) p) {
+                                mask |= e->mask;
+                                p += sizeof(*e) + e->len;
+                        }
+                        if (mask & IN_Q_OVERFLOW) {
                                 /* Nobody knows what was lost: everybody looks. Slots may go while we walk. */
                                 for (size_t i = 0; i < w->n_slots; i++)
                                         if (w->slots[i])
-                                                w->slots[i]->callback(w->slots[i]->userdata);
+                                                w->slots[i]->callback(true, w->slots[i]->userdata);
                                 continue;
                         }
-                        if (e->wd == last)
-                                continue;
-                        last = e->wd;
-                        WatchSlot *s = slot_of(w, e->wd);
+                        WatchSlot *s = slot_of(w, wd);
                         if (s)
-                                s->callback(s->userdata);
+                                s->callback(mask & ~(uint32_t) IN_MODIFY, s->userdata);
                 }
         }
 }

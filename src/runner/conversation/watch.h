@@ -9,9 +9,10 @@
 typedef struct Watch Watch;
 typedef struct WatchSlot WatchSlot;
 
-/* Something in the folder changed: out.log grew, started or outcome.json came. Look at all of it; the call says no
- * more than that, may come without a change, and comes for every slot after an overflow of the kernel's queue. */
-typedef void (*WatchCallback)(void *userdata);
+/* Something in the folder changed: out.log grew or, with new_files, a file may have come, started or outcome.json. The
+ * call says no more than that, may come without a change, and comes for every slot, with new_files, after an overflow
+ * of the kernel's queue. */
+typedef void (*WatchCallback)(bool new_files, void *userdata);
 
 int watch_new(sd_event *event, Watch **ret);
 Watch *watch_free(Watch *w); /* after all its slots */
