@@ -141,26 +141,29 @@ static void ask_waiting(Chat *chat, Json *description) {
                 console_ask(chat->console, json_object_array_get_idx(questions, i));
 }
 
+static void chat_done(Chat *chat) {
+        console_free(chat->console);
+        sd_event_unref(chat->event);
+        free(chat->path);
+}
+
 int verb_attach(char **words) {
         static const EventStreamOps stream_ops = { on_event, on_end };
         _cleanup_(event_stream_freep) EventStream *stream = NULL;
-        _cleanup_(console_freep) Console *console = NULL;
-        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         _cleanup_json_ Json *description = NULL;
-        _cleanup_free_ char *path = NULL, *hello = NULL;
-        Chat chat = { .id = words[1], .renderer.talk = true };
+        _cleanup_free_ char *hello = NULL;
+        _cleanup_(chat_done) Chat chat = { .id = words[1], .renderer.talk = true };
         int status = EXIT_OK, r;
 
-        path = chat.path = conversation_path(chat.id, &status);
-        if (!path)
+        chat.path = conversation_path(chat.id, &status);
+        if (!chat.path)
                 return status;
         r = set_up(&chat);
-        event = chat.event;
-        console = chat.console;
         if (r < 0)
                 return report_error(NULL, r, chat.id);
         /* First the stream, then the description: what is asked in between is in both, and asked once. */
-        status = event_stream_open(event, chat.id, arg.all ? "" : "end", true, &stream_ops, &chat, &stream);
+        status = event_stream_open(
+                        chat.event, chat.id, arg.all ? "" : "end", true, &stream_ops, &chat, &stream);
         if (status != EXIT_OK)
                 return status;
         status = describe(chat.id, &description);
@@ -173,6 +176,6 @@ int verb_attach(char **words) {
         if (isatty(STDIN_FILENO) && hello)
                 render_note(&chat.renderer, STYLE_DIM, hello);
         ask_waiting(&chat, description);
-        r = sd_event_loop(event);
+        r = sd_event_loop(chat.event);
         return r < 0 ? EXIT_FAILED : r;
 }

@@ -83,7 +83,7 @@ void bus_calls_cancel(BusObjects *b);
 int bus_error_set_json(sd_bus_error *error, Json *e);
 
 /* variant-json.c: the next argument, a{sv} or a{st}, as an object. -EINVAL: error names the key; a key twice is an error too. */
-int bus_message_read_json(sd_bus_message *m, const char *signature, Json **ret, sd_bus_error *error);
+int bus_message_read_json(sd_bus_message *m, const char *contents, Json **ret, sd_bus_error *error);
 
 typedef struct BusKey {
         const char *name;
