@@ -197,6 +197,17 @@ static int make_active(Hub *h, const char *token, const char *uid, bool tell_its
         r = db_run(h->db, "UPDATE runners SET active=(uid=?) WHERE token=?", "ss", uid, token);
         if (r < 0)
                 return r;
+        if (!tell_itself) {
+                /* The answer to its registration tells it; what waited for it while it was away is out of date. */
+                r = db_run(h->db,
+                           "UPDATE messages SET answered=? WHERE target=? AND method='runner.uid.changed'"
+                           " AND answered IS NULL",
+                           "is",
+                           now_usec(CLOCK_REALTIME),
+                           uid);
+                if (r < 0)
+                        return r;
+        }
         STRV_FOREACH(other, others) {
                 r = send_uid_changed(h, token, *other, uid);
                 if (r < 0)
