@@ -142,6 +142,8 @@ static int on_readopt(sd_event_source *source, uint64_t usec, void *userdata) {
                 return 0;
         }
         runner_begin_all(r);
+        if (r->link)
+                link_confirm(r->link);
         return 0;
 }
 
@@ -321,6 +323,9 @@ static void adopt(Runner *r, Conversation *c, char *const *units) {
         }
         if (streq(c->row.state, "live"))
                 adopt_live(c, units);
+        else if (r->link && !streq(c->row.origin, "local"))
+                /* Nothing of it has run, and the orchestrator may not know that it is here. */
+                (void) store_unheard_start(r->store, c->row.id, &c->held);
 }
 
 static bool is_wanted(Runner *r, const char *unit) {

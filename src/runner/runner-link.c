@@ -121,6 +121,42 @@ static bool has_work(void *userdata) {
         return ((Runner *) userdata)->n_live > 0;
 }
 
+static int list_held(void *userdata, Json *ids) {
+        Runner *r = userdata;
+
+        for (Conversation *c = r->first; c; c = c->next) {
+                if (!c->held || !conversation_is_live(c))
+                        continue;
+                Json *id = json_object_new_string(c->held);
+                if (!id || json_object_array_add(ids, id) < 0) {
+                        json_object_put(id);
+                        return -ENOMEM;
+                }
+        }
+        return 0;
+}
+
+static void held_decided(void *userdata, const char *id, bool granted, const char *owner) {
+        Runner *r = userdata;
+
+        for (Conversation *c = r->first; c; c = c->next) {
+                if (!streq_ptr(c->held, id))
+                        continue;
+                (void) free_and_strdup(&c->held, NULL);
+                if (!conversation_is_live(c))
+                        return;
+                if (granted) {
+                        conversation_advance(c);
+                        return;
+                }
+                log_notice("Conversation %s was not begun here before the restart, and is another runner's now (%s).",
+                           c->row.id,
+                           owner ? owner : "unknown");
+                conversation_fail(c, "stopped", "taken over by another runner before it began");
+                return;
+        }
+}
+
 static int process(void *userdata, const Envelope *e) {
         _cleanup_(method_call_done) MethodCall c = {
                 .runner = userdata,
@@ -168,6 +204,8 @@ const LinkOps runner_link_ops = {
         .responded = responded,
         .state_changed = state_changed,
         .give_up = give_up,
+        .list_held = list_held,
+        .held_decided = held_decided,
         .has_work = has_work,
 };
 

@@ -96,6 +96,7 @@ struct Conversation {
         Run *run;
         Checkout *checkout;
 
+        char *held;         /* the message that began it: it is claimed once more before anything runs; or NULL */
         unsigned n_pending; /* messages accepted and not yet done */
         char *last_state;   /* what conversation.state said last */
         bool frozen;

@@ -437,7 +437,8 @@ void conversation_advance(Conversation *c) {
         Run *r = c->run;
         int k;
 
-        if (!c->ctx->ready || c->ctx->broken || !conversation_is_live(c) || c->checkout || r->call)
+        if (!c->ctx->ready || c->ctx->broken || !conversation_is_live(c) || c->held || c->checkout ||
+            r->call)
                 return;
         if (streq(c->row.state, "new") || streq(c->row.state, "checkout")) {
                 if (json_get(c->params, "repository") && !c->row.branch) {

@@ -44,6 +44,7 @@ Conversation *conversation_free(Conversation *c) {
         if (c->params)
                 json_object_put(c->params);
         conversation_row_done(&c->row);
+        free(c->held);
         free(c->last_state);
         free(c->stop_reason);
         free(c);

@@ -150,17 +150,111 @@ static int on_claim_timer(sd_event_source *source, uint64_t usec, void *userdata
         return 0;
 }
 
+/* ---- work that was taken in before a restart ---- */
+
+static void confirm_again(Link *l, uint64_t retry_after) {
+        link_timer_arm(l->confirm_timer, link_backoff(l, ++l->confirm_failures, retry_after));
+}
+
+static void decide_held(Link *l, bool all, Json *result) {
+        Json *ids = TAKE_PTR(l->confirm_ids), *refused = json_get(result, "refused");
+
+        for (size_t i = 0; i < json_object_array_length(ids); i++) {
+                const char *id = json_object_get_string(json_object_array_get_idx(ids, i));
+
+                l->ops->held_decided(
+                                l->userdata,
+                                id,
+                                all || contains(json_get(result, "granted"), id),
+                                owner_of(refused, id));
+        }
+        json_object_put(ids);
+}
+
+static void on_confirmed(HttpRequest *request, const HttpResult *result, void *userdata) {
+        Link *l = userdata;
+        _cleanup_(rpc_answer_done) RpcAnswer a = {};
+        int r;
+
+        l->confirm_request = http_request_free(l->confirm_request);
+        if (result->error == 0 && http_status_is_identity(result->status)) {
+                link_lost_registration(l, result->status);
+                return;
+        }
+        r = result->error < 0 ? result->error :
+                                rpc_answer_parse(result->body, result->body_size, l->confirm_id, &a);
+        if (r > 0 && result->status / 100 == 2) {
+                l->confirm_failures = 0;
+                decide_held(l, false, a.result);
+        } else if (r == 0 && a.code == RPC_METHOD_NOT_FOUND)
+                decide_held(l, true, NULL);
+        else {
+                log_debug("Held work could not be claimed once more (HTTP %ld), asking again.",
+                          result->status);
+                confirm_again(l, result->retry_after_usec);
+        }
+}
+
+void link_confirm(Link *l) {
+        _cleanup_json_ Json *params = json_object_new_object();
+        size_t size = 0;
+        int r;
+
+        if (!l->running || !l->ops->list_held)
+                return;
+        l->confirm_request = http_request_free(l->confirm_request);
+        link_timer_disarm(l->confirm_timer);
+        if (l->confirm_ids)
+                json_object_put(l->confirm_ids);
+        l->confirm_ids = json_object_new_array();
+        r = params && l->confirm_ids ? l->ops->list_held(l->userdata, l->confirm_ids) : -ENOMEM;
+        if (r >= 0 && json_object_array_length(l->confirm_ids) == 0)
+                return;
+        if (r >= 0 && !l->can_claim) {
+                decide_held(l, true, NULL);
+                return;
+        }
+        if (r >= 0)
+                r = json_set(params, "ids", json_object_get(l->confirm_ids));
+        if (r >= 0) {
+                l->confirm_id = ++l->last_request_id;
+                char *body = rpc_request(l->confirm_id, "runner.claim", params, &size);
+                r = link_post(l, body, size, on_confirmed, &l->confirm_request);
+        }
+        if (r < 0)
+                confirm_again(l, 0);
+}
+
+static int on_confirm_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        link_confirm(userdata);
+        return 0;
+}
+
 int link_claim_init(Link *l) {
-        return link_timer_new(l, on_claim_timer, "link-claim", &l->claim_timer);
+        int r = link_timer_new(l, on_confirm_timer, "link-confirm", &l->confirm_timer);
+
+        return r < 0 ? r : link_timer_new(l, on_claim_timer, "link-claim", &l->claim_timer);
+}
+
+static void confirm_stop(Link *l) {
+        l->confirm_request = http_request_free(l->confirm_request);
+        if (l->confirm_ids)
+                json_object_put(l->confirm_ids);
+        l->confirm_ids = NULL;
+        l->confirm_failures = 0;
 }
 
 void link_claim_stop(Link *l) {
         l->claim_request = http_request_free(l->claim_request);
         l->claim_failures = 0;
         link_timer_disarm(l->claim_timer);
+        confirm_stop(l);
+        link_timer_disarm(l->confirm_timer);
 }
 
 void link_claim_done(Link *l) {
         l->claim_request = http_request_free(l->claim_request);
         l->claim_timer = sd_event_source_disable_unref(l->claim_timer);
+        confirm_stop(l);
+        l->confirm_timer = sd_event_source_disable_unref(l->confirm_timer);
 }

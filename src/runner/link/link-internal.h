@@ -102,6 +102,11 @@ struct Link {
         sd_event_source *claim_timer;
         uint64_t claim_id;
         unsigned claim_failures;
+        HttpRequest *confirm_request;
+        sd_event_source *confirm_timer;
+        Json *confirm_ids; /* those that were asked for */
+        uint64_t confirm_id;
+        unsigned confirm_failures;
 
         /* link-heartbeat.c */
         HttpRequest *heartbeat;

@@ -239,6 +239,7 @@ void link_run(Link *l) {
         l->no_stream = false;
         sender_set_enabled(l->sender, true);
         link_heartbeat_start(l);
+        link_confirm(l);
         link_stream_open(l);
         link_update_state(l);
 }

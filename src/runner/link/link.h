@@ -70,6 +70,10 @@ typedef struct LinkOps {
         void (*give_up)(void *userdata, int exit_code, const char *text);
         /* Are there live conversations (then a runner never gives up)? */
         bool (*has_work)(void *userdata);
+        /* Adds the ids of messages whose work was taken in before a restart and has not begun: they are claimed once
+         * more before it does, since the orchestrator may have given them to another meanwhile. */
+        int (*list_held)(void *userdata, Json *ids);
+        void (*held_decided)(void *userdata, const char *id, bool granted, const char *owner);
 } LinkOps;
 
 int link_new(sd_event *event,
@@ -89,6 +93,8 @@ const char *link_runner_id(Link *l); /* NULL before the first registration */
 const char *link_runner_uid(Link *l);
 /* A new token: used from the next request on; the stream is opened anew. */
 int link_set_token(Link *l, const char *token);
+/* Asks about held work, where there is some. By itself after every registration. */
+void link_confirm(Link *l);
 /* Sends a heartbeat now (a change of state that the orchestrator should see soon). */
 void link_heartbeat(Link *l);
 

@@ -247,6 +247,28 @@ int store_response_acked(Store *s, int64_t upto_seq) {
         return r < 0 ? r : 0;
 }
 
+int store_unheard_start(Store *s, const char *conversation, char **ret_envelope_id) {
+        _cleanup_statement_ Statement st = {};
+        int r;
+
+        r = statement_open(
+                        s,
+                        &st,
+                        STATEMENT_RESPONSE_START,
+                        "SELECT m.envelope_id FROM responses r JOIN inbound m ON m.seq = r.inbound "
+                        "WHERE m.conversation = ? AND m.method IN ('conversation.start', 'conversation.resume') "
+                        "ORDER BY m.seq DESC LIMIT 1",
+                        "s",
+                        conversation);
+        if (r < 0)
+                return r;
+        r = statement_step(&st);
+        if (r <= 0)
+                return r;
+        r = statement_dup(&st, 0, ret_envelope_id);
+        return r < 0 ? r : 1;
+}
+
 int store_prune_inbound(Store *s, uint64_t older_than_usec, uint64_t keep_rows) {
         /* Only the oldest numbers are ever pruned, so the newest keep_rows are the last keep_rows numbers. */
         return store_execute(
