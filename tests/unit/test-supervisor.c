@@ -418,7 +418,7 @@ static void test_full_disk(void **state) {
         int fd;
 
         memset(ballast, 'x', sizeof(ballast));
-        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
             mount("tmpfs", f->folder, "tmpfs", 0, "size=512k,mode=0700") < 0)
                 skip();
         safe_close(f->bell);
