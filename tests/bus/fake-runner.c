@@ -115,7 +115,7 @@ static int add_questions(Conversation *c, Json *o) {
 int conversation_describe(Conversation *c, Json **ret) {
         Json *o = json_object_new_object();
 
-        (void) json_set_string(o, "conversationId", c->id);
+        (void) json_set_string(o, "id", c->id);
         (void) json_set_string(o, "taskId", c->task);
         (void) json_set_string(o, "agent", c->agent);
         (void) json_set_string(o, "state", c->state);

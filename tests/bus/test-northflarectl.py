@@ -108,7 +108,7 @@ class Verbs(Ctl):
     def test_show(self):
         self.add("show-1")
         self.assertRegex(self.ctl("show", "show-1"), r"(?m)^scope: northflare-conversation-show-1-1.scope$")
-        self.assertEqual(json.loads(self.ctl("--json=short", "show", "show-1"))["conversationId"], "show-1")
+        self.assertEqual(json.loads(self.ctl("--json=short", "show", "show-1"))["id"], "show-1")
         self.ctl("show", "none", status=NO_CONVERSATION)
         self.assertEqual(self.err, 'There is no conversation "none" here.\n')
 

@@ -232,7 +232,7 @@ class Methods(OneBus):
             with self.subTest(method=method):
                 self.conversation(method, *args)
                 self.assertEqual(self.bus.last_call()[::2], (wire, {**me, **params}))
-        self.assertEqual(json.loads(self.conversation("Describe")[0])["conversationId"], "verbs")
+        self.assertEqual(json.loads(self.conversation("Describe")[0])["id"], "verbs")
         for pattern, *args in (
                 ("text: must not be empty", "SendMessage", "s", ""),
                 ("behavior: must be", "AnswerPermission", "ssa{sv}", "r", "maybe", "0"),
