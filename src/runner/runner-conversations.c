@@ -74,6 +74,7 @@ static void on_changed(Conversation *c, void *userdata) {
         if (r->observer)
                 r->observer->conversation_changed(c, r->observer_data);
         runner_changed(r);
+        runner_drain_look(r);
         arm_flush(r);
 }
 
@@ -82,6 +83,7 @@ static void on_events(Conversation *c, void *userdata) {
 
         if (r->observer)
                 r->observer->events_available(c, r->observer_data);
+        runner_drain_look(r);
         arm_flush(r);
 }
 
@@ -123,6 +125,7 @@ static void on_ended(Conversation *c, void *userdata) {
 }
 
 static void on_delivered(Conversation *c, void *userdata) {
+        runner_drain_look(userdata);
         /* The source that tells us so is on the stack: the list is tidied by the timer. */
         arm_flush(userdata);
 }
@@ -194,6 +197,8 @@ void runner_flush_cursors(Runner *r) {
         if (k < 0)
                 log_warning_errno(k, "Cursors could not be stored, some events may be sent again: %m");
         forget_old(r);
+        /* What was acknowledged may have been all that a drain waited for. */
+        runner_drain_look(r);
 }
 
 void runner_forget_all(Runner *r) {
@@ -316,9 +321,9 @@ static void adopt(Runner *r, Conversation *c, char *const *units) {
                 _cleanup_free_ char *unit =
                                 xasprintf("northflare-conversation-%s-%u.scope", c->row.id, c->row.run);
 
+                /* A scope without `started` is one whose child waits in vain, or has: it is started again. */
                 k = run_open_folder(c->run, false);
-                if (unit && k >= 0 &&
-                    (run_folder_is_started(c->run->dirfd) > 0 || strv_contains(units, unit)))
+                if (unit && k >= 0 && run_folder_is_started(c->run->dirfd) > 0)
                         (void) conversation_adopt_started(c, unit);
         }
         if (streq(c->row.state, "live"))
@@ -348,6 +353,14 @@ on_orphan_killed(int error, const char *text, const char *unit, const char *invo
                                 strempty(text));
 }
 
+static void
+on_orphan_collected(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+        if (error < 0)
+                log_debug_errno(error,
+                                "A scope that belongs to nobody could not be collected: %s",
+                                strempty(text));
+}
+
 static void kill_orphans(Runner *r, char *const *units) {
         STRV_FOREACH(u, units) {
                 if (is_wanted(r, *u))
@@ -356,6 +369,8 @@ static void kill_orphans(Runner *r, char *const *units) {
                 launcher_call_free(r->kill_call);
                 r->kill_call = NULL;
                 (void) launcher_unit_verb(r->bus, "Kill", *u, on_orphan_killed, r, &r->kill_call);
+                /* One that has failed has nothing to kill and keeps its name. */
+                (void) launcher_unit_verb(r->bus, "Collect", *u, on_orphan_collected, r, NULL);
         }
 }
 

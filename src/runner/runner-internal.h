@@ -56,6 +56,8 @@ struct Runner {
         bool user_mode, draining, ready, low_disk;
         uint64_t started_usec; /* CLOCK_MONOTONIC */
         uint64_t removed_usec; /* old conversations were looked for, CLOCK_MONOTONIC */
+        sd_event_source *drain_source, *drain_deadline;
+        unsigned drain_total; /* conversations when it began */
         int exit_code;
         char *status_text; /* the last STATUS= */
         char *git_cache;   /* in user mode */
@@ -75,6 +77,13 @@ void runner_flush_cursors(Runner *r);
 /* runner-retention.c */
 void runner_remove_old(Runner *r);
 void runner_sweep(Runner *r); /* what a removal or an operation of the runner before us left */
+
+/* runner-drain.c */
+int runner_drain_open(Runner *r);
+/* Something changed that may let a conversation end. */
+void runner_drain_look(Runner *r);
+/* deadline_usec: then what is left is stopped; 0: never. */
+void runner_set_draining(Runner *r, bool draining, uint64_t deadline_usec);
 
 /* runner-link.c */
 extern const LinkOps runner_link_ops;

@@ -81,8 +81,9 @@ static const char *id_param(MethodCall *c, const char *name, bool required) {
         if (!s || !ident_is_valid(s)) {
                 refuse(c,
                        CODE_INVALID_PARAMS,
-                       "%s \"%.100s\" is not an id: a letter or digit, then up to 63 letters, digits, _, . or -, no \"..\"",
+                       "%s \"%.*s\" is not an id: a letter or digit, then up to 63 letters, digits, _, . or -, no \"..\"",
                        name,
+                       utf8_cut(json_object_get_string(v), 100),
                        json_object_get_string(v));
                 return NULL;
         }
@@ -177,16 +178,22 @@ static void check_policy(MethodCall *c) {
         if (mode && !strv_contains(config->permission_modes, mode))
                 refuse(c,
                        CODE_NOT_ALLOWED,
-                       "permissionMode %.64s is not among permissionModes of this runner",
+                       "permissionMode %.*s is not among permissionModes of this runner",
+                       utf8_cut(mode, 64),
                        mode);
         if (env) {
                 json_object_object_foreach(env, name, value) {
                         if (!json_object_is_type(value, json_type_string))
-                                refuse(c, CODE_INVALID_PARAMS, "env.%.64s is not a string", name);
+                                refuse(c,
+                                       CODE_INVALID_PARAMS,
+                                       "env.%.*s is not a string",
+                                       utf8_cut(name, 64),
+                                       name);
                         else if (!env_name_allowed(config->env_allowed, name))
                                 refuse(c,
                                        CODE_NOT_ALLOWED,
-                                       "env.%.64s is not among envAllowed of this runner",
+                                       "env.%.*s is not among envAllowed of this runner",
+                                       utf8_cut(name, 64),
                                        name);
                 }
         }
@@ -472,8 +479,9 @@ static void check_respond(MethodCall *c) {
         else if (!conversation_has_question(c->conversation, id))
                 refuse(c,
                        CODE_WRONG_STATE,
-                       "conversation %s has no open question %.64s",
+                       "conversation %s has no open question %.*s",
                        c->conversation->row.id,
+                       utf8_cut(id, 64),
                        id);
         if (c->code != 0)
                 return;
@@ -575,6 +583,12 @@ static void check_ping(MethodCall *c) {
 }
 
 static void check_drain(MethodCall *c) {
+        uint64_t deadline;
+
+        if (json_get_u64(c->params, "deadlineSecs", &deadline) < 0) {
+                refuse(c, CODE_INVALID_PARAMS, "deadlineSecs is not a whole number");
+                return;
+        }
         accepted(c);
 }
 
@@ -583,11 +597,14 @@ static int store_drain(MethodCall *c) {
 }
 
 static void act_drain(MethodCall *c) {
-        c->runner->draining = streq(c->method, "runner.drain");
+        bool draining = streq(c->method, "runner.drain");
+        uint64_t deadline = 0;
+
+        (void) json_get_u64(c->params, "deadlineSecs", &deadline);
         log_notice("%s.",
-                   c->runner->draining ? "Draining: no new conversations are taken" :
-                                         "Conversations are taken again");
-        runner_changed(c->runner);
+                   draining ? "Draining: nothing new is taken, what is idle is ended" :
+                              "Conversations are taken again");
+        runner_set_draining(c->runner, draining, MIN(deadline, (uint64_t) UINT32_MAX) * USEC_PER_SEC);
         if (c->runner->link)
                 link_heartbeat(c->runner->link);
 }
@@ -669,7 +686,11 @@ int runner_accept(MethodCall *c) {
         if (m)
                 m->check(c);
         else
-                refuse(c, CODE_METHOD_NOT_FOUND, "method %.100s is not known here", c->method);
+                refuse(c,
+                       CODE_METHOD_NOT_FOUND,
+                       "method %.*s is not known here",
+                       utf8_cut(c->method, 100),
+                       c->method);
         if (c->code != 0)
                 c->deferred = c->pending = false;
 

@@ -121,7 +121,7 @@ static char *status_text(Runner *r) {
                                 r->config->orchestrator_url,
                                 r->n_live);
         if (streq(state, "draining"))
-                return xasprintf("Draining, %u conversations left", r->n_live);
+                return xasprintf("Draining, %u of %u conversations left", r->n_live, r->drain_total);
         return xasprintf(
                         "%s, %s, %u of %llu conversations",
                         streq(state, "standby") ? "Standby" : "Active",

@@ -383,6 +383,8 @@ int runner_start(Runner *r) {
         k = add_sources(r);
         if (k >= 0)
                 k = runner_status_open(r);
+        if (k >= 0)
+                k = runner_drain_open(r);
         if (k < 0)
                 return log_error_errno(k, "The event loop cannot be set up: %m");
         if (ceilings_load(r->user_mode, &r->ceilings, &error) < 0)
@@ -416,6 +418,7 @@ int runner_start(Runner *r) {
         log_info("northflare-runner " PROJECT_VERSION " is ready, %u conversations adopted.", r->n_live);
         r->ctx.ready = true;
         runner_begin_all(r);
+        runner_set_draining(r, r->draining, 0);
         return r->link ? link_start(r->link) : 0;
 }
 
@@ -436,8 +439,9 @@ Runner *runner_free(Runner *r) {
         units_free(r->ctx.units);
         watch_free(r->ctx.watch);
         store_close(r->store);
-        sd_event_source *sources[] = { r->status_source, r->flush_timer, r->readopt_timer, r->housekeeping,
-                                       r->sigterm,       r->sigint,      r->sighup };
+        sd_event_source *sources[] = { r->status_source, r->flush_timer,    r->readopt_timer,
+                                       r->drain_source,  r->drain_deadline, r->housekeeping,
+                                       r->sigterm,       r->sigint,         r->sighup };
         for (size_t i = 0; i < ELEMENTSOF(sources); i++)
                 sd_event_source_disable_unref(sources[i]);
         sd_bus_flush_close_unref(r->bus);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/log.h"
+#include "runner/runner-internal.h"
+
+/* Draining: nothing new is taken, and what is here is ended in good order, each conversation when its turn is over and
+ * what it said was acknowledged. The state is in the store, so a restart goes on with it. */
+
+static bool may_end(Conversation *c) {
+        if (!conversation_is_live(c) || c->stop != STOP_NONE || !c->run || !c->run->driver || c->frozen)
+                return false;
+        /* A checkout or a start that is under way becomes a turn; the end comes after that. */
+        if (!streq(c->row.state, "live") || c->n_pending > 0)
+                return false;
+        if (c->run->ops->phase(c->run->driver) != DRIVER_IDLE)
+                return false;
+        return conversation_queued_events(c) == 0;
+}
+
+static int on_drain(sd_event_source *source, void *userdata) {
+        Runner *r = userdata;
+
+        if (!r->draining || r->ctx.broken)
+                return 0;
+        for (Conversation *c = r->first, *next; c; c = next) {
+                next = c->next;
+                if (may_end(c)) {
+                        log_info("Conversation %s is idle and is ended, since this runner drains.",
+                                 c->row.id);
+                        conversation_stop(c, "drain", r->config->stop_grace_ms * USEC_PER_MSEC);
+                }
+        }
+        return 0;
+}
+
+static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
+        Runner *r = userdata;
+
+        if (!r->draining)
+                return 0;
+        log_notice("The time for draining is over: %u conversations are stopped.", r->n_live);
+        for (Conversation *c = r->first, *next; c; c = next) {
+                next = c->next;
+                if (conversation_is_live(c) && c->stop == STOP_NONE)
+                        conversation_stop(c, "drain", r->config->stop_grace_ms * USEC_PER_MSEC);
+        }
+        return 0;
+}
+
+int runner_drain_open(Runner *r) {
+        int k;
+
+        k = sd_event_add_defer(r->event, &r->drain_source, on_drain, r);
+        if (k < 0)
+                return k;
+        (void) sd_event_source_set_description(r->drain_source, "drain");
+        k = sd_event_source_set_priority(r->drain_source, SD_EVENT_PRIORITY_IDLE);
+        return k < 0 ? k : sd_event_source_set_enabled(r->drain_source, SD_EVENT_OFF);
+}
+
+void runner_drain_look(Runner *r) {
+        if (r->draining && r->drain_source)
+                (void) sd_event_source_set_enabled(r->drain_source, SD_EVENT_ONESHOT);
+}
+
+void runner_set_draining(Runner *r, bool draining, uint64_t deadline_usec) {
+        int k = 0;
+
+        r->draining = draining;
+        r->drain_total = draining ? MAX(r->drain_total, r->n_live) : 0;
+        r->drain_deadline = sd_event_source_disable_unref(r->drain_deadline);
+        if (draining && deadline_usec > 0)
+                k = sd_event_add_time_relative(
+                                r->event,
+                                &r->drain_deadline,
+                                CLOCK_MONOTONIC,
+                                deadline_usec,
+                                0,
+                                on_deadline,
+                                r);
+        if (k < 0)
+                log_error_errno(k, "No timer for the end of draining: %m");
+        runner_drain_look(r);
+        runner_changed(r);
+}
