@@ -130,6 +130,16 @@ bool utf8_is_valid(const char *s, size_t size) {
         return true;
 }
 
+int utf8_cut(const char *s, size_t max) {
+        size_t n = strnlen(s, max + 1);
+
+        if (n <= max)
+                return (int) n;
+        for (n = max; n > 0 && ((unsigned char) s[n] & 0xc0) == 0x80; n--)
+                ;
+        return (int) n;
+}
+
 int buffer_append_json(Buffer *b, const char *s, size_t size) {
         size_t plain = 0;
 

@@ -36,3 +36,6 @@ int buffer_append_json_str(Buffer *b, const char *s);
 /* Length of the valid UTF-8 sequence at s (1 to 4), or 0 where there is none. */
 size_t utf8_sequence(const char *s, size_t size);
 bool utf8_is_valid(const char *s, size_t size);
+/* How many of the string's bytes make at most max, without cutting a character in two: for "%.*s" in texts that go into
+ * JSON or onto the bus. */
+int utf8_cut(const char *s, size_t max);

@@ -158,7 +158,11 @@ static int delete_token(HttpExchange *x, AdminRequest *q, Json **ret, RpcError *
         if (r > 0)
                 return done(ret);
         e->code = RPC_INVALID_PARAMS;
-        (void) snprintf(e->text, sizeof(e->text), "there is no valid token %.64s", q->segments[1]);
+        (void) snprintf(e->text,
+                        sizeof(e->text),
+                        "there is no valid token %.*s",
+                        utf8_cut(q->segments[1], 64),
+                        q->segments[1]);
         return 1;
 }
 

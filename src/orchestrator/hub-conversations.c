@@ -52,8 +52,9 @@ static int check_start(Json *params, RpcError *e) {
                         return rpc_refuse(
                                         e,
                                         RPC_INVALID_PARAMS,
-                                        "%s: not a valid id: %.64s",
+                                        "%s: not a valid id: %.*s",
                                         idents[i],
+                                        utf8_cut(strempty(s), 64),
                                         strempty(s));
         }
         if (!json_get_string(params, "agent"))
@@ -106,7 +107,12 @@ int hub_conversation_start(
                 id = made;
         }
         if (!ident_is_valid(id))
-                return rpc_refuse(e, RPC_INVALID_PARAMS, "conversationId: not a valid id: %.64s", id);
+                return rpc_refuse(
+                                e,
+                                RPC_INVALID_PARAMS,
+                                "conversationId: not a valid id: %.*s",
+                                utf8_cut(id, 64),
+                                id);
         r = check_start(params, e);
         if (r != 0)
                 return r;
@@ -188,7 +194,12 @@ int hub_conversation_send(
         if (r < 0)
                 return r;
         if (r == 0)
-                return rpc_refuse(e, RPC_UNKNOWN_CONVERSATION, "there is no conversation %.64s", id);
+                return rpc_refuse(
+                                e,
+                                RPC_UNKNOWN_CONVERSATION,
+                                "there is no conversation %.*s",
+                                utf8_cut(id, 64),
+                                id);
         if (streq(method, "conversation.start"))
                 return rpc_refuse(e, RPC_WRONG_STATE, "conversation %s exists already", id);
         if (streq(db_text(s, 2), "refused"))

@@ -48,8 +48,9 @@ static int check_one(Json *o, size_t i, RpcError *e) {
                 return rpc_refuse(
                                 e,
                                 RPC_INVALID_PARAMS,
-                                "element %zu: conversationId: not a valid id: %.64s",
+                                "element %zu: conversationId: not a valid id: %.*s",
                                 i,
+                                utf8_cut(strempty(conversation), 64),
                                 strempty(conversation));
         return 0;
 }

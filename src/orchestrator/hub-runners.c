@@ -407,7 +407,12 @@ int hub_heartbeat(Hub *h, const char *uid, Json *params) {
 int hub_runner_token(Hub *h, const char *uid, char **ret, RpcError *e) {
         int r = db_lookup(h->db, ret, "SELECT token FROM runners WHERE uid=?", "s", uid);
 
-        return r == 0 ? rpc_refuse(e, RPC_INVALID_PARAMS, "there is no runner %.64s", uid) : MIN(r, 0);
+        return r == 0 ? rpc_refuse(e,
+                                   RPC_INVALID_PARAMS,
+                                   "there is no runner %.*s",
+                                   utf8_cut(uid, 64),
+                                   uid) :
+                        MIN(r, 0);
 }
 
 int hub_runner_activate(Hub *h, const char *uid, RpcError *e) {

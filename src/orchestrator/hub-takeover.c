@@ -112,7 +112,12 @@ int hub_conversation_takeover(Hub *h, const char *id, bool force, char **ret_id,
         if (r < 0)
                 return r;
         if (r == 0)
-                return rpc_refuse(e, RPC_UNKNOWN_CONVERSATION, "there is no conversation %.64s", id);
+                return rpc_refuse(
+                                e,
+                                RPC_UNKNOWN_CONVERSATION,
+                                "there is no conversation %.*s",
+                                utf8_cut(id, 64),
+                                id);
         const char *owner = db_text(s, 1), *state = db_text(s, 2);
         if (streq(state, "ended") || streq(state, "refused"))
                 return rpc_refuse(e, RPC_WRONG_STATE, "conversation %s is %s", id, state);

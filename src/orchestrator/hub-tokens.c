@@ -17,7 +17,12 @@ int hub_token_create(Hub *h, const char *name, Json **ret, RpcError *e) {
         int r;
 
         if (name && !ident_is_valid(name))
-                return rpc_refuse(e, RPC_INVALID_PARAMS, "name: not a valid name: %.64s", name);
+                return rpc_refuse(
+                                e,
+                                RPC_INVALID_PARAMS,
+                                "name: not a valid name: %.*s",
+                                utf8_cut(name, 64),
+                                name);
         r = db_lookup_int(h->db, &n, "SELECT count(*) FROM tokens WHERE revoked IS NULL", "");
         if (r < 0)
                 return r;
@@ -155,7 +160,11 @@ int hub_token_find(Hub *h, const char *name, char **ret_id, RpcError *e) {
                               "SELECT id FROM tokens WHERE ?1 IN (id, name) AND revoked IS NULL",
                               "s",
                               name);
-                return r == 0 ? rpc_refuse(e, RPC_INVALID_PARAMS, "there is no valid token %.64s", name) :
+                return r == 0 ? rpc_refuse(e,
+                                           RPC_INVALID_PARAMS,
+                                           "there is no valid token %.*s",
+                                           utf8_cut(name, 64),
+                                           name) :
                                 MIN(r, 0);
         }
         /* Nobody says where: to the active runner that is connected and has the least to do. */

@@ -164,7 +164,11 @@ static int call(HttpExchange *x, RunnerRequest *q, Json *request, Json **ret) {
                 r = hub_claim(q->hub, q->token, q->uid, params, &result, &e);
         } else {
                 e.code = RPC_UNKNOWN_METHOD;
-                (void) snprintf(e.text, sizeof(e.text), "no such method: %.64s", method);
+                (void) snprintf(e.text,
+                                sizeof(e.text),
+                                "no such method: %.*s",
+                                utf8_cut(method, 64),
+                                method);
                 r = 1;
         }
         if (r < 0)

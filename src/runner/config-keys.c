@@ -322,7 +322,8 @@ static int check_list(const ConfigKey *key, Json *value, Json **ret, char **ret_
                         return why(ret_why, strdup("must be an array of strings"));
                 if (key->type == CONFIG_ENV_LIST ? !env_name_is_valid(s, true) : !ident_is_valid(s))
                         return why(ret_why,
-                                   xasprintf("\"%.64s\" is not %s",
+                                   xasprintf("\"%.*s\" is not %s",
+                                             utf8_cut(s, 64),
                                              s,
                                              key->type == CONFIG_ENV_LIST ?
                                                              "the name of a variable, or a prefix with '*' behind it" :

@@ -149,6 +149,18 @@ static void test_utf8_against_the_definition(void **state) {
 
 /* ---- ident ---- */
 
+static void test_utf8_cut(void **state) {
+        assert_int_equal(utf8_cut("", 4), 0);
+        assert_int_equal(utf8_cut("abcd", 4), 4);
+        assert_int_equal(utf8_cut("abcde", 4), 4);
+        /* a, and two characters of two and three bytes */
+        static const int lengths[] = { 0, 1, 1, 3, 3, 3, 6 };
+        for (size_t i = 0; i < ELEMENTSOF(lengths); i++)
+                assert_int_equal(utf8_cut("a\xc3\xa4\xe2\x82\xac", i), lengths[i]);
+        assert_int_equal(utf8_cut("\xf0\x9f\x98\x80", 3), 0);
+        assert_int_equal(utf8_cut("\xf0\x9f\x98\x80", 100), 4);
+}
+
 static void test_ident(void **state) {
         static const char *const good[] = {
                 "a",     "0",  "Z-9_x.y", "c-42",
@@ -318,6 +330,7 @@ int main(void) {
                 cmocka_unit_test(test_buffer_failure_sticks),
                 cmocka_unit_test(test_buffer_json_strings),
                 cmocka_unit_test(test_utf8_against_the_definition),
+                cmocka_unit_test(test_utf8_cut),
                 cmocka_unit_test(test_ident),
                 cmocka_unit_test(test_sha256),
                 cmocka_unit_test(test_uuid),

@@ -127,7 +127,10 @@ static int add_mcp_servers(LaunchPlan *plan, Json *spec, char **ret_error) {
                 return 0;
         json_object_object_foreach(servers, name, server)
                 if (!json_object_is_type(server, json_type_object))
-                        return refuse(ret_error, "mcpServers.%.64s is not an object", name);
+                        return refuse(ret_error,
+                                      "mcpServers.%.*s is not an object",
+                                      utf8_cut(name, 64),
+                                      name);
         plan->private_file = xasprintf("{\"mcpServers\":%s}\n", json_text(servers));
         if (!plan->private_file)
                 return -ENOMEM;

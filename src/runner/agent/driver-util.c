@@ -102,7 +102,8 @@ int plan_executable(
         if (configured) {
                 if (configured[0] != '/' || !is_program(configured)) {
                         *ret_error = xasprintf(
-                                        "the configured executable %.200s is no program that can be run; %s",
+                                        "the configured executable %.*s is no program that can be run; %s",
+                                        utf8_cut(configured, 200),
                                         configured,
                                         advice);
                         return -ENOENT;
@@ -160,7 +161,11 @@ static int add_env(char ***env, Json *o, const char *where, char **ret_error) {
                 const char *text = json_get_string(o, name);
 
                 if (!env_name_is_valid(name))
-                        return refuse(ret_error, "%s has an invalid name: %.64s", where, name);
+                        return refuse(ret_error,
+                                      "%s has an invalid name: %.*s",
+                                      where,
+                                      utf8_cut(name, 64),
+                                      name);
                 if (!value)
                         continue;
                 if (!text)

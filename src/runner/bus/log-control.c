@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "common/buffer.h"
 #include "common/log.h"
 #include "runner/bus/bus-internal.h"
 
@@ -33,7 +34,11 @@ set_level(sd_bus *bus,
         r = log_level_from_string(s);
         if (r < 0)
                 return sd_bus_error_setf(
-                                error, SD_BUS_ERROR_INVALID_ARGS, "There is no log level \"%.32s\".", s);
+                                error,
+                                SD_BUS_ERROR_INVALID_ARGS,
+                                "There is no log level \"%.*s\".",
+                                utf8_cut(s, 32),
+                                s);
         log_set_max_level(r);
         log_info("Log level set to %s over D-Bus.", s);
         return 0;

@@ -208,7 +208,8 @@ static int method_get_conversation(sd_bus_message *m, void *userdata, sd_bus_err
         return sd_bus_error_setf(
                         error,
                         BUS_ERROR_PREFIX "NoSuchConversation",
-                        "There is no conversation \"%.64s\" here.",
+                        "There is no conversation \"%.*s\" here.",
+                        utf8_cut(id, 64),
                         id);
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "common/buffer.h"
 #include "runner/conversation/limits.h"
 
 typedef struct LimitName {
@@ -51,7 +52,10 @@ static int unknown_limit(Json *limits, char **ret_error) {
                 for (size_t i = 0; i < ELEMENTSOF(names); i++)
                         known = known || streq(names[i].key, key);
                 if (!known) {
-                        *ret_error = xasprintf("limits.%.64s is not a limit that this runner offers", key);
+                        *ret_error =
+                                        xasprintf("limits.%.*s is not a limit that this runner offers",
+                                                  utf8_cut(key, 64),
+                                                  key);
                         return -EOPNOTSUPP;
                 }
         }
