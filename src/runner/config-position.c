@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/buffer.h"
+#include "common/json-scan.h"
 #include "runner/config-internal.h"
 
 /* A reader of JSON that keeps nothing but where each key stands. */
@@ -38,13 +39,14 @@ static int skip_blanks(Scanner *s) {
 }
 
 static int scan_string(Scanner *s) {
-        s->at++;
+        size_t begin = s->at++;
+
         for (; s->at < s->size; s->at++) {
                 unsigned char c = (unsigned char) s->text[s->at];
 
                 if (c == '"') {
-                        s->at++;
-                        return 0;
+                        const char *wrong = json_scan_check(s->text + begin, ++s->at - begin, NULL);
+                        return wrong ? fail(s, wrong) : 0;
                 }
                 if (c < 0x20)
                         return fail(s, "a string is not closed");
