@@ -298,7 +298,8 @@ char **request_argv(const Request *r, const Place *place) {
         if (r->kind == KIND_GIT) {
                 if (strv_extend(&v, NF_LIBEXECDIR "/northflare-git") < 0)
                         return NULL;
-                from += from && *from ? 1 : 0;
+                if (from && *from)
+                        from++;
         }
         STRV_FOREACH(s, from)
                 if (strv_consume(&v, expand(*s, place->tmp)) < 0)
