@@ -1,70 +1,207 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/json-scan.h"
-#include "runner/agent/driver.h"
+#include "fuzz.h"
+#include "runner/conversation/position.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+/* Lines of an agent, with commands between them. DRIVER names the driver. The first byte says before which line the state
+ * is saved; a line that begins with the byte 1 is a command: a letter for its type, and its params.
+ *
+ * Whatever the lines are, events, answers and saved states are JSON; and these say the same of the same lines:
+ *     first     the one that was there from the beginning
+ *     restarted loaded from the first one's state, and given the same commands: it writes the same lines as well
+ *     reader    gets no commands and has no effects, from the beginning
+ *     late      the same, loaded from the reader's state, which read the lines before that without making events */
 
-/* Lines of an agent: the first byte chooses the driver and the line before which its state is saved and loaded. */
+#define COMMAND '\1'
+
+typedef struct Actor {
+        Driver *driver;
+        Buffer events, lines;
+} Actor;
 
 static int on_event(void *userdata, const char *method, const char *members, size_t size) {
         _cleanup_buffer_ Buffer object = {};
+        Actor *a = userdata;
 
+        CHECK(streq(method, "message.agent") || streq(method, "permission.request"));
         (void) buffer_append(&object, "{", 1);
         (void) buffer_append(&object, members, size);
         (void) buffer_append(&object, "}", 1);
-        assert(json_scan_valid(object.data, object.size));
-        return buffer_append(userdata, object.data, object.size);
+        CHECK(json_scan_valid(object.data, object.size));
+        return buffer_append(&a->events, object.data, object.size);
+}
+
+static void check_lines(const char *text, size_t size) {
+        while (size > 0) {
+                const char *end = memchr(text, '\n', size);
+
+                CHECK(end && json_scan_valid(text, (size_t) (end - text)));
+                size -= (size_t) (end - text) + 1;
+                text = end + 1;
+        }
 }
 
 static int on_write(void *userdata, const char *line, size_t size) {
-        assert(size > 0 && line[size - 1] == '\n' && json_scan_valid(line, size));
-        return 0;
+        Actor *a = userdata;
+
+        CHECK(size > 0);
+        check_lines(line, size);
+        return buffer_append(&a->lines, line, size);
 }
 
 static int on_fail(void *userdata, const char *reason) {
-        assert(utf8_is_valid(reason, strlen(reason)));
-        return 0;
+        Actor *a = userdata;
+
+        CHECK(!isempty(reason) && utf8_is_valid(reason, strlen(reason)));
+        return buffer_append_str(&a->lines, reason);
 }
 
-static Driver *loaded(Driver *d) {
-        _cleanup_json_ Json *state = NULL, *parsed = NULL;
+static Driver *copy_of(Driver *d) {
+        _cleanup_free_ char *text = NULL, *again = NULL;
         Driver *copy = NULL;
+        uint64_t lines;
 
-        assert(d->ops->save(d, &state) >= 0);
-        const char *text = json_text(state);
-        assert(json_parse(text, strlen(text), &parsed, NULL) >= 0);
-        assert(d->ops->load(NULL, parsed, &copy) >= 0);
+        CHECK(position_save(d, 7, &text) >= 0);
+        CHECK(position_load(d->ops, NULL, text, &copy, &lines) >= 0 && lines == 7);
+        CHECK(position_save(copy, 7, &again) >= 0 && streq(text, again));
         return copy;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        _cleanup_(driver_freep) Driver *d = NULL, *copy = NULL;
-        _cleanup_buffer_ Buffer events = {}, again = {};
-        const DriverSink sink = { &events, on_event, on_write, on_fail },
-                         replay = { &again, on_event, NULL, NULL };
-        size_t since = 0;
+static void actor_done(Actor *a) {
+        driver_free(a->driver);
+        buffer_done(&a->events);
+        buffer_done(&a->lines);
+}
 
-        if (size == 0)
-                return 0;
-        const DriverOps *ops = driver_find(data[0] & 1 ? "shell" : "claude");
-        assert(ops->new (NULL, &d) >= 0);
-        const char *text = (const char *) data + 1, *end = (const char *) data + size;
-        for (unsigned i = 0; text < end; i++) {
-                const char *newline = memchr(text, '\n', (size_t) (end - text));
-                size_t n = (size_t) ((newline ? newline : end) - text);
-                uint64_t offset = (uint64_t) (text - (const char *) data);
+static void same(const Buffer *a, size_t from, const Buffer *b) {
+        CHECK(a->size - from == b->size);
+        CHECK(b->size == 0 || memcmp(a->data + from, b->data, b->size) == 0);
+}
 
-                if (i == data[0] >> 1) {
-                        copy = loaded(d);
-                        since = events.size;
-                }
-                assert(ops->feed(d, text, n, offset, &sink) == 0);
-                if (copy)
-                        assert(ops->feed(copy, text, n, offset, &replay) == 0);
-                text += n + 1;
+static void look_at(Driver *d) {
+        _cleanup_json_ Json *questions = NULL;
+        DriverPhase phase = d->ops->phase(d);
+        const char *session = d->ops->session(d);
+        DriverUsage usage;
+
+        CHECK(phase >= 0 && phase < _DRIVER_PHASE_MAX && driver_phase_to_string(phase));
+        CHECK(!session || utf8_is_valid(session, strlen(session)));
+        CHECK(d->ops->questions(d, &questions) >= 0);
+        CHECK(json_object_is_type(questions, json_type_array));
+        check_json(json_text(questions), strlen(json_text(questions)));
+        CHECK(phase != DRIVER_WAITING_PERMISSION || json_object_array_length(questions) > 0);
+        (void) d->ops->last_turn_failed(d);
+        d->ops->usage(d, &usage);
+}
+
+/* An answer is for the first question that is open. */
+static void aim(Driver *d, DriverCommand *c) {
+        _cleanup_json_ Json *questions = NULL;
+        uint64_t n = 0;
+
+        CHECK(d->ops->questions(d, &questions) >= 0);
+        if (json_object_array_length(questions) == 0)
+                return;
+        Json *q = json_object_array_get_idx(questions, 0);
+        CHECK(json_get_u64(q, "offset", &c->offset) > 0 && json_get_u64(q, "n", &n) > 0);
+        c->n = (unsigned) n;
+}
+
+static void command(Actor *a, const char *text, size_t size, uint64_t seq) {
+        static const char letters[] = "uiace";
+        const char *letter = size > 0 ? memchr(letters, text[0], sizeof(letters) - 1) : NULL;
+        _cleanup_json_ Json *params = NULL;
+        _cleanup_buffer_ Buffer lines = {};
+        _cleanup_free_ char *error = NULL;
+
+        if (!letter)
+                return;
+        DriverCommand c = { .type = (DriverCommandType) (letter - letters), .seq = seq };
+        if (json_parse(text + 1, size - 1, &params, NULL) < 0 ||
+            !json_object_is_type(params, json_type_object)) {
+                if (c.type != DRIVER_COMMAND_INTERRUPT && c.type != DRIVER_COMMAND_END)
+                        return;
+        } else
+                c.params = params;
+        if (c.type == DRIVER_COMMAND_ANSWER)
+                aim(a->driver, &c);
+        int r = a->driver->ops->command(a->driver, &c, &lines, &error);
+        CHECK(r == 1 || r == 0 || r == -EINVAL);
+        CHECK((r == -EINVAL) == !!error);
+        CHECK(!error || utf8_is_valid(error, strlen(error)));
+        CHECK(r == 1 || lines.size == 0);
+        check_lines(strempty(lines.data), lines.size);
+        (void) buffer_append(&a->lines, strempty(lines.data), lines.size);
+}
+
+typedef struct Cast {
+        Actor first, restarted, reader, late;
+        size_t events_before, lines_before;
+} Cast;
+
+static void divide(Cast *c) {
+        _cleanup_(driver_freep) Driver *quiet = TAKE_PTR(c->late.driver);
+
+        c->restarted.driver = copy_of(c->first.driver);
+        c->late.driver = copy_of(quiet);
+        c->events_before = c->first.events.size;
+        c->lines_before = c->first.lines.size;
+}
+
+static void feed(Actor *a, const char *text, size_t size, uint64_t offset, bool events, bool effects) {
+        const DriverSink sink = {
+                a,
+                events ? on_event : NULL,
+                effects ? on_write : NULL,
+                effects ? on_fail : NULL,
+        };
+
+        CHECK(a->driver->ops->feed(a->driver, text, size, offset, &sink) == 0);
+}
+
+static void play(Cast *c, const char *text, size_t size, uint64_t offset) {
+        bool divided = c->restarted.driver;
+
+        if (size > 0 && text[0] == COMMAND) {
+                command(&c->first, text + 1, size - 1, offset);
+                if (divided)
+                        command(&c->restarted, text + 1, size - 1, offset);
+                return;
         }
-        if (copy)
-                assert(again.size == events.size - since &&
-                       (again.size == 0 || memcmp(again.data, events.data + since, again.size) == 0));
+        feed(&c->first, text, size, offset, true, true);
+        feed(&c->reader, text, size, offset, true, false);
+        feed(&c->late, text, size, offset, divided, false);
+        if (divided)
+                feed(&c->restarted, text, size, offset, true, true);
+        look_at(c->first.driver);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        const DriverOps *ops = driver_find(DRIVER);
+        FuzzInput in = input_of(data, size);
+        const char *line;
+        size_t n;
+        Cast c = {};
+
+        CHECK(ops->new (NULL, &c.first.driver) >= 0 && ops->new (NULL, &c.reader.driver) >= 0 &&
+              ops->new (NULL, &c.late.driver) >= 0);
+        CHECK(ops->begin(c.first.driver, &c.first.lines) >= 0);
+        check_lines(strempty(c.first.lines.data), c.first.lines.size);
+        uint8_t at = input_byte(&in);
+        for (unsigned i = 0; input_piece(&in, '\n', &line, &n); i++) {
+                if (i == at)
+                        divide(&c);
+                play(&c, line, n, (uint64_t) (line - (const char *) data));
+        }
+        same(&c.first.events, 0, &c.reader.events);
+        if (c.restarted.driver) {
+                same(&c.first.events, c.events_before, &c.restarted.events);
+                same(&c.first.events, c.events_before, &c.late.events);
+                same(&c.first.lines, c.lines_before, &c.restarted.lines);
+        }
+        actor_done(&c.first);
+        actor_done(&c.restarted);
+        actor_done(&c.reader);
+        actor_done(&c.late);
         return 0;
 }

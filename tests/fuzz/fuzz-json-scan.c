@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/json-scan.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 /* Every part of a value, down to its scalars. With invalid text only memory safety and the end are asked for. */
 static void walk(Slice v, unsigned depth) {
@@ -15,7 +14,7 @@ static void walk(Slice v, unsigned depth) {
                 _cleanup_free_ char *s = NULL;
                 size_t n;
                 if (json_scan_string(v, &s, &n) >= 0)
-                        assert(n <= v.size);
+                        CHECK(n <= v.size);
                 break;
         }
         case SCAN_NUMBER: {
@@ -29,25 +28,32 @@ static void walk(Slice v, unsigned depth) {
                 break;
         }
         while (json_scan_element(v, &iter, &child)) {
-                assert(child.data >= v.data && child.size > 0 && child.data + child.size <= v.data + v.size);
+                CHECK(child.data >= v.data && child.size > 0 && child.data + child.size <= v.data + v.size);
                 walk(child, depth + 1);
         }
         iter = 0;
         while (json_scan_next_member(v, &iter, &name, &child)) {
-                assert(name.data > v.data && child.data > name.data);
-                assert(child.size > 0 && child.data + child.size <= v.data + v.size);
+                CHECK(name.data > v.data && child.data > name.data);
+                CHECK(child.size > 0 && child.data + child.size <= v.data + v.size);
                 walk(child, depth + 1);
         }
         if (json_scan_member(v, "a", &child) || json_scan_member(v, "", &child))
-                assert(child.data > v.data && child.data + child.size <= v.data + v.size);
+                CHECK(child.data > v.data && child.data + child.size <= v.data + v.size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         const char *text = (const char *) data;
 
-        /* What it lets pass is relayed as it is, so it had better be text. */
-        if (json_scan_valid(text, size))
-                assert(utf8_is_valid(text, size));
+        /* What it lets pass is relayed as it is, so it had better be text; and what it calls JSON makes a tree, which can be
+         * written down again. */
+        if (json_scan_valid(text, size)) {
+                _cleanup_json_ Json *o = NULL;
+
+                CHECK(utf8_is_valid(text, size));
+                CHECK(json_parse(text, size, &o, NULL) >= 0);
+                if (o)
+                        check_json(json_text(o), strlen(json_text(o)));
+        }
         walk((Slice){ text, size }, 0);
         return 0;
 }

@@ -4,10 +4,35 @@
 #include <stdio.h>
 
 #include "common/fileio.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+/* A fuzz target without a fuzzer: runs it over the files named and every file of the folders named, and over beginnings
+ * of each. */
 
-/* A fuzz target without a fuzzer: runs it over every file of the folders named, and over every beginning of each. */
+#define BEGINNINGS 1024
+
+static void run(const char *text, size_t size) {
+        /* In memory of exactly that size, so that a sanitizer sees a step beyond it. */
+        uint8_t *copy = malloc(size > 0 ? size : 1);
+
+        CHECK(copy);
+        if (size > 0)
+                memcpy(copy, text, size);
+        (void) LLVMFuzzerTestOneInput(copy, size);
+        free(copy);
+}
+
+static unsigned run_file(int dirfd, const char *name) {
+        _cleanup_free_ char *text = NULL;
+        size_t size = 0;
+
+        if (read_file_at(dirfd, name, 1024 * 1024, &text, &size) < 0)
+                return 0;
+        for (size_t i = 0; i < size; i += 1 + size / BEGINNINGS)
+                run(text, i);
+        run(text, size);
+        return 1;
+}
 
 static unsigned run_folder(const char *path) {
         DIR *d = opendir(path);
@@ -15,27 +40,10 @@ static unsigned run_folder(const char *path) {
         unsigned n = 0;
 
         if (!d)
-                return 0;
-        while ((entry = readdir(d))) {
-                _cleanup_free_ char *text = NULL;
-                size_t size = 0;
-
-                if (entry->d_name[0] == '.' ||
-                    read_file_at(dirfd(d), entry->d_name, 1024 * 1024, &text, &size) < 0)
-                        continue;
-                for (size_t i = 0; i <= size; i++) {
-                        /* In memory of exactly that size, so that a sanitizer sees a step beyond it. */
-                        uint8_t *copy = malloc(i > 0 ? i : 1);
-
-                        if (!copy)
-                                abort();
-                        if (i > 0)
-                                memcpy(copy, text, i);
-                        (void) LLVMFuzzerTestOneInput(copy, i);
-                        free(copy);
-                }
-                n++;
-        }
+                return run_file(AT_FDCWD, path);
+        while ((entry = readdir(d)))
+                if (entry->d_name[0] != '.')
+                        n += run_file(dirfd(d), entry->d_name);
         closedir(d);
         return n;
 }

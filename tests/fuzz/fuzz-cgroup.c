@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "common/fileio.h"
+#include "fuzz.h"
+#include "launcher/sum.h"
+#include "supervisor/files.h"
+
+/* Files of the cgroup file system, as the supervisor and the launcher read them, with NULs between. The figures that are
+ * made of them stand in an outcome that is JSON. */
+
+static const char *const names[] = {
+        "cpu.stat", "memory.peak", "pids.peak", "io.stat", "memory.events", "pids.events",
+};
+
+static void check_outcome(int dirfd, const Usage *usage) {
+        const Outcome o = { .exit_code = 0, .signal = -1, .usage = *usage };
+        _cleanup_json_ Json *root = NULL;
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+
+        CHECK(outcome_write(dirfd, &o) >= 0);
+        CHECK(read_file_at(dirfd, "outcome.json", 65536, &text, &size) >= 0);
+        CHECK(json_parse(text, size, &root, NULL) >= 0);
+        for (size_t i = 0; i < ELEMENTSOF(usage->figures); i++) {
+                const struct UsageFigure *f = &usage->figures[i];
+                uint64_t value = 0;
+
+                CHECK(json_get_u64(json_get(root, "resources"), f->name, &value) == f->known);
+                CHECK(!f->known || value == f->value);
+        }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        FuzzInput in = input_of(data, size);
+        Scope s = { .fd = fuzz_folder() };
+        Usage usage;
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                const char *text = "";
+                size_t n = 0;
+
+                (void) input_piece(&in, 0, &text, &n);
+                fuzz_file(s.fd, names[i], text, n);
+        }
+        scope_usage(&s, &usage);
+        check_outcome(s.fd, &usage);
+
+        static char path[64];
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", s.fd);
+        _cleanup_free_ char *peak = NULL;
+        size_t n;
+        uint64_t limit = sum_limit(path, ".", "memory.peak"), value;
+        CHECK(read_file_at(s.fd, "memory.peak", 1024 * 1024, &peak, &n) >= 0);
+        if (limit != UINT64_MAX) {
+                peak[strcspn(peak, "\n")] = 0;
+                CHECK(safe_atou64(peak, &value) >= 0 && value == limit);
+        }
+        return 0;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "fuzz.h"
+#include "runner/config-internal.h"
+
+/* A runner.json, with ${} in it. What is refused is refused in one sentence that names the file; what is taken, written
+ * down as a file of its own, is taken again and means the same. The scanner of positions and the parser agree on what
+ * JSON is, and every line exists. */
+
+#define SECRET "9d1c8f0e"
+
+static char *const environment[] = {
+        (char *) "A=a",
+        (char *) "N=60",
+        (char *) "EMPTY=",
+        (char *) "HOME=/home/somebody",
+        (char *) "BYTES=4G",
+        (char *) "NORTHFLARE_RUNNER_TOKEN=" SECRET,
+        (char *) "BRACES=${A}$${",
+        NULL,
+};
+
+/* Which folder relative paths are below is the same for every file here. */
+static int load(ConfigLoader *l, const char *text, size_t size) {
+        _cleanup_close_ int fd = fuzz_memory(text, size);
+        static char path[64];
+
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        const RunnerOptions options = { .config_file = path, .user = true };
+        int r = config_loader_run(l, &options, environment);
+        l->options = NULL;
+        CHECK(r >= 0 || r == -EINVAL);
+        if (r < 0) {
+                CHECK(!isempty(l->error));
+                CHECK(!strstr(l->error, SECRET));
+        }
+        return r;
+}
+
+/* A literal "${" is written "$${". */
+static void escape(const char *text, Buffer *b) {
+        for (; *text; text++) {
+                if (text[0] == '$' && text[1] == '{')
+                        (void) buffer_append_str(b, "$");
+                (void) buffer_append(b, text, 1);
+        }
+}
+
+static void check_round_trip(ConfigLoader *l) {
+        _cleanup_(config_loader_done) ConfigLoader again = {};
+        const char *text = json_text(l->values);
+        _cleanup_buffer_ Buffer b = {};
+
+        CHECK(!strstr(text, SECRET));
+        check_json(text, strlen(text));
+        escape(text, &b);
+        if (b.size > CONFIG_FILE_MAX)
+                return;
+        CHECK(load(&again, b.data, b.size) >= 0);
+        CHECK(json_object_equal(l->values, again.values));
+}
+
+static void check_positions(const char *text, size_t size) {
+        unsigned lines = 1;
+        ConfigPositions p;
+
+        for (size_t i = 0; i < size; i++)
+                lines += text[i] == '\n';
+        int r = config_positions_scan(text, size, &p);
+        CHECK(r == 0 || r == -EBADMSG);
+        if (r < 0)
+                CHECK(!isempty(p.error) && p.error_line >= 1 && p.error_line <= lines);
+        for (size_t i = 0; i < p.n; i++)
+                CHECK(config_positions_line(&p, p.items[i].path) >= 1 && p.items[i].line <= lines);
+        if (r == 0) {
+                _cleanup_json_ Json *o = NULL;
+                CHECK(json_parse(text, size, &o, NULL) >= 0);
+        }
+        config_positions_done(&p);
+}
+
+static void check_expand(const char *text) {
+        _cleanup_free_ char *out = NULL, *why = NULL;
+        int r = config_expand(environment, text, &out, &why);
+
+        CHECK(r == 0 || r == 1 || r == -EINVAL);
+        CHECK((r == -EINVAL) == !!why && (r >= 0) == !!out);
+        CHECK(r != 0 || streq(out, text));
+        CHECK(r < 0 || !strstr(out, SECRET));
+        CHECK(strstr(text, "${") || r == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        _cleanup_(config_loader_done) ConfigLoader l = {};
+        _cleanup_free_ char *text = strndup((const char *) data, size);
+
+        /* It may not come from the environment; a fuzzer finds it there. */
+        if (!text || memmem(data, size, SECRET, strlen(SECRET)))
+                return 0;
+        check_expand(text);
+        check_positions((const char *) data, size);
+        if (load(&l, (const char *) data, size) >= 0)
+                check_round_trip(&l);
+        return 0;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/fileio.h"
+#include "fuzz.h"
+#include "launcher/settings.h"
+
+/* launcher.json, and behind a NUL the file that remembers the agent users of workspaces. No ceiling is taken that is none,
+ * and a workspace keeps its user. */
+
+static void check_settings(const Settings *s, char *const *users) {
+        for (LimitId i = 0; i < _LIMIT_MAX; i++)
+                CHECK(s->ceilings[i] == 0 ||
+                      (s->ceilings[i] >= limit_infos[i].minimum &&
+                       s->ceilings[i] <= limit_infos[i].maximum));
+        CHECK(s->max_scopes >= 1 && s->max_scopes <= 4096 && s->out_log_max > 0);
+        if (users)
+                CHECK(strv_length(users) >= 1 && strv_length(users) <= 64);
+}
+
+static void check_limits(const Settings *s) {
+        for (LimitId i = 0; i < _LIMIT_MAX; i++) {
+                sd_bus_error e = SD_BUS_ERROR_NULL;
+                Limits l = {};
+
+                CHECK(limits_cap(&l, s->ceilings, &e) >= 0);
+                for (LimitId k = 0; k < _LIMIT_MAX; k++)
+                        CHECK(s->ceilings[k] == 0 || (l.set[k] && l.value[k] <= s->ceilings[k]));
+                if (s->ceilings[i] == 0)
+                        continue;
+                l = (Limits){};
+                l.set[i] = true;
+                l.value[i] = s->ceilings[i] + 1;
+                CHECK(limits_cap(&l, s->ceilings, &e) < 0 && streq(e.name, ERROR_LIMIT_TOO_HIGH));
+                sd_bus_error_free(&e);
+        }
+}
+
+static void parse(const char *text, size_t size) {
+        _cleanup_strv_free_ char **users = NULL;
+        _cleanup_free_ char *error = NULL;
+        Settings s;
+
+        CHECK(settings_init(&s, true, &error) >= 0);
+        int r = settings_parse(&s, text, size, &users, &error);
+        CHECK(r == 0 || r == -EINVAL || r == -EBADMSG);
+        CHECK((r < 0) == !!error);
+        if (r < 0)
+                CHECK(!users && utf8_is_valid(error, strlen(error)));
+        else {
+                check_settings(&s, users);
+                check_limits(&s);
+        }
+        settings_done(&s);
+}
+
+static void remember(const char *text, size_t size) {
+        char names[][2] = { "a", "b", "c" };
+        User users[] = { { .name = names[0] }, { .name = names[1] }, { .name = names[2] } };
+        Settings s = { .agents = users, .n_agents = ELEMENTSOF(users), .state_fd = fuzz_folder() };
+        _cleanup_free_ char *after = NULL;
+        const User *u = NULL, *again = NULL;
+        size_t n = 0;
+
+        fuzz_file(s.state_fd, "workspaces", text, size);
+        CHECK(settings_agent_user(&s, "0123456789abcdef", &u) >= 0 && u);
+        CHECK(settings_agent_user(&s, "0123456789abcdef", &again) >= 0 && u == again);
+        /* Nothing of what was there is lost. */
+        CHECK(read_file_at(s.state_fd, "workspaces", 1024 * 1024, &after, &n) >= 0);
+        CHECK(n >= size && memcmp(after, text, size) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        FuzzInput in = input_of(data, size);
+        const char *text = "";
+        size_t n = 0;
+
+        (void) input_piece(&in, 0, &text, &n);
+        parse(text, n);
+        if (in.at < in.end)
+                remember(in.at, (size_t) (in.end - in.at));
+        return 0;
+}

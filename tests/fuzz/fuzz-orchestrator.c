@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/ident.h"
+#include "common/log.h"
+#include "fuzz.h"
+#include "orchestrator/hub.h"
+
+/* Bodies that runners post, and what an administrator's client may ask for, one a line: they meet a hub with a runner,
+ * a conversation and open messages. Nothing of it stays: each input is a transaction that is given up. A line begins
+ * with a letter: p a body from the runner, r a registration, c a claim, s a conversation to start, m a message to it. */
+
+static Database *database;
+static Hub *hub;
+static char *token, *uid;
+
+static void must(int r, const RpcError *e) {
+        if (r != 0)
+                fuzz_fail(r, e->text);
+}
+
+static void prepare(void) {
+        static const char registration[] = "{\"protocol\":1,\"storeId\":\"s\",\"generation\":1}",
+                          start[] = "{\"agent\":\"shell\",\"prompt\":\"x\"}";
+        _cleanup_json_ Json *params = NULL, *result = NULL, *started = NULL, *secret = NULL;
+        _cleanup_free_ char *error = NULL;
+        RpcError e = {};
+        sd_event *event;
+
+        if (hub)
+                return;
+        log_set_max_level(LOG_EMERG);
+        CHECK(fuzz_folder() >= 0);
+        CHECK(sd_event_new(&event) >= 0);
+        CHECK(database_open(fuzz_folder_path(), &database, &error) >= 0);
+        CHECK(hub_new(event,
+                      database,
+                      &(HubConfig){ .dead_after_usec = USEC_INFINITY / 2, .keep_usec = USEC_INFINITY / 2 },
+                      &hub) >= 0);
+        must(hub_token_create(hub, "t", &secret, &e), &e);
+        CHECK(hub_token_check(hub, json_get_string(secret, "token"), &token) == 1);
+        CHECK(json_parse(registration, strlen(registration), &params, NULL) >= 0);
+        must(hub_register(hub, token, NULL, params, &result, &e), &e);
+        CHECK((uid = strdup(json_get_string(result, "runnerUid"))));
+        json_putp(&params);
+        CHECK(json_parse(start, strlen(start), &params, NULL) >= 0);
+        must(hub_conversation_start(hub, token, "c-1", params, &started, &e), &e);
+}
+
+static void check_refusal(int r, const RpcError *e) {
+        CHECK(r <= 1);
+        /* Its own doing, or the database's: nothing that a body says may be a failure. */
+        CHECK(r >= 0);
+        if (r == 1)
+                CHECK(e->code < 0 && e->text[0] && utf8_is_valid(e->text, strlen(e->text)));
+}
+
+static void check_result(Json *o) {
+        if (o)
+                check_json(json_text(o), strlen(json_text(o)));
+}
+
+/* As the API does it. */
+static int post(Json *body, RpcError *e) {
+        _cleanup_json_ Json *batch = NULL;
+
+        if (json_object_is_type(body, json_type_array))
+                return json_object_array_length(body) > 0 ? hub_receive(hub, token, uid, body, e) : 0;
+        if (!json_object_is_type(body, json_type_object) || hub_is_request(body) ||
+            !streq_ptr(json_get_string(body, "jsonrpc"), "2.0"))
+                return 0;
+        batch = json_object_new_array();
+        CHECK(batch && json_object_array_add(batch, json_object_get(body)) >= 0);
+        return hub_receive(hub, token, uid, batch, e);
+}
+
+static void play(const char *line, size_t size) {
+        _cleanup_json_ Json *o = NULL, *result = NULL;
+        _cleanup_free_ char *id = NULL;
+        RpcError e = {};
+        int r = 0;
+
+        if (size == 0 || json_parse(line + 1, size - 1, &o, NULL) < 0)
+                return;
+        switch (line[0]) {
+        case 'p':
+                r = post(o, &e);
+                break;
+        case 'r':
+                r = hub_register(hub, token, NULL, o, &result, &e);
+                break;
+        case 'c':
+                r = hub_claim(hub, token, uid, o, &result, &e);
+                break;
+        case 's':
+                r = hub_conversation_start(hub, token, NULL, o, &result, &e);
+                break;
+        case 'm': {
+                const char *method = json_get_string(o, "method");
+                Json *params = json_get(o, "params");
+                if (method && json_object_is_type(params, json_type_object))
+                        r = hub_conversation_send(hub, "c-1", method, params, false, &id, &e);
+                break;
+        }
+        default:
+                break;
+        }
+        check_refusal(r, &e);
+        check_result(result);
+}
+
+/* What there is for the runner, and for whoever follows the events. */
+static void look(void) {
+        const EventFilter all = {};
+        int64_t seq = 0, n = 0;
+
+        for (;;) {
+                _cleanup_buffer_ Buffer b = {};
+
+                if (hub_next_message(hub, uid, &seq, &b) <= 0)
+                        break;
+                check_json(b.data, b.size);
+                CHECK(!memchr(b.data, '\n', b.size));
+        }
+        for (;;) {
+                _cleanup_buffer_ Buffer b = {};
+
+                if (hub_next_event(hub, &all, &n, &b) <= 0)
+                        break;
+                check_json(b.data, b.size);
+        }
+        _cleanup_json_ Json *runners = NULL, *conversations = NULL;
+        CHECK(hub_runner_list(hub, &runners) >= 0 &&
+              hub_conversation_list(hub, true, 100, &conversations) >= 0);
+        check_result(runners);
+        check_result(conversations);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        FuzzInput in = input_of(data, size);
+        const char *line;
+        size_t n;
+
+        prepare();
+        _cleanup_(transaction_done) Transaction t = {};
+        CHECK(transaction_begin(database, &t) >= 0);
+        while (input_piece(&in, '\n', &line, &n))
+                play(line, n);
+        look();
+        return 0;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+
+#include "fuzz.h"
+#include "runner/conversation/line-reader.h"
+#include "runner/conversation/run-folder.h"
+#include "runner/conversation/verdict.h"
+
+/* What the runner reads of a run, three files with NULs between them: outcome.json, started, out.log. A file that is half
+ * written, or not ours, is no outcome; every outcome has a reason; and lines are those that memchr finds. */
+
+static void check_reason(Json *outcome, uint8_t bits) {
+        static const char *const reasons[] = {
+                "completed", "stopped", "failed",       "oom-killed", "timeout",
+                "budget",    "lost",    "agent-exited", "shutdown",   NULL,
+        };
+        static const char *const results[] = { NULL, "success", "oom-kill", "timeout" };
+        const VerdictInput in = {
+                .outcome = outcome,
+                .result = results[bits & 3],
+                .stop_requested = bits & 4,
+                .end_requested = bits & 8,
+                .shutdown = bits & 16,
+                .last_turn_failed = bits & 32,
+                .failure = bits & 64 ? "it said so" : NULL,
+                .stop_reason = bits & 128 ? "budget" : NULL,
+        };
+
+        CHECK(strv_contains((char *const *) reasons, verdict_reason(&in)));
+}
+
+static void check_files(int dirfd) {
+        _cleanup_json_ Json *outcome = NULL, *started = NULL;
+        int r = run_folder_read_outcome(dirfd, &outcome);
+
+        CHECK(r == 1 || r == -EBADMSG || r == -E2BIG);
+        for (unsigned bits = 0; bits < 256; bits++)
+                check_reason(r > 0 ? outcome : NULL, (uint8_t) bits);
+        r = run_folder_read_started(dirfd, &started);
+        CHECK(r == 1 || r == 0 || r == -E2BIG);
+        CHECK(run_folder_is_started(dirfd) == 1);
+}
+
+/* All lines up to the limit, which grows as the file would. */
+static void check_lines(const char *text, size_t size, size_t step) {
+        _cleanup_(line_reader_done) LineReader r = {};
+        _cleanup_close_ int fd = fuzz_memory(text, size);
+        size_t at = 0, n = 0;
+        uint64_t end = 0;
+        Slice line;
+
+        for (size_t limit = 0;; limit = MIN(limit + step, size)) {
+                int k;
+
+                while ((k = line_reader_next(&r, fd, limit, &line)) > 0) {
+                        const char *newline = memchr(text + at, '\n', size - at);
+
+                        CHECK(newline && line.size == (size_t) (newline - text) - at);
+                        CHECK(line.size == 0 || memcmp(line.data, text + at, line.size) == 0);
+                        line_reader_step(&r, line);
+                        at += line.size + 1;
+                        n++;
+                        CHECK(r.offset == at && r.lines == n && at <= limit);
+                }
+                CHECK(k == 0);
+                /* None was left out. */
+                const char *newline = at < limit ? memchr(text + at, '\n', limit - at) : NULL;
+                CHECK(!newline);
+                if (limit == size)
+                        break;
+        }
+        CHECK(run_folder_last_line_end(fd, &end) >= 0 && end == at);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        static const char *const names[] = { "outcome.json", "started" };
+        FuzzInput in = input_of(data, size);
+        int dirfd = fuzz_folder();
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                const char *text = "";
+                size_t n = 0;
+
+                (void) input_piece(&in, 0, &text, &n);
+                fuzz_file(dirfd, names[i], text, n);
+        }
+        check_files(dirfd);
+        size_t left = (size_t) (in.end - in.at);
+        check_lines(in.at, left, 1 + left / 7);
+        check_lines(in.at, left, left);
+        return 0;
+}
