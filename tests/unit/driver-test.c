@@ -66,6 +66,7 @@ void lines_load(Lines *l, const char *path, const char *init_id) {
 void heard_done(Heard *h) {
         buffer_done(&h->events);
         buffer_done(&h->written);
+        buffer_done(&h->place);
         free(h->failure);
         *h = (Heard){};
 }
@@ -100,6 +101,14 @@ static int on_fail(void *userdata, const char *reason) {
 
         h->n_failed++;
         return free_and_strdup(&h->failure, reason);
+}
+
+Buffer *heard_open(void *userdata) {
+        Heard *h = userdata;
+
+        buffer_clear(&h->place, SIZE_MAX);
+        (void) buffer_append_str(&h->place, "\"event\":in front");
+        return &h->place;
 }
 
 DriverSink heard_sink(Heard *h, bool events, bool effects) {
@@ -200,6 +209,8 @@ void assert_replay_law(
                         _cleanup_(heard_done) Heard rest = {};
                         DriverSink sink = heard_sink(&rest, true, false);
                         uint64_t o = offset;
+
+                        sink.open = k == 0 ? NULL : heard_open;
 
                         for (size_t j = i; j < lines->n; j++)
                                 feed(d, &sink, &rest, lines->list[j].data, lines->list[j].size, &o);

@@ -22,6 +22,7 @@ void lines_load(Lines *l, const char *path, const char *init_id);
 typedef struct Heard {
         Buffer events; /* "OFFSET.N METHOD MEMBERS\n" each */
         Buffer written;
+        Buffer place; /* where heard_open() lets events be written */
         unsigned n_events, n_failed;
         char *failure;
         uint64_t offset;
@@ -31,6 +32,8 @@ typedef struct Heard {
 void heard_done(Heard *h);
 /* A sink onto h; events and effects can be left out. */
 DriverSink heard_sink(Heard *h, bool events, bool effects);
+/* For a sink's open: behind something else in h->place. */
+Buffer *heard_open(void *userdata);
 
 /* Feeds a line at an offset, which it moves behind the line. */
 void feed(Driver *d, const DriverSink *sink, Heard *h, const char *line, size_t size, uint64_t *offset);

@@ -199,15 +199,15 @@ static int write_error(DriverFeed *f, Slice request_id, const char *text) {
 
         if (!f->sink->write)
                 return 0;
-        buffer_clear(f->b, 256 * 1024);
+        buffer_clear(f->scratch, 256 * 1024);
         (void) buffer_append_str(
-                        f->b,
+                        f->scratch,
                         "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":");
-        (void) buffer_append(f->b, request_id.data, request_id.size);
-        (void) buffer_append_str(f->b, ",\"error\":");
-        (void) buffer_append_json_str(f->b, text);
-        r = buffer_append_str(f->b, "}}\n");
-        return r < 0 ? r : f->sink->write(f->sink->userdata, f->b->data, f->b->size);
+        (void) buffer_append(f->scratch, request_id.data, request_id.size);
+        (void) buffer_append_str(f->scratch, ",\"error\":");
+        (void) buffer_append_json_str(f->scratch, text);
+        r = buffer_append_str(f->scratch, "}}\n");
+        return r < 0 ? r : f->sink->write(f->sink->userdata, f->scratch->data, f->scratch->size);
 }
 
 static bool has_room(const Claude *c, size_t more) {
@@ -253,17 +253,21 @@ static int tell_ask(DriverFeed *f, const ClaudeAsk *a) {
         f->n++;
         if (!feed_wants_events(f))
                 return 0;
-        buffer_clear(f->b, 256 * 1024);
-        (void) buffer_printf(f->b, "\"tool\":%s", a->tool);
+        buffer_clear(f->scratch, 256 * 1024);
+        (void) buffer_printf(f->scratch, "\"tool\":%s", a->tool);
         if (a->tool_call_id)
-                (void) buffer_printf(f->b, ",\"toolCallId\":%s", a->tool_call_id);
-        (void) buffer_append_str(f->b, ",\"title\":");
-        (void) buffer_append_str(f->b, a->title);
-        (void) buffer_append_str(f->b, ",\"input\":");
-        (void) buffer_append_str(f->b, a->input);
-        (void) buffer_append_str(f->b, ",\"suggestions\":");
-        r = buffer_append_str(f->b, a->suggestions);
-        return r < 0 ? r : f->sink->event(f->sink->userdata, "permission.request", f->b->data, f->b->size);
+                (void) buffer_printf(f->scratch, ",\"toolCallId\":%s", a->tool_call_id);
+        (void) buffer_append_str(f->scratch, ",\"title\":");
+        (void) buffer_append_str(f->scratch, a->title);
+        (void) buffer_append_str(f->scratch, ",\"input\":");
+        (void) buffer_append_str(f->scratch, a->input);
+        (void) buffer_append_str(f->scratch, ",\"suggestions\":");
+        r = buffer_append_str(f->scratch, a->suggestions);
+        return r < 0 ? r :
+                       f->sink->event(f->sink->userdata,
+                                      "permission.request",
+                                      f->scratch->data,
+                                      f->scratch->size);
 }
 
 static int feed_control_request(Claude *c, DriverFeed *f, Slice line) {
@@ -426,7 +430,7 @@ static int feed_failed_start(Claude *c, DriverFeed *f, Slice line) {
 
 int claude_feed(Driver *d, const char *line, size_t size, uint64_t offset, const DriverSink *sink) {
         Claude *c = claude(d);
-        DriverFeed f = { .sink = sink, .offset = offset, .b = &c->scratch };
+        DriverFeed f = { .sink = sink, .offset = offset, .scratch = &c->scratch };
         Slice o = { line, size }, type, v;
 
         /* A piece of text changes nothing that is remembered. */

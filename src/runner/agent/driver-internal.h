@@ -9,13 +9,14 @@
 extern const DriverOps shell_driver_ops;
 extern const DriverOps claude_driver_ops;
 
-/* A line that is being fed: where its events go and how many there were. The members of an event are built in b,
- * which the driver keeps from line to line. */
+/* A line that is being fed: where its events go and how many there were. The members of an event are built in b, from
+ * begin on: the sink's own buffer, or else scratch, which the driver keeps from line to line. */
 typedef struct DriverFeed {
         const DriverSink *sink;
         uint64_t offset;
         unsigned n;
-        Buffer *b;
+        Buffer *scratch, *b;
+        size_t begin;
 } DriverFeed;
 
 /* Whether the caller wants events at all; where not, building one is a waste (it counts all the same). */
@@ -23,7 +24,7 @@ static inline bool feed_wants_events(const DriverFeed *f) {
         return f->sink->event;
 }
 
-/* Empties f->b and begins {"type":TYPE in it; feed_end() closes and hands it over as a message.agent event. */
+/* Begins {"type":TYPE in f->b; feed_end() closes and hands it over as a message.agent event. */
 void feed_begin(DriverFeed *f, const char *type);
 /* ,"name":value — JSON text as it is; nothing where the value is empty. name is a plain word. */
 void feed_json(DriverFeed *f, const char *name, Slice value);

@@ -163,7 +163,7 @@ static int feed_error(Shell *s, DriverFeed *f, Slice line) {
 
 static int shell_feed(Driver *d, const char *line, size_t size, uint64_t offset, const DriverSink *sink) {
         Shell *s = shell(d);
-        DriverFeed f = { .sink = sink, .offset = offset, .b = &s->scratch };
+        DriverFeed f = { .sink = sink, .offset = offset, .scratch = &s->scratch };
         Slice o = { line, size }, type;
 
         if (size == 0)

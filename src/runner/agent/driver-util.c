@@ -24,7 +24,13 @@ int refuse(char **ret_error, const char *format, ...) {
 /* ---- events ---- */
 
 void feed_begin(DriverFeed *f, const char *type) {
-        buffer_clear(f->b, 256 * 1024);
+        if (f->sink->open)
+                f->b = f->sink->open(f->sink->userdata);
+        else {
+                f->b = f->scratch;
+                buffer_clear(f->b, 256 * 1024);
+        }
+        f->begin = f->b->size;
         (void) buffer_append_str(f->b, "\"event\":{\"type\":\"");
         (void) buffer_append_str(f->b, type);
         (void) buffer_append(f->b, "\"", 1);
@@ -55,7 +61,10 @@ int feed_end(DriverFeed *f) {
         if (!f->sink->event)
                 return 0;
         r = buffer_append(f->b, "}", 1);
-        return r < 0 ? r : f->sink->event(f->sink->userdata, "message.agent", f->b->data, f->b->size);
+        if (r < 0)
+                return r;
+        return f->sink->event(
+                        f->sink->userdata, "message.agent", f->b->data + f->begin, f->b->size - f->begin);
 }
 
 int feed_notice_line(DriverFeed *f, const char *what, const char *line, size_t size) {

@@ -10,7 +10,9 @@ struct EventReader {
         Store *store;
         const DriverOps *ops;
         Driver *driver;
-        char *conversation, *task, *message_prefix; /* the run id */
+        char *conversation, *message_prefix; /* the run id */
+        size_t message_prefix_size;
+        Buffer context; /* what stands in each event behind its id */
         unsigned run;
         bool forward_raw;
         int outfd;
@@ -21,6 +23,9 @@ struct EventReader {
 
         /* during a line */
         const EventOut *out;
+        Buffer *opened;   /* an event is being written into it … */
+        size_t opened_at; /* … from here on */
+        char message_id[64];
         Slice line;
         bool line_is_json, line_checked;
         unsigned n;
@@ -35,7 +40,7 @@ EventReader *event_reader_free(EventReader *r) {
         own_event_done(&r->own);
         line_reader_done(&r->lines);
         free(r->conversation);
-        free(r->task);
+        buffer_done(&r->context);
         free(r->message_prefix);
         free(r);
         return NULL;
@@ -61,6 +66,20 @@ int event_reader_save(EventReader *r, char **ret_state) {
         return position_save(r->driver, r->lines.lines, ret_state);
 }
 
+static int make_context(EventReader *r, const char *task) {
+        Buffer *b = &r->context;
+
+        (void) buffer_append_str(b, "\",\"conversationId\":\"");
+        (void) buffer_append_str(b, r->conversation);
+        (void) buffer_printf(b, "\",\"run\":%u", r->run);
+        if (task) {
+                (void) buffer_append_str(b, ",\"taskId\":\"");
+                (void) buffer_append_str(b, task);
+                (void) buffer_append_str(b, "\"");
+        }
+        return buffer_append_str(b, ",");
+}
+
 int event_reader_new(const EventReaderParams *p, EventReader **ret) {
         _cleanup_(event_reader_freep) EventReader *r = new0(EventReader, 1);
         Slice line;
@@ -72,15 +91,19 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret) {
                 .store = p->store,
                 .ops = p->driver,
                 .conversation = strdup(p->conversation),
-                .task = p->task ? strdup(p->task) : NULL,
                 .message_prefix = strdup(p->run_id),
                 .run = p->run,
                 .forward_raw = p->forward_raw,
                 .outfd = p->outfd,
                 .own_seq = p->own_seq,
         };
-        if (!r->conversation || !r->message_prefix || (p->task && !r->task))
+        if (!r->conversation || !r->message_prefix)
                 return -ENOMEM;
+        r->message_prefix_size = strlen(r->message_prefix);
+        assert(r->message_prefix_size + 32 < sizeof(r->message_id));
+        k = make_context(r, p->task);
+        if (k < 0)
+                return k;
         k = position_load(r->ops, p->spec, p->state, &r->driver, &r->lines.lines);
         if (k < 0)
                 return k;
@@ -103,47 +126,88 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret) {
         return 0;
 }
 
+static char *write_decimal(char *p, uint64_t value) {
+        char digits[20];
+        size_t n = 0;
+
+        do
+                digits[n++] = (char) ('0' + value % 10);
+        while ((value /= 10) > 0);
+        while (n > 0)
+                *p++ = digits[--n];
+        return p;
+}
+
 static void begin_event(EventReader *r, Buffer *b, const char *method, const char *message_id) {
         (void) buffer_append_str(b, "{\"jsonrpc\":\"2.0\",\"method\":\"");
         (void) buffer_append_str(b, method);
         (void) buffer_append_str(b, "\",\"params\":{\"messageId\":\"");
         (void) buffer_append_str(b, message_id);
-        (void) buffer_append_str(b, "\",\"conversationId\":\"");
-        (void) buffer_append_str(b, r->conversation);
-        (void) buffer_printf(b, "\",\"run\":%u", r->run);
-        if (r->task) {
-                (void) buffer_append_str(b, ",\"taskId\":\"");
-                (void) buffer_append_str(b, r->task);
-                (void) buffer_append_str(b, "\"");
-        }
-        (void) buffer_append_str(b, ",");
+        (void) buffer_append(b, r->context.data, r->context.size);
+}
+
+static void drop_opened(EventReader *r) {
+        if (r->opened)
+                r->opened->size = r->opened_at;
+        r->opened = NULL;
+}
+
+/* Begins the next event of the line; what is left of one that was begun and not ended goes. */
+static Buffer *on_open(void *userdata) {
+        EventReader *r = userdata;
+        Buffer *b;
+        char *p;
+
+        drop_opened(r);
+        b = r->out->buffer(r->out->userdata);
+        p = mempcpy(r->message_id, r->message_prefix, r->message_prefix_size);
+        *p++ = ':';
+        p = write_decimal(p, r->lines.offset);
+        *p++ = '.';
+        *write_decimal(p, r->n) = 0;
+        r->opened = b;
+        r->opened_at = b->size;
+        begin_event(r, b, "message.agent", r->message_id);
+        return b;
+}
+
+/* A driver knows where a question stands, but not the id of the run: it wrote "@" in its place. */
+static int name_question(EventReader *r, Buffer *b, size_t members) {
+        static const char about[] = "\"event\":{\"type\":\"ask_gone\"", question[] = "\"requestId\":\"@";
+        _cleanup_free_ char *rest = NULL;
+        const char *at;
+
+        if (b->failed || !startswith(b->data + members, about))
+                return 0;
+        at = memmem(b->data + members, b->size - members, question, strlen(question));
+        if (!at)
+                return 0;
+        rest = strdup(at + strlen(question));
+        if (!rest)
+                return -ENOMEM;
+        b->size = (size_t) (at - b->data) + strlen(question) - 1;
+        (void) buffer_append(b, r->message_prefix, r->message_prefix_size);
+        (void) buffer_append_str(b, ":");
+        return buffer_append_str(b, rest);
 }
 
 static int on_event(void *userdata, const char *method, const char *members, size_t size) {
-        static const char question[] = "\"requestId\":\"@";
         EventReader *r = userdata;
-        Buffer *b = r->out->buffer(r->out->userdata);
-        char message_id[64];
-        const char *at = NULL;
+        Buffer *b = r->opened;
+        int k;
 
-        (void) snprintf(message_id,
-                        sizeof(message_id),
-                        "%s:%llu.%u",
-                        r->message_prefix,
-                        (unsigned long long) r->lines.offset,
-                        r->n);
-        begin_event(r, b, method, message_id);
-        /* A driver knows where a question stands, but not the id of the run. */
-        if (startswith(members, "\"event\":{\"type\":\"ask_gone\""))
-                at = memmem(members, size, question, strlen(question));
-        if (at) {
-                size_t before = (size_t) (at - members) + strlen(question) - 1;
-                (void) buffer_append(b, members, before);
-                (void) buffer_append_str(b, r->message_prefix);
-                (void) buffer_append_str(b, ":");
-                (void) buffer_append(b, members + before + 1, size - before - 1);
-        } else
-                (void) buffer_append(b, members, size);
+        if (b)
+                k = name_question(r, b, b->size - size);
+        else {
+                b = on_open(r);
+                /* Not the method that it was begun with. */
+                b->size = r->opened_at;
+                begin_event(r, b, method, r->message_id);
+                k = buffer_append(b, members, size);
+        }
+        if (k < 0)
+                return k;
+        r->opened = NULL;
         if (r->forward_raw && r->n == 0) {
                 if (!r->line_checked) {
                         r->line_is_json = json_scan_valid(r->line.data, r->line.size);
@@ -155,10 +219,10 @@ static int on_event(void *userdata, const char *method, const char *members, siz
                 }
         }
         r->n++;
-        int k = buffer_append_str(b, "}}");
+        k = buffer_append_str(b, "}}");
         if (k < 0)
                 return k;
-        return r->out->done(r->out->userdata, message_id);
+        return r->out->done(r->out->userdata, r->message_id);
 }
 
 static int write_own(EventReader *r) {
@@ -179,7 +243,7 @@ static int write_own(EventReader *r) {
 }
 
 int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out) {
-        const DriverSink sink = { .userdata = r, .event = on_event };
+        const DriverSink sink = { .userdata = r, .event = on_event, .open = on_open };
         Slice line;
         int k;
 
@@ -208,6 +272,7 @@ int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out) {
                         r->line_checked = false;
                         r->n = 0;
                         k = r->ops->feed(r->driver, line.data, line.size, r->lines.offset, &sink);
+                        drop_opened(r);
                         if (k < 0)
                                 return k;
                         line_reader_step(&r->lines, line);
