@@ -85,13 +85,14 @@ build_locked() {
         if [ "$(cat "$build/nf-options" 2>/dev/null)" != "$root $*" ]; then
                 find "$build" -mindepth 1 -delete
         fi
-        local cc=gcc
+        local cc=gcc targets=''
         case $variant in clang*) cc=clang ;; esac
+        case $variant in *-fuzz) targets=fuzzers ;; esac
         cat >"$build/nf-build" <<END
 #!/bin/sh
 set -e
 [ -e /build/build.ninja ] || meson setup --prefix=/usr --libexecdir=libexec $* /build /src
-ninja -C /build
+ninja -C /build $targets
 END
         chmod +x "$build/nf-build"
         : >"$build/nf-log"
