@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/buffer.h"
 #include "common/log.h"
 #include "runner/bus/bus-internal.h"
 
