@@ -62,7 +62,7 @@ int outcome_write(int dirfd, const Outcome *o) {
                         o->ended_usec);
         (void) buffer_append_str(&b, ",\"resources\":{");
         for (size_t i = 0; i < ELEMENTSOF(o->usage.figures); i++) {
-                const struct UsageFigure *f = &o->usage.figures[i];
+                const struct CgroupFigure *f = &o->usage.figures[i];
 
                 (void) buffer_printf(&b, "%s\"%s\":", i > 0 ? "," : "", f->name);
                 (void) (f->known ? buffer_printf(&b, "%" PRIu64, f->value) : buffer_append_str(&b, "null"));

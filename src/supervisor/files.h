@@ -18,7 +18,7 @@ typedef struct Outcome {
         Stopper stopped_by;
         bool out_full;
         uint64_t out_bytes, in_bytes, started_usec, ended_usec;
-        Usage usage;
+        CgroupUsage usage;
 } Outcome;
 
 /* Makes `started`, empty: the descriptor, or -EEXIST where this run was started before. */

@@ -18,24 +18,6 @@ static int write_cgroup(int dirfd, const char *name, const char *text) {
         return fd < 0 ? -errno : write_all(fd, text, strlen(text));
 }
 
-/* The line of the unified hierarchy: in a container there may be ten others. */
-static int own_cgroup(char **ret) {
-        _cleanup_free_ char *text = NULL;
-        int r;
-
-        r = read_file_at(AT_FDCWD, "/proc/self/cgroup", CGROUP_FILE_MAX, &text, NULL);
-        if (r < 0)
-                return r;
-        for (char *line = text, *save; (line = strtok_r(line, "\n", &save)); line = NULL) {
-                const char *path = startswith(line, "0::");
-                if (path) {
-                        *ret = strdup(path);
-                        return *ret ? 0 : -ENOMEM;
-                }
-        }
-        return -ENOENT;
-}
-
 int scope_open(Scope *s, pid_t agent, bool without_cgroup) {
         _cleanup_free_ char *folder = NULL;
         char pid[32];
@@ -46,7 +28,7 @@ int scope_open(Scope *s, pid_t agent, bool without_cgroup) {
                       .fd = -EBADF,
                       .agent_fd = -EBADF,
                       .events_fd = -EBADF };
-        r = own_cgroup(&s->path);
+        r = cgroup_own(&s->path);
         if (r < 0 && !without_cgroup)
                 return r;
         if (without_cgroup)
@@ -114,58 +96,6 @@ int scope_is_populated(Scope *s) {
         return strstr(text, "populated 1") ? 1 : 0;
 }
 
-/* The number behind key (with its blank) in a file of "key number" lines; key "": the file is the number. */
-static bool read_figure(int dirfd, const char *name, const char *key, uint64_t *ret) {
-        _cleanup_free_ char *text = NULL;
-
-        if (read_file_at(dirfd, name, CGROUP_FILE_MAX, &text, NULL) < 0)
-                return false;
-        for (char *line = text, *save; (line = strtok_r(line, "\n", &save)); line = NULL) {
-                const char *value = startswith(line, key);
-                if (value)
-                        return safe_atou64(value, ret) >= 0;
-        }
-        return false;
-}
-
-/* "8:0 rbytes=1 wbytes=2 …", one line a device. */
-static bool read_io(int dirfd, const char *key, uint64_t *ret) {
-        _cleanup_free_ char *text = NULL;
-        uint64_t sum = 0;
-
-        if (read_file_at(dirfd, "io.stat", CGROUP_FILE_MAX, &text, NULL) < 0)
-                return false;
-        for (char *word = text, *save; (word = strtok_r(word, " \n", &save)); word = NULL) {
-                const char *value = startswith(word, key);
-                uint64_t n;
-                if (value && safe_atou64(value, &n) >= 0)
-                        sum += n;
-        }
-        *ret = sum;
-        return true;
-}
-
-void scope_usage(Scope *s, Usage *ret) {
-        static const struct {
-                const char *name, *file, *key;
-        } sources[ELEMENTSOF(ret->figures)] = {
-                {"cpuUsec",           "cpu.stat",      "usage_usec "},
-                { "memoryPeak",       "memory.peak",   ""           },
-                { "tasksPeak",        "pids.peak",     ""           },
-                { "ioReadBytes",      NULL,            "rbytes="    },
-                { "ioWriteBytes",     NULL,            "wbytes="    },
-                { "oomKills",         "memory.events", "oom_kill "  },
-                { "memoryHighEvents", "memory.events", "high "      },
-                { "pidsMaxEvents",    "pids.events",   "max "       },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(sources); i++) {
-                struct UsageFigure *f = &ret->figures[i];
-
-                *f = (struct UsageFigure){ .name = sources[i].name };
-                if (s->fd < 0)
-                        continue;
-                f->known = sources[i].file ? read_figure(s->fd, sources[i].file, sources[i].key, &f->value) :
-                                             read_io(s->fd, sources[i].key, &f->value);
-        }
+void scope_usage(Scope *s, CgroupUsage *ret) {
+        cgroup_usage(s->fd, ret);
 }

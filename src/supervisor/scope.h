@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "common/util.h"
+#include "common/cgroup.h"
 
 /* The scope that the supervisor is in, and the agent's cgroup below it. Without cgroups (tests on a machine where none
  * is delegated) the agent's process group and whatever was orphaned to us stand in for it: that is not a wall. */
@@ -14,14 +14,6 @@ typedef struct Scope {
         int events_fd; /* cgroup.events of it: POLLPRI when it changes */
 } Scope;
 
-typedef struct Usage {
-        struct UsageFigure {
-                const char *name; /* in outcome.json */
-                uint64_t value;
-                bool known;
-        } figures[8];
-} Usage;
-
 /* Finds the scope, makes the agent's cgroup and moves the agent there. Returns 0 or negative errno. */
 int scope_open(Scope *s, pid_t agent, bool without_cgroup);
 void scope_done(Scope *s);
@@ -31,4 +23,4 @@ int scope_kill(Scope *s);
 /* Is anything of it left? 1, 0, or negative errno. Without cgroups it reaps orphans as well. */
 int scope_is_populated(Scope *s);
 /* Figures of the whole scope. */
-void scope_usage(Scope *s, Usage *ret);
+void scope_usage(Scope *s, CgroupUsage *ret);
