@@ -71,7 +71,7 @@ run_in() {
                 shift
         done
         shift
-        in_own_cgroup "$name" env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout -k 5 "$seconds" \
+        in_own_cgroup "$name" env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout --foreground -k 5 "$seconds" \
                 systemd-nspawn -q --register=no --keep-unit --as-pid2 "${NF_NETWORK:---private-network}" --pipe \
                 -M "nf-${name//[^a-zA-Z0-9-]/-}" -D "$dir/merged" "${args[@]}" "$@" </dev/null || r=$?
         overlay_umount "$dir"
@@ -109,7 +109,7 @@ TimeoutStartSec=$((seconds - 10))
 TimeoutStopSec=10
 END
         ln -sf ../nf-script.service "$dir/merged/etc/systemd/system/default.target.wants/"
-        in_own_cgroup "$name" env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout -k 5 "$seconds" \
+        in_own_cgroup "$name" env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout --foreground -k 5 "$seconds" \
                 systemd-nspawn -q --register=no --keep-unit --boot "${NF_NETWORK:---private-network}" \
                 -M "nf-${name//[^a-zA-Z0-9-]/-}" --bind="$out:/out" -D "$dir/merged" "$@" \
                 systemd.show_status=no </dev/null >"$out/console" 2>&1 || r=$?
