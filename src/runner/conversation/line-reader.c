@@ -3,6 +3,8 @@
 
 #define READ_BYTES ((size_t) 128 * 1024)
 #define KEEP_BYTES ((size_t) 4 * 1024)
+/* What a long line needed is given back as soon as no more than a piece is left behind it. */
+#define LONG_BYTES ((size_t) 1024 * 1024)
 
 void line_reader_done(LineReader *r) {
         buffer_done(&r->in);
@@ -58,9 +60,22 @@ int line_reader_next(LineReader *r, int fd, uint64_t limit, Slice *ret) {
         return 0;
 }
 
+static void shrink(LineReader *r) {
+        _cleanup_buffer_ Buffer rest = {};
+
+        if (buffer_append(&rest, r->in.data + r->pos, r->in.size - r->pos) < 0)
+                return;
+        buffer_done(&r->in);
+        r->in = rest;
+        rest = (Buffer){};
+        r->pos = r->searched = 0;
+}
+
 void line_reader_step(LineReader *r, Slice line) {
         r->offset += line.size + 1;
         r->lines++;
         r->pos += line.size + 1;
         r->searched = r->pos;
+        if (r->in.allocated > LONG_BYTES && r->in.size - r->pos <= READ_BYTES)
+                shrink(r);
 }

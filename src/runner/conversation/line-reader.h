@@ -16,6 +16,6 @@ typedef struct LineReader {
 void line_reader_done(LineReader *r);
 
 /* The next line that ends at or before limit (an offset in the file), without its newline; it stays valid until the next
- * call. 1; 0: there is none yet; negative errno of the read. Stepping over it is a call of its own. */
+ * call of either. 1; 0: there is none yet; negative errno of the read. Stepping over it is a call of its own. */
 int line_reader_next(LineReader *r, int fd, uint64_t limit, Slice *ret);
 void line_reader_step(LineReader *r, Slice line);
