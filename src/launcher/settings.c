@@ -238,8 +238,10 @@ static const User *look_up(Settings *s, char *text, const char *key, size_t coun
         const User *found = NULL;
 
         for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
-                char *name = strchr(line, ' ');
+                char *name;
+
                 *end = 0;
+                name = strchr(line, ' ');
                 if (!name)
                         continue;
                 *name++ = 0;

@@ -493,6 +493,12 @@ static void test_agent_users(void **state) {
         assert_string_equal(user_of(&s, "5"), "c");
         assert_string_equal(user_of(&s, "5"), "c");
         assert_string_equal(user_of(&s, "1"), "a");
+        /* The same in the middle of a key. */
+        assert_int_equal(write_all(fd, "6", 1), 0);
+        assert_string_equal(user_of(&s, "66"), "a");
+        assert_string_equal(user_of(&s, "7"), "b");
+        assert_string_equal(user_of(&s, "66"), "a");
+        assert_string_equal(user_of(&s, "7"), "b");
 }
 
 static void put(int dirfd, const char *scope, const char *name, const char *text) {
