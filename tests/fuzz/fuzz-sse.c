@@ -90,7 +90,7 @@ static void process(Reader *r, const char *line, size_t size) {
                 (void) buffer_append(&r->data, value, n);
                 (void) buffer_append(&r->data, "\n", 1);
         } else if (name == 5 && memcmp(line, "event", 5) == 0) {
-                bool large = n > SSE_TYPE_MAX;
+                bool large = n > SSE_TYPE_MAX || memchr(value, 0, n);
                 memcpy(r->type, large ? "?" : value, large ? 1 : n);
                 r->type[large ? 1 : n] = 0;
         } else if (name == 2 && memcmp(line, "id", 2) == 0) {

@@ -135,6 +135,7 @@ static void test_fields(void **state) {
         check("data:\n\n", "[message||]", "");
         check("dataa: x\ndat: y\neventtype: z\n\n", "", "");
         check_sized("id: a\0b\ndata: x\n\n", 17, "[message||x]", "", 100);
+        check_sized("event: message\0x\ndata: x\n\n", 26, "[?||x]", "", 100);
         check_sized("id: 1\n\nid: a\0b\ndata: x\n\n", 24, "[message|1|x]", "1", 100);
 }
 

@@ -155,7 +155,7 @@ static void end_value(SseParser *p) {
 
         switch (p->field) {
         case FIELD_EVENT:
-                if (p->value_long || p->value_size > SSE_TYPE_MAX) {
+                if (p->value_long || p->value_size > SSE_TYPE_MAX || memchr(p->value, 0, p->value_size)) {
                         p->type[0] = '?';
                         p->type_size = 1;
                         break;

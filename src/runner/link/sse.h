@@ -7,7 +7,7 @@
  * whatever pieces they come. */
 typedef struct SseParser SseParser;
 
-/* Longer ones are not taken: such an id is ignored, such a type is one that nobody knows. */
+/* Longer ones are not taken, nor those with a NUL: such an id is ignored, such a type is one that nobody knows. */
 #define SSE_ID_MAX 1024
 #define SSE_TYPE_MAX 128
 
