@@ -34,8 +34,8 @@ static void check_files(int dirfd) {
         int r = run_folder_read_outcome(dirfd, &outcome);
 
         CHECK(r == 1 || r == -EBADMSG || r == -E2BIG);
-        for (unsigned bits = 0; bits < 256; bits++)
-                check_reason(r > 0 ? outcome : NULL, (uint8_t) bits);
+        for (unsigned i = 0; i < 16; i++)
+                check_reason(r > 0 ? outcome : NULL, (uint8_t) (i * 17));
         r = run_folder_read_started(dirfd, &started);
         CHECK(r == 1 || r == 0 || r == -E2BIG);
         CHECK(run_folder_is_started(dirfd) == 1);

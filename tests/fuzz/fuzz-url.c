@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <arpa/inet.h>
 #include <strings.h>
 
 #include <curl/curl.h>
@@ -55,7 +56,9 @@ static void check_key(const GitUrl *u) {
 }
 
 static bool is_own_address(const char *host) {
-        return startswith(host, "127.") && strspn(host, "0123456789.") == strlen(host);
+        struct in_addr a;
+
+        return inet_pton(AF_INET, host, &a) == 1 && ntohl(a.s_addr) >> 24 == 127;
 }
 
 static void check_repository(const char *text) {

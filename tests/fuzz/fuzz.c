@@ -7,7 +7,7 @@
 #include "common/json-scan.h"
 #include "fuzz.h"
 
-static char folder[64];
+static char folder[256];
 static int folder_fd = -EBADF;
 
 void fuzz_fail(int line, const char *what) {
@@ -52,7 +52,7 @@ int fuzz_folder(void) {
         /* In memory where there is such a place: it is written anew for each input. */
         if (isempty(tmp))
                 tmp = access("/dev/shm", W_OK) >= 0 ? "/dev/shm" : "/tmp";
-        CHECK(snprintf(folder, sizeof(folder), "%.40s/nf-fuzz-XXXXXX", tmp) > 0 && mkdtemp(folder));
+        CHECK(snprintf(folder, sizeof(folder), "%.200s/nf-fuzz-XXXXXX", tmp) > 0 && mkdtemp(folder));
         folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         CHECK(folder_fd >= 0);
         (void) atexit(remove_folder);
