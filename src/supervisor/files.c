@@ -27,7 +27,10 @@ int started_write(int dirfd, int fd, pid_t agent, const char *cgroup, const char
         (void) buffer_append_str(&b, "}\n");
         if (b.failed)
                 return -ENOMEM;
-        r = write_all(fd, b.data, b.size);
+        r = pwrite_all(fd,
+                       b.data,
+                       b.size,
+                       0); /* from the start, where a full disk took a part of it before */
         if (r < 0)
                 return r;
         /* That it was started must outlast a crash of the machine: nothing may start it again. */

@@ -55,6 +55,12 @@ static bool is_full(int r) {
         return r == -ENOSPC || r == -EDQUOT;
 }
 
+static void wait_for_room(void) {
+        struct timespec t = { .tv_nsec = (long) (RETRY_USEC * NSEC_PER_USEC) };
+
+        (void) nanosleep(&t, NULL);
+}
+
 static void close_agent_fd(Supervisor *s, int which) {
         s->agent_fds[which] = safe_close(s->agent_fds[which]);
 }
@@ -296,8 +302,18 @@ static int open_files(Supervisor *s) {
         s->in_fd = openat(RUN_FD, "in.log", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (s->in_fd < 0)
                 return -errno;
-        s->out_fd = openat(RUN_FD, "out.log", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        return s->out_fd < 0 ? -errno : 0;
+        for (;;) {
+                s->out_fd =
+                                openat(RUN_FD,
+                                       "out.log",
+                                       O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                                       0600);
+                if (s->out_fd >= 0)
+                        return 0;
+                if (!is_full(-errno))
+                        return -errno;
+                wait_for_room();
+        }
 }
 
 /* Everything before the agent's program. Where it fails, closing the control socket ends the agent's half. */
@@ -311,7 +327,8 @@ static void set_up(Supervisor *s, bool without_cgroup) {
                 r = scope_open(&s->scope, s->agent, without_cgroup);
         if (r >= 0) {
                 s->outcome.started_usec = now_usec(CLOCK_REALTIME);
-                r = started_write(RUN_FD, s->started_fd, s->agent, s->scope.path, s->cwd);
+                while (is_full(r = started_write(RUN_FD, s->started_fd, s->agent, s->scope.path, s->cwd)))
+                        wait_for_room();
         }
         if (r >= 0 && send(s->control_fd, "g", 1, MSG_NOSIGNAL) != 1)
                 r = -errno;
@@ -387,12 +404,6 @@ static void run(Supervisor *s) {
         }
         if (s->control_fd >= 0)
                 on_control(s);
-}
-
-static void wait_for_room(void) {
-        struct timespec t = { .tv_nsec = (long) (RETRY_USEC * NSEC_PER_USEC) };
-
-        (void) nanosleep(&t, NULL);
 }
 
 /* Nobody can write to the pipe any more, so what is in it is all there is. */
