@@ -157,6 +157,7 @@ static void on_store_failed(int error, void *userdata) {
                 return;
         log_error_errno(error, "The store cannot be written; nothing goes on until it can be: %m");
         r->ctx.broken = true;
+        runner_disk_look(r);
         int k = r->readopt_timer ? sd_event_source_set_time_relative(r->readopt_timer, READOPT_USEC) :
                                    sd_event_add_time_relative(
                                                    r->event,
@@ -173,6 +174,10 @@ static void on_store_failed(int error, void *userdata) {
         runner_changed(r);
 }
 
+static void on_no_room(void *userdata) {
+        runner_disk_wait(userdata);
+}
+
 const ConversationHooks runner_conversation_hooks = {
         .changed = on_changed,
         .events_available = on_events,
@@ -180,6 +185,7 @@ const ConversationHooks runner_conversation_hooks = {
         .ended = on_ended,
         .delivered = on_delivered,
         .store_failed = on_store_failed,
+        .no_room = on_no_room,
 };
 
 void runner_flush_cursors(Runner *r) {

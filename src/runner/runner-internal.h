@@ -14,6 +14,12 @@
 #define PENDING_MESSAGES_MAX 256
 #define RUNNER_CALLS_MAX 1024
 
+typedef enum DiskState {
+        DISK_ENOUGH,
+        DISK_LOW,  /* below the configured floor */
+        DISK_FULL, /* nothing fits any more */
+} DiskState;
+
 struct RunnerCall {
         Runner *runner;
         RunnerCall *next;
@@ -50,10 +56,12 @@ struct Runner {
         RunnerCall *calls;
         const RunnerObserver *observer;
         void *observer_data;
-        sd_event_source *status_source, *flush_timer, *readopt_timer, *housekeeping, *sigterm, *sigint,
-                        *sighup;
+        sd_event_source *status_source, *flush_timer, *readopt_timer, *housekeeping, *disk_timer, *sigterm,
+                        *sigint, *sighup;
         int state_fd;
-        bool user_mode, draining, ready, low_disk;
+        bool user_mode, draining, ready;
+        DiskState disk;
+        bool disk_waiters;     /* something could not be written for want of room */
         uint64_t started_usec; /* CLOCK_MONOTONIC */
         uint64_t removed_usec; /* old conversations were looked for, CLOCK_MONOTONIC */
         sd_event_source *drain_source, *drain_deadline;
@@ -119,4 +127,9 @@ void runner_changed(Runner *r);
 int runner_status_open(Runner *r);
 const char *runner_state_name(Runner *r);
 int runner_queue_json(Runner *r, Json **ret);
-bool runner_disk_is_low(Runner *r);
+
+/* runner-disk.c */
+void runner_disk_look(Runner *r);
+bool runner_disk_is_low(Runner *r); /* looks; too low for a new conversation */
+/* Something could not be written for want of room: it is tried again soon. */
+void runner_disk_wait(Runner *r);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
-#include <sys/statvfs.h>
 
 #include <systemd/sd-daemon.h>
 
@@ -9,14 +8,6 @@
 
 /* What the runner says of itself: properties, STATUS=, the heartbeat's figures. All of it is read from its source at the
  * moment of the question. */
-
-bool runner_disk_is_low(Runner *r) {
-        struct statvfs st;
-
-        if (fstatvfs(r->state_fd, &st) < 0)
-                return false;
-        return (uint64_t) st.f_bavail * st.f_frsize < r->config->min_free_disk_bytes;
-}
 
 const char *runner_state_name(Runner *r) {
         if (!r->ready)
@@ -101,6 +92,15 @@ static char *status_text(Runner *r) {
 
         if (r->ctx.broken)
                 return strdup("The store cannot be written: nothing goes on until it can (see the journal)");
+        if (r->disk == DISK_FULL)
+                return xasprintf("Disk full: %u conversations wait for room (see the journal)", r->n_live);
+        if (r->disk == DISK_LOW)
+                return xasprintf(
+                                "%c%s, too little disk for new conversations, %u of %llu conversations",
+                                (char) (state[0] - 'a' + 'A'),
+                                state + 1,
+                                r->n_live,
+                                most);
         if (streq(state, "local"))
                 return xasprintf(
                                 "Local (no orchestrator configured), %u of %llu conversations",

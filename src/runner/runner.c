@@ -163,6 +163,7 @@ int runner_reload(Runner *r, char ***ret_ignored, char **ret_error) {
         r->config->env_allowed = fresh->env_allowed;
         fresh->permission_modes = modes;
         fresh->env_allowed = names;
+        runner_disk_look(r);
         runner_changed(r);
         log_notice("Configuration read again.");
         if (ret_ignored)
@@ -206,6 +207,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
 }
 
 static int on_flush(sd_event_source *source, uint64_t usec, void *userdata) {
+        runner_disk_look(userdata);
         runner_flush_cursors(userdata);
         return 0;
 }
@@ -213,6 +215,7 @@ static int on_flush(sd_event_source *source, uint64_t usec, void *userdata) {
 static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdata) {
         Runner *r = userdata;
 
+        runner_disk_look(r);
         if (!r->ctx.broken) {
                 runner_flush_cursors(r);
                 (void) store_prune_inbound(
@@ -439,9 +442,9 @@ Runner *runner_free(Runner *r) {
         units_free(r->ctx.units);
         watch_free(r->ctx.watch);
         store_close(r->store);
-        sd_event_source *sources[] = { r->status_source, r->flush_timer,    r->readopt_timer,
-                                       r->drain_source,  r->drain_deadline, r->housekeeping,
-                                       r->sigterm,       r->sigint,         r->sighup };
+        sd_event_source *sources[] = { r->status_source, r->flush_timer,    r->readopt_timer, r->disk_timer,
+                                       r->drain_source,  r->drain_deadline, r->housekeeping,  r->sigterm,
+                                       r->sigint,        r->sighup };
         for (size_t i = 0; i < ELEMENTSOF(sources); i++)
                 sd_event_source_disable_unref(sources[i]);
         sd_bus_flush_close_unref(r->bus);

@@ -53,13 +53,16 @@ int conversation_write_input(Conversation *c) {
                 if (rung < 0 && rung != -ENXIO)
                         log_debug_errno(rung, "Ringing the supervisor of %s: %m", c->row.id);
         }
-        if (k < 0)
-                log_warning_errno(
-                                k,
-                                "in.log of conversation %s could not be written, trying again: %m",
-                                c->row.id);
-        else
+        if (k < 0) {
+                log_full(r->input_failed ? LOG_DEBUG : LOG_WARNING,
+                         k,
+                         NULL,
+                         "in.log of conversation %s could not be written, trying again: %m",
+                         c->row.id);
+                c->ctx->hooks->no_room(c->ctx->userdata);
+        } else
                 c->ack_dirty = true; /* the written mark goes with the next group of cursors */
+        r->input_failed = k < 0;
         return k;
 }
 

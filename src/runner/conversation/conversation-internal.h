@@ -30,6 +30,9 @@ typedef struct ConversationHooks {
         void (*delivered)(Conversation *c, void *userdata);
         /* The store could not be written: nothing may be announced. */
         void (*store_failed)(int error, void *userdata);
+        /* A file could not be written for want of room: conversation_advance() and conversation_write_input() are to be
+         * called again. */
+        void (*no_room)(void *userdata);
 } ConversationHooks;
 
 typedef struct ConversationContext {
@@ -84,6 +87,7 @@ typedef struct Run {
         bool new_files;         /* in its folder, not looked at yet */
         bool asked_to_look; /* PID 1 said that something happened to the scope */
         bool end_sent;      /* the agent was told to end in good order */
+        bool input_failed;  /* in.log could not be written the last time, and that was said */
         unsigned start_attempts;
 } Run;
 

@@ -453,6 +453,12 @@ void conversation_advance(Conversation *c) {
         if (!streq(c->row.state, "starting"))
                 return;
         k = start_process(r, &error);
+        if ((k == -ENOSPC || k == -EDQUOT) && !c->ctx->broken) {
+                /* Not the conversation's fault, and nothing of it has begun. */
+                log_warning_errno(k, "Conversation %s waits for room to begin: %m", c->row.id);
+                c->ctx->hooks->no_room(c->ctx->userdata);
+                return;
+        }
         if (k < 0 && !c->ctx->broken) {
                 if (!error)
                         error = xasprintf("the agent could not be started: %s", strerror(-k));
