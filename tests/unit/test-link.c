@@ -58,6 +58,7 @@ typedef struct Fixture {
         unsigned n_responded, n_states;
         LinkState states[32];
         bool has_work;
+        const char *held, *decided; /* what was taken in before a restart */
         int exit_code;
         char *exit_text;
 } Fixture;
@@ -279,7 +280,23 @@ static bool has_work(void *userdata) {
         return ((Fixture *) userdata)->has_work;
 }
 
+static int list_held(void *userdata, Json *ids) {
+        Fixture *f = userdata;
+
+        return f->held && !f->decided ? json_object_array_add(ids, json_object_new_string(f->held)) : 0;
+}
+
+static void held_decided(void *userdata, const char *id, bool granted, const char *owner) {
+        Fixture *f = userdata;
+
+        assert_string_equal(id, f->held);
+        assert_null(f->decided);
+        f->decided = granted ? "granted" : streq_ptr(owner, "ru-2") ? "refused" : "nobody";
+}
+
 static const LinkOps ops = {
+        .list_held = list_held,
+        .held_decided = held_decided,
         .describe = describe,
         .heartbeat = heartbeat,
         .knows = knows,
@@ -861,6 +878,40 @@ static void test_claims_unknown(void **state) {
         assert_int_equal(f->n_claims, 1);
 }
 
+/* Work from before a restart is claimed once more, whatever becomes of the stream meanwhile. */
+static void test_confirm(void **state) {
+        Fixture *f = *state;
+
+        f->held = "s1";
+        f->hold_claims = true;
+        start(f);
+        RUN_UNTIL(f->event, f->claim);
+        test_request_close(f->stream);
+        f->stream = NULL;
+        RUN_UNTIL(f->event, f->stream && link_is_connected(f->link));
+        assert_null(f->decided);
+        f->claim_failures = 1;
+        f->claim_status = 503;
+        answer_claim(f, f->claim);
+        f->hold_claims = false;
+        test_request_close(f->stream);
+        f->stream = NULL;
+        RUN_UNTIL(f->event, f->decided);
+        assert_string_equal(f->decided, "granted");
+        assert_string_equal(f->claim_ids, "[\"s1\"]");
+        assert_int_equal(f->n_claims, 2);
+}
+
+static void test_confirm_refused(void **state) {
+        Fixture *f = *state;
+
+        f->held = "s1";
+        f->refuse_claims_of = "s1";
+        start(f);
+        RUN_UNTIL(f->event, f->decided);
+        assert_string_equal(f->decided, "refused");
+}
+
 static void test_stream_ends_under_claim(void **state) {
         Fixture *f = *state;
 
@@ -1278,6 +1329,8 @@ int main(void) {
                 CASE(test_claim_retry),
                 CASE(test_no_claims),
                 CASE(test_claims_unknown),
+                CASE(test_confirm),
+                CASE(test_confirm_refused),
                 CASE(test_stream_ends_under_claim),
                 CASE(test_queue_bound),
                 CASE(test_hand_over),

@@ -236,7 +236,8 @@ int link_claim_init(Link *l) {
         return r < 0 ? r : link_timer_new(l, on_claim_timer, "link-claim", &l->claim_timer);
 }
 
-static void confirm_stop(Link *l) {
+void link_confirm_stop(Link *l) {
+        link_timer_disarm(l->confirm_timer);
         l->confirm_request = http_request_free(l->confirm_request);
         if (l->confirm_ids)
                 json_object_put(l->confirm_ids);
@@ -248,13 +249,11 @@ void link_claim_stop(Link *l) {
         l->claim_request = http_request_free(l->claim_request);
         l->claim_failures = 0;
         link_timer_disarm(l->claim_timer);
-        confirm_stop(l);
-        link_timer_disarm(l->confirm_timer);
 }
 
 void link_claim_done(Link *l) {
         l->claim_request = http_request_free(l->claim_request);
         l->claim_timer = sd_event_source_disable_unref(l->claim_timer);
-        confirm_stop(l);
+        link_confirm_stop(l);
         l->confirm_timer = sd_event_source_disable_unref(l->confirm_timer);
 }

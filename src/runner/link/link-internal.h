@@ -182,6 +182,8 @@ int link_claim_init(Link *l);
 void link_claim_start(Link *l);
 void link_claim_stop(Link *l);
 void link_claim_done(Link *l);
+/* Held work is no part of the stream, and not forgotten with it. */
+void link_confirm_stop(Link *l);
 
 /* ---- link-heartbeat.c ---- */
 

@@ -228,6 +228,7 @@ static void stop_all(Link *l) {
         l->running = false;
         link_stream_close(l);
         link_claim_stop(l);
+        link_confirm_stop(l);
         link_inbound_clear(l);
         link_heartbeat_stop(l);
         sender_set_enabled(l->sender, false);
