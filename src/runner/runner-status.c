@@ -80,7 +80,7 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
                 .last_ack_usec = sender.last_ack_usec,
                 .reconnects = link.reconnects,
                 .duplicates = link.duplicates,
-                .set_aside = sender.set_aside,
+                .set_aside = store_count_set_aside(r->store),
         };
 }
 

@@ -1162,11 +1162,13 @@ static void test_set_aside(void **state) {
         open_store(f);
         assert_int_equal(store_set_aside(f->store, "a", "c-1", "{}xx", 2, "HTTP 422"), 0);
         assert_int_equal(store_set_aside(f->store, "b", NULL, "[1]", 3, NULL), 0);
+        assert_int_equal(store_count_set_aside(f->store), 2);
         reopen_store(f);
         assert_int_equal(store_list_set_aside(f->store, see_aside, &seen), 0);
         assert_string_equal(seen.text, "a:c-1:{}:HTTP 422 b::[1]: ");
         assert_int_equal(store_delete_set_aside(f->store, 1), 0);
         assert_int_equal(store_delete_set_aside(f->store, 1), -ENOENT);
+        assert_int_equal(store_count_set_aside(f->store), 1);
         assert_int_equal(store_list_set_aside(f->store, see_aside, &after), 0);
         assert_string_equal(after.text, "b::[1]: ");
 }

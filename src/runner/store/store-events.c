@@ -238,6 +238,15 @@ int store_list_set_aside(Store *s, SetAsideCallback cb, void *userdata) {
         return r;
 }
 
+uint64_t store_count_set_aside(Store *s) {
+        _cleanup_statement_ Statement st = {};
+
+        if (statement_open(s, &st, STATEMENT_ASIDE_COUNT, "SELECT count(*) FROM set_aside", "") < 0 ||
+            statement_step(&st) <= 0)
+                return 0;
+        return statement_u64(&st, 0);
+}
+
 int store_delete_set_aside(Store *s, int64_t seq) {
         return store_change(s, STATEMENT_ASIDE_DELETE, "DELETE FROM set_aside WHERE seq = ?", "i", seq);
 }

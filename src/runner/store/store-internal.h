@@ -57,6 +57,7 @@ typedef enum StatementId {
         STATEMENT_ASIDE_ADD,
         STATEMENT_ASIDE_BOUND,
         STATEMENT_ASIDE_LIST,
+        STATEMENT_ASIDE_COUNT,
         STATEMENT_ASIDE_DELETE,
         _STATEMENT_MAX,
 } StatementId;

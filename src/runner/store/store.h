@@ -191,4 +191,5 @@ void set_aside_done(SetAside *e);
 int store_set_aside(Store *s, const char *message_id, const char *conversation, const char *json, size_t size, const char *why);
 typedef int (*SetAsideCallback)(const SetAside *e, void *userdata);
 int store_list_set_aside(Store *s, SetAsideCallback cb, void *userdata);
+uint64_t store_count_set_aside(Store *s);
 int store_delete_set_aside(Store *s, int64_t seq);
