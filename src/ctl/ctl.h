@@ -44,6 +44,7 @@ typedef struct Arguments {
         bool grace_set;
         const char *message; /* answer */
         const char *cursor;  /* events */
+        bool set_aside, resend;
         bool follow, all;
         uint64_t lines; /* logs */
         bool lines_set;

@@ -35,7 +35,7 @@ static int dispatch(void) {
         static char *by_default[] = { (char *) "status", NULL };
         char **words = arg.words[0] ? arg.words : by_default;
         const Verb *v = NULL;
-        size_t n = strv_length(words) - 1;
+        size_t n = strv_length(words) - 1, least, most;
         int status;
 
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
@@ -43,9 +43,14 @@ static int dispatch(void) {
                         v = verbs + i;
         if (!v)
                 return usage("there is no verb", words[0]);
-        if (n < v->min_words)
+        least = v->min_words;
+        most = v->max_words;
+        /* That list is of the runner, not of a conversation. */
+        if (v->run == verb_events && arg.set_aside)
+                least = most = 0;
+        if (n < least)
                 return usage("too few arguments for", v->name);
-        if (n > v->max_words)
+        if (n > most)
                 return usage("too many arguments for", v->name);
         if (arguments_misplaced(v->name))
                 return EXIT_USAGE;

@@ -96,6 +96,16 @@ static const Option options[] = {
          &arg.follow,
          NULL,                                                                 " logs events ",
          NULL,                                                                                                                                  "logs, events: wait for more"                 },
+        { "set-aside",
+         0,                       KIND_FLAG,
+         &arg.set_aside,
+         NULL,                                                                 " events ",
+         NULL,                                                                                                                                  "events: those the orchestrator refused"      },
+        { "resend",
+         0,                       KIND_FLAG,
+         &arg.resend,
+         NULL,                                                                 " events ",
+         NULL,                                                                                                                                  "events: with --set-aside, send them again"   },
         { "lines",           'n', KIND_NUMBER, &arg.lines,     &arg.lines_set, " logs ",                                                "N",    "logs: the last N lines"                      },
 };
 
@@ -181,6 +191,14 @@ int arguments_parse(int argc, char *argv[]) {
                 (void) fputs("northflarectl: --host and --machine exclude each other\n", stderr);
                 return -EINVAL;
         }
+        if (arg.resend && !arg.set_aside) {
+                (void) fputs("northflarectl: --resend needs --set-aside\n", stderr);
+                return -EINVAL;
+        }
+        if (arg.set_aside && (arg.follow || arg.cursor)) {
+                (void) fputs("northflarectl: --set-aside goes with neither --follow nor --cursor\n", stderr);
+                return -EINVAL;
+        }
         return 0;
 }
 
@@ -222,6 +240,7 @@ void arguments_help(void) {
                       n);
         (void) printf("%sThe runner%s\n"
                       "  status                     state, connection, queue\n"
+                      "  events --set-aside         events that the orchestrator refused\n"
                       "  drain, undrain             take no new conversations, take them again\n"
                       "  reload                     read the configuration anew\n\n",
                       b,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "ctl/events.h"
@@ -21,6 +22,77 @@ static void on_end(int status, void *userdata) {
         (void) sd_event_exit(userdata, status);
 }
 
+static int list_set_aside(void) {
+        static const char *const titles[] = { "WHEN", "CONVERSATION", "MESSAGE ID", "SIZE", "WHY" };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(table_freep) Table *table = NULL;
+        _cleanup_json_ Json *list = NULL;
+        const char *text;
+        int status;
+
+        status = call_manager("ListSetAside", &reply, NULL);
+        if (status != EXIT_OK)
+                return status;
+        if (sd_bus_message_read(reply, "s", &text) < 0 || json_parse(text, strlen(text), &list, NULL) < 0 ||
+            !json_object_is_type(list, json_type_array)) {
+                (void) fputs("northflare-runner's answer is not understood: are both of the same version?\n",
+                             stderr);
+                return EXIT_FAILED;
+        }
+        if (arg.json != JSON_OFF) {
+                print_json(list);
+                return EXIT_OK;
+        }
+        table = table_new(ELEMENTSOF(titles), titles);
+        if (!table)
+                return EXIT_FAILED;
+        for (size_t i = 0; i < json_object_array_length(list); i++) {
+                Json *e = json_object_array_get_idx(list, i);
+                char size[sizeof("18446744073709551615")];
+                uint64_t bytes = 0;
+
+                (void) json_get_u64(e, "size", &bytes);
+                (void) snprintf(size, sizeof(size), "%" PRIu64, bytes);
+                if (table_add(table,
+                              (const char *[]){ json_get_string(e, "when"),
+                                                json_get_string(e, "conversationId"),
+                                                json_get_string(e, "messageId"),
+                                                size,
+                                                json_get_string(e, "why") }) < 0)
+                        return EXIT_FAILED;
+        }
+        pager_open();
+        table_print(table, "refused event");
+        return EXIT_OK;
+}
+
+static int resend_set_aside(void) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_json_ Json *o = NULL;
+        uint32_t count;
+        int status, r;
+
+        status = call_manager("ResendSetAside", &reply, NULL);
+        if (status != EXIT_OK)
+                return status;
+        r = sd_bus_message_read(reply, "u", &count);
+        if (r < 0)
+                return report_error(NULL, r, NULL);
+        if (arg.json != JSON_OFF) {
+                o = json_object_new_object();
+                if (!o || json_set_u64(o, "count", count) < 0)
+                        return EXIT_FAILED;
+                print_json(o);
+        } else if (count == 0)
+                (void) fputs("No events are set aside.\n", stderr);
+        else
+                (void) fprintf(stderr,
+                               "%" PRIu32 " %s sent again; what is refused once more stays in the list.\n",
+                               count,
+                               count == 1 ? "event is" : "events are");
+        return EXIT_OK;
+}
+
 /* The cursor behind the last event goes to stderr, for the next call. */
 int verb_events(char **words) {
         static const EventStreamOps ops = { on_event, on_end };
@@ -28,6 +100,8 @@ int verb_events(char **words) {
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         int status;
 
+        if (arg.set_aside)
+                return arg.resend ? resend_set_aside() : list_set_aside();
         if (sd_event_default(&event) < 0 || sd_bus_attach_event(bus, event, 0) < 0)
                 return EXIT_FAILED;
         if (!arg.follow)

@@ -74,7 +74,12 @@ static void print_status(Json *o) {
         if (flag(o, "Draining"))
                 row("Draining", "yes: no new conversations are taken");
         if (number(o, "SetAside") > 0)
-                row("Set aside", "%" PRIu64 " events that the orchestrator refused", number(o, "SetAside"));
+                row("Set aside",
+                    "%" PRIu64
+                    " %s that the orchestrator refused; look with: northflarectl %sevents --set-aside",
+                    number(o, "SetAside"),
+                    number(o, "SetAside") == 1 ? "event" : "events",
+                    arg.user ? "--user " : "");
 }
 
 int verb_status(char **words) {

@@ -36,6 +36,7 @@ struct Runner {
         bool hold;       /* do not reply until released */
         RunnerCall *held;
         unsigned streams;
+        Json *set_aside; /* array, or NULL */
 };
 
 struct RunnerCall {
@@ -203,6 +204,7 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
         *ret = r->status;
         ret->state = r->state;
         ret->conversations = 0;
+        ret->set_aside = r->set_aside ? json_object_array_length(r->set_aside) : 0;
         for (Conversation *c = r->conversations; c; c = c->next)
                 ret->conversations += conversation_is_live(c);
 }
@@ -230,6 +232,19 @@ int runner_reload(Runner *r, char ***ret_ignored, char **ret_error) {
 }
 int runner_flush(Runner *r) {
         return free_and_strdup(&r->last_call, "flush");
+}
+
+int runner_list_set_aside(Runner *r, Json **ret) {
+        *ret = r->set_aside ? json_object_get(r->set_aside) : json_object_new_array();
+        return 0;
+}
+int runner_resend_set_aside(Runner *r, unsigned *ret_count) {
+        if (isempty(r->status.orchestrator_url))
+                return -ENOTCONN;
+        *ret_count = r->set_aside ? (unsigned) json_object_array_length(r->set_aside) : 0;
+        json_object_put(r->set_aside);
+        r->set_aside = NULL;
+        return free_and_strdup(&r->last_call, "resend-set-aside||{}");
 }
 
 static Conversation *add_conversation(const char *id, const char *agent, const char *task) {
@@ -505,7 +520,14 @@ static int test_set(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 access_get_rules((*b)->access)->proc = strdup(value);
         else if (streq(name, "agents-gid"))
                 access_get_rules((*b)->access)->agents_gid = (gid_t) strtoul(value, NULL, 10);
-        else if (streq(name, "hold"))
+        else if (streq(name, "orchestrator"))
+                runner.status.orchestrator_url = strdup(value);
+        else if (streq(name, "set-aside")) {
+                json_object_put(runner.set_aside);
+                runner.set_aside = NULL;
+                if (json_parse(value, strlen(value), &runner.set_aside, NULL) < 0)
+                        return -EBADMSG;
+        } else if (streq(name, "hold"))
                 runner.hold = streq(value, "yes");
         else if (streq(name, "state")) {
                 runner.state = strdup(value);

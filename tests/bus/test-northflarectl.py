@@ -74,7 +74,9 @@ class Usage(Ctl):
     def test_mistakes(self):
         for args in (["--nonsense"], ["nonsense"], ["show"], ["send", "x"], ["status", "x"], ["attach", "a", "b"],
                      ["list", "--json=loud"], ["stop", "first", "--grace=soon"], ["list", "--agent=x"], ["-H", "a", "-M", "b"],
-                     ["answer", "first", "maybe"], ["-H", "a", "--user"]):
+                     ["answer", "first", "maybe"], ["events"], ["events", "first", "--set-aside"], ["events", "first", "--resend"],
+                     ["events", "--set-aside", "-f"], ["events", "--set-aside", "--cursor=end"], ["list", "--set-aside"],
+                     ["-H", "a", "--user"]):
             with self.subTest(args=args):
                 self.assertEqual(self.ctl(*args, status=USAGE), "")
                 self.assertEqual(self.err.count("\n"), 1, self.err)
@@ -177,6 +179,33 @@ class Verbs(Ctl):
         self.assertIn("conversation.ended", p.stdout.readline())
         self.assertEqual(p.wait(DEADLINE), OK)
         p.stdout.close()
+
+    def test_events_set_aside(self):
+        def clean():
+            self.bus.set("set-aside", "[]")
+            self.bus.set("orchestrator", "")
+        self.addCleanup(clean)
+        self.assertEqual(self.ctl("events", "--set-aside"), "No refused events.\n")
+        self.assertEqual(json.loads(self.ctl("events", "--set-aside", "--json=short")), [])
+        self.assertNotIn("Set aside", self.ctl("status"))
+        self.ctl("events", "--set-aside", "--resend", status=FAILED)
+        self.assertEqual(self.err, "There is no orchestrator that events could be sent to.\n")
+
+        self.bus.set("orchestrator", "https://orchestrator.example.org")
+        self.bus.set("set-aside", json.dumps(SET_ASIDE))
+        text = self.ctl("events", "--set-aside")
+        self.assertRegex(text, r"(?m)^WHEN +CONVERSATION +MESSAGE ID +SIZE +WHY$")
+        self.assertRegex(text, r"(?m)^2026-01-02T03:04:05Z +c-1 +r:7\.0 +321 +the orchestrator answered 400$")
+        self.assertRegex(text, r"(?m)^2026-01-02T03:04:06Z +- +own:1 +9 +the orchestrator answered 413$")
+        self.assertIn("2 refused events.", text)
+        self.assertEqual(json.loads(self.ctl("events", "--set-aside", "--json=pretty")), SET_ASIDE)
+        self.assertRegex(self.ctl("status"), r"Set aside: 2 events that .* northflarectl events --set-aside")
+        self.assertEqual(self.ctl("events", "--set-aside", "--resend"), "")
+        self.assertRegex(self.err, r"^2 events are sent again; ")
+        self.assertNotIn("Set aside", self.ctl("status"))
+        self.assertEqual(json.loads(self.ctl("events", "--set-aside", "--resend", "--json=short")), {"count": 0})
+        self.ctl("events", "--set-aside", "--resend")
+        self.assertEqual(self.err, "No events are set aside.\n")
 
     def test_logs_elsewhere(self):
         self.ctl("-H", "host", "logs", "c", status=FAILED)

@@ -127,7 +127,7 @@ class Methods(OneBus):
     def test_wrong_types_are_refused(self):
         wrong = {
             MANAGER: [("GetConversation", "u", "1"), ("StartConversation", "s", "x"), ("Drain", "s", "x"),
-                      ("Undrain", "b", "1"), ("Reload", "s", ""), ("Flush", "s", ""), ("ListConversations", "s", "")],
+                      ("Undrain", "b", "1"), ("Reload", "s", ""), ("Flush", "s", ""), ("ListSetAside", "s", ""), ("ResendSetAside", "s", ""), ("ListConversations", "s", "")],
             FIRST: [("Describe", "s", ""), ("SendMessage", "u", "1"), ("Interrupt", "s", ""), ("Stop", "s", "x"),
                     ("Freeze", "s", ""), ("Thaw", "s", ""), ("AnswerPermission", "ss", "a", "b"),
                     ("SetLimits", "a{ss}", "0"), ("OpenEvents", "u", "0"), ("ReadEvents", "ss", "", "")]}
@@ -289,6 +289,31 @@ class Methods(OneBus):
         self.refused("cursor: not one", self.bus.call, path_of("stream"), I_CONVERSATION, "OpenEvents", "s", "bad")
 
 
+class SetAside(OneBus):
+    def test_list_and_resend(self):
+        def listed():
+            return json.loads(self.bus.call(MANAGER, I_MANAGER, "ListSetAside")[0])
+
+        def resend():
+            return self.bus.call(MANAGER, I_MANAGER, "ResendSetAside")
+        self.assertEqual(listed(), [])
+        self.refused("There is no orchestrator that events could be sent to", resend)
+        self.assertIn("org.northflare.Runner1.Error.WrongState", self.bus.error_text(MANAGER, I_MANAGER, "ResendSetAside"))
+        self.assertIsNone(self.bus.last_call())
+        self.bus.set("orchestrator", "https://orchestrator.example.org")
+        self.assertEqual(resend(), [0])
+        self.bus.set("set-aside", json.dumps(SET_ASIDE))
+        self.assertEqual(listed(), SET_ASIDE)
+        self.assertEqual(self.bus.get(MANAGER, I_MANAGER, "SetAside"), 2)
+        self.assertEqual(resend(), [2])
+        self.assertEqual(listed(), [])
+
+    @unittest.skipUnless(can_change_user(), "needs root and setpriv")
+    def test_polkit_learns_the_method(self):
+        self.bus.call(MANAGER, I_MANAGER, "ListSetAside", uid=NOBODY)
+        self.assertIn("method=ListSetAside", self.bus.test("PolkitLast")[0])
+
+
 class Streams(OneBus):
     def test_streams_are_bounded(self):
         for _ in range(64):
@@ -399,7 +424,8 @@ class Access(OneBus):
             "system-bus-name org.northflare.runner1.manage flags=0 conversation=first method=Describe")
 
     def test_polkit_says_no(self):
-        methods = ((MANAGER, I_MANAGER, ("StartConversation", "a{sv}", "0"), ("Drain",), ("Undrain",), ("Reload",), ("Flush",)),
+        methods = ((MANAGER, I_MANAGER, ("StartConversation", "a{sv}", "0"), ("Drain",), ("Undrain",), ("Reload",), ("Flush",),
+                    ("ListSetAside",), ("ResendSetAside",)),
                    (FIRST, I_CONVERSATION, ("Describe",), ("SendMessage", "s", "x"), ("Interrupt",), ("Stop", "a{sv}", "0"),
                     ("Freeze",), ("Thaw",), ("AnswerPermission", "ssa{sv}", "a", "allow", "0"),
                     ("SetLimits", "a{st}", "1", "x", "1"), ("OpenEvents", "s", ""), ("ReadEvents", "su", "", "1")))

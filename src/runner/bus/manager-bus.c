@@ -320,6 +320,37 @@ static int method_flush(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
 }
 
+static int method_list_set_aside(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_json_ Json *list = NULL;
+        BusObjects *b = userdata;
+        Caller caller;
+        int r;
+
+        r = access_check(b->access, m, ACCESS_MANAGE, "", &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = runner_list_set_aside(b->runner, &list);
+        return r < 0 ? r : sd_bus_reply_method_return(m, "s", json_text(list));
+}
+
+static int method_resend_set_aside(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        BusObjects *b = userdata;
+        unsigned count = 0;
+        Caller caller;
+        int r;
+
+        r = access_check(b->access, m, ACCESS_MANAGE, "", &caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = runner_resend_set_aside(b->runner, &count);
+        if (r == -ENOTCONN)
+                return sd_bus_error_set(
+                                error,
+                                BUS_ERROR_PREFIX "WrongState",
+                                "There is no orchestrator that events could be sent to.");
+        return r < 0 ? r : sd_bus_reply_method_return(m, "u", (uint32_t) count);
+}
+
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 #define ANYONE SD_BUS_VTABLE_UNPRIVILEGED
 
@@ -352,6 +383,18 @@ static const sd_bus_vtable vtable[] = {
                         method_reload,
                         ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Flush", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_flush, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "ListSetAside",
+                        SD_BUS_NO_ARGS,
+                        SD_BUS_RESULT("s", json),
+                        method_list_set_aside,
+                        ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "ResendSetAside",
+                        SD_BUS_NO_ARGS,
+                        SD_BUS_RESULT("u", count),
+                        method_resend_set_aside,
+                        ANYONE),
         SD_BUS_PROPERTY("Version", "s", property_string, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("RunnerId", "s", property_string, 0, CHANGES),
         SD_BUS_PROPERTY("RunnerUid", "s", property_string, 0, CHANGES),
