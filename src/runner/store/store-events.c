@@ -138,15 +138,14 @@ int store_next_own_event(
 uint64_t store_count_own_events(Store *s, const char *conversation, unsigned run, int64_t after_seq) {
         _cleanup_statement_ Statement st = {};
 
-        if (statement_open(
-                            s,
-                            &st,
-                            STATEMENT_EVENT_COUNT,
-                            "SELECT count(*) FROM own_events WHERE conversation = ? AND run >= ? AND seq > ?",
-                            "sii",
-                            conversation,
-                            (int64_t) run,
-                            after_seq) < 0 ||
+        if (statement_open(s,
+                           &st,
+                           STATEMENT_EVENT_COUNT,
+                           "SELECT count(*) FROM own_events WHERE conversation = ? AND run >= ? AND seq > ?",
+                           "sii",
+                           conversation,
+                           (int64_t) run,
+                           after_seq) < 0 ||
             statement_step(&st) <= 0)
                 return 0;
         return (uint64_t) sqlite3_column_int64(st.stmt, 0);

@@ -41,9 +41,9 @@ typedef struct InboundMessage {
         char *envelope_id;
         char *conversation; /* or NULL */
         char *method;
-        char *params;       /* JSON text; NULL once the message is done: it is dropped then */
-        char *request_id;   /* JSON text of the JSON-RPC id, or NULL for a notification */
-        char *response;     /* JSON text of the whole JSON-RPC response object, or NULL: not known yet */
+        char *params;     /* JSON text; NULL once the message is done: it is dropped then */
+        char *request_id; /* JSON text of the JSON-RPC id, or NULL for a notification */
+        char *response;   /* JSON text of the whole JSON-RPC response object, or NULL: not known yet */
         uint64_t received_usec;
 } InboundMessage;
 void inbound_message_done(InboundMessage *m);
@@ -76,19 +76,19 @@ int store_prune_inbound(Store *s, uint64_t older_than_usec, uint64_t keep_rows);
 
 typedef struct ConversationRow {
         char *id, *workspace, *task, *agent, *origin; /* origin: "orchestrator" or "local" */
-        char *params;  /* of conversation.start, JSON text */
-        char *session; /* agent's session id, or NULL */
-        char *state;   /* new, checkout, starting, live, ending, ended */
-        char *reason;  /* of the end, or NULL */
-        char *detail;  /* JSON text: what conversation.ended said; or NULL */
-        char *directory, *branch; /* of the checkout, or NULL */
-        unsigned run;  /* the newest run, from 1 */
+        char *params;                                 /* of conversation.start, JSON text */
+        char *session;                                /* agent's session id, or NULL */
+        char *state;                                  /* new, checkout, starting, live, ending, ended */
+        char *reason;                                 /* of the end, or NULL */
+        char *detail;                                 /* JSON text: what conversation.ended said; or NULL */
+        char *directory, *branch;                     /* of the checkout, or NULL */
+        unsigned run;                                 /* the newest run, from 1 */
         uint64_t created_usec, ended_usec;
         bool delivered; /* every event of every run acknowledged */
 } ConversationRow;
 void conversation_row_done(ConversationRow *r);
 
-int store_put_conversation(Store *s, const ConversationRow *r); /* insert or replace by id */
+int store_put_conversation(Store *s, const ConversationRow *r);             /* insert or replace by id */
 int store_get_conversation(Store *s, const char *id, ConversationRow *ret); /* 1 or 0 */
 typedef int (*ConversationCallback)(const ConversationRow *r, void *userdata);
 /* live_only: without those that are ended and delivered. */
@@ -142,21 +142,31 @@ int store_render(
                 uint64_t *ret_offset);
 typedef int (*InputCallback)(uint64_t offset, const void *data, size_t size, void *userdata);
 /* Rows not yet known to be in the file, in order. */
-int store_unwritten_input(Store *s, const char *conversation, unsigned run, InputCallback cb, void *userdata);
+int store_unwritten_input(
+                Store *s,
+                const char *conversation,
+                unsigned run,
+                InputCallback cb,
+                void *userdata);
 /* Known to be in the file up to here: the data of those rows is dropped, their sizes stay. Within a row: that row stays
  * whole. -ERANGE: behind all rows. */
 int store_input_written(Store *s, const char *conversation, unsigned run, uint64_t upto);
 /* Sum of all rows, and of the written ones. */
-int store_input_size(Store *s, const char *conversation, unsigned run, uint64_t *ret_total, uint64_t *ret_written);
+int store_input_size(
+                Store *s,
+                const char *conversation,
+                unsigned run,
+                uint64_t *ret_total,
+                uint64_t *ret_written);
 
 /* ---- the runner's own events ---- */
 
 typedef struct OwnEvent {
-        int64_t seq;          /* grows within the store */
-        uint64_t at_offset;   /* merged before the output line that begins here */
+        int64_t seq;        /* grows within the store */
+        uint64_t at_offset; /* merged before the output line that begins here */
         char *message_id;
         char *method;
-        char *members;        /* JSON text inside params, without braces */
+        char *members; /* JSON text inside params, without braces */
 } OwnEvent;
 void own_event_done(OwnEvent *e);
 
@@ -188,7 +198,13 @@ typedef struct SetAside {
         uint64_t when_usec;
 } SetAside;
 void set_aside_done(SetAside *e);
-int store_set_aside(Store *s, const char *message_id, const char *conversation, const char *json, size_t size, const char *why);
+int store_set_aside(
+                Store *s,
+                const char *message_id,
+                const char *conversation,
+                const char *json,
+                size_t size,
+                const char *why);
 typedef int (*SetAsideCallback)(const SetAside *e, void *userdata);
 int store_list_set_aside(Store *s, SetAsideCallback cb, void *userdata);
 uint64_t store_count_set_aside(Store *s);
