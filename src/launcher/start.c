@@ -21,6 +21,10 @@
  * and becomes the supervisor. Whatever fails on the way, closing the gate ends the child, which has run nothing. */
 
 #define START_TIMEOUT_USEC (20 * USEC_PER_SEC)
+/* While an earlier start of the same scope is still in the way, or systemd is not on the bus. */
+#define AGAIN_USEC (50 * USEC_PER_MSEC)
+#define AGAIN_EXISTS_MAX 20U
+#define AGAIN_ABSENT_MAX 200U
 #define STOP_TIMEOUT_USEC (15 * USEC_PER_SEC)
 
 struct Start {
@@ -30,7 +34,8 @@ struct Start {
         Request request;
         char *unit, *job;
         sd_bus_slot *slot;
-        sd_event_source *timer;
+        sd_event_source *timer, *again;
+        unsigned n_again;
         bool running;
 
         AgentPlan plan;
@@ -54,6 +59,7 @@ static void start_free(Start *s) {
                 }
         sd_bus_slot_unref(s->slot);
         sd_event_source_disable_unref(s->timer);
+        sd_event_source_disable_unref(s->again);
         safe_close(s->gate);
         safe_close(s->pidfd);
         request_done(&s->request);
@@ -308,6 +314,51 @@ static int start_call(Start *s) {
         return sd_bus_call_async(m->bus, &s->slot, c, on_started, s, START_TIMEOUT_USEC);
 }
 
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        Start *s = userdata;
+        int r = start_call(s);
+
+        if (r < 0)
+                start_fail(s, r, "systemd could not be called");
+        return 0;
+}
+
+static int start_call_later(Start *s) {
+        int r;
+
+        s->n_again++;
+        if (!s->again)
+                return sd_event_add_time_relative(
+                                s->manager->event, &s->again, CLOCK_MONOTONIC, AGAIN_USEC, 1, on_again, s);
+        r = sd_event_source_set_time_relative(s->again, AGAIN_USEC);
+        return r < 0 ? r : sd_event_source_set_enabled(s->again, SD_EVENT_ONESHOT);
+}
+
+static void reset_failed(Start *s) {
+        (void) sd_bus_call_method_async(
+                        s->manager->bus,
+                        NULL,
+                        SYSTEMD_NAME,
+                        SYSTEMD_PATH,
+                        SYSTEMD_MANAGER,
+                        "ResetFailedUnit",
+                        NULL,
+                        NULL,
+                        "s",
+                        s->unit);
+}
+
+/* systemd leaves the bus for a moment while it re-executes itself. */
+static bool is_absent(const sd_bus_error *error) {
+        return sd_bus_error_has_names(
+                        error,
+                        SD_BUS_ERROR_NO_REPLY,
+                        SD_BUS_ERROR_SERVICE_UNKNOWN,
+                        SD_BUS_ERROR_NAME_HAS_NO_OWNER,
+                        "org.freedesktop.DBus.Error.Spawn.ChildExited",
+                        "org.freedesktop.systemd1.ShuttingDown");
+}
+
 static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const sd_bus_error *error = sd_bus_message_get_error(reply);
         Start *s = userdata;
@@ -326,11 +377,21 @@ static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *ret_e
                                 start_fail(s, r, "systemd could not be called");
                         return 0;
                 }
+                bool exists = sd_bus_error_has_name(error, "org.freedesktop.systemd1.UnitExists");
+                /* A start that a launcher before us did not bring to its end leaves a failed scope, or one whose child
+                 * is about to find its gate closed. */
+                if (exists)
+                        reset_failed(s);
+                if ((exists && s->n_again < AGAIN_EXISTS_MAX) ||
+                    (is_absent(error) && s->n_again < AGAIN_ABSENT_MAX)) {
+                        r = start_call_later(s);
+                        if (r < 0)
+                                start_fail(s, r, "systemd could not be called");
+                        return 0;
+                }
                 r = sd_bus_error_setf(
                                 &e,
-                                sd_bus_error_has_name(error, "org.freedesktop.systemd1.UnitExists") ?
-                                                ERROR_EXISTS :
-                                                ERROR_FAILED,
+                                exists ? ERROR_EXISTS : ERROR_FAILED,
                                 "systemd: %s",
                                 strempty(error->message));
                 start_finish(s, r, &e);
@@ -394,17 +455,7 @@ int on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *e) {
                 r = sd_bus_error_setf(
                                 &error, ERROR_FAILED, "systemd's job for the scope ended as: %s", result);
                 /* Nothing of it is to block the name. */
-                (void) sd_bus_call_method_async(
-                                m->bus,
-                                NULL,
-                                SYSTEMD_NAME,
-                                SYSTEMD_PATH,
-                                SYSTEMD_MANAGER,
-                                "ResetFailedUnit",
-                                NULL,
-                                NULL,
-                                "s",
-                                s->unit);
+                reset_failed(s);
                 start_finish(s, r, &error);
                 return 0;
         }

@@ -14,7 +14,7 @@
 /* From acceptance to the agent's first byte. Every step reads from the rows where it stands, so that a runner that was
  * killed in between goes on from there. */
 
-#define START_ATTEMPTS_MAX 3
+#define START_ATTEMPTS_MAX 10
 
 static int copy_members(Json *to, Json *from, const char *const *names, size_t n) {
         for (size_t i = 0; i < n; i++) {
@@ -304,14 +304,24 @@ static void
 on_started(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
         Run *r = userdata;
         Conversation *c = r->conversation;
+        _cleanup_free_ char *name = NULL;
+        bool lost = false;
         int k;
 
         r->call = launcher_call_free(r->call);
         if (error < 0) {
                 /* The launcher may have died between the start and its word: `started` is the truth. A start that is
                  * tried again finds it and ends at once, so nothing can run twice. */
-                bool lost = error == -ECONNRESET || error == -ETIMEDOUT || error == -ENOTCONN ||
-                                error == -ENXIO;
+                lost = error == -ECONNRESET || error == -ETIMEDOUT || error == -ENOTCONN ||
+                                error == -ENXIO || error == -EEXIST;
+
+                name = xasprintf("northflare-conversation-%s-%u.scope", c->row.id, c->row.run);
+                if (name && run_folder_is_started(r->dirfd) > 0) {
+                        error = 0;
+                        unit = name;
+                }
+        }
+        if (error < 0) {
                 if (lost && ++r->start_attempts < START_ATTEMPTS_MAX) {
                         log_warning_errno(
                                         error,

@@ -362,7 +362,8 @@ static void on_result(const char *result, void *userdata) {
         /* Scope first, outcome second: it may have been written while we asked. */
         int k = run_folder_read_outcome(r->dirfd, &outcome);
         learn_cgroup(r);
-        if (!r->cgroup && !result && k == 0 && run_folder_is_started(r->dirfd) == 0 &&
+        bool gone = !streq_ptr(result, "success");
+        if (!r->cgroup && gone && k == 0 && run_folder_is_started(r->dirfd) == 0 &&
             r->start_attempts++ < 2) {
                 /* The launcher died in the middle: nothing of it ran, so it may be started again. */
                 if (free_and_strdup(&r->conversation->row.state, "starting") >= 0 &&
@@ -371,7 +372,7 @@ static void on_result(const char *result, void *userdata) {
                         return;
                 }
         }
-        if (r->cgroup ? cgroup_is_populated(r->cgroup) > 0 : result != NULL && k == 0) {
+        if (r->cgroup ? cgroup_is_populated(r->cgroup) > 0 : !gone && k == 0) {
                 (void) arm_check(r);
                 return;
         }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <time.h>
+
 #include "common/log.h"
 #include "runner/conversation/units.h"
 
@@ -6,10 +8,13 @@
 #define MANAGER_PATH "/org/freedesktop/systemd1"
 #define MANAGER_INTERFACE "org.freedesktop.systemd1.Manager"
 #define UNIT_PATH "/org/freedesktop/systemd1/unit"
+#define RETRY_USEC (200 * USEC_PER_MSEC)
+#define LIST_RETRY_USEC (10 * USEC_PER_SEC)
 
 struct Units {
         sd_bus *bus;
         sd_bus_slot *removed, *changed, *subscribe;
+        sd_event_source *again;
         UnitsCallback callback;
         void *userdata;
 };
@@ -41,13 +46,42 @@ static int on_changed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
+static int subscribe(Units *u);
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        (void) subscribe(userdata);
+        return 0;
+}
+
 /* Without a subscriber PID 1 tells only of the jobs that we asked for ourselves. */
 static int on_subscribed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const sd_bus_error *e = sd_bus_message_get_error(m);
+        sd_event *event;
+        Units *u = userdata;
 
-        if (e && !sd_bus_error_has_name(e, "org.freedesktop.systemd1.AlreadySubscribed"))
-                log_warning("systemd does not tell of its units: %s", strempty(e->message));
+        if (!e || sd_bus_error_has_name(e, "org.freedesktop.systemd1.AlreadySubscribed"))
+                return 0;
+        log_warning("systemd does not tell of its units yet: %s", strempty(e->message));
+        event = sd_bus_get_event(u->bus);
+        u->again = sd_event_source_disable_unref(u->again);
+        if (event)
+                (void) sd_event_add_time_relative(
+                                event, &u->again, CLOCK_MONOTONIC, RETRY_USEC, 1, on_again, u);
         return 0;
+}
+
+static int subscribe(Units *u) {
+        u->subscribe = sd_bus_slot_unref(u->subscribe);
+        return sd_bus_call_method_async(
+                        u->bus,
+                        &u->subscribe,
+                        MANAGER,
+                        MANAGER_PATH,
+                        MANAGER_INTERFACE,
+                        "Subscribe",
+                        on_subscribed,
+                        u,
+                        NULL);
 }
 
 int units_new(sd_bus *bus, UnitsCallback callback, void *userdata, Units **ret) {
@@ -80,16 +114,7 @@ int units_new(sd_bus *bus, UnitsCallback callback, void *userdata, Units **ret) 
                         u);
         if (r < 0)
                 return r;
-        r = sd_bus_call_method_async(
-                        bus,
-                        &u->subscribe,
-                        MANAGER,
-                        MANAGER_PATH,
-                        MANAGER_INTERFACE,
-                        "Subscribe",
-                        on_subscribed,
-                        u,
-                        NULL);
+        r = subscribe(u);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(u);
@@ -102,6 +127,7 @@ Units *units_free(Units *u) {
         sd_bus_slot_unref(u->removed);
         sd_bus_slot_unref(u->changed);
         sd_bus_slot_unref(u->subscribe);
+        sd_event_source_disable_unref(u->again);
         sd_bus_unref(u->bus);
         free(u);
         return NULL;
@@ -123,9 +149,17 @@ int units_list(Units *u, char ***ret) {
         r = sd_bus_message_append(m, "asas", 0, 1, "northflare-*.scope");
         if (r < 0)
                 return r;
-        r = sd_bus_call(u->bus, m, 30 * USEC_PER_SEC, &error, &reply);
-        if (r < 0)
-                return r;
+        for (uint64_t begun = now_usec(CLOCK_MONOTONIC);;) {
+                r = sd_bus_call(u->bus, m, 30 * USEC_PER_SEC, &error, &reply);
+                if (r >= 0)
+                        break;
+                /* systemd leaves the bus for a moment while it re-executes itself. */
+                if (sd_bus_is_open(u->bus) <= 0 || now_usec(CLOCK_MONOTONIC) - begun > LIST_RETRY_USEC)
+                        return r;
+                log_debug("systemd does not tell its scopes yet: %s", strempty(error.message));
+                sd_bus_error_free(&error);
+                (void) nanosleep(&(struct timespec){ .tv_nsec = (long) (RETRY_USEC * NSEC_PER_USEC) }, NULL);
+        }
         r = sd_bus_message_enter_container(reply, 'a', "(ssssssouso)");
         if (r < 0)
                 return r;
