@@ -11,7 +11,7 @@ DURATION = 12.0
 
 def draw_instruction(rng):
     """(pause before it, lines, milliseconds between them, padding)"""
-    pause = min(rng.expovariate(1 / 0.9), 4.0)
+    pause = min(rng.expovariate(1 / 0.6), 3.0)
     if rng.random() < 0.06:
         return pause, rng.randint(1, 3), 0, rng.choice([30_000, 70_000, 200_000])
     count = rng.choice([0, 1, 3, 5, 20, 20, 60, 200, 800])
@@ -23,11 +23,11 @@ def draw_instruction(rng):
 
 def draw_conversations(rng):
     conversations = []
-    for i in range(rng.randint(3, 5)):
-        t = 0.0 if rng.random() < 0.5 else rng.uniform(0, 8)
+    for i in range(rng.randint(3, 6)):
+        t = 0.0 if rng.random() < 0.4 else rng.uniform(0, 6)
         instructions = []
         at = t
-        while at < DURATION - 1 and len(instructions) < 16:
+        while at < DURATION - 0.5 and len(instructions) < 24:
             instructions.append(draw_instruction(rng))
             at += instructions[-1][0]
         conversations.append({'id': f'c-{i}', 'agent': 'shell' if rng.random() < 0.3 else 'numbers', 'at': round(t, 3),
@@ -58,7 +58,7 @@ def draw_actions(rng, conversations):
         actions.append((t + length, 'continue', (what, *args)))
 
     while t < DURATION:
-        t += rng.expovariate(1 / 0.33)
+        t += rng.expovariate(1 / 0.22)
         k = rng.random()
         # As many draws for an action that may not be now as for one that may.
         pick, other = rng.choice(conversations)['id'], rng.random()
@@ -106,6 +106,11 @@ def draw_actions(rng, conversations):
                 actions.append((t, 'restart', ('northflare-runner',)))
         else:
             actions.append((t, 'fault', draw_fault(rng)))
+    for c in conversations:
+        # In the middle of a start.
+        at, who = c['at'] + rng.expovariate(1 / 0.06), rng.choice(['launcher', 'launcher', 'runner', None, None, None])
+        if who and at > 0.1:
+            actions.append((at, 'kill', (who,)))
     return sorted(((round(at, 3), name, args) for at, name, args in actions), key=lambda a: a[0])
 
 

@@ -83,7 +83,7 @@ class Proxy:
         self.lock = threading.Lock()
         self.faults = []
         self.pairs = set()
-        self.history = []
+        self.history = {}
         self.hold_until = 0.0
         self.down_until = 0.0
         self.quiet = False
@@ -161,6 +161,7 @@ class Pair:
     def __init__(self, proxy, sock):
         self.proxy, self.client, self.server = proxy, Wire(sock), None
         self.reset = False
+        self.since = None
 
     def cut(self, reset):
         self.reset = self.reset or reset
@@ -249,6 +250,7 @@ class Pair:
             self.send(answer_head[:int(len(answer_head) * fault.args['at'])])
             raise Closed()
         if answer_headers.get('content-type', '').startswith('text/event-stream'):
+            self.since = headers.get('last-event-id')
             self.send(answer_head)
             self.stream()
             raise Closed()
@@ -332,8 +334,9 @@ class Pair:
             if data is None:
                 self.chunk(block)
                 continue
-            with self.proxy.lock:
-                self.proxy.history.append(block)
+            if cursor:
+                with self.proxy.lock:
+                    self.proxy.history.setdefault(cursor, block)
             if held:
                 # The later one first, and without a place of its own: who breaks off now reads both again.
                 first, second = self.conversation(self.parse(held)[1]), self.conversation(data)
@@ -370,10 +373,14 @@ class Pair:
             for _ in range(args['times']):
                 self.chunk(block)
         if kind == 'old':
-            # Something that came long before, with the place that it had.
+            # Something that was accepted long before, with the place that it had. What was only sent is none of that:
+            # to come again behind a later one would be another order.
             with self.proxy.lock:
-                old = self.proxy.history[int(len(self.proxy.history) * args['at'])]
-            self.chunk(old)
+                cursors = list(self.proxy.history)
+                accepted = cursors[:cursors.index(self.since) + 1] if self.since in cursors else []
+                old = self.proxy.history[accepted[int(len(accepted) * args['at'])]] if accepted else None
+            if old:
+                self.chunk(old)
         if kind == 'noise':
             self.chunk(args['bytes'])
         if kind == 'delay':
