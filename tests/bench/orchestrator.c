@@ -37,7 +37,7 @@
 #define HISTORY_MAX 16384
 #define SAMPLES_MAX (1 << 20)
 #define BODY_MAX ((size_t) 256 << 20)
-#define COMMENT_NSEC (UINT64_C(10) * 1000000000)
+#define COMMENT_NSEC (UINT64_C(30) * 1000000000)
 
 typedef struct Line {
         uint64_t id; /* a hash of the first message id that brought it; 0: not seen */
@@ -687,8 +687,8 @@ static void on_commands(void) {
         }
 }
 
-/* What is due: answers held back, comments on streams, the one who waits. Returns milliseconds to the next. */
-static int look(void) {
+/* What is due: answers held back, comments on streams, the one who waits. Returns the time to the next. */
+static struct timespec look(void) {
         static uint64_t comment_nsec;
         uint64_t now = now_nsec(), next = now + COMMENT_NSEC;
 
@@ -717,7 +717,7 @@ static int look(void) {
                 } else if (waiting.until_nsec < next)
                         next = waiting.until_nsec;
         }
-        return (int) ((next - now) / 1000000 + 1);
+        return (struct timespec){ (time_t) ((next - now) / 1000000000), (long) ((next - now) % 1000000000) };
 }
 
 int main(int argc, char *argv[]) {
@@ -731,7 +731,9 @@ int main(int argc, char *argv[]) {
                 return 1;
         }
         for (;;) {
-                int n = epoll_wait(epoll_fd, events, 64, look());
+                struct timespec next = look();
+                int n = epoll_pwait2(epoll_fd, events, 64, &next, NULL);
+
                 for (int i = 0; i < n; i++) {
                         bool there = false;
 
