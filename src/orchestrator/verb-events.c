@@ -84,6 +84,15 @@ static void print_event(const char *method, Json *p) {
                 member(p, "reason", "");
                 member(p, "exitCode", "exit code ");
                 member(p, "signal", "signal ");
+        } else if (streq(method, "conversation.limit")) {
+                (void) printf("limit");
+                member(p, "limit", "");
+                member(p, "hits", "hits: ");
+                member(p, "victim", "killed: ");
+        } else if (streq(method, "conversation.config")) {
+                (void) printf("limits now");
+                member(json_get(p, "limits"), "effective", "");
+                member(json_get(p, "limits"), "missing", "without effect: ");
         } else if (streq(method, "permission.request")) {
                 (void) printf("asks");
                 member(p, "tool", "");

@@ -286,6 +286,7 @@ static void adopt_live(Conversation *c, char *const *units) {
         r = run_watch(run);
         if (r < 0)
                 log_warning_errno(r, "Conversation %s cannot be watched: %m", c->row.id);
+        (void) run_limits_restore(run);
         /* What was said before the restart is not said again. */
         (void) free_and_strdup(&c->last_state, conversation_state(c));
         (void) conversation_write_input(c);
@@ -429,6 +430,7 @@ void runner_unit_changed(const char *unit, void *userdata) {
         for (Conversation *c = r->first; c; c = c->next)
                 if (c->run && streq_ptr(c->run->row.unit, unit)) {
                         run_look(c->run);
+                        run_limits_look(c->run);
                         return;
                 }
 }

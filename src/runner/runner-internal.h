@@ -6,6 +6,7 @@
 #include "runner/bus/bus.h"
 #include "runner/ceilings.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/shutdown-watch.h"
 #include "runner/link/link.h"
 #include "runner/runner.h"
 
@@ -42,6 +43,7 @@ struct Runner {
         Conversation *first, *last;
         unsigned n_live, n_ended;
         LauncherCall *kill_call;
+        ShutdownWatch *shutdown;
 
         /* responses and the runner's own events */
         SendSource *control;

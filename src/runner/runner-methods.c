@@ -502,6 +502,31 @@ static void check_config(MethodCall *c) {
         c->pending = json_get(c->params, "model") || json_get(c->params, "permissionMode");
 }
 
+/* What was asked for last is asked for again when the conversation is resumed. */
+static int store_config(MethodCall *c) {
+        Json *limits = json_get(c->params, "limits"), *all = json_get(c->conversation->params, "limits");
+        Conversation *v = c->conversation;
+        int r;
+
+        if (!limits)
+                return 0;
+        if (!all) {
+                all = json_object_new_object();
+                r = json_set(v->params, "limits", all);
+                if (r < 0)
+                        return r;
+        }
+        json_object_object_foreach(limits, name, value) {
+                r = json_set(all, name, json_object_get(value));
+                if (r < 0)
+                        return r;
+        }
+        r = free_and_strdup(&v->row.params, json_text(v->params));
+        if (r >= 0)
+                r = conversation_store_row(v);
+        return r < 0 || !v->run ? r : run_limits_ask(v->run, limits);
+}
+
 typedef struct VerbCall {
         LauncherCall *call;
         Runner *runner;
@@ -519,10 +544,10 @@ static void on_verb(int error, const char *text, const char *unit, const char *i
                 if (error < 0) {
                         _cleanup_free_ char *what = xasprintf("%s failed: %s", v->verb, strempty(text));
                         (void) conversation_report(c, "control-failed", strempty(what), NULL);
-                } else if (streq(v->verb, "Freeze") || streq(v->verb, "Thaw")) {
-                        c->frozen = streq(v->verb, "Freeze");
-                        (void) conversation_emit_state(c);
-                }
+                } else if (streq(v->verb, "Freeze") || streq(v->verb, "Thaw"))
+                        conversation_set_frozen(c, streq(v->verb, "Freeze"));
+                else if (streq(v->verb, "SetLimits") && c->run)
+                        run_limits_set(c->run);
         }
         launcher_call_free(v->call);
         free(v->id);
@@ -614,7 +639,7 @@ static const Method methods[] = {
         { "conversation.resume",    check_resume,    store_resume, act_resume},
         { "conversation.stop",      check_stop,      NULL,         act_stop  },
         { "conversation.interrupt", check_interrupt, NULL,         act_pump  },
-        { "conversation.config",    check_config,    NULL,         act_config},
+        { "conversation.config",    check_config,    store_config, act_config},
         { "conversation.freeze",    check_freeze,    NULL,         act_freeze},
         { "conversation.thaw",      check_freeze,    NULL,         act_freeze},
         { "message.user",           check_user,      NULL,         act_pump  },
@@ -704,7 +729,8 @@ int runner_accept(MethodCall *c) {
                 r = store_commit(c->runner->store);
         if (r < 0) {
                 /* A resume has changed the conversation in memory by now. */
-                if (c->conversation && streq(c->method, "conversation.resume"))
+                if (c->conversation &&
+                    (streq(c->method, "conversation.resume") || streq(c->method, "conversation.config")))
                         runner_conversation_hooks.store_failed(r, c->runner);
                 return r;
         }

@@ -307,7 +307,8 @@ static int open_bus(Runner *r) {
         if (k < 0)
                 return k;
         r->ctx.bus = r->bus;
-        return units_new(r->bus, runner_unit_changed, r, &r->ctx.units);
+        k = shutdown_watch_new(r->bus, &r->ctx.shutting_down, &r->shutdown);
+        return k < 0 ? k : units_new(r->bus, runner_unit_changed, r, &r->ctx.units);
 }
 
 static int take_name(Runner *r) {
@@ -359,6 +360,7 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
                 .git = {
                         .ca_file = config->git.ca_file,
                         .known_hosts_file = config->git.known_hosts_file,
+                        .credential_hosts = config->git.credential_hosts,
                         .token_file = config->git.token_file,
                         .ssh_key_file = config->git.ssh_key_file,
                         .username = config->git.username,
@@ -439,6 +441,7 @@ Runner *runner_free(Runner *r) {
         send_source_free(r->resend);
         link_free(r->link);
         launcher_call_free(r->kill_call);
+        shutdown_watch_free(r->shutdown);
         units_free(r->ctx.units);
         watch_free(r->ctx.watch);
         store_close(r->store);
@@ -453,6 +456,7 @@ Runner *runner_free(Runner *r) {
         sd_event_unref(r->event);
         free(r->status_text);
         free(r->git_cache);
+        strv_free(r->ctx.controllers_told);
         free(r);
         return NULL;
 }

@@ -321,19 +321,25 @@ static void limits_refused(void **state) {
 static void verdicts(void **state) {
         static const struct {
                 const char *outcome, *result, *stop_reason, *failure, *reason;
-                bool stop, end, shutdown, bad_turn;
+                bool stop, end, shutdown, bad_turn, oom;
         } cases[] = {
-                {.outcome = "{\"exitCode\":0}",                                 .reason = "completed"                               },
-                { .outcome = "{\"exitCode\":0}",                                .end = true,                                          .bad_turn = true, .reason = "completed" },
-                { .outcome = "{\"exitCode\":0}",                                        .bad_turn = true,                                                                                           .reason = "agent-exited" },
+                {.outcome = "{\"exitCode\":0}",                               .reason = "completed"                    },
+                { .outcome = "{\"exitCode\":0}",                              .end = true,                               .bad_turn = true, .reason = "completed" },
+                { .outcome = "{\"exitCode\":0}",                                      .bad_turn = true,                                                                              .reason = "agent-exited" },
                 { .outcome = "{\"exitCode\":1}",      .reason = "agent-exited"},
-                { .outcome = "{\"signal\":11}",                                .reason = "agent-exited"                                                      },
-                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}",                                 .reason = "oom-killed"                             },
-                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":0}}",   .reason = "agent-exited"},
+                { .outcome = "{\"signal\":11}",                              .reason = "agent-exited"                                         },
+                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}",
+                 .oom = true,
+                 .reason = "oom-killed" },
+ /* An hour ago, and a tool. */
+                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}", .reason = "agent-exited"                                                                                           },
+                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":0}}",                                                          .reason = "agent-exited"                                        },
  /* A tool was killed for its memory, and the agent lived to tell. */
-                { .outcome = "{\"exitCode\":0,\"resources\":{\"oomKills\":2}}",   .reason = "completed"                            },
-                { .outcome = "{\"exitCode\":0}", .stop = true,                              .reason = "stopped" },
-                { .outcome = "{\"signal\":15}",                                .stop = true,                                                                        .reason = "stopped" },
+                { .outcome = "{\"exitCode\":0,\"resources\":{\"oomKills\":2}}",
+                 .oom = true,
+                 .reason = "completed" },
+                { .outcome = "{\"exitCode\":0}",                                                          .stop = true,.reason = "stopped" },
+                { .outcome = "{\"signal\":15}",                                       .stop = true,                                                                               .reason = "stopped" },
                 { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
                  .result = "success",
                  .reason = "stopped" },
@@ -343,15 +349,17 @@ static void verdicts(void **state) {
                 { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
                  .shutdown = true,
                  .reason = "shutdown" },
-                { .outcome = "{\"stage\":\"exec\",\"errno\":2}",       .reason = "failed"                                                                                                },
-                { .outcome = "{\"exitCode\":1}",                                                            .failure = "no such session",                                                          .reason = "failed" },
-                { .outcome = "{\"signal\":9}",                                          .stop = true,                                                                                             .stop_reason = "budget", .reason = "budget" },
-                { .outcome = "{\"signal\":9}",                                     .stop = true,.stop_reason = "timeout", .reason = "timeout" },
-                { .result = "oom-kill",.reason = "oom-killed"},
-                { .result = "timeout",                                  .reason = "timeout"                                },
-                { .result = "signal",                                           .reason = "lost"                                                                                             },
-                { .reason = "lost"            },
-                { .stop = true,                                                            .reason = "stopped"                                                },
+                { .outcome = "{\"stage\":\"exec\",\"errno\":2}",                                         .reason = "failed"                                                                                },
+                { .outcome = "{\"exitCode\":1}",                                         .failure = "no such session",                                                                                    .reason = "failed" },
+                { .outcome = "{\"signal\":9}",     .stop = true,                                                                                       .stop_reason = "budget", .reason = "budget" },
+                { .outcome = "{\"signal\":9}",                                                          .stop = true,                                                      .stop_reason = "timeout", .reason = "timeout" },
+                { .result = "oom-kill",                                                          .reason = "oom-killed"},
+                { .result = "timeout",                                         .reason = "timeout"},
+                { .result = "signal",                                           .reason = "lost"},
+                { .reason = "lost"                                                         },
+                { .oom = true,                                   .reason = "oom-killed"                                                                       },
+                { .oom = true,                                       .stop = true,    .reason = "stopped" },
+                { .stop = true,                                        .reason = "stopped"},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -373,6 +381,7 @@ static void verdicts(void **state) {
                                 .shutdown = cases[i].shutdown,
                                 .last_turn_failed = cases[i].bad_turn,
                                 .failure = cases[i].failure,
+                                .oom = cases[i].oom,
                 });
                 if (!streq(reason, cases[i].reason))
                         fail_msg("case %zu: %s instead of %s", i, reason, cases[i].reason);

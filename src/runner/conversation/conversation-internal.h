@@ -13,6 +13,7 @@
 #include "runner/conversation/launcher-client.h"
 #include "runner/conversation/line-reader.h"
 #include "runner/conversation/operation.h"
+#include "runner/conversation/run-limits.h"
 #include "runner/conversation/units.h"
 #include "runner/conversation/watch.h"
 #include "runner/link/sender.h"
@@ -51,6 +52,7 @@ typedef struct ConversationContext {
         bool ready;         /* scopes may be started (they wait for our own READY) */
         bool broken;        /* the store failed: nothing moves until everything was read from it again */
         unsigned event_streams;
+        char **controllers_told; /* without effect here, as the journal has it already */
 } ConversationContext;
 
 typedef enum StopStage {
@@ -80,13 +82,17 @@ typedef struct Run {
         uint64_t input_written; /* in.log is known to hold this much */
         Json *outcome;          /* once over, NULL where the supervisor left none */
         char *result;           /* systemd's, where it was asked for */
+        RunLimits *limits;
+        sd_event_source *supervisor; /* its pidfd */
+        Json *usage;                 /* read by us, where the supervisor cannot say it any more */
         CheckoutStatus *git_status;
         Json *git; /* branch, head, dirty, unpushed, once asked */
         bool git_asked;
         bool over;          /* no process is left; what remains is to read the output to its end */
-        bool new_files;         /* in its folder, not looked at yet */
+        bool new_files;     /* in its folder, not looked at yet */
         bool asked_to_look; /* PID 1 said that something happened to the scope */
         bool end_sent;      /* the agent was told to end in good order */
+        bool orphaned;      /* the supervisor was killed */
         bool input_failed;  /* in.log could not be written the last time, and that was said */
         unsigned start_attempts;
 } Run;
@@ -100,7 +106,7 @@ struct Conversation {
         Run *run;
         Checkout *checkout;
 
-        char *held;         /* the message that began it: it is claimed once more before anything runs; or NULL */
+        char *held; /* the message that began it: it is claimed once more before anything runs; or NULL */
         unsigned n_pending; /* messages accepted and not yet done */
         char *last_state;   /* what conversation.state said last */
         bool frozen;
@@ -111,6 +117,7 @@ struct Conversation {
         StopStage stop;
         char *stop_reason;
         uint64_t stop_grace_usec;
+        uint64_t stop_left_usec; /* while the timer stands still; 0: it does not */
         sd_event_source *stop_timer;
 
         /* to the orchestrator */
@@ -164,6 +171,8 @@ bool conversation_has_question(Conversation *c, const char *request_id);
 /* conversation-stop.c */
 void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec);
 void conversation_stop_forget(Conversation *c);
+/* Everything of it stands still, or goes on, whoever had it so: our clocks do the same. */
+void conversation_set_frozen(Conversation *c, bool frozen);
 
 /* run.c */
 int run_new(Conversation *c, RunRow *row_consume, Run **ret);

@@ -239,6 +239,7 @@ static int private_memfd(const char *contents) {
 
 static int store_started(Run *r, const char *unit, const char *invocation) {
         _cleanup_buffer_ Buffer b = {};
+        _cleanup_json_ Json *limits = NULL;
         Conversation *c = r->conversation;
         int k;
 
@@ -263,6 +264,12 @@ static int store_started(Run *r, const char *unit, const char *invocation) {
         if (c->row.branch) {
                 (void) buffer_append_str(&b, ",\"branch\":");
                 (void) buffer_append_json_str(&b, c->row.branch);
+        }
+        run_limits_open(r);
+        limits = run_limits_describe(r);
+        if (limits) {
+                (void) buffer_append_str(&b, ",\"limits\":");
+                (void) buffer_append_str(&b, json_text(limits));
         }
         if (b.failed)
                 return -ENOMEM;
@@ -363,7 +370,7 @@ on_started(int error, const char *text, const char *unit, const char *invocation
 
 /* From here on the launcher may have been asked. Before, a start begins anew from the acceptance: nothing of it had an
  * effect that is not made again. */
-static int store_starting(Run *r) {
+static int store_starting(Run *r, const Limits *limits) {
         Conversation *c = r->conversation;
         int k;
 
@@ -373,6 +380,8 @@ static int store_starting(Run *r) {
         if (k < 0)
                 return k;
         k = run_store_row(r);
+        if (k >= 0)
+                k = run_limits_begin(r, limits);
         if (k >= 0)
                 k = set_state(c, "starting");
         if (k < 0) {
@@ -416,7 +425,7 @@ static int start_process(Run *r, char **ret_error) {
                 if (private < 0)
                         return private;
         }
-        k = store_starting(r);
+        k = store_starting(r, &limits);
         if (k < 0) {
                 c->ctx->hooks->store_failed(k, c->ctx->userdata);
                 return k;

@@ -18,6 +18,11 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 static void arm(Conversation *c, uint64_t usec) {
         int r;
 
+        if (c->frozen) {
+                /* Nobody in there could do anything with the time: it begins with the thaw. */
+                c->stop_left_usec = usec;
+                return;
+        }
         if (!c->stop_timer)
                 r = sd_event_add_time_relative(
                                 c->ctx->event, &c->stop_timer, CLOCK_MONOTONIC, usec, 1, on_timer, c);
@@ -30,7 +35,67 @@ static void arm(Conversation *c, uint64_t usec) {
                 log_error_errno(r, "No timer for the stop of conversation %s: %m", c->row.id);
 }
 
+/* The clock of the stop stands still. */
+static void pause_timer(Conversation *c) {
+        uint64_t at = 0, now = now_usec(CLOCK_MONOTONIC);
+        int enabled = SD_EVENT_OFF;
+
+        if (!c->stop_timer || sd_event_source_get_enabled(c->stop_timer, &enabled) < 0 ||
+            enabled == SD_EVENT_OFF)
+                return;
+        (void) sd_event_source_get_time(c->stop_timer, &at);
+        (void) sd_event_source_set_enabled(c->stop_timer, SD_EVENT_OFF);
+        c->stop_left_usec = MAX(at > now ? at - now : 0, (uint64_t) 1);
+}
+
+static void
+on_thawed(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+        Conversation *c = userdata;
+
+        c->run->verb_call = launcher_call_free(c->run->verb_call);
+        if (error < 0) {
+                log_warning_errno(error, "Thawing %s: %s", strempty(c->run->row.unit), strempty(text));
+                /* What is frozen can still be killed. */
+                c->frozen = false;
+                c->stop = STOP_KILL;
+                step(c);
+                return;
+        }
+        conversation_set_frozen(c, false);
+        run_look(c->run);
+}
+
+static void thaw(Conversation *c) {
+        Run *r = c->run;
+        int k;
+
+        if (r->verb_call)
+                return;
+        k = launcher_unit_verb(c->ctx->bus, "Thaw", r->row.unit, on_thawed, c, &r->verb_call);
+        if (k < 0)
+                log_warning_errno(k, "Thawing %s: %m", r->row.unit);
+}
+
+void conversation_set_frozen(Conversation *c, bool frozen) {
+        uint64_t left = c->stop_left_usec;
+
+        if (c->frozen == frozen || !conversation_is_live(c))
+                return;
+        c->frozen = frozen;
+        if (c->stop != STOP_NONE && c->run) {
+                if (frozen) {
+                        pause_timer(c);
+                        thaw(c);
+                } else if (left > 0) {
+                        c->stop_left_usec = 0;
+                        arm(c, left);
+                }
+        }
+        (void) conversation_emit_state(c);
+}
+
 void conversation_stop_forget(Conversation *c) {
+        c->stop_left_usec = 0;
         c->stop_timer = sd_event_source_disable_unref(c->stop_timer);
 }
 
@@ -125,10 +190,8 @@ void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec)
         if (c->stop == STOP_NONE)
                 c->stop = STOP_ASKED;
         (void) conversation_emit_state(c);
-        if (c->frozen && !r->verb_call) {
-                c->frozen = false;
-                (void) launcher_unit_verb(c->ctx->bus, "Thaw", r->row.unit, on_killed, c, &r->verb_call);
-        }
+        if (c->frozen)
+                thaw(c);
         if (first)
                 ask(c);
         if (grace_usec == 0) {

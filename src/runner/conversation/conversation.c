@@ -228,8 +228,20 @@ static void add_time(Json *o, const char *name, uint64_t usec) {
                 (void) json_set_string(o, name, format_timestamp(usec, stamp));
 }
 
+/* What was asked for, and what is in force where there is a scope. */
+static Json *describe_limits(Conversation *c) {
+        Json *asked = json_get(c->params, "limits"), *o;
+
+        if (c->run && c->run->limits)
+                return run_limits_describe(c->run);
+        o = asked ? json_object_new_object() : NULL;
+        if (o)
+                (void) json_set(o, "asked", json_object_get(asked));
+        return o;
+}
+
 int conversation_describe(Conversation *c, Json **ret) {
-        static const char *const copied[] = { "model", "permissionMode", "repository", "limits" };
+        static const char *const copied[] = { "model", "permissionMode", "repository" };
         _cleanup_json_ Json *o = json_object_new_object(), *detail = NULL;
         int r;
 
@@ -251,6 +263,9 @@ int conversation_describe(Conversation *c, Json **ret) {
                 if (v)
                         (void) json_set(o, copied[i], json_object_get(v));
         }
+        Json *limits = describe_limits(c);
+        if (limits)
+                (void) json_set(o, "limits", limits);
         (void) json_set_u64(o, "queuedMessages", c->n_pending);
         (void) json_set_u64(o, "queuedBytes", conversation_queued_bytes(c));
         add_time(o, "startedAt", c->row.created_usec);

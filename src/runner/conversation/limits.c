@@ -103,3 +103,14 @@ int limits_parse(Json *limits, const ConfigLimits *defaults, Limits *ret, char *
         *ret = l;
         return 0;
 }
+
+Json *limits_to_json(const Limits *l) {
+        _cleanup_json_ Json *o = json_object_new_object();
+
+        for (size_t i = 0; o && i < ELEMENTSOF(names); i++)
+                for (size_t k = 0; k < l->n; k++)
+                        if (streq(names[i].property, l->list[k].name) &&
+                            json_set_u64(o, names[i].key, l->list[k].value / names[i].factor) < 0)
+                                return NULL;
+        return TAKE_PTR(o);
+}

@@ -17,5 +17,8 @@ typedef struct Limits {
  * program does not offer. */
 int limits_parse(Json *limits, const ConfigLimits *defaults, Limits *ret, char **ret_error);
 
+/* The other way round: an object with the protocol's names and units. NULL: out of memory. */
+Json *limits_to_json(const Limits *l);
+
 /* Lowers defaults to ceilings: what nobody asked for must not be refused for being too much. */
 void limits_clip(ConfigLimits *defaults, const Limits *ceilings);

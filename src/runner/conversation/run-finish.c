@@ -49,7 +49,8 @@ static int describe_end(Conversation *c, Run *run, const char *reason, const cha
                 (void) copy_member(o, run->outcome, "stage");
                 (void) copy_member(o, run->outcome, "errno");
                 (void) copy_member(o, run->outcome, "outFull");
-        }
+        } else if (run && run->usage)
+                (void) json_set(o, "resources", json_object_get(run->usage));
         if (c->stop != STOP_NONE)
                 (void) json_set_string(o, "stoppedBy", "runner");
         else if (run && run->outcome)
@@ -170,6 +171,9 @@ static int store_end(Conversation *c, Run *run, const char *reason, Json *end, U
         r = run_store_row(run);
         if (r < 0)
                 return r;
+        r = run_limits_forget(run);
+        if (r < 0)
+                return r;
         c->row.ended_usec = run->row.ended_usec;
         if (free_and_strdup(&c->row.state, "ended") < 0 || free_and_strdup(&c->row.reason, reason) < 0 ||
             free_and_strdup(&c->row.detail, json_text(end)) < 0)
@@ -242,6 +246,14 @@ on_collected(int error, const char *text, const char *unit, const char *invocati
                 log_debug_errno(error, "Collecting %s: %s", strempty(r->row.unit), strempty(text));
 }
 
+/* It ended while the machine went down, and nobody was there to hear of it. */
+static bool is_of_an_earlier_boot(Json *outcome) {
+        uint64_t ended = 0;
+
+        return json_get_u64(outcome, "endedUsec", &ended) > 0 && ended > 0 &&
+                        ended < now_usec(CLOCK_REALTIME) - now_usec(CLOCK_BOOTTIME);
+}
+
 void run_conclude(Run *r) {
         Conversation *c = r->conversation;
         const char *reason, *text = r->failure;
@@ -249,13 +261,19 @@ void run_conclude(Run *r) {
 
         if (streq(r->row.state, "ended") || run_ask_git(r))
                 return;
+        if (!r->outcome && !r->usage)
+                r->usage = run_limits_usage(r);
+        run_limits_finish(r, r->outcome ? json_get(r->outcome, "resources") : r->usage);
+        if (c->ctx->broken)
+                return;
         reason = verdict_reason(&(VerdictInput){
                         .outcome = r->outcome,
                         .result = r->result,
                         .stop_requested = c->stop != STOP_NONE && !r->failure,
                         .stop_reason = c->stop_reason,
                         .end_requested = r->end_sent,
-                        .shutdown = c->ctx->shutting_down,
+                        .shutdown = c->ctx->shutting_down || is_of_an_earlier_boot(r->outcome),
+                        .oom = run_limits_oom(r, r->outcome),
                         .last_turn_failed = r->ops->last_turn_failed(r->driver),
                         .failure = r->failure,
         });

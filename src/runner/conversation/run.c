@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include <limits.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
 
 #include "common/fileio.h"
+#include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/position.h"
 #include "runner/conversation/run-folder.h"
@@ -72,6 +76,8 @@ Run *run_free(Run *r) {
         sd_bus_slot_unref(r->result_call);
         sd_event_source_disable_unref(r->drive_source);
         sd_event_source_disable_unref(r->check_timer);
+        sd_event_source_disable_unref(r->supervisor);
+        run_limits_free(r->limits);
         driver_free(r->driver);
         line_reader_done(&r->lines);
         run_row_done(&r->row);
@@ -81,6 +87,8 @@ Run *run_free(Run *r) {
                 json_object_put(r->outcome);
         if (r->git)
                 json_object_put(r->git);
+        if (r->usage)
+                json_object_put(r->usage);
         checkout_status_free(r->git_status);
         safe_close(r->dirfd);
         safe_close(r->outfd);
@@ -323,8 +331,68 @@ static int arm_check(Run *r) {
                         r);
 }
 
+/* ---- the supervisor ---- */
+
+static void supervisor_gone(Run *r) {
+        r->orphaned = true;
+        /* While there is something to read. */
+        if (!r->usage)
+                r->usage = run_limits_usage(r);
+        run_look(r);
+}
+
+static int on_supervisor(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Run *r = userdata;
+
+        r->supervisor = sd_event_source_disable_unref(r->supervisor);
+        supervisor_gone(r);
+        return 0;
+}
+
+/* A supervisor that is killed leaves an agent that nobody feeds, reads or ends. */
+static void watch_supervisor(Run *r, uint64_t pid) {
+        _cleanup_close_ int fd = -EBADF;
+
+        if (r->supervisor || pid <= 1 || pid > INT_MAX)
+                return;
+        fd = (int) syscall(SYS_pidfd_open, (pid_t) pid, 0);
+        if (fd < 0) {
+                if (errno == ESRCH)
+                        supervisor_gone(r);
+                return;
+        }
+        if (sd_event_add_io(r->conversation->ctx->event, &r->supervisor, fd, EPOLLIN, on_supervisor, r) < 0)
+                return;
+        (void) sd_event_source_set_io_fd_own(r->supervisor, true);
+        (void) TAKE_FD(fd);
+}
+
+static void
+on_orphan_killed(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+        Run *r = userdata;
+
+        r->verb_call = launcher_call_free(r->verb_call);
+        if (error < 0)
+                log_warning_errno(error, "Killing %s: %s", strempty(r->row.unit), strempty(text));
+        run_look(r);
+}
+
+static void kill_orphan(Run *r) {
+        int k;
+
+        if (r->verb_call)
+                return;
+        log_warning("The supervisor of conversation %s was killed; what it left is killed too.",
+                    r->row.conversation);
+        k = launcher_unit_verb(
+                        r->conversation->ctx->bus, "Kill", r->row.unit, on_orphan_killed, r, &r->verb_call);
+        if (k < 0)
+                log_warning_errno(k, "Killing %s: %m", r->row.unit);
+}
+
 static void learn_cgroup(Run *r) {
         _cleanup_json_ Json *started = NULL;
+        uint64_t pid;
 
         if (r->cgroup || run_folder_read_started(r->dirfd, &started) <= 0)
                 return;
@@ -333,6 +401,11 @@ static void learn_cgroup(Run *r) {
                 (void) free_and_strdup(&r->cgroup, cgroup);
         if (cwd && !r->conversation->row.directory)
                 (void) free_and_strdup(&r->conversation->row.directory, cwd);
+        if (!r->cgroup)
+                return;
+        run_limits_open(r);
+        if (json_get_u64(started, "pid", &pid) > 0)
+                watch_supervisor(r, pid);
 }
 
 static void over(Run *r, Json *outcome_consume, const char *result) {
@@ -387,7 +460,7 @@ void run_check(Run *r) {
         if (r->over || r->dirfd < 0 || !streq(r->row.state, "live") || r->result_call)
                 return;
         learn_cgroup(r);
-        if (!r->asked_to_look) {
+        if (!r->asked_to_look && !r->orphaned) {
                 /* Nothing but files came: the outcome says when there is more to look at. */
                 if (!r->new_files)
                         return;
@@ -398,6 +471,8 @@ void run_check(Run *r) {
         }
         if (r->cgroup && cgroup_is_populated(r->cgroup) > 0) {
                 r->asked_to_look = false;
+                if (r->orphaned && run_folder_read_outcome(r->dirfd, &outcome) == 0)
+                        kill_orphan(r);
                 (void) arm_check(r);
                 return;
         }

@@ -4,7 +4,7 @@
 #include "runner/conversation/verdict.h"
 
 const char *verdict_reason(const VerdictInput *in) {
-        uint64_t signal = 0, code = 0, oom = 0;
+        uint64_t signal = 0, code = 0;
 
         if (in->stop_reason)
                 return streq(in->stop_reason, "timeout")         ? "timeout" :
@@ -16,11 +16,12 @@ const char *verdict_reason(const VerdictInput *in) {
                         return "oom-killed";
                 if (streq_ptr(in->result, "timeout"))
                         return "timeout";
-                return in->stop_requested ? "stopped" : "lost";
+                if (in->stop_requested)
+                        return "stopped";
+                return in->oom ? "oom-killed" : "lost";
         }
         (void) json_get_u64(in->outcome, "signal", &signal);
         (void) json_get_u64(in->outcome, "exitCode", &code);
-        (void) json_get_u64(json_get(in->outcome, "resources"), "oomKills", &oom);
 
         if (json_get_string(in->outcome, "stage"))
                 return "failed";
@@ -28,7 +29,7 @@ const char *verdict_reason(const VerdictInput *in) {
                 return "stopped";
         if (streq_ptr(json_get_string(in->outcome, "stoppedBy"), "systemd"))
                 return in->shutdown ? "shutdown" : streq_ptr(in->result, "timeout") ? "timeout" : "stopped";
-        if (signal == SIGKILL && oom > 0)
+        if (signal == SIGKILL && in->oom)
                 return "oom-killed";
         if (in->failure)
                 return "failed";

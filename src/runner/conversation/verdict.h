@@ -12,6 +12,7 @@ typedef struct VerdictInput {
         bool end_requested;      /* the agent was told to end in good order (end of input) */
         bool shutdown;           /* the machine goes down */
         bool last_turn_failed;
+        bool oom;            /* something in it was killed for memory at about the time of the end */
         const char *failure; /* what the driver or the runner says went wrong, or NULL */
 } VerdictInput;
 

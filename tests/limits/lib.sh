@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# For the cases of this folder, on a machine whose controllers act.
+
+# shellcheck source=tests/system/lib-product.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../system/lib-product.sh"
+
+text_has() {
+        agent_text "$1" | grep -qx -- "$2"
+}
+
+# start_limited ID LIMITS-JSON SCRIPT: a conversation with these limits that is known to have begun.
+start_limited() {
+        local params
+        params=$(python3 -c 'import json, sys
+print(json.dumps({"limits": json.loads(sys.argv[1]), "prompt": sys.argv[2]}))' "$2" "$3")
+        start_conversation "$1" "$params" >/dev/null || return 1
+        until_ok 40 event "$1" 'm == "conversation.started"'
+}
+
+# end ID MEMBER: a member of conversation.ended, "a.b" for one inside another; "null" where it is not there.
+end() {
+        events "$1" | python3 -c 'import json, sys
+for line in sys.stdin:
+    d = json.loads(line)
+    if d["method"] == "conversation.ended":
+        v = d["params"]
+        for k in sys.argv[1].split("."):
+            v = (v or {}).get(k)
+        print(v if isinstance(v, str) else json.dumps(v))' "$2"
+}
+
+# hits ID LIMIT: the hits of its events, a JSON list.
+hits() {
+        events "$1" | python3 -c 'import json, sys
+lines = [json.loads(l) for l in sys.stdin]
+print(json.dumps([d["params"]["hits"] for d in lines
+        if d["method"] == "conversation.limit" and d["params"]["limit"] == sys.argv[1]]))' "$2"
+}
+
+state_of() {
+        northflarectl --json=short show "$1" | json 'd["state"]'
+}
+
+# limits_of ID EXPRESSION: of what Describe() says; l is its member limits.
+limits_of() {
+        northflarectl --json=short show "$1" | python3 -c 'import json, sys
+d = json.load(sys.stdin)
+d = d[0] if isinstance(d, list) else d
+l = d["limits"]
+r = eval(sys.argv[1])
+print(r if isinstance(r, str) else json.dumps(r))' "$2"
+}
+
+scope_file() {
+        cat "/sys/fs/cgroup/northflare.slice/$(scope_of "$1")/$2"
+}
+
+# The pid of a run's supervisor.
+supervisor_pid() {
+        json 'str(d["pid"])' <"$(run_folder "$1" "${2:-1}")/started"
+}
+
+# choose PID: makes it the one that the kernel kills first. Its children of now are not meant.
+choose() {
+        echo 1000 >"/proc/$1/oom_score_adj"
+}
+
+# Waits to be let, then takes more than there is, in several processes so that none of them is the largest by far.
+HUNGRY="while [ ! -e \"\$TMPDIR/go\" ]; do sleep 0.2; done
+for i in 1 2 3 4; do python3 -c 'x = bytearray(100 << 20); import time; time.sleep(60)' & done; wait"
+
+# go ID: lets it.
+go() {
+        local f
+        for f in /var/lib/northflare-agent/*/tmp/"$1"-1; do
+                install -o northflare-agent /dev/null "$f/go"
+        done
+}
