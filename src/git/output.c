@@ -30,9 +30,16 @@ static char *text_sanitise(char *text) {
                 text[--n] = 0;
         if (n > TEXT_MAX)
                 text[TEXT_MAX] = 0;
-        for (char *p = text; *p; p++)
-                if ((unsigned char) *p < ' ' || *p == 0x7f)
+        /* A server may write in any encoding, and the end may be in the middle of a character. */
+        for (char *p = text; *p;) {
+                size_t k = utf8_sequence(p, strnlen(p, 4));
+
+                if (k == 0)
+                        *p = '?';
+                else if ((unsigned char) *p < ' ' || *p == 0x7f)
                         *p = ' ';
+                p += MAX(k, (size_t) 1);
+        }
         return text;
 }
 
