@@ -57,6 +57,7 @@ const ConfigKey config_keys[] = {
         { "git.tokenFile", CONFIG_PATH },
         { "git.sshKeyFile", CONFIG_PATH },
         { "git.username", CONFIG_STRING },
+        { "git.credentialHosts", CONFIG_IDENT_LIST },
         { "git.allowLoopback", CONFIG_BOOL, "false" },
         { "git.timeoutSecs", CONFIG_UINT, "600", 1, 86400 },
 };

@@ -44,6 +44,8 @@ static int take_strings(ConfigLoader *l, RunnerConfig *c) {
                 r = json_get_strv(l->values, "permissionModes", &c->permission_modes);
         if (r >= 0)
                 r = json_get_strv(l->values, "envAllowed", &c->env_allowed);
+        if (r >= 0)
+                r = json_get_strv(json_get(l->values, "git"), "credentialHosts", &c->git.credential_hosts);
         return r < 0 ? r : 0;
 }
 
@@ -163,6 +165,7 @@ RunnerConfig *config_free(RunnerConfig *c) {
         strv_free(c->env_allowed);
         free(c->git.ca_file);
         free(c->git.known_hosts_file);
+        strv_free(c->git.credential_hosts);
         free(c->git.token_file);
         free(c->git.ssh_key_file);
         free(c->git.username);

@@ -36,6 +36,7 @@ typedef struct RunnerConfig {
         Json *labels;             /* borrowed from values */
         struct {
                 char *ca_file, *known_hosts_file, *token_file, *ssh_key_file, *username;
+                char **credential_hosts; /* or NULL: every host */
                 bool allow_loopback;
                 uint64_t timeout_secs;
         } git;

@@ -191,7 +191,7 @@ static void test_every_key(void **state) {
                   "\"cpuQuotaPercent\":12,\"runtimeMaxSec\":13},\"agents\":{\"my.agent\":{\"protocol\":\"claude\","
                   "\"executable\":\"/bin/x\",\"env\":{\"A_B\":\"c\"}}},\"labels\":{\"zone.x\":\"eu\"},"
                   "\"git\":{\"caFile\":\"/g1\",\"knownHostsFile\":\"/g2\",\"tokenFile\":\"/g3\",\"sshKeyFile\":\"/g4\","
-                  "\"username\":\"u\",\"allowLoopback\":true,\"timeoutSecs\":14}}");
+                  "\"username\":\"u\",\"credentialHosts\":[\"git.example.org\"],\"allowLoopback\":true,\"timeoutSecs\":14}}");
         RunnerConfig *c = f->config;
         assert_string_equal(c->orchestrator_url, "https://o.example:8443/base");
         assert_string_equal(c->token, "t");
@@ -213,6 +213,7 @@ static void test_every_key(void **state) {
         assert_true(c->forward_raw && c->allow_insecure_http && c->debug);
         assert_int_equal(strv_length(c->permission_modes), 1);
         assert_non_null(c->env_allowed);
+        assert_true(strv_contains(c->git.credential_hosts, "git.example.org"));
         assert_int_equal(strv_length(c->env_allowed), 0);
         assert_int_equal(c->limits.memory_high, 2000000);
         assert_int_equal(c->limits.memory_max, 3000000);
