@@ -242,6 +242,44 @@ static void own_events_stand_where_they_belong(void **state) {
         }
 }
 
+/* A reader that is told of own events asks the store no more, until it is told. */
+static void an_own_event_that_was_told_of(void **state) {
+        Fixture *f = *state;
+        _cleanup_buffer_ Buffer all = {};
+        EventReader *r = NULL;
+
+        write_out(f, "one\n");
+        assert_int_equal(
+                        event_reader_new(
+                                        &(EventReaderParams){
+                                                        .store = f->store,
+                                                        .driver = &counter_ops,
+                                                        .spec = f->spec,
+                                                        .conversation = "c-1",
+                                                        .task = "t-1",
+                                                        .run = 1,
+                                                        .run_id = "00000000000000aa",
+                                                        .told_of_own = true,
+                                                        .outfd = f->outfd,
+                                        },
+                                        &r),
+                        0);
+        assert_int_equal(read_some(r, f->size, 100, &all), 0);
+        assert_non_null(strstr(all.data, "aa:0.0"));
+        own(f, 4, NULL, "conversation.state");
+        event_reader_own_added(r);
+        own(f, 4, NULL, "conversation.ended");
+        event_reader_own_added(r);
+        write_out(f, "two\n");
+        assert_int_equal(read_some(r, f->size, 100, &all), 0);
+        const char *first = strstr(all.data, "conversation.state"),
+                   *second = strstr(all.data, "conversation.ended"), *line = strstr(all.data, "aa:4.0");
+        assert_true(first && second && line && first < second && second < line);
+        /* Each of them once. */
+        assert_null(strstr(first + 1, "conversation.state"));
+        event_reader_free(r);
+}
+
 static void nothing_beyond_the_limit(void **state) {
         Fixture *f = *state;
         _cleanup_buffer_ Buffer all = {};
@@ -346,6 +384,7 @@ static void an_offset_inside_a_line_is_refused(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(own_events_stand_where_they_belong, setup, teardown),
+                cmocka_unit_test_setup_teardown(an_own_event_that_was_told_of, setup, teardown),
                 cmocka_unit_test_setup_teardown(nothing_beyond_the_limit, setup, teardown),
                 cmocka_unit_test_setup_teardown(every_saved_point_gives_the_same_rest, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_question_gets_the_id_of_its_run, setup, teardown),

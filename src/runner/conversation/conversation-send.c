@@ -101,6 +101,7 @@ static int open_reader(Conversation *c) {
                                         .run = c->send_row.run,
                                         .run_id = c->send_row.run_id,
                                         .forward_raw = c->ctx->config->forward_raw,
+                                        .told_of_own = true,
                                         .outfd = c->send_outfd,
                                         .offset = c->send_row.acked,
                                         .own_seq = c->send_row.acked_own,

@@ -137,6 +137,8 @@ int conversation_emit(Conversation *c, const char *message_id, const char *metho
         r = store_add_own_event(c->ctx->store, c->row.id, c->row.run, at, message_id, method, members, &seq);
         if (r < 0)
                 return r;
+        if (c->send)
+                event_reader_own_added(c->send);
         c->last_event_usec = now_usec(CLOCK_REALTIME);
         conversation_send_wake(c);
         conversation_events_wake(c);

@@ -15,6 +15,7 @@ struct EventReader {
         Buffer context; /* what stands in each event behind its id */
         unsigned run;
         bool forward_raw;
+        bool told_of_own, no_own; /* no_own: there was none, and nobody told of one since */
         int outfd;
         LineReader lines; /* what lies before its offset has been read */
         int64_t own_seq;
@@ -48,6 +49,10 @@ EventReader *event_reader_free(EventReader *r) {
 
 void event_reader_set_output(EventReader *r, int outfd) {
         r->outfd = outfd;
+}
+
+void event_reader_own_added(EventReader *r) {
+        r->no_own = false;
 }
 
 uint64_t event_reader_offset(EventReader *r) {
@@ -94,6 +99,7 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret) {
                 .message_prefix = strdup(p->run_id),
                 .run = p->run,
                 .forward_raw = p->forward_raw,
+                .told_of_own = p->told_of_own,
                 .outfd = p->outfd,
                 .own_seq = p->own_seq,
         };
@@ -249,11 +255,12 @@ int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out) {
 
         r->out = out;
         for (;;) {
-                if (!r->has_own) {
+                if (!r->has_own && !r->no_own) {
                         k = store_next_own_event(r->store, r->conversation, r->run, r->own_seq, &r->own);
                         if (k < 0)
                                 return k;
                         r->has_own = k > 0;
+                        r->no_own = k == 0 && r->told_of_own;
                 }
                 /* Own events at this place go first; then the lines up to the next one, or to the limit. */
                 if (r->has_own && r->own.at_offset <= r->lines.offset) {

@@ -20,6 +20,7 @@ typedef struct EventReaderParams {
         unsigned run;
         const char *run_id;
         bool forward_raw;
+        bool told_of_own; /* event_reader_own_added() is called for each own event, so the store need not be asked */
         int outfd;         /* of out.log, borrowed; -EBADF: none yet (event_reader_set_output) */
         uint64_t offset;   /* begin here */
         int64_t own_seq;   /* own events up to here are behind us */
@@ -42,6 +43,9 @@ typedef struct EventOut {
  * more or out is full. Own events stand before the line that begins at their offset. 1: more is there; 0: nothing is
  * left below the limit. */
 int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out);
+
+/* The conversation got an event of the runner's own. */
+void event_reader_own_added(EventReader *r);
 
 uint64_t event_reader_offset(EventReader *r);
 int64_t event_reader_own_seq(EventReader *r);
