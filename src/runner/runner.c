@@ -361,7 +361,6 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
                         .ca_file = config->git.ca_file,
                         .known_hosts_file = config->git.known_hosts_file,
                         .credential_hosts = config->git.credential_hosts,
-                        .credential_hosts = config->git.credential_hosts,
                         .token_file = config->git.token_file,
                         .ssh_key_file = config->git.ssh_key_file,
                         .username = config->git.username,

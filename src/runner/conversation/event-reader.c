@@ -202,15 +202,16 @@ static int on_event(void *userdata, const char *method, const char *members, siz
         Buffer *b = r->opened;
         int k;
 
-        if (b)
-                k = name_question(r, b, b->size - size);
-        else {
+        if (!b) {
                 b = on_open(r);
                 /* Not the method that it was begun with. */
                 b->size = r->opened_at;
                 begin_event(r, b, method, r->message_id);
                 k = buffer_append(b, members, size);
+                if (k < 0)
+                        return k;
         }
+        k = name_question(r, b, b->size - size);
         if (k < 0)
                 return k;
         r->opened = NULL;
