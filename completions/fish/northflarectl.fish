@@ -15,8 +15,8 @@ function __northflarectl_ids
     northflarectl $where --no-legend --no-pager --no-ask-password list 2>/dev/null | string replace -r ' .*' ''
 end
 
-set -l verbs status list show run attach send interrupt stop freeze thaw events logs permissions answer drain undrain reload
-set -l with_id show attach send interrupt stop freeze thaw events logs permissions answer
+set -l verbs status list show run attach send interrupt stop freeze thaw set-property events logs permissions answer drain undrain reload
+set -l with_id show attach send interrupt stop freeze thaw set-property events logs permissions answer
 set -l needs "not __fish_seen_subcommand_from $verbs"
 
 complete -c northflarectl -f
@@ -29,6 +29,7 @@ complete -c northflarectl -n $needs -a send -d 'Send a message'
 complete -c northflarectl -n $needs -a interrupt -d 'End the turn that runs'
 complete -c northflarectl -n $needs -a stop -d 'End conversations'
 complete -c northflarectl -n $needs -a freeze -d 'Stop all its processes'
+complete -c northflarectl -n $needs -a set-property -d 'Set limits of one that runs'
 complete -c northflarectl -n $needs -a thaw -d 'Let them go on'
 complete -c northflarectl -n $needs -a events -d 'Events, one JSON object a line'
 complete -c northflarectl -n $needs -a logs -d 'The journal'

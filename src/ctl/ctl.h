@@ -73,6 +73,7 @@ int verb_attach(char **words);
 int verb_interrupt(char **words);
 int verb_stop(char **words);
 int verb_freeze(char **words);
+int verb_set_property(char **words);
 int verb_logs(char **words);
 int verb_events(char **words);
 int verb_permissions(char **words);

@@ -232,6 +232,8 @@ void arguments_help(void) {
                       "  interrupt ID...            end the turn that runs\n"
                       "  stop ID...                 end conversations, wait until all is gone\n"
                       "  freeze ID..., thaw ID...   stop and go\n"
+                      "  set-property ID NAME=VALUE...\n"
+                      "                             its limits: MemoryMax=2G, CPUQuota=50%%, ...\n"
                       "  events ID                  its events, one JSON object a line\n"
                       "  logs [ID]                  the journal of one, or of the runner\n"
                       "  permissions [ID...]        questions that wait for an answer\n"

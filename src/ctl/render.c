@@ -138,6 +138,17 @@ static void render_agent_event(Renderer *r, Json *e, TurnEnd *ret_turn) {
                 render_turn_end(r, e, ret_turn);
 }
 
+static void render_limit(Renderer *r, Json *params) {
+        const char *limit = strempty(json_get_string(params, "limit")),
+                   *victim = json_get_string(params, "victim");
+        _cleanup_free_ char *line = NULL;
+
+        if (streq(limit, "memoryHigh"))
+                return; /* it is slow, and that is all */
+        line = victim ? xasprintf("%s, killed: %s", limit, victim) : strdup(limit);
+        note(r, STYLE_YELLOW, "limit reached: ", strempty(line));
+}
+
 static void render_ended(Renderer *r, Json *params) {
         const char *reason = strempty(json_get_string(params, "reason")),
                    *by = json_get_string(params, "stoppedBy");
@@ -161,6 +172,8 @@ void render_event(Renderer *r, Json *event, TurnEnd *ret_turn) {
                      STYLE_RED,
                      "error: ",
                      json_get_string(params, "text") ?: json_get_string(params, "code"));
+        else if (streq(method, "conversation.limit"))
+                render_limit(r, params);
         else if (streq(method, "git.progress") && r->talk)
                 note(r, STYLE_DIM, "git: ", json_get_string(params, "phase"));
         else if (streq(method, "conversation.ended"))

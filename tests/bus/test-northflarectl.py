@@ -66,7 +66,7 @@ class Usage(Ctl):
         self.assertEqual(text, self.ctl("-h"))
         for line in text.splitlines():
             self.assertLessEqual(len(line), 80, line)
-        for verb in ("status", "list", "show", "run", "send", "attach", "interrupt", "stop", "logs", "freeze", "thaw", "events",
+        for verb in ("status", "list", "show", "run", "send", "attach", "interrupt", "stop", "logs", "freeze", "thaw", "set-property", "events",
                      "drain", "undrain", "reload", "answer", "permissions"):
             self.assertRegex(text, r"\b%s\b" % verb)
         self.assertRegex(self.ctl("--version"), r"^northflarectl \d")
@@ -129,6 +129,21 @@ class Verbs(Ctl):
                            (["thaw", "one-1"], "conversation.thaw"), (["drain"], "runner.drain"), (["undrain"], "runner.undrain")):
             self.assertEqual(self.ctl(*args), "")
             self.assertEqual(self.bus.last_call()[0], wire)
+
+    def test_set_property(self):
+        self.add("set-1")
+        self.assertEqual(self.ctl("set-property", "set-1", "MemoryMax=2G", "CPUWeight=20", "CPUQuota=150%", "MemorySwapMax=0"), "")
+        self.assertEqual(self.bus.last_call()[::2], ("conversation.config", {"conversationId": "set-1", "limits": {
+            "memoryMax": 2 << 30, "cpuWeight": 20, "cpuQuotaPercent": 150, "memorySwapMax": 0}}))
+        before = self.bus.last_call()
+        for bad in ("MemoryMax", "MemoryMax=", "MemoryMax=-1", "MemoryMax=2X", "MemoryMax=2 G", "MemoryMax=G", "TasksMax=5K",
+                    "CPUQuota=50", "CPUQuota=%", "Memory=1", "MemoryMaxi=1", "memoryMax=1", "RuntimeMaxSec=5",
+                    "MemoryMax=18014398509481984K", "MemoryMax=99999999999999999999", "TasksMax=" + "1" * 40):
+            with self.subTest(bad=bad):
+                self.ctl("set-property", "set-1", bad, status=USAGE)
+        self.assertEqual(self.bus.last_call(), before)
+        self.ctl("set-property", "set-1", status=USAGE)
+        self.ctl("set-property", "none", "TasksMax=1", status=NO_CONVERSATION)
 
     def test_stop(self):
         self.add("stop-1")
