@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "common/buffer.h"
 #include "common/ident.h"
 #include "launcher/request.h"
 
@@ -30,11 +31,6 @@ const LimitInfo limit_infos[_LIMIT_MAX] = {
         [LIMIT_RUNTIME_MAX] = { "RuntimeMaxUSec",     "runtimeMaxSec",   USEC_PER_SEC,       1,    BYTES_MAX },
 };
 
-/* Set here for every program, or of use only to take it over before it begins. */
-static const char *const own_variables[] = {
-        "PATH", "HOME", "TMPDIR", "USER", "LOGNAME", "SHELL", "NORTHFLARE_FDS",
-};
-
 #define invalid(e, ...) sd_bus_error_setf((e), ERROR_INVALID_ARGUMENT, __VA_ARGS__)
 
 void request_done(Request *r) {
@@ -50,30 +46,24 @@ Kind kind_from_string(const char *s) {
 }
 
 int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e) {
-        for (LimitId i = 0; i < _LIMIT_MAX; i++) {
-                if (!streq(limit_infos[i].property, property))
-                        continue;
-                if (l->set[i])
-                        return invalid(e, "limits: %s is there twice.", property);
-                if (value < limit_infos[i].minimum || value > limit_infos[i].maximum)
-                        return invalid(e, "limits: %s is out of range.", property);
-                l->set[i] = true;
-                l->value[i] = value;
-                return 0;
-        }
-        return invalid(e, "limits: a limit that there is none of.");
+        LimitId i = 0;
+
+        while (i < _LIMIT_MAX && !streq(limit_infos[i].property, property))
+                i++;
+        if (i == _LIMIT_MAX)
+                return invalid(e, "limits: a limit that there is none of.");
+        if (l->set[i])
+                return invalid(e, "limits: %s is there twice.", property);
+        if (value < limit_infos[i].minimum || value > limit_infos[i].maximum)
+                return invalid(e, "limits: %s is out of range.", property);
+        l->set[i] = true;
+        l->value[i] = value;
+        return 0;
 }
 
 int limits_cap(Limits *l, const uint64_t ceilings[static _LIMIT_MAX], sd_bus_error *e) {
         for (LimitId i = 0; i < _LIMIT_MAX; i++) {
-                if (ceilings[i] == 0)
-                        continue;
-                if (!l->set[i]) {
-                        l->set[i] = true;
-                        l->value[i] = limit_infos[i].maximum == WEIGHT_MAX ?
-                                        MIN(ceilings[i], WEIGHT_DEFAULT) :
-                                        ceilings[i];
-                } else if (l->value[i] > ceilings[i])
+                if (ceilings[i] > 0 && l->set[i] && l->value[i] > ceilings[i])
                         return sd_bus_error_setf(
                                         e,
                                         ERROR_LIMIT_TOO_HIGH,
@@ -81,89 +71,79 @@ int limits_cap(Limits *l, const uint64_t ceilings[static _LIMIT_MAX], sd_bus_err
                                         limit_infos[i].property,
                                         l->value[i],
                                         ceilings[i]);
+                if (ceilings[i] == 0 || l->set[i])
+                        continue;
+                l->set[i] = true;
+                l->value[i] =
+                                MIN(ceilings[i],
+                                    limit_infos[i].maximum == WEIGHT_MAX ? WEIGHT_DEFAULT : UINT64_MAX);
         }
         return 0;
 }
 
-static bool is_variable_name(const char *s) {
-        for (const char *p = s; *p; p++)
-                if (!(*p == '_' || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') ||
-                      (p > s && *p >= '0' && *p <= '9')))
-                        return false;
-        return *s;
+int limits_append(sd_bus_message *m, const Limits *l) {
+        int r = 0;
+
+        for (LimitId i = 0; i < _LIMIT_MAX && r >= 0; i++)
+                if (l->set[i])
+                        r = sd_bus_message_append(m, "(sv)", limit_infos[i].property, "t", l->value[i]);
+        return r;
+}
+
+/* The value of NAME, or NULL. */
+static const char *environment_get(char *const *env, const char *name) {
+        STRV_FOREACH(s, env) {
+                const char *p = startswith(*s, name);
+                if (p && *p == '=')
+                        return p + 1;
+        }
+        return NULL;
 }
 
 int environment_add(char ***env, const char *name, const char *value, sd_bus_error *e) {
-        size_t l = strlen(name);
+        /* Set here for every program, or of use only to take it over before it begins. */
+        static const char *const own[] = { "PATH",    "HOME",  "TMPDIR",         "USER",
+                                           "LOGNAME", "SHELL", "NORTHFLARE_FDS", NULL };
+        static const char characters[] = "0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-        if (!is_variable_name(name))
+        if (strv_length(*env) >= REQUEST_STRINGS_MAX)
+                return invalid(e, "env: more than %u strings.", REQUEST_STRINGS_MAX);
+        if (!*name || name[strspn(name, characters)] || strspn(name, "0123456789") > 0)
                 return invalid(e, "env: a name that is none.");
-        if (startswith(name, "LD_"))
+        if (startswith(name, "LD_") || strv_contains((char *const *) own, name))
                 return invalid(e, "env: %.64s is not for the caller.", name);
-        for (size_t i = 0; i < ELEMENTSOF(own_variables); i++)
-                if (streq(own_variables[i], name))
-                        return invalid(e, "env: %s is set by the launcher.", name);
-        STRV_FOREACH(s, *env)
-                if (strncmp(*s, name, l) == 0 && (*s)[l] == '=')
-                        return invalid(e, "env: %.64s is there twice.", name);
+        if (environment_get(*env, name))
+                return invalid(e, "env: %.64s is there twice.", name);
         return strv_consume(env, xasprintf("%s=%s", name, value));
 }
 
-static int read_pairs(sd_bus_message *m, Request *r, bool limits, sd_bus_error *e) {
-        int k = sd_bus_message_enter_container(m, 'a', limits ? "{st}" : "{ss}");
+int pairs_read(sd_bus_message *m, Limits *limits, char ***env, sd_bus_error *e) {
+        const char *name, *text;
+        uint64_t value;
+        int r;
 
-        if (k < 0)
-                return k;
-        for (unsigned n = 0;; n++) {
-                const char *name, *text = NULL;
-                uint64_t value = 0;
-
-                k = sd_bus_message_enter_container(m, 'e', limits ? "st" : "ss");
-                if (k < 0)
-                        return k;
-                if (k == 0)
-                        return sd_bus_message_exit_container(m);
-                k = limits ? sd_bus_message_read(m, "st", &name, &value) :
-                             sd_bus_message_read(m, "ss", &name, &text);
-                if (k < 0)
-                        return k;
-                if (!limits && n >= REQUEST_STRINGS_MAX)
-                        return invalid(e, "env: more than %u strings.", REQUEST_STRINGS_MAX);
-                k = limits ? limits_add(&r->limits, name, value, e) :
-                             environment_add(&r->env, name, text, e);
-                if (k < 0)
-                        return k;
-                k = sd_bus_message_exit_container(m);
-                if (k < 0)
-                        return k;
-        }
+        r = sd_bus_message_enter_container(m, 'a', limits ? "{st}" : "{ss}");
+        while (r >= 0 &&
+               (r = limits ? sd_bus_message_read(m, "{st}", &name, &value) :
+                             sd_bus_message_read(m, "{ss}", &name, &text)) > 0)
+                r = limits ? limits_add(limits, name, value, e) : environment_add(env, name, text, e);
+        return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
 int request_read(sd_bus_message *m, Request *ret, sd_bus_error *e) {
         const char *kind;
-        int r;
+        int fd, r;
 
-        r = sd_bus_message_read(m, "ssus", &kind, &ret->id, &ret->run, &ret->workspace);
-        if (r < 0)
+        if ((r = sd_bus_message_read(m, "ssus", &kind, &ret->id, &ret->run, &ret->workspace)) < 0 ||
+            (r = sd_bus_message_read_strv(m, &ret->argv)) < 0 ||
+            (r = pairs_read(m, NULL, &ret->env, e)) < 0 ||
+            (r = sd_bus_message_read(m, "s", &ret->cwd)) < 0 ||
+            (r = pairs_read(m, &ret->limits, NULL, e)) < 0 ||
+            (r = sd_bus_message_read(m, "h", &ret->dirfd)) < 0 ||
+            (r = sd_bus_message_enter_container(m, 'a', "h")) < 0)
                 return r;
         ret->kind = kind_from_string(kind);
-        r = sd_bus_message_read_strv(m, &ret->argv);
-        if (r < 0)
-                return r;
-        r = read_pairs(m, ret, false, e);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(m, "s", &ret->cwd);
-        if (r < 0)
-                return r;
-        r = read_pairs(m, ret, true, e);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(m, "h", &ret->dirfd);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_enter_container(m, 'a', "h");
-        for (int fd; r > 0 && (r = sd_bus_message_read(m, "h", &fd)) > 0;) {
+        while ((r = sd_bus_message_read(m, "h", &fd)) > 0) {
                 if (ret->n_extra >= REQUEST_EXTRA_MAX)
                         return invalid(e, "extra: more than %u descriptors.", REQUEST_EXTRA_MAX);
                 ret->extra[ret->n_extra++] = fd;
@@ -173,17 +153,13 @@ int request_read(sd_bus_message *m, Request *ret, sd_bus_error *e) {
 
 /* Below the workspace's folder: names with single slashes between them, none of which leads out. */
 static bool is_below(const char *path) {
-        if (strlen(path) >= 1024)
-                return false;
         for (const char *p = path; *p;) {
                 size_t n = strcspn(p, "/");
-                if (n == 0 || n > 255 || (p[0] == '.' && (n == 1 || (n == 2 && p[1] == '.'))))
+                if (n == 0 || n > 255 || (n <= 2 && strspn(p, ".") == n) || (p[n] && !p[n + 1]))
                         return false;
-                p += n;
-                if (*p == '/' && !*++p)
-                        return false;
+                p += n + (p[n] == '/');
         }
-        return true;
+        return strlen(path) < 1024;
 }
 
 static int check_strings(const Request *r, sd_bus_error *e) {
@@ -208,24 +184,20 @@ static int check_strings(const Request *r, sd_bus_error *e) {
 }
 
 static int check_descriptors(const Request *r, uid_t owner, sd_bus_error *e) {
+        bool agent = r->kind == KIND_AGENT;
         struct stat st;
 
-        if (fstat(r->dirfd, &st) < 0 || !S_ISDIR(st.st_mode))
-                return invalid(e, "dirfd: not a directory.");
-        if (st.st_uid != owner || (st.st_mode & 07777) != 0700)
+        if (fstat(r->dirfd, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != owner ||
+            (st.st_mode & 07777) != 0700)
                 return invalid(e, "dirfd: not a directory of the caller's with mode 0700.");
-        if (r->n_extra > (r->kind == KIND_AGENT ? 1U : REQUEST_EXTRA_MAX))
+        if (r->n_extra > (agent ? 1U : REQUEST_EXTRA_MAX))
                 return invalid(e, "extra: more descriptors than this kind takes.");
         for (unsigned i = 0; i < r->n_extra; i++) {
-                if (fstat(r->extra[i], &st) < 0)
-                        return invalid(e, "extra: descriptor %u cannot be looked at.", i);
-                if (r->kind == KIND_AGENT) {
-                        if (!S_ISREG(st.st_mode) || st.st_size > (off_t) REQUEST_PRIVATE_MAX)
-                                return invalid(e,
-                                               "extra: not a regular file, or longer than %u bytes.",
-                                               REQUEST_PRIVATE_MAX);
-                } else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))
-                        return invalid(e, "extra: descriptor %u is a directory or a device.", i);
+                if (fstat(r->extra[i], &st) < 0 ||
+                    !(S_ISREG(st.st_mode) || (!agent && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))))
+                        return invalid(e, "extra: descriptor %u is of a type that is not taken.", i);
+                if (agent && st.st_size > (off_t) REQUEST_PRIVATE_MAX)
+                        return invalid(e, "extra: longer than %u bytes.", REQUEST_PRIVATE_MAX);
         }
         return 0;
 }
@@ -244,9 +216,7 @@ int request_check(const Request *r, uid_t owner, sd_bus_error *e) {
         if (r->cwd[0] == '/' ? strlen(r->cwd) >= 4096 : !is_below(r->cwd))
                 return invalid(e, "cwd: neither an absolute path nor one below the workspace.");
         k = check_strings(r, e);
-        if (k < 0)
-                return k;
-        return check_descriptors(r, owner, e);
+        return k < 0 ? k : check_descriptors(r, owner, e);
 }
 
 char *request_unit_name(const Request *r) {
@@ -254,41 +224,28 @@ char *request_unit_name(const Request *r) {
 }
 
 bool unit_name_is_ours(const char *unit) {
-        if (strlen(unit) > 255 || !endswith(unit, ".scope"))
-                return false;
         for (Kind k = 0; k < _KIND_MAX; k++) {
-                const char *p = startswith(unit, kinds[k].unit);
-                char id[256];
-                uint64_t run;
+                const char *id = startswith(unit, kinds[k].unit), *dash = id ? strrchr(id, '-') : NULL;
+                _cleanup_free_ char *copy = dash ? strndup(id, (size_t) (dash - id)) : NULL, *again = NULL;
+                Request r = { .kind = k, .id = copy };
 
-                if (!p)
+                if (!copy)
                         continue;
-                memcpy(id, p, strlen(p) + 1);
-                id[strlen(id) - strlen(".scope")] = 0;
-                char *dash = strrchr(id, '-');
-                if (!dash)
-                        return false;
-                *dash = 0;
-                return ident_is_valid(id) && dash[1] != '0' && safe_atou64(dash + 1, &run) >= 0 &&
-                                run <= UINT32_MAX;
+                r.run = (uint32_t) strtoul(dash + 1, NULL, 10);
+                again = ident_is_valid(copy) && r.run > 0 ? request_unit_name(&r) : NULL;
+                return streq_ptr(unit, again);
         }
         return false;
 }
 
 /* A copy of s with every {private} replaced. */
 static char *expand(const char *s, const char *tmp) {
-        char *out = strdup("");
+        _cleanup_buffer_ Buffer out = {};
 
-        for (const char *p; out; s = p + strlen("{private}")) {
-                p = strstr(s, "{private}");
-                char *next = p ? xasprintf("%s%.*s%s/private", out, (int) (p - s), s, tmp) :
-                                 xasprintf("%s%s", out, s);
-                free(out);
-                out = next;
-                if (!p)
-                        break;
-        }
-        return out;
+        for (const char *p; (p = strstr(s, "{private}")); s = p + strlen("{private}"))
+                (void) buffer_printf(&out, "%.*s%s/private", (int) (p - s), s, tmp);
+        (void) buffer_append_str(&out, s);
+        return buffer_steal(&out);
 }
 
 char **request_argv(const Request *r, const Place *place) {
@@ -308,25 +265,25 @@ char **request_argv(const Request *r, const Place *place) {
 }
 
 char **request_environment(const Request *r, const Place *place) {
+        const char *const own[] = {
+                "PATH=",    "/usr/local/bin:/usr/bin:/bin",
+                "USER=",    place->user,
+                "LOGNAME=", place->user,
+                "SHELL=",   place->shell,
+                "HOME=",    place->home,
+                "TMPDIR=",  place->tmp,
+                "LANG=",    environment_get(r->env, "LANG") ? NULL : "C.UTF-8",
+        };
         _cleanup_strv_free_ char **v = NULL;
-        bool lang = false;
 
-        if (strv_extend(&v, "PATH=/usr/local/bin:/usr/bin:/bin") < 0 ||
-            strv_consume(&v, xasprintf("USER=%s", place->user)) < 0 ||
-            strv_consume(&v, xasprintf("LOGNAME=%s", place->user)) < 0 ||
-            strv_consume(&v, xasprintf("SHELL=%s", place->shell)) < 0 ||
-            strv_consume(&v, xasprintf("HOME=%s", place->home)) < 0 ||
-            strv_consume(&v, xasprintf("TMPDIR=%s", place->tmp)) < 0)
-                return NULL;
-        if (r->kind != KIND_AGENT && r->n_extra > 0 &&
-            strv_consume(&v, xasprintf("NORTHFLARE_FDS=%u", r->n_extra)) < 0)
-                return NULL;
-        STRV_FOREACH(s, r->env) {
-                lang = lang || startswith(*s, "LANG=");
+        for (size_t i = 0; i < ELEMENTSOF(own); i += 2)
+                if (own[i + 1] && strv_consume(&v, xasprintf("%s%s", own[i], own[i + 1])) < 0)
+                        return NULL;
+        STRV_FOREACH(s, r->env)
                 if (strv_extend(&v, *s) < 0)
                         return NULL;
-        }
-        if (!lang && strv_extend(&v, "LANG=C.UTF-8") < 0)
+        if (r->kind != KIND_AGENT && r->n_extra > 0 &&
+            strv_consume(&v, xasprintf("NORTHFLARE_FDS=%u", r->n_extra)) < 0)
                 return NULL;
         return TAKE_PTR(v);
 }

@@ -74,14 +74,18 @@ Kind kind_from_string(const char *s);
 
 /* Adds one limit. Error: unknown, twice, or out of range. */
 int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e);
-/* Holds them against the ceilings (0: none); a limit that was not asked for becomes its ceiling,
- * a weight at most the usual 100. */
+/* Holds them against the ceilings (0: none); a limit that was not asked for becomes its ceiling, a weight at most the
+ * usual 100. */
 int limits_cap(Limits *l, const uint64_t ceilings[static _LIMIT_MAX], sd_bus_error *e);
+/* Appends them as a(sv) of a scope's properties, less its outermost container. */
+int limits_append(sd_bus_message *m, const Limits *l);
 
-/* Adds one variable. Error: a name that is none, twice, or the launcher's own. */
+/* Adds one variable. Error: a name that is none, twice, one too many, or the launcher's own. */
 int environment_add(char ***env, const char *name, const char *value, sd_bus_error *e);
 
-/* Reads the arguments of Start; they stay borrowed from the message. Returns 0, or negative with e set. */
+/* Reads a{st} into limits, or without limits a{ss} into env. Returns 0 or more, or negative with e set. */
+int pairs_read(sd_bus_message *m, Limits *limits, char ***env, sd_bus_error *e);
+/* Reads the arguments of Start; they stay borrowed from the message. Returns as above. */
 int request_read(sd_bus_message *m, Request *ret, sd_bus_error *e);
 /* Everything that can be said without looking at other scopes. owner: whose the run's folder must be. */
 int request_check(const Request *r, uid_t owner, sd_bus_error *e);

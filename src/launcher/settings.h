@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "launcher/agent-half.h"
 #include "launcher/request.h"
 
 /* What root allows (launcher.json), and the users that programs run as. */
-
-typedef struct User {
-        char *name, *home;
-        uid_t uid;
-        gid_t gid;
-        gid_t *groups;
-        int n_groups;
-} User;
 
 typedef struct Settings {
         bool user_mode;
@@ -27,7 +20,7 @@ typedef struct Settings {
 /* All defaults, and the runner's user. Returns 0, or negative errno and a sentence for the caller to free. */
 int settings_init(Settings *s, bool user_mode, char **ret_error);
 /* Reads the file and looks the other users up. A missing file is all defaults; anything in it that is not known fails,
- * since a misspelt ceiling is none. Returns as above. */
+ * since a misspelt ceiling is none. Returns as above; no sentence where memory is out. */
 int settings_load(Settings *s, char **ret_error);
 void settings_done(Settings *s);
 /* The file's contents alone; agent_users is for the caller to free. */

@@ -3,22 +3,18 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "common/fileio.h"
-#include "launcher/request.h"
+#include "common/cgroup.h"
 #include "launcher/sum.h"
 
 uint64_t sum_limit(const char *folder, const char *scope, const char *file) {
-        _cleanup_free_ char *path = xasprintf("%s/%s/%s", folder, scope, file), *text = NULL;
+        _cleanup_free_ char *path = xasprintf("%s/%s/%s", folder, scope, file);
         uint64_t value;
 
-        if (!path || read_file_at(AT_FDCWD, path, 64, &text, NULL) < 0)
-                return UINT64_MAX;
-        text[strcspn(text, "\n")] = 0;
-        return safe_atou64(text, &value) < 0 ? UINT64_MAX : value;
+        return path && cgroup_read_figure(AT_FDCWD, path, "", &value) ? value : UINT64_MAX;
 }
 
-static void add(uint64_t *sum, uint64_t value) {
-        if (value != UINT64_MAX && __builtin_add_overflow(*sum, value, sum))
+void sum_add(uint64_t *sum, uint64_t limit) {
+        if (limit != UINT64_MAX && __builtin_add_overflow(*sum, limit, sum))
                 *sum = UINT64_MAX - 1;
 }
 
@@ -32,11 +28,37 @@ int sum_measure(const char *slice_path, const char *without, Sum *ret) {
                 if (!unit_name_is_ours(e->d_name) || streq_ptr(e->d_name, without))
                         continue;
                 sum.scopes++;
-                add(&sum.memory, sum_limit(slice_path, e->d_name, "memory.max"));
-                add(&sum.tasks, sum_limit(slice_path, e->d_name, "pids.max"));
+                sum_add(&sum.memory, sum_limit(slice_path, e->d_name, "memory.max"));
+                sum_add(&sum.tasks, sum_limit(slice_path, e->d_name, "pids.max"));
         }
         if (d)
                 (void) closedir(d);
         *ret = sum;
+        return 0;
+}
+
+int sum_check(const Sum *sum, const char *slice_path, const Limits *limits, sd_bus_error *e) {
+        const struct {
+                LimitId id;
+                const char *file;
+                uint64_t taken;
+        } shared[] = {
+                {LIMIT_MEMORY_MAX, "memory.max", sum->memory},
+                { LIMIT_TASKS_MAX, "pids.max",   sum->tasks },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(shared); i++) {
+                uint64_t total = shared[i].taken;
+
+                if (!limits->set[shared[i].id])
+                        continue;
+                sum_add(&total, limits->value[shared[i].id]);
+                if (total > sum_limit(slice_path, ".", shared[i].file))
+                        return sd_bus_error_setf(
+                                        e,
+                                        ERROR_LIMIT_TOO_HIGH,
+                                        "limits: %s of all scopes would be above that of " SLICE_NAME ".",
+                                        limit_infos[shared[i].id].property);
+        }
         return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "common/util.h"
+#include "launcher/request.h"
 
 /* What the scopes of a slice may take together, from the cgroup file system. */
 typedef struct Sum {
@@ -11,5 +11,10 @@ typedef struct Sum {
 
 /* The sum over our scopes in the slice, without the one named; a slice that is not there is empty. */
 int sum_measure(const char *slice_path, const char *without, Sum *ret);
+/* Adds a limit where there is one (not UINT64_MAX); what is too much for the type stays below UINT64_MAX. */
+void sum_add(uint64_t *sum, uint64_t limit);
 /* A limit file ("max" or a number): UINT64_MAX where there is none. */
 uint64_t sum_limit(const char *folder, const char *scope, const char *file);
+/* Whether limits may be added to the sum: the slice, where it has limits, must be able to keep what its scopes were
+ * promised. Returns 0, or negative with e set. */
+int sum_check(const Sum *sum, const char *slice_path, const Limits *limits, sd_bus_error *e);

@@ -373,13 +373,15 @@ static void test_program(void **state) {
 
         set_argv(f, "/bin/agent");
         assert_int_equal(strv_extend(&f->request.argv, "--x={private}:{private}!"), 0);
+        assert_int_equal(strv_extend(&f->request.argv, ""), 0);
         assert_int_equal(environment_add(&f->request.env, "LANG", "C", &e), 0);
         f->request.n_extra = 1;
         char **v = request_argv(&f->request, &place);
         assert_non_null(v);
         assert_string_equal(v[0], "/bin/agent");
         assert_string_equal(v[1], "--x=/t/private:/t/private!");
-        assert_null(v[2]);
+        assert_string_equal(v[2], "");
+        assert_null(v[3]);
         strv_free(v);
         v = request_environment(&f->request, &place);
         assert_true(strv_contains(v, "PATH=/usr/local/bin:/usr/bin:/bin"));
@@ -394,7 +396,7 @@ static void test_program(void **state) {
         f->request.env = strv_free(f->request.env);
         v = request_argv(&f->request, &place);
         assert_string_equal(v[0], NF_LIBEXECDIR "/northflare-git");
-        assert_int_equal(strv_length(v), 2);
+        assert_int_equal(strv_length(v), 3);
         strv_free(v);
         v = request_environment(&f->request, &place);
         assert_true(strv_contains(v, "NORTHFLARE_FDS=1"));
@@ -531,13 +533,40 @@ static void test_sum(void **state) {
         assert_true(sum_limit(f->folder, ".", "memory.max") == UINT64_MAX);
 }
 
+static void test_sum_check(void **state) {
+        Sum sum = { .memory = 100, .tasks = 7 };
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Fixture *f = *state;
+        Limits l = {};
+
+        /* A slice without limits; one that says so; one that has some. */
+        assert_int_equal(limits_add(&l, "MemoryMax", 20, &e), 0);
+        assert_int_equal(limits_add(&l, "TasksMax", 3, &e), 0);
+        assert_int_equal(sum_check(&sum, f->folder, &l, &e), 0);
+        put(f->request.dirfd, ".", "memory.max", "max\n");
+        assert_int_equal(sum_check(&sum, f->folder, &l, &e), 0);
+        put(f->request.dirfd, ".", "memory.max", "120\n");
+        put(f->request.dirfd, ".", "pids.max", "10\n");
+        assert_int_equal(sum_check(&sum, f->folder, &l, &e), 0);
+        put(f->request.dirfd, ".", "memory.max", "119\n");
+        expect(sum_check(&sum, f->folder, &l, &e), &e, ERROR_LIMIT_TOO_HIGH, "limits: MemoryMax");
+        l.set[LIMIT_MEMORY_MAX] = false;
+        assert_int_equal(sum_check(&sum, f->folder, &l, &e), 0);
+        put(f->request.dirfd, ".", "pids.max", "9\n");
+        expect(sum_check(&sum, f->folder, &l, &e), &e, ERROR_LIMIT_TOO_HIGH, "limits: TasksMax");
+        /* A sum that leaves the type is too much, too. */
+        sum.tasks = UINT64_MAX - 2;
+        expect(sum_check(&sum, f->folder, &l, &e), &e, ERROR_LIMIT_TOO_HIGH, "limits: TasksMax");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                CASE(test_kind),    CASE(test_ids),      CASE(test_argv),        CASE(test_environment),
-                CASE(test_cwd),     CASE(test_limits),   CASE(test_descriptors), CASE(test_names),
-                CASE(test_program), CASE(test_settings), CASE(test_agent_users), CASE(test_sum),
+                CASE(test_kind),      CASE(test_ids),      CASE(test_argv),        CASE(test_environment),
+                CASE(test_cwd),       CASE(test_limits),   CASE(test_descriptors), CASE(test_names),
+                CASE(test_program),   CASE(test_settings), CASE(test_agent_users), CASE(test_sum),
+                CASE(test_sum_check),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

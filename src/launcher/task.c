@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/wait.h>
+
+#include "common/ident.h"
+#include "launcher/manager.h"
+#include "launcher/sum.h"
+
+/* Calls that wait for systemd.
+ *
+ * A start: a child is forked and waits at a gate; systemd makes a scope with the limits around it; only when that job is
+ * done the gate opens. Whatever fails on the way, closing the gate ends the child, which has run nothing.
+ *
+ * A verb: systemd is asked first what the unit is, so that none ever reaches a unit that the launcher did not make,
+ * whatever its name. */
+
+#define START_TIMEOUT_USEC (20 * USEC_PER_SEC)
+/* While an earlier start of the same scope is still in the way, or systemd is not on the bus. */
+#define AGAIN_USEC (50 * USEC_PER_MSEC)
+#define AGAIN_EXISTS_MAX 20U
+#define AGAIN_ABSENT_MAX 200U
+#define STOP_TIMEOUT_USEC (15 * USEC_PER_SEC)
+
+#define UNIT_EXISTS "org.freedesktop.systemd1.UnitExists"
+
+struct Verb {
+        const char *member, *method; /* of our interface, of systemd's */
+        const char *types, *text;    /* arguments behind the unit's name; a number is that of SIGKILL */
+};
+
+static const struct Verb verbs[] = {
+        {"Stop",       "StopUnit",          "s",  "replace"},
+        { "Kill",      "KillUnit",          "si", "all"    },
+        { "Freeze",    "FreezeUnit",        "",   NULL     },
+        { "Thaw",      "ThawUnit",          "",   NULL     },
+        { "Collect",   "ResetFailedUnit",   "",   NULL     },
+        { "SetLimits", "SetUnitProperties", NULL, NULL     },
+};
+
+/* dbus-daemon allows 128 calls without a reply on one connection; starts and verbs stay below it together. */
+#define STARTS_RUNNING_MAX 32U
+#define STARTS_MAX 256U
+#define VERBS_MAX 64U
+
+static void starts_pump(Manager *m);
+
+/* NULL where memory is out, or with e set where there are too many already. */
+static Task *task_new(Manager *m, sd_bus_message *call, const struct Verb *verb, sd_bus_error *e) {
+        unsigned *n = verb ? &m->n_verbs : &m->n_starts;
+        Task *t;
+
+        if (*n >= (verb ? VERBS_MAX : STARTS_MAX)) {
+                (void) sd_bus_error_setf(e, ERROR_TOO_MANY, "%u such calls wait already.", *n);
+                return NULL;
+        }
+        t = new0(Task, 1);
+        if (!t)
+                return NULL;
+        *t = (Task){ .manager = m, .verb = verb, .call = sd_bus_message_ref(call), .gate = -EBADF };
+        (*n)++;
+        return t;
+}
+
+static void task_free(Task *t) {
+        Manager *m = t->manager;
+
+        for (Task **p = &m->starts; *p; p = &(*p)->next)
+                if (*p == t) {
+                        *p = t->next;
+                        break;
+                }
+        *(t->verb ? &m->n_verbs : &m->n_starts) -= 1;
+        sd_bus_slot_unref(t->slot);
+        sd_event_source_disable_unref(t->timer);
+        sd_event_source_disable_unref(t->again);
+        safe_close(t->gate);
+        request_done(&t->request);
+        free(t->unit);
+        free(t->job);
+        sd_bus_message_unref(t->call);
+        free(t);
+}
+
+DEFINE_TRIVIAL_CLEANUP_FUNC(Task *, task_free);
+
+/* The call was answered: the task is gone, and what has waited for it goes on. */
+static void task_done(Task *t) {
+        Manager *m = t->manager;
+
+        task_free(t);
+        starts_pump(m);
+        manager_touch(m);
+}
+
+_printf_(3, 4) static void task_fail(Task *t, const char *error, const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        (void) sd_bus_reply_method_errorfv(t->call, error, format, ap);
+        va_end(ap);
+        task_done(t);
+}
+
+static void task_fail_by(Task *t, const sd_bus_error *error) {
+        const char *name = sd_bus_error_has_name(error, UNIT_EXISTS) ? ERROR_EXISTS :
+                        sd_bus_error_has_name(error, "org.freedesktop.systemd1.NoSuchUnit") ?
+                                                                       ERROR_NO_SUCH_UNIT :
+                                                                       ERROR_FAILED;
+
+        task_fail(t, name, "systemd: %s", strempty(error->message));
+}
+
+/* A call of systemd's manager about the task's unit. */
+static int task_call_new(Task *t, const char *method, sd_bus_message **ret) {
+        int r = sd_bus_message_new_method_call(
+                        t->manager->bus, ret, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, method);
+
+        return r < 0 ? r : sd_bus_message_append(*ret, "s", t->unit);
+}
+
+/* Sends a call, unless r says that it could not be made. The answer goes to callback; without one nobody waits. */
+static void task_call_send(Task *t, sd_bus_message *c, int r, sd_bus_message_handler_t callback) {
+        t->slot = sd_bus_slot_unref(t->slot);
+        if (r >= 0)
+                r = sd_bus_call_async(t->manager->bus, callback ? &t->slot : NULL, c, callback, t, 0);
+        if (r < 0 && callback)
+                task_fail(t, ERROR_FAILED, "systemd cannot be asked: %s", strerror(-r));
+}
+
+static void
+task_ask(Task *t, sd_bus_message_handler_t callback, const char *method, const char *types, ...) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *c = NULL;
+        va_list ap;
+        int r;
+
+        va_start(ap, types);
+        r = task_call_new(t, method, &c);
+        if (r >= 0)
+                r = sd_bus_message_appendv(c, types, ap);
+        va_end(ap);
+        task_call_send(t, c, r, callback);
+}
+
+static void
+task_get(Task *t, sd_bus_message_handler_t callback, const char *interface, const char *property) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *c = NULL;
+        _cleanup_free_ char *path = NULL;
+        int r = sd_bus_path_encode(SYSTEMD_PATH "/unit", t->unit, &path);
+
+        if (r >= 0)
+                r = sd_bus_message_new_method_call(
+                                t->manager->bus,
+                                &c,
+                                SYSTEMD_NAME,
+                                path,
+                                "org.freedesktop.DBus.Properties",
+                                property ? "Get" : "GetAll");
+        if (r >= 0)
+                r = sd_bus_message_append(c, property ? "ss" : "s", interface, property);
+        task_call_send(t, c, r, callback);
+}
+
+static int on_child_exit(sd_event_source *source, const siginfo_t *si, void *userdata) {
+        sd_event_source_disable_unref(source);
+        return 0;
+}
+
+/* Not before systemd has said what came of the job: until then the child's number must not become another's. */
+static void reap(const Task *t) {
+        sd_event_source *source;
+
+        (void) sd_event_add_child(t->manager->event, &source, t->pid, WEXITED, on_child_exit, NULL);
+}
+
+/* The last step: the name of this life of the unit is known, or is not to be had; the gate opens; the caller hears. */
+static int on_invocation(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        const void *id = NULL;
+        size_t size = 0;
+        Task *t = userdata;
+        int r;
+
+        if (sd_bus_message_enter_container(reply, 'v', "ay") < 0 ||
+            sd_bus_message_read_array(reply, 'y', &id, &size) < 0)
+                size = 0;
+        if ((r = sd_bus_message_new_method_return(t->call, &m)) < 0 ||
+            (r = sd_bus_message_append(m, "s", t->unit)) < 0 ||
+            (r = sd_bus_message_append_array(m, 'y', id, size)) < 0 ||
+            (r = write(t->gate, "g", 1) == 1 ? 0 : -errno) < 0)
+                task_fail(t, ERROR_FAILED, "The program in the scope cannot begin: %s", strerror(-r));
+        else {
+                (void) sd_bus_send(t->manager->bus, m, NULL);
+                task_done(t);
+        }
+        return 0;
+}
+
+int on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *e) {
+        const char *job, *unit, *result;
+        Manager *m = userdata;
+        Task *t = m->starts;
+        uint32_t id;
+
+        if (sd_bus_message_read(signal, "uoss", &id, &job, &unit, &result) < 0)
+                return 0;
+        while (t && !streq_ptr(t->job, job))
+                t = t->next;
+        if (!t)
+                return 0;
+        reap(t);
+        if (streq(result, "done"))
+                task_get(t, on_invocation, "org.freedesktop.systemd1.Unit", "InvocationID");
+        else {
+                /* Nothing of it is to block the name. */
+                task_ask(t, NULL, "ResetFailedUnit", "");
+                task_fail(t, ERROR_FAILED, "systemd's job for the scope ended as: %s", result);
+        }
+        return 0;
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata);
+
+static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
+        const sd_bus_error *error = sd_bus_message_get_error(reply);
+        Task *t = userdata;
+        const char *job;
+        int r;
+
+        if (!error) {
+                if ((r = sd_bus_message_read(reply, "o", &job)) < 0 ||
+                    (r = free_and_strdup(&t->job, job)) < 0)
+                        task_fail(t, ERROR_FAILED, "systemd's answer cannot be read: %s", strerror(-r));
+                return 0;
+        }
+        /* A start that a launcher before us did not bring to its end leaves a failed scope, or one whose child is about
+         * to find its gate closed. */
+        bool exists = sd_bus_error_has_name(error, UNIT_EXISTS);
+        /* It leaves the bus for a moment while it re-executes itself. */
+        bool absent = sd_bus_error_has_names(
+                        error,
+                        SD_BUS_ERROR_NO_REPLY,
+                        SD_BUS_ERROR_SERVICE_UNKNOWN,
+                        SD_BUS_ERROR_NAME_HAS_NO_OWNER,
+                        "org.freedesktop.DBus.Error.Spawn.ChildExited",
+                        "org.freedesktop.systemd1.ShuttingDown");
+        if (exists)
+                task_ask(t, NULL, "ResetFailedUnit", "");
+        if (t->n_again++ < (exists ? AGAIN_EXISTS_MAX : absent ? AGAIN_ABSENT_MAX : 0)) {
+                sd_event_source_disable_unref(t->again);
+                r = sd_event_add_time_relative(
+                                t->manager->event, &t->again, CLOCK_MONOTONIC, AGAIN_USEC, 1, on_again, t);
+                if (r >= 0)
+                        return 0;
+        }
+        reap(t);
+        task_fail_by(t, error);
+        return 0;
+}
+
+static void make_scope(Task *t) {
+        _cleanup_free_ char *text =
+                        xasprintf("Northflare: run %" PRIu32 " of %s", t->request.run, t->request.id);
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *c = NULL;
+        const Settings *s = &t->manager->settings;
+        int r;
+
+        /* User: the scope's folder is the supervisor's, to make the agent's own below it; the limits stay systemd's. */
+        if ((r = task_call_new(t, "StartTransientUnit", &c)) >= 0 &&
+            (r = sd_bus_message_append(c, "s", "fail")) >= 0 &&
+            (r = sd_bus_message_open_container(c, 'a', "(sv)")) >= 0 &&
+            (r = sd_bus_message_append(c, "(sv)", "Description", "s", strempty(text))) >= 0 &&
+            (r = sd_bus_message_append(c, "(sv)", "Slice", "s", SLICE_NAME)) >= 0 &&
+            (r = sd_bus_message_append(c, "(sv)", "After", "as", 1, "northflare-runner.service")) >= 0 &&
+            (r = sd_bus_message_append(c, "(sv)", "Delegate", "b", 1)) >= 0 &&
+            (s->user_mode || (r = sd_bus_message_append(c, "(sv)", "User", "s", s->runner.name)) >= 0) &&
+            (r = sd_bus_message_append(c, "(sv)", "OOMPolicy", "s", "continue")) >= 0 &&
+            (r = sd_bus_message_append(c, "(sv)", "KillMode", "s", "control-group")) >= 0 &&
+            (r = sd_bus_message_append(c, "(sv)", "TimeoutStopUSec", "t", STOP_TIMEOUT_USEC)) >= 0 &&
+            (r = sd_bus_message_append(c, "(sv)", "CollectMode", "s", "inactive")) >= 0 &&
+            (r = sd_bus_message_append(c, "(sv)", "PIDs", "au", 1, (uint32_t) t->pid)) >= 0 &&
+            (r = limits_append(c, &t->request.limits)) >= 0 && (r = sd_bus_message_close_container(c)) >= 0)
+                r = sd_bus_message_append(c, "a(sa(sv))", 0);
+        task_call_send(t, c, r, on_started);
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        make_scope(userdata);
+        return 0;
+}
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+        task_ask(userdata, NULL, "StopUnit", "s", "replace");
+        task_fail(userdata, ERROR_FAILED, "systemd has not made the scope in time.");
+        return 0;
+}
+
+static int fork_child(Task *t) {
+        Manager *m = t->manager;
+        char key[WORKSPACE_KEY_SIZE];
+        pid_t self = getpid();
+        int gate[2], r;
+
+        t->user = &m->settings.git;
+        if (t->request.kind != KIND_GIT) {
+                workspace_key(t->request.workspace, key);
+                if ((r = settings_agent_user(&m->settings, key, &t->user)) < 0)
+                        return r;
+        }
+        r = sd_event_add_time_relative(
+                        m->event, &t->timer, CLOCK_MONOTONIC, START_TIMEOUT_USEC, 0, on_timeout, t);
+        if (r < 0)
+                return r;
+        if (pipe2(gate, O_CLOEXEC) < 0)
+                return -errno;
+        t->gate = gate[1];
+        t->pid = fork();
+        if (t->pid == 0)
+                child_run(t, self, gate[0]);
+        r = t->pid < 0 ? -errno : 0;
+        safe_close(gate[0]);
+        return r;
+}
+
+static void starts_pump(Manager *m) {
+        unsigned n = 0;
+
+        for (Task *t = m->starts; t && n < STARTS_RUNNING_MAX; t = t->next, n++)
+                if (!t->user) {
+                        int r = fork_child(t);
+
+                        if (r < 0)
+                                task_fail(t, ERROR_FAILED, "The start cannot be prepared: %s", strerror(-r));
+                        else
+                                make_scope(t);
+                        /* The list may be another now. */
+                        starts_pump(m);
+                        return;
+                }
+}
+
+static int on_done(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
+        const sd_bus_error *error = sd_bus_message_get_error(reply);
+        Task *t = userdata;
+
+        if (error)
+                task_fail_by(t, error);
+        else {
+                (void) sd_bus_reply_method_return(t->call, NULL);
+                task_done(t);
+        }
+        return 0;
+}
+
+static void set_limits(Task *t) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *c = NULL;
+        int r;
+
+        if ((r = task_call_new(t, t->verb->method, &c)) >= 0 &&
+            (r = sd_bus_message_append(c, "b", 1)) >= 0 &&
+            (r = sd_bus_message_open_container(c, 'a', "(sv)")) >= 0 &&
+            (r = limits_append(c, &t->request.limits)) >= 0)
+                r = sd_bus_message_close_container(c);
+        task_call_send(t, c, r, on_done);
+}
+
+static int on_thawed(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
+        Task *t = userdata;
+
+        task_ask(t, on_done, t->verb->method, t->verb->types, t->verb->text, SIGKILL);
+        return 0;
+}
+
+static int on_facts(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
+        static const struct {
+                const char *name, *type, *text; /* a truth value has to be true */
+        } facts[] = {
+                {"LoadState",  "s", "not-found"},
+                { "Slice",     "s", SLICE_NAME },
+                { "Transient", "b", NULL       },
+                { "Delegate",  "b", NULL       },
+        };
+        unsigned holds = 0;
+        Task *t = userdata;
+        int r;
+
+        r = sd_bus_message_enter_container(reply, 'a', "{sv}");
+        while (r >= 0 && (r = sd_bus_message_enter_container(reply, 'e', "sv")) > 0) {
+                union {
+                        const char *text;
+                        int flag;
+                } value;
+                const char *name;
+                size_t i = 0;
+
+                if ((r = sd_bus_message_read(reply, "s", &name)) < 0)
+                        break;
+                while (i < ELEMENTSOF(facts) && !streq(facts[i].name, name))
+                        i++;
+                if (i == ELEMENTSOF(facts))
+                        r = sd_bus_message_skip(reply, "v");
+                else if ((r = sd_bus_message_read(reply, "v", facts[i].type, &value)) >= 0)
+                        holds |= (unsigned) (facts[i].text ? streq(facts[i].text, value.text) : value.flag)
+                                        << i;
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(reply);
+        }
+        if (r < 0)
+                task_fail(t, ERROR_FAILED, "systemd does not say what this unit is.");
+        else if (holds & 1)
+                task_fail(t, ERROR_NO_SUCH_UNIT, "unit: there is none of this name.");
+        else if (holds != 14)
+                task_fail(t, ERROR_NOT_OURS, "unit: not one of the launcher's.");
+        else if (!t->verb->types)
+                set_limits(t);
+        else if (streq(t->verb->member, "Stop"))
+                /* A scope that is frozen cannot be stopped everywhere (257 refuses), nor end in order anywhere. Of one
+                 * that is not frozen the error is of no interest. */
+                task_ask(t, on_thawed, "ThawUnit", "");
+        else
+                on_thawed(NULL, t, NULL);
+        return 0;
+}
+
+/* Holds limits against the ceilings, and against what the slice and the other scopes leave. Of a scope that is to be
+ * started (unit: NULL) they become complete, and there must be room for one more; those of one that runs stay what they
+ * are where they are not named. */
+static int check_limits(Manager *m, const char *unit, Limits *limits, sd_bus_error *e) {
+        Limits capped = *limits;
+        Sum sum;
+        int r;
+
+        if (m->unusable)
+                return sd_bus_error_set(e, ERROR_FAILED, m->unusable);
+        if ((r = limits_cap(unit ? &capped : limits, m->settings.ceilings, e)) < 0)
+                return r;
+        r = sum_measure(m->slice_path, unit, &sum);
+        if (r < 0)
+                return sd_bus_error_setf(e, ERROR_FAILED, "The slice cannot be read: %s", strerror(-r));
+        for (Task *t = m->starts; t; t = t->next) {
+                _cleanup_free_ char *path = xasprintf("%s/%s", m->slice_path, t->unit);
+
+                if (path && access(path, F_OK) >= 0)
+                        continue; /* counted above */
+                sum.scopes++;
+                sum_add(&sum.memory, t->request.limits.value[LIMIT_MEMORY_MAX]);
+                sum_add(&sum.tasks, t->request.limits.value[LIMIT_TASKS_MAX]);
+        }
+        if (!unit && sum.scopes >= m->settings.max_scopes)
+                return sd_bus_error_setf(e, ERROR_TOO_MANY, "There are %u scopes already.", sum.scopes);
+        return sum_check(&sum, m->slice_path, limits, e);
+}
+
+static int method_start(sd_bus_message *call, Manager *m, sd_bus_error *e) {
+        _cleanup_(task_freep) Task *t = task_new(m, call, NULL, e);
+        Task **last = &m->starts;
+        int r;
+
+        if (!t)
+                return -ENOMEM;
+        if ((r = request_read(call, &t->request, e)) < 0 ||
+            (r = request_check(&t->request, m->settings.runner.uid, e)) < 0 ||
+            (r = check_limits(m, NULL, &t->request.limits, e)) < 0)
+                return r;
+        t->unit = request_unit_name(&t->request);
+        if (!t->unit)
+                return -ENOMEM;
+        while (*last)
+                last = &(*last)->next;
+        *last = TAKE_PTR(t);
+        starts_pump(m);
+        return 1;
+}
+
+static int method_verb(sd_bus_message *call, Manager *m, sd_bus_error *e) {
+        const char *member = sd_bus_message_get_member(call), *unit;
+        _cleanup_(task_freep) Task *t = NULL;
+        size_t i = 0;
+        int r;
+
+        while (i < ELEMENTSOF(verbs) - 1 && !streq(verbs[i].member, member))
+                i++;
+        t = task_new(m, call, &verbs[i], e);
+        if (!t)
+                return -ENOMEM;
+        r = sd_bus_message_read(call, "s", &unit);
+        if (r < 0)
+                return r;
+        if (!unit_name_is_ours(unit))
+                return sd_bus_error_setf(e, ERROR_NOT_OURS, "unit: not the name of one of the launcher's.");
+        t->unit = strdup(unit);
+        if (!t->unit)
+                return -ENOMEM;
+        if (!verbs[i].types) {
+                if ((r = pairs_read(call, &t->request.limits, NULL, e)) < 0 ||
+                    (r = check_limits(m, unit, &t->request.limits, e)) < 0)
+                        return r;
+                if (t->request.limits.set[LIMIT_RUNTIME_MAX])
+                        return sd_bus_error_set(
+                                        e,
+                                        ERROR_INVALID_ARGUMENT,
+                                        "limits: RuntimeMaxUSec can be set at the start only.");
+        }
+        task_get(TAKE_PTR(t), on_facts, "", NULL);
+        return 1;
+}
+
+static int method_pending(sd_bus_message *call, Manager *m) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "s");
+        for (Task *t = m->starts; t && r >= 0; t = t->next)
+                r = sd_bus_message_append(reply, "s", t->unit);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(m->bus, reply, NULL);
+}
+
+int on_call(sd_bus_message *call, void *userdata, sd_bus_error *e) {
+        _cleanup_(sd_bus_creds_unrefp) sd_bus_creds *creds = NULL;
+        const char *member = sd_bus_message_get_member(call);
+        Manager *m = userdata;
+        uid_t uid;
+        int r;
+
+        /* Asks the bus, which knows by the socket; nothing is read from a process that may be another by now. */
+        r = sd_bus_query_sender_creds(call, SD_BUS_CREDS_EUID, &creds);
+        if (r >= 0)
+                r = sd_bus_creds_get_euid(creds, &uid);
+        if (r < 0 || uid != m->settings.runner.uid)
+                return sd_bus_error_set(
+                                e, ERROR_ACCESS_DENIED, "Only the runner's user may call the launcher.");
+        r = streq(member, "Start")               ? method_start(call, m, e) :
+                        streq(member, "Pending") ? method_pending(call, m) :
+                                                   method_verb(call, m, e);
+        manager_touch(m);
+        return r;
+}
