@@ -50,24 +50,24 @@ typedef struct DriverSink {
 typedef enum DriverCommandType {
         DRIVER_COMMAND_USER,      /* params.content: a string or an array of content blocks */
         DRIVER_COMMAND_INTERRUPT, /* ends the turn that runs */
-        DRIVER_COMMAND_ANSWER,    /* params as in permission.respond; offset and n are those of the question's event */
-        DRIVER_COMMAND_CONFIG,    /* params.model, params.permissionMode */
-        DRIVER_COMMAND_END,       /* no more input: finish and exit */
+        DRIVER_COMMAND_ANSWER, /* params as in permission.respond; offset and n are those of the question's event */
+        DRIVER_COMMAND_CONFIG, /* params.model, params.permissionMode */
+        DRIVER_COMMAND_END,    /* no more input: finish and exit */
 } DriverCommandType;
 
 typedef struct DriverCommand {
         DriverCommandType type;
-        Json *params;   /* borrowed; may be NULL for INTERRUPT and END */
-        uint64_t seq;   /* unique and growing within a store: fit for request ids */
+        Json *params;    /* borrowed; may be NULL for INTERRUPT and END */
+        uint64_t seq;    /* unique and growing within a store: fit for request ids */
         uint64_t offset; /* ANSWER: the question */
         unsigned n;
 } DriverCommand;
 
 /* What the launcher is asked to run. */
 typedef struct LaunchPlan {
-        char **argv;         /* argv[0] absolute; "{private}" inside an argument becomes the private file's path */
-        char **env;          /* NAME=value */
-        char *private_file;  /* contents of a 0600 file of the agent user (MCP servers, …), or NULL */
+        char **argv; /* argv[0] absolute; "{private}" inside an argument becomes the private file's path */
+        char **env;  /* NAME=value */
+        char *private_file; /* contents of a 0600 file of the agent user (MCP servers, …), or NULL */
 } LaunchPlan;
 void launch_plan_done(LaunchPlan *p);
 
@@ -80,8 +80,8 @@ struct DriverOps {
         /* What to run for a spec. -EINVAL with *ret_error (a sentence that names the parameter) on bad input. */
         int (*plan)(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_error);
 
-        int (*new)(Json *spec, Driver **ret);                /* a fresh process */
-        int (*load)(Json *spec, Json *state, Driver **ret);  /* from driver_save() */
+        int (*new)(Json *spec, Driver **ret);               /* a fresh process */
+        int (*load)(Json *spec, Json *state, Driver **ret); /* from driver_save() */
         void (*free)(Driver *d);
         int (*save)(Driver *d, Json **ret);
 
