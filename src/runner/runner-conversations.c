@@ -155,6 +155,15 @@ static void on_store_failed(int error, void *userdata) {
 
         if (r->ctx.broken)
                 return;
+        if (error == -EUCLEAN) {
+                /* It is looked at as a whole at the next start, and made anew if need be. */
+                log_error("The store is damaged; starting again.");
+                (void) store_suspect(r->store);
+                r->ctx.broken = true;
+                r->exit_code = EXIT_START_AGAIN;
+                (void) sd_event_exit(r->event, r->exit_code);
+                return;
+        }
         log_error_errno(error, "The store cannot be written; nothing goes on until it can be: %m");
         r->ctx.broken = true;
         runner_disk_look(r);
@@ -200,7 +209,9 @@ void runner_flush_cursors(Runner *r) {
                 store_rollback(r->store);
         else
                 k = store_commit(r->store);
-        if (k < 0)
+        if (k == -EUCLEAN)
+                on_store_failed(k, r);
+        else if (k < 0)
                 log_warning_errno(k, "Cursors could not be stored, some events may be sent again: %m");
         forget_old(r);
         /* What was acknowledged may have been all that a drain waited for. */
@@ -283,6 +294,14 @@ static void adopt_live(Conversation *c, char *const *units) {
                 conversation_fail(c, "lost", "its folder is gone");
                 return;
         }
+        if (((Runner *) c->ctx->userdata)->recovering && run->row.driven == 0) {
+                r = run_replay(run);
+                if (r < 0)
+                        log_warning_errno(
+                                        r,
+                                        "Conversation %s: its output cannot be read again: %m",
+                                        c->row.id);
+        }
         r = run_watch(run);
         if (r < 0)
                 log_warning_errno(r, "Conversation %s cannot be watched: %m", c->row.id);
@@ -344,10 +363,16 @@ static bool is_wanted(Runner *r, const char *unit) {
         if (!startswith(unit, "northflare-conversation-"))
                 return false; /* a git or hook job of the runner before us: it is done anew */
         for (Conversation *c = r->first; c; c = c->next)
-                if (c->run && streq_ptr(c->run->row.unit, unit))
+                if (!conversation_is_live(c))
+                        continue;
+                else if (c->run && streq_ptr(c->run->row.unit, unit))
                         return true;
-                else if (c->run && streq(c->row.state, "starting"))
-                        return true;
+                else if (c->run && streq(c->row.state, "starting")) {
+                        _cleanup_free_ char *its = xasprintf(
+                                        "northflare-conversation-%s-%u.scope", c->row.id, c->row.run);
+                        if (streq_ptr(its, unit))
+                                return true;
+                }
         return false;
 }
 
@@ -373,9 +398,7 @@ static void kill_orphans(Runner *r, char *const *units) {
                 if (is_wanted(r, *u))
                         continue;
                 log_notice("%s belongs to no conversation of this store and is killed.", *u);
-                launcher_call_free(r->kill_call);
-                r->kill_call = NULL;
-                (void) launcher_unit_verb(r->bus, "Kill", *u, on_orphan_killed, r, &r->kill_call);
+                (void) launcher_unit_verb(r->bus, "Kill", *u, on_orphan_killed, r, NULL);
                 /* One that has failed has nothing to kill and keeps its name. */
                 (void) launcher_unit_verb(r->bus, "Collect", *u, on_orphan_collected, r, NULL);
         }
@@ -390,7 +413,9 @@ int runner_adopt(Runner *r) {
         k = units_list(r->ctx.units, &units);
         if (k < 0)
                 return log_error_errno(k, "systemd does not tell its scopes: %m");
-        k = store_list_conversations(r->store, true, collect, &listing);
+        k = runner_recover(r, units);
+        if (k >= 0)
+                k = store_list_conversations(r->store, true, collect, &listing);
         if (k < 0)
                 return k;
         for (size_t i = 0; i < listing.n; i++) {
@@ -403,6 +428,7 @@ int runner_adopt(Runner *r) {
                 adopt(r, c, units);
         }
         kill_orphans(r, units);
+        runner_recovered(r);
         return 0;
 }
 

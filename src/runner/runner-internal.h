@@ -14,6 +14,8 @@
 #define ENDED_KEPT_MAX 64
 #define PENDING_MESSAGES_MAX 256
 #define RUNNER_CALLS_MAX 1024
+/* The unit has RestartForceExitStatus= for it. */
+#define EXIT_START_AGAIN 75
 
 typedef enum DiskState {
         DISK_ENOUGH,
@@ -42,7 +44,6 @@ struct Runner {
         ConversationContext ctx;
         Conversation *first, *last;
         unsigned n_live, n_ended;
-        LauncherCall *kill_call;
         ShutdownWatch *shutdown;
 
         /* responses and the runner's own events */
@@ -62,6 +63,7 @@ struct Runner {
                         *sigint, *sighup;
         int state_fd;
         bool user_mode, draining, ready;
+        bool recovering; /* the store is being made anew from the folders */
         DiskState disk;
         bool disk_waiters;     /* something could not be written for want of room */
         uint64_t started_usec; /* CLOCK_MONOTONIC */
@@ -94,6 +96,14 @@ int runner_drain_open(Runner *r);
 void runner_drain_look(Runner *r);
 /* deadline_usec: then what is left is stopped; 0: never. */
 void runner_set_draining(Runner *r, bool draining, uint64_t deadline_usec);
+
+/* runner-recover.c */
+int runner_set_store_aside(Runner *r);
+/* Where a store was put aside: the new one is the same runner's. */
+int runner_recover_identity(Runner *r);
+/* The same: makes the rows of what is in the folders. */
+int runner_recover(Runner *r, char *const *units);
+void runner_recovered(Runner *r);
 
 /* runner-link.c */
 extern const LinkOps runner_link_ops;

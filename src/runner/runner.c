@@ -286,9 +286,19 @@ static int open_state(Runner *r) {
                                 "%s/conversations cannot be opened: %m",
                                 r->config->data_dir);
         k = store_open(r->state_fd, r->config->data_dir, &r->store, &error);
+        if (k == -EUCLEAN) {
+                k = runner_set_store_aside(r);
+                if (k < 0)
+                        return k;
+                free(error);
+                k = store_open(r->state_fd, r->config->data_dir, &r->store, &error);
+        }
         if (k < 0)
                 return log_error_errno(k, "%s", error ? error : "The store cannot be opened");
         r->ctx.store = r->store;
+        k = runner_recover_identity(r);
+        if (k < 0)
+                return k;
         r->draining = store_get(r->store, "draining", &draining) > 0;
         return 0;
 }
@@ -440,7 +450,6 @@ Runner *runner_free(Runner *r) {
         send_source_free(r->control);
         send_source_free(r->resend);
         link_free(r->link);
-        launcher_call_free(r->kill_call);
         shutdown_watch_free(r->shutdown);
         units_free(r->ctx.units);
         watch_free(r->ctx.watch);

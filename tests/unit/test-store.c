@@ -265,14 +265,14 @@ static void test_impossible_schema_is_refused(void **state) {
         open_store(f);
         f->store = store_close(f->store);
         run_sql(f, "PRAGMA user_version = -1");
-        expect_open_error(f, -EUCLEAN, "impossible");
+        expect_open_error(f, -EMEDIUMTYPE, "impossible");
 }
 
 static void test_foreign_database_is_refused(void **state) {
         Fixture *f = *state;
 
         run_sql(f, "CREATE TABLE t (x); INSERT INTO t VALUES (1)");
-        expect_open_error(f, -EUCLEAN, "not one of this program");
+        expect_open_error(f, -EMEDIUMTYPE, "not one of this program");
 }
 
 static void test_no_database_is_refused(void **state) {
@@ -324,6 +324,51 @@ static void test_truncated_file_is_found(void **state) {
         assert_int_equal(fstat(fd, &st), 0);
         assert_int_equal(ftruncate(fd, st.st_size / 2), 0);
         expect_open_error(f, -EUCLEAN, "damaged");
+}
+
+static void test_made_anew(void **state) {
+        _cleanup_free_ char *id = NULL, *again = NULL, *name = NULL, *text = NULL;
+        Fixture *f = *state;
+        uint64_t n, before;
+        int64_t old_seq, seq;
+        size_t size;
+
+        open_store(f);
+        assert_int_equal(store_get(f->store, "storeId", &id), 1);
+        assert_int_equal(store_next_generation(f->store, &before), 0);
+        old_seq = accept_message(f->store, "m-1", "c-1");
+        f->store = store_close(f->store);
+        assert_int_equal(store_set_aside_damaged(f->fd, &name), 0);
+        assert_non_null(startswith(name, "store.db.corrupt-"));
+        assert_int_equal(faccessat(f->fd, name, F_OK, 0), 0);
+        assert_true(faccessat(f->fd, "store.db", F_OK, 0) < 0);
+        assert_int_equal(read_file_at(f->fd, STORE_RECOVER_FILE, 4096, &text, &size), 0);
+        assert_non_null(strstr(text, id));
+
+        open_store(f);
+        assert_int_equal(store_begin_anew(f->store, id, before), 0);
+        assert_int_equal(store_get(f->store, "storeId", &again), 1);
+        assert_string_equal(id, again);
+        assert_int_equal(store_next_generation(f->store, &n), 0);
+        assert_true(n > before);
+        seq = accept_message(f->store, "m-1", "c-1");
+        assert_true(seq > old_seq + 1000);
+        /* A second time changes nothing. */
+        before = n;
+        assert_int_equal(store_begin_anew(f->store, id, 0), 0);
+        assert_int_equal(store_next_generation(f->store, &n), 0);
+        assert_int_equal(n, before + 1);
+}
+
+static void test_suspected_is_read_whole(void **state) {
+        Fixture *f = *state;
+
+        open_store(f);
+        assert_int_equal(store_suspect(f->store), 0);
+        f->store = store_close(f->store);
+        assert_int_equal(faccessat(f->fd, STORE_CHECK_FILE, F_OK, 0), 0);
+        open_store(f);
+        assert_true(faccessat(f->fd, STORE_CHECK_FILE, F_OK, 0) < 0);
 }
 
 static void test_link_is_refused(void **state) {
@@ -1244,6 +1289,8 @@ int main(void) {
                 CASE(test_no_database_is_refused),
                 CASE(test_damaged_page_is_found),
                 CASE(test_truncated_file_is_found),
+                CASE(test_made_anew),
+                CASE(test_suspected_is_read_whole),
                 CASE(test_link_is_refused),
                 CASE(test_rollback_undoes_all),
                 CASE(test_transactions_nest),

@@ -180,6 +180,8 @@ Run *run_free(Run *r);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Run *, run_free);
 int run_open_folder(Run *r, bool make);
 int run_watch(Run *r);
+/* Brings the driver to the end of the output that is there, without any effect, and stores that. */
+int run_replay(Run *r);
 /* Reads what the agent wrote, one bounded piece a turn of the loop. */
 void run_drive(Run *r);
 /* Looks at the scope first, the outcome second; where both say that the run is over, the rest of its output is read and

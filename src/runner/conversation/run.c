@@ -99,6 +99,32 @@ Run *run_free(Run *r) {
         return NULL;
 }
 
+/* The run's spec, and what a store that has to be made anew needs to know of the conversation. */
+static int describe_for_adoption(Run *r, Json **ret) {
+        _cleanup_json_ Json *all = NULL;
+        Conversation *c = r->conversation;
+        Json *a = json_object_new_object();
+
+        if (!a || json_object_deep_copy(r->spec, &all, NULL) < 0) {
+                json_object_put(a);
+                return -ENOMEM;
+        }
+        (void) json_set_string(a, "runId", r->row.run_id);
+        (void) json_set_string(a, "agent", c->row.agent);
+        (void) json_set_string(a, "origin", c->row.origin);
+        (void) json_set_string(a, "workspaceId", c->row.workspace);
+        (void) json_set_string(a, "taskId", c->row.task);
+        (void) json_set_string(a, "directory", c->row.directory);
+        (void) json_set_string(a, "branch", c->row.branch);
+        (void) json_set_u64(a, "createdUsec", c->row.created_usec);
+        (void) json_set(a, "params", json_object_get(c->params));
+        int k = json_set(all, "adoption", a);
+        if (k < 0)
+                return k;
+        *ret = TAKE_PTR(all);
+        return 0;
+}
+
 int run_open_folder(Run *r, bool make) {
         Conversation *c = r->conversation;
         _cleanup_close_ int parent = -EBADF;
@@ -112,7 +138,15 @@ int run_open_folder(Run *r, bool make) {
                         run_folder_open(c->ctx->conversations_fd, c->row.id);
         if (parent < 0)
                 return parent;
-        fd = make ? run_folder_make(parent, name, r->row.spec) : run_folder_open(parent, name);
+        if (make) {
+                _cleanup_json_ Json *all = NULL;
+                int k = describe_for_adoption(r, &all);
+
+                if (k < 0)
+                        return k;
+                fd = run_folder_make(parent, name, json_text(all));
+        } else
+                fd = run_folder_open(parent, name);
         if (fd < 0)
                 return fd;
         r->dirfd = fd;
@@ -175,8 +209,7 @@ static int on_fail(void *userdata, const char *reason) {
 }
 
 /* Feeds complete lines. 1: there is more; 0: all that is there was read. */
-static int feed_lines(Run *r, Drive *d) {
-        const DriverSink sink = { .userdata = d, .write = on_write, .fail = on_fail };
+static int feed_lines(Run *r, const DriverSink *sink) {
         uint64_t limit = r->over ? r->row.out_bytes : UINT64_MAX, begun = r->lines.offset;
         Slice line;
         int k;
@@ -184,7 +217,7 @@ static int feed_lines(Run *r, Drive *d) {
         while ((k = line_reader_next(&r->lines, r->outfd, limit, &line)) > 0) {
                 if (r->lines.offset - begun > DRIVE_BYTES_MAX)
                         return 1;
-                k = r->ops->feed(r->driver, line.data, line.size, r->lines.offset, &sink);
+                k = r->ops->feed(r->driver, line.data, line.size, r->lines.offset, sink);
                 if (k < 0)
                         return k;
                 line_reader_step(&r->lines, line);
@@ -255,6 +288,34 @@ static int open_output(Run *r) {
         return 1;
 }
 
+static int on_write_again(void *userdata, const char *line, size_t size) {
+        return 0; /* it is in in.log */
+}
+
+static int on_fail_again(void *userdata, const char *reason) {
+        return 0;
+}
+
+int run_replay(Run *r) {
+        Conversation *c = r->conversation;
+        const char *session;
+        int k;
+
+        k = open_output(r);
+        if (k <= 0)
+                return k;
+        do
+                k = feed_lines(r, &(DriverSink){ .write = on_write_again, .fail = on_fail_again });
+        while (k > 0);
+        if (k < 0)
+                return k;
+        session = r->ops->session(r->driver);
+        if (session && free_and_strdup(&c->row.session, session) < 0)
+                return -ENOMEM;
+        k = conversation_store_row(c);
+        return k < 0 ? k : store_driven(r);
+}
+
 static int drive_piece(Run *r, bool *ret_progress) {
         Conversation *c = r->conversation;
         DriverPhase before = r->ops->phase(r->driver);
@@ -265,7 +326,7 @@ static int drive_piece(Run *r, bool *ret_progress) {
         k = open_output(r);
         if (k <= 0)
                 return k;
-        more = feed_lines(r, &d);
+        more = feed_lines(r, &(DriverSink){ .userdata = &d, .write = on_write, .fail = on_fail });
         k = more < 0 ? more : settle(r, &d, before);
         if (d.open) {
                 if (k < 0)

@@ -48,6 +48,12 @@ int store_input_size(
         return 0;
 }
 
+int store_adopt_input(Store *s, const char *conversation, unsigned run, uint64_t size) {
+        int r = set_size(s, conversation, run, size, size);
+
+        return r < 0 ? r : 0;
+}
+
 static int
 append_row(Store *s,
            const char *conversation,

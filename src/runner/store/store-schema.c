@@ -132,7 +132,7 @@ int store_schema_prepare(Store *s, const char *path, char **ret_error) {
                 return r;
         if (application != APPLICATION_ID && (tables > 0 || version != 0)) {
                 *ret_error = xasprintf("%s is a database, but not one of this program", path);
-                return -EUCLEAN;
+                return -EMEDIUMTYPE;
         }
         if (version > STORE_SCHEMA_VERSION) {
                 *ret_error = xasprintf(
@@ -144,7 +144,7 @@ int store_schema_prepare(Store *s, const char *path, char **ret_error) {
         }
         if (version < 0) {
                 *ret_error = xasprintf("%s has the impossible format %lld", path, (long long) version);
-                return -EUCLEAN;
+                return -EMEDIUMTYPE;
         }
         return version < STORE_SCHEMA_VERSION ? upgrade(s, version) : 0;
 }

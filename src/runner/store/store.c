@@ -3,7 +3,10 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
+#include "common/fileio.h"
+#include "common/json.h"
 #include "runner/store/store-internal.h"
 
 /* A whole check reads the whole file. Above this size only a store that was not closed properly gets one. */
@@ -176,9 +179,12 @@ static int open_database(Store *s, int dirfd, const char *path, char **ret_error
                 r = store_execute_script(s, pragmas);
         if (r < 0)
                 return r;
-        r = check(s, size <= CHECK_ALWAYS_BYTES || unclean);
+        r = check(s,
+                  size <= CHECK_ALWAYS_BYTES || unclean ||
+                                  faccessat(dirfd, STORE_CHECK_FILE, F_OK, AT_SYMLINK_NOFOLLOW) >= 0);
         if (r < 0)
                 return r;
+        (void) unlinkat(dirfd, STORE_CHECK_FILE, 0);
         return store_schema_prepare(s, path, ret_error);
 }
 
@@ -219,6 +225,111 @@ int store_open(int dirfd, const char *dir_path, Store **ret, char **ret_error) {
                 *ret_error = xasprintf("%s cannot be opened: %s", path, strerrordesc_np(-r));
         }
         return r;
+}
+
+/* ---- a damaged one ---- */
+
+/* Not in use: nothing else holds the lock on the folder while it is renamed. */
+static int rename_beside(int dirfd, const char *from, const char *base, const char *suffix) {
+        _cleanup_free_ char *to = xasprintf("%s%s", base, suffix);
+
+        if (!to)
+                return -ENOMEM;
+        return renameat(dirfd, from, dirfd, to) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int store_set_aside_damaged(int dirfd, char **ret_name) {
+        _cleanup_close_ int lock = -EBADF, fd = -EBADF;
+        _cleanup_free_ char *error = NULL, *name = NULL;
+        time_t now = (time_t) (now_usec(CLOCK_REALTIME) / USEC_PER_SEC);
+        char stamp[32];
+        struct tm tm;
+        int r;
+
+        r = lock_directory(dirfd, "the folder", &lock, &error);
+        if (r < 0)
+                return r;
+        if (!gmtime_r(&now, &tm) || strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm) == 0)
+                return -EOVERFLOW;
+        name = xasprintf("store.db.corrupt-%s", stamp);
+        if (!name)
+                return -ENOMEM;
+        /* First, so that whoever comes after a crash in between knows what is going on. */
+        r = rename_beside(dirfd, STORE_IDENTITY_FILE, STORE_RECOVER_FILE, "");
+        if (r < 0)
+                return r;
+        fd = openat(dirfd, STORE_RECOVER_FILE, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return -errno;
+        r = rename_beside(dirfd, "store.db-wal", name, "-wal");
+        if (r >= 0)
+                r = rename_beside(dirfd, "store.db-shm", name, "-shm");
+        if (r >= 0)
+                r = rename_beside(dirfd, "store.db", name, "");
+        if (r < 0)
+                return r;
+        (void) unlinkat(dirfd, STORE_CHECK_FILE, 0);
+        *ret_name = TAKE_PTR(name);
+        return 0;
+}
+
+int store_suspect(Store *s) {
+        _cleanup_close_ int fd = openat(
+                        s->lock_fd, STORE_CHECK_FILE, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+        return fd < 0 ? -errno : 0;
+}
+
+static int write_identity(Store *s, uint64_t generation) {
+        _cleanup_free_ char *id = NULL, *text = NULL;
+        int r;
+
+        r = store_get(s, "storeId", &id);
+        if (r <= 0)
+                return r;
+        text = xasprintf("{\"storeId\":\"%s\",\"generation\":%llu}\n", id, (unsigned long long) generation);
+        if (!text)
+                return -ENOMEM;
+        return write_file_atomic_at(s->lock_fd, STORE_IDENTITY_FILE, text, strlen(text), 0600);
+}
+
+/* Should the file be behind what was really used, this is far above it. */
+#define GENERATION_LEAP (UINT64_C(1) << 20)
+
+int store_begin_anew(Store *s, const char *store_id, uint64_t generation) {
+        static const char *const tables[] = { "inbound", "responses", "own_events", "set_aside" };
+        _cleanup_free_ char *id = NULL;
+        char text[32];
+        int r;
+
+        r = store_begin(s);
+        if (r < 0)
+                return r;
+        r = store_get(s, "begunAnew", &id);
+        if (r != 0)
+                return store_end(s, MIN(r, 0));
+        /* Events and requests are named by these numbers: none may come a second time. */
+        for (size_t i = 0; i < ELEMENTSOF(tables) && r >= 0; i++) {
+                _cleanup_free_ char *sql =
+                                xasprintf("INSERT INTO sqlite_sequence (name, seq) VALUES ('%s', %llu);",
+                                          tables[i],
+                                          (unsigned long long) now_usec(CLOCK_REALTIME));
+                r = sql ? store_execute_script(s, sql) : -ENOMEM;
+        }
+        if (r >= 0)
+                r = store_set(s, "begunAnew", "1");
+        if (r >= 0 && store_id) {
+                (void) snprintf(text,
+                                sizeof(text),
+                                "%llu",
+                                (unsigned long long) (generation + GENERATION_LEAP));
+                r = store_set(s, "storeId", store_id);
+                if (r >= 0)
+                        r = store_set(s, "generation", text);
+                if (r >= 0)
+                        r = store_set(s, "registered", "1");
+        }
+        return store_end(s, r);
 }
 
 Store *store_close(Store *s) {
@@ -298,7 +409,10 @@ int store_next_generation(Store *s, uint64_t *ret) {
                 r = store_set(s, "generation", text);
         }
         r = store_end(s, r);
-        if (r >= 0)
-                *ret = generation;
-        return r;
+        if (r < 0)
+                return r;
+        /* Of use only if the store breaks; what cannot be written now is not worth a refusal. */
+        (void) write_identity(s, generation);
+        *ret = generation;
+        return 0;
 }

@@ -13,10 +13,23 @@ typedef struct Store Store;
 #define STORE_SCHEMA_VERSION 1
 
 /* Opens or makes dir/store.db and takes an exclusive lock (two runners on one store: -EBUSY). Upgrades an older
- * schema in one transaction. -EPROTONOSUPPORT: written by a newer program. *ret_error is a sentence. */
+ * schema in one transaction. -EPROTONOSUPPORT: written by a newer program; -EMEDIUMTYPE: no store at all; -EUCLEAN:
+ * damaged. *ret_error is a sentence. */
 int store_open(int dirfd, const char *dir_path, Store **ret, char **ret_error);
 Store *store_close(Store *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Store *, store_close);
+
+/* Beside store.db: who the runner is, for a store that has to be made anew; the same while one is; "look at all of it". */
+#define STORE_IDENTITY_FILE "store.db-identity"
+#define STORE_RECOVER_FILE "store.db-recover"
+#define STORE_CHECK_FILE "store.db-check"
+/* Renames a damaged store.db to store.db.corrupt-TIME (*ret_name) and makes STORE_RECOVER_FILE of the identity. */
+int store_set_aside_damaged(int dirfd, char **ret_name);
+/* The next opening reads the whole file, however large it is. */
+int store_suspect(Store *s);
+/* A store made anew goes on as the one with this id (may be NULL), with numbers that the old one cannot have given. Does
+ * nothing where it is that one already. */
+int store_begin_anew(Store *s, const char *store_id, uint64_t generation);
 
 /* Moves what the WAL holds into the database and gives freed pages back, a little at a time: for idle moments. Without it
  * SQLite does the former by itself inside some commit. Nothing happens inside a transaction. */
@@ -158,6 +171,8 @@ int store_input_size(
                 unsigned run,
                 uint64_t *ret_total,
                 uint64_t *ret_written);
+/* An in.log of size bytes, of which the store knows nothing else. */
+int store_adopt_input(Store *s, const char *conversation, unsigned run, uint64_t size);
 
 /* ---- the runner's own events ---- */
 
