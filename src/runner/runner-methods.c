@@ -650,7 +650,7 @@ static const Method methods[] = {
 };
 
 static char *response_text(MethodCall *c) {
-        _cleanup_json_ Json *o = NULL, *error = NULL;
+        _cleanup_json_ Json *error = NULL;
         const char *body;
 
         if (!c->request_id || c->deferred)
