@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <sys/wait.h>
 
+#include "common/cgroup.h"
 #include "common/ident.h"
 #include "launcher/manager.h"
 #include "launcher/sum.h"
@@ -21,6 +22,7 @@
 /* While an earlier start of the same scope is still in the way, or systemd is not on the bus. */
 #define AGAIN_USEC (50 * USEC_PER_MSEC)
 #define AGAIN_EXISTS_MAX 20U
+#define AGAIN_STOP 4U
 #define AGAIN_ABSENT_MAX 200U
 #define STOP_TIMEOUT_USEC (15 * USEC_PER_SEC)
 
@@ -223,6 +225,17 @@ int on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *e) {
 
 static int on_again(sd_event_source *source, uint64_t usec, void *userdata);
 
+/* Whether nothing is in the scope of the task's name. */
+static bool scope_is_empty(const Task *t) {
+        _cleanup_free_ char *path = xasprintf("%s/%s", t->manager->slice_path, t->unit);
+        _cleanup_close_ int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -ENOMEM;
+        uint64_t populated;
+
+        if (fd < 0)
+                return path && errno == ENOENT;
+        return cgroup_read_figure(fd, "cgroup.events", "populated ", &populated) && populated == 0;
+}
+
 static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
         const sd_bus_error *error = sd_bus_message_get_error(reply);
         Task *t = userdata;
@@ -248,6 +261,9 @@ static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
                         "org.freedesktop.systemd1.ShuttingDown");
         if (exists)
                 task_ask(t, NULL, "ResetFailedUnit", "");
+        /* systemd does not always notice that the child it was to put in had died before. */
+        if (exists && t->n_again == AGAIN_STOP && scope_is_empty(t))
+                task_ask(t, NULL, "StopUnit", "s", "replace");
         if (t->n_again++ < (exists ? AGAIN_EXISTS_MAX : absent ? AGAIN_ABSENT_MAX : 0)) {
                 sd_event_source_disable_unref(t->again);
                 r = sd_event_add_time_relative(

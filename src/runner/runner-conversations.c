@@ -399,7 +399,8 @@ static void kill_orphans(Runner *r, char *const *units) {
                         continue;
                 log_notice("%s belongs to no conversation of this store and is killed.", *u);
                 (void) launcher_unit_verb(r->bus, "Kill", *u, on_orphan_killed, r, NULL);
-                /* One that has failed has nothing to kill and keeps its name. */
+                /* One that is empty has nothing to kill; one that has failed keeps its name. */
+                (void) launcher_unit_verb(r->bus, "Stop", *u, on_orphan_collected, r, NULL);
                 (void) launcher_unit_verb(r->bus, "Collect", *u, on_orphan_collected, r, NULL);
         }
 }
