@@ -227,6 +227,7 @@ static void finish(Conversation *c, Run *run, const char *reason, const char *te
         /* Who still reads its output has the file open himself. */
         run->dirfd = safe_close(run->dirfd);
         run->outfd = safe_close(run->outfd);
+        run_limits_close(run);
         run->ops->usage(run->driver, &c->usage);
         conversation_send_wake(c);
         conversation_events_wake(c);

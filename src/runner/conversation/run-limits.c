@@ -477,6 +477,17 @@ static void on_folder(bool all, void *userdata) {
         arm_reread(userdata);
 }
 
+void run_limits_close(Run *r) {
+        RunLimits *l = r->limits;
+
+        if (!l)
+                return;
+        l->watch = limit_watch_free(l->watch);
+        l->slot = watch_slot_free(l->slot);
+        l->reread = sd_event_source_disable_unref(l->reread);
+        l->fd = safe_close(l->fd);
+}
+
 void run_limits_look(Run *r) {
         if (r->limits && r->limits->fd >= 0)
                 arm_reread(r->limits);

@@ -14,6 +14,8 @@ int run_limits_begin(struct Run *r, const Limits *asked);
 /* After a restart of the runner: what the store has. */
 int run_limits_restore(struct Run *r);
 RunLimits *run_limits_free(RunLimits *l);
+/* The run has ended: what is known stays, nothing is watched any more. */
+void run_limits_close(struct Run *r);
 
 /* The scope is there: reads its files, says what is not given, watches the rest. Does nothing where that was done, or
  * where the cgroup cannot be found. */
