@@ -51,7 +51,7 @@ static int parse_registration(Registration *g, Json *params, RpcError *e) {
 
 /* The check for restored backups and cloned machines: a store's generation only grows. The same generation once more is
  * the same process (it shows the runnerId it was given), or one whose first answer was lost on the way. */
-static int check_known(Registration *g, Statement *s, const char *runner_id, RpcError *e) {
+static int check_known(Hub *h, Registration *g, Statement *s, const char *runner_id, RpcError *e) {
         uint64_t known = (uint64_t) db_int(s, 2);
         bool confirmed = db_int(s, 4);
 
@@ -62,7 +62,15 @@ static int check_known(Registration *g, Statement *s, const char *runner_id, Rpc
         g->acked = db_int(s, 6);
         if (!streq(db_text(s, 3), g->token) && confirmed && !streq_ptr(g->previous_uid, g->uid))
                 return rpc_refuse(e, RPC_STALE_STORE, "this store is registered with another token");
-        if (!g->store_id || g->generation > known)
+        if (!g->store_id)
+                return 0;
+        /* A store has the newest runnerId before anything is asked with it, so that a copy is who shows an older one. */
+        if (confirmed && runner_id && !streq(runner_id, g->runner_id) && hub_is_connected(h, g->uid))
+                return rpc_refuse(
+                                e,
+                                RPC_STALE_STORE,
+                                "another process with this store is connected: a restored backup or a cloned machine");
+        if (g->generation > known)
                 return 0;
         if (g->generation < known)
                 return rpc_refuse(
@@ -109,7 +117,7 @@ static int find_known(Hub *h, Registration *g, const char *runner_id, RpcError *
         if (r < 0)
                 return r;
         if (r > 0)
-                return check_known(g, s, runner_id, e);
+                return check_known(h, g, s, runner_id, e);
         r = db_lookup_int(h->db, &n, "SELECT count(*) FROM runners WHERE token=?", "s", g->token);
         if (r < 0)
                 return r;
