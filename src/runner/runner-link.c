@@ -321,6 +321,7 @@ int runner_open_link(Runner *r) {
                                      .heartbeat_usec = c->heartbeat_ms * USEC_PER_MSEC,
                                      .max_message_bytes = c->max_message_bytes,
                                      .version = PROJECT_VERSION,
+                                     .data_dir = c->data_dir,
                      },
                      &runner_link_ops,
                      r,

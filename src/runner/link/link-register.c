@@ -94,14 +94,19 @@ static int take(Link *l, const Registered *g) {
         return link_build_headers(l);
 }
 
-static char *stale_text(const char *said) {
+/* With the command that puts the store aside, for somebody to copy. */
+static char *stale_text(Link *l, const char *said) {
+        const char *d = strempty(l->config.data_dir);
+
         return xasprintf(
                         "The orchestrator knows this runner's store from elsewhere (%s): it was restored from a backup or "
-                        "copied to another machine. Stop the other one; or, for this one to register as a new runner, "
-                        "move store.db and the files beside it that begin with this name out of the data directory "
-                        "(dataDir, here " NF_STATEDIR
-                        " unless it was configured otherwise) and start it again.",
-                        said);
+                        "copied to another machine. Stop the other one and start this one again; or, to have this one "
+                        "register as a new runner, put its store aside with `mkdir -p %s/old && mv %s/store.db* %s/old/` and "
+                        "start it again.",
+                        said,
+                        d,
+                        d,
+                        d);
 }
 
 void link_register_failed(Link *l, const RegistrationFailure *f, const char *text) {
@@ -112,7 +117,7 @@ void link_register_failed(Link *l, const RegistrationFailure *f, const char *tex
                         &l->registration, f, l->ops->has_work(l->userdata), now_usec(CLOCK_MONOTONIC));
         if (v.give_up) {
                 _cleanup_free_ char *all = stale ?
-                                stale_text(strempty(text)) :
+                                stale_text(l, strempty(text)) :
                                 xasprintf("Registration with the orchestrator %s failed: %s",
                                           l->config.url,
                                           strempty(text));

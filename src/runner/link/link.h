@@ -39,6 +39,7 @@ typedef struct LinkConfig {
         uint64_t heartbeat_usec;
         size_t max_message_bytes; /* 16 MiB */
         const char *version;
+        const char *data_dir; /* for people, or NULL */
 } LinkConfig;
 
 /* One message from the orchestrator, already decided to be ours. All borrowed for the call. */
