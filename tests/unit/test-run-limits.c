@@ -70,6 +70,8 @@ static void what_is_given(void **state) {
         put(fd, "cpu.weight", "20\n");
         put(fd, "cpu.max", "50000 100000\n");
         assert_int_equal(json_parse(text, strlen(text), &asked, NULL), 0);
+        assert_int_equal(limit_files_read(fd, &effective), -ENODEV);
+        put(fd, "cgroup.procs", "");
         assert_int_equal(limit_files_read(fd, &effective), 0);
         assert_true(limit_is_given("memoryMax", asked, effective)); /* rounded to a page */
         assert_false(limit_is_given("memoryHigh", asked, effective));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdio.h>
+#include <fcntl.h>
 
 #include "common/fileio.h"
 #include "runner/conversation/limit-files.h"
@@ -58,6 +58,9 @@ int limit_files_read(int dirfd, Json **ret) {
 
         if (!o)
                 return -ENOMEM;
+        /* Without this one it is no cgroup any more, which is not the same as one without limits. */
+        if (faccessat(dirfd, "cgroup.procs", F_OK, 0) < 0)
+                return errno == ENOENT ? -ENODEV : -errno;
         for (size_t i = 0; i < ELEMENTSOF(files); i++) {
                 _cleanup_free_ char *text = NULL;
                 uint64_t value;

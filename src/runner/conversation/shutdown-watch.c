@@ -2,31 +2,47 @@
 #include "common/log.h"
 #include "runner/conversation/shutdown-watch.h"
 
-#define MATCH(member, argument)                                                             \
-        "type='signal',sender='org.freedesktop.systemd1',path='/org/freedesktop/systemd1'," \
-        "interface='org.freedesktop.systemd1.Manager',member='" member "'," argument "='shutdown.target'"
+#define SYSTEMD "org.freedesktop.systemd1"
+#define SYSTEMD_PATH "/org/freedesktop/systemd1"
+#define SYSTEMD_MANAGER "org.freedesktop.systemd1.Manager"
+#define TARGET "shutdown.target"
 
 struct ShutdownWatch {
         sd_bus_slot *begun, *gone;
         bool *flag;
 };
 
-static int on_begun(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+/* A job that is cancelled means that it stays up after all. */
+static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const char *unit, *result;
         ShutdownWatch *w = userdata;
 
-        if (!*w->flag)
-                log_info("The system goes down; conversations end with it.");
-        *w->flag = true;
+        if (sd_bus_message_read(m, "uoss", NULL, NULL, &unit, &result) >= 0 && streq(unit, TARGET) &&
+            !streq(result, "done"))
+                *w->flag = false;
         return 0;
 }
 
-/* A job that is cancelled means that it stays up after all. */
-static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        const char *result;
+/* The unit is asked for here and not in the match: sd-bus compares no argument behind one that is not a string. */
+static int on_begun(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const char *unit;
         ShutdownWatch *w = userdata;
 
-        if (sd_bus_message_read(m, "uoss", NULL, NULL, NULL, &result) >= 0 && !streq(result, "done"))
-                *w->flag = false;
+        if (sd_bus_message_read(m, "uos", NULL, NULL, &unit) < 0 || !streq(unit, TARGET))
+                return 0;
+        log_info("The system goes down; conversations end with it.");
+        *w->flag = true;
+        if (!w->gone)
+                (void) sd_bus_match_signal_async(
+                                sd_bus_message_get_bus(m),
+                                &w->gone,
+                                SYSTEMD,
+                                SYSTEMD_PATH,
+                                SYSTEMD_MANAGER,
+                                "JobRemoved",
+                                on_gone,
+                                NULL,
+                                w);
         return 0;
 }
 
@@ -37,9 +53,8 @@ int shutdown_watch_new(sd_bus *bus, bool *flag, ShutdownWatch **ret) {
         if (!w)
                 return -ENOMEM;
         w->flag = flag;
-        r = sd_bus_add_match_async(bus, &w->begun, MATCH("JobNew", "arg2"), on_begun, NULL, w);
-        if (r >= 0)
-                r = sd_bus_add_match_async(bus, &w->gone, MATCH("JobRemoved", "arg2"), on_gone, NULL, w);
+        r = sd_bus_match_signal_async(
+                        bus, &w->begun, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobNew", on_begun, NULL, w);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(w);
