@@ -81,8 +81,9 @@ build_locked() {
         shift 5
         [ "$(cat "$build/nf-hash" 2>/dev/null)" != "$hash" ] || return 0
         say "Building in Debian $release ($variant)"
-        # Configured with other options, or in another root: from the start.
-        if [ "$(cat "$build/nf-options" 2>/dev/null)" != "$root $*" ]; then
+        # Configured with other options, or in another root: from the start. The same where there were warnings: which of
+        # them were mended shows only when all is compiled again.
+        if [ "$(cat "$build/nf-options" 2>/dev/null)" != "$root $*" ] || [ -s "$build/nf-warnings" ]; then
                 find "$build" -mindepth 1 -delete
         fi
         local cc=gcc targets=''
