@@ -324,7 +324,7 @@ static void test_table(void **state) {
                                 break;
                         }
                         if (v.state != state_expected)
-                                fail_msg("%s: state %d", c->name, v.state);
+                                fail_msg("%s: state %d", c->name, (int) v.state);
                         now += v.delay_usec;
                 }
         }
