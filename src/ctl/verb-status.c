@@ -69,6 +69,8 @@ static void print_status(Json *o) {
                     number(o, "QueuedBytes"),
                     number(o, "OldestQueuedUSec") / USEC_PER_SEC);
                 row("Acknowledged", "%s", format_ago(number(o, "LastAckUSec"), ago));
+                row("Reconnects", "%" PRIu64, number(o, "Reconnects"));
+                row("Duplicates", "%" PRIu64 " skipped", number(o, "Duplicates"));
         }
         row("Conversations", "%" PRIu64 " of %" PRIu64, number(o, "Conversations"), number(o, "Capacity"));
         if (flag(o, "Draining"))

@@ -139,6 +139,7 @@ void runner_changed(Runner *r);
 int runner_status_open(Runner *r);
 const char *runner_state_name(Runner *r);
 int runner_queue_json(Runner *r, Json **ret);
+int runner_delivery_json(Runner *r, Json **ret);
 
 /* runner-disk.c */
 void runner_disk_look(Runner *r);

@@ -94,7 +94,7 @@ static int describe(void *userdata, Json *params) {
 
 static int heartbeat(void *userdata, Json *params) {
         Runner *r = userdata;
-        Json *load = json_object_new_array(), *queue = NULL;
+        Json *load = json_object_new_array(), *queue = NULL, *delivery = NULL;
         double averages[3] = {};
         int k;
 
@@ -107,6 +107,8 @@ static int heartbeat(void *userdata, Json *params) {
         (void) json_set(params, "load", load);
         if (runner_queue_json(r, &queue) >= 0)
                 (void) json_set(params, "queue", queue);
+        if (runner_delivery_json(r, &delivery) >= 0)
+                (void) json_set(params, "delivery", delivery);
         k = add_capacity(r, params);
         return k < 0 ? k : add_conversations(r, params, true);
 }

@@ -53,6 +53,23 @@ int runner_queue_json(Runner *r, Json **ret) {
         return 0;
 }
 
+int runner_delivery_json(Runner *r, Json **ret) {
+        Json *o = json_object_new_object();
+        char stamp[TIMESTAMP_MAX];
+        RunnerStatus s;
+
+        if (!o)
+                return -ENOMEM;
+        runner_get_status(r, &s);
+        if (s.last_ack_usec > 0)
+                (void) json_set_string(o, "lastAckAt", format_timestamp(s.last_ack_usec, stamp));
+        (void) json_set_u64(o, "reconnects", s.reconnects);
+        (void) json_set_u64(o, "duplicates", s.duplicates);
+        (void) json_set_u64(o, "setAside", s.set_aside);
+        *ret = o;
+        return 0;
+}
+
 void runner_get_status(Runner *r, RunnerStatus *ret) {
         SenderStats sender = {};
         LinkStats link = {};
