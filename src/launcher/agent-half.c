@@ -79,8 +79,8 @@ static int copy_private(int from, int dirfd) {
 
 /* Makes the folders and goes to the working directory. */
 static int settle(const AgentPlan *p) {
-        _cleanup_close_ int base = -EBADF, folder = -EBADF, home = -EBADF, checkouts = -EBADF, all = -EBADF,
-                            tmp = -EBADF, cwd = -EBADF;
+        static const char *const shared[] = { "home", "checkouts" };
+        _cleanup_close_ int base = -EBADF, folder = -EBADF, all = -EBADF, tmp = -EBADF, cwd = -EBADF;
         struct stat st;
         int r;
 
@@ -93,9 +93,14 @@ static int settle(const AgentPlan *p) {
                 return -EPERM;
         if (!p->key)
                 return fchdir(base) < 0 ? -errno : 0;
-        if ((r = folder = enter(base, p->key)) < 0 || (r = home = enter(folder, "home")) < 0 ||
-            (r = checkouts = enter(folder, "checkouts")) < 0 || (r = all = enter(folder, "tmp")) < 0 ||
-            (r = tmp = enter(all, p->tmp)) < 0)
+        if ((r = folder = enter(base, p->key)) < 0)
+                return r;
+        for (size_t i = 0; i < ELEMENTSOF(shared); i++) {
+                if ((r = enter(folder, shared[i])) < 0)
+                        return r;
+                safe_close(r);
+        }
+        if ((r = all = enter(folder, "tmp")) < 0 || (r = tmp = enter(all, p->tmp)) < 0)
                 return r;
         if (p->private_fd >= 0 && (r = copy_private(p->private_fd, tmp)) < 0)
                 return r;

@@ -122,6 +122,7 @@ int pairs_read(sd_bus_message *m, Limits *limits, char ***env, sd_bus_error *e) 
         uint64_t value;
         int r;
 
+        assert(limits || env);
         r = sd_bus_message_enter_container(m, 'a', limits ? "{st}" : "{ss}");
         while (r >= 0 &&
                (r = limits ? sd_bus_message_read(m, "{st}", &name, &value) :
@@ -226,7 +227,8 @@ char *request_unit_name(const Request *r) {
 bool unit_name_is_ours(const char *unit) {
         for (Kind k = 0; k < _KIND_MAX; k++) {
                 const char *id = startswith(unit, kinds[k].unit), *dash = id ? strrchr(id, '-') : NULL;
-                _cleanup_free_ char *copy = dash ? strndup(id, (size_t) (dash - id)) : NULL, *again = NULL;
+                _cleanup_free_ char *copy = dash ? xasprintf("%.*s", (int) (dash - id), id) : NULL,
+                                    *again = NULL;
                 Request r = { .kind = k, .id = copy };
 
                 if (!copy)

@@ -136,7 +136,7 @@ int settings_load(Settings *s, char **ret_error) {
         int r;
 
         path = s->user_mode ? user_path("XDG_CONFIG_HOME", ".config", "northflare/launcher.json") :
-                              strdup(NF_SYSCONFDIR "/launcher.json");
+                              xasprintf("%s/launcher.json", NF_SYSCONFDIR);
         if (!path)
                 return -ENOMEM;
         r = read_file_at(AT_FDCWD, path, SETTINGS_BYTES_MAX, &text, &size);

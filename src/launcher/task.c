@@ -492,34 +492,35 @@ static int method_start(sd_bus_message *call, Manager *m, sd_bus_error *e) {
 
 static int method_verb(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         const char *member = sd_bus_message_get_member(call), *unit;
-        _cleanup_(task_freep) Task *t = NULL;
+        Limits limits = {};
         size_t i = 0;
+        Task *t;
         int r;
 
         while (i < ELEMENTSOF(verbs) - 1 && !streq(verbs[i].member, member))
                 i++;
-        t = task_new(m, call, &verbs[i], e);
-        if (!t)
-                return -ENOMEM;
         r = sd_bus_message_read(call, "s", &unit);
         if (r < 0)
                 return r;
         if (!unit_name_is_ours(unit))
                 return sd_bus_error_setf(e, ERROR_NOT_OURS, "unit: not the name of one of the launcher's.");
-        t->unit = strdup(unit);
-        if (!t->unit)
+        if (!verbs[i].types &&
+            ((r = pairs_read(call, &limits, NULL, e)) < 0 || (r = check_limits(m, unit, &limits, e)) < 0))
+                return r;
+        if (limits.set[LIMIT_RUNTIME_MAX])
+                return sd_bus_error_set(
+                                e,
+                                ERROR_INVALID_ARGUMENT,
+                                "limits: RuntimeMaxUSec can be set at the start only.");
+        t = task_new(m, call, &verbs[i], e);
+        if (!t)
                 return -ENOMEM;
-        if (!verbs[i].types) {
-                if ((r = pairs_read(call, &t->request.limits, NULL, e)) < 0 ||
-                    (r = check_limits(m, unit, &t->request.limits, e)) < 0)
-                        return r;
-                if (t->request.limits.set[LIMIT_RUNTIME_MAX])
-                        return sd_bus_error_set(
-                                        e,
-                                        ERROR_INVALID_ARGUMENT,
-                                        "limits: RuntimeMaxUSec can be set at the start only.");
-        }
-        task_get(TAKE_PTR(t), on_facts, "", NULL);
+        t->request.limits = limits;
+        t->unit = strdup(unit);
+        if (t->unit)
+                task_get(t, on_facts, "", NULL);
+        else
+                task_fail(t, ERROR_FAILED, "No memory is left.");
         return 1;
 }
 
