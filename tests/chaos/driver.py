@@ -286,6 +286,8 @@ class World:
     # ---- targets ----
 
     def pids_of(self, what, conversation=None):
+        if what == 'launcher-main':
+            return service_pids('launcher')[:1]
         if conversation is None:
             return service_pids(what)
         scope = f'{CGROUP}/northflare.slice/northflare-conversation-{conversation}-1.scope'
@@ -322,6 +324,7 @@ class World:
         pids = self.signal(self.pids_of(what, conversation), signal.SIGKILL)
         if pids and conversation:
             (self.supervisors_killed if what == 'supervisor' else self.agents_killed).add(conversation)
+        what = what.removesuffix('-main')
         self.killed[what] = self.killed.get(what, 0) + len(pids)
         return pids or 'nobody there'
 

@@ -36,6 +36,8 @@ def draw_conversations(rng):
 
 
 SERVICES = ['runner', 'orchestrator', 'launcher']
+# With the children that wait for their scope, and without.
+LAUNCHER = ['launcher', 'launcher-main']
 
 
 def draw_actions(rng, conversations):
@@ -69,7 +71,7 @@ def draw_actions(rng, conversations):
             if spaced('orchestrator', 1.5):
                 actions.append((t, 'kill', ('orchestrator',)))
         elif k < 0.25:
-            actions.append((t, 'kill', ('launcher',)))
+            actions.append((t, 'kill', (rng.choice(LAUNCHER),)))
         elif k < 0.27:
             if victim_supervisor:
                 actions.append((t, 'kill', ('supervisor', victim_supervisor)))
@@ -108,7 +110,7 @@ def draw_actions(rng, conversations):
             actions.append((t, 'fault', draw_fault(rng)))
     for c in conversations:
         # In the middle of a start.
-        at, who = c['at'] + rng.expovariate(1 / 0.06), rng.choice(['launcher', 'launcher', 'runner', None, None, None])
+        at, who = c['at'] + rng.expovariate(1 / 0.06), rng.choice([*LAUNCHER, 'runner', None, None, None])
         if who and at > 0.1:
             actions.append((at, 'kill', (who,)))
     return sorted(((round(at, 3), name, args) for at, name, args in actions), key=lambda a: a[0])
