@@ -531,7 +531,8 @@ int json_scan_double(Slice value, double *ret) {
         if (value.size == 0 || check_number(value.data, value.data + value.size) != value.data + value.size)
                 return -EINVAL;
         if (value.size >= sizeof(small)) {
-                s = big = malloc(value.size + 1);
+                big = malloc(value.size + 1);
+                s = big;
                 if (!s)
                         return -ENOMEM;
         }

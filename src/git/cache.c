@@ -137,6 +137,7 @@ static int open_base(Cache *c) {
         struct stat st;
         int r;
 
+        assert(c->base);
         r = mkdir_parents(c->base, 0755);
         if (r < 0)
                 return output_fail(

@@ -84,6 +84,7 @@ static bool is_finished(Checkout *c, struct stat *ret) {
 static int wait_for_other(Checkout *c) {
         _cleanup_close_ int part = -EBADF;
 
+        assert(c->part);
         part = openat(c->parent_fd, c->part, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (part < 0 || flock(part, LOCK_EX | LOCK_NB) == 0)
                 return 0;

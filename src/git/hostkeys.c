@@ -229,7 +229,7 @@ static void key_type(const git_cert_hostkey *cert, char ret[static 64]) {
         if (cert->hostkey_len >= 4)
                 n = (size_t) b[0] << 24 | (size_t) b[1] << 16 | (size_t) b[2] << 8 | b[3];
         if (n == 0 || n > 63 || n + 4 > cert->hostkey_len) {
-                strcpy(ret, "unknown type");
+                memcpy(ret, "unknown type", sizeof("unknown type"));
                 return;
         }
         memcpy(ret, b + 4, n);

@@ -70,7 +70,7 @@ no_attributes:
 int script_start(Script *s, char *id_consume, const char *text, size_t size) {
         _cleanup_close_ int out_read = -EBADF, out_write = -EBADF, err_read = -EBADF, err_write = -EBADF;
         _cleanup_close_ int file = -EBADF, pidfd = -EBADF;
-        int out[2], err[2], r;
+        int out[2] = { -EBADF, -EBADF }, err[2] = { -EBADF, -EBADF }, r;
         pid_t pid;
 
         if (pipe2(out, O_CLOEXEC) < 0)

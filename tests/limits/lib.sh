@@ -67,6 +67,8 @@ choose() {
 }
 
 # Waits to be let, then takes more than there is, in several processes so that none of them is the largest by far.
+# For the cases.
+# shellcheck disable=SC2034
 HUNGRY="while [ ! -e \"\$TMPDIR/go\" ]; do sleep 0.2; done
 for i in 1 2 3 4; do python3 -c 'x = bytearray(100 << 20); import time; time.sleep(60)' & done; wait"
 

@@ -91,7 +91,7 @@ static int shell_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **re
         if (r < 0)
                 return r;
         *ret = plan;
-        plan = (LaunchPlan){};
+        memset(&plan, 0, sizeof(plan)); /* handed over */
         return 0;
 }
 

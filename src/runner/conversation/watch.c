@@ -118,13 +118,13 @@ int watch_add(Watch *w, int dirfd, WatchCallback callback, void *userdata, Watch
         for (i = 0; i < w->n_slots && w->slots[i]; i++)
                 ;
         if (i == w->n_slots) {
-                WatchSlot **p = reallocarray(w->slots, w->n_slots + 16, sizeof(*p));
+                WatchSlot **p = reallocarray(w->slots, w->n_slots + 16, sizeof(void *));
                 if (!p) {
                         (void) inotify_rm_watch(w->fd, s->wd);
                         free(s);
                         return -ENOMEM;
                 }
-                memset(p + w->n_slots, 0, 16 * sizeof(*p));
+                memset(p + w->n_slots, 0, 16 * sizeof(void *));
                 w->slots = p;
                 w->n_slots += 16;
         }

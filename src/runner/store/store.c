@@ -319,10 +319,8 @@ int store_begin_anew(Store *s, const char *store_id, uint64_t generation) {
         if (r >= 0)
                 r = store_set(s, "begunAnew", "1");
         if (r >= 0 && store_id) {
-                (void) snprintf(text,
-                                sizeof(text),
-                                "%llu",
-                                (unsigned long long) (generation + GENERATION_LEAP));
+                generation += GENERATION_LEAP;
+                (void) snprintf(text, sizeof(text), "%llu", (unsigned long long) generation);
                 r = store_set(s, "storeId", store_id);
                 if (r >= 0)
                         r = store_set(s, "generation", text);
