@@ -89,7 +89,8 @@ int script_start(Script *s, char *id_consume, const char *text, size_t size) {
                 if (file < 0)
                         return file;
         }
-        r = spawn(text, (int[]){ out_write, err_write }, file, &pid);
+        const int ends[2] = { out_write, err_write };
+        r = spawn(text, ends, file, &pid);
         if (r < 0)
                 return r;
         pidfd = (int) syscall(SYS_pidfd_open, pid, 0U);

@@ -41,8 +41,10 @@ static void check_limit(int dirfd) {
         if (limit == UINT64_MAX)
                 return;
         CHECK(read_file_at(dirfd, "memory.peak", 1024 * 1024, &text, NULL) >= 0);
-        text[strcspn(text, "\n")] = 0;
-        CHECK(safe_atou64(text, &value) >= 0 && value == limit);
+        /* The first line that is not empty. */
+        char *line = text + strspn(text, "\n");
+        line[strcspn(line, "\n")] = 0;
+        CHECK(safe_atou64(line, &value) >= 0 && value == limit);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
