@@ -71,7 +71,7 @@ int script_start(Script *s, char *id_consume, const char *text, size_t size) {
         _cleanup_close_ int out_read = -EBADF, out_write = -EBADF, err_read = -EBADF, err_write = -EBADF;
         _cleanup_close_ int file = -EBADF, pidfd = -EBADF;
         int out[2] = { -EBADF, -EBADF }, err[2] = { -EBADF, -EBADF }, r;
-        pid_t pid;
+        pid_t pid = -1;
 
         if (pipe2(out, O_CLOEXEC) < 0)
                 return -errno;
