@@ -20,6 +20,8 @@ make_root() {
         dir=$NF_CACHE/root-$release-$hash
         [ -e "$dir/.complete" ] || with_lock "root-$release" make_root_locked "$release" "$codename" "$packages" "$dir" >&2 ||
                 die "the root for Debian $release could not be made: see $NF_CACHE/root-$release.log"
+        # Used: not to be cleared away by a checkout that has another list of packages.
+        touch -c "$dir/.complete"
         echo "$dir"
 }
 
@@ -27,7 +29,10 @@ make_root_locked() {
         local release=$1 codename=$2 packages=$3 dir=$4
         [ ! -e "$dir/.complete" ] || return 0
         say "Making a root of Debian $release (a minute; kept in $NF_CACHE)"
-        rm -rf "$NF_CACHE/root-$release"-* "$dir".new
+        find "$NF_CACHE" -maxdepth 1 -name "root-$release-*" ! -name '*.new' | while read -r old; do
+                [ -n "$(find "$old/.complete" -mmin -1440 2>/dev/null)" ] || rm -rf "$old"
+        done
+        rm -rf "$dir".new
         mmdebstrap --quiet --variant=minbase --include="$packages" \
                 --aptopt='Acquire::Retries "3"' --aptopt='APT::Install-Recommends "false"' \
                 --dpkgopt='path-exclude=/usr/share/locale/*' \
