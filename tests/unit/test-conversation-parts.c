@@ -321,7 +321,7 @@ static void limits_refused(void **state) {
 static void verdicts(void **state) {
         static const struct {
                 const char *outcome, *result, *stop_reason, *failure, *reason;
-                bool stop, end, shutdown, bad_turn, oom;
+                bool stop, end, shutdown, stopped, bad_turn, oom;
         } cases[] = {
                 {.outcome = "{\"exitCode\":0}",                               .reason = "completed"                    },
                 { .outcome = "{\"exitCode\":0}",                              .end = true,                               .bad_turn = true, .reason = "completed" },
@@ -356,10 +356,14 @@ static void verdicts(void **state) {
                 { .result = "oom-kill",                                                          .reason = "oom-killed"},
                 { .result = "timeout",                                         .reason = "timeout"},
                 { .result = "signal",                                           .reason = "lost"},
-                { .reason = "lost"                                                         },
-                { .oom = true,                                   .reason = "oom-killed"                                                                       },
-                { .oom = true,                                       .stop = true,    .reason = "stopped" },
-                { .stop = true,                                        .reason = "stopped"},
+                { .result = "success",                                                          .shutdown = true,                                                                        .reason = "shutdown" },
+                { .result = "success",                                   .stopped = true,    .reason = "stopped" },
+                { .result = "oom-kill",                                       .stopped = true, .reason = "oom-killed" },
+                { .oom = true,                                        .shutdown = true,                      .reason = "oom-killed" },
+                { .reason = "lost"                                        },
+                { .oom = true,                                        .reason = "oom-killed"                       },
+                { .oom = true,                                                          .stop = true,        .reason = "stopped" },
+                { .stop = true,                                        .reason = "stopped"                                                                               },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -379,6 +383,7 @@ static void verdicts(void **state) {
                                 .stop_reason = cases[i].stop_reason,
                                 .end_requested = cases[i].end,
                                 .shutdown = cases[i].shutdown,
+                                .stopped_by_systemd = cases[i].stopped,
                                 .last_turn_failed = cases[i].bad_turn,
                                 .failure = cases[i].failure,
                                 .oom = cases[i].oom,

@@ -95,6 +95,8 @@ typedef struct Run {
         bool orphaned;      /* the supervisor was killed */
         bool input_failed;  /* in.log could not be written the last time, and that was said */
         unsigned start_attempts;
+        unsigned stop_tries;
+        uint64_t stopped_usec; /* CLOCK_REALTIME: systemd stopped it, though no outcome says so; 0: not known */
 } Run;
 
 struct Conversation {

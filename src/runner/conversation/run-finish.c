@@ -55,6 +55,8 @@ static int describe_end(Conversation *c, Run *run, const char *reason, const cha
                 (void) json_set_string(o, "stoppedBy", "runner");
         else if (run && run->outcome)
                 (void) copy_member(o, run->outcome, "stoppedBy");
+        else if (streq(reason, "shutdown") || (run && run->stopped_usec > 0))
+                (void) json_set_string(o, "stoppedBy", "systemd");
         (void) json_set_u64(o, "outBytes", run ? run->row.driven : 0);
         *ret = TAKE_PTR(o);
         return 0;
@@ -248,10 +250,10 @@ on_collected(int error, const char *text, const char *unit, const char *invocati
 }
 
 /* It ended while the machine went down, and nobody was there to hear of it. */
-static bool is_of_an_earlier_boot(Json *outcome) {
-        uint64_t ended = 0;
+static bool is_of_an_earlier_boot(Run *r) {
+        uint64_t ended = r->stopped_usec;
 
-        return json_get_u64(outcome, "endedUsec", &ended) > 0 && ended > 0 &&
+        return (!r->outcome || json_get_u64(r->outcome, "endedUsec", &ended) > 0) && ended > 0 &&
                         ended < now_usec(CLOCK_REALTIME) - now_usec(CLOCK_BOOTTIME);
 }
 
@@ -273,7 +275,8 @@ void run_conclude(Run *r) {
                         .stop_requested = c->stop != STOP_NONE && !r->failure,
                         .stop_reason = c->stop_reason,
                         .end_requested = r->end_sent,
-                        .shutdown = c->ctx->shutting_down || is_of_an_earlier_boot(r->outcome),
+                        .shutdown = c->ctx->shutting_down || is_of_an_earlier_boot(r),
+                        .stopped_by_systemd = r->stopped_usec > 0,
                         .oom = run_limits_oom(r, r->outcome),
                         .last_turn_failed = r->ops->last_turn_failed(r->driver),
                         .failure = r->failure,

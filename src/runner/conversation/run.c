@@ -9,11 +9,14 @@
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/position.h"
 #include "runner/conversation/run-folder.h"
+#include "runner/conversation/scope-stop.h"
 
 /* What one turn of the loop may spend on one conversation, so that a flood of one does not starve the others. */
 #define DRIVE_BYTES_MAX (1024 * 1024)
 /* PID 1 tells when a scope has gone; this is for the case that the telling was lost (the bus was restarted). */
 #define CHECK_INTERVAL_USEC (500 * USEC_PER_MSEC)
+/* The journal has a line some moments after it was written. */
+#define STOP_TRIES 2
 
 static int on_drive(sd_event_source *source, void *userdata) {
         Run *r = userdata;
@@ -486,6 +489,18 @@ static void over(Run *r, Json *outcome_consume, const char *result) {
         (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
 }
 
+/* Nobody said why it is gone. True while the manager's line may still come. */
+static bool look_for_stop(Run *r, const char *result) {
+        Conversation *c = r->conversation;
+
+        if (c->stop != STOP_NONE || c->ctx->shutting_down || streq_ptr(result, "oom-kill") ||
+            streq_ptr(result, "timeout") ||
+            scope_stop_find(r->row.unit, r->row.started_usec, &r->stopped_usec) > 0)
+                return false;
+        r->asked_to_look = true;
+        return r->stop_tries++ < STOP_TRIES;
+}
+
 static void on_result(const char *result, void *userdata) {
         Run *r = userdata;
         _cleanup_json_ Json *outcome = NULL;
@@ -507,6 +522,10 @@ static void on_result(const char *result, void *userdata) {
                 }
         }
         if (r->cgroup ? cgroup_is_populated(r->cgroup) > 0 : !gone && k == 0) {
+                (void) arm_check(r);
+                return;
+        }
+        if (!outcome && look_for_stop(r, result)) {
                 (void) arm_check(r);
                 return;
         }

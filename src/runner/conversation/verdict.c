@@ -18,7 +18,10 @@ const char *verdict_reason(const VerdictInput *in) {
                         return "timeout";
                 if (in->stop_requested)
                         return "stopped";
-                return in->oom ? "oom-killed" : "lost";
+                if (in->oom)
+                        return "oom-killed";
+                /* Killed in one go by the machine's end or by a stop, so that the supervisor had no time for a word. */
+                return in->shutdown ? "shutdown" : in->stopped_by_systemd ? "stopped" : "lost";
         }
         (void) json_get_u64(in->outcome, "signal", &signal);
         (void) json_get_u64(in->outcome, "exitCode", &code);

@@ -11,6 +11,7 @@ typedef struct VerdictInput {
         const char *stop_reason; /* "budget", "timeout", … where the runner itself ordered the stop, or NULL */
         bool end_requested;      /* the agent was told to end in good order (end of input) */
         bool shutdown;           /* the machine goes down */
+        bool stopped_by_systemd; /* the manager's word, where the outcome is missing */
         bool last_turn_failed;
         bool oom;            /* something in it was killed for memory at about the time of the end */
         const char *failure; /* what the driver or the runner says went wrong, or NULL */
