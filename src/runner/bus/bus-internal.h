@@ -69,6 +69,35 @@ int log_control_register(BusObjects *b);
 /* Makes the reply to a request out of a call's result. */
 typedef int (*BusReply)(sd_bus_message *request, Json *result);
 
+/* bus-method.c: what all methods of both interfaces have in common. Each is a row: who may call it, and either the
+ * protocol's method that it stands for, or a function that answers by itself. */
+typedef struct BusRequest {
+        BusObjects *bus_objects;
+        Conversation *conversation; /* NULL: the manager's */
+        sd_bus_message *message;
+        Caller caller;
+} BusRequest;
+
+typedef struct BusMethod {
+        const char *name;
+        AccessLevel level;
+        const char *method; /* "conversation.stop"; NULL: answer */
+        /* Puts the arguments into params, which names the conversation already. NULL: there are none. */
+        int (*parse)(sd_bus_message *m, Json *params, sd_bus_error *error);
+        BusReply reply; /* NULL: an empty one */
+        int (*answer)(const BusRequest *q, sd_bus_error *error);
+} BusMethod;
+
+/* The handler of a message whose member is a row of methods (the list ends with a NULL name): check the caller, parse,
+ * call or answer. c: the conversation that it is about, or NULL. */
+int bus_method_run(
+                BusObjects *b,
+                const BusMethod *methods,
+                Conversation *c,
+                sd_bus_message *m,
+                sd_bus_error *error);
+int bus_invalid_argument(sd_bus_error *error, const char *text);
+
 /* bus-call.c: the runner's method table. reply NULL: an empty reply. Returns 1 (the reply comes by itself), or
  * negative with error set. params is taken over. */
 int bus_call(BusObjects *b,
@@ -92,3 +121,5 @@ typedef struct BusKey {
 /* Each member of o must be listed (the list ends with a NULL name) and have its type. Takes the member "json", a
  * text, out of o and puts its members in, unless they are there. */
 int bus_check_keys(Json *o, const BusKey *keys, sd_bus_error *error);
+/* Both, for the next argument, an a{sv}; what it has is put beside what params has. */
+int bus_message_read_params(sd_bus_message *m, const BusKey *keys, Json *params, sd_bus_error *error);

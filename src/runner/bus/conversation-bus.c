@@ -186,214 +186,80 @@ ConversationObject *conversation_object_free(ConversationObject *o) {
         return NULL;
 }
 
-/* Every method here begins with this. */
-static int check(ConversationObject *o, sd_bus_message *m, Caller *ret, sd_bus_error *error) {
-        return access_check(
-                        o->bus_objects->access,
-                        m,
-                        ACCESS_MANAGE,
-                        conversation_id(o->conversation),
-                        ret,
-                        error);
-}
-
-static Json *new_params(ConversationObject *o) {
-        Json *p = json_object_new_object();
-
-        if (p && json_set_string(p, "conversationId", conversation_id(o->conversation)) < 0) {
-                json_object_put(p);
-                return NULL;
-        }
-        return p;
-}
-
-static int call_simple(sd_bus_message *m, ConversationObject *o, const char *method, sd_bus_error *error) {
-        Caller caller;
-        int r;
-
-        r = check(o, m, &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        return bus_call(o->bus_objects, m, &caller, method, new_params(o), NULL, error);
-}
-
-static int method_interrupt(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        return call_simple(m, userdata, "conversation.interrupt", error);
-}
-
-static int method_freeze(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        return call_simple(m, userdata, "conversation.freeze", error);
-}
-
-static int method_thaw(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        return call_simple(m, userdata, "conversation.thaw", error);
-}
-
-static int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+static int describe(const BusRequest *q, sd_bus_error *error) {
         _cleanup_json_ Json *d = NULL;
-        ConversationObject *o = userdata;
-        Caller caller;
-        int r;
+        int r = conversation_describe(q->conversation, &d);
 
-        r = check(o, m, &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = conversation_describe(o->conversation, &d);
-        return r < 0 ? r : sd_bus_reply_method_return(m, "s", json_text(d));
+        return r < 0 ? r : sd_bus_reply_method_return(q->message, "s", json_text(d));
 }
 
-static int method_send_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        _cleanup_json_ Json *params = NULL;
-        ConversationObject *o = userdata;
+static int parse_message(sd_bus_message *m, Json *params, sd_bus_error *error) {
         const char *text;
-        Caller caller;
         int r;
 
-        r = check(o, m, &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
         r = sd_bus_message_read(m, "s", &text);
         if (r < 0)
                 return r;
-        if (isempty(text))
-                return sd_bus_error_set(
-                                error, BUS_ERROR_PREFIX "InvalidArgument", "text: must not be empty");
-        params = new_params(o);
-        if (!params)
-                return -ENOMEM;
-        r = json_set_string(params, "content", text);
-        if (r < 0)
-                return r;
-        return bus_call(o->bus_objects, m, &caller, "message.user", TAKE_PTR(params), NULL, error);
+        return isempty(text) ? bus_invalid_argument(error, "text: must not be empty") :
+                               json_set_string(params, "content", text);
 }
 
-/* Puts the members of a checked dictionary beside conversationId. */
-static int params_with(ConversationObject *o, Json *members, Json **ret) {
-        _cleanup_json_ Json *params = new_params(o);
-
-        if (!params)
-                return -ENOMEM;
-        json_object_object_foreach(members, name, value) {
-                if (json_object_object_add(params, name, json_object_get(value)) < 0) {
-                        json_object_put(value);
-                        return -ENOMEM;
-                }
-        }
-        *ret = TAKE_PTR(params);
-        return 0;
-}
-
-static int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+static int parse_stop(sd_bus_message *m, Json *params, sd_bus_error *error) {
         static const BusKey keys[] = {
                 {"reason",       json_type_string },
                 { "graceMs",             json_type_int },
                 {                         },
         };
-        _cleanup_json_ Json *options = NULL, *params = NULL;
-        ConversationObject *o = userdata;
-        Caller caller;
-        int r;
 
-        r = check(o, m, &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = bus_message_read_json(m, "{sv}", &options, error);
-        if (r < 0)
-                return r;
-        r = bus_check_keys(options, keys, error);
-        if (r < 0)
-                return r;
-        r = params_with(o, options, &params);
-        if (r < 0)
-                return r;
-        return bus_call(o->bus_objects, m, &caller, "conversation.stop", TAKE_PTR(params), NULL, error);
+        return bus_message_read_params(m, keys, params, error);
 }
 
-static int method_answer_permission(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+static int parse_answer(sd_bus_message *m, Json *params, sd_bus_error *error) {
         static const BusKey keys[] = {
                 {"message",             json_type_string },
                 { "updatedInput",                    json_type_object },
                 { "updatedPermissions",json_type_array },
                 {    },
         };
-        _cleanup_json_ Json *options = NULL, *params = NULL;
-        ConversationObject *o = userdata;
         const char *request, *behavior;
-        Caller caller;
         int r;
 
-        r = check(o, m, &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
         r = sd_bus_message_read(m, "ss", &request, &behavior);
         if (r < 0)
                 return r;
         if (!streq(behavior, "allow") && !streq(behavior, "deny"))
-                return sd_bus_error_set(
-                                error,
-                                BUS_ERROR_PREFIX "InvalidArgument",
-                                "behavior: must be \"allow\" or \"deny\"");
-        r = bus_message_read_json(m, "{sv}", &options, error);
-        if (r < 0)
-                return r;
-        r = bus_check_keys(options, keys, error);
-        if (r < 0)
-                return r;
-        r = params_with(o, options, &params);
-        if (r < 0)
-                return r;
-        r = json_set_string(params, "requestId", request);
-        if (r < 0)
-                return r;
-        r = json_set_string(params, "behavior", behavior);
-        if (r < 0)
-                return r;
-        return bus_call(o->bus_objects, m, &caller, "permission.respond", TAKE_PTR(params), NULL, error);
+                return bus_invalid_argument(error, "behavior: must be \"allow\" or \"deny\"");
+        r = bus_message_read_params(m, keys, params, error);
+        if (r >= 0)
+                r = json_set_string(params, "requestId", request);
+        return r < 0 ? r : json_set_string(params, "behavior", behavior);
 }
 
-static int method_set_limits(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        _cleanup_json_ Json *limits = NULL, *params = NULL;
-        ConversationObject *o = userdata;
-        Caller caller;
+static int parse_limits(sd_bus_message *m, Json *params, sd_bus_error *error) {
+        _cleanup_json_ Json *limits = NULL;
         int r;
 
-        r = check(o, m, &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
         r = bus_message_read_json(m, "{st}", &limits, error);
         if (r < 0)
                 return r;
-        if (json_object_object_length(limits) == 0)
-                return sd_bus_error_set(
-                                error, BUS_ERROR_PREFIX "InvalidArgument", "limits: must not be empty");
-        params = new_params(o);
-        if (!params)
-                return -ENOMEM;
-        r = json_set(params, "limits", TAKE_PTR(limits));
-        if (r < 0)
-                return r;
-        return bus_call(o->bus_objects, m, &caller, "conversation.config", TAKE_PTR(params), NULL, error);
+        return json_object_object_length(limits) == 0 ?
+                        bus_invalid_argument(error, "limits: must not be empty") :
+                        json_set(params, "limits", TAKE_PTR(limits));
 }
 
 static int bad_cursor(sd_bus_error *error) {
-        return sd_bus_error_set(
-                        error, BUS_ERROR_PREFIX "InvalidArgument", "cursor: not one of this conversation");
+        return bus_invalid_argument(error, "cursor: not one of this conversation");
 }
 
-static int method_open_events(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        ConversationObject *o = userdata;
+static int open_events(const BusRequest *q, sd_bus_error *error) {
         _cleanup_close_ int fd = -EBADF;
         const char *cursor;
-        Caller caller;
         int r;
 
-        r = check(o, m, &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = sd_bus_message_read(m, "s", &cursor);
+        r = sd_bus_message_read(q->message, "s", &cursor);
         if (r < 0)
                 return r;
-        r = conversation_open_events(o->conversation, cursor, &fd);
+        r = conversation_open_events(q->conversation, cursor, &fd);
         if (r == -EMFILE)
                 return sd_bus_error_setf(
                                 error,
@@ -402,23 +268,18 @@ static int method_open_events(sd_bus_message *m, void *userdata, sd_bus_error *e
                                 EVENT_STREAMS_MAX);
         if (r == -EINVAL)
                 return bad_cursor(error);
-        return r < 0 ? r : sd_bus_reply_method_return(m, "h", fd);
+        return r < 0 ? r : sd_bus_reply_method_return(q->message, "h", fd);
 }
 
-static int method_read_events(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+static int read_events(const BusRequest *q, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_strv_free_ char **events = NULL;
         _cleanup_free_ char *next = NULL;
-        ConversationObject *o = userdata;
         const char *cursor;
-        Caller caller;
         uint32_t max;
         int r;
 
-        r = check(o, m, &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = sd_bus_message_read(m, "su", &cursor, &max);
+        r = sd_bus_message_read(q->message, "su", &cursor, &max);
         if (r < 0)
                 return r;
         if (max == 0 || max > READ_EVENTS_MAX)
@@ -430,7 +291,7 @@ static int method_read_events(sd_bus_message *m, void *userdata, sd_bus_error *e
         for (;;) {
                 size_t size = 0;
 
-                r = conversation_read_events(o->conversation, cursor, max, &events, &next);
+                r = conversation_read_events(q->conversation, cursor, max, &events, &next);
                 if (r == -EINVAL)
                         return bad_cursor(error);
                 if (r < 0)
@@ -443,7 +304,7 @@ static int method_read_events(sd_bus_message *m, void *userdata, sd_bus_error *e
                 events = strv_free(events);
                 free(TAKE_PTR(next));
         }
-        r = sd_bus_message_new_method_return(m, &reply);
+        r = sd_bus_message_new_method_return(q->message, &reply);
         if (r < 0)
                 return r;
         r = sd_bus_message_append_strv(reply, events);
@@ -453,6 +314,28 @@ static int method_read_events(sd_bus_message *m, void *userdata, sd_bus_error *e
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
+/* clang-format off */
+static const BusMethod methods[] = {
+        { "Describe", ACCESS_MANAGE, .answer = describe },
+        { "SendMessage", ACCESS_MANAGE, "message.user", parse_message },
+        { "Interrupt", ACCESS_MANAGE, "conversation.interrupt" },
+        { "Stop", ACCESS_MANAGE, "conversation.stop", parse_stop },
+        { "Freeze", ACCESS_MANAGE, "conversation.freeze" },
+        { "Thaw", ACCESS_MANAGE, "conversation.thaw" },
+        { "AnswerPermission", ACCESS_MANAGE, "permission.respond", parse_answer },
+        { "SetLimits", ACCESS_MANAGE, "conversation.config", parse_limits },
+        { "OpenEvents", ACCESS_MANAGE, .answer = open_events },
+        { "ReadEvents", ACCESS_MANAGE, .answer = read_events },
+        {},
+};
+/* clang-format on */
+
+static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        ConversationObject *o = userdata;
+
+        return bus_method_run(o->bus_objects, methods, o->conversation, m, error);
+}
+
 #define ANYONE SD_BUS_VTABLE_UNPRIVILEGED
 #define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
@@ -460,50 +343,35 @@ static int method_read_events(sd_bus_message *m, void *userdata, sd_bus_error *e
 
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD_WITH_ARGS(
-                        "Describe",
-                        SD_BUS_NO_ARGS,
-                        SD_BUS_RESULT("s", json),
-                        method_describe,
-                        ANYONE),
-        SD_BUS_METHOD_WITH_ARGS(
-                        "SendMessage",
-                        SD_BUS_ARGS("s", text),
-                        SD_BUS_NO_RESULT,
-                        method_send_message,
-                        ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("Interrupt", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_interrupt, ANYONE),
-        SD_BUS_METHOD_WITH_ARGS(
-                        "Stop",
-                        SD_BUS_ARGS("a{sv}", options),
-                        SD_BUS_NO_RESULT,
-                        method_stop,
-                        ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("Freeze", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_freeze, ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("Thaw", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_thaw, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), on_method, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("SendMessage", SD_BUS_ARGS("s", text), SD_BUS_NO_RESULT, on_method, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Interrupt", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, on_method, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Freeze", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Thaw", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, ANYONE),
         SD_BUS_METHOD_WITH_ARGS(
                         "AnswerPermission",
                         SD_BUS_ARGS("s", requestId, "s", behavior, "a{sv}", options),
                         SD_BUS_NO_RESULT,
-                        method_answer_permission,
+                        on_method,
                         ANYONE),
         SD_BUS_METHOD_WITH_ARGS(
                         "SetLimits",
                         SD_BUS_ARGS("a{st}", limits),
                         SD_BUS_NO_RESULT,
-                        method_set_limits,
+                        on_method,
                         ANYONE),
         SD_BUS_METHOD_WITH_ARGS(
                         "OpenEvents",
                         SD_BUS_ARGS("s", cursor),
                         SD_BUS_RESULT("h", stream),
-                        method_open_events,
+                        on_method,
                         ANYONE),
         SD_BUS_METHOD_WITH_ARGS(
                         "ReadEvents",
                         SD_BUS_ARGS("s", cursor, "u", max),
                         SD_BUS_RESULT("as", events, "s", next),
-                        method_read_events,
+                        on_method,
                         ANYONE),
         SD_BUS_SIGNAL("EventsAvailable", NULL, 0),
         SD_BUS_PROPERTY("Id", "s", property_string, 0, CONSTANT),

@@ -156,22 +156,17 @@ void manager_bus_announce(BusObjects *b) {
                 log_debug_errno(r, "Cannot announce changed properties of the runner, ignoring: %m");
 }
 
-static int method_list_conversations(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+static int list_conversations(const BusRequest *q, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        BusObjects *b = userdata;
-        Caller caller;
         int r;
 
-        r = access_check(b->access, m, ACCESS_LIST, "", &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = sd_bus_message_new_method_return(m, &reply);
+        r = sd_bus_message_new_method_return(q->message, &reply);
         if (r < 0)
                 return r;
         r = sd_bus_message_open_container(reply, 'a', "(sssstto)");
         if (r < 0)
                 return r;
-        for (ConversationObject *o = b->conversations; o; o = o->next) {
+        for (ConversationObject *o = q->bus_objects->conversations; o; o = o->next) {
                 Conversation *c = o->conversation;
 
                 r = sd_bus_message_append(
@@ -191,21 +186,16 @@ static int method_list_conversations(sd_bus_message *m, void *userdata, sd_bus_e
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
-static int method_get_conversation(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        BusObjects *b = userdata;
-        Caller caller;
+static int get_conversation(const BusRequest *q, sd_bus_error *error) {
         const char *id;
         int r;
 
-        r = access_check(b->access, m, ACCESS_LIST, "", &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = sd_bus_message_read(m, "s", &id);
+        r = sd_bus_message_read(q->message, "s", &id);
         if (r < 0)
                 return r;
-        for (ConversationObject *o = b->conversations; o; o = o->next)
+        for (ConversationObject *o = q->bus_objects->conversations; o; o = o->next)
                 if (streq(conversation_id(o->conversation), id))
-                        return sd_bus_reply_method_return(m, "o", o->path);
+                        return sd_bus_reply_method_return(q->message, "o", o->path);
         return sd_bus_error_setf(
                         error,
                         BUS_ERROR_PREFIX "NoSuchConversation",
@@ -243,112 +233,75 @@ static int reply_conversation_id(sd_bus_message *request, Json *result) {
         return id ? sd_bus_reply_method_return(request, "s", id) : -EIO;
 }
 
-static int method_start_conversation(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        _cleanup_json_ Json *params = NULL;
-        BusObjects *b = userdata;
-        Caller caller;
+static int parse_start(sd_bus_message *m, Json *params, sd_bus_error *error) {
+        char id[sizeof("c-0123456789ab")];
         int r;
 
-        r = access_check(b->access, m, ACCESS_MANAGE, "", &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = bus_message_read_json(m, "{sv}", &params, error);
-        if (r < 0)
+        r = bus_message_read_params(m, start_keys, params, error);
+        if (r < 0 || json_get(params, "conversationId"))
                 return r;
-        r = bus_check_keys(params, start_keys, error);
-        if (r < 0)
-                return r;
-        if (!json_get(params, "conversationId")) {
-                char id[sizeof("c-0123456789ab")];
-
-                (void) snprintf(id, sizeof(id), "c-%012" PRIx64, random_u64() >> 16);
-                r = json_set_string(params, "conversationId", id);
-                if (r < 0)
-                        return r;
-        }
-        return bus_call(b, m, &caller, "conversation.start", TAKE_PTR(params), reply_conversation_id, error);
+        (void) snprintf(id, sizeof(id), "c-%012" PRIx64, random_u64() >> 16);
+        return json_set_string(params, "conversationId", id);
 }
 
-static int call_without_params(sd_bus_message *m, BusObjects *b, const char *method, sd_bus_error *error) {
-        Caller caller;
-        int r;
-
-        r = access_check(b->access, m, ACCESS_MANAGE, "", &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        return bus_call(b, m, &caller, method, json_object_new_object(), NULL, error);
-}
-
-static int method_drain(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        return call_without_params(m, userdata, "runner.drain", error);
-}
-
-static int method_undrain(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        return call_without_params(m, userdata, "runner.undrain", error);
-}
-
-static int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+static int reload(const BusRequest *q, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_strv_free_ char **ignored = NULL;
         _cleanup_free_ char *why = NULL;
-        BusObjects *b = userdata;
-        Caller caller;
         int r;
 
-        r = access_check(b->access, m, ACCESS_MANAGE, "", &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = runner_reload(b->runner, &ignored, &why);
+        r = runner_reload(q->bus_objects->runner, &ignored, &why);
         if (r < 0)
-                return why ? sd_bus_error_set(error, BUS_ERROR_PREFIX "InvalidArgument", why) : r;
-        r = sd_bus_message_new_method_return(m, &reply);
+                return why ? bus_invalid_argument(error, why) : r;
+        r = sd_bus_message_new_method_return(q->message, &reply);
         if (r < 0)
                 return r;
         r = sd_bus_message_append_strv(reply, ignored);
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
-static int method_flush(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        BusObjects *b = userdata;
-        Caller caller;
-        int r;
+static int flush(const BusRequest *q, sd_bus_error *error) {
+        int r = runner_flush(q->bus_objects->runner);
 
-        r = access_check(b->access, m, ACCESS_MANAGE, "", &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = runner_flush(b->runner);
-        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+        return r < 0 ? r : sd_bus_reply_method_return(q->message, NULL);
 }
 
-static int method_list_set_aside(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+static int list_set_aside(const BusRequest *q, sd_bus_error *error) {
         _cleanup_json_ Json *list = NULL;
-        BusObjects *b = userdata;
-        Caller caller;
-        int r;
+        int r = runner_list_set_aside(q->bus_objects->runner, &list);
 
-        r = access_check(b->access, m, ACCESS_MANAGE, "", &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = runner_list_set_aside(b->runner, &list);
-        return r < 0 ? r : sd_bus_reply_method_return(m, "s", json_text(list));
+        return r < 0 ? r : sd_bus_reply_method_return(q->message, "s", json_text(list));
 }
 
-static int method_resend_set_aside(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        BusObjects *b = userdata;
+static int resend_set_aside(const BusRequest *q, sd_bus_error *error) {
         unsigned count = 0;
-        Caller caller;
-        int r;
+        int r = runner_resend_set_aside(q->bus_objects->runner, &count);
 
-        r = access_check(b->access, m, ACCESS_MANAGE, "", &caller, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = runner_resend_set_aside(b->runner, &count);
         if (r == -ENOTCONN)
                 return sd_bus_error_set(
                                 error,
                                 BUS_ERROR_PREFIX "WrongState",
                                 "There is no orchestrator that events could be sent to.");
-        return r < 0 ? r : sd_bus_reply_method_return(m, "u", (uint32_t) count);
+        return r < 0 ? r : sd_bus_reply_method_return(q->message, "u", (uint32_t) count);
+}
+
+/* clang-format off */
+static const BusMethod methods[] = {
+        { "ListConversations", ACCESS_LIST, .answer = list_conversations },
+        { "GetConversation", ACCESS_LIST, .answer = get_conversation },
+        { "StartConversation", ACCESS_MANAGE, "conversation.start", parse_start, reply_conversation_id },
+        { "Drain", ACCESS_MANAGE, "runner.drain" },
+        { "Undrain", ACCESS_MANAGE, "runner.undrain" },
+        { "Reload", ACCESS_MANAGE, .answer = reload },
+        { "Flush", ACCESS_MANAGE, .answer = flush },
+        { "ListSetAside", ACCESS_MANAGE, .answer = list_set_aside },
+        { "ResendSetAside", ACCESS_MANAGE, .answer = resend_set_aside },
+        {},
+};
+/* clang-format on */
+
+static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return bus_method_run(userdata, methods, NULL, m, error);
 }
 
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
@@ -360,40 +313,30 @@ static const sd_bus_vtable vtable[] = {
                         "ListConversations",
                         SD_BUS_NO_ARGS,
                         SD_BUS_RESULT("a(sssstto)", conversations),
-                        method_list_conversations,
+                        on_method,
                         ANYONE),
         SD_BUS_METHOD_WITH_ARGS(
                         "GetConversation",
                         SD_BUS_ARGS("s", id),
                         SD_BUS_RESULT("o", path),
-                        method_get_conversation,
+                        on_method,
                         ANYONE),
         SD_BUS_METHOD_WITH_ARGS(
                         "StartConversation",
                         SD_BUS_ARGS("a{sv}", parameters),
                         SD_BUS_RESULT("s", id),
-                        method_start_conversation,
+                        on_method,
                         ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("Drain", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_drain, ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("Undrain", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_undrain, ANYONE),
-        SD_BUS_METHOD_WITH_ARGS(
-                        "Reload",
-                        SD_BUS_NO_ARGS,
-                        SD_BUS_RESULT("as", ignored),
-                        method_reload,
-                        ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("Flush", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_flush, ANYONE),
-        SD_BUS_METHOD_WITH_ARGS(
-                        "ListSetAside",
-                        SD_BUS_NO_ARGS,
-                        SD_BUS_RESULT("s", json),
-                        method_list_set_aside,
-                        ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Drain", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Undrain", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_RESULT("as", ignored), on_method, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Flush", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("ListSetAside", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), on_method, ANYONE),
         SD_BUS_METHOD_WITH_ARGS(
                         "ResendSetAside",
                         SD_BUS_NO_ARGS,
                         SD_BUS_RESULT("u", count),
-                        method_resend_set_aside,
+                        on_method,
                         ANYONE),
         SD_BUS_PROPERTY("Version", "s", property_string, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("RunnerId", "s", property_string, 0, CHANGES),

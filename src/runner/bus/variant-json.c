@@ -260,3 +260,21 @@ int bus_check_keys(Json *o, const BusKey *keys, sd_bus_error *error) {
         }
         return 0;
 }
+
+int bus_message_read_params(sd_bus_message *m, const BusKey *keys, Json *params, sd_bus_error *error) {
+        _cleanup_json_ Json *o = NULL;
+        int r;
+
+        r = bus_message_read_json(m, "{sv}", &o, error);
+        if (r < 0)
+                return r;
+        r = bus_check_keys(o, keys, error);
+        if (r < 0)
+                return r;
+        json_object_object_foreach(o, name, value) {
+                r = json_set(params, name, json_object_get(value));
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}

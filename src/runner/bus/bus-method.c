@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#include "runner/bus/bus-internal.h"
+
+int bus_invalid_argument(sd_bus_error *error, const char *text) {
+        return sd_bus_error_set(error, BUS_ERROR_PREFIX "InvalidArgument", text);
+}
+
+static const BusMethod *find_method(const BusMethod *methods, const char *name) {
+        while (methods->name && !streq(methods->name, name))
+                methods++;
+        return methods->name ? methods : NULL;
+}
+
+static int call(const BusMethod *row, const BusRequest *q, sd_bus_error *error) {
+        _cleanup_json_ Json *params = json_object_new_object();
+        int r = 0;
+
+        if (!params)
+                return -ENOMEM;
+        if (q->conversation)
+                r = json_set_string(params, "conversationId", conversation_id(q->conversation));
+        if (r >= 0 && row->parse)
+                r = row->parse(q->message, params, error);
+        if (r < 0)
+                return r;
+        return bus_call(q->bus_objects,
+                        q->message,
+                        &q->caller,
+                        row->method,
+                        TAKE_PTR(params),
+                        row->reply,
+                        error);
+}
+
+int bus_method_run(
+                BusObjects *b,
+                const BusMethod *methods,
+                Conversation *c,
+                sd_bus_message *m,
+                sd_bus_error *error) {
+        const BusMethod *row = find_method(methods, strempty(sd_bus_message_get_member(m)));
+        BusRequest q = { .bus_objects = b, .conversation = c, .message = m };
+        int r;
+
+        if (!row)
+                return sd_bus_error_set(error, SD_BUS_ERROR_UNKNOWN_METHOD, "There is no such method.");
+        r = access_check(b->access, m, row->level, c ? conversation_id(c) : "", &q.caller, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        return row->method ? call(row, &q, error) : row->answer(&q, error);
+}
