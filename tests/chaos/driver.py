@@ -218,7 +218,7 @@ def service_pids(name):
 class World:
     def __init__(self, seed, release):
         self.seed, self.release = seed, release
-        self.conversations, self.actions = plan.draw(seed)
+        self.conversations, self.actions = plan.draw(seed, bool(os.environ.get('NF_CLOCK')))
         self.talks = [Talk(c) for c in self.conversations]
         self.supervisors_killed, self.agents_killed = set(), set()
         self.killed = {}
@@ -227,6 +227,7 @@ class World:
         self.proxy = None
         self.baseline = None
         self.done = 0
+        self.stepped = 0
 
     # ---- the set-up ----
 
@@ -384,6 +385,10 @@ class World:
         self.children.append((f'{verb} {unit}', subprocess.Popen(['systemctl', verb, unit], stdin=subprocess.DEVNULL,
                                                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)))
 
+    def do_clock(self, seconds):
+        time.clock_settime(time.CLOCK_REALTIME, time.time() + seconds)
+        self.stepped += seconds
+
     def wreak(self):
         start = time.monotonic()
         for at, name, args in self.actions:
@@ -398,6 +403,8 @@ class World:
 
     def heal(self):
         log('healing')
+        if self.stepped:
+            self.do_clock(-self.stepped)
         self.do_free()
         self.proxy.heal()
         for key in list(self.stopped):

@@ -116,10 +116,28 @@ def draw_actions(rng, conversations):
     return sorted(((round(at, 3), name, args) for at, name, args in actions), key=lambda a: a[0])
 
 
-def draw(seed):
+# Back and forth, by less than a timer and by more than a day.
+STEPS = [-2 * 86400, -3600, -40, -3, 3, 40, 3600, 2 * 86400]
+
+
+def draw_clock(rng):
+    """The wall clock is stepped, where it is the machine's own; besides all else, so that a seed stays what it is."""
+    t, actions = 0.0, []
+    while (t := t + rng.expovariate(1 / 1.2)) < DURATION:
+        actions.append((round(t, 3), 'clock', (rng.choice(STEPS),)))
+    return actions
+
+
+def draw(seed, clock=False):
     rng = random.Random(seed)
     conversations = draw_conversations(rng)
-    return conversations, draw_actions(rng, conversations)
+    actions = draw_actions(rng, conversations)
+    if clock:
+        # A machine that runs as a program takes 0.1 s for each process, and a shell needs one for each pause.
+        for c in conversations:
+            c['agent'] = 'numbers'
+        actions = sorted(actions + draw_clock(random.Random(f'clock {seed}')), key=lambda a: a[0])
+    return conversations, actions
 
 
 def fills(actions):

@@ -62,7 +62,7 @@ done
 mount -t hostfs none /out -o "$nf_out" || exit 1
 mount -t hostfs none /src -o "$nf_src" || exit 1
 exec >>/out/log 2>&1
-export NF_RELEASE=$nf_release NF_CASE=$nf_case NF_MACHINE=uml
+export NF_RELEASE=$nf_release NF_CASE=$nf_case NF_MACHINE=uml NF_SEED=$nf_seed
 r=0
 "/src/$nf_script" || r=$?
 timeout 30 journalctl -q --no-pager -o short-precise >/out/journal
@@ -97,7 +97,7 @@ boot_uml() {
         # TMPDIR holds the machine's memory; on a file system of memory it is not written to a disk.
         TMPDIR=/dev/shm LD_PRELOAD=$preload timeout -k 5 "$seconds" linux.uml "ubd0=$dir/cow,$disk" root=/dev/ubda rw mem=1G "umid=nf-$name-$$" \
                 "uml_dir=$dir" con=null con0=fd:0,fd:1 con1=null ssl=null init=/lib/systemd/systemd systemd.unified_cgroup_hierarchy=1 \
-                systemd.show_status=no "nf_out=$out" "nf_src=$NF_TOP" "nf_script=$script" "nf_release=$release" "nf_case=$case" \
+                systemd.show_status=no "nf_out=$out" "nf_src=$NF_TOP" "nf_script=$script" "nf_release=$release" "nf_case=$case" "nf_seed=${NF_SEED:-}" \
                 </dev/null >"$out/console" 2>&1 || true
         r=$(cat "$out/status" 2>/dev/null || echo 1)
         rm -rf "$dir"
