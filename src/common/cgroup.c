@@ -56,7 +56,7 @@ bool cgroup_read_figure(int dirfd, const char *name, const char *key, uint64_t *
 }
 
 /* "8:0 rbytes=1 wbytes=2 …", one line a device. */
-static bool read_io(int dirfd, const char *key, uint64_t *ret) {
+bool cgroup_read_io(int dirfd, const char *key, uint64_t *ret) {
         _cleanup_free_ char *text = NULL;
         uint64_t sum = 0;
 
@@ -94,6 +94,6 @@ void cgroup_usage(int dirfd, CgroupUsage *ret) {
                         continue;
                 f->known = sources[i].file ?
                                 cgroup_read_figure(dirfd, sources[i].file, sources[i].key, &f->value) :
-                                read_io(dirfd, sources[i].key, &f->value);
+                                cgroup_read_io(dirfd, sources[i].key, &f->value);
         }
 }

@@ -14,6 +14,9 @@ int cgroup_own(char **ret);
  * the file is not there or says something else. */
 bool cgroup_read_figure(int dirfd, const char *name, const char *key, uint64_t *ret);
 
+/* The sum of key ("rbytes=", …) over all devices of io.stat; false where there is none. */
+bool cgroup_read_io(int dirfd, const char *key, uint64_t *ret);
+
 /* What a cgroup has used so far, in the words of outcome.json. */
 typedef struct CgroupUsage {
         struct CgroupFigure {

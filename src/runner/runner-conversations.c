@@ -39,6 +39,7 @@ void runner_link_conversation(Runner *r, Conversation *c) {
 void runner_unlink_conversation(Runner *r, Conversation *c) {
         if (r->observer)
                 r->observer->conversation_removed(c, r->observer_data);
+        runner_totals_count(r, c);
         *(c->prev ? &c->prev->next : &r->first) = c->next;
         *(c->next ? &c->next->prev : &r->last) = c->prev;
         if (conversation_is_live(c))
@@ -119,6 +120,7 @@ static void on_ended(Conversation *c, void *userdata) {
 
         r->n_live--;
         r->n_ended++;
+        runner_totals_ended(r, c);
         runner_changed(r);
         if (c->row.delivered)
                 forget_old(r);
@@ -427,6 +429,7 @@ int runner_adopt(Runner *r) {
                         return k;
                 runner_link_conversation(r, c);
                 adopt(r, c, units);
+                runner_totals_skip(r, c);
         }
         kill_orphans(r, units);
         runner_recovered(r);

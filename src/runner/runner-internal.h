@@ -17,6 +17,10 @@
 /* The unit has RestartForceExitStatus= for it. */
 #define EXIT_START_AGAIN 75
 
+/* Agents that are counted by themselves, and one for all others. */
+#define TOTALS_MAX 32
+static_assert(RUNNER_LIMIT_HITS == _LIMIT_HIT_MAX, "one for each limit");
+
 typedef enum DiskState {
         DISK_ENOUGH,
         DISK_LOW,  /* below the configured floor */
@@ -65,8 +69,11 @@ struct Runner {
         bool user_mode, draining, ready;
         bool recovering; /* the store is being made anew from the folders */
         DiskState disk;
-        bool disk_waiters;     /* something could not be written for want of room */
-        uint64_t started_usec; /* CLOCK_MONOTONIC */
+        bool disk_waiters;        /* something could not be written for want of room */
+        uint64_t started_usec;    /* CLOCK_MONOTONIC */
+        uint64_t started_at_usec; /* CLOCK_REALTIME */
+        RunnerTotals totals[TOTALS_MAX];
+        size_t n_totals;
         uint64_t removed_usec; /* old conversations were looked for, CLOCK_MONOTONIC */
         sd_event_source *drain_source, *drain_deadline;
         unsigned drain_total; /* conversations when it began */
@@ -140,6 +147,14 @@ int runner_status_open(Runner *r);
 const char *runner_state_name(Runner *r);
 int runner_queue_json(Runner *r, Json **ret);
 int runner_delivery_json(Runner *r, Json **ret);
+
+/* runner-totals.c */
+void runner_totals_count(Runner *r, Conversation *c);
+/* It has used something before this program looked at it. */
+void runner_totals_skip(Runner *r, Conversation *c);
+void runner_totals_started(Runner *r, Conversation *c);
+void runner_totals_ended(Runner *r, Conversation *c);
+void runner_totals_done(Runner *r);
 
 /* runner-disk.c */
 void runner_disk_look(Runner *r);

@@ -326,6 +326,7 @@ static void act_start(MethodCall *c) {
         c->created = NULL;
         v->n_pending = 1;
         runner_link_conversation(c->runner, v);
+        runner_totals_started(c->runner, v);
         conversation_advance(v);
 }
 
@@ -388,6 +389,7 @@ static void act_resume(MethodCall *c) {
         c->runner->n_live++;
         if (c->runner->n_ended > 0)
                 c->runner->n_ended--;
+        runner_totals_started(c->runner, c->conversation);
         conversation_changed(c->conversation);
         conversation_advance(c->conversation);
 }

@@ -98,6 +98,7 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
                 .reconnects = link.reconnects,
                 .duplicates = link.duplicates,
                 .set_aside = store_count_set_aside(r->store),
+                .started_usec = r->started_at_usec,
         };
 }
 

@@ -359,6 +359,7 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
                 .state_fd = -EBADF,
                 .user_mode = config->user_mode,
                 .started_usec = now_usec(CLOCK_MONOTONIC),
+                .started_at_usec = now_usec(CLOCK_REALTIME),
         };
         r->ctx = (ConversationContext) {
                 .event = event,
@@ -466,6 +467,7 @@ Runner *runner_free(Runner *r) {
         free(r->status_text);
         free(r->git_cache);
         strv_free(r->ctx.controllers_told);
+        runner_totals_done(r);
         free(r);
         return NULL;
 }

@@ -50,6 +50,7 @@ typedef struct RunnerStatus {
         uint32_t conversations, capacity;
         uint64_t queued_events, queued_bytes, oldest_queued_usec;
         uint64_t last_ack_usec, reconnects, duplicates, set_aside;
+        uint64_t started_usec; /* CLOCK_REALTIME */
 } RunnerStatus;
 void runner_get_status(Runner *r, RunnerStatus *ret);
 
@@ -66,6 +67,21 @@ int runner_list_set_aside(Runner *r, Json **ret);
 int runner_resend_set_aside(Runner *r, unsigned *ret_count);
 /* Sends what is queued and a heartbeat now. */
 int runner_flush(Runner *r);
+
+/* What the conversations of one agent have used since the start of the program; none of it ever goes down. */
+#define RUNNER_END_REASONS 10
+extern const char *const runner_end_reasons[RUNNER_END_REASONS];
+#define RUNNER_LIMIT_HITS 3
+typedef struct RunnerTotals {
+        char *agent;
+        uint64_t started; /* resumed ones as well */
+        uint64_t ended[RUNNER_END_REASONS];
+        uint64_t turns, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cpu_usec;
+        double cost_usd;
+        uint64_t limit_hits[RUNNER_LIMIT_HITS]; /* by LimitHit */
+} RunnerTotals;
+/* The i-th, counted from 0; NULL: there are no more. Borrowed; 0 brings them all up to date. */
+const RunnerTotals *runner_get_totals(Runner *r, size_t i);
 
 /* Who wants to hear of changes (the bus objects). Called after the change was stored. */
 typedef struct RunnerObserver {

@@ -86,6 +86,19 @@ uint64_t conversation_output_tokens(Conversation *c) {
 double conversation_cost_usd(Conversation *c) {
         return c->cost;
 }
+void conversation_figures(Conversation *c, ConversationFigures *ret) {
+        static uint64_t now = 5000000;
+
+        *ret = (ConversationFigures){
+                .n = 4,
+                .list = {{ "sampledUsec", now += 2000000 },
+                         { "cpuUsec", now / 2 },
+                         { "memoryCurrent", 3U << 20 },
+                         { "queuedMessages", 2 }},
+        };
+        if (streq(c->state, "starting"))
+                ret->n = 0; /* no scope yet */
+}
 bool conversation_is_live(Conversation *c) {
         return !streq(c->state, "ended");
 }
@@ -207,6 +220,23 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
         ret->set_aside = r->set_aside ? json_object_array_length(r->set_aside) : 0;
         for (Conversation *c = r->conversations; c; c = c->next)
                 ret->conversations += conversation_is_live(c);
+}
+const char *const runner_end_reasons[RUNNER_END_REASONS] = { "completed", "stopped",    "timeout",
+                                                             "budget",    "failed",     "agent-exited",
+                                                             "lost",      "oom-killed", "shutdown",
+                                                             "other" };
+const RunnerTotals *runner_get_totals(Runner *r, size_t i) {
+        static const RunnerTotals totals[] = {
+                {.agent = (char *) "shell",
+                 .started = 7,
+                 .ended = { 3, 1 },
+                 .turns = 9,
+                 .cpu_usec = 1500000,
+                 .limit_hits = { 2 } },
+                { .agent = (char *) "claude",       .input_tokens = 1000, .output_tokens = 20, .cost_usd = 0.125},
+        };
+
+        return i < ELEMENTSOF(totals) ? &totals[i] : NULL;
 }
 Conversation *runner_find_conversation(Runner *r, const char *id) {
         Conversation *c = r->conversations;
@@ -707,6 +737,7 @@ int main(int argc, char *argv[]) {
                 .capacity = 16,
                 .queued_events = 3,
                 .queued_bytes = 300,
+                .started_usec = UINT64_C(1700000000000000),
         };
         if (sd_event_default(&runner.event) < 0)
                 return 1;

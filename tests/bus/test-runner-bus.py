@@ -107,7 +107,7 @@ class Properties(OneBus):
             "Version": "0.0-test", "RunnerId": "r-1", "RunnerUid": "ru-1", "State": "local", "OrchestratorUrl": "",
             "Connected": False, "Active": True, "Draining": False, "Conversations": 1, "Capacity": 16,
             "QueuedEvents": 3, "QueuedBytes": 300, "OldestQueuedUSec": 0, "LastAckUSec": 0, "Reconnects": 0,
-            "Duplicates": 0, "SetAside": 0}
+            "Duplicates": 0, "SetAside": 0, "StartedUSec": 1700000000000000}
         got = self.bus.call(MANAGER, PROPERTIES, "GetAll", "s", I_MANAGER)[0]
         self.assertEqual({k: v["data"] for k, v in got.items()}, expected)
 
@@ -127,7 +127,7 @@ class Methods(OneBus):
     def test_wrong_types_are_refused(self):
         wrong = {
             MANAGER: [("GetConversation", "u", "1"), ("StartConversation", "s", "x"), ("Drain", "s", "x"),
-                      ("Undrain", "b", "1"), ("Reload", "s", ""), ("Flush", "s", ""), ("ListSetAside", "s", ""), ("ResendSetAside", "s", ""), ("ListConversations", "s", "")],
+                      ("Undrain", "b", "1"), ("Reload", "s", ""), ("Flush", "s", ""), ("ListSetAside", "s", ""), ("ResendSetAside", "s", ""), ("ListConversations", "s", ""), ("ListResources", "s", ""), ("ListTotals", "u", "1")],
             FIRST: [("Describe", "s", ""), ("SendMessage", "u", "1"), ("Interrupt", "s", ""), ("Stop", "s", "x"),
                     ("Freeze", "s", ""), ("Thaw", "s", ""), ("AnswerPermission", "ss", "a", "b"),
                     ("SetLimits", "a{ss}", "0"), ("OpenEvents", "u", "0"), ("ReadEvents", "ss", "", "")]}
@@ -287,6 +287,41 @@ class Methods(OneBus):
         # busctl cannot show a descriptor's contents; northflarectl's tests read one.
         self.bus.test("Add", "s", "stream")
         self.refused("cursor: not one", self.bus.call, path_of("stream"), I_CONVERSATION, "OpenEvents", "s", "bad")
+
+
+class Figures(OneBus):
+    def test_resources(self):
+        self.bus.test("Add", "s", "fig-1")
+        rows = dict(self.bus.call(MANAGER, I_MANAGER, "ListResources")[0])
+        self.assertEqual(set(rows["fig-1"]), {"sampledUsec", "cpuUsec", "memoryCurrent", "queuedMessages"})
+        self.assertEqual(rows["fig-1"]["memoryCurrent"], 3 << 20)
+        self.assertEqual(rows["first"], {})
+        self.bus.test("End", "s", "fig-1")
+        self.assertNotIn("fig-1", dict(self.bus.call(MANAGER, I_MANAGER, "ListResources")[0]))
+
+    def test_totals(self):
+        rows = {k: {n: v["data"] for n, v in d.items()} for k, d in self.bus.call(MANAGER, I_MANAGER, "ListTotals")[0]}
+        self.assertEqual(set(rows), {"shell", "claude"})
+        self.assertEqual((rows["shell"]["started"], rows["shell"]["turns"], rows["shell"]["cpuUsec"]), (7, 9, 1500000))
+        self.assertEqual(rows["shell"]["ended"], {
+            "completed": 3, "stopped": 1, "timeout": 0, "budget": 0, "failed": 0, "agent-exited": 0, "lost": 0, "oom-killed": 0,
+            "shutdown": 0, "other": 0})
+        self.assertEqual(rows["shell"]["limitHits"], {"memoryMax": 2, "memoryHigh": 0, "tasksMax": 0})
+        self.assertEqual((rows["claude"]["costUsd"], rows["claude"]["inputTokens"]), (0.125, 1000))
+
+    def test_everybody_may_ask(self):
+        self.bus.set("polkit", "no")
+        self.addCleanup(self.bus.set, "polkit", "yes")
+        self.bus.call(MANAGER, I_MANAGER, "ListResources", uid=NOBODY)
+        self.bus.call(MANAGER, I_MANAGER, "ListTotals", uid=NOBODY)
+
+    def test_agents_may_not(self):
+        self.bus.set("cgroup", "/northflare.slice/x.scope")
+        self.addCleanup(self.bus.set, "cgroup", "/user.slice/user-1000.slice/session-1.scope")
+        self.bus.set("proc", "/nonexistent")
+        self.addCleanup(self.bus.set, "proc", "/proc")
+        for method in ("ListResources", "ListTotals"):
+            self.refused("Access denied", self.bus.call, MANAGER, I_MANAGER, method, uid=NOBODY)
 
 
 class SetAside(OneBus):

@@ -98,6 +98,10 @@ int bus_method_run(
                 sd_bus_error *error);
 int bus_invalid_argument(sd_bus_error *error, const char *text);
 
+/* figures-bus.c: methods of the manager */
+int figures_bus_resources(const BusRequest *q, sd_bus_error *error);
+int figures_bus_totals(const BusRequest *q, sd_bus_error *error);
+
 /* bus-call.c: the runner's method table. reply NULL: an empty reply. Returns 1 (the reply comes by itself), or
  * negative with error set. params is taken over. */
 int bus_call(BusObjects *b,

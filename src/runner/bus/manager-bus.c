@@ -81,6 +81,7 @@ property_u64(sd_bus *bus,
                         streq(property, "LastAckUSec")      ? s.last_ack_usec :
                         streq(property, "Reconnects")       ? s.reconnects :
                         streq(property, "Duplicates")       ? s.duplicates :
+                        streq(property, "StartedUSec")      ? s.started_usec :
                                                               s.set_aside;
         return sd_bus_message_append(reply, "t", v);
 }
@@ -296,6 +297,8 @@ static const BusMethod methods[] = {
         { "Flush", ACCESS_MANAGE, .answer = flush },
         { "ListSetAside", ACCESS_MANAGE, .answer = list_set_aside },
         { "ResendSetAside", ACCESS_MANAGE, .answer = resend_set_aside },
+        { "ListResources", ACCESS_LIST, .answer = figures_bus_resources },
+        { "ListTotals", ACCESS_LIST, .answer = figures_bus_totals },
         {},
 };
 /* clang-format on */
@@ -338,6 +341,18 @@ static const sd_bus_vtable vtable[] = {
                         SD_BUS_RESULT("u", count),
                         on_method,
                         ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "ListResources",
+                        SD_BUS_NO_ARGS,
+                        SD_BUS_RESULT("a(sa{st})", resources),
+                        on_method,
+                        ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "ListTotals",
+                        SD_BUS_NO_ARGS,
+                        SD_BUS_RESULT("a(sa{sv})", totals),
+                        on_method,
+                        ANYONE),
         SD_BUS_PROPERTY("Version", "s", property_string, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("RunnerId", "s", property_string, 0, CHANGES),
         SD_BUS_PROPERTY("RunnerUid", "s", property_string, 0, CHANGES),
@@ -355,6 +370,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Reconnects", "t", property_u64, 0, 0),
         SD_BUS_PROPERTY("Duplicates", "t", property_u64, 0, 0),
         SD_BUS_PROPERTY("SetAside", "t", property_u64, 0, 0),
+        SD_BUS_PROPERTY("StartedUSec", "t", property_u64, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_VTABLE_END,
 };
 

@@ -11,6 +11,7 @@
 #include "runner/conversation/conversation.h"
 #include "runner/conversation/event-reader.h"
 #include "runner/conversation/launcher-client.h"
+#include "runner/conversation/limit-watch.h"
 #include "runner/conversation/line-reader.h"
 #include "runner/conversation/operation.h"
 #include "runner/conversation/run-limits.h"
@@ -83,6 +84,7 @@ typedef struct Run {
         Json *outcome;          /* once over, NULL where the supervisor left none */
         char *result;           /* systemd's, where it was asked for */
         RunLimits *limits;
+        ConversationFigures figures; /* of the scope, as read last; the first is when */
         sd_event_source *supervisor; /* its pidfd */
         Json *usage;                 /* read by us, where the supervisor cannot say it any more */
         CheckoutStatus *git_status;
@@ -98,6 +100,14 @@ typedef struct Run {
         unsigned stop_tries;
         uint64_t stopped_usec; /* CLOCK_REALTIME: systemd stopped it, though no outcome says so; 0: not known */
 } Run;
+
+/* What of a run is in the runner's totals already. */
+typedef struct Counted {
+        unsigned run;
+        DriverUsage usage;
+        uint64_t cpu_usec, hits[_LIMIT_HIT_MAX];
+        bool cpu_before; /* the first figure is of what was used before we looked */
+} Counted;
 
 struct Conversation {
         ConversationContext *ctx;
@@ -115,6 +125,7 @@ struct Conversation {
         uint64_t last_event_usec;
         DriverUsage usage;
         double cost_before; /* of earlier runs */
+        Counted counted;
 
         StopStage stop;
         char *stop_reason;
@@ -152,6 +163,7 @@ void conversation_changed(Conversation *c);
 /* error.report with a stable code. */
 int conversation_report(Conversation *c, const char *code, const char *text, const char *message_id);
 const DriverOps *conversation_driver(Conversation *c);
+void conversation_usage(Conversation *c, DriverUsage *ret);
 
 /* conversation-start.c: what happens between the acceptance and the agent's first byte */
 /* Makes the rows of a new run (number row.run + 1), inside the caller's transaction. resume: session to resume or NULL. */

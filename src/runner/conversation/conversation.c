@@ -91,7 +91,7 @@ uint64_t conversation_last_event_usec(Conversation *c) {
         return c->last_event_usec;
 }
 
-static void usage_now(Conversation *c, DriverUsage *ret) {
+void conversation_usage(Conversation *c, DriverUsage *ret) {
         *ret = c->usage;
         if (c->run && c->run->driver)
                 c->run->ops->usage(c->run->driver, ret);
@@ -99,25 +99,25 @@ static void usage_now(Conversation *c, DriverUsage *ret) {
 
 uint64_t conversation_turns(Conversation *c) {
         DriverUsage u;
-        usage_now(c, &u);
+        conversation_usage(c, &u);
         return u.turns;
 }
 
 uint64_t conversation_input_tokens(Conversation *c) {
         DriverUsage u;
-        usage_now(c, &u);
+        conversation_usage(c, &u);
         return u.input_tokens;
 }
 
 uint64_t conversation_output_tokens(Conversation *c) {
         DriverUsage u;
-        usage_now(c, &u);
+        conversation_usage(c, &u);
         return u.output_tokens;
 }
 
 double conversation_cost_usd(Conversation *c) {
         DriverUsage u;
-        usage_now(c, &u);
+        conversation_usage(c, &u);
         return u.has_cost ? u.cost_usd : 0;
 }
 
@@ -212,7 +212,7 @@ static int add_usage(Conversation *c, Json *o) {
 
         if (!u)
                 return -ENOMEM;
-        usage_now(c, &usage);
+        conversation_usage(c, &usage);
         (void) json_set_u64(u, "turns", usage.turns);
         (void) json_set_u64(u, "inputTokens", usage.input_tokens);
         (void) json_set_u64(u, "outputTokens", usage.output_tokens);

@@ -21,6 +21,18 @@ uint64_t conversation_output_tokens(Conversation *c);
 double conversation_cost_usd(Conversation *c);
 bool conversation_is_live(Conversation *c); /* not ended */
 
+/* What it uses: figures of its scope as far as the kernel gives them, read at most once a second, and what waits. Names are
+ * those of ListResources() on the bus, and static. */
+#define CONVERSATION_FIGURES_MAX 16
+typedef struct ConversationFigures {
+        size_t n;
+        struct {
+                const char *name;
+                uint64_t value;
+        } list[CONVERSATION_FIGURES_MAX];
+} ConversationFigures;
+void conversation_figures(Conversation *c, ConversationFigures *ret);
+
 /* Everything a person may want to see, as a JSON object: id, taskId, workspaceId, agent, state, run, scope, directory,
  * branch, model, sessionId, limits, questions [{requestId, tool, title, input, suggestions}], queuedMessages, usage,
  * reason and result of the end. */

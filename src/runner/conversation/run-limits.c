@@ -337,6 +337,14 @@ bool run_limits_oom(Run *r, Json *outcome) {
         return !l || l->kill_told_usec == 0 || l->kill_told_usec + KILL_NEAR_USEC > ended;
 }
 
+int run_limits_folder(Run *r) {
+        return r->limits ? r->limits->fd : -EBADF;
+}
+
+uint64_t run_limits_hits(Run *r, LimitHit what) {
+        return r->limits ? r->limits->told.hits[what] : 0;
+}
+
 Json *run_limits_usage(Run *r) {
         _cleanup_json_ Json *o = json_object_new_object();
         CgroupUsage usage;

@@ -3,6 +3,7 @@
 
 #include "common/buffer.h"
 #include "common/json.h"
+#include "runner/conversation/limit-watch.h"
 #include "runner/conversation/limits.h"
 
 /* The limits of one run: what was asked for, what the kernel holds, what was hit. */
@@ -36,5 +37,9 @@ Json *run_limits_describe(struct Run *r);
 /* Whether something in it was killed for memory at about the time of its end: a tool that was an hour ago is not why an
  * agent ends. outcome may be NULL. */
 bool run_limits_oom(struct Run *r, Json *outcome);
+/* The scope's folder, borrowed; negative: it is not known (yet), or gone. */
+int run_limits_folder(struct Run *r);
+/* How often it was hit, as far as that was told. */
+uint64_t run_limits_hits(struct Run *r, LimitHit what);
 /* What the scope has used, read now: for a run whose supervisor cannot say it any more. */
 Json *run_limits_usage(struct Run *r);
