@@ -175,8 +175,9 @@ void pager_open(void) {
 
         if (arg.no_pager || !terminal.tty[0] || terminal.pager > 0 || streq_ptr(getenv("TERM"), "dumb"))
                 return;
+        /* A small system has no less, and what was asked for would be lost. */
         if (!pager)
-                pager = "less";
+                pager = "if command -v less >/dev/null; then exec less; else exec cat; fi";
         if (isempty(pager) || streq(pager, "cat"))
                 return;
         if (pipe2(p, O_CLOEXEC) < 0)
