@@ -12,6 +12,14 @@
 #include "common/ident.h"
 #include "launcher/manager.h"
 
+/* The time of a run is the runner's to keep. For as long as there is none, the supervisor ends it, somewhat later: its
+ * clock stands still where that of systemd's goes on, in a frozen scope. 0: there is no such limit. */
+static uint64_t backstop(const Limits *l) {
+        uint64_t limit = l->value[LIMIT_RUNTIME_MAX];
+
+        return limit > 0 ? limit + MAX(MIN(limit / 4, 60 * USEC_PER_SEC), 5 * USEC_PER_SEC) : 0;
+}
+
 static void become_supervisor(const Task *t, pid_t agent, int control, int dirfd) {
         const Settings *settings = &t->manager->settings;
         char *envp[] = { NULL },
@@ -19,6 +27,7 @@ static void become_supervisor(const Task *t, pid_t agent, int control, int dirfd
                      (char *) "northflare-supervisor",
                      xasprintf("%d", (int) agent),
                      xasprintf("%" PRIu64, settings->out_log_max),
+                     xasprintf("%" PRIu64, backstop(&t->request.limits)),
                      NULL,
              };
 

@@ -85,7 +85,7 @@ int limits_append(sd_bus_message *m, const Limits *l) {
         int r = 0;
 
         for (LimitId i = 0; i < _LIMIT_MAX && r >= 0; i++)
-                if (l->set[i])
+                if (l->set[i] && i != LIMIT_RUNTIME_MAX)
                         r = sd_bus_message_append(m, "(sv)", limit_infos[i].property, "t", l->value[i]);
         return r;
 }

@@ -77,7 +77,8 @@ int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e)
 /* Holds them against the ceilings (0: none); a limit that was not asked for becomes its ceiling, a weight at most the
  * usual 100. */
 int limits_cap(Limits *l, const uint64_t ceilings[static _LIMIT_MAX], sd_bus_error *e);
-/* Appends them as a(sv) of a scope's properties, less its outermost container. */
+/* Appends them as a(sv) of a scope's properties, less its outermost container, and less the time: that is not systemd's
+ * to keep, whose clock for a scope goes on while it is frozen and cannot be set again. */
 int limits_append(sd_bus_message *m, const Limits *l);
 
 /* Adds one variable. Error: a name that is none, twice, one too many, or the launcher's own. */

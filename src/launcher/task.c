@@ -25,6 +25,8 @@
 #define AGAIN_STOP 4U
 #define AGAIN_ABSENT_MAX 200U
 #define STOP_TIMEOUT_USEC (15 * USEC_PER_SEC)
+/* So much later than root's ceiling systemd ends what neither the runner nor the supervisor has ended. */
+#define RUNTIME_MARGIN_USEC (120 * USEC_PER_SEC)
 
 #define UNIT_EXISTS "org.freedesktop.systemd1.UnitExists"
 
@@ -281,6 +283,7 @@ static void make_scope(Task *t) {
                         xasprintf("Northflare: run %" PRIu32 " of %s", t->request.run, t->request.id);
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *c = NULL;
         const Settings *s = &t->manager->settings;
+        uint64_t runtime = s->ceilings[LIMIT_RUNTIME_MAX];
         int r;
 
         /* User: the scope's folder is the supervisor's, to make the agent's own below it; the limits stay systemd's. */
@@ -296,6 +299,9 @@ static void make_scope(Task *t) {
             (r = sd_bus_message_append(c, "(sv)", "KillMode", "s", "control-group")) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "TimeoutStopUSec", "t", STOP_TIMEOUT_USEC)) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "CollectMode", "s", "inactive")) >= 0 &&
+            (runtime == 0 ||
+             (r = sd_bus_message_append(c, "(sv)", "RuntimeMaxUSec", "t", runtime + RUNTIME_MARGIN_USEC)) >=
+                             0) &&
             (r = sd_bus_message_append(c, "(sv)", "PIDs", "au", 1, (uint32_t) t->pid)) >= 0 &&
             (r = limits_append(c, &t->request.limits)) >= 0 && (r = sd_bus_message_close_container(c)) >= 0)
                 r = sd_bus_message_append(c, "a(sa(sv))", 0);

@@ -308,6 +308,10 @@ static void adopt_live(Conversation *c, char *const *units) {
         if (r < 0)
                 log_warning_errno(r, "Conversation %s cannot be watched: %m", c->row.id);
         (void) run_limits_restore(run);
+        r = run_runtime_restore(run);
+        if (r < 0)
+                log_warning_errno(r, "Conversation %s: its clock cannot be read: %m", c->row.id);
+        run_runtime_freeze(run, c->frozen);
         /* What was said before the restart is not said again. */
         (void) free_and_strdup(&c->last_state, conversation_state(c));
         (void) conversation_write_input(c);

@@ -42,7 +42,7 @@ static void append_number(Buffer *b, const char *name, int value) {
 }
 
 int outcome_write(int dirfd, const Outcome *o) {
-        static const char *const stoppers[] = { "null", "\"runner\"", "\"systemd\"" };
+        static const char *const stoppers[] = { "null", "\"runner\"", "\"systemd\"", "\"supervisor\"" };
         _cleanup_buffer_ Buffer b = {};
 
         (void) buffer_append_str(&b, "{\"version\":1");

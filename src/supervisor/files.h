@@ -9,6 +9,7 @@ typedef enum Stopper {
         STOPPED_BY_NOBODY,
         STOPPED_BY_RUNNER,
         STOPPED_BY_SYSTEMD,
+        STOPPED_BY_CLOCK, /* our own: nobody else has ended it when its time was over */
 } Stopper;
 
 typedef struct Outcome {

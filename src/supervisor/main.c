@@ -18,7 +18,7 @@
 /* northflare-supervisor: in the scope of one run, between the run's files and the agent. The launcher executes it in
  * the place of the agent's parent, with the descriptors CONTROL_FD and RUN_FD and the arguments
  *
- *     northflare-supervisor [--without-cgroup] AGENT-PID OUT-LOG-MAX
+ *     northflare-supervisor [--without-cgroup] AGENT-PID OUT-LOG-MAX RUNTIME-MAX
  *
  * It does not end before everything that the agent started is gone and all output is in out.log. It logs nothing: what
  * happened is in outcome.json. */
@@ -34,6 +34,10 @@
 /* Belt and braces where an event of the kernel's was lost; and the only way without cgroups. */
 #define LOOK_USEC USEC_PER_SEC
 #define LOOK_WITHOUT_CGROUP_USEC (10 * USEC_PER_MSEC)
+/* The time of the run is counted in steps. One that took so much longer than it was to take was not the run's: we are
+ * frozen and thawed with it, and nobody tells us of either. */
+#define STEP_USEC (10 * USEC_PER_SEC)
+#define STEP_LATE_USEC USEC_PER_SEC
 
 typedef struct Supervisor {
         Scope scope;
@@ -49,6 +53,8 @@ typedef struct Supervisor {
         char out_last; /* the last byte in out.log */
         bool input_ended, main_ended, killed, empty, disk_full;
         uint64_t kill_at, look_at;
+        uint64_t time_left; /* of the run; USEC_INFINITY: no limit */
+        uint64_t counted_at, count_at;
 } Supervisor;
 
 static bool is_full(int r) {
@@ -342,10 +348,25 @@ static void set_up(Supervisor *s, bool without_cgroup) {
                 close_agent_fd(s, i);
 }
 
+static void count_time(Supervisor *s, uint64_t now) {
+        if (s->time_left == USEC_INFINITY || s->time_left == 0)
+                return;
+        if (s->counted_at > 0 && now <= s->count_at + STEP_LATE_USEC)
+                s->time_left -= MIN(now - s->counted_at, s->time_left);
+        s->counted_at = now;
+        s->count_at = now + MIN(s->time_left, STEP_USEC);
+        if (s->time_left > 0 || s->main_ended)
+                return;
+        stopped_by(s, STOPPED_BY_CLOCK);
+        send_term(s);
+        kill_after(s, GRACE_USEC);
+}
+
 /* Kills when it is time, and sees whether anything is left. */
 static void look(Supervisor *s) {
         uint64_t now = now_usec(CLOCK_MONOTONIC);
 
+        count_time(s, now);
         if (s->kill_at > 0 && now >= s->kill_at) {
                 (void) scope_kill(&s->scope);
                 s->killed = true;
@@ -364,6 +385,8 @@ static int timeout_msec(Supervisor *s) {
                 at = MIN(at, s->look_at);
         if (s->disk_full)
                 at = MIN(at, now + RETRY_USEC);
+        if (s->time_left != USEC_INFINITY && s->time_left > 0)
+                at = MIN(at, s->count_at);
         if (at == USEC_INFINITY)
                 return -1;
         return at <= now ? 0 : (int) ((at - now) / USEC_PER_MSEC + 1);
@@ -450,12 +473,14 @@ int main(int argc, char *argv[]) {
 
         argv += without_cgroup;
         argc -= without_cgroup;
-        if (argc != 3 || safe_atou64(argv[1], &pid) < 0 || pid == 0 || pid > INT_MAX ||
-            safe_atou64(argv[2], &s.out_max) < 0) {
+        if (argc != 4 || safe_atou64(argv[1], &pid) < 0 || pid == 0 || pid > INT_MAX ||
+            safe_atou64(argv[2], &s.out_max) < 0 || safe_atou64(argv[3], &s.time_left) < 0) {
                 (void) fprintf(stderr, "northflare-supervisor is started by northflare-launcher.\n");
                 return 2;
         }
         s.agent = (pid_t) pid;
+        if (s.time_left == 0)
+                s.time_left = USEC_INFINITY;
         (void) umask(0077);
         if (fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0 || fcntl(RUN_FD, F_SETFD, FD_CLOEXEC) < 0)
                 return 2;
@@ -475,6 +500,7 @@ int main(int argc, char *argv[]) {
                 s.outcome.started_usec = now_usec(CLOCK_REALTIME);
         } else {
                 feed(&s);
+                count_time(&s, now_usec(CLOCK_MONOTONIC));
                 run(&s);
                 drain(&s);
                 scope_usage(&s.scope, &s.outcome.usage);

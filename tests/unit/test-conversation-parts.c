@@ -14,6 +14,7 @@
 #include "runner/conversation/limits.h"
 #include "runner/conversation/line-reader.h"
 #include "runner/conversation/run-folder.h"
+#include "runner/conversation/runtime-clock.h"
 #include "runner/conversation/verdict.h"
 #include "runner/conversation/watch.h"
 
@@ -316,6 +317,68 @@ static void limits_refused(void **state) {
         }
 }
 
+static void defaults_below_ceilings(void **state) {
+        ConfigLimits defaults = { .memory_max = 500, .cpu_quota_percent = 20 };
+        const Limits ceilings = {
+                .list = {{ "MemoryMax", 400 },
+                         { "TasksMax", 30 },
+                         { "CPUQuotaPerSecUSec", 900000 },
+                         { "RuntimeMaxUSec", 60 * USEC_PER_SEC }},
+                .n = 4,
+        };
+
+        limits_clip(&defaults, &ceilings);
+        assert_int_equal(defaults.memory_max, 400);
+        assert_int_equal(defaults.tasks_max, 0);
+        assert_int_equal(defaults.cpu_quota_percent, 20);
+        /* The time is the runner's to keep, so it has to know what the launcher would make of none. */
+        assert_int_equal(defaults.runtime_max_sec, 60);
+        defaults.runtime_max_sec = 7;
+        limits_clip(&defaults, &ceilings);
+        assert_int_equal(defaults.runtime_max_sec, 7);
+}
+
+/* ---- the clock of runtimeMaxSec ---- */
+
+static void time_stands_still(void **state) {
+        RuntimeClock c = { .limit_usec = 100, .started_usec = 1000 };
+
+        assert_int_equal(runtime_clock_left(&c, 1000), 100);
+        assert_int_equal(runtime_clock_left(&c, 1040), 60);
+        assert_true(runtime_clock_freeze(&c, true, 1040));
+        assert_false(runtime_clock_freeze(&c, true, 1050));
+        assert_int_equal(runtime_clock_left(&c, 1000000), USEC_INFINITY);
+        assert_true(runtime_clock_freeze(&c, false, 5040));
+        assert_false(runtime_clock_freeze(&c, false, 5050));
+        assert_int_equal(runtime_clock_left(&c, 5050), 50);
+        assert_true(runtime_clock_freeze(&c, true, 5060));
+        assert_true(runtime_clock_freeze(&c, false, 6060));
+        assert_int_equal(runtime_clock_left(&c, 6099), 1);
+        assert_int_equal(runtime_clock_left(&c, 6100), 0);
+        assert_int_equal(runtime_clock_left(&c, UINT64_MAX), 0);
+        c.limit_usec = 0;
+        assert_int_equal(runtime_clock_left(&c, UINT64_MAX), USEC_INFINITY);
+}
+
+static void time_goes_on_after_a_restart(void **state) {
+        RuntimeClock c = { .limit_usec = 100,
+                           .started_usec = 1000,
+                           .frozen_usec = 30,
+                           .frozen_since_usec = 1100 },
+                     d;
+        _cleanup_json_ Json *o = runtime_clock_to_json(&c), *bad = json_object_new_object();
+
+        assert_non_null(o);
+        assert_int_equal(runtime_clock_from_json(o, 1200, &d), 0);
+        assert_int_equal(runtime_clock_left(&d, 1200), USEC_INFINITY);
+        assert_true(runtime_clock_freeze(&d, false, 1300));
+        assert_int_equal(runtime_clock_left(&d, 1300), 30);
+        /* Of an earlier boot, whose clock was another. */
+        assert_int_equal(runtime_clock_from_json(o, 1050, &d), -EINVAL);
+        assert_int_equal(runtime_clock_from_json(o, 900, &d), -EINVAL);
+        assert_int_equal(runtime_clock_from_json(bad, 1200, &d), -EINVAL);
+}
+
 /* ---- verdict ---- */
 
 static void verdicts(void **state) {
@@ -323,47 +386,51 @@ static void verdicts(void **state) {
                 const char *outcome, *result, *stop_reason, *failure, *reason;
                 bool stop, end, shutdown, stopped, bad_turn, oom;
         } cases[] = {
-                {.outcome = "{\"exitCode\":0}",                               .reason = "completed"                    },
-                { .outcome = "{\"exitCode\":0}",                              .end = true,                               .bad_turn = true, .reason = "completed" },
-                { .outcome = "{\"exitCode\":0}",                                      .bad_turn = true,                                                                              .reason = "agent-exited" },
+                {.outcome = "{\"exitCode\":0}",                               .reason = "completed"                                                       },
+                { .outcome = "{\"exitCode\":0}",                              .end = true,                                                                  .bad_turn = true, .reason = "completed" },
+                { .outcome = "{\"exitCode\":0}",                                      .bad_turn = true,                                                                                                                 .reason = "agent-exited" },
                 { .outcome = "{\"exitCode\":1}",      .reason = "agent-exited"},
-                { .outcome = "{\"signal\":11}",                              .reason = "agent-exited"                                         },
+                { .outcome = "{\"signal\":11}",                              .reason = "agent-exited"                                                                            },
                 { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}",
                  .oom = true,
                  .reason = "oom-killed" },
  /* An hour ago, and a tool. */
-                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}", .reason = "agent-exited"                                                                                           },
-                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":0}}",                                                          .reason = "agent-exited"                                        },
+                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}", .reason = "agent-exited"                                                                                                                              },
+                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":0}}",                                                          .reason = "agent-exited"                                                                           },
  /* A tool was killed for its memory, and the agent lived to tell. */
                 { .outcome = "{\"exitCode\":0,\"resources\":{\"oomKills\":2}}",
                  .oom = true,
                  .reason = "completed" },
                 { .outcome = "{\"exitCode\":0}",                                                          .stop = true,.reason = "stopped" },
-                { .outcome = "{\"signal\":15}",                                       .stop = true,                                                                               .reason = "stopped" },
+                { .outcome = "{\"signal\":15}",                                       .stop = true,                                                                                                                  .reason = "stopped" },
                 { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
                  .result = "success",
                  .reason = "stopped" },
                 { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
                  .result = "timeout",
                  .reason = "timeout" },
+                { .outcome = "{\"exitCode\":0,\"stoppedBy\":\"supervisor\"}",                                                          .reason = "timeout"                                                                               },
+                { .outcome = "{\"signal\":15,\"stoppedBy\":\"supervisor\"}",
+                 .stop = true,
+                 .reason = "stopped" },
                 { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
                  .shutdown = true,
                  .reason = "shutdown" },
-                { .outcome = "{\"stage\":\"exec\",\"errno\":2}",                                         .reason = "failed"                                                                                },
-                { .outcome = "{\"exitCode\":1}",                                         .failure = "no such session",                                                                                    .reason = "failed" },
-                { .outcome = "{\"signal\":9}",     .stop = true,                                                                                       .stop_reason = "budget", .reason = "budget" },
-                { .outcome = "{\"signal\":9}",                                                          .stop = true,                                                      .stop_reason = "timeout", .reason = "timeout" },
-                { .result = "oom-kill",                                                          .reason = "oom-killed"},
-                { .result = "timeout",                                         .reason = "timeout"},
-                { .result = "signal",                                           .reason = "lost"},
-                { .result = "success",                                                          .shutdown = true,                                                                        .reason = "shutdown" },
-                { .result = "success",                                   .stopped = true,    .reason = "stopped" },
-                { .result = "oom-kill",                                       .stopped = true, .reason = "oom-killed" },
-                { .oom = true,                                        .shutdown = true,                      .reason = "oom-killed" },
-                { .reason = "lost"                                        },
-                { .oom = true,                                        .reason = "oom-killed"                       },
-                { .oom = true,                                                          .stop = true,        .reason = "stopped" },
-                { .stop = true,                                        .reason = "stopped"                                                                               },
+                { .outcome = "{\"stage\":\"exec\",\"errno\":2}", .reason = "failed"},
+                { .outcome = "{\"exitCode\":1}",  .failure = "no such session",                                                                                                                              .reason = "failed" },
+                { .outcome = "{\"signal\":9}",                                                          .stop = true,                                                                                .stop_reason = "budget", .reason = "budget" },
+                { .outcome = "{\"signal\":9}",                                        .stop = true,                                                                                                                   .stop_reason = "timeout", .reason = "timeout" },
+                { .result = "oom-kill",                                         .reason = "oom-killed"                                                                                                                    },
+                { .result = "timeout",                              .reason = "timeout"},
+                { .result = "signal",                                .reason = "lost"                                      },
+                { .result = "success",                                         .shutdown = true,                                                                                                                    .reason = "shutdown" },
+                { .result = "success",        .stopped = true,.reason = "stopped" },
+                { .result = "oom-kill",                                                          .stopped = true,                                                                                                                  .reason = "oom-killed" },
+                { .oom = true,                                                          .shutdown = true,.reason = "oom-killed" },
+                { .reason = "lost"                                                         },
+                { .oom = true,                                                          .reason = "oom-killed"                                                                                                                                                          },
+                { .oom = true,                                       .stop = true,                                                                              .reason = "stopped" },
+                { .stop = true,                                     .reason = "stopped"},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -407,6 +474,9 @@ int main(void) {
                 cmocka_unit_test(watch_tells_of_files),
                 cmocka_unit_test(limits_defaults_and_overrides),
                 cmocka_unit_test(limits_refused),
+                cmocka_unit_test(defaults_below_ceilings),
+                cmocka_unit_test(time_stands_still),
+                cmocka_unit_test(time_goes_on_after_a_restart),
                 cmocka_unit_test(verdicts),
         };
 

@@ -175,13 +175,17 @@ static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *u
         fail_msg("nothing was hit");
 }
 
+static void on_looked(void *userdata) {
+        fail_msg("nothing has changed");
+}
+
 static void on_frozen(bool frozen, void *userdata) {
         fail_msg("nothing has changed");
 }
 
 /* A cgroup without controllers has none of the files. */
 static void a_watch_begins(void **state) {
-        static const LimitWatchOps ops = { .hit = on_hit, .frozen = on_frozen };
+        static const LimitWatchOps ops = { .looked = on_looked, .hit = on_hit, .frozen = on_frozen };
         char path[] = "/tmp/test-run-limits-XXXXXX";
         _cleanup_close_ int fd = -EBADF;
         sd_event *event = NULL;

@@ -28,7 +28,7 @@ typedef struct Fixture {
         char folder[32];
         int dirfd, bell;
         const char *cwd;
-        uint64_t out_max;
+        uint64_t out_max, time_max;
         pid_t pid;
         Json *outcome;
 } Fixture;
@@ -70,7 +70,8 @@ static int tear_down(void **state) {
 /* What the launcher's child does in the scope. */
 static void child(Fixture *f, char *argv[]) {
         _cleanup_free_ char *base = xasprintf("%s/base", f->folder);
-        char *env[] = { (char *) "PATH=/usr/bin:/bin", (char *) "LC_ALL=C", NULL }, pid[32], max[32];
+        char *env[] = { (char *) "PATH=/usr/bin:/bin", (char *) "LC_ALL=C", NULL }, pid[32], max[32],
+             time[32];
         const AgentPlan plan = {
                 .argv = argv,
                 .envp = env,
@@ -92,10 +93,11 @@ static void child(Fixture *f, char *argv[]) {
         }
         (void) snprintf(pid, sizeof(pid), "%d", (int) agent);
         (void) snprintf(max, sizeof(max), "%llu", (unsigned long long) f->out_max);
+        (void) snprintf(time, sizeof(time), "%llu", (unsigned long long) f->time_max);
         int c = fcntl(control[0], F_DUPFD, 20), d = fcntl(f->dirfd, F_DUPFD, 20);
         if (agent < 0 || c < 0 || d < 0 || dup2(c, 3) < 0 || dup2(d, 4) < 0 || close_range(5, ~0U, 0) < 0)
                 _exit(99);
-        execl(getenv("NF_SUPERVISOR"), "northflare-supervisor", "--without-cgroup", pid, max, NULL);
+        execl(getenv("NF_SUPERVISOR"), "northflare-supervisor", "--without-cgroup", pid, max, time, NULL);
         _exit(99);
 }
 
@@ -315,6 +317,44 @@ static void test_left_behind(void **state) {
         assert_true(now_usec(CLOCK_MONOTONIC) - begun >= 5 * USEC_PER_SEC);
 }
 
+static uint64_t lived_usec(Fixture *f) {
+        uint64_t from = 0, to = 0;
+
+        assert_int_equal(json_get_u64(f->outcome, "startedUsec", &from), 1);
+        assert_int_equal(json_get_u64(f->outcome, "endedUsec", &to), 1);
+        return to - from;
+}
+
+static void test_time_over(void **state) {
+        Fixture *f = *state;
+
+        f->time_max = USEC_PER_SEC / 2;
+        begin(f, "trap 'echo term; exit 3' TERM; echo up; while :; do sleep 0.02; done");
+        assert_int_equal(end(f), 0);
+        assert_output(f, "up\nterm\n");
+        assert_text(f, "stoppedBy", "supervisor");
+        assert_true(lived_usec(f) >= f->time_max);
+}
+
+static void test_time_while_frozen(void **state) {
+        Fixture *f = *state;
+        uint64_t until = now_usec(CLOCK_MONOTONIC) + 3 * USEC_PER_SEC;
+
+        /* What it does not notice of the time, it does not count. */
+        f->time_max = USEC_PER_SEC / 2;
+        begin(f, "echo up; exec sleep 1000");
+        until_output(f, "up\n");
+        assert_int_equal(kill(f->pid, SIGSTOP), 0);
+        while (now_usec(CLOCK_MONOTONIC) < until)
+                (void) poll(NULL, 0, 100);
+        assert_int_equal(kill(f->pid, SIGCONT), 0);
+        assert_int_equal(end(f), 0);
+        assert_number(f, "signal", SIGTERM);
+        assert_text(f, "stoppedBy", "supervisor");
+        /* Some of it may have gone by before the stop. */
+        assert_true(lived_usec(f) > 3 * USEC_PER_SEC - USEC_PER_SEC / 2);
+}
+
 static void test_stopped(void **state) {
         _cleanup_free_ char *text = NULL;
         Json *started = NULL;
@@ -466,6 +506,7 @@ int main(void) {
                 CASE(test_last_line),     CASE(test_no_output),
                 CASE(test_much),          CASE(test_closed_input),
                 CASE(test_term),          CASE(test_kill),
+                CASE(test_time_over),     CASE(test_time_while_frozen),
                 CASE(test_left_behind),   CASE(test_stopped),
                 CASE(test_once),          CASE(test_failures),
                 CASE(test_bad_directory), CASE(test_no_bell),

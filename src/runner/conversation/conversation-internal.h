@@ -15,6 +15,7 @@
 #include "runner/conversation/line-reader.h"
 #include "runner/conversation/operation.h"
 #include "runner/conversation/run-limits.h"
+#include "runner/conversation/runtime-clock.h"
 #include "runner/conversation/units.h"
 #include "runner/conversation/watch.h"
 #include "runner/link/sender.h"
@@ -85,6 +86,8 @@ typedef struct Run {
         char *result;           /* systemd's, where it was asked for */
         RunLimits *limits;
         ConversationFigures figures; /* of the scope, as read last; the first is when */
+        RuntimeClock runtime;
+        sd_event_source *runtime_timer;
         sd_event_source *supervisor; /* its pidfd */
         Json *usage;                 /* read by us, where the supervisor cannot say it any more */
         CheckoutStatus *git_status;
@@ -209,6 +212,12 @@ int run_store_row(Run *r);
 
 /* run-finish.c */
 void run_conclude(Run *r);
+
+/* run-runtime.c: runtimeMaxSec. begin: the agent runs from now on; begin and forget are part of an open transaction. */
+int run_runtime_begin(Run *r);
+int run_runtime_restore(Run *r);
+void run_runtime_freeze(Run *r, bool frozen);
+int run_runtime_forget(Run *r);
 
 /* conversation-git.c */
 /* Asks for the state of the checkout, once: true where an answer is under way, after which run_conclude() is called. */

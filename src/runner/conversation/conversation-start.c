@@ -266,6 +266,9 @@ static int store_started(Run *r, const char *unit, const char *invocation) {
                 (void) buffer_append_json_str(&b, c->row.branch);
         }
         run_limits_open(r);
+        k = run_runtime_begin(r);
+        if (k < 0)
+                return k;
         limits = run_limits_describe(r);
         if (limits) {
                 (void) buffer_append_str(&b, ",\"limits\":");

@@ -137,6 +137,7 @@ static int on_file(sd_event_source *source, int fd, uint32_t revents, void *user
         char text[FILE_MAX];
         uint64_t frozen = 0;
 
+        w->ops->looked(w->userdata);
         for (int i = 0; i < FILE_CGROUP; i++)
                 if (fd == w->fds[i]) {
                         if (!read_counters(w, i))

@@ -26,6 +26,9 @@ typedef struct LimitWatchOps {
         /* now: the counters that are told with this; hits: how many more of this kind. Kills are told within a second, the
          * others at once and then together, once a minute. The watch may be freed in here. */
         void (*hit)(LimitHit what, uint64_t hits, const LimitCounts *now, void *userdata);
+        /* A file has changed: now is when figures are there to be read, for the cgroup may be gone soon. Called before the
+         * others. */
+        void (*looked)(void *userdata);
         /* Everything in it stands still, or goes on. Not called for what it is at the beginning. */
         void (*frozen)(bool frozen, void *userdata);
 } LimitWatchOps;

@@ -39,8 +39,12 @@ void limits_clip(ConfigLimits *defaults, const Limits *ceilings) {
                 for (size_t k = 0; k < ceilings->n; k++) {
                         uint64_t *value = (uint64_t *) ((char *) defaults + names[i].offset);
 
-                        if (streq(names[i].property, ceilings->list[k].name))
-                                *value = MIN(*value, ceilings->list[k].value / names[i].factor);
+                        if (!streq(names[i].property, ceilings->list[k].name))
+                                continue;
+                        /* The launcher makes a limit that nobody asked for its ceiling. This one is ours to keep. */
+                        if (*value == 0 && streq(names[i].key, "runtimeMaxSec"))
+                                *value = UINT64_MAX;
+                        *value = MIN(*value, ceilings->list[k].value / names[i].factor);
                 }
 }
 

@@ -174,6 +174,8 @@ static int store_end(Conversation *c, Run *run, const char *reason, Json *end, U
         if (r < 0)
                 return r;
         r = run_limits_forget(run);
+        if (r >= 0)
+                r = run_runtime_forget(run);
         if (r < 0)
                 return r;
         c->row.ended_usec = run->row.ended_usec;
@@ -281,6 +283,8 @@ void run_conclude(Run *r) {
                         .last_turn_failed = r->ops->last_turn_failed(r->driver),
                         .failure = r->failure,
         });
+        if (!text && run_limits_oomd(r))
+                text = "killed by systemd-oomd, for want of memory on this machine";
         if (!text && json_get_string(r->outcome, "stage")) {
                 uint64_t error = 0;
 

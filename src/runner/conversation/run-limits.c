@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <sys/xattr.h>
 #include <time.h>
 
 #include "common/cgroup.h"
@@ -24,6 +25,7 @@ struct RunLimits {
         LimitCounts told;
         int fd; /* the scope's folder */
         char *cgroup;
+        CgroupUsage usage; /* as last read */
         LimitWatch *watch;
         WatchSlot *slot;
         sd_event_source *reread, *victim;
@@ -101,6 +103,7 @@ static int new_limits(Run *r, Json *asked_consume, RunLimits **ret) {
                 return -ENOMEM;
         }
         *l = (RunLimits){ .run = r, .asked = asked_consume, .fd = -EBADF };
+        cgroup_usage(-EBADF, &l->usage);
         *ret = l;
         return 0;
 }
@@ -295,7 +298,13 @@ static void on_frozen(bool frozen, void *userdata) {
                 log_debug("Conversation %s: %s is not stored.", c->row.id, frozen ? "frozen" : "thawed");
 }
 
-static const LimitWatchOps watch_ops = { .hit = on_hit, .frozen = on_frozen };
+static void on_looked(void *userdata) {
+        RunLimits *l = userdata;
+
+        run_limits_sample(l->run);
+}
+
+static const LimitWatchOps watch_ops = { .looked = on_looked, .hit = on_hit, .frozen = on_frozen };
 
 void run_limits_finish(Run *r, Json *resources) {
         static const char *const figures[_LIMIT_HIT_MAX] = {
@@ -328,6 +337,8 @@ bool run_limits_oom(Run *r, Json *outcome) {
         uint64_t count = 0, ended = now_usec(CLOCK_REALTIME);
         RunLimits *l = r->limits;
 
+        if (run_limits_oomd(r))
+                return true;
         (void) json_get_u64(resources, "oomKills", &count);
         if (count == 0 && l)
                 count = l->told.hits[LIMIT_HIT_OOM_KILL];
@@ -345,15 +356,57 @@ uint64_t run_limits_hits(Run *r, LimitHit what) {
         return r->limits ? r->limits->told.hits[what] : 0;
 }
 
+bool run_limits_oomd(Run *r) {
+        char number[32];
+        uint64_t n = 0;
+        ssize_t size;
+
+        if (!r->limits || r->limits->fd < 0)
+                return false;
+        /* It can be read for as long as the folder is held, removed or not. */
+        size = fgetxattr(r->limits->fd, "user.oomd_kill", number, sizeof(number) - 1);
+        if (size <= 0)
+                return false;
+        number[size] = 0;
+        return safe_atou64(number, &n) >= 0 && n > 0;
+}
+
+void run_limits_sample(Run *r) {
+        RunLimits *l = r->limits;
+        CgroupUsage now;
+
+        if (!l || l->fd < 0)
+                return;
+        cgroup_usage(l->fd, &now);
+        for (size_t i = 0; i < ELEMENTSOF(now.figures); i++)
+                /* They only grow; one that is not there now was read before, or never. */
+                if (now.figures[i].known)
+                        l->usage.figures[i] = now.figures[i];
+}
+
+/* The cgroup may be gone before its last counter was read; the kernel's line stays. */
+static void count_kill(RunLimits *l) {
+        _cleanup_free_ char *victim = NULL;
+        struct CgroupFigure *f = l->usage.figures;
+
+        while (!streq(f->name, "oomKills"))
+                f++;
+        if ((f->known && f->value > 0) || !l->cgroup ||
+            limit_victim_find(l->cgroup, now_usec(CLOCK_REALTIME) - KILL_NEAR_USEC, &victim) == 0)
+                return;
+        f->known = true;
+        f->value = 1;
+}
+
 Json *run_limits_usage(Run *r) {
         _cleanup_json_ Json *o = json_object_new_object();
-        CgroupUsage usage;
 
         if (!o || !r->limits)
                 return NULL;
-        cgroup_usage(r->limits->fd, &usage);
-        for (size_t i = 0; i < ELEMENTSOF(usage.figures); i++) {
-                const struct CgroupFigure *f = &usage.figures[i];
+        run_limits_sample(r);
+        count_kill(r->limits);
+        for (size_t i = 0; i < ELEMENTSOF(r->limits->usage.figures); i++) {
+                const struct CgroupFigure *f = &r->limits->usage.figures[i];
 
                 if (f->known ? json_set_u64(o, f->name, f->value) < 0 :
                                json_object_object_add(o, f->name, NULL) < 0)
@@ -524,6 +577,7 @@ static int open_cgroup(RunLimits *l) {
         int fd;
 
         /* The supervisor tells it; before that it is where all of them are. */
+        l->cgroup = (free(l->cgroup), NULL);
         if (l->run->cgroup)
                 l->cgroup = strdup(l->run->cgroup);
         else if (l->run->row.unit && cgroup_own(&own) >= 0)
@@ -531,10 +585,8 @@ static int open_cgroup(RunLimits *l) {
         if (!l->cgroup)
                 return -ENOMEM;
         fd = cgroup_open(l->cgroup);
-        if (fd < 0) {
-                l->cgroup = (free(l->cgroup), NULL);
+        if (fd < 0)
                 return fd;
-        }
         l->fd = fd;
         return 0;
 }
@@ -549,6 +601,7 @@ void run_limits_open(Run *r) {
                 return;
         first = !l->effective;
         l->kill_since_usec = r->row.started_usec;
+        run_limits_sample(r);
         if (first) {
                 k = limit_files_read(l->fd, &l->effective);
                 if (k >= 0)

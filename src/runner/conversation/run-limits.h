@@ -41,5 +41,9 @@ bool run_limits_oom(struct Run *r, Json *outcome);
 int run_limits_folder(struct Run *r);
 /* How often it was hit, as far as that was told. */
 uint64_t run_limits_hits(struct Run *r, LimitHit what);
-/* What the scope has used, read now: for a run whose supervisor cannot say it any more. */
+/* Whether systemd-oomd killed it, as its mark on the cgroup says. */
+bool run_limits_oomd(struct Run *r);
+/* Reads what the scope has used while it can be read. */
+void run_limits_sample(struct Run *r);
+/* What the scope has used, as it was last read: for a run whose supervisor cannot say it any more. */
 Json *run_limits_usage(struct Run *r);

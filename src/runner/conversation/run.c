@@ -80,6 +80,7 @@ Run *run_free(Run *r) {
         sd_event_source_disable_unref(r->drive_source);
         sd_event_source_disable_unref(r->check_timer);
         sd_event_source_disable_unref(r->supervisor);
+        sd_event_source_disable_unref(r->runtime_timer);
         run_limits_free(r->limits);
         driver_free(r->driver);
         line_reader_done(&r->lines);
@@ -399,9 +400,7 @@ static int arm_check(Run *r) {
 
 static void supervisor_gone(Run *r) {
         r->orphaned = true;
-        /* While there is something to read. */
-        if (!r->usage)
-                r->usage = run_limits_usage(r);
+        run_limits_sample(r); /* while there is something to read */
         run_look(r);
 }
 

@@ -32,6 +32,9 @@ const char *verdict_reason(const VerdictInput *in) {
                 return "stopped";
         if (streq_ptr(json_get_string(in->outcome, "stoppedBy"), "systemd"))
                 return in->shutdown ? "shutdown" : streq_ptr(in->result, "timeout") ? "timeout" : "stopped";
+        /* Of the supervisor: its time was over, and no runner was there to end it. */
+        if (streq_ptr(json_get_string(in->outcome, "stoppedBy"), "supervisor"))
+                return "timeout";
         if (signal == SIGKILL && in->oom)
                 return "oom-killed";
         if (in->failure)
