@@ -211,9 +211,7 @@ void runner_flush_cursors(Runner *r) {
                 store_rollback(r->store);
         else
                 k = store_commit(r->store);
-        if (k == -EUCLEAN)
-                on_store_failed(k, r);
-        else if (k < 0)
+        if (k < 0 && k != -EUCLEAN)
                 log_warning_errno(k, "Cursors could not be stored, some events may be sent again: %m");
         forget_old(r);
         /* What was acknowledged may have been all that a drain waited for. */

@@ -175,8 +175,6 @@ static int process(void *userdata, const Envelope *e) {
         if (e->conversation && !json_get(e->params, "conversationId"))
                 (void) json_set_string(e->params, "conversationId", e->conversation);
         int r = runner_accept(&c);
-        if (r == -EUCLEAN)
-                runner_conversation_hooks.store_failed(r, userdata);
         if (r < 0)
                 return log_warning_errno(
                                 r, "Message %s cannot be accepted, the stream is dropped: %m", e->id);

@@ -266,6 +266,10 @@ static int add_sources(Runner *r) {
 
 /* ---- start ---- */
 
+static void on_damage(void *userdata) {
+        runner_conversation_hooks.store_failed(-EUCLEAN, userdata);
+}
+
 static int open_state(Runner *r) {
         _cleanup_free_ char *error = NULL, *draining = NULL;
         int k;
@@ -296,6 +300,7 @@ static int open_state(Runner *r) {
         if (k < 0)
                 return log_error_errno(k, "%s", error ? error : "The store cannot be opened");
         r->ctx.store = r->store;
+        store_on_damage(r->store, on_damage, r);
         k = runner_recover_identity(r);
         if (k < 0)
                 return k;

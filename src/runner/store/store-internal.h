@@ -67,6 +67,8 @@ struct Store {
         int lock_fd;
         unsigned depth; /* of open store_begin() */
         int failed;     /* first error inside the open transaction */
+        void (*damaged)(void *userdata);
+        void *userdata;
         sqlite3_stmt *statements[_STATEMENT_MAX];
 };
 

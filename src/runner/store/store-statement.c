@@ -45,7 +45,18 @@ static int note_error(Store *s, int result) {
 
         if (r < 0 && s->depth > 0 && s->failed == 0)
                 s->failed = r;
+        if (r == -EUCLEAN && s->damaged) {
+                void (*damaged)(void *) = s->damaged;
+
+                s->damaged = NULL;
+                damaged(s->userdata);
+        }
         return r;
+}
+
+void store_on_damage(Store *s, void (*damaged)(void *userdata), void *userdata) {
+        s->damaged = damaged;
+        s->userdata = userdata;
 }
 
 int statement_prepare(Store *s, StatementId id, const char *sql, Statement *ret) {

@@ -27,6 +27,9 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Store *, store_close);
 int store_set_aside_damaged(int dirfd, char **ret_name);
 /* The next opening reads the whole file, however large it is. */
 int store_suspect(Store *s);
+/* Called once, from inside whatever call meets damage first, which then returns -EUCLEAN: many callers take any error for
+ * one that passes, and this one does not. The function must not use the store but for store_suspect(). */
+void store_on_damage(Store *s, void (*damaged)(void *userdata), void *userdata);
 /* A store made anew goes on as the one with this id (may be NULL), with numbers that the old one cannot have given. Does
  * nothing where it is that one already. */
 int store_begin_anew(Store *s, const char *store_id, uint64_t generation);
