@@ -15,8 +15,8 @@ function __northflarectl_ids
     northflarectl $where --no-legend --no-pager --no-ask-password list 2>/dev/null | string replace -r ' .*' ''
 end
 
-set -l verbs status list show run attach send interrupt stop freeze thaw set-property events logs permissions answer drain undrain reload
-set -l with_id show attach send interrupt stop freeze thaw set-property events logs permissions answer
+set -l verbs status list show run attach send interrupt stop freeze thaw set-property events logs permissions answer audit drain undrain reload
+set -l with_id show attach send interrupt stop freeze thaw set-property events logs permissions answer audit
 set -l needs "not __fish_seen_subcommand_from $verbs"
 
 complete -c northflarectl -f
@@ -35,6 +35,7 @@ complete -c northflarectl -n $needs -a events -d 'Events, one JSON object a line
 complete -c northflarectl -n $needs -a logs -d 'The journal'
 complete -c northflarectl -n $needs -a permissions -d 'Questions that wait'
 complete -c northflarectl -n $needs -a answer -d 'Answer a question'
+complete -c northflarectl -n $needs -a audit -d 'Who had what done'
 complete -c northflarectl -n $needs -a drain -d 'Take no new conversations'
 complete -c northflarectl -n $needs -a undrain -d 'Take conversations again'
 complete -c northflarectl -n $needs -a reload -d 'Read the configuration anew'
@@ -68,4 +69,4 @@ complete -c northflarectl -n '__fish_seen_subcommand_from events' -l cursor -x -
 complete -c northflarectl -n '__fish_seen_subcommand_from events' -l set-aside -d 'What the orchestrator refused'
 complete -c northflarectl -n '__fish_seen_subcommand_from events' -l resend -d 'Send what was set aside again'
 complete -c northflarectl -n '__fish_seen_subcommand_from events logs' -s f -l follow -d 'Wait for more'
-complete -c northflarectl -n '__fish_seen_subcommand_from logs' -s n -l lines -x -d 'The last lines'
+complete -c northflarectl -n '__fish_seen_subcommand_from logs audit' -s n -l lines -x -d 'The last lines'

@@ -104,6 +104,15 @@ static void to_stderr(int level, const char *message) {
                        state.colour ? "\033[0m" : "");
 }
 
+/* What was said further out already: the journal would keep both. */
+static bool is_repeated(unsigned n) {
+        for (unsigned i = 0; i < n; i++)
+                if (streq(state.context[i].field, state.context[n].field) &&
+                    streq(state.context[i].value, state.context[n].value))
+                        return true;
+        return false;
+}
+
 static void
 to_journal(int level,
            int error,
@@ -127,7 +136,9 @@ to_journal(int level,
         if (message_id)
                 fields[n++] = xasprintf("MESSAGE_ID=%s", message_id);
         for (unsigned i = 0; i < state.n_context; i++)
-                fields[n++] = xasprintf("%s=%s", state.context[i].field, state.context[i].value);
+                fields[n++] = is_repeated(i) ?
+                                NULL :
+                                xasprintf("%s=%s", state.context[i].field, state.context[i].value);
         size_t k = 0;
         for (size_t i = 0; i < n; i++)
                 if (fields[i])

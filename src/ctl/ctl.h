@@ -78,6 +78,7 @@ int verb_logs(char **words);
 int verb_events(char **words);
 int verb_permissions(char **words);
 int verb_answer(char **words);
+int verb_audit(char **words);
 int verb_drain(char **words);
 int verb_reload(char **words);
 

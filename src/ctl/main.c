@@ -22,6 +22,7 @@ static const Verb verbs[] = {
         { "events",       1, 1,        verb_events      },
         { "permissions",  0, UINT_MAX, verb_permissions },
         { "answer",       2, 3,        verb_answer      },
+        { "audit",        0, 1,        verb_audit       },
         { "drain",        0, 0,        verb_drain       },
         { "undrain",      0, 0,        verb_drain       },
         { "reload",       0, 0,        verb_reload      },

@@ -122,7 +122,8 @@ typedef struct MethodCall {
         Runner *runner;
         const char *method;
         Json *params;
-        const char *origin; /* "orchestrator" or "local" */
+        const char *origin;         /* "orchestrator" or "local" */
+        const RunnerCaller *caller; /* of a local one */
         const char *envelope_id, *request_id, *task, *cursor;
 
         /* what the check found */
@@ -155,6 +156,10 @@ void runner_totals_skip(Runner *r, Conversation *c);
 void runner_totals_started(Runner *r, Conversation *c);
 void runner_totals_ended(Runner *r, Conversation *c);
 void runner_totals_done(Runner *r);
+
+/* runner-audit.c: the two halves of runner_audit(), for what is stored inside another transaction. */
+int runner_audit_store(Runner *r, const AuditEntry *e);
+void runner_audit_log(const AuditEntry *e);
 
 /* runner-disk.c */
 void runner_disk_look(Runner *r);

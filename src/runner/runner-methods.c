@@ -491,6 +491,44 @@ static void check_respond(MethodCall *c) {
         c->pending = true;
 }
 
+static AuditEntry answer_entry(MethodCall *c) {
+        return (AuditEntry){
+                .kind = "permission",
+                .verdict = json_get_string(c->params, "behavior"),
+                .caller = c->caller,
+                .method = c->method,
+                .conversation = c->conversation->row.id,
+                .detail = json_get_string(c->params, "requestId"),
+        };
+}
+
+static int store_respond(MethodCall *c) {
+        AuditEntry e = answer_entry(c);
+
+        return runner_audit_store(c->runner, &e);
+}
+
+static void act_respond(MethodCall *c) {
+        AuditEntry e;
+
+        if (!c->pending)
+                return;
+        e = answer_entry(c);
+        runner_audit_log(&e);
+        act_pump(c);
+}
+
+static AuditEntry limits_entry(MethodCall *c, Json *limits) {
+        return (AuditEntry){
+                .kind = "limits",
+                .verdict = "asked",
+                .caller = c->caller,
+                .method = c->method,
+                .conversation = c->conversation->row.id,
+                .detail = json_text(limits),
+        };
+}
+
 static void check_config(MethodCall *c) {
         if (!find_live(c) || !has_room_for_message(c))
                 return;
@@ -508,10 +546,15 @@ static void check_config(MethodCall *c) {
 static int store_config(MethodCall *c) {
         Json *limits = json_get(c->params, "limits"), *all = json_get(c->conversation->params, "limits");
         Conversation *v = c->conversation;
+        AuditEntry e;
         int r;
 
         if (!limits)
                 return 0;
+        e = limits_entry(c, limits);
+        r = runner_audit_store(c->runner, &e);
+        if (r < 0)
+                return r;
         if (!all) {
                 all = json_object_new_object();
                 r = json_set(v->params, "limits", all);
@@ -584,8 +627,12 @@ static void act_config(MethodCall *c) {
         if (c->code != 0)
                 return;
         act_pump(c);
-        if (limits && limits_parse(limits, NULL, &parsed, &error) >= 0)
+        if (limits && limits_parse(limits, NULL, &parsed, &error) >= 0) {
+                AuditEntry e = limits_entry(c, limits);
+
+                runner_audit_log(&e);
                 launcher_verb(c, "SetLimits", &parsed);
+        }
 }
 
 static void check_freeze(MethodCall *c) {
@@ -637,18 +684,18 @@ static void act_drain(MethodCall *c) {
 }
 
 static const Method methods[] = {
-        {"conversation.start",      check_start,     store_start,  act_start },
-        { "conversation.resume",    check_resume,    store_resume, act_resume},
-        { "conversation.stop",      check_stop,      NULL,         act_stop  },
-        { "conversation.interrupt", check_interrupt, NULL,         act_pump  },
-        { "conversation.config",    check_config,    store_config, act_config},
-        { "conversation.freeze",    check_freeze,    NULL,         act_freeze},
-        { "conversation.thaw",      check_freeze,    NULL,         act_freeze},
-        { "message.user",           check_user,      NULL,         act_pump  },
-        { "permission.respond",     check_respond,   NULL,         act_pump  },
-        { "runner.ping",            check_ping,      NULL,         NULL      },
-        { "runner.drain",           check_drain,     store_drain,  act_drain },
-        { "runner.undrain",         check_drain,     store_drain,  act_drain },
+        {"conversation.start",      check_start,     store_start,   act_start  },
+        { "conversation.resume",    check_resume,    store_resume,  act_resume },
+        { "conversation.stop",      check_stop,      NULL,          act_stop   },
+        { "conversation.interrupt", check_interrupt, NULL,          act_pump   },
+        { "conversation.config",    check_config,    store_config,  act_config },
+        { "conversation.freeze",    check_freeze,    NULL,          act_freeze },
+        { "conversation.thaw",      check_freeze,    NULL,          act_freeze },
+        { "message.user",           check_user,      NULL,          act_pump   },
+        { "permission.respond",     check_respond,   store_respond, act_respond},
+        { "runner.ping",            check_ping,      NULL,          NULL       },
+        { "runner.drain",           check_drain,     store_drain,   act_drain  },
+        { "runner.undrain",         check_drain,     store_drain,   act_drain  },
 };
 
 static char *response_text(MethodCall *c) {

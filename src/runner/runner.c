@@ -81,7 +81,7 @@ wait_for_response(Runner *r, int64_t seq, RunnerReply reply, void *userdata, Run
 int runner_call(Runner *r,
                 const char *method,
                 Json *params,
-                const char *caller,
+                const RunnerCaller *caller,
                 RunnerReply reply,
                 void *userdata,
                 RunnerCall **ret_call) {
@@ -91,6 +91,7 @@ int runner_call(Runner *r,
                 .method = method,
                 .params = params,
                 .origin = "local",
+                .caller = caller,
                 .envelope_id = id,
         };
         _cleanup_json_ Json *error = NULL;
@@ -100,7 +101,6 @@ int runner_call(Runner *r,
                 *ret_call = NULL;
         if (!id)
                 return -ENOMEM;
-        log_info("%s by %s.", method, caller);
         k = runner_accept(&c);
         if (k < 0)
                 return k;

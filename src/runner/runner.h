@@ -22,17 +22,24 @@ int runner_start(Runner *r);
 /* What the loop's end means for the exit status; the text (may be NULL) was logged. */
 int runner_exit_code(Runner *r);
 
+/* Who calls from this machine. Texts are "" where they are not known: the program, and the unit that it runs in. */
+typedef struct RunnerCaller {
+        uid_t uid; /* (uid_t) -1: it had left before anybody could ask */
+        pid_t pid;
+        const char *comm, *unit;
+} RunnerCaller;
+
 /* The answer to a call: result or error, both JSON, borrowed; exactly one of them is set. */
 typedef void (*RunnerReply)(Json *result, Json *error, void *userdata);
 /* Calls a protocol method ("conversation.start", "message.user", "runner.drain", …) on behalf of a local caller. It is
  * accepted into the store like a message of the orchestrator; reply runs once, maybe from inside this call, maybe much
  * later (conversation.stop answers when the cgroup was seen empty). ret_call (may be NULL) lets the caller drop the
- * reply; the effect stays. caller: a text for the journal ("uid 1000"). */
+ * reply; the effect stays. */
 typedef struct RunnerCall RunnerCall;
 int runner_call(Runner *r,
                 const char *method,
                 Json *params,
-                const char *caller,
+                const RunnerCaller *caller,
                 RunnerReply reply,
                 void *userdata,
                 RunnerCall **ret_call);
@@ -65,6 +72,18 @@ int runner_reload(Runner *r, char ***ret_ignored, char **ret_error);
 int runner_list_set_aside(Runner *r, Json **ret);
 /* Sends it again; what is taken leaves the list. -ENOTCONN: there is no orchestrator. */
 int runner_resend_set_aside(Runner *r, unsigned *ret_count);
+/* Who had what done: stored, then logged. Texts may be NULL. */
+typedef struct AuditEntry {
+        const char *kind, *verdict; /* see AuditRow */
+        const RunnerCaller *caller; /* NULL: the orchestrator */
+        const char *method, *conversation, *detail;
+        bool minor;     /* nothing is changed by it */
+        uint64_t count; /* how many like it are held together; 0 is 1 */
+} AuditEntry;
+void runner_audit(Runner *r, const AuditEntry *e);
+/* The newest max lines of it, the oldest first: an array of {when, kind, verdict, origin, uid, pid, comm, unit, method,
+ * conversationId, detail, count}. conversation "": of all. */
+int runner_list_audit(Runner *r, const char *conversation, unsigned max, Json **ret);
 /* Sends what is queued and a heartbeat now. */
 int runner_flush(Runner *r);
 

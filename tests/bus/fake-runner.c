@@ -37,6 +37,7 @@ struct Runner {
         RunnerCall *held;
         unsigned streams;
         Json *set_aside; /* array, or NULL */
+        Json *audit;     /* array */
 };
 
 struct RunnerCall {
@@ -277,6 +278,40 @@ int runner_resend_set_aside(Runner *r, unsigned *ret_count) {
         return free_and_strdup(&r->last_call, "resend-set-aside||{}");
 }
 
+void runner_audit(Runner *r, const AuditEntry *e) {
+        Json *o = json_object_new_object();
+
+        if (!r->audit)
+                r->audit = json_object_new_array();
+        (void) json_set_string(o, "kind", e->kind);
+        (void) json_set_string(o, "verdict", e->verdict);
+        (void) json_set_u64(o, "uid", e->caller->uid);
+        (void) json_set_u64(o, "pid", (uint64_t) e->caller->pid);
+        (void) json_set_string(o, "comm", e->caller->comm);
+        (void) json_set_string(o, "unit", e->caller->unit);
+        (void) json_set_string(o, "method", e->method);
+        (void) json_set_string(o, "conversationId", e->conversation);
+        (void) json_set_string(o, "detail", e->detail);
+        (void) json_set_bool(o, "minor", e->minor);
+        (void) json_set_u64(o, "count", e->count);
+        (void) json_set_string(o, "when", "2026-01-02T03:04:05.000Z");
+        (void) json_set_string(o, "origin", "dbus");
+        (void) json_object_array_add(r->audit, o);
+}
+
+int runner_list_audit(Runner *r, const char *conversation, unsigned max, Json **ret) {
+        size_t n = r->audit ? json_object_array_length(r->audit) : 0;
+
+        *ret = json_object_new_array();
+        for (size_t i = n > max ? n - max : 0; i < n; i++) {
+                Json *o = json_object_array_get_idx(r->audit, i);
+
+                if (isempty(conversation) || streq_ptr(json_get_string(o, "conversationId"), conversation))
+                        (void) json_object_array_add(*ret, json_object_get(o));
+        }
+        return 0;
+}
+
 static Conversation *add_conversation(const char *id, const char *agent, const char *task) {
         Conversation *c = new0(Conversation, 1), **end = &runner.conversations;
 
@@ -428,7 +463,7 @@ static char *act(const char *method, Json *params, Conversation *c) {
 int runner_call(Runner *r,
                 const char *method,
                 Json *params,
-                const char *caller,
+                const RunnerCaller *caller,
                 RunnerReply reply,
                 void *userdata,
                 RunnerCall **ret_call) {
@@ -438,7 +473,7 @@ int runner_call(Runner *r,
         char *text;
 
         free(r->last_call);
-        r->last_call = xasprintf("%s|%s|%s", method, caller, json_text(params));
+        r->last_call = xasprintf("%s|uid %u|%s", method, (unsigned) caller->uid, json_text(params));
         if (r->error) {
                 if (json_parse(r->error, strlen(r->error), &answer, NULL) < 0)
                         return -EBADMSG;
@@ -592,6 +627,14 @@ static int test_polkit_release(sd_bus_message *m, void *userdata, sd_bus_error *
         return sd_bus_reply_method_return(m, NULL);
 }
 
+/* What was written down since the last time. */
+static int test_audit(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_json_ Json *list = runner.audit ? runner.audit : json_object_new_array();
+
+        runner.audit = NULL;
+        return sd_bus_reply_method_return(m, "s", json_text(list));
+}
+
 static int test_drop_objects(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         BusObjects **b = userdata;
 
@@ -611,6 +654,7 @@ static const sd_bus_vtable test_vtable[] = {
         SD_BUS_METHOD("Release", "", "", test_release, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("PolkitLast", "", "s", test_polkit_last, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("PolkitRelease", "", "", test_polkit_release, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Audit", "", "s", test_audit, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("DropObjects", "", "", test_drop_objects, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
@@ -671,10 +715,32 @@ static const sd_bus_vtable polkit_vtable[] = {
 
 #define UNIT_PATH "/org/freedesktop/systemd1/unit/session_2d1_2escope"
 
+static uint32_t asked_pid;
+
 static int systemd_get_unit(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+
+        (void) sd_bus_message_read(m, "u", &asked_pid);
         if (streq(cgroup_answer, "none"))
                 return sd_bus_error_set(error, "org.freedesktop.systemd1.NoUnitForPID", "none");
         return sd_bus_reply_method_return(m, "o", UNIT_PATH);
+}
+
+static int systemd_get_processes(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const char *unit;
+
+        (void) sd_bus_message_read(m, "s", &unit);
+        if (!streq(unit, "session-1.scope"))
+                return sd_bus_error_set(error, "org.freedesktop.systemd1.NoSuchUnit", "none");
+        return sd_bus_reply_method_return(
+                        m,
+                        "a(sus)",
+                        2,
+                        cgroup_answer,
+                        1,
+                        "/usr/bin/other --x",
+                        cgroup_answer,
+                        asked_pid,
+                        "/usr/bin/a-client with/arguments");
 }
 
 static int systemd_control_group(
@@ -691,6 +757,7 @@ static int systemd_control_group(
 static const sd_bus_vtable systemd_vtable[] = {
         SD_BUS_VTABLE_START(SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("GetUnitByPID", "u", "o", systemd_get_unit, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("GetUnitProcesses", "s", "a(sus)", systemd_get_processes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 

@@ -67,7 +67,7 @@ class Usage(Ctl):
         for line in text.splitlines():
             self.assertLessEqual(len(line), 80, line)
         for verb in ("status", "list", "show", "run", "send", "attach", "interrupt", "stop", "logs", "freeze", "thaw", "set-property", "events",
-                     "drain", "undrain", "reload", "answer", "permissions"):
+                     "drain", "undrain", "reload", "answer", "permissions", "audit"):
             self.assertRegex(text, r"\b%s\b" % verb)
         self.assertRegex(self.ctl("--version"), r"^northflarectl \d")
 
@@ -75,6 +75,7 @@ class Usage(Ctl):
         for args in (["--nonsense"], ["nonsense"], ["show"], ["send", "x"], ["status", "x"], ["attach", "a", "b"],
                      ["list", "--json=loud"], ["stop", "first", "--grace=soon"], ["list", "--agent=x"], ["-H", "a", "-M", "b"],
                      ["answer", "first", "maybe"], ["events"], ["events", "first", "--set-aside"], ["events", "first", "--resend"],
+                     ["audit", "first", "second"], ["audit", "--lines=0"], ["audit", "--lines=20001"], ["audit", "--follow"],
                      ["events", "--set-aside", "-f"], ["events", "--set-aside", "--cursor=end"], ["list", "--set-aside"],
                      ["-H", "a", "--user"]):
             with self.subTest(args=args):
@@ -221,6 +222,21 @@ class Verbs(Ctl):
         self.assertEqual(json.loads(self.ctl("events", "--set-aside", "--resend", "--json=short")), {"count": 0})
         self.ctl("events", "--set-aside", "--resend")
         self.assertEqual(self.err, "No events are set aside.\n")
+
+    def test_audit(self):
+        self.add("audited")
+        self.ctl("interrupt", "audited")
+        for _ in range(2):
+            self.ctl("drain")
+        self.ctl("undrain")
+        text = self.ctl("audit")
+        self.assertRegex(text, r"(?m)^WHEN +WHO +WHAT +CONVERSATION +VERDICT +DETAIL$")
+        me = r"uid %d northflarectl\S*" % os.geteuid()
+        self.assertRegex(text, r"(?m)^2026-01-02T03:04:05\.000Z +%s.* Interrupt +audited +allowed" % me)
+        self.assertRegex(text, r"(?m) Drain +- +allowed")
+        self.assertEqual(len(self.ctl("audit", "--lines=3", "--no-legend").splitlines()), 3)
+        self.assertEqual([w["method"] for w in json.loads(self.ctl("audit", "audited", "--json=short"))], ["Interrupt"])
+        self.assertEqual(self.ctl("audit", "nobody-knows-it"), "No lines.\n")
 
     def test_logs_elsewhere(self):
         self.ctl("-H", "host", "logs", "c", status=FAILED)

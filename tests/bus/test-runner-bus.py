@@ -127,7 +127,7 @@ class Methods(OneBus):
     def test_wrong_types_are_refused(self):
         wrong = {
             MANAGER: [("GetConversation", "u", "1"), ("StartConversation", "s", "x"), ("Drain", "s", "x"),
-                      ("Undrain", "b", "1"), ("Reload", "s", ""), ("Flush", "s", ""), ("ListSetAside", "s", ""), ("ResendSetAside", "s", ""), ("ListConversations", "s", ""), ("ListResources", "s", ""), ("ListTotals", "u", "1")],
+                      ("Undrain", "b", "1"), ("Reload", "s", ""), ("Flush", "s", ""), ("ListSetAside", "s", ""), ("ListAudit", "ss", "", ""), ("ResendSetAside", "s", ""), ("ListConversations", "s", ""), ("ListResources", "s", ""), ("ListTotals", "u", "1")],
             FIRST: [("Describe", "s", ""), ("SendMessage", "u", "1"), ("Interrupt", "s", ""), ("Stop", "s", "x"),
                     ("Freeze", "s", ""), ("Thaw", "s", ""), ("AnswerPermission", "ss", "a", "b"),
                     ("SetLimits", "a{ss}", "0"), ("OpenEvents", "u", "0"), ("ReadEvents", "ss", "", "")]}
@@ -349,6 +349,129 @@ class SetAside(OneBus):
         self.assertIn("method=ListSetAside", self.bus.test("PolkitLast")[0])
 
 
+@unittest.skipUnless(can_change_user(), "needs root and setpriv")
+class Audit(OneBus):
+    """What is written down of calls."""
+
+    def setUp(self):
+        self.bus.test("Audit")
+
+    def tearDown(self):
+        for name, value in (("polkit", "yes"), ("proc", "/proc"), ("agents-gid", "4294967295"),
+                            ("cgroup", "/user.slice/user-1000.slice/session-1.scope")):
+            self.bus.set(name, value)
+
+    def written(self):
+        return json.loads(self.bus.test("Audit")[0])
+
+    def test_every_change_has_a_line(self):
+        changes = [(MANAGER, I_MANAGER, "StartConversation", "a{sv}", "2", "agent", "s", "shell", "conversationId", "s", "audit-1"),
+                   (MANAGER, I_MANAGER, "Drain"), (MANAGER, I_MANAGER, "Drain"), (MANAGER, I_MANAGER, "Undrain"),
+                   (MANAGER, I_MANAGER, "Reload"), (MANAGER, I_MANAGER, "Flush")]
+        changes += [(path_of("audit-1"), I_CONVERSATION, *c) for c in (
+            ("SendMessage", "s", "x"), ("Interrupt",), ("Freeze",), ("Thaw",), ("AnswerPermission", "ssa{sv}", "a", "allow", "0"),
+            ("SetLimits", "a{st}", "1", "x", "1"), ("Stop", "a{sv}", "0"))]
+        for c in changes:
+            self.bus.call(*c)
+        self.bus.set("orchestrator", "https://orchestrator.example.org")
+        self.bus.call(MANAGER, I_MANAGER, "ResendSetAside")
+        self.bus.set("orchestrator", "")
+        written = self.written()
+        self.assertEqual([w["method"] for w in written], [c[2] for c in changes] + ["ResendSetAside"])
+        for w in written:
+            self.assertEqual((w["verdict"], w["uid"], w["count"], w["minor"]), ("allowed", 0, 1, False))
+            self.assertEqual(w["comm"], "busctl")
+        self.assertEqual({w.get("conversationId") for w in written[:6]}, {None})
+        self.assertEqual({w.get("conversationId") for w in written[6:13]}, {"audit-1"})
+
+    def test_the_table_names_every_method(self):
+        """A method that the XML has and the test before does not is one that only looks."""
+        xml = ET.parse(os.path.join(DBUS_DIR, NAME + ".xml")).getroot()
+        looks = {"ListConversations", "GetConversation", "ListSetAside", "ListAudit", "ListResources", "ListTotals",
+                 "Describe", "OpenEvents", "ReadEvents"}
+        changes = {"StartConversation", "Drain", "Undrain", "Reload", "Flush", "SendMessage", "Interrupt", "Freeze", "Thaw",
+                   "AnswerPermission", "SetLimits", "Stop", "ResendSetAside"}
+        self.assertEqual({m.get("name") for m in xml.iter("method")}, looks | changes)
+
+    def test_refusals_say_who_and_why(self):
+        self.bus.set("polkit", "no")
+        with self.assertRaises(CallError):
+            self.bus.call(FIRST, I_CONVERSATION, "Stop", "a{sv}", "0", uid=NOBODY)
+        written = self.written()
+        self.assertEqual(len(written), 1)
+        w = written[0]
+        self.assertEqual((w["verdict"], w["uid"], w["method"], w["conversationId"], w["minor"]),
+                         ("refused", NOBODY, "Stop", "first", True))
+        self.assertIn("Not authorized", w["detail"])
+
+    def test_an_agent_is_written_down_even_where_it_lists(self):
+        self.bus.set("agents-gid", "2")
+        with self.assertRaises(CallError):
+            self.bus.call(MANAGER, I_MANAGER, "ListConversations", uid=2, gid=2)
+        self.assertEqual([(w["verdict"], w["uid"], w["detail"]) for w in self.written()],
+                         [("refused", 2, "Agents may not call the runner.")])
+
+    def test_unit_and_program_where_proc_is_hidden(self):
+        self.bus.set("proc", "/nonexistent")
+        for uid in (0, NOBODY):
+            self.bus.call(MANAGER, I_MANAGER, "Flush", uid=uid)
+        # The program's arguments are nobody's business.
+        self.assertEqual([(w["uid"], w["unit"], w["comm"]) for w in self.written()],
+                         [(0, "session-1.scope", "a-client"), (NOBODY, "session-1.scope", "a-client")])
+
+    def test_root_is_served_by_a_systemd_that_does_not_know_it(self):
+        self.bus.set("proc", "/nonexistent")
+        self.bus.set("cgroup", "none")
+        self.bus.call(MANAGER, I_MANAGER, "Flush")
+        self.assertEqual([(w["uid"], w["unit"], w["comm"]) for w in self.written()], [(0, "", "")])
+
+    def test_list(self):
+        self.bus.call(MANAGER, I_MANAGER, "Flush")
+        self.bus.call(FIRST, I_CONVERSATION, "Interrupt")
+
+        def methods(conversation, most):
+            return [w["method"] for w in json.loads(self.bus.call(MANAGER, I_MANAGER, "ListAudit", "su", conversation, most)[0])]
+        self.assertEqual(methods("first", "10"), ["Interrupt"])
+        self.assertIn("Flush", methods("", "10"))
+        self.refused("max: must be 1 to 20000", self.bus.call, MANAGER, I_MANAGER, "ListAudit", "su", "", "0")
+        self.refused("max: must be 1 to 20000", self.bus.call, MANAGER, I_MANAGER, "ListAudit", "su", "", "20001")
+
+
+@unittest.skipUnless(can_change_user(), "needs root and setpriv")
+class AuditHeld(OneBus):
+    """A flood of refusals is two lines, the second of them when the minute is over or the runner ends."""
+
+    def test_flood(self):
+        self.bus.test("Audit")
+        self.bus.set("polkit", "no")
+        for i in range(20):
+            with self.assertRaises(CallError):
+                self.bus.call(*((MANAGER, I_MANAGER, "Drain") if i % 2 else (FIRST, I_CONVERSATION, "Interrupt")), uid=NOBODY)
+        first = json.loads(self.bus.test("Audit")[0])
+        self.assertEqual([(w["method"], w["count"]) for w in first], [("Interrupt", 1)])
+        self.bus.test("DropObjects")
+        rest = json.loads(self.bus.test("Audit")[0])
+        self.assertEqual([(w["verdict"], w["uid"], w["count"]) for w in rest], [("refused", NOBODY, 19)])
+
+
+class AuditLooks(OneBus):
+    def test_looking_is_held_together(self):
+        self.bus.test("Add", "s", "looked")
+        for _ in range(5):
+            self.bus.call(path_of("looked"), I_CONVERSATION, "ReadEvents", "su", "", "1")
+            self.bus.call(path_of("looked"), I_CONVERSATION, "Describe")
+        self.bus.call(path_of("first"), I_CONVERSATION, "Describe")
+        self.bus.call(MANAGER, I_MANAGER, "ListSetAside")
+        self.bus.call(MANAGER, I_MANAGER, "ListAudit", "su", "", "10")
+        for _ in range(5):
+            self.bus.call(MANAGER, I_MANAGER, "ListConversations")
+        written = json.loads(self.bus.test("Audit")[0])
+        self.assertEqual(
+            [(w["method"], w.get("conversationId"), w["count"], w["minor"]) for w in written],
+            [("ReadEvents", "looked", 1, True), ("Describe", "looked", 1, True), ("Describe", "first", 1, True),
+             ("ListSetAside", None, 1, True), ("ListAudit", None, 1, True)])
+
+
 class Streams(OneBus):
     def test_streams_are_bounded(self):
         for _ in range(64):
@@ -460,7 +583,7 @@ class Access(OneBus):
 
     def test_polkit_says_no(self):
         methods = ((MANAGER, I_MANAGER, ("StartConversation", "a{sv}", "0"), ("Drain",), ("Undrain",), ("Reload",), ("Flush",),
-                    ("ListSetAside",), ("ResendSetAside",)),
+                    ("ListSetAside",), ("ListAudit", "su", "", "1"), ("ResendSetAside",)),
                    (FIRST, I_CONVERSATION, ("Describe",), ("SendMessage", "s", "x"), ("Interrupt",), ("Stop", "a{sv}", "0"),
                     ("Freeze",), ("Thaw",), ("AnswerPermission", "ssa{sv}", "a", "allow", "0"),
                     ("SetLimits", "a{st}", "1", "x", "1"), ("OpenEvents", "s", ""), ("ReadEvents", "su", "", "1")))

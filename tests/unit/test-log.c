@@ -106,6 +106,21 @@ static void test_context(void **state) {
         assert_null(strstr(entry, "NORTHFLARE_CONVERSATION_ID"));
 }
 
+static void test_context_says_nothing_twice(void **state) {
+        const char *first;
+        LOG_CONTEXT(outer);
+        LOG_CONTEXT(inner);
+
+        log_context_push(&outer, "NORTHFLARE_CONVERSATION_ID", "c-1");
+        log_context_push(&inner, "NORTHFLARE_CONVERSATION_ID", "c-1");
+        log_context_push(&inner, "NORTHFLARE_CONVERSATION_ID", "c-2");
+        (void) log_info("both");
+        first = strstr(entry, "NORTHFLARE_CONVERSATION_ID=c-1");
+        assert_non_null(first);
+        assert_null(strstr(first + 1, "NORTHFLARE_CONVERSATION_ID=c-1"));
+        expect_field("NORTHFLARE_CONVERSATION_ID=c-2");
+}
+
 static void test_context_is_bounded(void **state) {
         {
                 LOG_CONTEXT(many);
@@ -198,6 +213,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_errno, setup),
                 cmocka_unit_test_setup(test_levels, setup),
                 cmocka_unit_test_setup(test_context, setup),
+                cmocka_unit_test_setup(test_context_says_nothing_twice, setup),
                 cmocka_unit_test_setup(test_context_is_bounded, setup),
                 cmocka_unit_test_setup(test_long_messages_are_cut, setup),
                 cmocka_unit_test_setup(test_stderr, setup),

@@ -22,6 +22,7 @@ struct AccessQuery {
 struct Access {
         sd_event *event;
         AccessRules rules;
+        CallerNames names;
         AccessQuery *queries;
         sd_event_source *sweep;
 };
@@ -156,6 +157,7 @@ int access_check(
         a->queries = q;
         r = q->conversation ? caller_query(sd_bus_message_get_bus(m),
                                            &a->rules,
+                                           &a->names,
                                            sender,
                                            on_caller,
                                            q,

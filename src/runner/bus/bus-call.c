@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdio.h>
-
 #include "common/log.h"
 #include "runner/bus/bus-internal.h"
 
@@ -96,7 +94,9 @@ int bus_call(BusObjects *b,
              BusReply reply,
              sd_bus_error *error) {
         _cleanup_json_ Json *params = params_consume;
-        char who[sizeof("uid ") + 3 * sizeof(uid_t)];
+        RunnerCaller who = {
+                .uid = caller->uid, .pid = caller->pid, .comm = caller->comm, .unit = caller->unit
+        };
         BusCall *c;
         int r;
 
@@ -119,8 +119,7 @@ int bus_call(BusObjects *b,
         };
         b->calls = c;
         b->n_calls++;
-        (void) snprintf(who, sizeof(who), "uid %u", (unsigned) caller->uid);
-        r = runner_call(b->runner, method, params, who, on_reply, c, &c->call);
+        r = runner_call(b->runner, method, params, &who, on_reply, c, &c->call);
         c->starting = false;
         if (c->replied) {
                 bus_call_free(c);

@@ -8,6 +8,7 @@
 
 typedef struct ConversationObject ConversationObject;
 typedef struct BusCall BusCall;
+typedef struct BusAudit BusAudit;
 
 /* The values that were last announced, so that a signal says what changed and nothing else. */
 typedef struct ManagerSnapshot {
@@ -37,6 +38,7 @@ struct BusObjects {
         Runner *runner;
         sd_bus *bus;
         Access *access;
+        BusAudit *audit;
         ConversationObject *conversations;
         bool manager_changed;
         ManagerSnapshot manager_snapshot;
@@ -81,6 +83,7 @@ typedef struct BusRequest {
 typedef struct BusMethod {
         const char *name;
         AccessLevel level;
+        bool looks;         /* changes nothing */
         const char *method; /* "conversation.stop"; NULL: answer */
         /* Puts the arguments into params, which names the conversation already. NULL: there are none. */
         int (*parse)(sd_bus_message *m, Json *params, sd_bus_error *error);
@@ -101,6 +104,11 @@ int bus_invalid_argument(sd_bus_error *error, const char *text);
 /* figures-bus.c: methods of the manager */
 int figures_bus_resources(const BusRequest *q, sd_bus_error *error);
 int figures_bus_totals(const BusRequest *q, sd_bus_error *error);
+
+/* bus-audit.c: writes a call down; refusal: why not, NULL where it is allowed. What it still holds it writes at the free. */
+int bus_audit_new(BusObjects *b, BusAudit **ret);
+BusAudit *bus_audit_free(BusAudit *a);
+void bus_audit(BusAudit *a, const BusMethod *row, const BusRequest *q, const char *refusal);
 
 /* bus-call.c: the runner's method table. reply NULL: an empty reply. Returns 1 (the reply comes by itself), or
  * negative with error set. params is taken over. */

@@ -32,6 +32,12 @@ static int call(const BusMethod *row, const BusRequest *q, sd_bus_error *error) 
                         error);
 }
 
+/* Not: too many of them at a time, out of memory. */
+static bool is_refusal(const sd_bus_error *e) {
+        return sd_bus_error_has_name(e, SD_BUS_ERROR_ACCESS_DENIED) ||
+                        sd_bus_error_has_name(e, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED);
+}
+
 int bus_method_run(
                 BusObjects *b,
                 const BusMethod *methods,
@@ -39,13 +45,16 @@ int bus_method_run(
                 sd_bus_message *m,
                 sd_bus_error *error) {
         const BusMethod *row = find_method(methods, strempty(sd_bus_message_get_member(m)));
-        BusRequest q = { .bus_objects = b, .conversation = c, .message = m };
+        BusRequest q = { .bus_objects = b, .conversation = c, .message = m, .caller.uid = (uid_t) -1 };
         int r;
 
         if (!row)
                 return sd_bus_error_set(error, SD_BUS_ERROR_UNKNOWN_METHOD, "There is no such method.");
         r = access_check(b->access, m, row->level, c ? conversation_id(c) : "", &q.caller, error);
+        if (r < 0 && is_refusal(error))
+                bus_audit(b->audit, row, &q, strempty(error->message));
         if (r <= 0)
                 return r < 0 ? r : 1;
+        bus_audit(b->audit, row, &q, NULL);
         return row->method ? call(row, &q, error) : row->answer(&q, error);
 }

@@ -146,6 +146,9 @@ int bus_objects_new(Runner *runner, sd_bus *bus, BusObjects **ret) {
         r = access_new(event, runner_is_user_mode(runner), &b->access);
         if (r < 0)
                 return r;
+        r = bus_audit_new(b, &b->audit);
+        if (r < 0)
+                return r;
         r = sd_event_add_time(event, &b->flush, CLOCK_MONOTONIC, 0, 1, on_flush, b);
         if (r < 0)
                 return r;
@@ -185,6 +188,7 @@ BusObjects *bus_objects_free(BusObjects *b) {
         }
         manager_snapshot_done(&b->manager_snapshot);
         access_free(b->access);
+        bus_audit_free(b->audit);
         sd_event_source_disable_unref(b->flush);
         sd_bus_unref(b->bus);
         free(b);

@@ -12,11 +12,16 @@
 #define AGENTS_SLICE "northflare.slice"
 #define CGROUP_FILE_MAX (64 * 1024)
 #define GROUPS_MAX 65536
+/* For what is only written down. */
+#define NAMES_TIMEOUT_USEC (2 * USEC_PER_SEC)
 
 struct CallerQuery {
         sd_bus *bus;
         const AccessRules *rules;
+        CallerNames *names;
+        char *sender;
         Caller caller;
+        const char *error_name, *message; /* the verdict, while names are looked for; constants */
         int pidfd;
         sd_bus_slot *slot;
         CallerDone done;
@@ -83,19 +88,49 @@ bool access_refuse_cgroup(const char *path) {
         return false;
 }
 
-/* The unified hierarchy's line of /proc/PID/cgroup. -ENODATA where there is none. */
-static int read_cgroup(const AccessRules *rules, pid_t pid, char **ret) {
-        _cleanup_free_ char *name = NULL, *text = NULL;
-        _cleanup_close_ int fd = -EBADF;
-        int r;
+void caller_unit_of_cgroup(const char *path, char ret[static CALLER_UNIT_MAX]) {
+        ret[0] = 0;
+        for (const char *p = path; p && *p == '/';) {
+                size_t n = strcspn(++p, "/");
 
+                if (n == 0)
+                        return;
+                if (n < strlen(".slice") ||
+                    strncmp(p + n - strlen(".slice"), ".slice", strlen(".slice")) != 0) {
+                        if (n < CALLER_UNIT_MAX)
+                                (void) snprintf(ret, CALLER_UNIT_MAX, "%.*s", (int) n, p);
+                        return;
+                }
+                p += n;
+        }
+}
+
+/* It goes into JSON and into the journal. */
+static void set_comm(Caller *c, const char *name, size_t n) {
+        n = MIN(n, sizeof(c->comm) - 1);
+        for (size_t i = 0; i < n; i++)
+                c->comm[i] = (char) (name[i] >= ' ' && name[i] <= '~' ? name[i] : '?');
+        c->comm[n] = 0;
+}
+
+static int read_proc(const AccessRules *rules, pid_t pid, const char *file, char **ret) {
+        _cleanup_free_ char *name = xasprintf("%d/%s", (int) pid, file);
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!name)
+                return -ENOMEM;
         fd = open(rules->proc, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        name = xasprintf("%d/cgroup", (int) pid);
-        if (!name)
-                return -ENOMEM;
-        r = read_file_at(fd, name, CGROUP_FILE_MAX, &text, NULL);
+        return read_file_at(fd, name, CGROUP_FILE_MAX, ret, NULL);
+}
+
+/* The unified hierarchy's line of /proc/PID/cgroup. -ENODATA where there is none. */
+static int read_cgroup(const AccessRules *rules, pid_t pid, char **ret) {
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = read_proc(rules, pid, "cgroup", &text);
         if (r < 0)
                 return r;
         for (char *line = text; line && *line;) {
@@ -114,15 +149,132 @@ static int read_cgroup(const AccessRules *rules, pid_t pid, char **ret) {
         return -ENODATA;
 }
 
-/* Ends the query: error_name NULL is yes. */
-static void caller_finish(CallerQuery *q, const char *error_name, const char *message) {
+/* ---- the end: unit and program, for the record ---- */
+
+static bool caller_is_known(CallerQuery *q) {
+        for (unsigned i = 0; i < CALLER_NAMES_MAX; i++)
+                if (streq(q->names->list[i].sender, q->sender)) {
+                        (void) snprintf(q->caller.unit,
+                                        sizeof(q->caller.unit),
+                                        "%s",
+                                        q->names->list[i].unit);
+                        (void) snprintf(q->caller.comm,
+                                        sizeof(q->caller.comm),
+                                        "%s",
+                                        q->names->list[i].comm);
+                        return true;
+                }
+        return false;
+}
+
+static void remember(CallerQuery *q) {
+        CallerNames *n = q->names;
+
+        if (strlen(q->sender) >= sizeof(n->list[0].sender))
+                return;
+        (void) snprintf(n->list[n->next].sender, sizeof(n->list[n->next].sender), "%s", q->sender);
+        (void) snprintf(n->list[n->next].unit, sizeof(n->list[n->next].unit), "%s", q->caller.unit);
+        (void) snprintf(n->list[n->next].comm, sizeof(n->list[n->next].comm), "%s", q->caller.comm);
+        n->next = (n->next + 1) % CALLER_NAMES_MAX;
+}
+
+static void caller_done(CallerQuery *q) {
         sd_bus_error e = SD_BUS_ERROR_NULL;
 
         q->slot = sd_bus_slot_unref(q->slot);
-        if (error_name)
-                e = SD_BUS_ERROR_MAKE_CONST(error_name, message);
+        if (q->caller.pid > 0 && !caller_is_known(q))
+                remember(q);
+        if (q->error_name)
+                e = SD_BUS_ERROR_MAKE_CONST(q->error_name, q->message);
         /* The last use of q: done may free it. */
-        q->done(error_name ? -EACCES : 0, &q->caller, &e, q->userdata);
+        q->done(q->error_name ? -EACCES : 0, &q->caller, &e, q->userdata);
+}
+
+/* A call to PID 1 for what is only written down. */
+static int
+ask_systemd(CallerQuery *q,
+            const char *method,
+            sd_bus_message_handler_t done,
+            const char *type,
+            const void *argument) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(
+                        q->bus,
+                        &m,
+                        "org.freedesktop.systemd1",
+                        "/org/freedesktop/systemd1",
+                        "org.freedesktop.systemd1.Manager",
+                        method);
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, *type, argument);
+        q->slot = sd_bus_slot_unref(q->slot);
+        return r < 0 ? r : sd_bus_call_async(q->bus, &q->slot, m, done, q, NAMES_TIMEOUT_USEC);
+}
+
+static int on_processes(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        const char *group, *command;
+        CallerQuery *q = userdata;
+        uint32_t pid;
+
+        if (sd_bus_message_enter_container(m, 'a', "(sus)") >= 0)
+                while (sd_bus_message_read(m, "(sus)", &group, &pid, &command) > 0) {
+                        const char *end = command + strcspn(command, " "), *p = end;
+
+                        if ((pid_t) pid != q->caller.pid)
+                                continue;
+                        while (p > command && p[-1] != '/')
+                                p--;
+                        set_comm(&q->caller, p, (size_t) (end - p));
+                        break;
+                }
+        caller_done(q);
+        return 1;
+}
+
+static void caller_ask_command(CallerQuery *q) {
+        if (!q->caller.unit[0] || ask_systemd(q, "GetUnitProcesses", on_processes, "s", q->caller.unit) < 0)
+                caller_done(q);
+}
+
+static int on_name_of_unit(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_free_ char *name = NULL;
+        CallerQuery *q = userdata;
+        const char *path;
+
+        if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_read(m, "o", &path) >= 0 &&
+            sd_bus_path_decode(path, "/org/freedesktop/systemd1/unit", &name) > 0 &&
+            strlen(name) < CALLER_UNIT_MAX)
+                (void) snprintf(q->caller.unit, sizeof(q->caller.unit), "%s", name);
+        caller_ask_command(q);
+        return 1;
+}
+
+/* Ends the query: error_name NULL is yes. */
+static void caller_finish(CallerQuery *q, const char *error_name, const char *message) {
+        _cleanup_free_ char *cgroup = NULL, *comm = NULL;
+        uint32_t pid = (uint32_t) q->caller.pid;
+
+        q->error_name = error_name;
+        q->message = message;
+        if (q->caller.pid <= 0)
+                return caller_done(q);
+        if (caller_is_known(q))
+                return caller_done(q);
+        if (read_cgroup(q->rules, q->caller.pid, &cgroup) >= 0)
+                caller_unit_of_cgroup(cgroup, q->caller.unit);
+        if (read_proc(q->rules, q->caller.pid, "comm", &comm) >= 0 && comm) {
+                set_comm(&q->caller, comm, strcspn(comm, "\n"));
+                return caller_done(q);
+        }
+        /* Hidden; in user mode everything that may call can be read. */
+        if (q->rules->user_mode)
+                return caller_done(q);
+        if (q->caller.unit[0])
+                return caller_ask_command(q);
+        if (ask_systemd(q, "GetUnitByPID", on_name_of_unit, "u", &pid) < 0)
+                caller_done(q);
 }
 
 static void caller_judge_cgroup(CallerQuery *q, const char *path) {
@@ -164,6 +316,8 @@ static int on_unit(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
                 caller_judge_cgroup(q, NULL);
                 return 1;
         }
+        if (strlen(name) < CALLER_UNIT_MAX)
+                (void) snprintf(q->caller.unit, sizeof(q->caller.unit), "%s", name);
         interface = endswith(name, ".service")   ? "org.freedesktop.systemd1.Service" :
                         endswith(name, ".scope") ? "org.freedesktop.systemd1.Scope" :
                                                    "org.freedesktop.systemd1.Slice";
@@ -285,6 +439,7 @@ static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
 int caller_query(
                 sd_bus *bus,
                 const AccessRules *rules,
+                CallerNames *names,
                 const char *sender,
                 CallerDone done,
                 void *userdata,
@@ -297,11 +452,15 @@ int caller_query(
         *q = (CallerQuery){
                 .bus = sd_bus_ref(bus),
                 .rules = rules,
+                .names = names,
+                .sender = strdup(sender),
                 .caller.uid = (uid_t) -1,
                 .pidfd = -EBADF,
                 .done = done,
                 .userdata = userdata,
         };
+        if (!q->sender)
+                return -ENOMEM;
         r = sd_bus_call_method_async(
                         bus,
                         &q->slot,
@@ -325,6 +484,7 @@ CallerQuery *caller_query_free(CallerQuery *q) {
         sd_bus_slot_unref(q->slot);
         sd_bus_unref(q->bus);
         safe_close(q->pidfd);
+        free(q->sender);
         free(q);
         return NULL;
 }

@@ -316,16 +316,16 @@ static int read_events(const BusRequest *q, sd_bus_error *error) {
 
 /* clang-format off */
 static const BusMethod methods[] = {
-        { "Describe", ACCESS_MANAGE, .answer = describe },
-        { "SendMessage", ACCESS_MANAGE, "message.user", parse_message },
-        { "Interrupt", ACCESS_MANAGE, "conversation.interrupt" },
-        { "Stop", ACCESS_MANAGE, "conversation.stop", parse_stop },
-        { "Freeze", ACCESS_MANAGE, "conversation.freeze" },
-        { "Thaw", ACCESS_MANAGE, "conversation.thaw" },
-        { "AnswerPermission", ACCESS_MANAGE, "permission.respond", parse_answer },
-        { "SetLimits", ACCESS_MANAGE, "conversation.config", parse_limits },
-        { "OpenEvents", ACCESS_MANAGE, .answer = open_events },
-        { "ReadEvents", ACCESS_MANAGE, .answer = read_events },
+        { "Describe", ACCESS_MANAGE, .looks = true, .answer = describe },
+        { "SendMessage", ACCESS_MANAGE, false, "message.user", parse_message },
+        { "Interrupt", ACCESS_MANAGE, false, "conversation.interrupt" },
+        { "Stop", ACCESS_MANAGE, false, "conversation.stop", parse_stop },
+        { "Freeze", ACCESS_MANAGE, false, "conversation.freeze" },
+        { "Thaw", ACCESS_MANAGE, false, "conversation.thaw" },
+        { "AnswerPermission", ACCESS_MANAGE, false, "permission.respond", parse_answer },
+        { "SetLimits", ACCESS_MANAGE, false, "conversation.config", parse_limits },
+        { "OpenEvents", ACCESS_MANAGE, .looks = true, .answer = open_events },
+        { "ReadEvents", ACCESS_MANAGE, .looks = true, .answer = read_events },
         {},
 };
 /* clang-format on */

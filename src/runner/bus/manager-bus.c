@@ -6,6 +6,8 @@
 #include "common/log.h"
 #include "runner/bus/bus-internal.h"
 
+#define LIST_AUDIT_MAX 20000
+
 static int
 property_string(sd_bus *bus,
                 const char *path,
@@ -274,6 +276,25 @@ static int list_set_aside(const BusRequest *q, sd_bus_error *error) {
         return r < 0 ? r : sd_bus_reply_method_return(q->message, "s", json_text(list));
 }
 
+static int list_audit(const BusRequest *q, sd_bus_error *error) {
+        _cleanup_json_ Json *list = NULL;
+        const char *conversation;
+        uint32_t max;
+        int r;
+
+        r = sd_bus_message_read(q->message, "su", &conversation, &max);
+        if (r < 0)
+                return r;
+        if (max == 0 || max > LIST_AUDIT_MAX)
+                return sd_bus_error_setf(
+                                error,
+                                BUS_ERROR_PREFIX "InvalidArgument",
+                                "max: must be 1 to %d",
+                                LIST_AUDIT_MAX);
+        r = runner_list_audit(q->bus_objects->runner, conversation, max, &list);
+        return r < 0 ? r : sd_bus_reply_method_return(q->message, "s", json_text(list));
+}
+
 static int resend_set_aside(const BusRequest *q, sd_bus_error *error) {
         unsigned count = 0;
         int r = runner_resend_set_aside(q->bus_objects->runner, &count);
@@ -290,12 +311,13 @@ static int resend_set_aside(const BusRequest *q, sd_bus_error *error) {
 static const BusMethod methods[] = {
         { "ListConversations", ACCESS_LIST, .answer = list_conversations },
         { "GetConversation", ACCESS_LIST, .answer = get_conversation },
-        { "StartConversation", ACCESS_MANAGE, "conversation.start", parse_start, reply_conversation_id },
-        { "Drain", ACCESS_MANAGE, "runner.drain" },
-        { "Undrain", ACCESS_MANAGE, "runner.undrain" },
+        { "StartConversation", ACCESS_MANAGE, false, "conversation.start", parse_start, reply_conversation_id },
+        { "Drain", ACCESS_MANAGE, false, "runner.drain" },
+        { "Undrain", ACCESS_MANAGE, false, "runner.undrain" },
         { "Reload", ACCESS_MANAGE, .answer = reload },
         { "Flush", ACCESS_MANAGE, .answer = flush },
-        { "ListSetAside", ACCESS_MANAGE, .answer = list_set_aside },
+        { "ListSetAside", ACCESS_MANAGE, .looks = true, .answer = list_set_aside },
+        { "ListAudit", ACCESS_MANAGE, .looks = true, .answer = list_audit },
         { "ResendSetAside", ACCESS_MANAGE, .answer = resend_set_aside },
         { "ListResources", ACCESS_LIST, .answer = figures_bus_resources },
         { "ListTotals", ACCESS_LIST, .answer = figures_bus_totals },
@@ -335,6 +357,12 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_RESULT("as", ignored), on_method, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Flush", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("ListSetAside", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), on_method, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "ListAudit",
+                        SD_BUS_ARGS("s", conversation, "u", max),
+                        SD_BUS_RESULT("s", json),
+                        on_method,
+                        ANYONE),
         SD_BUS_METHOD_WITH_ARGS(
                         "ResendSetAside",
                         SD_BUS_NO_ARGS,

@@ -486,6 +486,27 @@ static void log_change(RunLimits *l) {
                  json_text(l->effective));
 }
 
+/* An administrator's `systemctl set-property`: systemd does not say whose. What was asked of us has its row already. */
+static void store_change_of_others(RunLimits *l) {
+        int r =
+                        store_audit_add(l->run->conversation->ctx->store,
+                                        &(AuditRow){
+                                                        .when_usec = now_usec(CLOCK_REALTIME),
+                                                        .kind = "limits",
+                                                        .verdict = "changed",
+                                                        .origin = "systemd",
+                                                        .uid = -1,
+                                                        .conversation = l->run->row.conversation,
+                                                        .detail = json_text(l->effective),
+                                                        .count = 1,
+                                        });
+
+        if (r < 0)
+                log_warning_errno(
+                                r,
+                                "A line of the audit record cannot be stored, it is in the journal only: %m");
+}
+
 /* ordered: by us; what does not show now is not given, and it is told even where nothing differs. */
 static void reread(RunLimits *l, bool ordered) {
         _cleanup_json_ Json *now = NULL, *limits = NULL;
@@ -505,6 +526,8 @@ static void reread(RunLimits *l, bool ordered) {
         members = limits ? xasprintf("\"limits\":%s", json_text(limits)) : NULL;
         if (!members || emit(l, "conversation.config", members) < 0)
                 return;
+        if (!ordered)
+                store_change_of_others(l);
         log_change(l);
 }
 

@@ -59,6 +59,9 @@ typedef enum StatementId {
         STATEMENT_ASIDE_LIST,
         STATEMENT_ASIDE_COUNT,
         STATEMENT_ASIDE_DELETE,
+        STATEMENT_AUDIT_ADD,
+        STATEMENT_AUDIT_BOUND,
+        STATEMENT_AUDIT_LIST,
         _STATEMENT_MAX,
 } StatementId;
 

@@ -70,6 +70,16 @@ static const char schema_1[] =
                 "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
                 "  message_id TEXT NOT NULL, conversation TEXT, json BLOB NOT NULL, why TEXT, when_usec INTEGER NOT NULL);";
 
+static const char schema_2[] =
+                "CREATE TABLE audit ("
+                "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+                "  minor INTEGER NOT NULL, when_usec INTEGER NOT NULL,"
+                "  kind TEXT NOT NULL, verdict TEXT NOT NULL, origin TEXT NOT NULL,"
+                "  uid INTEGER NOT NULL, pid INTEGER NOT NULL, comm TEXT, unit TEXT,"
+                "  method TEXT, conversation TEXT, detail TEXT, count INTEGER NOT NULL);"
+                "CREATE INDEX audit_minor ON audit (minor, seq);"
+                "CREATE INDEX audit_conversation ON audit (conversation, seq) WHERE conversation IS NOT NULL;";
+
 static int upgrade_to_1(Store *s) {
         char id[UUID_SIZE];
         int r;
@@ -81,9 +91,14 @@ static int upgrade_to_1(Store *s) {
         return store_set(s, "storeId", id);
 }
 
+static int upgrade_to_2(Store *s) {
+        return store_execute_script(s, schema_2);
+}
+
 /* upgrades[n] brings a store from version n to n + 1; all that are needed run in one transaction. */
 static int (*const upgrades[])(Store *s) = {
         upgrade_to_1,
+        upgrade_to_2,
 };
 static_assert(ELEMENTSOF(upgrades) == STORE_SCHEMA_VERSION, "one upgrade for each version");
 
