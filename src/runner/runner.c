@@ -221,7 +221,7 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
                 (void) store_prune_inbound(
                                 r->store, now_usec(CLOCK_REALTIME) - SEEN_KEEP_USEC, SEEN_KEEP_ROWS);
                 (void) store_checkpoint(r->store);
-                if (now_usec(CLOCK_MONOTONIC) - r->removed_usec >= RETENTION_USEC) {
+                if (r->removed_usec == 0 || now_usec(CLOCK_MONOTONIC) - r->removed_usec >= RETENTION_USEC) {
                         r->removed_usec = now_usec(CLOCK_MONOTONIC);
                         runner_remove_old(r);
                 }
