@@ -75,6 +75,8 @@ static void print_status(Json *o) {
         row("Conversations", "%" PRIu64 " of %" PRIu64, number(o, "Conversations"), number(o, "Capacity"));
         if (flag(o, "Draining"))
                 row("Draining", "yes: no new conversations are taken");
+        else if (string(o, "Refusing"))
+                row("Refusing", "new conversations, for: %s", string(o, "Refusing"));
         if (number(o, "SetAside") > 0)
                 row("Set aside",
                     "%" PRIu64

@@ -32,7 +32,6 @@ static uint64_t least_free(Runner *r) {
 }
 
 bool runner_disk_is_low(Runner *r) {
-        runner_disk_look(r);
         return r->disk == DISK_LOW || (r->disk == DISK_FULL && r->config->min_free_disk_bytes > 0);
 }
 

@@ -3,6 +3,7 @@
 
 /* What the files of the hub share. */
 
+#include "runner/admission.h"
 #include "runner/bus/bus.h"
 #include "runner/ceilings.h"
 #include "runner/conversation/conversation-internal.h"
@@ -69,6 +70,10 @@ struct Runner {
         bool user_mode, draining, ready;
         bool recovering; /* the store is being made anew from the folders */
         DiskState disk;
+        AdmissionFigures machine; /* as last looked at */
+        Admission admission, admission_told;
+        uint64_t admission_told_usec;
+        sd_event_source *admission_timer;
         bool disk_waiters;        /* something could not be written for want of room */
         uint64_t started_usec;    /* CLOCK_MONOTONIC */
         uint64_t started_at_usec; /* CLOCK_REALTIME */
@@ -131,8 +136,9 @@ typedef struct MethodCall {
         Json *result;
         int code; /* of an error, 0: none */
         char *text;
-        bool deferred; /* the response comes later */
-        bool pending;  /* there is something left to do for the message */
+        const char *reason; /* a word for a machine, static, or NULL */
+        bool deferred;      /* the response comes later */
+        bool pending;       /* there is something left to do for the message */
         int64_t seq;
         bool duplicate;
 } MethodCall;
@@ -161,8 +167,18 @@ void runner_totals_done(Runner *r);
 int runner_audit_store(Runner *r, const AuditEntry *e);
 void runner_audit_log(const AuditEntry *e);
 
+/* runner-admission.c */
+int runner_admission_open(Runner *r);
+/* Something changed that may matter for it. */
+void runner_admission_look(Runner *r);
+/* The same with fresh figures of the machine. */
+Admission runner_admission_ask(Runner *r);
+/* Why not, for people; NULL where it is open, or memory is out. */
+char *runner_admission_text(Runner *r);
+int runner_admission_json(Runner *r, Json **ret);
+
 /* runner-disk.c */
 void runner_disk_look(Runner *r);
-bool runner_disk_is_low(Runner *r); /* looks; too low for a new conversation */
+bool runner_disk_is_low(Runner *r); /* for a new conversation, when it was last looked at */
 /* Something could not be written for want of room: it is tried again soon. */
 void runner_disk_wait(Runner *r);

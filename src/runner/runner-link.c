@@ -94,7 +94,7 @@ static int describe(void *userdata, Json *params) {
 
 static int heartbeat(void *userdata, Json *params) {
         Runner *r = userdata;
-        Json *load = json_object_new_array(), *queue = NULL, *delivery = NULL;
+        Json *load = json_object_new_array(), *queue = NULL, *delivery = NULL, *admission = NULL;
         double averages[3] = {};
         int k;
 
@@ -109,6 +109,8 @@ static int heartbeat(void *userdata, Json *params) {
                 (void) json_set(params, "queue", queue);
         if (runner_delivery_json(r, &delivery) >= 0)
                 (void) json_set(params, "delivery", delivery);
+        if (runner_admission_json(r, &admission) >= 0)
+                (void) json_set(params, "admission", admission);
         k = add_capacity(r, params);
         return k < 0 ? k : add_conversations(r, params, true);
 }

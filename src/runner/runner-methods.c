@@ -20,6 +20,7 @@
 #define CODE_DRAINING (-32008)
 #define CODE_LOW_DISK (-32009)
 #define CODE_WRONG_STATE (-32010)
+#define CODE_MACHINE_BUSY (-32012)
 
 typedef struct Method {
         const char *name;
@@ -58,6 +59,7 @@ Json *method_error(MethodCall *c) {
         (void) json_set_string(e, "message", strempty(c->text));
         if (id && strlen(id) <= 256)
                 (void) json_set_string(data, "conversationId", id);
+        (void) json_set_string(data, "reason", c->reason);
         (void) json_set(e, "data", data);
         return e;
 }
@@ -225,22 +227,26 @@ static void check_agent(MethodCall *c, const char *agent) {
                 refuse(c, CODE_NO_AGENT, "%s", error ? error : "the agent's program is missing");
 }
 
-/* Room, disk, drain: what every new process must pass. */
+/* What every new process must pass. */
 static void check_room(MethodCall *c) {
-        Runner *r = c->runner;
+        static const int codes[_ADMISSION_MAX] = {
+                [ADMISSION_DRAINING] = CODE_DRAINING,
+                [ADMISSION_CAPACITY] = CODE_CAPACITY,
+                [ADMISSION_DISK] = CODE_LOW_DISK,
+                [ADMISSION_MEMORY] = CODE_MACHINE_BUSY,
+                [ADMISSION_MEMORY_PRESSURE] = CODE_MACHINE_BUSY,
+                [ADMISSION_CPU_PRESSURE] = CODE_MACHINE_BUSY,
+        };
+        Admission a;
 
-        if (r->draining)
-                refuse(c, CODE_DRAINING, "this runner is draining: no new conversations");
-        if (r->n_live >= r->config->max_conversations)
-                refuse(c,
-                       CODE_CAPACITY,
-                       "this runner is at its capacity of %llu conversations",
-                       (unsigned long long) r->config->max_conversations);
-        if (runner_disk_is_low(r))
-                refuse(c,
-                       CODE_LOW_DISK,
-                       "less disk is free than minFreeDiskBytes (%llu) demands",
-                       (unsigned long long) r->config->min_free_disk_bytes);
+        if (c->code != 0)
+                return;
+        a = runner_admission_ask(c->runner);
+        if (a == ADMISSION_OPEN)
+                return;
+        _cleanup_free_ char *text = runner_admission_text(c->runner);
+        refuse(c, codes[a], "%s", strempty(text));
+        c->reason = admission_to_string(a);
 }
 
 static void starting(MethodCall *c, Conversation *v) {

@@ -89,6 +89,7 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
                 .connected = r->link && link_is_connected(r->link),
                 .active = r->link && link_get_state(r->link) == LINK_ACTIVE,
                 .draining = r->draining,
+                .refusing = admission_to_string(r->admission),
                 .conversations = r->n_live,
                 .capacity = (uint32_t) MIN(r->config->max_conversations, (uint64_t) UINT32_MAX),
                 .queued_events = q.events,
@@ -148,9 +149,22 @@ static char *status_text(Runner *r) {
                         most);
 }
 
+/* Drain, disk and capacity are in the line already. */
+static char *status_with_admission(Runner *r) {
+        _cleanup_free_ char *text = status_text(r), *why = NULL;
+
+        if (!text ||
+            (r->admission != ADMISSION_MEMORY && r->admission != ADMISSION_MEMORY_PRESSURE &&
+             r->admission != ADMISSION_CPU_PRESSURE))
+                return TAKE_PTR(text);
+        why = runner_admission_text(r);
+        return xasprintf("%s; no new ones: %s", text, strempty(why));
+}
+
 static int on_status(sd_event_source *source, void *userdata) {
         Runner *r = userdata;
-        _cleanup_free_ char *text = status_text(r);
+        runner_admission_look(r);
+        _cleanup_free_ char *text = status_with_admission(r);
 
         if (text && !streq_ptr(text, r->status_text)) {
                 (void) sd_notifyf(0, "STATUS=%s", text);

@@ -156,14 +156,18 @@ int runner_reload(Runner *r, char ***ret_ignored, char **ret_error) {
         }
         r->config->max_conversations = fresh->max_conversations;
         r->config->min_free_disk_bytes = fresh->min_free_disk_bytes;
+        r->config->min_free_memory_bytes = fresh->min_free_memory_bytes;
+        r->config->max_memory_pressure_percent = fresh->max_memory_pressure_percent;
+        r->config->max_cpu_pressure_percent = fresh->max_cpu_pressure_percent;
         r->config->stop_grace_ms = fresh->stop_grace_ms;
         r->config->limits = fresh->limits;
+        limits_clip(&r->config->limits, &r->ceilings.limits);
         char **modes = r->config->permission_modes, **names = r->config->env_allowed;
         r->config->permission_modes = fresh->permission_modes;
         r->config->env_allowed = fresh->env_allowed;
         fresh->permission_modes = modes;
         fresh->env_allowed = names;
-        runner_disk_look(r);
+        (void) runner_admission_ask(r);
         runner_changed(r);
         log_notice("Configuration read again.");
         if (ret_ignored)
@@ -406,6 +410,8 @@ int runner_start(Runner *r) {
                 k = runner_status_open(r);
         if (k >= 0)
                 k = runner_drain_open(r);
+        if (k >= 0)
+                k = runner_admission_open(r);
         if (k < 0)
                 return log_error_errno(k, "The event loop cannot be set up: %m");
         if (ceilings_load(r->user_mode, &r->ceilings, &error) < 0)
@@ -460,9 +466,10 @@ Runner *runner_free(Runner *r) {
         units_free(r->ctx.units);
         watch_free(r->ctx.watch);
         store_close(r->store);
-        sd_event_source *sources[] = { r->status_source, r->flush_timer,    r->readopt_timer, r->disk_timer,
-                                       r->drain_source,  r->drain_deadline, r->housekeeping,  r->sigterm,
-                                       r->sigint,        r->sighup };
+        sd_event_source *sources[] = { r->status_source,  r->flush_timer,  r->readopt_timer,
+                                       r->disk_timer,     r->drain_source, r->admission_timer,
+                                       r->drain_deadline, r->housekeeping, r->sigterm,
+                                       r->sigint,         r->sighup };
         for (size_t i = 0; i < ELEMENTSOF(sources); i++)
                 sd_event_source_disable_unref(sources[i]);
         sd_bus_flush_close_unref(r->bus);

@@ -455,6 +455,7 @@ static char *act(const char *method, Json *params, Conversation *c) {
         if (streq(method, "runner.drain") || streq(method, "runner.undrain")) {
                 runner.status.draining = streq(method, "runner.drain");
                 runner.state = strdup(runner.status.draining ? "draining" : "local");
+                runner.status.refusing = runner.status.draining ? "draining" : "";
                 runner.observer->runner_changed(runner.observer_userdata);
         }
         return strdup("{\"accepted\":true}");

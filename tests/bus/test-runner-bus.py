@@ -105,7 +105,7 @@ class Properties(OneBus):
     def test_manager(self):
         expected = {
             "Version": "0.0-test", "RunnerId": "r-1", "RunnerUid": "ru-1", "State": "local", "OrchestratorUrl": "",
-            "Connected": False, "Active": True, "Draining": False, "Conversations": 1, "Capacity": 16,
+            "Connected": False, "Active": True, "Draining": False, "Refusing": "", "Conversations": 1, "Capacity": 16,
             "QueuedEvents": 3, "QueuedBytes": 300, "OldestQueuedUSec": 0, "LastAckUSec": 0, "Reconnects": 0,
             "Duplicates": 0, "SetAside": 0, "StartedUSec": 1700000000000000}
         got = self.bus.call(MANAGER, PROPERTIES, "GetAll", "s", I_MANAGER)[0]
@@ -197,7 +197,7 @@ class Methods(OneBus):
         self.refused("a value of this type|too deep|Invalid|Failed", self.start, "1", "env", *deep, "s", "x")
 
     def test_errors_of_the_core(self):
-        for code, text in ((-32602, "agent: unknown"), (-32003, "full"), (-1, "odd"), (-32008, "draining")):
+        for code, text in ((-32602, "agent: unknown"), (-32003, "full"), (-1, "odd"), (-32008, "draining"), (-32012, "busy")):
             self.bus.set("error", json.dumps({"code": code, "message": text, "data": {"detail": "more"}}))
             self.refused(text + ": more", self.start, "1", "agent", "s", "x")
 

@@ -160,6 +160,9 @@ static void test_defaults(void **state) {
         assert_int_equal(c->max_conversations, 16);
         assert_int_equal(c->max_message_bytes, 16777216);
         assert_int_equal(c->min_free_disk_bytes, 268435456);
+        assert_int_equal(c->min_free_memory_bytes, 134217728);
+        assert_int_equal(c->max_memory_pressure_percent, 50);
+        assert_int_equal(c->max_cpu_pressure_percent, 0);
         assert_int_equal(c->keep_ended_days, 30);
         assert_int_equal(c->stop_grace_ms, 5000);
         assert_false(c->forward_raw || c->allow_insecure_http || c->debug || c->git.allow_loopback);
@@ -184,7 +187,8 @@ static void test_every_key(void **state) {
                   "{\"orchestratorUrl\":\"https://o.example:8443/base/\",\"dataDir\":\"/d\",\"workspaceDir\":\"/w\","
                   "\"caFile\":\"/ca\",\"endpoints\":{\"messages\":\"/m\",\"events\":\"/e\"},\"retryStrategy\":\"none\","
                   "\"retryIntervalSecs\":1,\"retryDurationSecs\":2,\"heartbeatIntervalMs\":1003,"
-                  "\"maxConversations\":4,\"maxMessageBytes\":1000005,\"minFreeDiskBytes\":6,\"keepEndedDays\":7,"
+                  "\"maxConversations\":4,\"maxMessageBytes\":1000005,\"minFreeDiskBytes\":6,"
+                  "\"minFreeMemoryBytes\":16,\"maxMemoryPressurePercent\":17,\"maxCpuPressurePercent\":18,\"keepEndedDays\":7,"
                   "\"stopGraceMs\":8,\"forwardRaw\":true,\"allowInsecureHttp\":true,\"debug\":true,"
                   "\"permissionModes\":[\"plan\"],\"envAllowed\":[],\"limits\":{\"memoryHigh\":2000000,"
                   "\"memoryMax\":3000000,\"memorySwapMax\":0,\"tasksMax\":9,\"cpuWeight\":10,\"ioWeight\":11,"
@@ -208,6 +212,9 @@ static void test_every_key(void **state) {
         assert_int_equal(c->max_conversations, 4);
         assert_int_equal(c->max_message_bytes, 1000005);
         assert_int_equal(c->min_free_disk_bytes, 6);
+        assert_int_equal(c->min_free_memory_bytes, 16);
+        assert_int_equal(c->max_memory_pressure_percent, 17);
+        assert_int_equal(c->max_cpu_pressure_percent, 18);
         assert_int_equal(c->keep_ended_days, 7);
         assert_int_equal(c->stop_grace_ms, 8);
         assert_true(c->forward_raw && c->allow_insecure_http && c->debug);

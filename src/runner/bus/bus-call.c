@@ -28,6 +28,7 @@ static const struct {
         { -32008, BUS_ERROR_PREFIX "Draining"          },
         { -32009, BUS_ERROR_PREFIX "LowDisk"           },
         { -32010, BUS_ERROR_PREFIX "WrongState"        },
+        { -32012, BUS_ERROR_PREFIX "MachineBusy"       },
 };
 
 int bus_error_set_json(sd_bus_error *error, Json *e) {

@@ -13,6 +13,7 @@ typedef struct BusAudit BusAudit;
 /* The values that were last announced, so that a signal says what changed and nothing else. */
 typedef struct ManagerSnapshot {
         char *runner_id, *runner_uid, *state, *orchestrator_url;
+        const char *refusing;
         bool connected, active, draining;
         uint32_t conversations, capacity;
 } ManagerSnapshot;

@@ -25,6 +25,7 @@ property_string(sd_bus *bus,
                         streq(property, "RunnerId")  ? s.runner_id :
                         streq(property, "RunnerUid") ? s.runner_uid :
                         streq(property, "State")     ? s.state :
+                        streq(property, "Refusing")  ? s.refusing :
                                                        s.orchestrator_url;
         return sd_bus_message_append(reply, "s", strempty(v));
 }
@@ -108,6 +109,7 @@ int manager_snapshot_take(Runner *r, ManagerSnapshot *ret) {
                 .connected = s.connected,
                 .active = s.active,
                 .draining = s.draining,
+                .refusing = strempty(s.refusing),
                 .conversations = s.conversations,
                 .capacity = s.capacity,
         };
@@ -121,7 +123,7 @@ int manager_snapshot_take(Runner *r, ManagerSnapshot *ret) {
 
 void manager_bus_announce(BusObjects *b) {
         ManagerSnapshot n = {}, *o = &b->manager_snapshot;
-        const char *names[10];
+        const char *names[11];
         size_t k = 0;
         int r;
 
@@ -144,6 +146,8 @@ void manager_bus_announce(BusObjects *b) {
                 names[k++] = "Active";
         if (n.draining != o->draining)
                 names[k++] = "Draining";
+        if (!streq_ptr(n.refusing, o->refusing))
+                names[k++] = "Refusing";
         if (n.conversations != o->conversations)
                 names[k++] = "Conversations";
         if (n.capacity != o->capacity)
@@ -389,6 +393,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Connected", "b", property_bool, 0, CHANGES),
         SD_BUS_PROPERTY("Active", "b", property_bool, 0, CHANGES),
         SD_BUS_PROPERTY("Draining", "b", property_bool, 0, CHANGES),
+        SD_BUS_PROPERTY("Refusing", "s", property_string, 0, CHANGES),
         SD_BUS_PROPERTY("Conversations", "u", property_u32, 0, CHANGES),
         SD_BUS_PROPERTY("Capacity", "u", property_u32, 0, CHANGES),
         SD_BUS_PROPERTY("QueuedEvents", "t", property_u64, 0, 0),

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/util.h"
+
+/* Whether this machine can bear one conversation more, by the kernel's own figures. */
+
+typedef struct AdmissionFigures {
+        uint64_t memory_available;              /* bytes */
+        uint64_t memory_pressure, cpu_pressure; /* of the last ten seconds, in hundredths of a percent */
+        bool has_memory, has_memory_pressure, has_cpu_pressure;
+} AdmissionFigures;
+
+/* 0: no bound */
+typedef struct AdmissionBounds {
+        uint64_t min_free_memory;
+        uint64_t max_memory_pressure, max_cpu_pressure; /* percent */
+} AdmissionBounds;
+
+typedef enum Admission {
+        ADMISSION_OPEN,
+        ADMISSION_DRAINING,
+        ADMISSION_CAPACITY,
+        ADMISSION_DISK,
+        ADMISSION_MEMORY,
+        ADMISSION_MEMORY_PRESSURE,
+        ADMISSION_CPU_PRESSURE,
+        _ADMISSION_MAX,
+} Admission;
+
+/* "", draining, capacity, disk, memory, memory-pressure, cpu-pressure */
+const char *admission_to_string(Admission a);
+
+/* Reads meminfo, pressure/memory and pressure/cpu below a folder (/proc). What is not there is not known. */
+void admission_measure(int proc_fd, AdmissionFigures *ret);
+/* ADMISSION_OPEN, or one of the last three. What is not known refuses nothing. */
+Admission admission_judge(const AdmissionFigures *f, const AdmissionBounds *b);
+/* What the judgement was about, for people: "maxCpuPressurePercent (60) …"; NULL: out of memory, or none of the three. */
+char *admission_explain(Admission a, const AdmissionFigures *f, const AdmissionBounds *b);
