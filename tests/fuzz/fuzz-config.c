@@ -8,7 +8,8 @@
  * down as a file of its own, is taken again and means the same. The scanner of positions and the parser agree on what
  * JSON is, and every line exists. */
 
-#define SECRET "9d1c8f0e"
+#define TOKEN "NORTHFLARE_RUNNER_TOKEN="
+#define SECRET "9d1c8f0e55aa47e1b0c63f72"
 
 static char *const environment[] = {
         (char *) "A=a",
@@ -16,10 +17,23 @@ static char *const environment[] = {
         (char *) "EMPTY=",
         (char *) "HOME=/home/somebody",
         (char *) "BYTES=4G",
-        (char *) "NORTHFLARE_RUNNER_TOKEN=" SECRET,
+        (char *) TOKEN SECRET,
         (char *) "BRACES=${A}$${",
         NULL,
 };
+
+/* All bytes at once: a fuzzer learns the words that strstr() looks for, and puts them together from pieces. */
+static bool has_secret(const char *data, size_t size) {
+        for (size_t i = 0; i + strlen(SECRET) <= size; i++) {
+                int differ = 0;
+
+                for (size_t k = 0; k < strlen(SECRET); k++)
+                        differ |= data[i + k] ^ SECRET[k];
+                if (differ == 0)
+                        return true;
+        }
+        return false;
+}
 
 /* Which folder relative paths are below is the same for every file here. */
 static int load(ConfigLoader *l, const char *text, size_t size) {
@@ -33,7 +47,7 @@ static int load(ConfigLoader *l, const char *text, size_t size) {
         CHECK(r >= 0 || r == -EINVAL);
         if (r < 0) {
                 CHECK(!isempty(l->error));
-                CHECK(!strstr(l->error, SECRET));
+                CHECK(!has_secret(l->error, strlen(l->error)));
         }
         return r;
 }
@@ -66,7 +80,7 @@ static void check_round_trip(ConfigLoader *l) {
         _cleanup_json_ Json *literal = escaped(l->values);
         const char *text = json_text(literal);
 
-        CHECK(!strstr(text, SECRET));
+        CHECK(!has_secret(text, strlen(text)));
         check_json(text, strlen(text));
         if (strlen(text) > CONFIG_FILE_MAX)
                 return;
@@ -93,23 +107,29 @@ static void check_positions(const char *text, size_t size) {
         config_positions_done(&p);
 }
 
+/* With another token the same comes out: it can be put together from pieces of the text, so that finding it there says
+ * nothing. */
 static void check_expand(const char *text) {
-        _cleanup_free_ char *out = NULL, *why = NULL;
+        _cleanup_free_ char *out = NULL, *why = NULL, *other_out = NULL, *other_why = NULL;
+        char *other[ELEMENTSOF(environment)];
         int r = config_expand(environment, text, &out, &why);
 
         CHECK(r == 0 || r == 1 || r == -EINVAL);
         CHECK((r == -EINVAL) == !!why && (r >= 0) == !!out);
         CHECK(r != 0 || streq(out, text));
-        CHECK(r < 0 || !strstr(out, SECRET));
         CHECK(strstr(text, "${") || r == 0);
+        for (size_t i = 0; i < ELEMENTSOF(environment); i++)
+                other[i] = environment[i] && startswith(environment[i], TOKEN) ? (char *) TOKEN "another" :
+                                                                                 environment[i];
+        CHECK(config_expand(other, text, &other_out, &other_why) == r);
+        CHECK(streq_ptr(out, other_out) && streq_ptr(why, other_why));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_(config_loader_done) ConfigLoader l = {};
         _cleanup_free_ char *text = strndup((const char *) data, size);
 
-        /* It may not come from the environment; a fuzzer finds it there. */
-        if (!text || memmem(data, size, SECRET, strlen(SECRET)))
+        if (!text || has_secret((const char *) data, size))
                 return 0;
         check_expand(text);
         check_positions((const char *) data, size);
