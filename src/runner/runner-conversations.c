@@ -10,7 +10,7 @@
 #define FLUSH_USEC (250 * USEC_PER_MSEC)
 #define READOPT_USEC (1 * USEC_PER_SEC)
 
-Conversation *runner_find_conversation(Runner *r, const char *id) {
+Conversation *runner_find_loaded(Runner *r, const char *id) {
         for (Conversation *c = r->last; c; c = c->prev)
                 if (streq(c->row.id, id))
                         return c;
@@ -363,6 +363,36 @@ static void adopt(Runner *r, Conversation *c, char *const *units) {
                 (void) store_unheard_start(r->store, c->row.id, &c->held);
 }
 
+static int load(Runner *r, ConversationRow *row_consume, char *const *units, Conversation **ret) {
+        Conversation *c;
+        int k = conversation_new(&r->ctx, row_consume, &c);
+
+        if (k < 0)
+                return k;
+        runner_link_conversation(r, c);
+        adopt(r, c, units);
+        runner_totals_skip(r, c);
+        if (ret)
+                *ret = c;
+        return 0;
+}
+
+/* Of those that ended only the newest are in memory; the store knows all that were not removed as old. */
+Conversation *runner_find_conversation(Runner *r, const char *id) {
+        _cleanup_(conversation_row_done) ConversationRow row = {};
+        Conversation *c = runner_find_loaded(r, id);
+        int k;
+
+        if (c || r->ctx.broken)
+                return c;
+        k = store_get_conversation(r->store, id, &row);
+        if (k > 0)
+                k = load(r, &row, NULL, &c);
+        if (k < 0)
+                log_warning_errno(k, "Conversation %s cannot be read from the store: %m", id);
+        return c;
+}
+
 static bool is_wanted(Runner *r, const char *unit) {
         if (!startswith(unit, "northflare-conversation-"))
                 return false; /* a git or hook job of the runner before us: it is done anew */
@@ -420,18 +450,21 @@ int runner_adopt(Runner *r) {
                 return log_error_errno(k, "systemd does not tell its scopes: %m");
         k = runner_recover(r, units);
         if (k >= 0)
+                k = store_list_ended(r->store, ENDED_KEPT_MAX, collect, &listing);
+        for (size_t i = 0; i < listing.n / 2; i++) {
+                ConversationRow row = listing.rows[i];
+
+                listing.rows[i] = listing.rows[listing.n - 1 - i];
+                listing.rows[listing.n - 1 - i] = row;
+        }
+        if (k >= 0)
                 k = store_list_conversations(r->store, true, collect, &listing);
         if (k < 0)
                 return k;
         for (size_t i = 0; i < listing.n; i++) {
-                Conversation *c;
-
-                k = conversation_new(&r->ctx, &listing.rows[i], &c);
+                k = load(r, &listing.rows[i], units, NULL);
                 if (k < 0)
                         return k;
-                runner_link_conversation(r, c);
-                adopt(r, c, units);
-                runner_totals_skip(r, c);
         }
         kill_orphans(r, units);
         runner_recovered(r);

@@ -90,6 +90,8 @@ struct Runner {
 
 /* runner-conversations.c */
 extern const ConversationHooks runner_conversation_hooks;
+/* Of those in memory only. */
+Conversation *runner_find_loaded(Runner *r, const char *id);
 void runner_link_conversation(Runner *r, Conversation *c);
 void runner_unlink_conversation(Runner *r, Conversation *c);
 int runner_adopt(Runner *r);

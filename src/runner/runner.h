@@ -62,6 +62,7 @@ typedef struct RunnerStatus {
 } RunnerStatus;
 void runner_get_status(Runner *r, RunnerStatus *ret);
 
+/* One that ended long ago is read from the store. NULL: not known here. */
 Conversation *runner_find_conversation(Runner *r, const char *id);
 /* Steps through the conversations that live here or ended lately, in the order of their start: NULL begins. */
 Conversation *runner_next_conversation(Runner *r, Conversation *after);

@@ -85,7 +85,7 @@ static int see_conversation(const ConversationRow *r, void *userdata) {
 
 static void test_list_conversations(void **state) {
         Fixture *f = *state;
-        Seen all = {}, live = {}, stopped = { .stop_at = 1 };
+        Seen all = {}, live = {}, stopped = { .stop_at = 1 }, ended = {}, newest = {};
 
         open_store(f);
         const char *ids[] = { "z", "y", "x", "w" };
@@ -104,6 +104,14 @@ static void test_list_conversations(void **state) {
         assert_int_equal(store_list_conversations(f->store, true, see_conversation, &live), 0);
         assert_string_equal(live.text, "z y w ");
         assert_int_equal(store_list_conversations(f->store, false, see_conversation, &stopped), 7);
+
+        /* The newest first; y is not delivered. */
+        row.id = (char *) "w";
+        assert_int_equal(store_put_conversation(f->store, &row), 0);
+        assert_int_equal(store_list_ended(f->store, 9, see_conversation, &ended), 0);
+        assert_string_equal(ended.text, "w x ");
+        assert_int_equal(store_list_ended(f->store, 1, see_conversation, &newest), 0);
+        assert_string_equal(newest.text, "w ");
 }
 
 static void test_run_row_round_trip(void **state) {

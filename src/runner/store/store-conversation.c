@@ -97,6 +97,24 @@ int store_get_conversation(Store *s, const char *id, ConversationRow *ret) {
         return 1;
 }
 
+/* Calls for each row of the statement; texts are lent for that time. */
+static int walk_conversations(Statement *st, ConversationCallback cb, void *userdata) {
+        int r;
+
+        while ((r = statement_step(st)) > 0) {
+                ConversationRow row = {};
+                char **texts[CONVERSATION_N_TEXTS] = CONVERSATION_TEXTS(&row);
+
+                for (int i = 0; i < CONVERSATION_N_TEXTS; i++)
+                        *texts[i] = (char *) statement_text(st, i);
+                conversation_numbers(st, &row);
+                r = cb(&row, userdata);
+                if (r != 0)
+                        return r;
+        }
+        return r;
+}
+
 int store_list_conversations(Store *s, bool live_only, ConversationCallback cb, void *userdata) {
         _cleanup_statement_ Statement st = {};
         int r;
@@ -118,18 +136,22 @@ int store_list_conversations(Store *s, bool live_only, ConversationCallback cb, 
                                 "");
         if (r < 0)
                 return r;
-        while ((r = statement_step(&st)) > 0) {
-                ConversationRow row = {};
-                char **texts[CONVERSATION_N_TEXTS] = CONVERSATION_TEXTS(&row);
+        return walk_conversations(&st, cb, userdata);
+}
 
-                for (int i = 0; i < CONVERSATION_N_TEXTS; i++)
-                        *texts[i] = (char *) statement_text(&st, i);
-                conversation_numbers(&st, &row);
-                r = cb(&row, userdata);
-                if (r != 0)
-                        return r;
-        }
-        return r;
+int store_list_ended(Store *s, unsigned max, ConversationCallback cb, void *userdata) {
+        _cleanup_statement_ Statement st = {};
+        int r;
+
+        r = statement_open(
+                        s,
+                        &st,
+                        STATEMENT_CONVERSATION_LIST_ENDED,
+                        "SELECT " CONVERSATION_COLUMNS
+                        " FROM conversations WHERE state = 'ended' AND delivered <> 0 ORDER BY seq DESC LIMIT ?",
+                        "u",
+                        (uint64_t) max);
+        return r < 0 ? r : walk_conversations(&st, cb, userdata);
 }
 
 int store_delete_conversation(Store *s, const char *id) {
