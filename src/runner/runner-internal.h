@@ -150,6 +150,9 @@ int runner_accept(MethodCall *c);
 /* The JSON-RPC error object of a call. */
 Json *method_error(MethodCall *c);
 
+/* runner-user.c: where it is one person's own, says at its start what that does not do. */
+void runner_tell_user_mode(Runner *r);
+
 /* runner-status.c */
 void runner_changed(Runner *r);
 int runner_status_open(Runner *r);

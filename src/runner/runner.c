@@ -445,6 +445,7 @@ int runner_start(Runner *r) {
         log_info("northflare-runner " PROJECT_VERSION " is ready, %u conversations adopted.", r->n_live);
         r->ctx.ready = true;
         runner_begin_all(r);
+        runner_tell_user_mode(r);
         runner_set_draining(r, r->draining, 0);
         return r->link ? link_start(r->link) : 0;
 }
