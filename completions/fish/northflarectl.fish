@@ -15,8 +15,9 @@ function __northflarectl_ids
     northflarectl $where --no-legend --no-pager --no-ask-password list 2>/dev/null | string replace -r ' .*' ''
 end
 
-set -l verbs status list show run attach send interrupt stop freeze thaw set-property events logs permissions answer audit drain undrain reload
+set -l verbs status list show run attach send interrupt stop freeze thaw set-property events logs permissions answer audit top drain undrain reload metrics
 set -l with_id show attach send interrupt stop freeze thaw set-property events logs permissions answer audit
+set -l without_json attach send interrupt stop freeze thaw set-property answer drain undrain metrics
 set -l needs "not __fish_seen_subcommand_from $verbs"
 
 complete -c northflarectl -f
@@ -39,16 +40,19 @@ complete -c northflarectl -n $needs -a audit -d 'Who had what done'
 complete -c northflarectl -n $needs -a drain -d 'Take no new conversations'
 complete -c northflarectl -n $needs -a undrain -d 'Take conversations again'
 complete -c northflarectl -n $needs -a reload -d 'Read the configuration anew'
+complete -c northflarectl -n $needs -a top -d 'What conversations use'
+complete -c northflarectl -n $needs -a metrics -d 'All figures as OpenMetrics text'
 
 complete -c northflarectl -n "__fish_seen_subcommand_from $with_id" -a '(__northflarectl_ids)'
 complete -c northflarectl -n '__fish_seen_subcommand_from answer' -a 'allow deny'
+complete -c northflarectl -n '__fish_seen_subcommand_from set-property' -a 'MemoryHigh= MemoryMax= MemorySwapMax= TasksMax= CPUQuota= CPUWeight= IOWeight='
 
 complete -c northflarectl -s h -l help -d 'Show help'
 complete -c northflarectl -l version -d 'Show the version'
 complete -c northflarectl -l user -d 'Your own runner'
 complete -c northflarectl -s H -l host -x -a '(__fish_print_hostnames)' -d 'The runner of another host'
 complete -c northflarectl -s M -l machine -x -d 'The runner in a container'
-complete -c northflarectl -l json -x -a 'short pretty off' -d 'Print JSON'
+complete -c northflarectl -n "not __fish_seen_subcommand_from $without_json" -l json -x -a 'short pretty off' -d 'Print JSON'
 complete -c northflarectl -l no-pager -d 'No pager'
 complete -c northflarectl -l no-legend -d 'No titles and no totals'
 complete -c northflarectl -l no-ask-password -d 'Never ask for a password'
@@ -69,4 +73,7 @@ complete -c northflarectl -n '__fish_seen_subcommand_from events' -l cursor -x -
 complete -c northflarectl -n '__fish_seen_subcommand_from events' -l set-aside -d 'What the orchestrator refused'
 complete -c northflarectl -n '__fish_seen_subcommand_from events' -l resend -d 'Send what was set aside again'
 complete -c northflarectl -n '__fish_seen_subcommand_from events logs' -s f -l follow -d 'Wait for more'
-complete -c northflarectl -n '__fish_seen_subcommand_from logs audit' -s n -l lines -x -d 'The last lines'
+complete -c northflarectl -n '__fish_seen_subcommand_from logs audit top' -s n -l lines -x -d 'The last lines; how often'
+complete -c northflarectl -n '__fish_seen_subcommand_from top' -l batch -d 'Plain text, one look after the other'
+complete -c northflarectl -n '__fish_seen_subcommand_from top' -l delay -x -d 'Seconds between two looks'
+complete -c northflarectl -n '__fish_seen_subcommand_from metrics' -l http -d 'Answer one request on stdin'

@@ -46,8 +46,12 @@ typedef struct Arguments {
         const char *cursor;  /* events */
         bool set_aside, resend;
         bool follow, all;
-        uint64_t lines; /* logs */
+        uint64_t lines; /* logs, top */
         bool lines_set;
+        bool batch; /* top */
+        uint64_t delay;
+        bool delay_set;
+        bool http; /* metrics */
 } Arguments;
 extern Arguments arg;
 
@@ -55,14 +59,20 @@ extern Arguments arg;
 int arguments_parse(int argc, char *argv[]);
 /* Whether an option was given that the verb with this name does not take (one line on stderr says so). */
 bool arguments_misplaced(const char *verb);
-void arguments_help(void);
+void arguments_help(void); /* help.c */
+/* The lines of --help about options. */
+void arguments_help_options(void);
 
 /* A verb returns the exit status. words[0] is its name. */
 typedef struct Verb {
         const char *name;
         unsigned min_words, max_words; /* without the name; UINT_MAX: any number */
         int (*run)(char **words);
+        const char *arguments, *help; /* of --help */
+        bool of_runner;               /* and not of conversations */
+        bool own_bus;                 /* it needs none, or connects by itself */
 } Verb;
+extern const Verb verbs[]; /* ends with a NULL name */
 
 int verb_status(char **words);
 int verb_list(char **words);
@@ -81,6 +91,8 @@ int verb_answer(char **words);
 int verb_audit(char **words);
 int verb_drain(char **words);
 int verb_reload(char **words);
+int verb_top(char **words);
+int verb_metrics(char **words);
 
 /* connection.c */
 extern sd_bus *bus;
@@ -95,10 +107,15 @@ char *conversation_path(const char *id, int *ret_status);
  * NULL. Returns 0 or an exit status after the message. */
 int call_conversation(const char *id, const char *method, sd_bus_message **ret, const char *types, ...);
 int call_manager(const char *method, sd_bus_message **ret, const char *types, ...);
-/* All properties of an interface as an object with their names. */
-int get_properties(const char *path, const char *interface, Json **ret, sd_bus_error *error);
 /* Describe() of a conversation, parsed. */
 int describe(const char *id, Json **ret);
+
+/* values.c */
+/* The next value of a message as JSON: dictionaries as objects, structures and arrays as arrays. 1; 0: there are no more
+ * in this container. */
+int read_value(sd_bus_message *m, Json **ret);
+/* All properties of an interface as an object with their names. */
+int get_properties(const char *path, const char *interface, Json **ret, sd_bus_error *error);
 
 /* polkit-agent.c: a password dialogue on this terminal for the time of our calls. */
 void polkit_agent_open(void);

@@ -1,32 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include <limits.h>
 #include <locale.h>
 #include <stdio.h>
 
 #include "ctl/ctl.h"
 #include "ctl/terminal.h"
-
-static const Verb verbs[] = {
-        {"status",        0, 0,        verb_status      },
-        { "list",         0, 0,        verb_list        },
-        { "show",         1, UINT_MAX, verb_show        },
-        { "run",          1, UINT_MAX, verb_run         },
-        { "send",         2, UINT_MAX, verb_send        },
-        { "attach",       1, 1,        verb_attach      },
-        { "interrupt",    1, UINT_MAX, verb_interrupt   },
-        { "stop",         1, UINT_MAX, verb_stop        },
-        { "freeze",       1, UINT_MAX, verb_freeze      },
-        { "thaw",         1, UINT_MAX, verb_freeze      },
-        { "set-property", 2, UINT_MAX, verb_set_property},
-        { "logs",         0, 1,        verb_logs        },
-        { "events",       1, 1,        verb_events      },
-        { "permissions",  0, UINT_MAX, verb_permissions },
-        { "answer",       2, 3,        verb_answer      },
-        { "audit",        0, 1,        verb_audit       },
-        { "drain",        0, 0,        verb_drain       },
-        { "undrain",      0, 0,        verb_drain       },
-        { "reload",       0, 0,        verb_reload      },
-};
 
 static int usage(const char *what, const char *word) {
         (void) fprintf(stderr, "northflarectl: %s %s (see northflarectl --help)\n", what, word);
@@ -36,14 +13,13 @@ static int usage(const char *what, const char *word) {
 static int dispatch(void) {
         static char *by_default[] = { (char *) "status", NULL };
         char **words = arg.words[0] ? arg.words : by_default;
-        const Verb *v = NULL;
+        const Verb *v;
         size_t n = strv_length(words) - 1, least, most;
         int status;
 
-        for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
-                if (streq(verbs[i].name, words[0]))
-                        v = verbs + i;
-        if (!v)
+        for (v = verbs; v->name && !streq(v->name, words[0]);)
+                v++;
+        if (!v->name)
                 return usage("there is no verb", words[0]);
         least = v->min_words;
         most = v->max_words;
@@ -56,8 +32,7 @@ static int dispatch(void) {
                 return usage("too many arguments for", v->name);
         if (arguments_misplaced(v->name))
                 return EXIT_USAGE;
-        /* The journal is read without the bus. */
-        if (v->run != verb_logs) {
+        if (!v->own_bus) {
                 status = connect_bus();
                 if (status != EXIT_OK)
                         return v->run == verb_run ? EXIT_RUN_FAILED : status;

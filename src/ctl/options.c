@@ -26,93 +26,40 @@ typedef struct Option {
         const char *value, *help;
 } Option;
 
+/* clang-format off */
 static const Option options[] = {
-        {"help",             'h', KIND_FLAG,   &arg.help,      NULL, NULL,                                                          NULL,   "show this help"                              },
-        { "version",         0,   KIND_FLAG,   &arg.version,   NULL, NULL,                                                          NULL,   "show the version"                            },
-        { "user",            0,   KIND_FLAG,   &arg.user,      NULL, NULL,                                                          NULL,   "your own runner, not the system's"           },
-        { "host",
-         'H',                     KIND_STRING,
-         &arg.host,
-         NULL,                                                       NULL,
-         "[USER@]HOST",                                                                                                                     "the runner of another host, over ssh"        },
-        { "machine",
-         'M',                     KIND_STRING,
-         &arg.machine,
-         NULL,                                                       NULL,
-         "CONTAINER",                                                                                                                       "the runner in a local container"             },
-        { "json",
-         0,                       KIND_JSON,
-         &arg.json,
-         NULL,                                                       " status list show run permissions logs events reload audit ",
-         "MODE",                                                                                                                            "JSON: short, pretty, off"                    },
-        { "no-pager",        0,   KIND_FLAG,   &arg.no_pager,  NULL, NULL,                                                          NULL,   "no pager"                                    },
-        { "no-legend",       0,   KIND_FLAG,   &arg.no_legend, NULL, NULL,                                                          NULL,   "no titles and no totals"                     },
-        { "no-ask-password",
-         0,                       KIND_FLAG,
-         &arg.no_ask_password,
-         NULL,                                                       NULL,
-         NULL,                                                                                                                              "never ask for a password"                    },
-        { "agent",           'a', KIND_STRING, &arg.agent,     NULL, " run ",                                                       "NAME", "run: the agent (shell)"                      },
-        { "workspace",       'w', KIND_STRING, &arg.workspace, NULL, " run ",                                                       "ID",   "run: the workspace"                          },
-        { "directory",
-         'd',                     KIND_STRING,
-         &arg.directory,
-         NULL,                                                       " run ",
-         "PATH",                                                                                                                            "run: where the agent works"                  },
-        { "repository",
-         'r',                     KIND_STRING,
-         &arg.repository,
-         NULL,                                                       " run ",
-         "URL",                                                                                                                             "run: check this out first"                   },
-        { "branch",          'b', KIND_STRING, &arg.branch,    NULL, " run ",                                                       "NAME", "run: its branch"                             },
-        { "model",           'm', KIND_STRING, &arg.model,     NULL, " run ",                                                       "NAME", "run: the agent's model"                      },
-        { "task",            0,   KIND_STRING, &arg.task,      NULL, " run ",                                                       "ID",   "run: the task that it is for"                },
-        { "id",              0,   KIND_STRING, &arg.id,        NULL, " run ",                                                       "ID",   "run: the conversation's name"                },
-        { "detach",          0,   KIND_FLAG,   &arg.detach,    NULL, " run ",                                                       NULL,   "run: print the id and leave"                 },
-        { "reason",          0,   KIND_STRING, &arg.reason,    NULL, " stop ",                                                      "TEXT", "stop: why"                                   },
-        { "grace",
-         0,                       KIND_NUMBER,
-         &arg.grace_ms,
-         &arg.grace_set,
-         " stop ",                                                                                                                  "MS",
-         "stop: time until processes are killed"                                                                                                                                          },
-        { "message",
-         0,                       KIND_STRING,
-         &arg.message,
-         NULL,                                                       " answer ",
-         "TEXT",                                                                                                                            "answer: what the agent is told"              },
-        { "all",
-         0,                       KIND_FLAG,
-         &arg.all,
-         NULL,                                                       " attach list ",
-         NULL,                                                                                                                              "attach: from the start; list: ended ones too"},
-        { "cursor",
-         0,                       KIND_STRING,
-         &arg.cursor,
-         NULL,                                                       " events ",
-         "CURSOR",                                                                                                                          "events: from here (end: from now)"           },
-        { "follow",
-         'f',                     KIND_FLAG,
-         &arg.follow,
-         NULL,                                                       " logs events ",
-         NULL,                                                                                                                              "logs, events: wait for more"                 },
-        { "set-aside",
-         0,                       KIND_FLAG,
-         &arg.set_aside,
-         NULL,                                                       " events ",
-         NULL,                                                                                                                              "events: those the orchestrator refused"      },
-        { "resend",
-         0,                       KIND_FLAG,
-         &arg.resend,
-         NULL,                                                       " events ",
-         NULL,                                                                                                                              "events: with --set-aside, send them again"   },
-        { "lines",
-         'n',                     KIND_NUMBER,
-         &arg.lines,
-         &arg.lines_set,
-         " logs audit ",                                                                                                            "N",
-         "logs, audit: the last N lines"                                                                                                                                                  },
+        { "help", 'h', KIND_FLAG, &arg.help, NULL, NULL, NULL, "show this help" },
+        { "version", 0, KIND_FLAG, &arg.version, NULL, NULL, NULL, "show the version" },
+        { "user", 0, KIND_FLAG, &arg.user, NULL, NULL, NULL, "your own runner, not the system's" },
+        { "host", 'H', KIND_STRING, &arg.host, NULL, NULL, "[USER@]HOST", "the runner of another host, over ssh" },
+        { "machine", 'M', KIND_STRING, &arg.machine, NULL, NULL, "CONTAINER", "the runner in a local container" },
+        { "json", 0, KIND_JSON, &arg.json, NULL, " status list show run permissions logs events reload top audit ", "MODE", "JSON: short, pretty, off" },
+        { "no-pager", 0, KIND_FLAG, &arg.no_pager, NULL, NULL, NULL, "no pager" },
+        { "no-legend", 0, KIND_FLAG, &arg.no_legend, NULL, NULL, NULL, "no titles and no totals" },
+        { "no-ask-password", 0, KIND_FLAG, &arg.no_ask_password, NULL, NULL, NULL, "never ask for a password" },
+        { "agent", 'a', KIND_STRING, &arg.agent, NULL, " run ", "NAME", "run: the agent (shell)" },
+        { "workspace", 'w', KIND_STRING, &arg.workspace, NULL, " run ", "ID", "run: the workspace" },
+        { "directory", 'd', KIND_STRING, &arg.directory, NULL, " run ", "PATH", "run: where the agent works" },
+        { "repository", 'r', KIND_STRING, &arg.repository, NULL, " run ", "URL", "run: check this out first" },
+        { "branch", 'b', KIND_STRING, &arg.branch, NULL, " run ", "NAME", "run: its branch" },
+        { "model", 'm', KIND_STRING, &arg.model, NULL, " run ", "NAME", "run: the agent's model" },
+        { "task", 0, KIND_STRING, &arg.task, NULL, " run ", "ID", "run: the task that it is for" },
+        { "id", 0, KIND_STRING, &arg.id, NULL, " run ", "ID", "run: the conversation's name" },
+        { "detach", 0, KIND_FLAG, &arg.detach, NULL, " run ", NULL, "run: print the id and leave" },
+        { "reason", 0, KIND_STRING, &arg.reason, NULL, " stop ", "TEXT", "stop: why" },
+        { "grace", 0, KIND_NUMBER, &arg.grace_ms, &arg.grace_set, " stop ", "MS", "stop: time until processes are killed" },
+        { "message", 0, KIND_STRING, &arg.message, NULL, " answer ", "TEXT", "answer: what the agent is told" },
+        { "all", 0, KIND_FLAG, &arg.all, NULL, " attach list ", NULL, "attach: from the start; list: ended ones too" },
+        { "cursor", 0, KIND_STRING, &arg.cursor, NULL, " events ", "CURSOR", "events: from here (end: from now)" },
+        { "follow", 'f', KIND_FLAG, &arg.follow, NULL, " logs events ", NULL, "logs, events: wait for more" },
+        { "set-aside", 0, KIND_FLAG, &arg.set_aside, NULL, " events ", NULL, "events: those the orchestrator refused" },
+        { "resend", 0, KIND_FLAG, &arg.resend, NULL, " events ", NULL, "events: with --set-aside, send them again" },
+        { "lines", 'n', KIND_NUMBER, &arg.lines, &arg.lines_set, " logs audit top ", "N", "logs, audit: the last N lines; top: N times" },
+        { "batch", 0, KIND_FLAG, &arg.batch, NULL, " top ", NULL, "top: plain text, one after the other" },
+        { "delay", 0, KIND_NUMBER, &arg.delay, &arg.delay_set, " top ", "SECONDS", "top: time between two looks (2)" },
+        { "http", 0, KIND_FLAG, &arg.http, NULL, " metrics ", NULL, "metrics: answer one request on stdin" },
 };
+/* clang-format on */
 
 static int set_option(const Option *o, const char *value) {
         switch (o->kind) {
@@ -221,39 +168,7 @@ bool arguments_misplaced(const char *verb) {
         return false;
 }
 
-void arguments_help(void) {
-        const char *b = style(stdout, STYLE_BOLD), *n = style(stdout, STYLE_NORMAL);
-
-        (void) printf("%snorthflarectl%s [OPTIONS...] VERB ...\n\n"
-                      "Look at and steer the coding agents that northflare-runner runs.\n\n",
-                      b,
-                      n);
-        (void) printf("%sConversations%s\n"
-                      "  list                       conversations that live here (--all: or lived)\n"
-                      "  show ID...                 all there is to know about them\n"
-                      "  run SCRIPT...              start one, show its output, end it\n"
-                      "  attach ID                  talk to its agent in this terminal\n"
-                      "  send ID TEXT...            send a message (- reads it from stdin)\n"
-                      "  interrupt ID...            end the turn that runs\n"
-                      "  stop ID...                 end conversations, wait until all is gone\n"
-                      "  freeze ID..., thaw ID...   stop and go\n"
-                      "  set-property ID NAME=VALUE...\n"
-                      "                             its limits: MemoryMax=2G, CPUQuota=50%%, ...\n"
-                      "  events ID                  its events, one JSON object a line\n"
-                      "  logs [ID]                  the journal of one, or of the runner\n"
-                      "  permissions [ID...]        questions that wait for an answer\n"
-                      "  answer ID [REQUEST] allow|deny\n\n",
-                      b,
-                      n);
-        (void) printf("%sThe runner%s\n"
-                      "  status                     state, connection, queue\n"
-                      "  events --set-aside         events that the orchestrator refused\n"
-                      "  audit [ID]                 who had what done, and who was refused\n"
-                      "  drain, undrain             take no new conversations, take them again\n"
-                      "  reload                     read the configuration anew\n\n",
-                      b,
-                      n);
-        (void) printf("%sOptions%s\n", b, n);
+void arguments_help_options(void) {
         for (size_t i = 0; i < ELEMENTSOF(options); i++) {
                 const Option *o = options + i;
                 char left[64], letter[8] = "   ";
@@ -269,5 +184,4 @@ void arguments_help(void) {
                                 strempty(o->value));
                 (void) printf("  %-26s %s\n", left, o->help);
         }
-        (void) printf("\nSee northflarectl(1).\n");
 }

@@ -84,9 +84,9 @@ void table_print(Table *t, const char *what) {
                 print_row(t, (char *const *) t->titles, STYLE_BOLD);
         for (size_t i = 0; i < t->rows; i++)
                 print_row(t, t->cells + i * t->columns, STYLE_NORMAL);
-        if (!arg.no_legend && t->rows == 0)
+        if (what && !arg.no_legend && t->rows == 0)
                 (void) printf("No %ss.\n", what);
-        else if (!arg.no_legend)
+        else if (what && !arg.no_legend)
                 (void) printf("\n%zu %s%s.\n", t->rows, what, t->rows == 1 ? "" : "s");
 }
 

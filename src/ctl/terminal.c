@@ -169,7 +169,7 @@ void put_str(FILE *f, const char *text) {
 }
 
 void pager_open(void) {
-        const char *pager = getenv("PAGER");
+        const char *own = getenv("SYSTEMD_PAGER"), *pager = own ? own : getenv("PAGER");
         int p[2];
         pid_t pid;
 

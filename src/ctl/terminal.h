@@ -58,7 +58,7 @@ void print_json(Json *o); /* to stdout, as --json= says */
 typedef struct Table Table;
 Table *table_new(size_t columns, const char *const *titles);
 int table_add(Table *t, const char *const *cells);
-/* Titles and the line with the count are left out with --no-legend. what: "conversation". */
+/* Titles and the line with the count are left out with --no-legend. what: "conversation"; NULL: no such line. */
 void table_print(Table *t, const char *what);
 Table *table_free(Table *t);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Table *, table_free);

@@ -3,6 +3,7 @@
 
 import json
 import os
+import pty
 import pwd
 import re
 import select
@@ -197,3 +198,40 @@ def can_change_user():
 
 def nobody_name():
     return pwd.getpwuid(NOBODY).pw_name
+
+
+class Terminal:
+    """A program on a pseudo-terminal."""
+
+    def __init__(self, env, *argv):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(argv[0], argv, {**env, "TERM": "xterm"})
+        self.seen = ""
+
+    def expect(self, pattern):
+        deadline = time.monotonic() + DEADLINE
+        while not re.search(pattern, self.seen):
+            if not select.select([self.fd], [], [], max(0, deadline - time.monotonic()))[0]:
+                raise AssertionError("no %r in %r" % (pattern, self.seen))
+            try:
+                data = os.read(self.fd, 65536)
+            except OSError:
+                data = b""
+            if not data:
+                raise AssertionError("no %r in %r, and it ended" % (pattern, self.seen))
+            self.seen += data.decode(errors="replace")
+        seen, self.seen = self.seen, ""
+        return seen
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def status(self):
+        try:
+            while os.read(self.fd, 65536):
+                pass
+        except OSError:
+            pass
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

@@ -534,6 +534,35 @@ static int test_remove(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return sd_bus_reply_method_return(m, NULL);
 }
 
+/* n conversations, and all of them away again. */
+static int test_add_many(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const char *prefix;
+        uint32_t n;
+
+        (void) sd_bus_message_read(m, "su", &prefix, &n);
+        for (uint32_t i = 0; i < n; i++) {
+                char *id = xasprintf("%s-%u", prefix, i);
+
+                set_state(add_conversation(id, "shell", NULL), "idle");
+                free(id);
+        }
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+static int test_remove_many(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Conversation **p = &runner.conversations;
+        const char *prefix;
+
+        (void) sd_bus_message_read(m, "s", &prefix);
+        while (*p)
+                if (startswith((*p)->id, prefix)) {
+                        runner.observer->conversation_removed(*p, runner.observer_userdata);
+                        *p = (*p)->next;
+                } else
+                        p = &(*p)->next;
+        return sd_bus_reply_method_return(m, NULL);
+}
+
 /* n changes of everything at one go; the last state is `running`. */
 static int test_change(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Conversation *c = need(m);
@@ -647,6 +676,8 @@ static const sd_bus_vtable test_vtable[] = {
         SD_BUS_VTABLE_START(SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Add", "s", "", test_add, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Remove", "s", "", test_remove, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("AddMany", "su", "", test_add_many, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("RemoveMany", "s", "", test_remove_many, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Change", "su", "", test_change, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Event", "ss", "", test_event, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("End", "s", "", test_end, SD_BUS_VTABLE_UNPRIVILEGED),

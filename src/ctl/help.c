@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#include <limits.h>
+#include <stdio.h>
+
+#include "ctl/ctl.h"
+#include "ctl/terminal.h"
+
+/* Which verbs there are, and --help, in one table: what is called and what is shown cannot differ. */
+
+/* clang-format off */
+const Verb verbs[] = {
+        { "status", 0, 0, verb_status, "", "state, connection, queue", .of_runner = true },
+        { "list", 0, 0, verb_list, "", "conversations that live here (--all: or lived)" },
+        { "show", 1, UINT_MAX, verb_show, "ID...", "all there is to know about them" },
+        { "run", 1, UINT_MAX, verb_run, "SCRIPT...", "start one, show its output, end it" },
+        { "attach", 1, 1, verb_attach, "ID", "talk to its agent in this terminal" },
+        { "send", 2, UINT_MAX, verb_send, "ID TEXT...", "send a message (- reads it from stdin)" },
+        { "interrupt", 1, UINT_MAX, verb_interrupt, "ID...", "end the turn that runs" },
+        { "stop", 1, UINT_MAX, verb_stop, "ID...", "end conversations, wait until all is gone" },
+        { "freeze", 1, UINT_MAX, verb_freeze, "ID...", "stop all their processes where they are" },
+        { "thaw", 1, UINT_MAX, verb_freeze, "ID...", "let them go on" },
+        { "set-property", 2, UINT_MAX, verb_set_property, "ID NAME=VALUE...", "its limits: MemoryMax=2G, CPUQuota=50%, ..." },
+        { "permissions", 0, UINT_MAX, verb_permissions, "[ID...]", "questions that wait for an answer" },
+        { "answer", 2, 3, verb_answer, "ID [REQUEST] allow|deny", "answer one" },
+        { "logs", 0, 1, verb_logs, "[ID]", "the journal of one, or of the runner", .own_bus = true },
+        { "events", 1, 1, verb_events, "ID", "its events, one JSON object a line" },
+        { "top", 0, 0, verb_top, "", "what they use, again and again" },
+        { "audit", 0, 1, verb_audit, "[ID]", "who had what done, and who was refused", .of_runner = true },
+        { "drain", 0, 0, verb_drain, "", "take no new conversations", .of_runner = true },
+        { "undrain", 0, 0, verb_drain, "", "take conversations again", .of_runner = true },
+        { "reload", 0, 0, verb_reload, "", "read the configuration anew", .of_runner = true },
+        { "metrics", 0, 0, verb_metrics, "", "all figures as OpenMetrics text", .of_runner = true, .own_bus = true },
+        {},
+};
+/* clang-format on */
+
+#define LEFT_WIDTH 26
+
+static void print_verbs(bool of_runner) {
+        for (const Verb *v = verbs; v->name; v++) {
+                char left[64];
+                int n;
+
+                if (v->of_runner != of_runner)
+                        continue;
+                n = snprintf(left,
+                             sizeof(left),
+                             "%s%s%s",
+                             v->name,
+                             isempty(v->arguments) ? "" : " ",
+                             v->arguments);
+                if (n > LEFT_WIDTH)
+                        (void) printf("  %s\n  %-*s %s\n", left, LEFT_WIDTH, "", v->help);
+                else
+                        (void) printf("  %-*s %s\n", LEFT_WIDTH, left, v->help);
+        }
+}
+
+void arguments_help(void) {
+        const char *b = style(stdout, STYLE_BOLD), *n = style(stdout, STYLE_NORMAL);
+
+        (void) printf("%snorthflarectl%s [OPTIONS...] VERB ...\n\n"
+                      "Look at and steer the coding agents that northflare-runner runs.\n\n",
+                      b,
+                      n);
+        (void) printf("%sConversations%s\n", b, n);
+        print_verbs(false);
+        (void) printf("\n%sThe runner%s\n", b, n);
+        print_verbs(true);
+        (void) printf("\n%sOptions%s\n", b, n);
+        arguments_help_options();
+        (void) printf("\nSee northflarectl(1).\n");
+}
