@@ -33,6 +33,7 @@ typedef struct ConfigKey {
         uint64_t min, max;    /* of CONFIG_UINT and CONFIG_BYTES */
         const char *const *choices;
         const char *env, *option; /* other ways to give it, or NULL */
+        bool live;                /* a reload takes it over */
 } ConfigKey;
 
 extern const ConfigKey config_keys[];

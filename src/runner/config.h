@@ -35,8 +35,8 @@ typedef struct RunnerConfig {
         char **permission_modes; /* allowed ones */
         char **env_allowed;      /* names that a conversation may set; "PREFIX_*" allowed */
         ConfigLimits limits;     /* defaults for every conversation */
-        Json *agents;            /* {name: {protocol, executable, env, …}}, borrowed from values */
-        Json *labels;            /* borrowed from values */
+        Json *agents; /* {name: {protocol, executable, env, …}}, borrowed from values: a reload frees it */
+        Json *labels; /* borrowed from values */
         struct {
                 char *ca_file, *known_hosts_file, *token_file, *ssh_key_file, *username;
                 char **credential_hosts; /* or NULL: every host */
@@ -61,6 +61,11 @@ int config_reload(
                 RunnerConfig **ret,
                 int *ret_exit,
                 char **ret_error);
+/* The keys that differ, as northflare-runner.json(5) has them, "agents" for all of that; *ret_fixed: those whose new
+ * value needs a restart. */
+int config_compare(const RunnerConfig *old, const RunnerConfig *fresh, char ***ret_live, char ***ret_fixed);
+/* Takes over what can change live, from fresh, which is what old had in its place then. The token is not among it. */
+int config_take(RunnerConfig *c, RunnerConfig *fresh);
 RunnerConfig *config_free(RunnerConfig *c);
 DEFINE_TRIVIAL_CLEANUP_FUNC(RunnerConfig *, config_free);
 

@@ -168,6 +168,9 @@ void runner_totals_started(Runner *r, Conversation *c);
 void runner_totals_ended(Runner *r, Conversation *c);
 void runner_totals_done(Runner *r);
 
+/* runner-reload.c */
+void runner_take_git_settings(Runner *r);
+
 /* runner-audit.c: the two halves of runner_audit(), for what is stored inside another transaction. */
 int runner_audit_store(Runner *r, const AuditEntry *e);
 void runner_audit_log(const AuditEntry *e);

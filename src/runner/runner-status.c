@@ -103,6 +103,26 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
         };
 }
 
+static char *refused_text(Runner *r) {
+        long status = r->link ? link_refused_status(r->link) : 0;
+        char said[64];
+
+        if (status == 401 || status == 403)
+                (void) snprintf(said, sizeof(said), "HTTP %ld: is the token right?", status);
+        else if (status != 0)
+                (void) snprintf(said,
+                                sizeof(said),
+                                "HTTP %ld to all that is sent: is it an orchestrator?",
+                                status);
+        else
+                (void) snprintf(said, sizeof(said), "see the journal");
+        return xasprintf(
+                        "Refused by %s (%s), trying again every 60 s; %u conversations go on",
+                        r->config->orchestrator_url,
+                        said,
+                        r->n_live);
+}
+
 /* One line for a person at `systemctl status`: what is, and where it is bad, what happens next. */
 static char *status_text(Runner *r) {
         const char *state = runner_state_name(r);
@@ -135,10 +155,7 @@ static char *status_text(Runner *r) {
                                 r->n_live,
                                 (unsigned long long) q.events);
         if (streq(state, "refused"))
-                return xasprintf(
-                                "Refused by %s (token?), trying again every 60 s; %u conversations go on",
-                                r->config->orchestrator_url,
-                                r->n_live);
+                return refused_text(r);
         if (streq(state, "draining"))
                 return xasprintf("Draining, %u of %u conversations left", r->n_live, r->drain_total);
         return xasprintf(

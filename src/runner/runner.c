@@ -121,59 +121,7 @@ int runner_call(Runner *r,
         return 0;
 }
 
-/* ---- reload, flush ---- */
-
-int runner_reload(Runner *r, char ***ret_ignored, char **ret_error) {
-        _cleanup_(config_freep) RunnerConfig *fresh = NULL;
-        _cleanup_strv_free_ char **ignored = new0(char *, 1);
-        int k, code;
-
-        if (!ignored)
-                return -ENOMEM;
-        k = config_reload(r->options, environ, r->config, &fresh, &code, ret_error);
-        if (k < 0)
-                return k;
-        struct {
-                const char *name;
-                char **now, **then;
-        } fixed[] = {
-                {"orchestratorUrl", &r->config->orchestrator_url, &fresh->orchestrator_url},
-                { "dataDir",        &r->config->data_dir,         &fresh->data_dir        },
-                { "caFile",         &r->config->ca_file,          &fresh->ca_file         },
-                { "retryStrategy",  &r->config->retry_strategy,   &fresh->retry_strategy  },
-        };
-        for (size_t i = 0; i < ELEMENTSOF(fixed); i++)
-                if (!streq_ptr(*fixed[i].now, *fixed[i].then))
-                        (void) strv_extend(&ignored, fixed[i].name);
-        if (r->link && fresh->token && !streq_ptr(fresh->token, r->config->token)) {
-                k = link_set_token(r->link, fresh->token);
-                if (k < 0)
-                        return k;
-                /* The link borrows the token that it was given. */
-                char *token = r->config->token;
-                r->config->token = fresh->token;
-                fresh->token = token;
-        }
-        r->config->max_conversations = fresh->max_conversations;
-        r->config->min_free_disk_bytes = fresh->min_free_disk_bytes;
-        r->config->min_free_memory_bytes = fresh->min_free_memory_bytes;
-        r->config->max_memory_pressure_percent = fresh->max_memory_pressure_percent;
-        r->config->max_cpu_pressure_percent = fresh->max_cpu_pressure_percent;
-        r->config->stop_grace_ms = fresh->stop_grace_ms;
-        r->config->limits = fresh->limits;
-        limits_clip(&r->config->limits, &r->ceilings.limits);
-        char **modes = r->config->permission_modes, **names = r->config->env_allowed;
-        r->config->permission_modes = fresh->permission_modes;
-        r->config->env_allowed = fresh->env_allowed;
-        fresh->permission_modes = modes;
-        fresh->env_allowed = names;
-        (void) runner_admission_ask(r);
-        runner_changed(r);
-        log_notice("Configuration read again.");
-        if (ret_ignored)
-                *ret_ignored = TAKE_PTR(ignored);
-        return 0;
-}
+/* ---- flush ---- */
 
 int runner_flush(Runner *r) {
         runner_flush_cursors(r);
@@ -370,24 +318,15 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
                 .started_usec = now_usec(CLOCK_MONOTONIC),
                 .started_at_usec = now_usec(CLOCK_REALTIME),
         };
-        r->ctx = (ConversationContext) {
+        r->ctx = (ConversationContext){
                 .event = event,
                 .config = config,
                 .state_fd = -EBADF,
                 .conversations_fd = -EBADF,
                 .hooks = &runner_conversation_hooks,
                 .userdata = r,
-                .git = {
-                        .ca_file = config->git.ca_file,
-                        .known_hosts_file = config->git.known_hosts_file,
-                        .credential_hosts = config->git.credential_hosts,
-                        .token_file = config->git.token_file,
-                        .ssh_key_file = config->git.ssh_key_file,
-                        .username = config->git.username,
-                        .allow_loopback = config->git.allow_loopback,
-                        .timeout_usec = config->git.timeout_secs * USEC_PER_SEC,
-                },
         };
+        runner_take_git_settings(r);
         if (r->user_mode) {
                 const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 

@@ -117,6 +117,13 @@ for key in keys.values():
     if "env" in key and f".Ev {key['env']}" not in page5:
         problems.append(f"northflare-runner.json(5): {key['env']} is missing at {key['name']}")
 
+# What a reload takes over: whole groups, or single keys.
+compare("northflare-runner.json(5), RELOAD", re.findall(r"^\.Ic (\w+)", section(page5, "RELOAD"), re.M),
+        {n.split(".")[0] for n, k in keys.items() if k["live"]})
+for name in {n.split(".")[0] for n in keys}:
+    if len({k["live"] for n, k in keys.items() if n.split(".")[0] == name}) != 1:
+        problems.append(f"{name}: a reload must take over the whole group or nothing of it")
+
 # `config --json` of an empty configuration has a row for each.
 with tempfile.TemporaryDirectory() as folder:
     empty = Path(folder) / "runner.json"

@@ -31,6 +31,7 @@ static void print_keys(void) {
                               k->fallback ? k->fallback : "null");
                 if (k->env)
                         (void) printf(",\"env\":\"%s\"", k->env);
+                (void) printf(",\"live\":%s", k->live ? "true" : "false");
                 if (k->option)
                         (void) printf(",\"option\":\"%s\"", k->option);
                 (void) printf("}");

@@ -215,12 +215,28 @@ static void test_refused_later(void **state) {
         f->stream = NULL;
         RUN_UNTIL(f->event, link_get_state(f->link) == LINK_REFUSED);
         assert_null(f->exit_text); /* never the end of a runner that was registered */
+        assert_int_equal(link_refused_status(f->link), 401);
         /* A new token is tried at once. */
         f->register_status = 200;
         assert_int_equal(link_set_token(f->link, "new"), 0);
         RUN_UNTIL(f->event, f->stream && link_get_state(f->link) == LINK_ACTIVE);
         assert_string_equal(f->stream_authorization, "Bearer new");
         assert_int_equal(f->n_registers, 2);
+}
+
+/* What describe() says has changed: it is said at once, and costs a reconnect. */
+static void test_described_again(void **state) {
+        Fixture *f = *state;
+
+        link_test_start(f);
+        ping(f, "1");
+        f->stream = NULL;
+        link_describe_again(f->link);
+        assert_false(link_is_connected(f->link));
+        RUN_UNTIL(f->event, f->stream && link_is_connected(f->link));
+        assert_int_equal(f->n_registers, 2);
+        assert_int_equal(link_get_state(f->link), LINK_ACTIVE);
+        ping(f, "2");
 }
 
 static void test_registration_forgotten(void **state) {
@@ -344,20 +360,11 @@ static void test_sender_refused(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                CASE(test_hand_over),
-                CASE(test_standby_survives),
-                CASE(test_silence),
-                CASE(test_outage),
-                CASE(test_no_stream),
-                CASE(test_stream_comes_back),
-                CASE(test_bad_page),
-                CASE(test_large_page),
-                CASE(test_unheld),
-                CASE(test_refused_later),
-                CASE(test_registration_forgotten),
-                CASE(test_new_token),
-                CASE(test_heartbeat),
-                CASE(test_heartbeat_interval),
+                CASE(test_hand_over),      CASE(test_standby_survives), CASE(test_silence),
+                CASE(test_outage),         CASE(test_no_stream),        CASE(test_stream_comes_back),
+                CASE(test_bad_page),       CASE(test_large_page),       CASE(test_unheld),
+                CASE(test_refused_later),  CASE(test_described_again),  CASE(test_registration_forgotten),
+                CASE(test_new_token),      CASE(test_heartbeat),        CASE(test_heartbeat_interval),
                 CASE(test_sender_refused),
         };
 

@@ -611,6 +611,7 @@ static void test_all_refused(void **state) {
         assert_int_equal(f->trouble_status, 400);
         sender_get_stats(f->sender, &stats);
         assert_true(stats.refused);
+        assert_int_equal(stats.refused_status, 400);
         f->status = 0;
         f->ping_status = 200;
         RUN_UNTIL(f->event, s->acked == 10);

@@ -117,7 +117,7 @@ struct Conversation {
         Conversation *prev, *next; /* the hub's list */
         ConversationRow row;
         Json *params;
-        Json *agent_config; /* borrowed from the configuration */
+        Json *agent_config; /* as the configuration had it at the beginning of the run */
         Run *run;
         Checkout *checkout;
 
@@ -170,6 +170,7 @@ void conversation_usage(Conversation *c, DriverUsage *ret);
 
 /* conversation-start.c: what happens between the acceptance and the agent's first byte */
 /* Makes the rows of a new run (number row.run + 1), inside the caller's transaction. resume: session to resume or NULL. */
+void conversation_take_agent_config(Conversation *c); /* conversation.c */
 int conversation_prepare_run(Conversation *c, const char *resume_session);
 /* After a restart in the middle of a start: the scope is there, or was. */
 int conversation_adopt_started(Conversation *c, const char *unit);

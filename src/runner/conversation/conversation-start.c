@@ -63,6 +63,7 @@ int conversation_prepare_run(Conversation *c, const char *resume_session) {
         _cleanup_json_ Json *spec = NULL;
         int r;
 
+        conversation_take_agent_config(c);
         r = make_spec(c, resume_session, &spec);
         if (r < 0)
                 return r;

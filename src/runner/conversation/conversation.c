@@ -27,10 +27,17 @@ int conversation_new(ConversationContext *ctx, ConversationRow *row_consume, Con
                 conversation_free(c);
                 return r;
         }
-        c->agent_config = json_get(ctx->config->agents, c->row.agent);
+        conversation_take_agent_config(c);
         c->last_event_usec = c->row.created_usec;
         *ret = c;
         return 0;
+}
+
+void conversation_take_agent_config(Conversation *c) {
+        Json *config = json_object_get(json_get(c->ctx->config->agents, c->row.agent));
+
+        json_object_put(c->agent_config);
+        c->agent_config = config;
 }
 
 Conversation *conversation_free(Conversation *c) {
@@ -43,6 +50,7 @@ Conversation *conversation_free(Conversation *c) {
         run_free(c->run);
         if (c->params)
                 json_object_put(c->params);
+        json_object_put(c->agent_config);
         conversation_row_done(&c->row);
         free(c->held);
         free(c->last_state);

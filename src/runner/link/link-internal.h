@@ -73,6 +73,7 @@ struct Link {
 
         /* link-register.c */
         Registration registration;
+        long registration_status; /* of the last attempt that failed */
         LinkState registering_state;
         HttpRequest *register_request;
         sd_event_source *register_timer;

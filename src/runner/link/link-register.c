@@ -112,6 +112,7 @@ static char *stale_text(Link *l, const char *said) {
 void link_register_failed(Link *l, const RegistrationFailure *f, const char *text) {
         bool stale = f->rpc_code == RPC_STALE_STORE;
         RegistrationVerdict v;
+        long was;
 
         v = registration_failed(
                         &l->registration, f, l->ops->has_work(l->userdata), now_usec(CLOCK_MONOTONIC));
@@ -132,6 +133,11 @@ void link_register_failed(Link *l, const RegistrationFailure *f, const char *tex
                             (double) v.delay_usec / USEC_PER_SEC);
         link_timer_arm(l->register_timer, v.delay_usec);
         l->registering_state = v.state;
+        was = l->registration_status;
+        l->registration_status = f->status;
+        /* What a person is told of a refusal depends on it too. */
+        if (was != f->status && l->state == l->registering_state)
+                l->ops->state_changed(l->userdata, l->state);
         link_update_state(l);
 }
 

@@ -261,6 +261,24 @@ void link_lost_registration(Link *l, long status) {
         link_register_failed(l, &f, NULL);
 }
 
+void link_describe_again(Link *l) {
+        if (!l->started)
+                return;
+        if (l->running)
+                stop_all(l);
+        l->registering_state = l->state;
+        link_register_now(l);
+}
+
+long link_refused_status(Link *l) {
+        SenderStats s;
+
+        if (!l->running)
+                return l->registration_status;
+        sender_get_stats(l->sender, &s);
+        return s.refused_status;
+}
+
 static void on_trouble(SenderTrouble t, long status, void *userdata) {
         Link *l = userdata;
 

@@ -96,6 +96,10 @@ const char *link_runner_uid(Link *l);
 int link_set_token(Link *l, const char *token);
 /* Asks about held work, where there is some. By itself after every registration. */
 void link_confirm(Link *l);
+/* Registers again, since what describe() says has changed; the stream is opened anew behind it. */
+void link_describe_again(Link *l);
+/* While the state is LINK_REFUSED: the HTTP status that came last, 0 where it was something else. */
+long link_refused_status(Link *l);
 /* Sends a heartbeat now (a change of state that the orchestrator should see soon). */
 void link_heartbeat(Link *l);
 

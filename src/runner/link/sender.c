@@ -103,6 +103,7 @@ static void set_trouble(Sender *s, SenderTrouble t, long status) {
 
         s->trouble = t;
         s->stats.refused = t != SENDER_FINE;
+        s->stats.refused_status = status;
         if (changed)
                 s->on_trouble(t, status, s->userdata);
 }

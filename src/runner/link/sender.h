@@ -52,6 +52,7 @@ typedef struct SenderStats {
         uint64_t last_ack_usec; /* CLOCK_REALTIME, 0: never */
         uint64_t acked_events, retries, set_aside;
         unsigned in_flight;
-        bool refused; /* the orchestrator refuses everything: backing off */
+        bool refused;        /* the orchestrator refuses everything: backing off */
+        long refused_status; /* with this HTTP status */
 } SenderStats;
 void sender_get_stats(Sender *s, SenderStats *ret);
