@@ -149,7 +149,10 @@ static void test_stream_comes_back(void **state) {
         make_link(f);
         f->stream_type = "text/html"; /* not what was asked for */
         start_no_stream(f);
+        RUN_UNTIL(f->event, f->n_streams == 2);
+        assert_int_equal(f->n_pages, 0); /* once may be somebody on the way */
         RUN_UNTIL(f->event, f->n_pages >= 2);
+        assert_true(f->n_streams >= 3);
         f->stream_type = NULL;
         RUN_UNTIL(f->event, link_is_connected(f->link));
 }

@@ -86,6 +86,8 @@ boot() {
         shift 5
         mkdir -p "$NF_CACHE/tmp" "$out"
         dir=$(mktemp -d "$NF_CACHE/tmp/boot-$$-XXXXXX")
+        # In use: a run of hours goes on with the product that it began with (see product_locked).
+        touch -c "$(dirname "${lower%%:*}")"
         overlay_mount "$dir" "$lower"
         mkdir -p "$dir/merged/etc/systemd/system/default.target.wants"
         cat >"$dir/merged/etc/systemd/system/nf-script.service" <<END

@@ -174,6 +174,9 @@ static void on_stream_done(HttpRequest *request, const HttpResult *result, void 
                 broke_off(l, strempty(result->error_text));
         else if (http_status_is_identity(status) && result->error == 0)
                 link_lost_registration(l, status);
+        else if (result->error == -EPROTOTYPE && ++l->unheld < UNHELD_MAX)
+                /* Something on the way answered in its place, perhaps, and does so once. */
+                failed(l, 0, "the answer is no event stream", status);
         else if (result->error == -EPROTOTYPE || status == 404 || status == 405 || status == 406 ||
                  status == 501) {
                 log_info("The orchestrator offers no event stream (HTTP %ld), asking it for messages instead.",
