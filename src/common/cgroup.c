@@ -55,6 +55,18 @@ bool cgroup_read_figure(int dirfd, const char *name, const char *key, uint64_t *
         return false;
 }
 
+unsigned cgroup_count_processes(const char *cgroup) {
+        _cleanup_close_ int fd = cgroup_open(cgroup);
+        _cleanup_free_ char *text = NULL;
+        unsigned n = 0;
+
+        if (fd < 0 || read_file_at(fd, "cgroup.procs", CGROUP_FILE_MAX, &text, NULL) < 0)
+                return 0;
+        for (const char *p = text; (p = strchr(p, '\n')); p++)
+                n++;
+        return n;
+}
+
 /* "8:0 rbytes=1 wbytes=2 …", one line a device. */
 bool cgroup_read_io(int dirfd, const char *key, uint64_t *ret) {
         _cleanup_free_ char *text = NULL;

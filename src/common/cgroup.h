@@ -14,6 +14,9 @@ int cgroup_own(char **ret);
  * the file is not there or says something else. */
 bool cgroup_read_figure(int dirfd, const char *name, const char *key, uint64_t *ret);
 
+/* How many processes are in a cgroup itself, not below it; 0 where that cannot be read. */
+unsigned cgroup_count_processes(const char *cgroup);
+
 /* The sum of key ("rbytes=", …) over all devices of io.stat; false where there is none. */
 bool cgroup_read_io(int dirfd, const char *key, uint64_t *ret);
 

@@ -52,6 +52,9 @@ typedef struct Arguments {
         uint64_t delay;
         bool delay_set;
         bool http; /* metrics */
+        bool wait; /* drain */
+        uint64_t deadline;
+        bool deadline_set;
 } Arguments;
 extern Arguments arg;
 

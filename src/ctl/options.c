@@ -57,6 +57,8 @@ static const Option options[] = {
         { "lines", 'n', KIND_NUMBER, &arg.lines, &arg.lines_set, " logs audit top ", "N", "logs, audit: the last N lines; top: N times" },
         { "batch", 0, KIND_FLAG, &arg.batch, NULL, " top ", NULL, "top: plain text, one after the other" },
         { "delay", 0, KIND_NUMBER, &arg.delay, &arg.delay_set, " top ", "SECONDS", "top: time between two looks (2)" },
+        { "wait", 0, KIND_FLAG, &arg.wait, NULL, " drain ", NULL, "drain: until nothing is left" },
+        { "deadline", 0, KIND_NUMBER, &arg.deadline, &arg.deadline_set, " drain ", "SECONDS", "drain: then stop what is left" },
         { "http", 0, KIND_FLAG, &arg.http, NULL, " metrics ", NULL, "metrics: answer one request on stdin" },
 };
 /* clang-format on */

@@ -126,6 +126,10 @@ static void on_ended(Conversation *c, void *userdata) {
                 forget_old(r);
 }
 
+static void on_acked(Conversation *c, void *userdata) {
+        arm_flush(userdata);
+}
+
 static void on_delivered(Conversation *c, void *userdata) {
         runner_drain_look(userdata);
         /* The source that tells us so is on the stack: the list is tidied by the timer. */
@@ -194,6 +198,7 @@ const ConversationHooks runner_conversation_hooks = {
         .events_available = on_events,
         .responded = on_responded,
         .ended = on_ended,
+        .acked = on_acked,
         .delivered = on_delivered,
         .store_failed = on_store_failed,
         .no_room = on_no_room,

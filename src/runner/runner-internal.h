@@ -80,8 +80,9 @@ struct Runner {
         RunnerTotals totals[TOTALS_MAX];
         size_t n_totals;
         uint64_t removed_usec; /* old conversations were looked for, CLOCK_MONOTONIC */
-        sd_event_source *drain_source, *drain_deadline;
-        unsigned drain_total; /* conversations when it began */
+        sd_event_source *drain_source, *drain_deadline, *drain_processes;
+        unsigned drain_total;     /* conversations when it began */
+        uint64_t drain_left_usec; /* at the start, of a deadline that was set before */
         int exit_code;
         char *status_text; /* the last STATUS= */
         char *git_cache;   /* in user mode */
@@ -108,8 +109,11 @@ void runner_sweep(Runner *r); /* what a removal or an operation of the runner be
 int runner_drain_open(Runner *r);
 /* Something changed that may let a conversation end. */
 void runner_drain_look(Runner *r);
-/* deadline_usec: then what is left is stopped; 0: never. */
+/* deadline_usec: after that what is left is stopped; USEC_INFINITY: never. */
 void runner_set_draining(Runner *r, bool draining, uint64_t deadline_usec);
+/* The same for the next start: into the store, and out of it. */
+int runner_store_draining(Runner *r, bool draining, uint64_t deadline_usec);
+void runner_load_draining(Runner *r);
 
 /* runner-recover.c */
 int runner_set_store_aside(Runner *r);

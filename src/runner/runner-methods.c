@@ -672,19 +672,25 @@ static void check_drain(MethodCall *c) {
         accepted(c);
 }
 
+static uint64_t drain_deadline(MethodCall *c) {
+        uint64_t secs;
+
+        return json_get_u64(c->params, "deadlineSecs", &secs) > 0 ?
+                        MIN(secs, (uint64_t) UINT32_MAX) * USEC_PER_SEC :
+                        USEC_INFINITY;
+}
+
 static int store_drain(MethodCall *c) {
-        return store_set(c->runner->store, "draining", streq(c->method, "runner.drain") ? "1" : NULL);
+        return runner_store_draining(c->runner, streq(c->method, "runner.drain"), drain_deadline(c));
 }
 
 static void act_drain(MethodCall *c) {
         bool draining = streq(c->method, "runner.drain");
-        uint64_t deadline = 0;
 
-        (void) json_get_u64(c->params, "deadlineSecs", &deadline);
         log_notice("%s.",
                    draining ? "Draining: nothing new is taken, what is idle is ended" :
                               "Conversations are taken again");
-        runner_set_draining(c->runner, draining, MIN(deadline, (uint64_t) UINT32_MAX) * USEC_PER_SEC);
+        runner_set_draining(c->runner, draining, drain_deadline(c));
         if (c->runner->link)
                 link_heartbeat(c->runner->link);
 }

@@ -223,7 +223,7 @@ static void on_damage(void *userdata) {
 }
 
 static int open_state(Runner *r) {
-        _cleanup_free_ char *error = NULL, *draining = NULL;
+        _cleanup_free_ char *error = NULL;
         int k;
 
         k = mkdir_parents(r->config->data_dir, 0700);
@@ -256,7 +256,7 @@ static int open_state(Runner *r) {
         k = runner_recover_identity(r);
         if (k < 0)
                 return k;
-        r->draining = store_get(r->store, "draining", &draining) > 0;
+        runner_load_draining(r);
         return 0;
 }
 
@@ -385,7 +385,7 @@ int runner_start(Runner *r) {
         r->ctx.ready = true;
         runner_begin_all(r);
         runner_tell_user_mode(r);
-        runner_set_draining(r, r->draining, 0);
+        runner_set_draining(r, r->draining, r->drain_left_usec);
         return r->link ? link_start(r->link) : 0;
 }
 
@@ -408,7 +408,7 @@ Runner *runner_free(Runner *r) {
         store_close(r->store);
         sd_event_source *sources[] = { r->status_source,  r->flush_timer,  r->readopt_timer,
                                        r->disk_timer,     r->drain_source, r->admission_timer,
-                                       r->drain_deadline, r->housekeeping, r->sigterm,
+                                       r->drain_deadline, r->drain_processes, r->housekeeping, r->sigterm,
                                        r->sigint,         r->sighup };
         for (size_t i = 0; i < ELEMENTSOF(sources); i++)
                 sd_event_source_disable_unref(sources[i]);

@@ -129,6 +129,13 @@ class Verbs(Ctl):
             self.assertEqual(self.ctl(*args), "")
             self.assertEqual(self.bus.last_call()[0], wire)
 
+    def test_drain_within(self):
+        self.assertEqual(self.ctl("drain", "--deadline", "90"), "")
+        self.assertEqual(self.bus.last_call()[::2], ("runner.drain", {"deadlineSecs": 90}))
+        self.ctl("drain", "--deadline", "4294967296", status=USAGE)
+        self.ctl("drain", "--deadline", "soon", status=USAGE)
+        self.ctl("undrain", "--wait", status=USAGE)
+
     def test_set_property(self):
         self.add("set-1")
         self.assertEqual(self.ctl("set-property", "set-1", "MemoryMax=2G", "CPUWeight=20", "CPUQuota=150%", "MemorySwapMax=0"), "")

@@ -127,7 +127,7 @@ class Methods(OneBus):
     def test_wrong_types_are_refused(self):
         wrong = {
             MANAGER: [("GetConversation", "u", "1"), ("StartConversation", "s", "x"), ("Drain", "s", "x"),
-                      ("Undrain", "b", "1"), ("Reload", "s", ""), ("Flush", "s", ""), ("ListSetAside", "s", ""), ("ListAudit", "ss", "", ""), ("ResendSetAside", "s", ""), ("ListConversations", "s", ""), ("ListResources", "s", ""), ("ListTotals", "u", "1")],
+                      ("DrainWithin", "t", "1"), ("Undrain", "b", "1"), ("Reload", "s", ""), ("Flush", "s", ""), ("ListSetAside", "s", ""), ("ListAudit", "ss", "", ""), ("ResendSetAside", "s", ""), ("ListConversations", "s", ""), ("ListResources", "s", ""), ("ListTotals", "u", "1")],
             FIRST: [("Describe", "s", ""), ("SendMessage", "u", "1"), ("Interrupt", "s", ""), ("Stop", "s", "x"),
                     ("Freeze", "s", ""), ("Thaw", "s", ""), ("AnswerPermission", "ss", "a", "b"),
                     ("SetLimits", "a{ss}", "0"), ("OpenEvents", "u", "0"), ("ReadEvents", "ss", "", "")]}
@@ -205,6 +205,8 @@ class Methods(OneBus):
         for method, wire in (("Drain", "runner.drain"), ("Undrain", "runner.undrain")):
             self.bus.call(MANAGER, I_MANAGER, method)
             self.assertEqual(self.bus.last_call()[::2], (wire, {}))
+        self.bus.call(MANAGER, I_MANAGER, "DrainWithin", "u", "90")
+        self.assertEqual(self.bus.last_call()[::2], ("runner.drain", {"deadlineSecs": 90}))
         self.assertEqual(self.bus.call(MANAGER, I_MANAGER, "Reload")[0], ["dataDir"])
         self.bus.set("error", "runner.json:3: nonsense")
         self.refused("runner.json:3: nonsense", self.bus.call, MANAGER, I_MANAGER, "Reload")
@@ -366,7 +368,7 @@ class Audit(OneBus):
 
     def test_every_change_has_a_line(self):
         changes = [(MANAGER, I_MANAGER, "StartConversation", "a{sv}", "2", "agent", "s", "shell", "conversationId", "s", "audit-1"),
-                   (MANAGER, I_MANAGER, "Drain"), (MANAGER, I_MANAGER, "Drain"), (MANAGER, I_MANAGER, "Undrain"),
+                   (MANAGER, I_MANAGER, "Drain"), (MANAGER, I_MANAGER, "DrainWithin", "u", "1"), (MANAGER, I_MANAGER, "Undrain"),
                    (MANAGER, I_MANAGER, "Reload"), (MANAGER, I_MANAGER, "Flush")]
         changes += [(path_of("audit-1"), I_CONVERSATION, *c) for c in (
             ("SendMessage", "s", "x"), ("Interrupt",), ("Freeze",), ("Thaw",), ("AnswerPermission", "ssa{sv}", "a", "allow", "0"),
@@ -389,7 +391,7 @@ class Audit(OneBus):
         xml = ET.parse(os.path.join(DBUS_DIR, NAME + ".xml")).getroot()
         looks = {"ListConversations", "GetConversation", "ListSetAside", "ListAudit", "ListResources", "ListTotals",
                  "Describe", "OpenEvents", "ReadEvents"}
-        changes = {"StartConversation", "Drain", "Undrain", "Reload", "Flush", "SendMessage", "Interrupt", "Freeze", "Thaw",
+        changes = {"StartConversation", "Drain", "DrainWithin", "Undrain", "Reload", "Flush", "SendMessage", "Interrupt", "Freeze", "Thaw",
                    "AnswerPermission", "SetLimits", "Stop", "ResendSetAside"}
         self.assertEqual({m.get("name") for m in xml.iter("method")}, looks | changes)
 
@@ -582,7 +584,7 @@ class Access(OneBus):
             "system-bus-name org.northflare.runner1.manage flags=0 conversation=first method=Describe")
 
     def test_polkit_says_no(self):
-        methods = ((MANAGER, I_MANAGER, ("StartConversation", "a{sv}", "0"), ("Drain",), ("Undrain",), ("Reload",), ("Flush",),
+        methods = ((MANAGER, I_MANAGER, ("StartConversation", "a{sv}", "0"), ("Drain",), ("DrainWithin", "u", "1"), ("Undrain",), ("Reload",), ("Flush",),
                     ("ListSetAside",), ("ListAudit", "su", "", "1"), ("ResendSetAside",)),
                    (FIRST, I_CONVERSATION, ("Describe",), ("SendMessage", "s", "x"), ("Interrupt",), ("Stop", "a{sv}", "0"),
                     ("Freeze",), ("Thaw",), ("AnswerPermission", "ssa{sv}", "a", "allow", "0"),

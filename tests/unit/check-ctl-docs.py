@@ -53,7 +53,7 @@ def takes(verb, option):
     # Enough words for the verb, and not too many; what an option needs beside itself.
     words = [verb] + ["x"] * {"send": 2, "set-property": 2, "answer": 2}.get(verb, 1 if any(a[0] != "[" for a in verbs[verb]) else 0)
     words += subcommands.get(verb, [])[:1]
-    value = {"json": "off", "grace": "1", "lines": "0", "delay": "1"}.get(option, "x")
+    value = {"json": "off", "grace": "1", "lines": "0", "delay": "1", "deadline": "1"}.get(option, "x")
     extra = {"resend": ["--set-aside"]}.get(option, [])
     if verb == "logs":
         extra = extra + ["--host=elsewhere"]  # the journal needs no bus; this ends at once

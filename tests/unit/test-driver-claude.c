@@ -612,6 +612,63 @@ static void test_messages(void **state) {
         free(command(t->d, DRIVER_COMMAND_ANSWER, "{\"behavior\":\"deny\"}", at, 0, 1));
 }
 
+/* As 2.1.197 says it, and as 2.1.330 does, which tells the whole list besides. */
+static void test_tasks(void **state) {
+        static const char started
+                        [] = "{\"type\":\"system\",\"subtype\":\"task_started\",\"task_id\":\"bi7kmf8kz\",\"tool_use_id\":\"toolu_1\","
+                             "\"description\":\"d\",\"task_type\":\"local_bash\"}",
+                 list[] = "{\"type\":\"system\",\"subtype\":\"background_tasks_changed\",\"tasks\":[{\"task_id\":\"bjapk2nkh\","
+                          "\"run_id\":\"0mwscrg2x-c997aa5a\",\"task_type\":\"local_bash\",\"description\":\"d\"}]}",
+                 started_too[] = "{\"type\":\"system\",\"subtype\":\"task_started\",\"task_id\":\"bjapk2nkh\",\"run_id\":\"0mwscrg2x-c997aa5a\","
+                                 "\"is_backgrounded\":true,\"task_type\":\"local_bash\"}",
+                 updated[] = "{\"type\":\"system\",\"subtype\":\"task_updated\",\"task_id\":\"bi7kmf8kz\","
+                             "\"patch\":{\"status\":\"%s\",\"end_time\":1795383139744}}",
+                 told[] = "{\"type\":\"system\",\"subtype\":\"task_notification\",\"task_id\":\"bi7kmf8kz\",\"status\":\"completed\"}",
+                 none[] = "{\"type\":\"system\",\"subtype\":\"background_tasks_changed\",\"tasks\":[]}";
+        Talk *t = *state;
+        char line[256];
+
+        assert_string_equal(say(t, ready_line), "");
+        assert_int_equal(t->d->ops->background(t->d), 0);
+        assert_string_equal(say(t, started), "");
+        assert_string_equal(say(t, started), "");
+        assert_int_equal(t->d->ops->background(t->d), 1);
+        assert_int_equal(t->d->ops->phase(t->d), DRIVER_IDLE);
+        /* It outlives a restart of the runner. */
+        _cleanup_json_ Json *spec = parse("{}");
+        t->d = reload(t->d, spec);
+        assert_int_equal(t->d->ops->background(t->d), 1);
+        (void) snprintf(line, sizeof(line), updated, "running");
+        assert_string_equal(say(t, line), "");
+        assert_int_equal(t->d->ops->background(t->d), 1);
+        (void) snprintf(line, sizeof(line), updated, "killed");
+        assert_string_equal(say(t, line), "");
+        assert_int_equal(t->d->ops->background(t->d), 0);
+        assert_string_equal(say(t, started), "");
+        assert_string_equal(say(t, told), "");
+        assert_string_equal(say(t, told), "");
+        assert_int_equal(t->d->ops->background(t->d), 0);
+
+        assert_string_equal(say(t, started), "");
+        assert_string_equal(say(t, list), "");
+        assert_string_equal(say(t, started_too), "");
+        assert_int_equal(t->d->ops->background(t->d), 1);
+        assert_string_equal(say(t, none), "");
+        assert_int_equal(t->d->ops->background(t->d), 0);
+
+        /* However many there are: those that are told apart are bounded. */
+        for (unsigned i = 0; i < 1000; i++) {
+                (void) snprintf(line,
+                                sizeof(line),
+                                "{\"type\":\"system\",\"subtype\":\"task_started\",\"task_id\":\"t%u\"}",
+                                i);
+                assert_string_equal(say(t, line), "");
+        }
+        assert_int_equal(t->d->ops->background(t->d), 64);
+        assert_string_equal(say(t, none), "");
+        assert_int_equal(t->d->ops->background(t->d), 0);
+}
+
 static void test_bad_state(void **state) {
         static const char *const bad[] = {
                 "{}",
@@ -621,6 +678,8 @@ static void test_bad_state(void **state) {
                 "{\"version\":1,\"asks\":[{}],\"totalCost\":0,\"cost\":0}",
                 "{\"version\":1,\"asks\":[],\"totalCost\":\"x\",\"cost\":0}",
                 "{\"version\":1,\"asks\":[],\"totalCost\":0,\"cost\":0,\"session\":7}",
+                "{\"version\":1,\"asks\":[],\"totalCost\":0,\"cost\":0,\"tasks\":7}",
+                "{\"version\":1,\"asks\":[],\"totalCost\":0,\"cost\":0,\"tasks\":[7]}",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
@@ -650,6 +709,7 @@ int main(void) {
                 TEST(test_texts),
                 TEST(test_costs),
                 TEST(test_messages),
+                TEST(test_tasks),
                 cmocka_unit_test(test_bad_state),
         };
 

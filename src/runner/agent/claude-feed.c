@@ -400,6 +400,57 @@ static int feed_retry(DriverFeed *f, Slice line) {
         return feed_end(f);
 }
 
+/* ---- tasks in the background ---- */
+
+static void task_end(Claude *c, Slice id) {
+        for (size_t i = 0; i < c->n_tasks; i++)
+                if (text_equal(c->tasks[i], id)) {
+                        free(c->tasks[i]);
+                        c->tasks[i] = c->tasks[--c->n_tasks];
+                        return;
+                }
+}
+
+static int task_begin(Claude *c, Slice id) {
+        if (!slice_is_set(id) || id.size > CLAUDE_TASK_ID_MAX || c->n_tasks == CLAUDE_TASKS_MAX)
+                return 0;
+        task_end(c, id);
+        c->tasks[c->n_tasks] = strndup(id.data, id.size);
+        if (!c->tasks[c->n_tasks])
+                return -ENOMEM;
+        c->n_tasks++;
+        return 0;
+}
+
+/* Later versions tell the whole list at each change. */
+static int tasks_are(Claude *c, Slice list) {
+        Slice task;
+        size_t iter = 0;
+        int r = 0;
+
+        while (c->n_tasks > 0)
+                free(c->tasks[--c->n_tasks]);
+        while (r >= 0 && json_scan_element(list, &iter, &task))
+                r = task_begin(c, slice_member(task, "task_id", SCAN_STRING));
+        return r;
+}
+
+static int feed_task(Claude *c, Slice line, Slice subtype) {
+        Slice id = slice_member(line, "task_id", SCAN_STRING), status;
+
+        if (json_scan_string_is(subtype, "background_tasks_changed"))
+                return tasks_are(c, slice_member(line, "tasks", SCAN_ARRAY));
+        if (json_scan_string_is(subtype, "task_started"))
+                return task_begin(c, id);
+        if (json_scan_string_is(subtype, "task_notification"))
+                task_end(c, id);
+        else if (json_scan_string_is(subtype, "task_updated") &&
+                 json_scan_path(line, &status, "patch", "status", NULL) &&
+                 !json_scan_string_is(status, "running") && !json_scan_string_is(status, "pending"))
+                task_end(c, id);
+        return 0;
+}
+
 static int feed_system(Claude *c, DriverFeed *f, Slice line) {
         Slice subtype = slice_member(line, "subtype", SCAN_STRING);
 
@@ -407,7 +458,7 @@ static int feed_system(Claude *c, DriverFeed *f, Slice line) {
                 return feed_init(c, f, line);
         if (json_scan_string_is(subtype, "api_retry"))
                 return feed_retry(f, line);
-        return 0;
+        return feed_task(c, line, subtype);
 }
 
 /* An error before the agent was ready: it is about to exit. */

@@ -14,6 +14,10 @@
 #define CLAUDE_ASKS_MAX 64
 #define CLAUDE_ASK_BYTES_MAX (48 * 1024 * 1024)
 
+/* Tasks in the background that are told apart; of more it is not known when they end. */
+#define CLAUDE_TASKS_MAX 64
+#define CLAUDE_TASK_ID_MAX 128
+
 /* A question that the agent has asked. It stays until the agent itself shows that it is over (the tool's result, the
  * withdrawal, the turn's end), answered or not: an answer comes at another moment in a replay. */
 typedef struct ClaudeAsk {
@@ -41,6 +45,8 @@ typedef struct Claude {
         char *error_kind; /* of the turn's last assistant line, or NULL */
         ClaudeAsk asks[CLAUDE_ASKS_MAX];
         size_t n_asks;
+        char *tasks[CLAUDE_TASKS_MAX]; /* in the background: their ids; of no account for events */
+        size_t n_tasks;
         uint64_t turns, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens;
         bool has_cost;     /* a result has named a cost */
         double total_cost; /* as the agent counts it */

@@ -18,6 +18,8 @@ static void driver_claude_free(Driver *d) {
 
         for (size_t i = 0; i < c->n_asks; i++)
                 claude_ask_done(&c->asks[i]);
+        for (size_t i = 0; i < c->n_tasks; i++)
+                free(c->tasks[i]);
         free(c->append_prompt);
         free(c->session);
         free(c->model);
@@ -88,6 +90,22 @@ static int save_asks(Claude *c, Json *o) {
         return json_set(o, "asks", TAKE_PTR(list));
 }
 
+static int save_tasks(Claude *c, Json *o) {
+        _cleanup_json_ Json *list = json_object_new_array();
+
+        if (!list)
+                return -ENOMEM;
+        for (size_t i = 0; i < c->n_tasks; i++) {
+                Json *s = json_object_new_string(c->tasks[i]);
+
+                if (!s || json_object_array_add(list, s) < 0) {
+                        json_object_put(s);
+                        return -ENOMEM;
+                }
+        }
+        return json_set(o, "tasks", TAKE_PTR(list));
+}
+
 static int driver_claude_save(Driver *d, Json **ret) {
         _cleanup_json_ Json *o = json_object_new_object();
         Claude *c = claude(d);
@@ -105,7 +123,7 @@ static int driver_claude_save(Driver *d, Json **ret) {
             json_set(o, "totalCost", json_object_new_double(c->total_cost)) < 0 ||
             json_set(o, "cost", json_object_new_double(c->cost)) < 0 ||
             json_set_bool(o, "lastFailed", c->last_failed) < 0 || json_set_bool(o, "sent", c->sent) < 0 ||
-            json_set_bool(o, "queued", c->queued) < 0 || save_asks(c, o) < 0)
+            json_set_bool(o, "queued", c->queued) < 0 || save_asks(c, o) < 0 || save_tasks(c, o) < 0)
                 return -ENOMEM;
         *ret = TAKE_PTR(o);
         return 0;
@@ -179,6 +197,22 @@ static int load_members(Claude *c, Json *o) {
         return 0;
 }
 
+/* A state of before there were any has none. */
+static int load_tasks(Claude *c, Json *list) {
+        if (list && !json_object_is_type(list, json_type_array))
+                return -EINVAL;
+        for (size_t i = 0; i < json_object_array_length(list); i++) {
+                Json *s = json_object_array_get_idx(list, i);
+
+                if (!json_object_is_type(s, json_type_string) || c->n_tasks == CLAUDE_TASKS_MAX)
+                        return -EINVAL;
+                c->tasks[c->n_tasks] = strdup(json_object_get_string(s));
+                if (!c->tasks[c->n_tasks++])
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 static int driver_claude_load(Json *spec, Json *state, Driver **ret) {
         _cleanup_(driver_freep) Driver *d = NULL;
         int r;
@@ -187,6 +221,8 @@ static int driver_claude_load(Json *spec, Json *state, Driver **ret) {
         if (r < 0)
                 return r;
         r = load_members(claude(d), state);
+        if (r >= 0)
+                r = load_tasks(claude(d), json_get(state, "tasks"));
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(d);
@@ -249,6 +285,10 @@ static bool driver_claude_last_turn_failed(Driver *d) {
         return claude(d)->last_failed;
 }
 
+static unsigned driver_claude_background(Driver *d) {
+        return (unsigned) claude(d)->n_tasks;
+}
+
 static const char *driver_claude_session(Driver *d) {
         return claude(d)->session_id;
 }
@@ -281,6 +321,7 @@ const DriverOps claude_driver_ops = {
         .phase = driver_claude_phase,
         .questions = driver_claude_questions,
         .last_turn_failed = driver_claude_last_turn_failed,
+        .background = driver_claude_background,
         .session = driver_claude_session,
         .usage = driver_claude_usage,
 };

@@ -272,6 +272,10 @@ static bool shell_last_turn_failed(Driver *d) {
         return shell(d)->last_failed;
 }
 
+static unsigned shell_background(Driver *d) {
+        return 0;
+}
+
 static const char *shell_session(Driver *d) {
         return NULL;
 }
@@ -294,6 +298,8 @@ const DriverOps shell_driver_ops = {
         .phase = shell_phase,
         .questions = shell_questions,
         .last_turn_failed = shell_last_turn_failed,
+        .background = shell_background,
+        .processes_are_tasks = true,
         .session = shell_session,
         .usage = shell_usage,
 };

@@ -100,6 +100,11 @@ struct DriverOps {
         int (*questions)(Driver *d, Json **ret);
         /* Did the last turn that ended end badly? false before the first. */
         bool (*last_turn_failed)(Driver *d);
+        /* Tasks that run beside the turns and that nobody waits for, as far as the agent tells of them. */
+        unsigned (*background)(Driver *d);
+        /* The agent does not tell, but between turns it has no processes of its own beside the first: any other is such a
+         * task. */
+        bool processes_are_tasks;
         const char *(*session)(Driver *d); /* the agent's session id, or NULL */
         void (*usage)(Driver *d, DriverUsage *ret);
 };

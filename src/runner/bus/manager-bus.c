@@ -251,6 +251,13 @@ static int parse_start(sd_bus_message *m, Json *params, sd_bus_error *error) {
         return json_set_string(params, "conversationId", id);
 }
 
+static int parse_drain_within(sd_bus_message *m, Json *params, sd_bus_error *error) {
+        uint32_t secs;
+        int r = sd_bus_message_read(m, "u", &secs);
+
+        return r < 0 ? r : json_set_u64(params, "deadlineSecs", secs);
+}
+
 static int reload(const BusRequest *q, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_strv_free_ char **ignored = NULL;
@@ -317,6 +324,7 @@ static const BusMethod methods[] = {
         { "GetConversation", ACCESS_LIST, .answer = get_conversation },
         { "StartConversation", ACCESS_MANAGE, false, "conversation.start", parse_start, reply_conversation_id },
         { "Drain", ACCESS_MANAGE, false, "runner.drain" },
+        { "DrainWithin", ACCESS_MANAGE, false, "runner.drain", parse_drain_within },
         { "Undrain", ACCESS_MANAGE, false, "runner.undrain" },
         { "Reload", ACCESS_MANAGE, .answer = reload },
         { "Flush", ACCESS_MANAGE, .answer = flush },
@@ -357,6 +365,12 @@ static const sd_bus_vtable vtable[] = {
                         on_method,
                         ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Drain", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "DrainWithin",
+                        SD_BUS_ARGS("u", seconds),
+                        SD_BUS_NO_RESULT,
+                        on_method,
+                        ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Undrain", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_RESULT("as", ignored), on_method, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Flush", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, ANYONE),

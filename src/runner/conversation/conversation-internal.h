@@ -29,6 +29,8 @@ typedef struct ConversationHooks {
         /* A deferred response (conversation.stop) is known and stored. */
         void (*responded)(Conversation *c, int64_t seq, const char *response, void *userdata);
         void (*ended)(Conversation *c, void *userdata);
+        /* The orchestrator has more of it than before. */
+        void (*acked)(Conversation *c, void *userdata);
         /* All of it is acknowledged (or has no receiver): it may be forgotten. */
         void (*delivered)(Conversation *c, void *userdata);
         /* The store could not be written: nothing may be announced. */
@@ -207,6 +209,8 @@ void run_drive(Run *r);
 void run_check(Run *r);
 /* The same soon, since PID 1 says that the scope changed. */
 void run_look(Run *r);
+/* In the agent's cgroup, the agent itself among them; 0 where that cannot be read. */
+unsigned run_count_processes(Run *r);
 /* Stores the offset and the driver's state where the store is behind; part of an open transaction. */
 int run_store_driven(Run *r);
 int run_store_row(Run *r);

@@ -239,8 +239,10 @@ static void on_acked(void *userdata) {
         take_ack(c);
         if (all_acked(c) && finish_run(c) >= 0)
                 note_delivered(c);
+        c->ctx->hooks->acked(c, c->ctx->userdata);
         sender_wake(c->source);
 }
+
 static void on_lost(void *userdata) {
         close_reader(userdata);
 }

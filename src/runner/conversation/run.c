@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 
+#include "common/cgroup.h"
 #include "common/fileio.h"
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
@@ -565,6 +566,12 @@ void run_check(Run *r) {
         k = units_get_result(c->ctx->units, r->row.unit, on_result, r, &r->result_call);
         if (k < 0)
                 (void) arm_check(r);
+}
+
+unsigned run_count_processes(Run *r) {
+        _cleanup_free_ char *cgroup = r->cgroup ? xasprintf("%s/agent", r->cgroup) : NULL;
+
+        return cgroup ? cgroup_count_processes(cgroup) : 0;
 }
 
 void run_look(Run *r) {
