@@ -31,7 +31,7 @@ static void measure(Runner *r) {
 static Admission judge(Runner *r) {
         AdmissionBounds b = bounds(r);
 
-        if (r->draining)
+        if (r->draining || r->ctx.shutting_down)
                 return ADMISSION_DRAINING;
         if (r->n_live >= r->config->max_conversations)
                 return ADMISSION_CAPACITY;
@@ -47,7 +47,8 @@ char *runner_admission_text(Runner *r) {
         case ADMISSION_OPEN:
                 return NULL;
         case ADMISSION_DRAINING:
-                return strdup("this runner is draining: no new conversations");
+                return strdup(r->draining ? "this runner is draining: no new conversations" :
+                                            "this machine goes down: no new conversations");
         case ADMISSION_CAPACITY:
                 return xasprintf(
                                 "this runner is at its capacity of %llu conversations",

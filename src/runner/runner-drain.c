@@ -99,6 +99,7 @@ int runner_drain_open(Runner *r) {
 }
 
 void runner_drain_look(Runner *r) {
+        runner_shutdown_look(r);
         if (r->draining && r->drain_source)
                 (void) sd_event_source_set_enabled(r->drain_source, SD_EVENT_ONESHOT);
 }

@@ -73,7 +73,7 @@ struct Runner {
         AdmissionFigures machine; /* as last looked at */
         Admission admission, admission_told;
         uint64_t admission_told_usec;
-        sd_event_source *admission_timer;
+        sd_event_source *admission_timer, *exit_timer;
         bool disk_waiters;        /* something could not be written for want of room */
         uint64_t started_usec;    /* CLOCK_MONOTONIC */
         uint64_t started_at_usec; /* CLOCK_REALTIME */
@@ -178,6 +178,13 @@ void runner_take_git_settings(Runner *r);
 /* runner-audit.c: the two halves of runner_audit(), for what is stored inside another transaction. */
 int runner_audit_store(Runner *r, const AuditEntry *e);
 void runner_audit_log(const AuditEntry *e);
+
+/* runner-shutdown.c */
+int runner_shutdown_open(Runner *r);
+/* Something was ended or acknowledged that a shutdown may have waited for. */
+void runner_shutdown_look(Runner *r);
+/* For SIGTERM: leaves at once, or after the last reports where the machine goes down. */
+int runner_shutdown_exit(Runner *r);
 
 /* runner-admission.c */
 int runner_admission_open(Runner *r);

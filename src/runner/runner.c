@@ -141,7 +141,7 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 
         log_notice("Stopping; %u conversations go on in their scopes.", r->n_live);
         (void) sd_notify(0, "STOPPING=1");
-        return sd_event_exit(r->event, 0);
+        return runner_shutdown_exit(r);
 }
 
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
@@ -274,7 +274,7 @@ static int open_bus(Runner *r) {
         if (k < 0)
                 return k;
         r->ctx.bus = r->bus;
-        k = shutdown_watch_new(r->bus, &r->ctx.shutting_down, &r->shutdown);
+        k = runner_shutdown_open(r);
         return k < 0 ? k : units_new(r->bus, runner_unit_changed, r, &r->ctx.units);
 }
 
@@ -406,10 +406,11 @@ Runner *runner_free(Runner *r) {
         units_free(r->ctx.units);
         watch_free(r->ctx.watch);
         store_close(r->store);
-        sd_event_source *sources[] = { r->status_source,  r->flush_timer,  r->readopt_timer,
-                                       r->disk_timer,     r->drain_source, r->admission_timer,
-                                       r->drain_deadline, r->drain_processes, r->housekeeping, r->sigterm,
-                                       r->sigint,         r->sighup };
+        sd_event_source *sources[] = { r->status_source, r->flush_timer,    r->readopt_timer,
+                                       r->disk_timer,    r->drain_source,   r->admission_timer,
+                                       r->exit_timer,    r->drain_deadline, r->drain_processes,
+                                       r->housekeeping,  r->sigterm,        r->sigint,
+                                       r->sighup };
         for (size_t i = 0; i < ELEMENTSOF(sources); i++)
                 sd_event_source_disable_unref(sources[i]);
         sd_bus_flush_close_unref(r->bus);

@@ -80,7 +80,8 @@ go() {
         done
 }
 
-# reboot_machine: goes down in good order and comes up again; the script is run anew then, and after_reboot is true.
+# reboot_machine [COMMAND…]: goes down in good order (by logind, or as COMMAND does it) and comes up again; the script is
+# run anew then, and after_reboot is true.
 reboot_machine() {
         echo "tap_n=$tap_n tap_failed=$tap_failed" >/var/lib/nf-rebooted
         # The unit that this script is must not switch off when it is stopped.
@@ -88,7 +89,8 @@ reboot_machine() {
         printf '[Unit]\nSuccessAction=none\nFailureAction=none\n' >/run/systemd/system/nf-script.service.d/reboot.conf
         systemctl daemon-reload
         sync
-        systemctl reboot --no-block
+        [ $# -gt 0 ] || set -- systemctl reboot --no-block
+        "$@"
         while :; do tick; done
 }
 

@@ -5,10 +5,28 @@
 
 #include "common/util.h"
 
-/* Whether the machine, or in user mode the user's manager, is going down: systemd has a job for shutdown.target then. */
+/* Whether the machine, or in user mode the user's manager, is going down. logind says so first and waits for us for a
+ * while (an inhibitor of the kind "delay"); then systemd has a job for shutdown.target, with or without logind. */
 typedef struct ShutdownWatch ShutdownWatch;
 
-/* *flag follows it; borrowed until the watch is freed. */
-int shutdown_watch_new(sd_bus *bus, bool *flag, ShutdownWatch **ret);
+typedef struct ShutdownOps {
+        /* It begins. waits: logind does, until shutdown_watch_release(), but no longer than that; 0: nobody waits. Maybe
+         * called once for each, logind and systemd. */
+        void (*begun)(uint64_t waits_usec, void *userdata);
+        /* It stays up after all. */
+        void (*cancelled)(void *userdata);
+} ShutdownOps;
+
+/* bus: where systemd is. Without logind, systemd's job is all there is; that is said in the journal, and so is all the
+ * time that there is at a shutdown. grace_usec: what a conversation has of it for its own end. */
+int shutdown_watch_new(
+                sd_bus *bus,
+                bool user_mode,
+                uint64_t grace_usec,
+                const ShutdownOps *ops,
+                void *userdata,
+                ShutdownWatch **ret);
 ShutdownWatch *shutdown_watch_free(ShutdownWatch *w);
 DEFINE_TRIVIAL_CLEANUP_FUNC(ShutdownWatch *, shutdown_watch_free);
+/* There is nothing left that logind should wait for. */
+void shutdown_watch_release(ShutdownWatch *w);

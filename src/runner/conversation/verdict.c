@@ -7,9 +7,10 @@ const char *verdict_reason(const VerdictInput *in) {
         uint64_t signal = 0, code = 0;
 
         if (in->stop_reason)
-                return streq(in->stop_reason, "timeout")         ? "timeout" :
-                                streq(in->stop_reason, "budget") ? "budget" :
-                                                                   "stopped";
+                return streq(in->stop_reason, "timeout")           ? "timeout" :
+                                streq(in->stop_reason, "budget")   ? "budget" :
+                                streq(in->stop_reason, "shutdown") ? "shutdown" :
+                                                                     "stopped";
         if (!in->outcome) {
                 /* The supervisor is gone without a word: what systemd noted of the scope is all there is. */
                 if (streq_ptr(in->result, "oom-kill"))

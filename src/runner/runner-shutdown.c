@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include <systemd/sd-daemon.h>
+
+#include "common/log.h"
+#include "runner/runner-internal.h"
+
+/* The machine goes down. While logind waits for us, conversations are ended in good order and reported; those that are
+ * left are stopped by systemd with their scopes, before it stops us. Then we wait a little for what they had to say. What
+ * is not acknowledged by then is in the store and is sent after the next start. */
+
+/* The unit's TimeoutStopSec= is twice that. */
+#define LAST_REPORTS_USEC (10 * USEC_PER_SEC)
+/* Of the time that logind gives, for the reports behind the ends. */
+#define REPORT_USEC (2 * USEC_PER_SEC)
+
+static bool is_reported(Runner *r) {
+        for (Conversation *c = r->first; c; c = c->next)
+                if (conversation_is_live(c) || (c->source && conversation_queued_events(c) > 0))
+                        return false;
+        return true;
+}
+
+/* Whether waiting could be of any use. */
+static bool may_report(Runner *r) {
+        if (!r->link || !link_is_connected(r->link)) {
+                for (Conversation *c = r->first; c; c = c->next)
+                        if (conversation_is_live(c))
+                                return true;
+                return false;
+        }
+        return !is_reported(r);
+}
+
+void runner_shutdown_look(Runner *r) {
+        if (!r->ctx.shutting_down || may_report(r))
+                return;
+        if (r->exit_timer)
+                (void) sd_event_exit(r->event, 0);
+        else if (r->shutdown)
+                shutdown_watch_release(r->shutdown);
+}
+
+static void on_begun(uint64_t waits_usec, void *userdata) {
+        Runner *r = userdata;
+        uint64_t grace = r->config->stop_grace_ms * USEC_PER_MSEC;
+
+        r->ctx.shutting_down = true;
+        runner_changed(r);
+        if (waits_usec == 0)
+                return;
+        log_info("%u conversations are ended before the machine goes down.", r->n_live);
+        grace = MIN(grace, waits_usec > 2 * REPORT_USEC ? waits_usec - REPORT_USEC : waits_usec / 2);
+        for (Conversation *c = r->first, *next; c; c = next) {
+                next = c->next;
+                if (conversation_is_live(c) && c->stop == STOP_NONE)
+                        conversation_stop(c, "shutdown", grace);
+        }
+        runner_shutdown_look(r);
+}
+
+static void on_cancelled(void *userdata) {
+        Runner *r = userdata;
+
+        log_notice("The machine stays up after all.");
+        r->ctx.shutting_down = false;
+        runner_changed(r);
+}
+
+int runner_shutdown_open(Runner *r) {
+        static const ShutdownOps ops = { .begun = on_begun, .cancelled = on_cancelled };
+
+        return shutdown_watch_new(
+                        r->bus,
+                        r->user_mode,
+                        r->config->stop_grace_ms * USEC_PER_MSEC,
+                        &ops,
+                        r,
+                        &r->shutdown);
+}
+
+static int on_time_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        Runner *r = userdata;
+
+        log_notice("Not everything was acknowledged in time; it is sent after the next start.");
+        return sd_event_exit(r->event, 0);
+}
+
+int runner_shutdown_exit(Runner *r) {
+        int k;
+
+        /* A second signal means now. */
+        if (!r->ctx.shutting_down || r->exit_timer || !may_report(r))
+                return sd_event_exit(r->event, 0);
+        log_info("The last reports are sent.");
+        k = sd_event_add_time_relative(
+                        r->event,
+                        &r->exit_timer,
+                        CLOCK_MONOTONIC,
+                        LAST_REPORTS_USEC,
+                        USEC_PER_MSEC,
+                        on_time_over,
+                        r);
+        return k < 0 ? sd_event_exit(r->event, 0) : 0;
+}
