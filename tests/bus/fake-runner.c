@@ -197,6 +197,9 @@ int conversation_open_events(Conversation *c, const char *cursor, int *ret_fd) {
                 return -EMFILE;
         if (pipe2(p, O_CLOEXEC) < 0)
                 return -errno;
+        /* What does not fit is lost here; the runner goes on when there is room. */
+        if (fcntl(p[1], F_SETFL, O_NONBLOCK) < 0)
+                return -errno;
         runner.streams++;
         safe_close(c->stream);
         c->stream = p[1];
