@@ -1,0 +1,72 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""One conversation from its start to its end, over D-Bus: its events are read piece by piece (ReadEvents), each question of the
+agent is allowed, and after the first turn it is stopped.
+
+    ./conversation.py claude 'Fix the test'
+
+This needs nothing but busctl(1) and the standard library, and works over ssh: set BUSCTL="busctl -H admin@build1". A program
+that has a D-Bus library of its own waits for the signal EventsAvailable in place of sleeping.
+"""
+import json
+import os
+import subprocess
+import sys
+import time
+
+NAME = "org.northflare.Runner1"
+MANAGER = "/org/northflare/Runner1"
+BUSCTL = os.environ.get("BUSCTL", "busctl").split()
+
+
+def call(path, interface, method, *arguments):
+    """The reply's values. An error of the runner is in what busctl says."""
+    p = subprocess.run([*BUSCTL, "--json=short", "--timeout=60", "call", NAME, path, NAME + "." + interface, method, *arguments],
+                       stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(p.stdout)["data"] if p.stdout.strip() else []
+
+
+class Conversation:
+    def __init__(self, **parameters):
+        # The key "json" takes what a{sv} says badly.
+        self.id, = call(MANAGER, "Manager", "StartConversation", "a{sv}", "1", "json", "s", json.dumps(parameters))
+        self.path, = call(MANAGER, "Manager", "GetConversation", "s", self.id)
+
+    def call(self, method, *arguments):
+        return call(self.path, "Conversation", method, *arguments)
+
+    def events(self):
+        """The events, as the orchestrator gets them: (method, params)."""
+        cursor = ""
+        while True:
+            texts, cursor = self.call("ReadEvents", "su", cursor, "100")
+            for text in texts:
+                event = json.loads(text)
+                yield event["method"], event["params"]
+                if event["method"] == "conversation.ended":
+                    return
+            if not texts:
+                time.sleep(0.2)
+
+
+def main():
+    agent, prompt = (sys.argv[1:] + ["claude", "Say hello."][len(sys.argv) - 1:])[:2]
+    c = Conversation(agent=agent, prompt=prompt)
+    print("started", c.id, flush=True)
+    for method, params in c.events():
+        if method == "permission.request":
+            print("question %s: allow" % params["messageId"])
+            c.call("AnswerPermission", "ssa{sv}", params["messageId"], "allow", "0")
+        elif method == "message.agent":
+            print("event", params["event"]["type"])
+            if params["event"]["type"] == "turn_end":
+                c.call("Stop", "a{sv}", "1", "reason", "s", "the example is over")
+        elif method == "conversation.ended":
+            print("ended:", params["reason"])
+        else:
+            print(method)
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
