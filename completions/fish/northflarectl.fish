@@ -15,7 +15,7 @@ function __northflarectl_ids
     northflarectl $where --no-legend --no-pager --no-ask-password list 2>/dev/null | string replace -r ' .*' ''
 end
 
-set -l verbs status list show run attach send interrupt stop freeze thaw set-property events logs permissions answer audit top drain undrain reload metrics
+set -l verbs status list show run attach send interrupt stop freeze thaw set-property events logs permissions answer audit top workspace drain undrain reload metrics
 set -l with_id show attach send interrupt stop freeze thaw set-property events logs permissions answer audit
 set -l without_json attach send interrupt stop freeze thaw set-property answer drain undrain metrics
 set -l needs "not __fish_seen_subcommand_from $verbs"
@@ -40,6 +40,7 @@ complete -c northflarectl -n $needs -a audit -d 'Who had what done'
 complete -c northflarectl -n $needs -a drain -d 'Take no new conversations'
 complete -c northflarectl -n $needs -a undrain -d 'Take conversations again'
 complete -c northflarectl -n $needs -a reload -d 'Read the configuration anew'
+complete -c northflarectl -n $needs -a workspace -d 'What is on the disk'
 complete -c northflarectl -n $needs -a top -d 'What conversations use'
 complete -c northflarectl -n $needs -a metrics -d 'All figures as OpenMetrics text'
 
@@ -78,4 +79,6 @@ complete -c northflarectl -n '__fish_seen_subcommand_from top' -l batch -d 'Plai
 complete -c northflarectl -n '__fish_seen_subcommand_from drain' -l wait -d 'Until nothing is left'
 complete -c northflarectl -n '__fish_seen_subcommand_from drain' -l deadline -x -d 'Seconds after which what is left is stopped'
 complete -c northflarectl -n '__fish_seen_subcommand_from top' -l delay -x -d 'Seconds between two looks'
+complete -c northflarectl -n '__fish_seen_subcommand_from workspace' -a 'list show remove'
+complete -c northflarectl -n '__fish_seen_subcommand_from workspace' -l force -d 'What is nowhere else, too'
 complete -c northflarectl -n '__fish_seen_subcommand_from metrics' -l http -d 'Answer one request on stdin'

@@ -93,6 +93,8 @@ int report_error(const sd_bus_error *error, int r, const char *conversation) {
                 (void) fputs("\" here.\n", stderr);
                 return EXIT_NO_CONVERSATION;
         }
+        if (sd_bus_error_has_name(error, ERROR_PREFIX "NoSuchWorkspace"))
+                status = EXIT_NO_CONVERSATION;
         for (size_t i = 0; i < ELEMENTSOF(denied); i++)
                 if (sd_bus_error_has_name(error, denied[i]))
                         status = EXIT_DENIED;

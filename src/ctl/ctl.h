@@ -20,7 +20,7 @@ enum {
         EXIT_FAILED = 1,
         EXIT_USAGE = 2,
         EXIT_NOT_RUNNING = 3,
-        EXIT_NO_CONVERSATION = 4,
+        EXIT_NO_CONVERSATION = 4, /* or workspace */
         EXIT_DENIED = 5,
         EXIT_RUN_FAILED = 125, /* of the verb run, whose others are the script's own */
 };
@@ -55,6 +55,7 @@ typedef struct Arguments {
         bool wait; /* drain */
         uint64_t deadline;
         bool deadline_set;
+        bool force; /* workspace remove */
 } Arguments;
 extern Arguments arg;
 
@@ -96,6 +97,7 @@ int verb_drain(char **words);
 int verb_reload(char **words);
 int verb_top(char **words);
 int verb_metrics(char **words);
+int verb_workspace(char **words);
 
 /* connection.c */
 extern sd_bus *bus;

@@ -28,6 +28,7 @@ const Verb verbs[] = {
         { "audit", 0, 1, verb_audit, "[ID]", "who had what done, and who was refused", .of_runner = true },
         { "drain", 0, 0, verb_drain, "", "take no new conversations", .of_runner = true },
         { "undrain", 0, 0, verb_drain, "", "take conversations again", .of_runner = true },
+        { "workspace", 1, UINT_MAX, verb_workspace, "list|show|remove [ID...]", "what is on the disk, and away with it", .of_runner = true },
         { "reload", 0, 0, verb_reload, "", "read the configuration anew", .of_runner = true },
         { "metrics", 0, 0, verb_metrics, "", "all figures as OpenMetrics text", .of_runner = true, .own_bus = true },
         {},

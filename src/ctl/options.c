@@ -33,7 +33,7 @@ static const Option options[] = {
         { "user", 0, KIND_FLAG, &arg.user, NULL, NULL, NULL, "your own runner, not the system's" },
         { "host", 'H', KIND_STRING, &arg.host, NULL, NULL, "[USER@]HOST", "the runner of another host, over ssh" },
         { "machine", 'M', KIND_STRING, &arg.machine, NULL, NULL, "CONTAINER", "the runner in a local container" },
-        { "json", 0, KIND_JSON, &arg.json, NULL, " status list show run permissions logs events reload top audit ", "MODE", "JSON: short, pretty, off" },
+        { "json", 0, KIND_JSON, &arg.json, NULL, " status list show run permissions logs events reload top audit workspace ", "MODE", "JSON: short, pretty, off" },
         { "no-pager", 0, KIND_FLAG, &arg.no_pager, NULL, NULL, NULL, "no pager" },
         { "no-legend", 0, KIND_FLAG, &arg.no_legend, NULL, NULL, NULL, "no titles and no totals" },
         { "no-ask-password", 0, KIND_FLAG, &arg.no_ask_password, NULL, NULL, NULL, "never ask for a password" },
@@ -59,6 +59,7 @@ static const Option options[] = {
         { "delay", 0, KIND_NUMBER, &arg.delay, &arg.delay_set, " top ", "SECONDS", "top: time between two looks (2)" },
         { "wait", 0, KIND_FLAG, &arg.wait, NULL, " drain ", NULL, "drain: until nothing is left" },
         { "deadline", 0, KIND_NUMBER, &arg.deadline, &arg.deadline_set, " drain ", "SECONDS", "drain: then stop what is left" },
+        { "force", 0, KIND_FLAG, &arg.force, NULL, " workspace ", NULL, "workspace remove: what is nowhere else, too" },
         { "http", 0, KIND_FLAG, &arg.http, NULL, " metrics ", NULL, "metrics: answer one request on stdin" },
 };
 /* clang-format on */

@@ -118,3 +118,57 @@ const char *format_ago(uint64_t usec, char buf[static AGO_MAX]) {
                 }
         return buf;
 }
+
+/* One value, its parts below it. */
+static void print_value(const char *name, Json *value, unsigned depth) {
+        _cleanup_free_ char *key = sanitize_line(name, 64), *line = NULL;
+
+        if (json_object_is_type(value, json_type_object)) {
+                (void) printf("%*s%s%s:%s\n",
+                              (int) depth * 2,
+                              "",
+                              style(stdout, STYLE_BOLD),
+                              strempty(key),
+                              style(stdout, STYLE_NORMAL));
+                json_object_object_foreach(value, k, v)
+                        print_value(k, v, depth + 1);
+                return;
+        }
+        if (json_object_is_type(value, json_type_array)) {
+                size_t n = json_object_array_length(value);
+
+                for (size_t i = 0; i < n; i++)
+                        print_value(name, json_object_array_get_idx(value, i), depth);
+                return;
+        }
+        line = sanitize_line(
+                        json_object_is_type(value, json_type_string) ? json_object_get_string(value) :
+                                                                       json_text(value),
+                        2000);
+        (void) printf("%*s%s%s:%s %s\n",
+                      (int) depth * 2,
+                      "",
+                      style(stdout, STYLE_BOLD),
+                      strempty(key),
+                      style(stdout, STYLE_NORMAL),
+                      strempty(line));
+}
+
+void print_object(Json *o) {
+        json_object_object_foreach(o, k, v)
+                print_value(k, v, 0);
+}
+
+void format_amount(double v, double base, char buf[static AMOUNT_MAX]) {
+        static const char units[] = " KMGTP";
+        size_t i = 0;
+
+        while (v >= base && units[i + 1]) {
+                v /= base;
+                i++;
+        }
+        if (i == 0)
+                (void) snprintf(buf, AMOUNT_MAX, "%.0f", v);
+        else
+                (void) snprintf(buf, AMOUNT_MAX, "%.1f%c", v, units[i]);
+}

@@ -4,7 +4,7 @@
 #include "ctl/terminal.h"
 #include "ctl/top-view.h"
 
-#define CELL 32
+#define CELL AMOUNT_MAX
 
 static uint64_t number(Json *o, const char *name) {
         uint64_t u = 0;
@@ -117,21 +117,6 @@ void top_sort(Json *snapshot, TopSort by) {
 }
 
 /* ---- text ---- */
-
-/* "512", "1.5K", "2.0G", with K of base. */
-static void format_amount(double v, double base, char buf[static CELL]) {
-        static const char units[] = " KMGTP";
-        size_t i = 0;
-
-        while (v >= base && units[i + 1]) {
-                v /= base;
-                i++;
-        }
-        if (i == 0)
-                (void) snprintf(buf, CELL, "%.0f", v);
-        else
-                (void) snprintf(buf, CELL, "%.1f%c", v, units[i]);
-}
 
 static void format_figure(Json *o, const char *name, double base, char buf[static CELL]) {
         Json *v = json_get(o, name);

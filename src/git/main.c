@@ -71,7 +71,9 @@ static void set_up_process(void) {
 }
 
 int main(int argc, char *argv[]) {
-        static int (*const verbs[])(const Request *, Json **) = { verb_fetch, verb_checkout, verb_status };
+        static int (*const verbs[])(const Request *, Json **) = {
+                verb_fetch, verb_checkout, verb_status, verb_measure, verb_remove
+        };
         _cleanup_(request_done) Request request = {};
         _cleanup_json_ Json *result = NULL;
 

@@ -30,9 +30,10 @@ static int read_line(int fd, Buffer *b) {
 
 static int check_members(Json *json) {
         static const char *const known[] = {
-                "verb",       "url",           "branch", "baseBranch",     "commit",
-                "cache",      "directory",     "caFile", "knownHostsFile", "username",
-                "credential", "allowLoopback", NULL,
+                "verb",           "url",      "branch",     "baseBranch",
+                "commit",         "cache",    "directory",  "caFile",
+                "knownHostsFile", "username", "credential", "allowLoopback",
+                "force",          "key",      NULL,
         };
 
         json_object_object_foreach(json, name, value) {
@@ -41,7 +42,8 @@ static int check_members(Json *json) {
                 if (!value)
                         continue;
                 if (json_object_get_type(value) !=
-                    (streq(name, "allowLoopback") ? json_type_boolean : json_type_string))
+                    (streq(name, "allowLoopback") || streq(name, "force") ? json_type_boolean :
+                                                                            json_type_string))
                         return output_fail("request", "%s has the wrong type", name);
                 if (json_object_is_type(value, json_type_string) && isempty(json_get_string(json, name)))
                         return output_fail("request", "%s is empty or holds a NUL byte", name);
@@ -84,6 +86,8 @@ static int check_verb(Request *q) {
                 return output_fail("request", "url, cache, commit, branch and directory are needed");
         if (q->verb == VERB_STATUS && !q->directory)
                 return output_fail("request", "directory is needed");
+        if ((q->verb == VERB_MEASURE || q->verb == VERB_REMOVE) && !q->key)
+                return output_fail("request", "key is needed");
         if (q->verb != VERB_FETCH && q->credential)
                 return output_fail("request", "credentials are for fetch alone");
         if (q->credential && !streq(q->credential, "token") && !streq(q->credential, "sshKey"))
@@ -92,7 +96,7 @@ static int check_verb(Request *q) {
 }
 
 int request_read(int fd, const char *verb, Request *ret) {
-        static const char *const verbs[] = { "fetch", "checkout", "status" };
+        static const char *const verbs[] = { "fetch", "checkout", "status", "measure", "remove" };
         _cleanup_(request_done) Request q = {};
         _cleanup_buffer_ Buffer line = {};
         _cleanup_free_ char *error = NULL;
@@ -117,7 +121,7 @@ int request_read(int fd, const char *verb, Request *ret) {
         if (v == ELEMENTSOF(verbs) || (verb && !streq(verb, name)))
                 return output_fail(
                                 "request",
-                                "verb is not fetch, checkout or status, or not that of the command line");
+                                "verb is not fetch, checkout, status, measure or remove, or not that of the command line");
         q.verb = (RequestVerb) v;
         q.url = json_get_string(q.json, "url");
         q.branch = json_get_string(q.json, "branch");
@@ -129,6 +133,8 @@ int request_read(int fd, const char *verb, Request *ret) {
         q.known_hosts_file = json_get_string(q.json, "knownHostsFile");
         q.username = json_get_string(q.json, "username");
         q.credential = json_get_string(q.json, "credential");
+        q.key = json_get_string(q.json, "key");
+        (void) json_get_bool(q.json, "force", &q.force);
         (void) json_get_bool(q.json, "allowLoopback", &q.allow_loopback);
         r = check_verb(&q);
         if (r >= 0)

@@ -9,6 +9,8 @@ typedef enum RequestVerb {
         VERB_FETCH,
         VERB_CHECKOUT,
         VERB_STATUS,
+        VERB_MEASURE,
+        VERB_REMOVE,
 } RequestVerb;
 
 typedef struct Request {
@@ -16,7 +18,8 @@ typedef struct Request {
         RequestVerb verb;
         const char *url, *branch, *base_branch, *commit, *cache, *directory;
         const char *ca_file, *known_hosts_file, *username, *credential;
-        bool allow_loopback;
+        const char *key; /* of a workspace: the name of its folder */
+        bool allow_loopback, force;
         GitUrl parsed; /* of url */
 } Request;
 

@@ -45,11 +45,27 @@ static int look_for_changes(git_repository *repository, bool *ret) {
         return 0;
 }
 
-int verb_status(const Request *request, Json **ret) {
-        _cleanup_json_ Json *o = json_object_new_object();
+int checkout_read(const char *path, Json *o) {
         git_repository *repository = NULL;
         uint64_t unpushed = 0;
         bool dirty = false;
+        int r = git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
+
+        if (r >= 0)
+                r = look_for_changes(repository, &dirty);
+        if (r >= 0 && git_repository_head_unborn(repository) == 0)
+                r = count_unpushed(repository, &unpushed);
+        if (r >= 0)
+                r = result_set_head(o, repository);
+        git_repository_free(repository);
+        if (r < 0)
+                return r;
+        return json_set_bool(o, "dirty", dirty) < 0 || json_set_u64(o, "unpushed", unpushed) < 0 ? -ENOMEM :
+                                                                                                   0;
+}
+
+int verb_status(const Request *request, Json **ret) {
+        _cleanup_json_ Json *o = json_object_new_object();
         int r;
 
         if (!o || json_set_string(o, "type", "result") < 0)
@@ -57,20 +73,9 @@ int verb_status(const Request *request, Json **ret) {
         r = git_start();
         if (r < 0)
                 return r;
-        r = git_repository_open_ext(&repository, request->directory, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
-        if (r >= 0)
-                r = look_for_changes(repository, &dirty);
-        if (r >= 0 && git_repository_head_unborn(repository) == 0)
-                r = count_unpushed(repository, &unpushed);
+        r = checkout_read(request->directory, o);
         if (r < 0)
-                (void) output_fail_git(r, "cannot read the checkout");
-        else
-                r = result_set_head(o, repository);
-        git_repository_free(repository);
-        if (r < 0)
-                return -EIO;
-        if (json_set_bool(o, "dirty", dirty) < 0 || json_set_u64(o, "unpushed", unpushed) < 0)
-                return output_fail("failed", "out of memory");
+                return output_fail_git(r, "cannot read the checkout");
         *ret = TAKE_PTR(o);
         return 0;
 }

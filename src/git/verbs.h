@@ -9,9 +9,15 @@
 int verb_fetch(const Request *request, Json **ret);
 int verb_checkout(const Request *request, Json **ret);
 int verb_status(const Request *request, Json **ret);
+/* Of a workspace's folder, in which they are called: what is in it, and all of it away. */
+int verb_measure(const Request *request, Json **ret);
+int verb_remove(const Request *request, Json **ret);
 
 /* Starts libgit2 cut off from every configuration, template and hook outside of the repository it works on. */
 int git_start(void);
+
+/* Members "branch", "head", "dirty" and "unpushed" of the checkout at path. Returns 0, or negative without a word. */
+int checkout_read(const char *path, Json *o);
 
 /* Set by SIGTERM; whoever runs long looks at it. */
 extern volatile bool stop_asked;

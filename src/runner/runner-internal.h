@@ -62,6 +62,7 @@ struct Runner {
         bool resend_refused;
 
         RunnerCall *calls;
+        WorkspaceCall *workspace_calls;
         const RunnerObserver *observer;
         void *observer_data;
         sd_event_source *status_source, *flush_timer, *readopt_timer, *housekeeping, *disk_timer, *sigterm,
@@ -163,6 +164,13 @@ int runner_status_open(Runner *r);
 const char *runner_state_name(Runner *r);
 int runner_queue_json(Runner *r, Json **ret);
 int runner_delivery_json(Runner *r, Json **ret);
+
+/* runner-workspaces.c */
+void runner_workspaces_open(Runner *r);
+/* It is there; used: now. */
+void runner_workspace_note(Runner *r, const char *id, bool used);
+/* Nothing may begin in it. */
+bool runner_workspace_is_removed(Runner *r, const char *id);
 
 /* runner-totals.c */
 void runner_totals_count(Runner *r, Conversation *c);

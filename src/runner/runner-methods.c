@@ -249,6 +249,11 @@ static void check_room(MethodCall *c) {
         c->reason = admission_to_string(a);
 }
 
+static void check_workspace(MethodCall *c, const char *workspace) {
+        if (runner_workspace_is_removed(c->runner, workspace))
+                refuse(c, CODE_WRONG_STATE, "workspace %s is being removed", workspace);
+}
+
 static void starting(MethodCall *c, Conversation *v) {
         c->result = json_object_new_object();
         (void) json_set_string(c->result, "conversationId", v->row.id);
@@ -307,6 +312,7 @@ static void check_start(MethodCall *c) {
         if (c->code == 0 && repository && checkout_check(repository, &c->runner->ctx.git, &error) < 0)
                 refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
         check_room(c);
+        check_workspace(c, workspace ? workspace : id);
         if (c->code != 0)
                 return;
         if (make_conversation(c, id, workspace, agent) < 0) {
@@ -333,6 +339,7 @@ static void act_start(MethodCall *c) {
         v->n_pending = 1;
         runner_link_conversation(c->runner, v);
         runner_totals_started(c->runner, v);
+        runner_workspace_note(c->runner, v->row.workspace, true);
         conversation_advance(v);
 }
 
@@ -357,6 +364,7 @@ static void check_resume(MethodCall *c) {
         }
         check_agent(c, c->conversation->row.agent);
         check_room(c);
+        check_workspace(c, c->conversation->row.workspace);
         if (c->code != 0)
                 return;
         c->result = json_object_new_object();
@@ -396,6 +404,7 @@ static void act_resume(MethodCall *c) {
         if (c->runner->n_ended > 0)
                 c->runner->n_ended--;
         runner_totals_started(c->runner, c->conversation);
+        runner_workspace_note(c->runner, c->conversation->row.workspace, true);
         conversation_changed(c->conversation);
         conversation_advance(c->conversation);
 }

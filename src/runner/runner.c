@@ -375,6 +375,7 @@ int runner_start(Runner *r) {
         if (k < 0)
                 return k;
         runner_sweep(r);
+        runner_workspaces_open(r);
         k = runner_adopt(r);
         if (k < 0)
                 return k;

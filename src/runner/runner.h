@@ -89,6 +89,24 @@ int runner_list_audit(Runner *r, const char *conversation, unsigned max, Json **
 /* Sends what is queued and a heartbeat now. */
 int runner_flush(Runner *r);
 
+/* Workspaces that were used here: an array of {id, key, lastUsedAt, conversations: those that live in it}. */
+int runner_list_workspaces(Runner *r, Json **ret);
+/* What is in one (FolderDone says of what form that is, with id and conversations), or all of it away: force, even what is
+ * nowhere else. reply runs once, later; the call may be freed inside, and before to cancel it. -ENOENT: there is none of
+ * that id; -EBUSY: somebody lives there; -EAGAIN: WORKSPACE_CALLS_MAX are under way. */
+#define WORKSPACE_CALLS_MAX 4
+typedef struct WorkspaceCall WorkspaceCall;
+typedef void (*WorkspaceReply)(int error, const char *text, Json *result, void *userdata);
+int runner_workspace_call(
+                Runner *r,
+                const char *id,
+                bool remove,
+                bool force,
+                WorkspaceReply reply,
+                void *userdata,
+                WorkspaceCall **ret);
+WorkspaceCall *workspace_call_free(WorkspaceCall *c);
+
 /* What the conversations of one agent have used since the start of the program; none of it ever goes down. */
 #define RUNNER_END_REASONS 10
 extern const char *const runner_end_reasons[RUNNER_END_REASONS];

@@ -47,6 +47,10 @@ struct RunnerCall {
 };
 
 static Runner runner;
+#define WORKSPACES                                                                                   \
+        "[{\"id\":\"w-1\",\"key\":\"0123456789abcdef\",\"lastUsedAt\":\"2026-01-02T03:04:05.000Z\"," \
+        "\"conversations\":[\"first\"]},{\"id\":\"w-2\",\"key\":\"0123456789abcde0\","               \
+        "\"lastUsedAt\":\"2026-01-02T03:04:06.000Z\",\"conversations\":[]}]"
 static const char *polkit_answer = "yes";
 static char *polkit_last;
 static sd_bus_message *polkit_held;
@@ -313,6 +317,76 @@ int runner_list_audit(Runner *r, const char *conversation, unsigned max, Json **
                         (void) json_object_array_add(*ret, json_object_get(o));
         }
         return 0;
+}
+
+struct WorkspaceCall {
+        sd_event_source *source;
+        WorkspaceReply reply;
+        void *userdata;
+        char *id;
+        bool remove, force;
+};
+
+int runner_list_workspaces(Runner *r, Json **ret) {
+        return json_parse(WORKSPACES, strlen(WORKSPACES), ret, NULL);
+}
+
+static int on_workspace(sd_event_source *source, void *userdata) {
+        static const char text[] =
+                        "{\"id\":\"w-1\",\"user\":\"northflare-agent\",\"directory\":\"/home/w\",\"bytes\":1572864,\"files\":7,"
+                        "\"conversations\":[\"first\"],\"checkouts\":[{\"conversation\":\"c-9\",\"branch\":\"main\","
+                        "\"dirty\":true,\"unpushed\":2}]}";
+        _cleanup_json_ Json *o = NULL;
+        WorkspaceCall *c = userdata;
+
+        (void) json_parse(text, strlen(text), &o, NULL);
+        if (c->remove && !c->force)
+                c->reply(-ENOTEMPTY,
+                         "the checkout of c-9 has changes that are not committed",
+                         NULL,
+                         c->userdata);
+        else {
+                if (c->remove)
+                        (void) free_and_strdup(&runner.last_call, "remove||{}");
+                (void) json_set_string(o, "id", c->id);
+                c->reply(0, NULL, o, c->userdata);
+        }
+        return 0;
+}
+
+int runner_workspace_call(
+                Runner *r,
+                const char *id,
+                bool remove,
+                bool force,
+                WorkspaceReply reply,
+                void *userdata,
+                WorkspaceCall **ret) {
+        WorkspaceCall *c;
+
+        if (!startswith(id, "w-"))
+                return -ENOENT;
+        if (streq(id, "w-used") && remove)
+                return -EBUSY;
+        if (streq(id, "w-many"))
+                return -EAGAIN;
+        c = new0(WorkspaceCall, 1);
+        *c = (WorkspaceCall){
+                .reply = reply, .userdata = userdata, .id = strdup(id), .remove = remove, .force = force
+        };
+        if (sd_event_add_defer(r->event, &c->source, on_workspace, c) < 0)
+                return -ENOMEM;
+        *ret = c;
+        return 0;
+}
+
+WorkspaceCall *workspace_call_free(WorkspaceCall *c) {
+        if (c) {
+                sd_event_source_disable_unref(c->source);
+                free(c->id);
+        }
+        free(c);
+        return NULL;
 }
 
 static Conversation *add_conversation(const char *id, const char *agent, const char *task) {

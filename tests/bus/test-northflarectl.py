@@ -243,6 +243,26 @@ class Verbs(Ctl):
         self.assertEqual([w["method"] for w in json.loads(self.ctl("audit", "audited", "--json=short"))], ["Interrupt"])
         self.assertEqual(self.ctl("audit", "nobody-knows-it"), "No lines.\n")
 
+    def test_workspace(self):
+        text = self.ctl("workspace", "list")
+        self.assertRegex(text, r"(?m)^ID +USER +SIZE +BRANCH +IN USE BY +LAST USED$")
+        self.assertRegex(text, r"(?m)^w-1 +northflare-agent +1\.5M +main +first +2026-01-02T03:04:05\.000Z$")
+        self.assertIn("2 workspaces.", text)
+        self.assertEqual([o["id"] for o in json.loads(self.ctl("workspace", "list", "--json=short"))], ["w-1", "w-2"])
+        self.assertRegex(self.ctl("workspace", "show", "w-1"), r"(?m)^  branch: main$|^bytes: 1572864$")
+        self.assertEqual(json.loads(self.ctl("workspace", "show", "w-2", "--json=pretty"))["id"], "w-2")
+        self.ctl("workspace", "show", "x", status=NO_CONVERSATION)
+        self.assertEqual(self.err, 'There is no workspace "x" here.\n')
+        self.bus.last_call()
+        self.ctl("workspace", "remove", "w-1", status=FAILED)
+        self.assertIn("not committed", self.err)
+        self.assertIsNone(self.bus.last_call())
+        self.assertEqual(self.ctl("workspace", "remove", "w-1", "--force"), "")
+        self.assertEqual(self.bus.last_call()[0], "remove")
+        for args in (["workspace"], ["workspace", "x"], ["workspace", "list", "x"], ["workspace", "show"], ["workspace", "remove"],
+                     ["workspace", "list", "--force"], ["list", "--force"]):
+            self.ctl(*args, status=USAGE)
+
     def test_logs_elsewhere(self):
         self.ctl("-H", "host", "logs", "c", status=FAILED)
         self.assertIn("ssh host northflarectl logs c", self.err)

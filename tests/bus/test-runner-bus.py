@@ -291,6 +291,32 @@ class Methods(OneBus):
         self.refused("cursor: not one", self.bus.call, path_of("stream"), I_CONVERSATION, "OpenEvents", "s", "bad")
 
 
+class Workspaces(OneBus):
+    def call(self, method, *args):
+        return self.bus.call(MANAGER, I_MANAGER, method, *args)
+
+    def error(self, *args):
+        return self.bus.error_text(MANAGER, I_MANAGER, *args)
+
+    def test_list_and_describe(self):
+        self.assertEqual([o["id"] for o in json.loads(self.call("ListWorkspaces")[0])], ["w-1", "w-2"])
+        o = json.loads(self.call("DescribeWorkspace", "s", "w-2")[0])
+        self.assertEqual((o["id"], o["bytes"]), ("w-2", 1572864))
+        self.assertIn("Error.NoSuchWorkspace", self.error("DescribeWorkspace", "string:x"))
+        self.assertIn("LimitsExceeded", self.error("DescribeWorkspace", "string:w-many"))
+
+    def test_remove(self):
+        self.bus.last_call()
+        self.refused("not committed", self.call, "RemoveWorkspace", "sa{sv}", "w-1", "0")
+        self.refused("not committed", self.call, "RemoveWorkspace", "sa{sv}", "w-1", "1", "force", "b", "false")
+        self.assertIsNone(self.bus.last_call())
+        self.call("RemoveWorkspace", "sa{sv}", "w-1", "1", "force", "b", "true")
+        self.assertEqual(self.bus.last_call()[0], "remove")
+        self.refused("lives in that workspace", self.call, "RemoveWorkspace", "sa{sv}", "w-used", "0")
+        self.refused("force", self.call, "RemoveWorkspace", "sa{sv}", "w-1", "1", "force", "s", "yes")
+        self.refused("fors", self.call, "RemoveWorkspace", "sa{sv}", "w-1", "1", "fors", "b", "true")
+
+
 class Figures(OneBus):
     def test_resources(self):
         self.bus.test("Add", "s", "fig-1")
@@ -378,8 +404,9 @@ class Audit(OneBus):
         self.bus.set("orchestrator", "https://orchestrator.example.org")
         self.bus.call(MANAGER, I_MANAGER, "ResendSetAside")
         self.bus.set("orchestrator", "")
+        self.bus.call(MANAGER, I_MANAGER, "RemoveWorkspace", "sa{sv}", "w-1", "1", "force", "b", "true")
         written = self.written()
-        self.assertEqual([w["method"] for w in written], [c[2] for c in changes] + ["ResendSetAside"])
+        self.assertEqual([w["method"] for w in written], [c[2] for c in changes] + ["ResendSetAside", "RemoveWorkspace"])
         for w in written:
             self.assertEqual((w["verdict"], w["uid"], w["count"], w["minor"]), ("allowed", 0, 1, False))
             self.assertEqual(w["comm"], "busctl")
@@ -390,9 +417,9 @@ class Audit(OneBus):
         """A method that the XML has and the test before does not is one that only looks."""
         xml = ET.parse(os.path.join(DBUS_DIR, NAME + ".xml")).getroot()
         looks = {"ListConversations", "GetConversation", "ListSetAside", "ListAudit", "ListResources", "ListTotals",
-                 "Describe", "OpenEvents", "ReadEvents"}
+                 "ListWorkspaces", "DescribeWorkspace", "Describe", "OpenEvents", "ReadEvents"}
         changes = {"StartConversation", "Drain", "DrainWithin", "Undrain", "Reload", "Flush", "SendMessage", "Interrupt", "Freeze", "Thaw",
-                   "AnswerPermission", "SetLimits", "Stop", "ResendSetAside"}
+                   "AnswerPermission", "SetLimits", "Stop", "ResendSetAside", "RemoveWorkspace"}
         self.assertEqual({m.get("name") for m in xml.iter("method")}, looks | changes)
 
     def test_refusals_say_who_and_why(self):
@@ -585,7 +612,8 @@ class Access(OneBus):
 
     def test_polkit_says_no(self):
         methods = ((MANAGER, I_MANAGER, ("StartConversation", "a{sv}", "0"), ("Drain",), ("DrainWithin", "u", "1"), ("Undrain",), ("Reload",), ("Flush",),
-                    ("ListSetAside",), ("ListAudit", "su", "", "1"), ("ResendSetAside",)),
+                    ("ListSetAside",), ("ListAudit", "su", "", "1"), ("ResendSetAside",), ("ListWorkspaces",), ("DescribeWorkspace", "s", "w-1"),
+                    ("RemoveWorkspace", "sa{sv}", "w-1", "0")),
                    (FIRST, I_CONVERSATION, ("Describe",), ("SendMessage", "s", "x"), ("Interrupt",), ("Stop", "a{sv}", "0"),
                     ("Freeze",), ("Thaw",), ("AnswerPermission", "ssa{sv}", "a", "allow", "0"),
                     ("SetLimits", "a{st}", "1", "x", "1"), ("OpenEvents", "s", ""), ("ReadEvents", "su", "", "1")))

@@ -51,8 +51,7 @@ nowhere = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"}
 def takes(verb, option):
     """Whether it goes on to what needs the bus, or ends at the option."""
     # Enough words for the verb, and not too many; what an option needs beside itself.
-    words = [verb] + ["x"] * {"send": 2, "set-property": 2, "answer": 2}.get(verb, 1 if any(a[0] != "[" for a in verbs[verb]) else 0)
-    words += subcommands.get(verb, [])[:1]
+    words = [verb] + (["remove"] if verb == "workspace" else []) + ["x"] * {"send": 2, "set-property": 2, "answer": 2}.get(verb, 1 if any(a[0] != "[" for a in verbs[verb]) else 0)
     value = {"json": "off", "grace": "1", "lines": "0", "delay": "1", "deadline": "1"}.get(option, "x")
     extra = {"resend": ["--set-aside"]}.get(option, [])
     if verb == "logs":
@@ -64,7 +63,6 @@ def takes(verb, option):
     return "means nothing for" not in p.stderr
 
 
-subcommands = {}
 everywhere = {"help", "version", "user", "host", "machine", "no-pager", "no-legend", "no-ask-password"}
 taken = {v: {o for o in options if o not in everywhere and takes(v, o)} for v in verbs}
 

@@ -8,6 +8,7 @@
 
 typedef struct ConversationObject ConversationObject;
 typedef struct BusCall BusCall;
+typedef struct BusWorkspaceCall BusWorkspaceCall;
 typedef struct BusAudit BusAudit;
 
 /* The values that were last announced, so that a signal says what changed and nothing else. */
@@ -46,6 +47,7 @@ struct BusObjects {
         sd_event_source *flush;
         uint64_t last_flush_usec;
         BusCall *calls;
+        BusWorkspaceCall *workspace_calls;
         unsigned n_calls;
         sd_bus_slot *manager_slot, *conversation_slot, *enumerator_slot, *object_manager_slot,
                         *log_control_slot;
@@ -105,6 +107,12 @@ int bus_invalid_argument(sd_bus_error *error, const char *text);
 /* figures-bus.c: methods of the manager */
 int figures_bus_resources(const BusRequest *q, sd_bus_error *error);
 int figures_bus_totals(const BusRequest *q, sd_bus_error *error);
+
+/* workspace-bus.c: methods of the manager */
+int workspace_bus_list(const BusRequest *q, sd_bus_error *error);
+int workspace_bus_describe(const BusRequest *q, sd_bus_error *error);
+int workspace_bus_remove(const BusRequest *q, sd_bus_error *error);
+void workspace_bus_cancel(BusObjects *b);
 
 /* bus-audit.c: writes a call down; refusal: why not, NULL where it is allowed. What it still holds it writes at the free. */
 int bus_audit_new(BusObjects *b, BusAudit **ret);

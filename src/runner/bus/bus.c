@@ -175,6 +175,7 @@ BusObjects *bus_objects_free(BusObjects *b) {
                 return NULL;
         runner_set_observer(b->runner, NULL, NULL);
         bus_calls_cancel(b);
+        workspace_bus_cancel(b);
         sd_bus_slot_unref(b->log_control_slot);
         sd_bus_slot_unref(b->enumerator_slot);
         sd_bus_slot_unref(b->conversation_slot);

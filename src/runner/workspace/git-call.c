@@ -94,6 +94,7 @@ static int errno_of_code(const char *code) {
                 { "empty",       -ENODATA     },
                 { "no-space",    -ENOSPC      },
                 { "stopped",     -ECANCELED   },
+                { "unsaved",     -ENOTEMPTY   },
         };
 
         for (size_t i = 0; code && i < ELEMENTSOF(codes); i++)

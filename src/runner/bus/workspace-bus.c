@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/buffer.h"
+#include "runner/bus/bus-internal.h"
+
+/* Workspaces: what is asked of one is answered when a process of its agent user has looked. */
+
+struct BusWorkspaceCall {
+        BusWorkspaceCall *next;
+        BusObjects *bus_objects;
+        sd_bus_message *request;
+        WorkspaceCall *call;
+        bool describe;
+};
+
+static void call_free(BusWorkspaceCall *c) {
+        for (BusWorkspaceCall **p = &c->bus_objects->workspace_calls; *p; p = &(*p)->next)
+                if (*p == c) {
+                        *p = c->next;
+                        break;
+                }
+        workspace_call_free(c->call);
+        sd_bus_message_unref(c->request);
+        free(c);
+}
+
+void workspace_bus_cancel(BusObjects *b) {
+        while (b->workspace_calls)
+                call_free(b->workspace_calls);
+}
+
+static void on_reply(int error, const char *text, Json *result, void *userdata) {
+        BusWorkspaceCall *c = userdata;
+
+        if (error < 0)
+                (void) sd_bus_reply_method_errorf(
+                                c->request,
+                                error == -ENOTEMPTY ? BUS_ERROR_PREFIX "WrongState" :
+                                                      BUS_ERROR_PREFIX "Failed",
+                                "%s",
+                                isempty(text) ? strerror(-error) : text);
+        else if (c->describe)
+                (void) sd_bus_reply_method_return(c->request, "s", json_text(result));
+        else
+                (void) sd_bus_reply_method_return(c->request, NULL);
+        call_free(c);
+}
+
+static int start(const BusRequest *q, const char *id, bool remove, bool force, sd_bus_error *error) {
+        BusWorkspaceCall *c = new0(BusWorkspaceCall, 1);
+        int r;
+
+        if (!c)
+                return -ENOMEM;
+        *c = (BusWorkspaceCall){
+                .next = q->bus_objects->workspace_calls,
+                .bus_objects = q->bus_objects,
+                .request = sd_bus_message_ref(q->message),
+                .describe = !remove,
+        };
+        q->bus_objects->workspace_calls = c;
+        r = runner_workspace_call(q->bus_objects->runner, id, remove, force, on_reply, c, &c->call);
+        if (r >= 0)
+                return 1;
+        call_free(c);
+        if (r == -ENOENT)
+                return sd_bus_error_setf(
+                                error,
+                                BUS_ERROR_PREFIX "NoSuchWorkspace",
+                                "There is no workspace \"%.*s\" here.",
+                                utf8_cut(id, 64),
+                                id);
+        if (r == -EBUSY)
+                return sd_bus_error_set(
+                                error,
+                                BUS_ERROR_PREFIX "WrongState",
+                                "Something lives in that workspace, or it is being removed.");
+        if (r == -EAGAIN)
+                return sd_bus_error_setf(
+                                error,
+                                SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                "%d workspaces are being looked at already.",
+                                WORKSPACE_CALLS_MAX);
+        return r;
+}
+
+int workspace_bus_list(const BusRequest *q, sd_bus_error *error) {
+        _cleanup_json_ Json *list = NULL;
+        int r = runner_list_workspaces(q->bus_objects->runner, &list);
+
+        return r < 0 ? r : sd_bus_reply_method_return(q->message, "s", json_text(list));
+}
+
+int workspace_bus_describe(const BusRequest *q, sd_bus_error *error) {
+        const char *id;
+        int r = sd_bus_message_read(q->message, "s", &id);
+
+        return r < 0 ? r : start(q, id, false, false, error);
+}
+
+int workspace_bus_remove(const BusRequest *q, sd_bus_error *error) {
+        static const BusKey keys[] = {
+                {"force",           json_type_boolean },
+                {                 },
+        };
+        _cleanup_json_ Json *options = json_object_new_object();
+        bool force = false;
+        const char *id;
+        int r;
+
+        if (!options)
+                return -ENOMEM;
+        r = sd_bus_message_read(q->message, "s", &id);
+        if (r >= 0)
+                r = bus_message_read_params(q->message, keys, options, error);
+        if (r < 0)
+                return r;
+        (void) json_get_bool(options, "force", &force);
+        return start(q, id, true, force, error);
+}
