@@ -130,7 +130,8 @@ int runner_store_draining(Runner *r, bool draining, uint64_t deadline_usec) {
         int k;
 
         if (draining && deadline_usec != USEC_INFINITY) {
-                until = xasprintf("%llu", (unsigned long long) (now_usec(CLOCK_REALTIME) + deadline_usec));
+                deadline_usec += now_usec(CLOCK_REALTIME);
+                until = xasprintf("%llu", (unsigned long long) deadline_usec);
                 if (!until)
                         return -ENOMEM;
         }

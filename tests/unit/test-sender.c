@@ -400,7 +400,29 @@ static void check_first_taken(Source *s, bool unheard) {
         assert_int_equal(next, s->total + 1);
 }
 
-/* Four batches are under way: every order of the answers, with every choice of those that are lost. */
+/* Four batches under way and more behind each; answered in this order, those of the mask unheard. */
+static void answer_in_order(Fixture *f, const size_t *order, unsigned unheard) {
+        f->n_held = f->n_sources = 0;
+        memset(f->sources, 0, sizeof(f->sources));
+        memset(f->order, 0, sizeof(f->order));
+        f->hold = true;
+        for (int i = 0; i < 4; i++)
+                sender_wake(add_source(f, 3)->source);
+        RUN_UNTIL(f->event, f->n_held == 4);
+        assert_string_equal(f->order, "abcd");
+        for (int i = 0; i < 4; i++) {
+                f->sources[i].total = 5;
+                sender_wake(f->sources[i].source);
+        }
+        f->hold = false;
+        for (int i = 0; i < 4; i++)
+                if (unheard & (1U << order[i]))
+                        answer_unheard(f, f->held[order[i]]);
+                else
+                        answer(f, f->held[order[i]]);
+}
+
+/* Every order of the answers, with every choice of those that are lost. */
 static void test_all_orders(void **state) {
         Fixture *f = *state;
 
@@ -409,33 +431,15 @@ static void test_all_orders(void **state) {
                 size_t order[4];
 
                 permutation(n % 24, order);
-                f->n_held = f->n_sources = 0;
-                memset(f->sources, 0, sizeof(f->sources));
-                memset(f->order, 0, sizeof(f->order));
-                f->hold = true;
-                for (int i = 0; i < 4; i++)
-                        sender_wake(add_source(f, 3)->source);
-                RUN_UNTIL(f->event, f->n_held == 4);
-                assert_string_equal(f->order, "abcd");
-                for (int i = 0; i < 4; i++) {
-                        f->sources[i].total = 5; /* behind what is under way */
-                        sender_wake(f->sources[i].source);
-                }
-                f->hold = false;
-                for (int i = 0; i < 4; i++)
-                        if (unheard & (1U << order[i]))
-                                answer_unheard(f, f->held[order[i]]);
-                        else
-                                answer(f, f->held[order[i]]);
-                for (int i = 0; i < 4; i++) {
+                answer_in_order(f, order, unheard);
+                for (unsigned i = 0; i < 4; i++) {
                         Source *s = f->sources + i;
 
                         RUN_UNTIL(f->event, s->acked == 5);
                         check_first_taken(s, unheard & (1U << i));
                         assert_int_equal(s->n_taken > 5, (unheard >> i) & 1);
+                        s->source = send_source_free(s->source);
                 }
-                for (int i = 0; i < 4; i++)
-                        f->sources[i].source = send_source_free(f->sources[i].source);
         }
 }
 
