@@ -343,7 +343,7 @@ static void test_answers(void **state) {
                 {error,         1,   0,          -EACCES,    "no [31m way",                                   1},
                 { error,        0,   0,          -EACCES,    "no [31m way",                                   1},
                 { no_lines,     0,   0,          -EIO,       "git ended with status 0 and without an answer", 1},
-                { no_lines,     137, 0,          -EIO,       "git was ended by signal 9",                     1},
+                { no_lines,     137, 0,          -ECHILD,    "git was ended by signal 9",                     1},
                 { no_lines,     0,   -ENOMEDIUM, -ENOMEDIUM, "git could not be run: the launcher said no",    1},
                 { other_folder,
                  0,                  0,

@@ -123,6 +123,8 @@ on_checkout(int error,
 
         c->checkout = checkout_free(c->checkout);
         if (error < 0) {
+                if (error == -ECHILD)
+                        (void) conversation_report(c, "git-lost", strempty(text), NULL);
                 (void) buffer_append_str(&b, "\"ok\":false,\"text\":");
                 (void) buffer_append_json_str(&b, strempty(text));
                 if (!b.failed)
@@ -326,6 +328,13 @@ on_started(int error, const char *text, const char *unit, const char *invocation
                 lost = error == -ECONNRESET || error == -ETIMEDOUT || error == -ENOTCONN ||
                                 error == -ENXIO || error == -EEXIST;
 
+                /* Several losses in a row are one. */
+                if (lost && error != -EEXIST && r->start_attempts == 0)
+                        (void) conversation_report(
+                                        c,
+                                        "launcher-lost",
+                                        "northflare-launcher ended in the middle of a start",
+                                        NULL);
                 name = xasprintf("northflare-conversation-%s-%u.scope", c->row.id, c->row.run);
                 if (name && run_folder_is_started(r->dirfd) > 0) {
                         error = 0;

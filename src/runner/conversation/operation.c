@@ -88,7 +88,7 @@ static void look(Operation *o) {
         if (run_folder_read_outcome(o->dirfd, &outcome) <= 0) {
                 if (o->cgroup && cgroup_is_populated(o->cgroup) == 0) {
                         if (run_folder_read_outcome(o->dirfd, &outcome) <= 0) {
-                                finish(o, -EIO, "its scope was killed", 0);
+                                finish(o, -ECHILD, "its scope was killed", 0);
                                 return;
                         }
                 } else {

@@ -292,6 +292,12 @@ void run_conclude(Run *r) {
                 detail = xasprintf("the agent could not be executed: %s", strerror((int) error));
                 text = detail;
         }
+        if (!r->outcome && r->cgroup && (streq(reason, "lost") || streq(reason, "oom-killed")))
+                (void) conversation_report(
+                                c,
+                                "supervisor-lost",
+                                "northflare-supervisor was killed, and what it had left with it",
+                                NULL);
         /* A failed scope keeps its name and its Result until somebody says that both were read. */
         if (r->row.unit && (!r->outcome || r->result))
                 (void) launcher_unit_verb(

@@ -135,7 +135,7 @@ static void on_done(Operation *o, int error, const char *text, int status, void 
                 sentence = status > 128 ?
                                 xasprintf("git was ended by signal %d", status - 128) :
                                 xasprintf("git ended with status %d and without an answer", status);
-                done(-EIO, strempty(sentence), NULL, data);
+                done(status > 128 ? -ECHILD : -EIO, strempty(sentence), NULL, data);
         } else
                 done(0, NULL, answer, data);
 }
