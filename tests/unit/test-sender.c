@@ -422,6 +422,13 @@ static void answer_in_order(Fixture *f, const size_t *order, unsigned unheard) {
                         answer(f, f->held[order[i]]);
 }
 
+static void check_all_arrive(Source *s, bool unheard) {
+        RUN_UNTIL(s->f->event, s->acked == 5);
+        check_first_taken(s, unheard);
+        assert_int_equal(s->n_taken > 5, unheard);
+        s->source = send_source_free(s->source);
+}
+
 /* Every order of the answers, with every choice of those that are lost. */
 static void test_all_orders(void **state) {
         Fixture *f = *state;
@@ -432,14 +439,8 @@ static void test_all_orders(void **state) {
 
                 permutation(n % 24, order);
                 answer_in_order(f, order, unheard);
-                for (unsigned i = 0; i < 4; i++) {
-                        Source *s = f->sources + i;
-
-                        RUN_UNTIL(f->event, s->acked == 5);
-                        check_first_taken(s, unheard & (1U << i));
-                        assert_int_equal(s->n_taken > 5, (unheard >> i) & 1);
-                        s->source = send_source_free(s->source);
-                }
+                for (unsigned i = 0; i < 4; i++)
+                        check_all_arrive(f->sources + i, (unheard >> i) & 1);
         }
 }
 
