@@ -81,7 +81,7 @@ static int add_group(Dump *d, ConfigPath *path, Json *value) {
         return r;
 }
 
-static int collect(Dump *d, const char *token_origin) {
+static int collect(Dump *d, bool token, const char *token_origin) {
         const char *group = "";
         int r;
 
@@ -102,10 +102,7 @@ static int collect(Dump *d, const char *token_origin) {
                 if (r < 0)
                         return r;
         }
-        return add_row(d,
-                       "token",
-                       token_origin ? "\"" MASK "\"" : "null",
-                       token_origin ? token_origin : "not given");
+        return add_row(d, "token", token ? "\"" MASK "\"" : "null", token_origin);
 }
 
 static char *print_json(const Dump *d) {
@@ -162,6 +159,7 @@ int config_dump(const RunnerOptions *options,
         _cleanup_(dump_done) Dump d = { .loader = &l };
         _cleanup_free_ char *origin = NULL;
         char *token = NULL;
+        bool elsewhere;
         int r, q;
 
         *ret = *ret_error = NULL;
@@ -170,14 +168,20 @@ int config_dump(const RunnerOptions *options,
         if (r >= 0)
                 r = config_load_token(&l, &token, &origin);
         config_token_free(token);
+        /* What systemd gives to the service is not here where somebody looks by hand; there nothing can be said to be missing. */
+        elsewhere = r == 0 && !l.user_mode && isempty(config_env_get(l.env, "CREDENTIALS_DIRECTORY"));
         if (r >= 0) {
-                r = collect(&d, origin);
+                r = collect(&d,
+                            origin,
+                            elsewhere              ? "by systemd, for the service" :
+                                            origin ? origin :
+                                                     "not given");
                 if (r >= 0) {
                         *ret = json ? print_json(&d) : print_table(&d);
                         r = *ret ? 0 : -ENOMEM;
                 }
                 /* What is there is shown, and what is missing said. */
-                q = r >= 0 ? config_check_token(&l, origin) : 0;
+                q = r >= 0 && !elsewhere ? config_check_token(&l, origin) : 0;
                 r = q < 0 ? q : r;
         }
         if (r >= 0) {

@@ -899,6 +899,31 @@ static void test_dump_shows_what_is_missing(void **state) {
         assert_non_null(strstr(error, "runner.json:1"));
 }
 
+/* The machine's token is handed to the service by systemd: whoever looks by hand does not see it, and it is not missing. */
+static void test_dump_of_the_machine(void **state) {
+        Fixture *f = *state;
+        _cleanup_free_ char *file = xasprintf("%s/machine.json", f->path);
+
+        if (geteuid() != 0)
+                skip();
+        write_file(f, "machine.json", "{\"orchestratorUrl\":\"https://o.example\"}");
+        f->options.user = false;
+        f->options.config_file = file;
+        expect_dump(f, "token", "null", "by systemd");
+        for (int with_credential = 0; with_credential < 2; with_credential++) {
+                _cleanup_free_ char *text = NULL, *error = NULL;
+                int code = 0;
+
+                /* Inside of the service it would be seen. */
+                if (with_credential)
+                        add_env(f, "CREDENTIALS_DIRECTORY=%s", f->path);
+                assert_int_equal(
+                                config_dump(&f->options, f->env, false, &text, &code, &error),
+                                with_credential ? -EINVAL : 0);
+                assert_int_equal(code, with_credential ? 78 : 0);
+        }
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -934,6 +959,7 @@ int main(void) {
                 CASE(test_dump_has_every_key),
                 CASE(test_dump_masks_secrets),
                 CASE(test_dump_shows_what_is_missing),
+                CASE(test_dump_of_the_machine),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
