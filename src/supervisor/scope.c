@@ -45,6 +45,8 @@ int scope_open(Scope *s, pid_t agent, bool without_cgroup) {
         s->agent_fd = mkdir_open_at(s->fd, "agent", 0755);
         if (s->agent_fd < 0)
                 return s->agent_fd;
+        /* Whatever the umask: everybody may see what runs, as in any other cgroup (systemd-cgls). */
+        (void) fchmod(s->agent_fd, 0755);
         s->events_fd = openat(s->agent_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
         if (s->events_fd < 0)
                 return -errno;
