@@ -28,6 +28,12 @@ typedef enum DiskState {
         DISK_FULL, /* nothing fits any more */
 } DiskState;
 
+/* What the orchestrator has not acknowledged. */
+typedef struct Queue {
+        uint64_t events, bytes, oldest_usec, set_aside;
+        unsigned conversations;
+} Queue;
+
 struct RunnerCall {
         Runner *runner;
         RunnerCall *next;
@@ -60,6 +66,10 @@ struct Runner {
         int64_t resend_at, resend_now, resend_upto;
         unsigned resend_count;
         bool resend_refused;
+
+        Queue queue; /* as it was in that turn of the loop */
+        uint64_t queue_turn;
+        bool queue_known;
 
         RunnerCall *calls;
         WorkspaceCall *workspace_calls;

@@ -17,15 +17,17 @@ const char *runner_state_name(Runner *r) {
         return r->link ? link_state_to_string(link_get_state(r->link)) : "local";
 }
 
-typedef struct Queue {
-        uint64_t events, bytes, oldest_usec;
-        unsigned conversations;
-} Queue;
-
+/* Looks at every conversation, and for some into the store: once a turn of the loop, whoever asks, and however many of the
+ * properties that come from it. */
 static void queue_of(Runner *r, Queue *ret) {
+        uint64_t turn = 0, now;
         Queue q = {};
-        uint64_t now = now_usec(CLOCK_REALTIME);
 
+        if (sd_event_get_iteration(r->event, &turn) >= 0 && r->queue_known && r->queue_turn == turn) {
+                *ret = r->queue;
+                return;
+        }
+        now = now_usec(CLOCK_REALTIME);
         for (Conversation *c = r->first; c; c = c->next) {
                 if (!c->source || c->queued_since_usec == 0)
                         continue;
@@ -35,6 +37,10 @@ static void queue_of(Runner *r, Queue *ret) {
                 if (now > c->queued_since_usec)
                         q.oldest_usec = MAX(q.oldest_usec, now - c->queued_since_usec);
         }
+        q.set_aside = store_count_set_aside(r->store);
+        r->queue = q;
+        r->queue_turn = turn;
+        r->queue_known = true;
         *ret = q;
 }
 
@@ -98,7 +104,7 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
                 .last_ack_usec = sender.last_ack_usec,
                 .reconnects = link.reconnects,
                 .duplicates = link.duplicates,
-                .set_aside = store_count_set_aside(r->store),
+                .set_aside = q.set_aside,
                 .started_usec = r->started_at_usec,
         };
 }

@@ -58,37 +58,51 @@ static const char *cgroup_answer = "/user.slice/user-1000.slice/session-1.scope"
 
 /* ---- conversation.h ---- */
 
+/* How often the bus objects have asked for anything. */
+static uint64_t n_asked;
+
 const char *conversation_id(Conversation *c) {
+        n_asked++;
         return c->id;
 }
 const char *conversation_task(Conversation *c) {
+        n_asked++;
         return c->task;
 }
 const char *conversation_agent(Conversation *c) {
+        n_asked++;
         return c->agent;
 }
 const char *conversation_state(Conversation *c) {
+        n_asked++;
         return c->state;
 }
 const char *conversation_scope(Conversation *c) {
+        n_asked++;
         return c->scope;
 }
 uint64_t conversation_started_usec(Conversation *c) {
+        n_asked++;
         return c->started;
 }
 uint64_t conversation_last_event_usec(Conversation *c) {
+        n_asked++;
         return c->last_event;
 }
 uint64_t conversation_turns(Conversation *c) {
+        n_asked++;
         return c->turns;
 }
 uint64_t conversation_input_tokens(Conversation *c) {
+        n_asked++;
         return c->input_tokens;
 }
 uint64_t conversation_output_tokens(Conversation *c) {
+        n_asked++;
         return c->output_tokens;
 }
 double conversation_cost_usd(Conversation *c) {
+        n_asked++;
         return c->cost;
 }
 void conversation_figures(Conversation *c, ConversationFigures *ret) {
@@ -734,6 +748,29 @@ static int test_polkit_release(sd_bus_message *m, void *userdata, sd_bus_error *
         return sd_bus_reply_method_return(m, NULL);
 }
 
+/* n changes of each. */
+static int test_change_all(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        uint32_t n = 0;
+
+        (void) sd_bus_message_read(m, "u", &n);
+        for (; n > 0; n--)
+                for (Conversation *c = runner.conversations; c; c = c->next) {
+                        c->turns++;
+                        set_state(c, streq(c->state, "idle") ? "running" : "idle");
+                        runner.observer->events_available(c, runner.observer_userdata);
+                }
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+/* What it has cost since the last time: questions to conversations, comparisons of objects, names listed. */
+static int test_cost(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        BusObjects **b = userdata;
+        uint64_t asked = n_asked, compared = (*b)->cost.compared, listed = (*b)->cost.listed;
+
+        n_asked = (*b)->cost.compared = (*b)->cost.listed = 0;
+        return sd_bus_reply_method_return(m, "ttt", asked, compared, listed);
+}
+
 /* What was written down since the last time. */
 static int test_audit(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_json_ Json *list = runner.audit ? runner.audit : json_object_new_array();
@@ -763,6 +800,8 @@ static const sd_bus_vtable test_vtable[] = {
         SD_BUS_METHOD("Release", "", "", test_release, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("PolkitLast", "", "s", test_polkit_last, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("PolkitRelease", "", "", test_polkit_release, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("ChangeAll", "u", "", test_change_all, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Cost", "", "ttt", test_cost, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Audit", "", "s", test_audit, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("DropObjects", "", "", test_drop_objects, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,

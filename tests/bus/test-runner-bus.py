@@ -352,6 +352,103 @@ class Figures(OneBus):
             self.refused("Access denied", self.bus.call, MANAGER, I_MANAGER, method, uid=NOBODY)
 
 
+class Thousand(OneBus):
+    """What a thousand conversations cost, counted: questions to conversations, comparisons of objects, names listed, messages."""
+    N = 1000
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.bus.test("AddMany", "su", "many", str(cls.N))
+
+    def setUp(self):
+        self.bus.test("Cost")
+
+    def cost(self):
+        asked, compared, listed = self.bus.test("Cost")
+        return asked, compared, listed
+
+    def test_list(self):
+        self.assertEqual(len(self.bus.call(MANAGER, I_MANAGER, "ListConversations")[0]), self.N + 1)
+        asked, compared, listed = self.cost()
+        self.assertLessEqual(asked, 8 * (self.N + 1))
+        self.assertEqual((compared, listed), (0, 0))
+
+    def test_managed_objects(self):
+        objects = self.bus.call(MANAGER, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")[0]
+        self.assertGreaterEqual(len(objects), self.N + 1)
+        asked, compared, listed = self.cost()
+        # Each of some fifteen properties once; a search of a tree for each, a few times; every name a few times.
+        self.assertLessEqual(asked, 30 * (self.N + 1))
+        self.assertLessEqual(compared, 30 * (self.N + 1))
+        self.assertLessEqual(listed, 4 * (self.N + 1))
+        self.assertGreaterEqual(listed, self.N + 1)
+
+    def test_one_is_found(self):
+        path, = self.bus.call(MANAGER, I_MANAGER, "GetConversation", "s", "many-%d" % (self.N - 1))
+        self.assertLessEqual(self.cost()[1], 30)
+        self.bus.call(path, I_CONVERSATION, "Describe")
+        asked, compared, listed = self.cost()
+        self.assertLessEqual(asked, 60)
+        self.assertLessEqual(compared, 200)
+        self.assertEqual(listed, 0)
+
+    def test_whoever_looks_at_all_of_them(self):
+        """As `busctl tree` does: the list is made for the list, not for each of them again."""
+        for i in range(20):
+            self.bus.call(path_of("many-%d" % i), "org.freedesktop.DBus.Introspectable", "Introspect")
+        self.assertEqual(self.cost()[2], 0)
+        self.bus.call(CONVERSATION[:-1], "org.freedesktop.DBus.Introspectable", "Introspect")
+        self.assertLessEqual(self.cost()[2], 2 * (self.N + 1))
+
+    def test_changes(self):
+        monitor = Monitor(self.bus, "type='signal',path_namespace='" + MANAGER + "'")
+        self.addCleanup(monitor.close)
+        self.bus.test("Cost")
+        # A hundred changes of one, among a thousand.
+        self.bus.test("Change", "su", "many-500", "100")
+        self.bus.set("state", "one")
+        seen = monitor.until(lambda m: m["member"] == "PropertiesChanged" and
+                             m["payload"]["data"][1].get("State", {}).get("data") == "one")
+        asked, compared, listed = self.cost()
+        self.assertLessEqual(len(seen), 8)
+        self.assertLessEqual(asked, 500)
+        self.assertLessEqual(compared, 100 * 2 * 40 + 500)
+        self.assertEqual(listed, 0)
+        # Eleven changes of each: one signal about them and one about events for each object, whatever their number.
+        self.bus.test("ChangeAll", "u", "11")
+        self.bus.set("state", "all")
+        seen += monitor.until(lambda m: m["member"] == "PropertiesChanged" and
+                              m["payload"]["data"][1].get("State", {}).get("data") == "all")
+        asked, compared, listed = self.cost()
+        many = [m for m in seen if "/many_2d" in m["path"] and not m["path"].endswith("many_2d500")]
+        for member in ("PropertiesChanged", "EventsAvailable"):
+            of = [m["path"] for m in many if m["member"] == member]
+            self.assertEqual(len(of), len(set(of)), member)
+        self.assertLessEqual(asked, 60 * (self.N + 1))
+        self.assertLessEqual(compared, (11 * 2 * 40 + 60) * (self.N + 1))
+
+    def test_all_of_them_change_once_told(self):
+        """The changes of one go are one signal each: nobody's is lost."""
+        monitor = Monitor(self.bus, "type='signal',path_namespace='" + MANAGER + "',member='PropertiesChanged'")
+        self.addCleanup(monitor.close)
+        self.bus.test("ChangeAll", "u", "3")
+        paths = set()
+
+        def all_there(m):
+            if "/many_2d" in m["path"]:
+                paths.add(m["path"])
+            return len(paths) == self.N
+        seen = monitor.until(all_there)
+        seen = [m for m in seen if "/many_2d" in m["path"]]
+        self.assertEqual(len(seen), self.N)
+        for m in seen:
+            values, invalidated = m["payload"]["data"][1:]
+            # Counters are named, not told.
+            self.assertNotIn("Turns", values)
+            self.assertIn("Turns", invalidated)
+
+
 class SetAside(OneBus):
     def test_list_and_resend(self):
         def listed():

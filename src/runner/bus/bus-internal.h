@@ -26,7 +26,7 @@ typedef struct ConversationSnapshot {
 } ConversationSnapshot;
 
 struct ConversationObject {
-        ConversationObject *next;
+        ConversationObject *next, *previous;
         BusObjects *bus_objects;
         Conversation *conversation;
         char *path;
@@ -41,7 +41,11 @@ struct BusObjects {
         sd_bus *bus;
         Access *access;
         BusAudit *audit;
-        ConversationObject *conversations;
+        ConversationObject *conversations, *last;
+        void *by_path, *by_conversation; /* of tsearch(3) */
+        struct {
+                uint64_t compared, listed;
+        } cost; /* for a test that counts */
         bool manager_changed;
         ManagerSnapshot manager_snapshot;
         sd_event_source *flush;
@@ -67,6 +71,12 @@ int conversation_bus_register(BusObjects *b);
 void conversation_bus_announce(ConversationObject *o);
 int conversation_object_new(BusObjects *b, Conversation *c, ConversationObject **ret);
 ConversationObject *conversation_object_free(ConversationObject *o);
+
+/* object-index.c */
+int bus_add_object(BusObjects *b, ConversationObject *o);
+void bus_remove_object(BusObjects *b, ConversationObject *o);
+ConversationObject *bus_find_path(BusObjects *b, const char *path);
+ConversationObject *bus_find_conversation(BusObjects *b, Conversation *c);
 
 /* log-control.c */
 int log_control_register(BusObjects *b);

@@ -32,12 +32,18 @@ static void arm_flush(BusObjects *b) {
                 log_debug_errno(r, "Cannot arm the timer for signals, they come with the next change: %m");
 }
 
-static ConversationObject **find_object(BusObjects *b, Conversation *c) {
-        ConversationObject **p = &b->conversations;
+static int add_object(BusObjects *b, Conversation *c, bool announced) {
+        ConversationObject *o = NULL;
+        int r;
 
-        while (*p && (*p)->conversation != c)
-                p = &(*p)->next;
-        return p;
+        r = conversation_object_new(b, c, &o);
+        if (r < 0)
+                return r;
+        o->announced = announced;
+        r = bus_add_object(b, o);
+        if (r < 0)
+                conversation_object_free(o);
+        return r;
 }
 
 static void on_runner_changed(void *userdata) {
@@ -49,12 +55,11 @@ static void on_runner_changed(void *userdata) {
 
 static void on_conversation_added(Conversation *c, void *userdata) {
         BusObjects *b = userdata;
-        ConversationObject **end = find_object(b, c);
         int r;
 
-        if (*end)
+        if (bus_find_conversation(b, c))
                 return;
-        r = conversation_object_new(b, c, end);
+        r = add_object(b, c, false);
         if (r < 0) {
                 log_error_errno(r, "Cannot show conversation %s on D-Bus: %m", conversation_id(c));
                 return;
@@ -64,7 +69,7 @@ static void on_conversation_added(Conversation *c, void *userdata) {
 
 static void on_conversation_changed(Conversation *c, void *userdata) {
         BusObjects *b = userdata;
-        ConversationObject *o = *find_object(b, c);
+        ConversationObject *o = bus_find_conversation(b, c);
 
         if (!o)
                 return on_conversation_added(c, userdata);
@@ -74,7 +79,7 @@ static void on_conversation_changed(Conversation *c, void *userdata) {
 
 static void on_conversation_removed(Conversation *c, void *userdata) {
         BusObjects *b = userdata;
-        ConversationObject **p = find_object(b, c), *o = *p;
+        ConversationObject *o = bus_find_conversation(b, c);
         int r;
 
         if (!o)
@@ -84,13 +89,13 @@ static void on_conversation_removed(Conversation *c, void *userdata) {
                 if (r < 0)
                         log_debug_errno(r, "Cannot announce that %s is gone, ignoring: %m", o->path);
         }
-        *p = o->next;
+        bus_remove_object(b, o);
         conversation_object_free(o);
 }
 
 static void on_events_available(Conversation *c, void *userdata) {
         BusObjects *b = userdata;
-        ConversationObject *o = *find_object(b, c);
+        ConversationObject *o = bus_find_conversation(b, c);
 
         if (!o)
                 return;
@@ -108,16 +113,12 @@ static const RunnerObserver observer = {
 
 /* What is there already needs no signal: who connects later asks for all objects. */
 static int adopt_conversations(BusObjects *b) {
-        ConversationObject **end = &b->conversations;
-
         for (Conversation *c = runner_next_conversation(b->runner, NULL); c;
              c = runner_next_conversation(b->runner, c)) {
-                int r = conversation_object_new(b, c, end);
+                int r = add_object(b, c, true);
 
                 if (r < 0)
                         return r;
-                (*end)->announced = true;
-                end = &(*end)->next;
         }
         return 0;
 }
@@ -184,7 +185,7 @@ BusObjects *bus_objects_free(BusObjects *b) {
         while (b->conversations) {
                 ConversationObject *o = b->conversations;
 
-                b->conversations = o->next;
+                bus_remove_object(b, o);
                 conversation_object_free(o);
         }
         manager_snapshot_done(&b->manager_snapshot);

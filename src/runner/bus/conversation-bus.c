@@ -395,14 +395,10 @@ static int find_conversation(
                 void *userdata,
                 void **ret_found,
                 sd_bus_error *error) {
-        BusObjects *b = userdata;
+        ConversationObject *o = bus_find_path(userdata, path);
 
-        for (ConversationObject *o = b->conversations; o; o = o->next)
-                if (streq(o->path, path)) {
-                        *ret_found = o;
-                        return 1;
-                }
-        return 0;
+        *ret_found = o;
+        return o ? 1 : 0;
 }
 
 static int enumerate_conversations(
@@ -415,12 +411,17 @@ static int enumerate_conversations(
         BusObjects *b = userdata;
         size_t n = 0, i = 0;
 
+        /* Asked for what is below one conversation, too: whoever looks at all of them would have the whole list made for
+         * each. */
+        if (startswith(prefix, BUS_PATH_CONVERSATIONS "/"))
+                return 0;
         for (ConversationObject *o = b->conversations; o; o = o->next)
                 n++;
         nodes = new0(char *, n + 1);
         if (!nodes)
                 return -ENOMEM;
         for (ConversationObject *o = b->conversations; o; o = o->next) {
+                b->cost.listed++;
                 nodes[i] = strdup(o->path);
                 if (!nodes[i++])
                         return -ENOMEM;

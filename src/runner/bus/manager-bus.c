@@ -194,15 +194,17 @@ static int list_conversations(const BusRequest *q, sd_bus_error *error) {
 }
 
 static int get_conversation(const BusRequest *q, sd_bus_error *error) {
+        _cleanup_free_ char *path = NULL;
         const char *id;
         int r;
 
         r = sd_bus_message_read(q->message, "s", &id);
+        if (r >= 0)
+                r = sd_bus_path_encode(BUS_PATH_CONVERSATIONS, id, &path);
         if (r < 0)
                 return r;
-        for (ConversationObject *o = q->bus_objects->conversations; o; o = o->next)
-                if (streq(conversation_id(o->conversation), id))
-                        return sd_bus_reply_method_return(q->message, "o", o->path);
+        if (bus_find_path(q->bus_objects, path))
+                return sd_bus_reply_method_return(q->message, "o", path);
         return sd_bus_error_setf(
                         error,
                         BUS_ERROR_PREFIX "NoSuchConversation",
