@@ -16,7 +16,7 @@ static struct {
         const char *identifier;
         LogTarget target;
         int max_level;
-        bool colour;
+        bool colour, stream;
         struct {
                 const char *field, *value;
         } context[LOG_CONTEXT_MAX];
@@ -104,6 +104,10 @@ static void to_stderr(int level, const char *message) {
                        state.colour ? "\033[0m" : "");
 }
 
+void log_set_stream(bool stream) {
+        state.stream = stream;
+}
+
 /* What was said further out already: the journal would keep both. */
 static bool is_repeated(unsigned n) {
         for (unsigned i = 0; i < n; i++)
@@ -170,7 +174,9 @@ int log_internal(
 #pragma GCC diagnostic pop
         va_end(ap);
 
-        if (state.target == LOG_TARGET_JOURNAL)
+        if (state.target == LOG_TARGET_JOURNAL && state.stream)
+                (void) fprintf(stderr, "<%d>%s\n", level, message);
+        else if (state.target == LOG_TARGET_JOURNAL)
                 to_journal(level, error, message_id, file, line, func, message);
         else
                 to_stderr(level, message);

@@ -77,11 +77,13 @@ int main(int argc, char *argv[]) {
         case COMMAND_START:
                 break;
         }
+        log_set_stream(true);
         r = config_load(&options, environ, &config, &code, &error);
         if (r < 0) {
                 log_error("%s", strempty(error));
                 return code;
         }
+        log_set_stream(false);
         /* The token is in memory now, and nowhere that a child or /proc could show it. */
         config_scrub_environment();
         if (config->debug)
