@@ -108,9 +108,10 @@ double conversation_cost_usd(Conversation *c) {
 void conversation_figures(Conversation *c, ConversationFigures *ret) {
         static uint64_t now = 5000000;
 
+        now += 2000000;
         *ret = (ConversationFigures){
                 .n = 4,
-                .list = {{ "sampledUsec", now += 2000000 },
+                .list = {{ "sampledUsec", now },
                          { "cpuUsec", now / 2 },
                          { "memoryCurrent", 3U << 20 },
                          { "queuedMessages", 2 }},
