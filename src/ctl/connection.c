@@ -148,6 +148,16 @@ int call_conversation(const char *id, const char *method, sd_bus_message **ret, 
         return status;
 }
 
+int call_conversations(char **ids, const char *method) {
+        STRV_FOREACH(id, ids) {
+                int status = call_conversation(*id, method, NULL, NULL);
+
+                if (status != EXIT_OK)
+                        return status;
+        }
+        return EXIT_OK;
+}
+
 int call_manager(const char *method, sd_bus_message **ret, const char *types, ...) {
         va_list ap;
         int status;

@@ -87,6 +87,7 @@ int verb_attach(char **words);
 int verb_interrupt(char **words);
 int verb_stop(char **words);
 int verb_freeze(char **words);
+int verb_thaw(char **words);
 int verb_set_property(char **words);
 int verb_logs(char **words);
 int verb_events(char **words);
@@ -94,6 +95,7 @@ int verb_permissions(char **words);
 int verb_answer(char **words);
 int verb_audit(char **words);
 int verb_drain(char **words);
+int verb_undrain(char **words);
 int verb_reload(char **words);
 int verb_top(char **words);
 int verb_metrics(char **words);
@@ -111,6 +113,8 @@ char *conversation_path(const char *id, int *ret_status);
 /* A call of the conversation's or the manager's interface that waits for its reply, for ever where it must. ret may be
  * NULL. Returns 0 or an exit status after the message. */
 int call_conversation(const char *id, const char *method, sd_bus_message **ret, const char *types, ...);
+/* The same without arguments for each of a list of conversations, up to the first that fails. */
+int call_conversations(char **ids, const char *method);
 int call_manager(const char *method, sd_bus_message **ret, const char *types, ...);
 /* Describe() of a conversation, parsed. */
 int describe(const char *id, Json **ret);

@@ -4,8 +4,6 @@
 
 #include "ctl/ctl.h"
 
-/* drain and undrain. */
-
 static volatile sig_atomic_t interrupts;
 
 static void on_interrupt(int signal) {
@@ -95,8 +93,6 @@ static int wait_until_empty(void) {
 int verb_drain(char **words) {
         int status;
 
-        if (streq(words[0], "undrain"))
-                return call_manager("Undrain", NULL, NULL);
         if (arg.deadline_set && arg.deadline > UINT32_MAX) {
                 (void) fprintf(stderr, "northflarectl: --deadline: more than %u seconds\n", UINT32_MAX);
                 return EXIT_USAGE;

@@ -389,6 +389,21 @@ class OnTerminal(Ctl):
         self.assertNotIn("\033", t.expect("of 16"))
         t.status()
 
+    def test_pager(self):
+        def shown(env, *args):
+            t = Terminal({**self.bus.env, "NO_COLOR": "1", **env}, CTL, *args)
+            seen = t.expect("conversations?\\.")
+            self.assertEqual(t.status(), OK)
+            return re.findall(r"(?m)^(\w*:)?ID ", seen)[0]
+        paged = {"PAGER": "sed s/^/one:/"}
+        self.assertEqual(shown(paged, "list"), "one:")
+        self.assertEqual(shown({**paged, "SYSTEMD_PAGER": "sed s/^/two:/"}, "list"), "two:")
+        self.assertEqual(shown({**paged, "SYSTEMD_PAGER": ""}, "list"), "")
+        self.assertEqual(shown({"PAGER": "cat"}, "list"), "")
+        self.assertEqual(shown(paged, "--no-pager", "list"), "")
+        # A file or a pipe gets it as it is.
+        self.assertRegex(self.ctl("list", env=paged), r"(?m)^ID ")
+
     def test_attach(self):
         self.add("t-chat")
         t = self.terminal("attach", "t-chat")

@@ -104,11 +104,14 @@ compare("northflarectl(1), properties", set(re.findall(r"\b([A-Z][A-Za-z]+(?:Max
 
 # ---- bash: asked as a person asks it ----
 
+asked = []  # what it called the program with
+
 
 def complete(*words):
-    """What bash offers for the last word."""
-    script = 'compopt() { :; }; northflarectl() { :; }; . "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _northflarectl; printf "%s\\n" "${COMPREPLY[@]}"'
+    """What bash offers for the last word, where a list has two ids."""
+    script = 'exec 3>&2; compopt() { :; }; northflarectl() { printf "%s x y\\n" id-1 id-2; echo "$@" >&3; }; . "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _northflarectl; printf "%s\\n" "${COMPREPLY[@]}"'
     p = subprocess.run(["bash", "-c", script, "bash", bash_file, "northflarectl", *words], capture_output=True, text=True, check=True)
+    asked.append(p.stderr.split())
     return p.stdout.split()
 
 
@@ -117,6 +120,13 @@ for verb in verbs:
     compare(f"bash, options of {verb}", complete(verb, "--"),
             {f"--{o}" + ("=" if options[o][1] else "") for o in everywhere | taken[verb]})
 compare("bash, properties", complete("set-property", "c", ""), {p + "=" for p in properties})
+with_ids = {v for v in verbs if any("ID" in a for a in verbs[v])} - {"workspace"}
+for verb in verbs:
+    compare(f"bash, ids of {verb}", complete(verb, ""), {"workspace": {"list", "show", "remove"}}.get(verb, {"id-1", "id-2"} if verb in with_ids else []))
+compare("bash, ids that begin so", complete("show", "id-2"), {"id-2"})
+compare("bash, ids of workspaces", complete("workspace", "remove", ""), {"id-1", "id-2"})
+complete("-H", "admin@there", "stop", "")
+compare("bash, where ids are asked for", asked[-1][:2], ["-H", "admin@there"])
 compare("bash, answers", complete("answer", "c", ""), {"allow", "deny"})
 compare("bash, words with values", re.search(r"local values='([^']*)'", bash_file.read_text())[1].split(),
         {w for o, (letter, value) in options.items() if value for w in [f"--{o}"] + ([f"-{letter}"] if letter else [])})
