@@ -67,13 +67,13 @@ static void log_call(const AuditEntry *e, const char *who) {
         log_full(level,
                  0,
                  refused ? NF_MESSAGE_CALL_REFUSED : NF_MESSAGE_CALL,
-                 "%s%s by %s%s%s%s%s.",
+                 "%s%s by %s%s%s%s%s",
                  strempty(e->method),
                  strempty(of),
                  who,
                  refused ? " was refused" : "",
                  times,
-                 e->detail ? ": " : "",
+                 e->detail ? ": " : ".",
                  strempty(e->detail));
 }
 
