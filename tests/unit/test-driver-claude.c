@@ -636,7 +636,9 @@ static void test_tasks(void **state) {
         assert_int_equal(t->d->ops->phase(t->d), DRIVER_IDLE);
         /* It outlives a restart of the runner. */
         _cleanup_json_ Json *spec = parse("{}");
-        t->d = reload(t->d, spec);
+        Driver *again = reload(t->d, spec);
+        driver_free(t->d);
+        t->d = again;
         assert_int_equal(t->d->ops->background(t->d), 1);
         (void) snprintf(line, sizeof(line), updated, "running");
         assert_string_equal(say(t, line), "");
