@@ -280,6 +280,33 @@ static void an_own_event_that_was_told_of(void **state) {
         event_reader_free(r);
 }
 
+/* Somebody has deleted it: the end is told none the less. */
+static void lost_output_is_passed_over(void **state) {
+        Fixture *f = *state;
+        _cleanup_buffer_ Buffer all = {};
+        _cleanup_free_ char *saved = NULL;
+
+        write_out(f, "one\ntwo\nthree\n");
+        own(f, 8, NULL, "conversation.state");
+        own(f, 14, NULL, "conversation.ended");
+        EventReader *r = open_reader(f, 0, 0, NULL, false);
+        assert_int_equal(read_some(r, 4, 100, &all), 0);
+        assert_int_equal(event_reader_save(r, &saved), 0);
+        event_reader_free(r);
+        f->outfd = safe_close(f->outfd);
+
+        all.size = 0;
+        r = open_reader(f, 4, 0, saved, false);
+        assert_int_equal(read_some(r, 14, 100, &all), 0);
+        assert_int_equal(all.size, 0); /* it may still come */
+        event_reader_set_lost(r, true);
+        assert_int_equal(read_some(r, 14, 100, &all), 0);
+        assert_int_equal(event_reader_offset(r), 14);
+        const char *at = strstr(all.data, "conversation.state");
+        assert_true(at && strstr(at, "conversation.ended") && !strstr(all.data, "aa:4"));
+        event_reader_free(r);
+}
+
 static void nothing_beyond_the_limit(void **state) {
         Fixture *f = *state;
         _cleanup_buffer_ Buffer all = {};
@@ -385,6 +412,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(own_events_stand_where_they_belong, setup, teardown),
                 cmocka_unit_test_setup_teardown(an_own_event_that_was_told_of, setup, teardown),
+                cmocka_unit_test_setup_teardown(lost_output_is_passed_over, setup, teardown),
                 cmocka_unit_test_setup_teardown(nothing_beyond_the_limit, setup, teardown),
                 cmocka_unit_test_setup_teardown(every_saved_point_gives_the_same_rest, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_question_gets_the_id_of_its_run, setup, teardown),

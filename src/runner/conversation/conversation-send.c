@@ -190,6 +190,7 @@ static int on_fill(void *userdata, SendBatch *batch) {
                 .done = batch_done,
                 .full = batch_full,
         };
+        uint64_t limit;
         bool ended;
         int r;
 
@@ -203,7 +204,10 @@ static int on_fill(void *userdata, SendBatch *batch) {
                 if (r < 0)
                         return log_warning_errno(
                                         r, "Events of conversation %s cannot be read: %m", c->row.id);
-                r = event_reader_read(c->send, send_limit(c, &ended), &out);
+                limit = send_limit(c, &ended);
+                /* Of a run that has ended there is a file, or there was one. */
+                event_reader_set_lost(c->send, ended && c->send_outfd < 0);
+                r = event_reader_read(c->send, limit, &out);
                 if (r < 0)
                         return log_warning_errno(
                                         r, "Events of conversation %s cannot be read: %m", c->row.id);

@@ -17,6 +17,7 @@ struct EventReader {
         bool forward_raw;
         bool told_of_own, no_own; /* no_own: there was none, and nobody told of one since */
         int outfd;
+        bool lost;        /* it is not to be had any more */
         LineReader lines; /* what lies before its offset has been read */
         int64_t own_seq;
         OwnEvent own; /* the next one, where has_own */
@@ -49,6 +50,10 @@ EventReader *event_reader_free(EventReader *r) {
 
 void event_reader_set_output(EventReader *r, int outfd) {
         r->outfd = outfd;
+}
+
+void event_reader_set_lost(EventReader *r, bool lost) {
+        r->lost = lost;
 }
 
 void event_reader_own_added(EventReader *r) {
@@ -287,6 +292,8 @@ int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out) {
                 }
                 if (k < 0)
                         return k;
+                if (r->lost && r->outfd < 0 && r->lines.offset < stop)
+                        r->lines.offset = stop;
                 if (!(r->has_own && r->own.at_offset <= r->lines.offset))
                         return 0;
         }

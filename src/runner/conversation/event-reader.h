@@ -31,6 +31,8 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret);
 EventReader *event_reader_free(EventReader *r);
 DEFINE_TRIVIAL_CLEANUP_FUNC(EventReader *, event_reader_free);
 void event_reader_set_output(EventReader *r, int outfd);
+/* There was an out.log, and it is gone before all of it was read: what it held is passed over, own events are not. */
+void event_reader_set_lost(EventReader *r, bool lost);
 
 typedef struct EventOut {
         void *userdata;
