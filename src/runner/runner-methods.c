@@ -4,6 +4,7 @@
 
 #include "common/ident.h"
 #include "common/log.h"
+#include "runner/conversation/budget.h"
 #include "runner/conversation/limits.h"
 #include "runner/runner-internal.h"
 
@@ -134,6 +135,7 @@ static void check_types(MethodCall *c) {
                 { "env",                json_type_object },
                 { "repository",         json_type_object },
                 { "limits",             json_type_object },
+                { "budget",             json_type_object },
                 { "forkSession",        json_type_boolean},
                 { "takeover",           json_type_boolean},
         };
@@ -309,6 +311,9 @@ static void check_start(MethodCall *c) {
                 refuse(c,
                        CODE_NOT_ALLOWED,
                        "directory is for conversations that are started on this machine");
+        if (c->code == 0 && json_get(c->params, "budget") &&
+            budget_check(json_get(c->params, "budget"), &error) < 0)
+                refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
         if (c->code == 0 && repository && checkout_check(repository, &c->runner->ctx.git, &error) < 0)
                 refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
         check_room(c);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
+#include "runner/conversation/budget.h"
 #include "runner/conversation/limits.h"
 #include "runner/conversation/line-reader.h"
 #include "runner/conversation/run-folder.h"
@@ -379,6 +380,63 @@ static void time_goes_on_after_a_restart(void **state) {
         assert_int_equal(runtime_clock_from_json(bad, 1200, &d), -EINVAL);
 }
 
+/* ---- budget ---- */
+
+static void budgets_refused(void **state) {
+        static const struct {
+                const char *budget, *says;
+        } cases[] = {
+                {"{\"usd\":0}",       "budget.usd is not a number above 0"                      },
+                { "{\"usd\":\"1\"}",  "budget.usd is not a number above 0"                      },
+                { "{\"tokens\":1.5}", "budget.tokens is not a whole number above 0"             },
+                { "{\"turns\":-1}",   "budget.turns is not a whole number above 0"              },
+                { "{\"eur\":1}",      "budget.eur is not known: there are usd, tokens and turns"},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_json_ Json *o = NULL;
+                _cleanup_free_ char *error = NULL;
+
+                assert_int_equal(json_parse(cases[i].budget, strlen(cases[i].budget), &o, NULL), 0);
+                assert_int_equal(budget_check(o, &error), -EINVAL);
+                assert_string_equal(error, cases[i].says);
+        }
+}
+
+static void budgets_spent(void **state) {
+        static const char text[] = "{\"usd\":0.5,\"tokens\":1000,\"turns\":3}";
+        static const struct {
+                DriverUsage usage;
+                const char *spent;
+        } cases[] = {
+                {{ .turns = 0, .input_tokens = 5000 },                                                  NULL   }, /* no turn has ended */
+                { { .turns = 2,
+                    .input_tokens = 400,
+                    .output_tokens = 500,
+                    .cost_usd = 0.49,
+                    .has_cost = true },
+                 NULL                                                                                          },
+                { { .turns = 1, .cost_usd = 0.5, .has_cost = true },                                    "usd"  },
+                { { .turns = 1, .cost_usd = 9 },                                                        NULL   }, /* the agent names no cost */
+                { { .turns = 1, .input_tokens = 400, .output_tokens = 500, .cache_write_tokens = 100 },
+                 "tokens"                                                                                      },
+                { { .turns = 1, .cache_read_tokens = 9000 },                                            NULL   },
+                { { .turns = 3 },                                                                       "turns"},
+        };
+        _cleanup_json_ Json *o = NULL;
+        _cleanup_free_ char *error = NULL;
+
+        assert_int_equal(json_parse(text, strlen(text), &o, NULL), 0);
+        assert_int_equal(budget_check(o, &error), 0);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const char *spent = budget_spent(o, &cases[i].usage);
+
+                if (!streq_ptr(spent, cases[i].spent))
+                        fail_msg("case %zu: %s instead of %s", i, strempty(spent), strempty(cases[i].spent));
+                assert_null(budget_spent(NULL, &cases[i].usage));
+        }
+}
+
 /* ---- verdict ---- */
 
 static void verdicts(void **state) {
@@ -481,6 +539,8 @@ int main(void) {
                 cmocka_unit_test(defaults_below_ceilings),
                 cmocka_unit_test(time_stands_still),
                 cmocka_unit_test(time_goes_on_after_a_restart),
+                cmocka_unit_test(budgets_refused),
+                cmocka_unit_test(budgets_spent),
                 cmocka_unit_test(verdicts),
         };
 

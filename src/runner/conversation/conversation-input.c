@@ -220,6 +220,15 @@ static int refuse(Conversation *c, const InboundMessage *m, const char *why) {
         return store_commit(c->ctx->store);
 }
 
+/* What the agent has in its own queue is spent whatever the budget says: with one, a message waits here until the turn
+ * before it has ended. */
+static bool waits_for_budget(Run *r) {
+        DriverPhase phase = r->ops->phase(r->driver);
+
+        return json_get(r->conversation->params, "budget") &&
+                        (phase == DRIVER_RUNNING || phase == DRIVER_WAITING_PERMISSION);
+}
+
 /* 1: done with it; 0: it waits. */
 static int pump_one(Run *r, const InboundMessage *m, bool *user_blocked) {
         Conversation *c = r->conversation;
@@ -238,8 +247,10 @@ static int pump_one(Run *r, const InboundMessage *m, bool *user_blocked) {
         }
         if (k > 0) {
                 /* Messages keep their order; an interrupt or an answer goes past messages that wait. */
-                if (command.type == DRIVER_COMMAND_USER && *user_blocked)
+                if (command.type == DRIVER_COMMAND_USER && (*user_blocked || waits_for_budget(r))) {
+                        *user_blocked = true;
                         return 0;
+                }
                 k = r->ops->command(r->driver, &command, &lines, &error);
                 if (k == 0) {
                         *user_blocked = *user_blocked || command.type == DRIVER_COMMAND_USER;

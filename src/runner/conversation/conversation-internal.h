@@ -209,6 +209,8 @@ void run_drive(Run *r);
 void run_check(Run *r);
 /* The same soon, since PID 1 says that the scope changed. */
 void run_look(Run *r);
+/* The member of its budget that is spent, or NULL. */
+const char *run_budget_spent(Run *r);
 /* In the agent's cgroup, the agent itself among them; 0 where that cannot be read. */
 unsigned run_count_processes(Run *r);
 /* Stores the offset and the driver's state where the store is behind; part of an open transaction. */

@@ -283,6 +283,10 @@ void run_conclude(Run *r) {
                         .last_turn_failed = r->ops->last_turn_failed(r->driver),
                         .failure = r->failure,
         });
+        if (!text && streq(reason, "budget") && run_budget_spent(r)) {
+                detail = xasprintf("its budget is spent: %s", run_budget_spent(r));
+                text = detail;
+        }
         if (!text && run_limits_oomd(r))
                 text = "killed by systemd-oomd, for want of memory on this machine";
         if (!text && json_get_string(r->outcome, "stage")) {

@@ -7,6 +7,7 @@
 #include "common/cgroup.h"
 #include "common/fileio.h"
 #include "common/log.h"
+#include "runner/conversation/budget.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/position.h"
 #include "runner/conversation/run-folder.h"
@@ -345,6 +346,27 @@ static int drive_piece(Run *r, bool *ret_progress) {
         return more;
 }
 
+const char *run_budget_spent(Run *r) {
+        DriverUsage usage;
+
+        r->ops->usage(r->driver, &usage);
+        return budget_spent(json_get(r->conversation->params, "budget"), &usage);
+}
+
+/* Before the next message that waits gets to the agent. */
+static void stop_at_budget(Run *r) {
+        Conversation *c = r->conversation;
+        const char *what;
+
+        if (r->over || c->stop != STOP_NONE || r->ops->phase(r->driver) != DRIVER_IDLE)
+                return;
+        what = run_budget_spent(r);
+        if (!what)
+                return;
+        log_notice("Conversation %s has spent its budget (%s) and is stopped.", c->row.id, what);
+        conversation_stop(c, "budget", c->ctx->config->stop_grace_ms * USEC_PER_MSEC);
+}
+
 void run_drive(Run *r) {
         Conversation *c = r->conversation;
         bool progress = false;
@@ -358,6 +380,7 @@ void run_drive(Run *r) {
                 c->ctx->hooks->store_failed(k, c->ctx->userdata);
                 return;
         }
+        stop_at_budget(r);
         if (progress) {
                 c->last_event_usec = now_usec(CLOCK_REALTIME);
                 conversation_send_wake(c);
