@@ -65,6 +65,8 @@ run_in() {
         mkdir -p "$NF_CACHE/tmp"
         dir=$(mktemp -d "$NF_CACHE/tmp/run-$$-XXXXXX")
         overlay_mount "$dir" "$lower"
+        # A root that was never booted has none, and libsystemd leaves the bus where somebody asks for it (GetMachineId).
+        [ -s "$dir/merged/etc/machine-id" ] || od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$dir/merged/etc/machine-id"
         local -a args=()
         while [ "$1" != -- ]; do
                 args+=("$1")
