@@ -302,8 +302,9 @@ void run_conclude(Run *r) {
                                 "supervisor-lost",
                                 "northflare-supervisor was killed, and what it had left with it",
                                 NULL);
-        /* A failed scope keeps its name and its Result until somebody says that both were read. */
-        if (r->row.unit && (!r->outcome || r->result))
+        /* A failed scope keeps its name and its Result until somebody says that both were read. One that has not failed is
+         * gone by itself; to start the launcher for it would take back a stop of the whole slice, which that one wants. */
+        if (r->row.unit && (r->result ? !streq(r->result, "success") : !r->outcome))
                 (void) launcher_unit_verb(
                                 c->ctx->bus, "Collect", r->row.unit, on_collected, r, &r->verb_call);
         finish(c, r, reason, text);
