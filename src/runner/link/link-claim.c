@@ -18,13 +18,19 @@ static void mark(Link *l, int from, int to) {
                         i->claim = to;
 }
 
+/* So many in a row are no passing trouble; new work waits meanwhile. */
+#define FAILURES_TOLD 6
+
 static void try_again(Link *l, const HttpResult *result) {
         uint64_t delay = link_backoff(l, ++l->claim_failures, result ? result->retry_after_usec : 0);
 
-        log_debug("A claim was not answered (%s, HTTP %ld), asking again in %.1f s.",
-                  result ? strempty(result->error_text) : "not sent",
-                  result ? result->status : 0,
-                  (double) delay / USEC_PER_SEC);
+        log_full(l->claim_failures == FAILURES_TOLD ? LOG_WARNING : LOG_DEBUG,
+                 0,
+                 NULL,
+                 "A claim was not answered (%s, HTTP %ld), asking again in %.1f s.",
+                 result ? strempty(result->error_text) : "not sent",
+                 result ? result->status : 0,
+                 (double) delay / USEC_PER_SEC);
         mark(l, CLAIM_ASKED, CLAIM_NONE);
         link_timer_arm(l->claim_timer, delay);
 }
@@ -84,7 +90,9 @@ static void on_claimed(HttpRequest *request, const HttpResult *result, void *use
                 return;
         }
         r = rpc_answer_parse(result->body, result->body_size, l->claim_id, &a);
-        if (r < 0 && result->status < 300) {
+        if (r < 0) {
+                /* Whoever stands on the way, with whatever status: it is not the orchestrator's word, which may have granted
+                 * them already, and then nobody else will serve them. */
                 try_again(l, result);
                 return;
         }
