@@ -4,24 +4,12 @@
 
 #include "common/ident.h"
 #include "common/log.h"
-#include "runner/conversation/budget.h"
 #include "runner/conversation/limits.h"
-#include "runner/runner-internal.h"
+#include "runner/runner-methods-internal.h"
 
 /* The methods of the protocol, for the wire and for D-Bus alike. A method's check looks and touches nothing; what it finds
  * decides the response; then message, response, cursor and rows go into the store in one transaction; only then does the
  * method act. */
-
-#define CODE_INVALID_PARAMS (-32602)
-#define CODE_METHOD_NOT_FOUND (-32601)
-#define CODE_UNKNOWN_CONVERSATION (-32001)
-#define CODE_CAPACITY (-32003)
-#define CODE_NO_AGENT (-32004)
-#define CODE_NOT_ALLOWED (-32005)
-#define CODE_DRAINING (-32008)
-#define CODE_LOW_DISK (-32009)
-#define CODE_WRONG_STATE (-32010)
-#define CODE_MACHINE_BUSY (-32012)
 
 typedef struct Method {
         const char *name;
@@ -30,7 +18,7 @@ typedef struct Method {
         void (*act)(MethodCall *c);
 } Method;
 
-_printf_(3, 4) static void refuse(MethodCall *c, int code, const char *format, ...) {
+void method_refuse(MethodCall *c, int code, const char *format, ...) {
         va_list ap;
 
         if (c->code != 0)
@@ -65,42 +53,42 @@ Json *method_error(MethodCall *c) {
         return e;
 }
 
-static void accepted(MethodCall *c) {
+static void method_accepted(MethodCall *c) {
         c->result = json_object_new_object();
         (void) json_set_bool(c->result, "accepted", true);
 }
 
 /* The id of that name; NULL after a refusal, or where it is missing and may be. */
-static const char *id_param(MethodCall *c, const char *name, bool required) {
+const char *method_id_param(MethodCall *c, const char *name, bool required) {
         Json *v = json_get(c->params, name);
         const char *s;
 
         if (!v) {
                 if (required)
-                        refuse(c, CODE_INVALID_PARAMS, "%s is missing", name);
+                        method_refuse(c, CODE_INVALID_PARAMS, "%s is missing", name);
                 return NULL;
         }
         s = json_get_string(c->params, name);
         if (!s || !ident_is_valid(s)) {
-                refuse(c,
-                       CODE_INVALID_PARAMS,
-                       "%s \"%.*s\" is not an id: a letter or digit, then up to 63 letters, digits, _, . or -, no \"..\"",
-                       name,
-                       utf8_cut(json_object_get_string(v), 100),
-                       json_object_get_string(v));
+                method_refuse(c,
+                              CODE_INVALID_PARAMS,
+                              "%s \"%.*s\" is not an id: a letter or digit, then up to 63 letters, digits, _, . or -, no \"..\"",
+                              name,
+                              utf8_cut(json_object_get_string(v), 100),
+                              json_object_get_string(v));
                 return NULL;
         }
         return s;
 }
 
 static Conversation *find(MethodCall *c) {
-        const char *id = id_param(c, "conversationId", true);
+        const char *id = method_id_param(c, "conversationId", true);
 
         if (!id)
                 return NULL;
         c->conversation = runner_find_conversation(c->runner, id);
         if (!c->conversation)
-                refuse(c, CODE_UNKNOWN_CONVERSATION, "conversation %s is not known here", id);
+                method_refuse(c, CODE_UNKNOWN_CONVERSATION, "conversation %s is not known here", id);
         return c->conversation;
 }
 
@@ -108,310 +96,14 @@ static Conversation *find_live(MethodCall *c) {
         Conversation *v = find(c);
 
         if (v && !conversation_is_live(v)) {
-                refuse(c,
-                       CODE_WRONG_STATE,
-                       "conversation %s has ended (%s)",
-                       v->row.id,
-                       strempty(v->row.reason));
+                method_refuse(c,
+                              CODE_WRONG_STATE,
+                              "conversation %s has ended (%s)",
+                              v->row.id,
+                              strempty(v->row.reason));
                 return NULL;
         }
         return v;
-}
-
-static void check_types(MethodCall *c) {
-        static const struct {
-                const char *name;
-                enum json_type type;
-        } types[] = {
-                {"model",               json_type_string },
-                { "appendSystemPrompt", json_type_string },
-                { "permissionMode",     json_type_string },
-                { "resumeSessionId",    json_type_string },
-                { "sessionId",          json_type_string },
-                { "directory",          json_type_string },
-                { "allowedTools",       json_type_array  },
-                { "disallowedTools",    json_type_array  },
-                { "mcpServers",         json_type_object },
-                { "env",                json_type_object },
-                { "repository",         json_type_object },
-                { "limits",             json_type_object },
-                { "budget",             json_type_object },
-                { "forkSession",        json_type_boolean},
-                { "takeover",           json_type_boolean},
-        };
-        char **list = NULL;
-
-        for (size_t i = 0; i < ELEMENTSOF(types); i++) {
-                Json *v = json_get(c->params, types[i].name);
-                if (v && !json_object_is_type(v, types[i].type))
-                        refuse(c,
-                               CODE_INVALID_PARAMS,
-                               "%s is not %s",
-                               types[i].name,
-                               json_type_to_name(types[i].type));
-                if (v && types[i].type == json_type_array) {
-                        if (json_get_strv(c->params, types[i].name, &list) < 0)
-                                refuse(c, CODE_INVALID_PARAMS, "%s is not a list of strings", types[i].name);
-                        list = strv_free(list);
-                }
-        }
-        Json *prompt = json_get(c->params, "prompt");
-        if (prompt && !json_object_is_type(prompt, json_type_string) &&
-            !json_object_is_type(prompt, json_type_array))
-                refuse(c, CODE_INVALID_PARAMS, "prompt is neither text nor a list of content blocks");
-}
-
-static bool env_name_allowed(char *const *allowed, const char *name) {
-        STRV_FOREACH(a, allowed) {
-                size_t n = strlen(*a);
-                if (n > 0 && (*a)[n - 1] == '*' ? strncmp(*a, name, n - 1) == 0 : streq(*a, name))
-                        return true;
-        }
-        return false;
-}
-
-static void check_policy(MethodCall *c) {
-        const RunnerConfig *config = c->runner->config;
-        const char *mode = json_get_string(c->params, "permissionMode");
-        _cleanup_free_ char *error = NULL;
-        Json *env = json_get(c->params, "env"), *limits = json_get(c->params, "limits");
-        uint64_t ceiling = 0;
-        const char *above;
-        Limits parsed;
-
-        if (mode && !strv_contains(config->permission_modes, mode))
-                refuse(c,
-                       CODE_NOT_ALLOWED,
-                       "permissionMode %.*s is not among permissionModes of this runner",
-                       utf8_cut(mode, 64),
-                       mode);
-        if (env) {
-                json_object_object_foreach(env, name, value) {
-                        if (!json_object_is_type(value, json_type_string))
-                                refuse(c,
-                                       CODE_INVALID_PARAMS,
-                                       "env.%.*s is not a string",
-                                       utf8_cut(name, 64),
-                                       name);
-                        else if (!env_name_allowed(config->env_allowed, name))
-                                refuse(c,
-                                       CODE_NOT_ALLOWED,
-                                       "env.%.*s is not among envAllowed of this runner",
-                                       utf8_cut(name, 64),
-                                       name);
-                }
-        }
-        int r = limits_parse(limits, &config->limits, &parsed, &error);
-        if (r < 0)
-                refuse(c, r == -EOPNOTSUPP ? CODE_NOT_ALLOWED : CODE_INVALID_PARAMS, "%s", strempty(error));
-        else if ((above = ceilings_exceeded(&c->runner->ceilings, &parsed, &ceiling)))
-                refuse(c,
-                       CODE_NOT_ALLOWED,
-                       "%s is above the ceiling of this machine, %llu",
-                       above,
-                       (unsigned long long) ceiling);
-}
-
-static void check_agent(MethodCall *c, const char *agent) {
-        Json *config = json_get(c->runner->config->agents, agent);
-        const char *protocol = json_get_string(config, "protocol");
-        const DriverOps *ops = driver_find(protocol ? protocol : agent);
-        _cleanup_free_ char *error = NULL;
-
-        if (!ops) {
-                refuse(c,
-                       CODE_NO_AGENT,
-                       "agent %s is not known here: add it to \"agents\" in the runner's configuration",
-                       agent);
-                return;
-        }
-        if (ops->probe(config, &error) < 0)
-                refuse(c, CODE_NO_AGENT, "%s", error ? error : "the agent's program is missing");
-}
-
-/* What every new process must pass. */
-static void check_room(MethodCall *c) {
-        static const int codes[_ADMISSION_MAX] = {
-                [ADMISSION_DRAINING] = CODE_DRAINING,
-                [ADMISSION_CAPACITY] = CODE_CAPACITY,
-                [ADMISSION_DISK] = CODE_LOW_DISK,
-                [ADMISSION_MEMORY] = CODE_MACHINE_BUSY,
-                [ADMISSION_MEMORY_PRESSURE] = CODE_MACHINE_BUSY,
-                [ADMISSION_CPU_PRESSURE] = CODE_MACHINE_BUSY,
-        };
-        Admission a;
-
-        if (c->code != 0)
-                return;
-        a = runner_admission_ask(c->runner);
-        if (a == ADMISSION_OPEN)
-                return;
-        _cleanup_free_ char *text = runner_admission_text(c->runner);
-        refuse(c, codes[a], "%s", strempty(text));
-        c->reason = admission_to_string(a);
-}
-
-static void check_workspace(MethodCall *c, const char *workspace) {
-        if (runner_workspace_is_removed(c->runner, workspace))
-                refuse(c, CODE_WRONG_STATE, "workspace %s is being removed", workspace);
-}
-
-static void starting(MethodCall *c, Conversation *v) {
-        c->result = json_object_new_object();
-        (void) json_set_string(c->result, "conversationId", v->row.id);
-        (void) json_set_string(c->result, "state", conversation_state(v));
-}
-
-static int make_conversation(MethodCall *c, const char *id, const char *workspace, const char *agent) {
-        Runner *r = c->runner;
-        const char *directory = json_get_string(c->params, "directory"),
-                   *task = json_get_string(c->params, "taskId");
-        ConversationRow row = {
-                .id = strdup(id),
-                .workspace = strdup(workspace ? workspace : id),
-                .agent = strdup(agent),
-                .origin = strdup(c->origin),
-                .params = strdup(json_text(c->params)),
-                .state = strdup("new"),
-                .created_usec = now_usec(CLOCK_REALTIME),
-        };
-
-        if (task || c->task)
-                row.task = strdup(task ? task : c->task);
-        if (!directory && !json_get(c->params, "repository"))
-                directory = r->config->workspace_dir;
-        if (directory)
-                row.directory = strdup(directory);
-        if (!row.id || !row.workspace || !row.agent || !row.origin || !row.params || !row.state) {
-                conversation_row_done(&row);
-                return -ENOMEM;
-        }
-        return conversation_new(&r->ctx, &row, &c->created);
-}
-
-static void check_start(MethodCall *c) {
-        const char *id = id_param(c, "conversationId", true), *workspace = id_param(c, "workspaceId", false),
-                   *agent = id_param(c, "agent", true);
-        Json *repository = json_get(c->params, "repository");
-        _cleanup_free_ char *error = NULL;
-
-        (void) id_param(c, "taskId", false);
-        if (c->code != 0)
-                return;
-        Conversation *known = runner_find_conversation(c->runner, id);
-        if (known) {
-                /* Idempotent by id. A takeover of what we have ourselves is the same. */
-                starting(c, known);
-                return;
-        }
-        check_types(c);
-        check_agent(c, agent);
-        check_policy(c);
-        if (c->code == 0 && json_get(c->params, "directory") && streq(c->origin, "orchestrator"))
-                refuse(c,
-                       CODE_NOT_ALLOWED,
-                       "directory is for conversations that are started on this machine");
-        if (c->code == 0 && json_get(c->params, "budget") &&
-            budget_check(json_get(c->params, "budget"), &error) < 0)
-                refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
-        if (c->code == 0 && repository && checkout_check(repository, &c->runner->ctx.git, &error) < 0)
-                refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
-        check_room(c);
-        check_workspace(c, workspace ? workspace : id);
-        if (c->code != 0)
-                return;
-        if (make_conversation(c, id, workspace, agent) < 0) {
-                refuse(c, -32603, "out of memory");
-                return;
-        }
-        starting(c, c->created);
-        c->pending = true;
-}
-
-static int store_start(MethodCall *c) {
-        if (!c->created)
-                return 0;
-        int r = conversation_store_row(c->created);
-        return r < 0 ? r : conversation_prepare_run(c->created, NULL);
-}
-
-static void act_start(MethodCall *c) {
-        Conversation *v = c->created;
-
-        if (!v)
-                return;
-        c->created = NULL;
-        v->n_pending = 1;
-        runner_link_conversation(c->runner, v);
-        runner_totals_started(c->runner, v);
-        runner_workspace_note(c->runner, v->row.workspace, true);
-        conversation_advance(v);
-}
-
-static void check_resume(MethodCall *c) {
-        const char *id = id_param(c, "conversationId", true);
-
-        (void) id_param(c, "sessionId", false);
-        check_types(c);
-        if (c->code != 0)
-                return;
-        c->conversation = runner_find_conversation(c->runner, id);
-        if (!c->conversation) {
-                if (json_get(c->params, "agent"))
-                        check_start(c); /* it lived elsewhere: all that is needed came along */
-                else
-                        refuse(c, CODE_UNKNOWN_CONVERSATION, "conversation %s is not known here", id);
-                return;
-        }
-        if (conversation_is_live(c->conversation)) {
-                refuse(c, CODE_WRONG_STATE, "conversation %s is running", id);
-                return;
-        }
-        check_agent(c, c->conversation->row.agent);
-        check_room(c);
-        check_workspace(c, c->conversation->row.workspace);
-        if (c->code != 0)
-                return;
-        c->result = json_object_new_object();
-        (void) json_set_string(c->result, "conversationId", id);
-        (void) json_set_string(c->result, "state", "starting");
-        c->pending = true;
-}
-
-static int store_resume(MethodCall *c) {
-        Conversation *v = c->conversation;
-        const char *session = json_get_string(c->params, "sessionId");
-
-        if (c->created)
-                return store_start(c);
-        if (!v || c->code != 0)
-                return 0;
-        if (free_and_strdup(&v->row.state, "new") < 0 || free_and_strdup(&v->row.reason, NULL) < 0 ||
-            free_and_strdup(&v->row.detail, NULL) < 0)
-                return -ENOMEM;
-        v->row.ended_usec = 0;
-        v->row.delivered = false;
-        v->stop = STOP_NONE;
-        (void) free_and_strdup(&v->stop_reason, NULL);
-        (void) free_and_strdup(&v->last_state, NULL);
-        return conversation_prepare_run(v, session ? session : v->row.session);
-}
-
-static void act_resume(MethodCall *c) {
-        if (c->created) {
-                act_start(c);
-                return;
-        }
-        if (!c->conversation || c->code != 0)
-                return;
-        c->conversation->n_pending = 1;
-        c->runner->n_live++;
-        if (c->runner->n_ended > 0)
-                c->runner->n_ended--;
-        runner_totals_started(c->runner, c->conversation);
-        runner_workspace_note(c->runner, c->conversation->row.workspace, true);
-        conversation_changed(c->conversation);
-        conversation_advance(c->conversation);
 }
 
 static void check_stop(MethodCall *c) {
@@ -421,9 +113,9 @@ static void check_stop(MethodCall *c) {
         if (!v)
                 return;
         if (json_get_u64(c->params, "graceMs", &grace) < 0)
-                refuse(c, CODE_INVALID_PARAMS, "graceMs is not a whole number");
+                method_refuse(c, CODE_INVALID_PARAMS, "graceMs is not a whole number");
         if (json_get(c->params, "reason") && !json_get_string(c->params, "reason"))
-                refuse(c, CODE_INVALID_PARAMS, "reason is not a string");
+                method_refuse(c, CODE_INVALID_PARAMS, "reason is not a string");
         if (c->code != 0)
                 return;
         if (!conversation_is_live(v)) {
@@ -452,11 +144,11 @@ static void act_stop(MethodCall *c) {
 static bool has_room_for_message(MethodCall *c) {
         if (c->conversation->n_pending < PENDING_MESSAGES_MAX)
                 return true;
-        refuse(c,
-               CODE_CAPACITY,
-               "%u messages wait for conversation %s already",
-               c->conversation->n_pending,
-               c->conversation->row.id);
+        method_refuse(c,
+                      CODE_CAPACITY,
+                      "%u messages wait for conversation %s already",
+                      c->conversation->n_pending,
+                      c->conversation->row.id);
         return false;
 }
 
@@ -467,17 +159,19 @@ static void check_user(MethodCall *c) {
                 return;
         if (!json_object_is_type(content, json_type_string) &&
             !json_object_is_type(content, json_type_array)) {
-                refuse(c, CODE_INVALID_PARAMS, "content is neither text nor a list of content blocks");
+                method_refuse(c,
+                              CODE_INVALID_PARAMS,
+                              "content is neither text nor a list of content blocks");
                 return;
         }
-        accepted(c);
+        method_accepted(c);
         c->pending = true;
 }
 
 static void check_interrupt(MethodCall *c) {
         if (!find_live(c) || !has_room_for_message(c))
                 return;
-        accepted(c);
+        method_accepted(c);
         c->pending = true;
 }
 
@@ -495,19 +189,19 @@ static void check_respond(MethodCall *c) {
         if (!find_live(c) || !has_room_for_message(c))
                 return;
         if (!id)
-                refuse(c, CODE_INVALID_PARAMS, "requestId is missing");
+                method_refuse(c, CODE_INVALID_PARAMS, "requestId is missing");
         else if (!behavior || (!streq(behavior, "allow") && !streq(behavior, "deny")))
-                refuse(c, CODE_INVALID_PARAMS, "behavior is neither \"allow\" nor \"deny\"");
+                method_refuse(c, CODE_INVALID_PARAMS, "behavior is neither \"allow\" nor \"deny\"");
         else if (!conversation_has_question(c->conversation, id))
-                refuse(c,
-                       CODE_WRONG_STATE,
-                       "conversation %s has no open question %.*s",
-                       c->conversation->row.id,
-                       utf8_cut(id, 64),
-                       id);
+                method_refuse(c,
+                              CODE_WRONG_STATE,
+                              "conversation %s has no open question %.*s",
+                              c->conversation->row.id,
+                              utf8_cut(id, 64),
+                              id);
         if (c->code != 0)
                 return;
-        accepted(c);
+        method_accepted(c);
         c->pending = true;
 }
 
@@ -552,13 +246,16 @@ static AuditEntry limits_entry(MethodCall *c, Json *limits) {
 static void check_config(MethodCall *c) {
         if (!find_live(c) || !has_room_for_message(c))
                 return;
-        check_types(c);
-        check_policy(c);
+        method_check_types(c);
+        method_check_policy(c);
         if (c->code == 0 && json_get(c->params, "limits") && !streq(c->conversation->row.state, "live"))
-                refuse(c, CODE_WRONG_STATE, "conversation %s has no scope yet", c->conversation->row.id);
+                method_refuse(c,
+                              CODE_WRONG_STATE,
+                              "conversation %s has no scope yet",
+                              c->conversation->row.id);
         if (c->code != 0)
                 return;
-        accepted(c);
+        method_accepted(c);
         c->pending = json_get(c->params, "model") || json_get(c->params, "permissionMode");
 }
 
@@ -659,11 +356,11 @@ static void check_freeze(MethodCall *c) {
         Conversation *v = find_live(c);
 
         if (v && !streq(v->row.state, "live"))
-                refuse(c, CODE_WRONG_STATE, "conversation %s does not run yet", v->row.id);
+                method_refuse(c, CODE_WRONG_STATE, "conversation %s does not run yet", v->row.id);
         else if (v && v->stop != STOP_NONE)
-                refuse(c, CODE_WRONG_STATE, "conversation %s is being stopped", v->row.id);
+                method_refuse(c, CODE_WRONG_STATE, "conversation %s is being stopped", v->row.id);
         if (c->code == 0)
-                accepted(c);
+                method_accepted(c);
 }
 
 static void act_freeze(MethodCall *c) {
@@ -680,10 +377,10 @@ static void check_drain(MethodCall *c) {
         uint64_t deadline;
 
         if (json_get_u64(c->params, "deadlineSecs", &deadline) < 0) {
-                refuse(c, CODE_INVALID_PARAMS, "deadlineSecs is not a whole number");
+                method_refuse(c, CODE_INVALID_PARAMS, "deadlineSecs is not a whole number");
                 return;
         }
-        accepted(c);
+        method_accepted(c);
 }
 
 static uint64_t drain_deadline(MethodCall *c) {
@@ -710,18 +407,18 @@ static void act_drain(MethodCall *c) {
 }
 
 static const Method methods[] = {
-        {"conversation.start",      check_start,     store_start,   act_start  },
-        { "conversation.resume",    check_resume,    store_resume,  act_resume },
-        { "conversation.stop",      check_stop,      NULL,          act_stop   },
-        { "conversation.interrupt", check_interrupt, NULL,          act_pump   },
-        { "conversation.config",    check_config,    store_config,  act_config },
-        { "conversation.freeze",    check_freeze,    NULL,          act_freeze },
-        { "conversation.thaw",      check_freeze,    NULL,          act_freeze },
-        { "message.user",           check_user,      NULL,          act_pump   },
-        { "permission.respond",     check_respond,   store_respond, act_respond},
-        { "runner.ping",            check_ping,      NULL,          NULL       },
-        { "runner.drain",           check_drain,     store_drain,   act_drain  },
-        { "runner.undrain",         check_drain,     store_drain,   act_drain  },
+        {"conversation.start",      method_check_start,  method_store_start,  method_act_start },
+        { "conversation.resume",    method_check_resume, method_store_resume, method_act_resume},
+        { "conversation.stop",      check_stop,          NULL,                act_stop         },
+        { "conversation.interrupt", check_interrupt,     NULL,                act_pump         },
+        { "conversation.config",    check_config,        store_config,        act_config       },
+        { "conversation.freeze",    check_freeze,        NULL,                act_freeze       },
+        { "conversation.thaw",      check_freeze,        NULL,                act_freeze       },
+        { "message.user",           check_user,          NULL,                act_pump         },
+        { "permission.respond",     check_respond,       store_respond,       act_respond      },
+        { "runner.ping",            check_ping,          NULL,                NULL             },
+        { "runner.drain",           check_drain,         store_drain,         act_drain        },
+        { "runner.undrain",         check_drain,         store_drain,         act_drain        },
 };
 
 static char *response_text(MethodCall *c) {
@@ -786,11 +483,11 @@ int runner_accept(MethodCall *c) {
         if (m)
                 m->check(c);
         else
-                refuse(c,
-                       CODE_METHOD_NOT_FOUND,
-                       "method %.*s is not known here",
-                       utf8_cut(c->method, 100),
-                       c->method);
+                method_refuse(c,
+                              CODE_METHOD_NOT_FOUND,
+                              "method %.*s is not known here",
+                              utf8_cut(c->method, 100),
+                              c->method);
         if (c->code != 0)
                 c->deferred = c->pending = false;
 
