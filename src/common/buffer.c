@@ -130,6 +130,26 @@ bool utf8_is_valid(const char *s, size_t size) {
         return true;
 }
 
+bool utf8_is_noncharacter(const char *str, size_t n) {
+        const unsigned char *s = (const unsigned char *) str;
+
+        if (n == 3 && s[0] == 0xef && s[1] == 0xb7)
+                return s[2] >= 0x90 && s[2] <= 0xaf;
+        /* U+FFFE and U+FFFF, U+1FFFE and U+1FFFF, and so on. */
+        return ((n == 3 && s[0] == 0xef && s[1] == 0xbf) ||
+                (n == 4 && (s[1] & 0x0f) == 0x0f && s[2] == 0xbf)) &&
+                        s[n - 1] >= 0xbe;
+}
+
+bool utf8_is_for_bus(const char *s) {
+        for (size_t size = strlen(s), n; size > 0; s += n, size -= n) {
+                n = utf8_sequence(s, size);
+                if (n == 0 || utf8_is_noncharacter(s, n))
+                        return false;
+        }
+        return true;
+}
+
 int utf8_cut(const char *s, size_t max) {
         size_t n = strnlen(s, max + 1);
 

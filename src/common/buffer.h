@@ -36,6 +36,11 @@ int buffer_append_json_str(Buffer *b, const char *s);
 /* Length of the valid UTF-8 sequence at s (1 to 4), or 0 where there is none. */
 size_t utf8_sequence(const char *s, size_t size);
 bool utf8_is_valid(const char *s, size_t size);
+/* Whether the n bytes at s are a noncharacter (U+FDD0 to U+FDEF, and the last two of each plane): well-formed UTF-8, and
+ * allowed on the bus by its specification, but sd-bus sends and takes no string with one. */
+bool utf8_is_noncharacter(const char *s, size_t n);
+/* Whether sd-bus takes it. */
+bool utf8_is_for_bus(const char *s);
 /* How many of the string's bytes make at most max, without cutting a character in two: for "%.*s" in texts that go into
  * JSON or onto the bus. */
 int utf8_cut(const char *s, size_t max);

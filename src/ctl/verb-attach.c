@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/signalfd.h>
 
+#include "common/buffer.h"
 #include "ctl/console.h"
 #include "ctl/events.h"
 
@@ -35,7 +36,7 @@ static void on_line(const char *line, void *userdata) {
         Chat *chat = userdata;
         int r = -EILSEQ;
 
-        if (utf8_is_valid(line, strlen(line)))
+        if (utf8_is_for_bus(line))
                 r = sd_bus_call_method_async(
                                 bus,
                                 NULL,
@@ -52,7 +53,7 @@ static void on_line(const char *line, void *userdata) {
         else
                 render_note(&chat->renderer,
                             STYLE_RED,
-                            r == -EILSEQ ? "Not UTF-8 text, not sent." : strerror(-r));
+                            r == -EILSEQ ? "Not text that D-Bus carries, not sent." : strerror(-r));
 }
 
 static void on_eof(void *userdata) {

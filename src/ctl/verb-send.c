@@ -40,5 +40,10 @@ int verb_send(char **words) {
                                text.size == 0 ? "empty" : "not UTF-8 text");
                 return EXIT_FAILED;
         }
+        if (!utf8_is_for_bus(text.data)) {
+                (void) fputs("northflarectl: the message holds a Unicode noncharacter, which D-Bus does not carry\n",
+                             stderr);
+                return EXIT_FAILED;
+        }
         return call_conversation(words[1], "SendMessage", NULL, "s", text.data);
 }

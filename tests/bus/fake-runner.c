@@ -680,6 +680,19 @@ static int test_event(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return sd_bus_reply_method_return(m, NULL);
 }
 
+/* An event with what no string on the bus can hold. */
+static int test_event_bytes(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Conversation *c = need(m);
+        _cleanup_free_ char *text = NULL;
+        const void *bytes = NULL;
+        size_t size = 0;
+
+        (void) sd_bus_message_read_array(m, 'y', &bytes, &size);
+        text = bytes ? strndup(bytes, size) : NULL;
+        add_event(c, strempty(text));
+        return sd_bus_reply_method_return(m, NULL);
+}
+
 static int test_end(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         end_conversation(need(m), "completed");
         return sd_bus_reply_method_return(m, NULL);
@@ -795,6 +808,7 @@ static const sd_bus_vtable test_vtable[] = {
         SD_BUS_METHOD("RemoveMany", "s", "", test_remove_many, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Change", "su", "", test_change, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Event", "ss", "", test_event, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("EventBytes", "say", "", test_event_bytes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("End", "s", "", test_end, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("LastCall", "", "s", test_last_call, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Set", "ss", "", test_set, SD_BUS_VTABLE_UNPRIVILEGED),

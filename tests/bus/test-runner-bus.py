@@ -200,6 +200,9 @@ class Methods(OneBus):
         for code, text in ((-32602, "agent: unknown"), (-32003, "full"), (-1, "odd"), (-32008, "draining"), (-32012, "busy")):
             self.bus.set("error", json.dumps({"code": code, "message": text, "data": {"detail": "more"}}))
             self.refused(text + ": more", self.start, "1", "agent", "s", "x")
+        # No string on the bus can say this one as it is.
+        self.bus.set("error", json.dumps({"code": -32602, "message": "no \ufffe, no \U0001ffff."}))
+        self.refused("no \ufffd, no \ufffd\\.", self.start, "1", "agent", "s", "x")
 
     def test_manager_verbs(self):
         for method, wire in (("Drain", "runner.drain"), ("Undrain", "runner.undrain")):
@@ -275,6 +278,18 @@ class Methods(OneBus):
         self.refused("cursor: not one", read, "nonsense", 1)
         self.refused("max: must be", read, "", 0)
         self.refused("max: must be", read, "", 1025)
+
+    def test_read_events_with_what_the_bus_does_not_carry(self):
+        """sd-bus refuses noncharacters, which JSON and its agents may hold: they are read as escapes, the rest as it is."""
+        self.bus.test("Add", "s", "odd")
+        events = [{"t": "a\ufffe\ufdd0b\U0001fffe\U0010ffffc\ufffd\u00e4"}, {"t": "\ufffe"}, {"t": "\U0001f600 plain"}]
+        for e in events:
+            raw = json.dumps(e, ensure_ascii=False).encode()
+            self.bus.test("EventBytes", "say", "odd", str(len(raw)), *(str(b) for b in raw))
+        got, _ = self.bus.call(path_of("odd"), I_CONVERSATION, "ReadEvents", "su", "", "10")
+        self.assertEqual([json.loads(t) for t in got], events)
+        self.assertIn("a\\ufffe\\ufdd0b\\ud83f\\udffe\\udbff\\udfffc\ufffd\u00e4", got[0])
+        self.assertEqual(got[2], '{"t": "\U0001f600 plain"}')
 
     def test_read_events_bounds_the_reply(self):
         self.bus.test("Add", "s", "large")

@@ -42,7 +42,7 @@ static void append_lines(sd_bus_message *m, FuzzInput in, char letter, const cha
         while (input_piece(&in, '\n', &line, &n)) {
                 _cleanup_free_ char *s = n > 0 && line[0] == letter ? strndup(line + 1, n - 1) : NULL;
 
-                if (!s || !utf8_is_valid(s, strlen(s)))
+                if (!s || !utf8_is_for_bus(s))
                         continue;
                 char *value = strchr(s, '=');
                 if (letter == 'a') {
@@ -70,8 +70,8 @@ static sd_bus_message *message_of(FuzzInput in) {
         sd_bus_message *m = NULL;
         uint64_t number = 0;
 
-        if (!utf8_is_valid(kind, strlen(kind)) || !utf8_is_valid(id, strlen(id)) ||
-            !utf8_is_valid(workspace, strlen(workspace)) || !utf8_is_valid(cwd, strlen(cwd)))
+        if (!utf8_is_for_bus(kind) || !utf8_is_for_bus(id) || !utf8_is_for_bus(workspace) ||
+            !utf8_is_for_bus(cwd))
                 return NULL;
         (void) safe_atou64(run, &number);
         CHECK(sd_bus_message_new_method_call(bus, &m, "a.b", "/", "a.b", "Start") >= 0);

@@ -2,9 +2,11 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include <cmocka.h>
+#include <systemd/sd-bus.h>
 
 #include "common/buffer.h"
 #include "common/ident.h"
@@ -145,6 +147,48 @@ static void test_utf8_against_the_definition(void **state) {
         assert_true(utf8_is_valid("", 0));
         assert_true(utf8_is_valid("a\0\xc3\xa4", 4));
         assert_false(utf8_is_valid("a\xc3", 2));
+}
+
+/* Against sd-bus, with every character there is. */
+static void test_utf8_for_bus(void **state) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        sd_bus *bus = NULL;
+        int pair[2];
+
+        assert_return_code(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), errno);
+        assert_return_code(sd_bus_new(&bus), 0);
+        assert_return_code(sd_bus_set_fd(bus, pair[0], pair[0]), 0);
+        assert_return_code(sd_bus_start(bus), 0);
+        for (uint32_t c = 1; c <= 0x110000; c++) {
+                char s[] = { 'a', 0, 0, 0, 0, 0 }, *p = s + 1;
+
+                if ((c & 0x3ff) == 1) {
+                        m = sd_bus_message_unref(m);
+                        assert_return_code(
+                                        sd_bus_message_new_method_call(bus, &m, "a.b", "/", "a.b", "C"), 0);
+                }
+                if (c < 0x80)
+                        *p = (char) c;
+                else if (c < 0x800)
+                        *p++ = (char) (0xc0 | c >> 6);
+                else if (c < 0x10000) {
+                        *p++ = (char) (0xe0 | c >> 12);
+                        *p++ = (char) (0x80 | (c >> 6 & 0x3f));
+                } else {
+                        *p++ = (char) (0xf0 | c >> 18);
+                        *p++ = (char) (0x80 | (c >> 12 & 0x3f));
+                        *p++ = (char) (0x80 | (c >> 6 & 0x3f));
+                }
+                if (c >= 0x80)
+                        *p = (char) (0x80 | (c & 0x3f));
+                if ((sd_bus_message_append_basic(m, 's', s) >= 0) != utf8_is_for_bus(s))
+                        fail_msg("U+%04X", c);
+        }
+        sd_bus_close(bus);
+        sd_bus_unref(bus);
+        safe_close(pair[1]);
+        assert_true(utf8_is_for_bus(""));
+        assert_false(utf8_is_for_bus("a\xc3"));
 }
 
 /* ---- ident ---- */
@@ -330,6 +374,7 @@ int main(void) {
                 cmocka_unit_test(test_buffer_failure_sticks),
                 cmocka_unit_test(test_buffer_json_strings),
                 cmocka_unit_test(test_utf8_against_the_definition),
+                cmocka_unit_test(test_utf8_for_bus),
                 cmocka_unit_test(test_utf8_cut),
                 cmocka_unit_test(test_ident),
                 cmocka_unit_test(test_sha256),

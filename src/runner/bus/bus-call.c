@@ -42,10 +42,10 @@ int bus_error_set_json(sd_bus_error *error, Json *e) {
                         name = errors[i].name;
         if (isempty(message))
                 message = "Unknown error";
-        if (isempty(detail) || streq(detail, message))
-                (void) sd_bus_error_set(error, name, message);
-        else
-                (void) sd_bus_error_setf(error, name, "%s: %s", message, detail);
+        bool both = !isempty(detail) && !streq(detail, message);
+        _cleanup_free_ char *text = both ? xasprintf("%s: %s", message, detail) : strdup(message),
+                            *clean = text ? bus_text(text) : NULL;
+        (void) sd_bus_error_set(error, name, clean);
         /* sd-bus maps a name that it does not know to -EIO. */
         return -EIO;
 }

@@ -129,6 +129,13 @@ int bus_audit_new(BusObjects *b, BusAudit **ret);
 BusAudit *bus_audit_free(BusAudit *a);
 void bus_audit(BusAudit *a, const BusMethod *row, const BusRequest *q, const char *refusal);
 
+/* bus-text.c: what agents, repositories and orchestrators wrote may hold characters that sd-bus refuses. JSON text says
+ * them as escapes (new memory, or NULL), other text has U+FFFD in their places. */
+char *bus_json(const char *json);
+char *bus_text(const char *text);
+/* An answer of one string. */
+int bus_reply_json(sd_bus_message *request, Json *o);
+
 /* bus-call.c: the runner's method table. reply NULL: an empty reply. Returns 1 (the reply comes by itself), or
  * negative with error set. params is taken over. */
 int bus_call(BusObjects *b,

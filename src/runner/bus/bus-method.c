@@ -2,7 +2,9 @@
 #include "runner/bus/bus-internal.h"
 
 int bus_invalid_argument(sd_bus_error *error, const char *text) {
-        return sd_bus_error_set(error, BUS_ERROR_PREFIX "InvalidArgument", text);
+        _cleanup_free_ char *clean = bus_text(text);
+
+        return sd_bus_error_set(error, BUS_ERROR_PREFIX "InvalidArgument", clean);
 }
 
 static const BusMethod *find_method(const BusMethod *methods, const char *name) {

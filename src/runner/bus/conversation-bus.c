@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "common/buffer.h"
 #include "common/log.h"
 #include "runner/bus/bus-internal.h"
 
@@ -190,7 +191,7 @@ static int describe(const BusRequest *q, sd_bus_error *error) {
         _cleanup_json_ Json *d = NULL;
         int r = conversation_describe(q->conversation, &d);
 
-        return r < 0 ? r : sd_bus_reply_method_return(q->message, "s", json_text(d));
+        return r < 0 ? r : bus_reply_json(q->message, d);
 }
 
 static int parse_message(sd_bus_message *m, Json *params, sd_bus_error *error) {
@@ -303,6 +304,14 @@ static int read_events(const BusRequest *q, sd_bus_error *error) {
                 max /= 2;
                 events = strv_free(events);
                 free(TAKE_PTR(next));
+        }
+        for (char **e = events; e && *e; e++) {
+                char *escaped = utf8_is_for_bus(*e) ? NULL : bus_json(*e);
+
+                if (!escaped)
+                        continue;
+                free(*e);
+                *e = escaped;
         }
         r = sd_bus_message_new_method_return(q->message, &reply);
         if (r < 0)

@@ -286,7 +286,7 @@ static int list_set_aside(const BusRequest *q, sd_bus_error *error) {
         _cleanup_json_ Json *list = NULL;
         int r = runner_list_set_aside(q->bus_objects->runner, &list);
 
-        return r < 0 ? r : sd_bus_reply_method_return(q->message, "s", json_text(list));
+        return r < 0 ? r : bus_reply_json(q->message, list);
 }
 
 static int list_audit(const BusRequest *q, sd_bus_error *error) {
@@ -305,7 +305,7 @@ static int list_audit(const BusRequest *q, sd_bus_error *error) {
                                 "max: must be 1 to %d",
                                 LIST_AUDIT_MAX);
         r = runner_list_audit(q->bus_objects->runner, conversation, max, &list);
-        return r < 0 ? r : sd_bus_reply_method_return(q->message, "s", json_text(list));
+        return r < 0 ? r : bus_reply_json(q->message, list);
 }
 
 static int resend_set_aside(const BusRequest *q, sd_bus_error *error) {

@@ -31,15 +31,17 @@ void workspace_bus_cancel(BusObjects *b) {
 static void on_reply(int error, const char *text, Json *result, void *userdata) {
         BusWorkspaceCall *c = userdata;
 
-        if (error < 0)
+        if (error < 0) {
+                _cleanup_free_ char *clean = bus_text(isempty(text) ? strerror(-error) : text);
+
                 (void) sd_bus_reply_method_errorf(
                                 c->request,
                                 error == -ENOTEMPTY ? BUS_ERROR_PREFIX "WrongState" :
                                                       BUS_ERROR_PREFIX "Failed",
                                 "%s",
-                                isempty(text) ? strerror(-error) : text);
-        else if (c->describe)
-                (void) sd_bus_reply_method_return(c->request, "s", json_text(result));
+                                strempty(clean));
+        } else if (c->describe)
+                (void) bus_reply_json(c->request, result);
         else
                 (void) sd_bus_reply_method_return(c->request, NULL);
         call_free(c);
@@ -87,7 +89,7 @@ int workspace_bus_list(const BusRequest *q, sd_bus_error *error) {
         _cleanup_json_ Json *list = NULL;
         int r = runner_list_workspaces(q->bus_objects->runner, &list);
 
-        return r < 0 ? r : sd_bus_reply_method_return(q->message, "s", json_text(list));
+        return r < 0 ? r : bus_reply_json(q->message, list);
 }
 
 int workspace_bus_describe(const BusRequest *q, sd_bus_error *error) {

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "common/buffer.h"
 #include "common/fileio.h"
 #include "common/ident.h"
 #include "common/log-ids.h"
@@ -404,6 +405,28 @@ static int store_starting(Run *r, const Limits *limits) {
         return store_commit(c->ctx->store);
 }
 
+/* The launcher is called over the bus. */
+static int check_plan(const LaunchPlan *plan, const char *cwd, char **ret_error) {
+        const struct {
+                const char *name;
+                char *const *list;
+        } lists[] = {
+                {"argument",              plan->argv                                     },
+                { "environment variable", plan->env                                      },
+                { "directory",            (char *const[]){ (char *) strempty(cwd), NULL }},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(lists); i++)
+                STRV_FOREACH(s, lists[i].list)
+                        if (!utf8_is_for_bus(*s)) {
+                                *ret_error = xasprintf(
+                                                "the agent's %s holds a character that D-Bus does not carry (a Unicode noncharacter)",
+                                                lists[i].name);
+                                return -EINVAL;
+                        }
+        return 0;
+}
+
 static int start_process(Run *r, char **ret_error) {
         Conversation *c = r->conversation;
         _cleanup_(launch_plan_done) LaunchPlan plan = {};
@@ -415,6 +438,8 @@ static int start_process(Run *r, char **ret_error) {
         if (k < 0)
                 return k;
         k = add_configured_env(c, &plan.env);
+        if (k >= 0)
+                k = check_plan(&plan, c->row.directory, ret_error);
         if (k < 0)
                 return k;
         k = limits_parse(json_get(c->params, "limits"), &c->ctx->config->limits, &limits, ret_error);
