@@ -115,6 +115,18 @@ void console_ask(Console *c, Json *question) {
                 show_question(c);
 }
 
+void console_follow(Console *c, Json *event) {
+        const char *method = strempty(json_get_string(event, "method"));
+        Json *params = json_get(event, "params"), *e = json_get(params, "event");
+
+        if (streq(method, "permission.request"))
+                console_ask(c, params);
+        else if (streq(method, "permission.expired"))
+                console_gone(c, json_get_string(params, "requestId"));
+        else if (streq_ptr(json_get_string(e, "type"), "ask_gone"))
+                console_gone(c, json_get_string(e, "requestId"));
+}
+
 static int on_answered(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         Console *c = userdata;
 

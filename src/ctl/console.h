@@ -27,3 +27,5 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Console *, console_free);
 void console_ask(Console *c, Json *question);
 /* It needs no answer any more; request NULL: none does. */
 void console_gone(Console *c, const char *request);
+/* The two above, as an event says. */
+void console_follow(Console *c, Json *event);

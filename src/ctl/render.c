@@ -174,6 +174,8 @@ void render_event(Renderer *r, Json *event, TurnEnd *ret_turn) {
                      json_get_string(params, "text") ?: json_get_string(params, "code"));
         else if (streq(method, "conversation.limit"))
                 render_limit(r, params);
+        else if (streq(method, "permission.expired"))
+                note(r, STYLE_YELLOW, "nobody answered in time, so it was denied", "");
         else if (streq(method, "git.progress") && r->talk)
                 note(r, STYLE_DIM, "git: ", json_get_string(params, "phase"));
         else if (streq(method, "conversation.ended"))

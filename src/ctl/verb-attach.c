@@ -74,15 +74,11 @@ static void on_failed(const char *text, void *userdata) {
 
 static void on_event(Json *event, const char *line, void *userdata) {
         Chat *chat = userdata;
-        Json *params = json_get(event, "params"), *e = json_get(params, "event");
         TurnEnd end;
 
         render_event(&chat->renderer, event, &end);
-        if (streq_ptr(json_get_string(event, "method"), "permission.request"))
-                console_ask(chat->console, params);
-        else if (streq_ptr(json_get_string(e, "type"), "ask_gone"))
-                console_gone(chat->console, json_get_string(e, "requestId"));
-        else if (end.ended)
+        console_follow(chat->console, event);
+        if (end.ended)
                 console_gone(chat->console, NULL);
 }
 

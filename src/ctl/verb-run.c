@@ -137,8 +137,7 @@ static void stop(Run *run) {
 
 static void on_event(Json *event, const char *line, void *userdata) {
         Run *run = userdata;
-        const char *method = strempty(json_get_string(event, "method"));
-        Json *params = json_get(event, "params"), *e = json_get(params, "event");
+        Json *e = json_get(json_get(event, "params"), "event");
         TurnEnd end = {};
 
         if (run->turn_ended)
@@ -152,10 +151,7 @@ static void on_event(Json *event, const char *line, void *userdata) {
                         render_event(&silent, event, &end);
         } else
                 render_event(&run->renderer, event, &end);
-        if (streq(method, "permission.request"))
-                console_ask(run->console, params);
-        else if (streq_ptr(json_get_string(e, "type"), "ask_gone"))
-                console_gone(run->console, json_get_string(e, "requestId"));
+        console_follow(run->console, event);
         if (end.ended) {
                 run->turn_ended = true;
                 if (run->interrupts == 0 || run->status == EXIT_RUN_FAILED)

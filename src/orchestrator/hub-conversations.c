@@ -354,15 +354,17 @@ static int apply_event(Hub *h, const char *id, const char *method, Json *params)
                            json_get_string(params, "tool"),
                            json_get_string(params, "title"),
                            now_usec(CLOCK_REALTIME));
-        else if (streq(method, "message.agent")) {
+        else {
                 Json *event = json_get(params, "event");
-                const char *type = json_get_string(event, "type");
+                bool expired = streq(method, "permission.expired");
 
-                if (streq_ptr(type, "ask_gone"))
+                if (expired ||
+                    (streq(method, "message.agent") &&
+                     streq_ptr(json_get_string(event, "type"), "ask_gone")))
                         r = db_run(h->db,
                                    "DELETE FROM questions WHERE id=? AND conversation=?",
                                    "ss",
-                                   json_get_string(event, "requestId"),
+                                   json_get_string(expired ? params : event, "requestId"),
                                    id);
         }
         return MIN(r, 0);

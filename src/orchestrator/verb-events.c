@@ -99,6 +99,9 @@ static void print_event(const char *method, Json *p) {
                 member(p, "title", "");
                 member(p, "input", "");
                 member(p, "messageId", "request ");
+        } else if (streq(method, "permission.expired")) {
+                (void) printf("nobody answered");
+                member(p, "requestId", "request ");
         } else {
                 (void) printf("%s ", method);
                 print_safe(json_text(p), TEXT_MAX);

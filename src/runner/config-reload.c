@@ -101,5 +101,7 @@ int config_take(RunnerConfig *c, RunnerConfig *fresh) {
         c->allow_insecure_http = fresh->allow_insecure_http;
         c->debug = fresh->debug;
         c->limits = fresh->limits;
+        c->silence_secs = fresh->silence_secs;
+        c->answer_secs = fresh->answer_secs;
         return 0;
 }

@@ -73,6 +73,8 @@ static void take_numbers(ConfigLoader *l, RunnerConfig *c) {
                 { "limits.ioWeight",          &c->limits.io_weight           },
                 { "limits.cpuQuotaPercent",   &c->limits.cpu_quota_percent   },
                 { "limits.runtimeMaxSec",     &c->limits.runtime_max_sec     },
+                { "timeouts.silenceSec",      &c->silence_secs               },
+                { "timeouts.answerSec",       &c->answer_secs                },
                 { "git.timeoutSecs",          &c->git.timeout_secs           },
         };
 

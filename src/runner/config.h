@@ -31,6 +31,7 @@ typedef struct RunnerConfig {
         uint64_t max_conversations, max_message_bytes, min_free_disk_bytes, keep_ended_days, stop_grace_ms;
         uint64_t min_free_memory_bytes, max_memory_pressure_percent,
                         max_cpu_pressure_percent; /* 0: no bound */
+        uint64_t silence_secs, answer_secs;       /* defaults for `timeouts`; 0: for ever */
         bool forward_raw, allow_insecure_http, debug;
         char **permission_modes; /* allowed ones */
         char **env_allowed;      /* names that a conversation may set; "PREFIX_*" allowed */

@@ -10,7 +10,7 @@
 #define DETAIL_MAX 512
 
 static const char *origin_of(const AuditEntry *e) {
-        return e->caller ? "dbus" : "orchestrator";
+        return e->caller ? "dbus" : streq(e->verdict, "expired") ? "runner" : "orchestrator";
 }
 
 /* "uid 1000 (northflarectl, session-2.scope)" */
@@ -89,14 +89,22 @@ void runner_audit_log(const AuditEntry *e) {
                 log_call(e, who);
         else if (streq(e->kind, "permission")) {
                 log_context_push(&log, "NORTHFLARE_REQUEST_ID", e->detail);
-                log_full(LOG_NOTICE,
-                         0,
-                         NF_MESSAGE_PERMISSION_ANSWERED,
-                         "Question %s of conversation %s was answered by %s: %s.",
-                         strempty(e->detail),
-                         strempty(e->conversation),
-                         who,
-                         e->verdict);
+                if (streq(e->verdict, "expired"))
+                        log_full(LOG_NOTICE,
+                                 0,
+                                 NF_MESSAGE_PERMISSION_EXPIRED,
+                                 "Question %s of conversation %s was answered by nobody in time and is denied.",
+                                 strempty(e->detail),
+                                 strempty(e->conversation));
+                else
+                        log_full(LOG_NOTICE,
+                                 0,
+                                 NF_MESSAGE_PERMISSION_ANSWERED,
+                                 "Question %s of conversation %s was answered by %s: %s.",
+                                 strempty(e->detail),
+                                 strempty(e->conversation),
+                                 who,
+                                 e->verdict);
         } else {
                 log_context_push(&log, "NORTHFLARE_LIMITS", e->detail);
                 log_full(LOG_NOTICE,

@@ -193,6 +193,16 @@ static void on_no_room(void *userdata) {
         runner_disk_wait(userdata);
 }
 
+static void on_question_expired(Conversation *c, const char *request_id, void *userdata) {
+        runner_audit(userdata,
+                     &(AuditEntry){
+                                     .kind = "permission",
+                                     .verdict = "expired",
+                                     .conversation = c->row.id,
+                                     .detail = request_id,
+                     });
+}
+
 const ConversationHooks runner_conversation_hooks = {
         .changed = on_changed,
         .events_available = on_events,
@@ -202,6 +212,7 @@ const ConversationHooks runner_conversation_hooks = {
         .delivered = on_delivered,
         .store_failed = on_store_failed,
         .no_room = on_no_room,
+        .question_expired = on_question_expired,
 };
 
 void runner_flush_cursors(Runner *r) {
@@ -315,6 +326,10 @@ static void adopt_live(Conversation *c, char *const *units) {
         if (r < 0)
                 log_warning_errno(r, "Conversation %s: its clock cannot be read: %m", c->row.id);
         run_runtime_freeze(run, c->frozen);
+        r = run_watchdog_begin(run);
+        if (r < 0)
+                log_warning_errno(r, "Conversation %s: nobody looks at its timeouts: %m", c->row.id);
+        run_watchdog_freeze(run, c->frozen);
         /* What was said before the restart is not said again. */
         (void) free_and_strdup(&c->last_state, conversation_state(c));
         (void) conversation_write_input(c);

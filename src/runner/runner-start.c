@@ -27,6 +27,7 @@ void method_check_types(MethodCall *c) {
                 { "repository",         json_type_object },
                 { "limits",             json_type_object },
                 { "budget",             json_type_object },
+                { "timeouts",           json_type_object },
                 { "forkSession",        json_type_boolean},
                 { "takeover",           json_type_boolean},
         };
@@ -211,6 +212,8 @@ void method_check_start(MethodCall *c) {
                               "directory is for conversations that are started on this machine");
         if (c->code == 0 && json_get(c->params, "budget") &&
             budget_check(json_get(c->params, "budget"), &error) < 0)
+                method_refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
+        if (c->code == 0 && timeouts_parse(json_get(c->params, "timeouts"), &(Timeouts){}, &error) < 0)
                 method_refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
         if (c->code == 0 && repository && checkout_check(repository, &c->runner->ctx.git, &error) < 0)
                 method_refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));

@@ -163,13 +163,17 @@ static int command_of(Run *r, const InboundMessage *m, Json **params, DriverComm
         return 1;
 }
 
-/* Stores what a command became, with the driver's new state and what that means for the conversation's. */
-static int store_rendered(Run *r, const InboundMessage *m, const Buffer *lines) {
-        _cleanup_free_ char *state = NULL;
+/* Stores what a command became, with the driver's new state and what that means for the conversation's. m: the message
+ * that it comes from, or NULL and the question that has expired. */
+static int store_rendered(Run *r, const InboundMessage *m, const char *expired, const Buffer *lines) {
+        _cleanup_free_ char *state = NULL,
+                            *members = expired ? xasprintf("\"requestId\":\"%s\"", expired) : NULL;
         Conversation *c = r->conversation;
         uint64_t offset;
         int k;
 
+        if (expired && !members)
+                return -ENOMEM;
         k = store_begin(c->ctx->store);
         if (k < 0)
                 return k;
@@ -180,14 +184,16 @@ static int store_rendered(Run *r, const InboundMessage *m, const Buffer *lines) 
                                              r->row.run,
                                              lines->data,
                                              lines->size,
-                                             m->seq,
+                                             m ? m->seq : 0,
                                              &offset);
-        else
+        else if (m)
                 k = store_inbound_done(c->ctx->store, m->seq);
         if (k >= 0)
                 k = position_save(r->driver, r->lines.lines, &state);
         if (k >= 0)
                 k = store_set_driven(c->ctx->store, c->row.id, r->row.run, r->row.driven, state);
+        if (k >= 0 && members)
+                k = conversation_emit(c, NULL, "permission.expired", members);
         if (k >= 0)
                 k = conversation_emit_state(c);
         if (k < 0) {
@@ -198,6 +204,24 @@ static int store_rendered(Run *r, const InboundMessage *m, const Buffer *lines) 
         if (k >= 0)
                 r->driven_stored = r->row.driven;
         return k;
+}
+
+int conversation_expire_question(Conversation *c, const char *request_id, const DriverCommand *answer) {
+        _cleanup_buffer_ Buffer lines = {};
+        _cleanup_free_ char *error = NULL;
+        Run *r = c->run;
+        int k;
+
+        k = r->ops->command(r->driver, answer, &lines, &error);
+        if (k == 0 || k == -EINVAL)
+                return 0;
+        if (k > 0)
+                k = store_rendered(r, NULL, request_id, &lines);
+        if (k < 0)
+                return k;
+        (void) conversation_write_input(c);
+        conversation_changed(c);
+        return 1;
 }
 
 static int refuse(Conversation *c, const InboundMessage *m, const char *why) {
@@ -260,7 +284,7 @@ static int pump_one(Run *r, const InboundMessage *m, bool *user_blocked) {
         if (k == -EINVAL || k == -EBADMSG)
                 k = refuse(c, m, error ? error : "it does not fit the agent's protocol");
         else if (k > 0)
-                k = store_rendered(r, m, &lines);
+                k = store_rendered(r, m, NULL, &lines);
         return k < 0 ? k : 1;
 }
 
@@ -287,6 +311,7 @@ void conversation_pump_input(Conversation *c) {
         }
         if (progress) {
                 (void) conversation_write_input(c);
+                run_watchdog_look(r, true);
                 conversation_changed(c);
         }
 }

@@ -16,6 +16,7 @@
 #include "runner/conversation/operation.h"
 #include "runner/conversation/run-limits.h"
 #include "runner/conversation/runtime-clock.h"
+#include "runner/conversation/timeouts.h"
 #include "runner/conversation/units.h"
 #include "runner/conversation/watch.h"
 #include "runner/link/sender.h"
@@ -38,6 +39,8 @@ typedef struct ConversationHooks {
         /* A file could not be written for want of room: conversation_advance() and conversation_write_input() are to be
          * called again. */
         void (*no_room)(void *userdata);
+        /* A question was denied because nobody answered it. */
+        void (*question_expired)(Conversation *c, const char *request_id, void *userdata);
 } ConversationHooks;
 
 typedef struct ConversationContext {
@@ -90,6 +93,9 @@ typedef struct Run {
         ConversationFigures figures; /* of the scope, as read last; the first is when */
         RuntimeClock runtime;
         sd_event_source *runtime_timer;
+        Watchdog *watchdog; /* NULL: it has no timeouts */
+        sd_event_source *watchdog_timer;
+        uint64_t watchdog_usec;      /* when that is; USEC_INFINITY: it is not set */
         sd_event_source *supervisor; /* its pidfd */
         Json *usage;                 /* read by us, where the supervisor cannot say it any more */
         CheckoutStatus *git_status;
@@ -100,6 +106,7 @@ typedef struct Run {
         bool asked_to_look; /* PID 1 said that something happened to the scope */
         bool end_sent;      /* the agent was told to end in good order */
         bool orphaned;      /* the supervisor was killed */
+        bool silent;        /* stopped because it said nothing */
         bool input_failed;  /* in.log could not be written the last time, and that was said */
         unsigned start_attempts;
         unsigned stop_tries;
@@ -187,6 +194,8 @@ void conversation_pump_input(Conversation *c);
 int conversation_write_input(Conversation *c);
 /* Is requestId ("<runId>:<offset>.<n>") an open question of the present run? */
 bool conversation_has_question(Conversation *c, const char *request_id);
+/* Gives the agent an answer to a question that nobody gave, and reports that. 1; 0: it cannot be given. */
+int conversation_expire_question(Conversation *c, const char *request_id, const DriverCommand *answer);
 
 /* conversation-stop.c */
 void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec);
@@ -225,6 +234,12 @@ int run_runtime_begin(Run *r);
 int run_runtime_restore(Run *r);
 void run_runtime_freeze(Run *r, bool frozen);
 int run_runtime_forget(Run *r);
+
+/* run-watchdog.c: `timeouts` */
+int run_watchdog_begin(Run *r);
+/* The phase may be another one. heard: the agent said something or was told something. */
+void run_watchdog_look(Run *r, bool heard);
+void run_watchdog_freeze(Run *r, bool frozen);
 
 /* conversation-git.c */
 /* Asks for the state of the checkout, once: true where an answer is under way, after which run_conclude() is called. */

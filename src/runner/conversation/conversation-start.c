@@ -271,6 +271,8 @@ static int store_started(Run *r, const char *unit, const char *invocation) {
         }
         run_limits_open(r);
         k = run_runtime_begin(r);
+        if (k >= 0)
+                k = run_watchdog_begin(r);
         if (k < 0)
                 return k;
         limits = run_limits_describe(r);

@@ -82,8 +82,10 @@ void conversation_set_frozen(Conversation *c, bool frozen) {
         if (c->frozen == frozen || !conversation_is_live(c))
                 return;
         c->frozen = frozen;
-        if (c->run)
+        if (c->run) {
                 run_runtime_freeze(c->run, frozen);
+                run_watchdog_freeze(c->run, frozen);
+        }
         if (c->stop != STOP_NONE && c->run) {
                 if (frozen) {
                         pause_timer(c);

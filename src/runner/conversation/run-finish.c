@@ -287,6 +287,8 @@ void run_conclude(Run *r) {
                 detail = xasprintf("its budget is spent: %s", run_budget_spent(r));
                 text = detail;
         }
+        if (!text && r->silent)
+                text = "the agent said nothing for so long as timeouts.silenceSec allows";
         if (!text && run_limits_oomd(r))
                 text = "killed by systemd-oomd, for want of memory on this machine";
         if (!text && json_get_string(r->outcome, "stage")) {

@@ -83,6 +83,8 @@ Run *run_free(Run *r) {
         sd_event_source_disable_unref(r->check_timer);
         sd_event_source_disable_unref(r->supervisor);
         sd_event_source_disable_unref(r->runtime_timer);
+        sd_event_source_disable_unref(r->watchdog_timer);
+        watchdog_free(r->watchdog);
         run_limits_free(r->limits);
         driver_free(r->driver);
         line_reader_done(&r->lines);
@@ -387,6 +389,7 @@ void run_drive(Run *r) {
                 conversation_events_wake(c);
                 conversation_write_input(c);
                 conversation_pump_input(c);
+                run_watchdog_look(r, true);
         }
         if (k > 0) {
                 (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);

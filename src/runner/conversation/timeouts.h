@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/json.h"
+#include "runner/agent/driver.h"
+
+/* `timeouts` of conversation.start: {"silenceSec", "answerSec"}, each optional. How long an agent may say nothing in the
+ * middle of a turn, and how long a question of it waits for an answer. */
+typedef struct Timeouts {
+        uint64_t silence_usec, answer_usec; /* 0: for ever */
+} Timeouts;
+
+/* What is not in timeouts (which may be NULL) stays what *ret is already. 0, or -EINVAL with *ret_error, a sentence that
+ * names the member. */
+int timeouts_parse(Json *timeouts, Timeouts *ret, char **ret_error);
+
+/* The clocks of one run. No clock is read in here; times are microseconds of any one that only grows. They stand still
+ * while the run is frozen, and begin anew with a runner that begins anew. */
+typedef struct Watchdog Watchdog;
+
+int watchdog_new(const Timeouts *timeouts, uint64_t now, Watchdog **ret);
+Watchdog *watchdog_free(Watchdog *w);
+DEFINE_TRIVIAL_CLEANUP_FUNC(Watchdog *, watchdog_free);
+
+/* The agent has said something, or was told something. */
+void watchdog_heard(Watchdog *w, uint64_t now);
+/* What the agent does at present; questions as DriverOps has them, NULL: there are none. -ENOMEM: nothing has changed. */
+int watchdog_update(Watchdog *w, DriverPhase phase, Json *questions, uint64_t now);
+void watchdog_freeze(Watchdog *w, bool frozen, uint64_t now);
+
+/* When the next of them is over; USEC_INFINITY: none runs. */
+uint64_t watchdog_next(const Watchdog *w);
+bool watchdog_is_silent(const Watchdog *w, uint64_t now);
+/* A question whose time is over; it is not named again. */
+bool watchdog_take_expired(Watchdog *w, uint64_t now, uint64_t *ret_offset, unsigned *ret_n);
