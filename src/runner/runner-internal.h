@@ -79,12 +79,14 @@ struct Runner {
                         *sigint, *sighup;
         int state_fd;
         bool user_mode, draining, ready;
-        bool recovering; /* the store is being made anew from the folders */
+        bool crash_marked;
+        unsigned crash_looks; /* for an earlier runner's end in the journal */
+        bool recovering;      /* the store is being made anew from the folders */
         DiskState disk;
         AdmissionFigures machine; /* as last looked at */
         Admission admission, admission_told;
         uint64_t admission_told_usec;
-        sd_event_source *admission_timer, *exit_timer;
+        sd_event_source *admission_timer, *exit_timer, *crash_timer;
         bool disk_waiters;        /* something could not be written for want of room */
         uint64_t started_usec;    /* CLOCK_MONOTONIC */
         uint64_t started_at_usec; /* CLOCK_REALTIME */
@@ -196,6 +198,11 @@ void runner_take_git_settings(Runner *r);
 /* runner-audit.c: the two halves of runner_audit(), for what is stored inside another transaction. */
 int runner_audit_store(Runner *r, const AuditEntry *e);
 void runner_audit_log(const AuditEntry *e);
+
+/* runner-crash.c: marks that a runner is there, and finds the mark of one that did not end in order. */
+int runner_crash_open(Runner *r);
+void runner_crash_look(Runner *r); /* what is known by now of such an end is told */
+void runner_crash_close(Runner *r);
 
 /* runner-shutdown.c */
 int runner_shutdown_open(Runner *r);

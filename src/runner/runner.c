@@ -257,7 +257,7 @@ static int open_state(Runner *r) {
         if (k < 0)
                 return k;
         runner_load_draining(r);
-        return 0;
+        return runner_crash_open(r);
 }
 
 static int open_bus(Runner *r) {
@@ -386,6 +386,7 @@ int runner_start(Runner *r) {
         r->ctx.ready = true;
         runner_begin_all(r);
         runner_tell_user_mode(r);
+        runner_crash_look(r);
         runner_set_draining(r, r->draining, r->drain_left_usec);
         return r->link ? link_start(r->link) : 0;
 }
@@ -403,15 +404,16 @@ Runner *runner_free(Runner *r) {
         send_source_free(r->control);
         send_source_free(r->resend);
         link_free(r->link);
+        runner_crash_close(r);
         shutdown_watch_free(r->shutdown);
         units_free(r->ctx.units);
         watch_free(r->ctx.watch);
         store_close(r->store);
-        sd_event_source *sources[] = { r->status_source, r->flush_timer,    r->readopt_timer,
-                                       r->disk_timer,    r->drain_source,   r->admission_timer,
-                                       r->exit_timer,    r->drain_deadline, r->drain_processes,
-                                       r->housekeeping,  r->sigterm,        r->sigint,
-                                       r->sighup };
+        sd_event_source *sources[] = { r->status_source,   r->flush_timer,  r->readopt_timer,
+                                       r->disk_timer,      r->drain_source, r->admission_timer,
+                                       r->exit_timer,      r->crash_timer,  r->drain_deadline,
+                                       r->drain_processes, r->housekeeping, r->sigterm,
+                                       r->sigint,          r->sighup };
         for (size_t i = 0; i < ELEMENTSOF(sources); i++)
                 sd_event_source_disable_unref(sources[i]);
         sd_bus_flush_close_unref(r->bus);
