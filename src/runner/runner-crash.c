@@ -13,6 +13,7 @@
  * same transaction that stores the report: it is told once, whatever happens in between. */
 
 #define UNIT "northflare-runner.service"
+#define LAUNCHER_UNIT "northflare-launcher.service"
 #define KEY_RUNNING "running"
 #define KEY_CRASHED "crashed"
 /* "BOOT:INVOCATION", where the latter may be missing. */
@@ -78,20 +79,21 @@ int runner_crash_open(Runner *r) {
 }
 
 void runner_crash_close(Runner *r) {
+        r->launcher_watch = service_watch_free(r->launcher_watch);
         if (r->store && r->crash_marked && store_set(r->store, KEY_RUNNING, NULL) < 0)
                 log_debug("The store does not take the mark of an orderly end.");
 }
 
 /* ---- telling ---- */
 
-static int add_report(Runner *r, const UnitEnd *e, const char *text) {
+static int add_report(Runner *r, const char *code, const UnitEnd *e, const char *text) {
         _cleanup_json_ Json *o = json_object_new_object();
         _cleanup_free_ char *members = NULL;
         const char *s;
 
         if (!r->link || store_count_own_events(r->store, "", 0, 0) >= REPORTS_MAX)
                 return 0;
-        if (json_set_string(o, "code", "runner-lost") < 0 || json_set_string(o, "text", text) < 0)
+        if (json_set_string(o, "code", code) < 0 || json_set_string(o, "text", text) < 0)
                 return -ENOMEM;
         if (e->result[0])
                 (void) json_set_string(o, "result", e->result);
@@ -111,7 +113,7 @@ static int settle(Runner *r, const char *rest, const UnitEnd *e, const char *tex
                 return k;
         k = store_set(r->store, KEY_CRASHED, rest);
         if (k >= 0 && text)
-                k = add_report(r, e, text);
+                k = add_report(r, "runner-lost", e, text);
         if (k < 0) {
                 store_rollback(r->store);
                 return k;
@@ -142,7 +144,7 @@ static int tell(Runner *r, const char *mark, const char *rest, bool last) {
         if (k < 0)
                 return k;
         if (text)
-                log_full(LOG_ERR, 0, NF_MESSAGE_RUNNER_LOST, "%s", text);
+                log_full(LOG_ERR, 0, NF_MESSAGE_PROGRAM_LOST, "%s", text);
         else if (!found)
                 log_notice("The machine went down before the last runner had ended in order; conversations of then are looked after.");
         return 1;
@@ -190,4 +192,38 @@ void runner_crash_look(Runner *r) {
                 }
                 runner_control_wake(r);
         }
+}
+
+/* ---- the launcher ---- */
+
+/* Then the conversation tells it, with what came of it. */
+static bool hits_a_start(Runner *r) {
+        for (Conversation *c = r->first; c; c = c->next)
+                if (c->run && streq(c->row.state, "starting") &&
+                    (c->run->call || c->run->start_attempts > 0))
+                        return true;
+        return false;
+}
+
+static void on_launcher_failed(const UnitEnd *end, uint64_t exit_usec, void *userdata) {
+        _cleanup_free_ char *text = NULL;
+        Runner *r = userdata;
+
+        if (exit_usec <= r->started_at_usec || exit_usec == r->launcher_exit_usec ||
+            !unit_end_is_violent(end))
+                return;
+        r->launcher_exit_usec = exit_usec;
+        text = unit_end_text(end, "northflare-launcher", LAUNCHER_UNIT, r->user_mode);
+        if (!text)
+                return;
+        log_full(LOG_ERR, 0, NF_MESSAGE_PROGRAM_LOST, "%s", text);
+        if (r->ctx.broken || hits_a_start(r))
+                return;
+        if (add_report(r, "launcher-lost", end, text) < 0)
+                log_warning("That cannot be told to the orchestrator: the store takes nothing.");
+        runner_control_wake(r);
+}
+
+int runner_crash_watch(Runner *r) {
+        return service_watch_new(r->bus, LAUNCHER_UNIT, on_launcher_failed, r, &r->launcher_watch);
 }

@@ -10,6 +10,7 @@
 #include "runner/conversation/shutdown-watch.h"
 #include "runner/link/link.h"
 #include "runner/runner.h"
+#include "runner/service-watch.h"
 
 /* Above so many the oldest that ended is forgotten (its files stay until they are old). */
 #define ENDED_KEPT_MAX 64
@@ -79,6 +80,8 @@ struct Runner {
                         *sigint, *sighup;
         int state_fd;
         bool user_mode, draining, ready;
+        ServiceWatch *launcher_watch;
+        uint64_t launcher_exit_usec; /* of the last one that was told of */
         bool crash_marked;
         unsigned crash_looks; /* for an earlier runner's end in the journal */
         bool recovering;      /* the store is being made anew from the folders */
@@ -199,8 +202,9 @@ void runner_take_git_settings(Runner *r);
 int runner_audit_store(Runner *r, const AuditEntry *e);
 void runner_audit_log(const AuditEntry *e);
 
-/* runner-crash.c: marks that a runner is there, and finds the mark of one that did not end in order. */
+/* runner-crash.c: marks that a runner is there, finds the mark of one that did not end in order, and hears of the launcher. */
 int runner_crash_open(Runner *r);
+int runner_crash_watch(Runner *r); /* the launcher, once there is a bus */
 void runner_crash_look(Runner *r); /* what is known by now of such an end is told */
 void runner_crash_close(Runner *r);
 

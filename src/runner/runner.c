@@ -275,7 +275,9 @@ static int open_bus(Runner *r) {
                 return k;
         r->ctx.bus = r->bus;
         k = runner_shutdown_open(r);
-        return k < 0 ? k : units_new(r->bus, runner_unit_changed, r, &r->ctx.units);
+        if (k >= 0)
+                k = units_new(r->bus, runner_unit_changed, r, &r->ctx.units);
+        return k < 0 ? k : runner_crash_watch(r);
 }
 
 static int take_name(Runner *r) {
