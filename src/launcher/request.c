@@ -240,6 +240,13 @@ bool unit_name_is_ours(const char *unit) {
         return false;
 }
 
+bool slice_name_is_ours(const char *slice) {
+        const char *key = startswith(slice, "northflare-ws_");
+
+        return key && strspn(key, "0123456789abcdef") == WORKSPACE_KEY_SIZE - 1 &&
+                        streq(key + WORKSPACE_KEY_SIZE - 1, ".slice");
+}
+
 /* A copy of s with every {private} replaced. */
 static char *expand(const char *s, const char *tmp) {
         _cleanup_buffer_ Buffer out = {};

@@ -91,6 +91,8 @@ int request_read(sd_bus_message *m, Request *ret, sd_bus_error *e);
 /* Everything that can be said without looking at other scopes. owner: whose the run's folder must be. */
 int request_check(const Request *r, uid_t owner, sd_bus_error *e);
 
+/* Whether the name is that of a workspace's slice, northflare-ws_KEY.slice; being called so it is below that of all. */
+bool slice_name_is_ours(const char *slice);
 /* northflare-conversation-c-1-2.scope; NULL where memory is out. */
 char *request_unit_name(const Request *r);
 /* Whether the name is one that request_unit_name could have made. */

@@ -66,22 +66,23 @@ static int user_load(Settings *s, User *u, const char *name, char **ret_error) {
         return 0;
 }
 
-static int parse_ceilings(Settings *s, Json *o, char **ret_error) {
+/* The members of the object called name; a slice has no time. */
+static int parse_limits(Limits *l, const char *name, bool slice, Json *o, char **ret_error) {
         if (!json_object_is_type(o, json_type_object))
-                return fail(ret_error, "ceilings is no object.");
+                return fail(ret_error, "%s is no object.", name);
         json_object_object_foreach(o, key, value) {
                 LimitId i = 0;
 
                 (void) value;
                 while (i < _LIMIT_MAX && !streq(limit_infos[i].key, key))
                         i++;
-                if (i == _LIMIT_MAX)
-                        return fail(ret_error, "ceilings has no member %s.", key);
-                if (json_get_u64(o, key, &s->ceilings[i]) <= 0 ||
-                    __builtin_mul_overflow(s->ceilings[i], limit_infos[i].scale, &s->ceilings[i]) ||
-                    s->ceilings[i] < MAX(limit_infos[i].minimum, 1U) ||
-                    s->ceilings[i] > limit_infos[i].maximum)
-                        return fail(ret_error, "ceilings.%s is no number that it can be.", key);
+                if (i == _LIMIT_MAX || (slice && i == LIMIT_RUNTIME_MAX))
+                        return fail(ret_error, "%s has no member %s.", name, key);
+                if (json_get_u64(o, key, &l->value[i]) <= 0 ||
+                    __builtin_mul_overflow(l->value[i], limit_infos[i].scale, &l->value[i]) ||
+                    l->value[i] < MAX(limit_infos[i].minimum, 1U) || l->value[i] > limit_infos[i].maximum)
+                        return fail(ret_error, "%s.%s is no number that it can be.", name, key);
+                l->set[i] = true;
         }
         return 0;
 }
@@ -107,7 +108,9 @@ int settings_parse(Settings *s, const char *text, size_t size, char ***ret_agent
                 else if (streq(key, "outLogMaxBytes"))
                         good = json_get_u64(o, key, &s->out_log_max) > 0 && s->out_log_max > 0;
                 else if (streq(key, "ceilings"))
-                        good = (r = parse_ceilings(s, value, ret_error)) >= 0;
+                        good = (r = parse_limits(&s->ceilings, key, false, value, ret_error)) >= 0;
+                else if (streq(key, "workspaceLimits"))
+                        good = (r = parse_limits(&s->workspace_limits, key, true, value, ret_error)) >= 0;
                 else
                         return fail(ret_error, "There is no member %s.", key);
                 if (!good)

@@ -12,7 +12,8 @@ typedef struct Settings {
         User *agents;
         size_t n_agents;
         const char *shell;
-        uint64_t ceilings[_LIMIT_MAX]; /* 0: none */
+        Limits ceilings;         /* 0: none */
+        Limits workspace_limits; /* of each workspace's slice; none set: they have no slices */
         uint64_t max_scopes, out_log_max;
         int state_fd; /* where workspaces are remembered; -EBADF in user mode */
 } Settings;

@@ -18,23 +18,27 @@ void sum_add(uint64_t *sum, uint64_t limit) {
                 *sum = UINT64_MAX - 1;
 }
 
-int sum_measure(const char *slice_path, const char *without, Sum *ret) {
+int sum_measure(const char *slice_path, const char *without, Sum *sum) {
         DIR *d = opendir(slice_path);
-        Sum sum = {};
+        int r = 0;
 
         if (!d && errno != ENOENT)
                 return -errno;
-        for (struct dirent *e; d && (e = readdir(d));) {
+        for (struct dirent *e; d && r >= 0 && (e = readdir(d));) {
+                if (slice_name_is_ours(e->d_name)) {
+                        _cleanup_free_ char *below = xasprintf("%s/%s", slice_path, e->d_name);
+
+                        r = below ? sum_measure(below, without, sum) : -ENOMEM;
+                }
                 if (!unit_name_is_ours(e->d_name) || streq_ptr(e->d_name, without))
                         continue;
-                sum.scopes++;
-                sum_add(&sum.memory, sum_limit(slice_path, e->d_name, "memory.max"));
-                sum_add(&sum.tasks, sum_limit(slice_path, e->d_name, "pids.max"));
+                sum->scopes++;
+                sum_add(&sum->memory, sum_limit(slice_path, e->d_name, "memory.max"));
+                sum_add(&sum->tasks, sum_limit(slice_path, e->d_name, "pids.max"));
         }
         if (d)
                 (void) closedir(d);
-        *ret = sum;
-        return 0;
+        return r;
 }
 
 int sum_check(const Sum *sum, const char *slice_path, const Limits *limits, sd_bus_error *e) {

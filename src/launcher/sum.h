@@ -9,8 +9,9 @@ typedef struct Sum {
         uint64_t memory, tasks; /* of those that have a limit */
 } Sum;
 
-/* The sum over our scopes in the slice, without the one named; a slice that is not there is empty. */
-int sum_measure(const char *slice_path, const char *without, Sum *ret);
+/* Adds our scopes in the slice and in those of workspaces below it, without the one named; a slice that is not there is
+ * empty. */
+int sum_measure(const char *slice_path, const char *without, Sum *sum);
 /* Adds a limit where there is one (not UINT64_MAX); what is too much for the type stays below UINT64_MAX. */
 void sum_add(uint64_t *sum, uint64_t limit);
 /* A limit file ("max" or a number): UINT64_MAX where there is none. */

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <sys/wait.h>
 
 #include "common/cgroup.h"
@@ -117,12 +118,12 @@ static void task_fail_by(Task *t, const sd_bus_error *error) {
         task_fail(t, name, "systemd: %s", strempty(error->message));
 }
 
-/* A call of systemd's manager about the task's unit. */
-static int task_call_new(Task *t, const char *method, sd_bus_message **ret) {
+/* A call of systemd's manager about a unit. */
+static int call_new(Task *t, const char *method, const char *unit, sd_bus_message **ret) {
         int r = sd_bus_message_new_method_call(
                         t->manager->bus, ret, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, method);
 
-        return r < 0 ? r : sd_bus_message_append(*ret, "s", t->unit);
+        return r < 0 ? r : sd_bus_message_append(*ret, "s", unit);
 }
 
 /* Sends a call, unless r says that it could not be made. The answer goes to callback; without one nobody waits. */
@@ -141,7 +142,7 @@ task_ask(Task *t, sd_bus_message_handler_t callback, const char *method, const c
         int r;
 
         va_start(ap, types);
-        r = task_call_new(t, method, &c);
+        r = call_new(t, method, t->unit, &c);
         if (r >= 0)
                 r = sd_bus_message_appendv(c, types, ap);
         va_end(ap);
@@ -202,6 +203,36 @@ static int on_invocation(sd_bus_message *reply, void *userdata, sd_bus_error *e)
         return 0;
 }
 
+static int on_slice(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
+        const sd_bus_error *error = sd_bus_message_get_error(reply);
+        Task *t = userdata;
+
+        if (error && !sd_bus_error_has_name(error, UNIT_EXISTS))
+                task_fail_by(t, error);
+        else
+                task_get(t, on_invocation, "org.freedesktop.systemd1.Unit", "InvocationID");
+        return 0;
+}
+
+/* Has the slice of the task's workspace made, with what root gives to each workspace; where it is there already this
+ * fails, and leaves it as it is. It stops when it is empty, and is kept in systemd's memory for as long as we are here:
+ * between one that was just made or has just become empty and the next scope there is a moment without it. */
+static void make_slice(Task *t, sd_bus_message_handler_t callback) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *c = NULL;
+        int r;
+
+        if ((r = call_new(t, "StartTransientUnit", t->slice, &c)) >= 0 &&
+            (r = sd_bus_message_append(c, "s", "fail")) >= 0 &&
+            (r = sd_bus_message_open_container(c, 'a', "(sv)")) >= 0 &&
+            (r = sd_bus_message_append(c, "(sv)", "Description", "s", "Northflare: one workspace")) >= 0 &&
+            (r = sd_bus_message_append(c, "(sv)", "StopWhenUnneeded", "b", 1)) >= 0 &&
+            (r = sd_bus_message_append(c, "(sv)", "AddRef", "b", 1)) >= 0 &&
+            (r = limits_append(c, &t->manager->settings.workspace_limits)) >= 0 &&
+            (r = sd_bus_message_close_container(c)) >= 0)
+                r = sd_bus_message_append(c, "a(sa(sv))", 0);
+        task_call_send(t, c, r, callback);
+}
+
 int on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *e) {
         const char *job, *unit, *result;
         Manager *m = userdata;
@@ -215,7 +246,10 @@ int on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *e) {
         if (!t)
                 return 0;
         reap(t);
-        if (streq(result, "done"))
+        if (streq(result, "done") && *t->slice)
+                /* It is held by the scope now. Whatever came between before, these are its limits or root's own. */
+                make_slice(t, on_slice);
+        else if (streq(result, "done"))
                 task_get(t, on_invocation, "org.freedesktop.systemd1.Unit", "InvocationID");
         else {
                 /* Nothing of it is to block the name. */
@@ -229,7 +263,7 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* Whether nothing is in the scope of the task's name. */
 static bool scope_is_empty(const Task *t) {
-        _cleanup_free_ char *path = xasprintf("%s/%s", t->manager->slice_path, t->unit);
+        _cleanup_free_ char *path = xasprintf("%s/%s/%s", t->manager->slice_path, t->slice, t->unit);
         _cleanup_close_ int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -ENOMEM;
         uint64_t populated;
 
@@ -261,12 +295,18 @@ static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
                         SD_BUS_ERROR_NAME_HAS_NO_OWNER,
                         "org.freedesktop.DBus.Error.Spawn.ChildExited",
                         "org.freedesktop.systemd1.ShuttingDown");
+        /* The workspace's slice is about to stop, or has just done so. */
+        bool moment = *t->slice &&
+                        sd_bus_error_has_names(
+                                        error,
+                                        "org.freedesktop.systemd1.TransactionIsDestructive",
+                                        "org.freedesktop.systemd1.NoSuchUnit");
         if (exists)
                 task_ask(t, NULL, "ResetFailedUnit", "");
         /* systemd does not always notice that the child it was to put in had died before. */
         if (exists && t->n_again == AGAIN_STOP && scope_is_empty(t))
                 task_ask(t, NULL, "StopUnit", "s", "replace");
-        if (t->n_again++ < (exists ? AGAIN_EXISTS_MAX : absent ? AGAIN_ABSENT_MAX : 0)) {
+        if (t->n_again++ < (exists || moment ? AGAIN_EXISTS_MAX : absent ? AGAIN_ABSENT_MAX : 0)) {
                 sd_event_source_disable_unref(t->again);
                 r = sd_event_add_time_relative(
                                 t->manager->event, &t->again, CLOCK_MONOTONIC, AGAIN_USEC, 1, on_again, t);
@@ -283,15 +323,17 @@ static void make_scope(Task *t) {
                         xasprintf("Northflare: run %" PRIu32 " of %s", t->request.run, t->request.id);
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *c = NULL;
         const Settings *s = &t->manager->settings;
-        uint64_t runtime = s->ceilings[LIMIT_RUNTIME_MAX];
+        uint64_t runtime = s->ceilings.value[LIMIT_RUNTIME_MAX];
         int r;
 
+        if (*t->slice)
+                make_slice(t, NULL);
         /* User: the scope's folder is the supervisor's, to make the agent's own below it; the limits stay systemd's. */
-        if ((r = task_call_new(t, "StartTransientUnit", &c)) >= 0 &&
+        if ((r = call_new(t, "StartTransientUnit", t->unit, &c)) >= 0 &&
             (r = sd_bus_message_append(c, "s", "fail")) >= 0 &&
             (r = sd_bus_message_open_container(c, 'a', "(sv)")) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "Description", "s", strempty(text))) >= 0 &&
-            (r = sd_bus_message_append(c, "(sv)", "Slice", "s", SLICE_NAME)) >= 0 &&
+            (r = sd_bus_message_append(c, "(sv)", "Slice", "s", *t->slice ? t->slice : SLICE_NAME)) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "After", "as", 1, "northflare-runner.service")) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "Delegate", "b", 1)) >= 0 &&
             (s->user_mode || (r = sd_bus_message_append(c, "(sv)", "User", "s", s->runner.name)) >= 0) &&
@@ -380,7 +422,7 @@ static void set_limits(Task *t) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *c = NULL;
         int r;
 
-        if ((r = task_call_new(t, t->verb->method, &c)) >= 0 &&
+        if ((r = call_new(t, t->verb->method, t->unit, &c)) >= 0 &&
             (r = sd_bus_message_append(c, "b", 1)) >= 0 &&
             (r = sd_bus_message_open_container(c, 'a', "(sv)")) >= 0 &&
             (r = limits_append(c, &t->request.limits)) >= 0)
@@ -424,7 +466,9 @@ static int on_facts(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
                 if (i == ELEMENTSOF(facts))
                         r = sd_bus_message_skip(reply, "v");
                 else if ((r = sd_bus_message_read(reply, "v", facts[i].type, &value)) >= 0)
-                        holds |= (unsigned) (facts[i].text ? streq(facts[i].text, value.text) : value.flag)
+                        holds |= (unsigned) (!facts[i].text ? value.flag :
+                                                              streq(facts[i].text, value.text) ||
+                                                                             slice_name_is_ours(value.text))
                                         << i;
                 if (r >= 0)
                         r = sd_bus_message_exit_container(reply);
@@ -451,18 +495,18 @@ static int on_facts(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
  * are where they are not named. */
 static int check_limits(Manager *m, const char *unit, Limits *limits, sd_bus_error *e) {
         Limits capped = *limits;
-        Sum sum;
+        Sum sum = {};
         int r;
 
         if (m->unusable)
                 return sd_bus_error_set(e, ERROR_FAILED, m->unusable);
-        if ((r = limits_cap(unit ? &capped : limits, m->settings.ceilings, e)) < 0)
+        if ((r = limits_cap(unit ? &capped : limits, m->settings.ceilings.value, e)) < 0)
                 return r;
         r = sum_measure(m->slice_path, unit, &sum);
         if (r < 0)
                 return sd_bus_error_setf(e, ERROR_FAILED, "The slice cannot be read: %s", strerror(-r));
         for (Task *t = m->starts; t; t = t->next) {
-                _cleanup_free_ char *path = xasprintf("%s/%s", m->slice_path, t->unit);
+                _cleanup_free_ char *path = xasprintf("%s/%s/%s", m->slice_path, t->slice, t->unit);
 
                 if (path && access(path, F_OK) >= 0)
                         continue; /* counted above */
@@ -478,6 +522,7 @@ static int check_limits(Manager *m, const char *unit, Limits *limits, sd_bus_err
 static int method_start(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         _cleanup_(task_freep) Task *t = task_new(m, call, NULL, e);
         Task **last = &m->starts;
+        char key[WORKSPACE_KEY_SIZE];
         int r;
 
         if (!t)
@@ -489,6 +534,10 @@ static int method_start(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         t->unit = request_unit_name(&t->request);
         if (!t->unit)
                 return -ENOMEM;
+        if (*t->request.workspace && memchr(m->settings.workspace_limits.set, true, _LIMIT_MAX)) {
+                workspace_key(t->request.workspace, key);
+                (void) snprintf(t->slice, sizeof(t->slice), "northflare-ws_%s.slice", key);
+        }
         while (*last)
                 last = &(*last)->next;
         *last = TAKE_PTR(t);

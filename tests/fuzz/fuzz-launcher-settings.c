@@ -8,9 +8,13 @@
 
 static void check_settings(const Settings *s, char *const *users) {
         for (LimitId i = 0; i < _LIMIT_MAX; i++)
-                CHECK(s->ceilings[i] == 0 ||
-                      (s->ceilings[i] >= limit_infos[i].minimum &&
-                       s->ceilings[i] <= limit_infos[i].maximum));
+                CHECK(s->ceilings.value[i] == 0 ||
+                      (s->ceilings.value[i] >= limit_infos[i].minimum &&
+                       s->ceilings.value[i] <= limit_infos[i].maximum));
+        for (LimitId i = 0; i < _LIMIT_MAX; i++)
+                CHECK(!s->workspace_limits.set[i] ||
+                      (i != LIMIT_RUNTIME_MAX && s->workspace_limits.value[i] >= 1 &&
+                       s->workspace_limits.value[i] <= limit_infos[i].maximum));
         CHECK(s->max_scopes >= 1 && s->max_scopes <= 4096 && s->out_log_max > 0);
         if (users)
                 CHECK(strv_length(users) >= 1 && strv_length(users) <= 64);
@@ -21,15 +25,15 @@ static void check_limits(const Settings *s) {
                 sd_bus_error e = SD_BUS_ERROR_NULL;
                 Limits l = {};
 
-                CHECK(limits_cap(&l, s->ceilings, &e) >= 0);
+                CHECK(limits_cap(&l, s->ceilings.value, &e) >= 0);
                 for (LimitId k = 0; k < _LIMIT_MAX; k++)
-                        CHECK(s->ceilings[k] == 0 || (l.set[k] && l.value[k] <= s->ceilings[k]));
-                if (s->ceilings[i] == 0)
+                        CHECK(s->ceilings.value[k] == 0 || (l.set[k] && l.value[k] <= s->ceilings.value[k]));
+                if (s->ceilings.value[i] == 0)
                         continue;
                 l = (Limits){};
                 l.set[i] = true;
-                l.value[i] = s->ceilings[i] + 1;
-                CHECK(limits_cap(&l, s->ceilings, &e) < 0 && streq(e.name, ERROR_LIMIT_TOO_HIGH));
+                l.value[i] = s->ceilings.value[i] + 1;
+                CHECK(limits_cap(&l, s->ceilings.value, &e) < 0 && streq(e.name, ERROR_LIMIT_TOO_HIGH));
                 sd_bus_error_free(&e);
         }
 }

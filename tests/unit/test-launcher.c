@@ -351,6 +351,19 @@ static void test_names(void **state) {
                 "northflare-conversation-a\n-1.scope",
                 "northflare-conversation-a..b-1.scope",
         };
+        static const char *const no_slices[] = {
+                "",
+                "northflare.slice",
+                "system.slice",
+                "northflare-ws_.slice",
+                "northflare-ws_0123456789abcde.slice",
+                "northflare-ws_0123456789abcdef0.slice",
+                "northflare-ws_0123456789abcdeF.slice",
+                "northflare-ws_0123456789abcdef.slicex",
+                "northflare-ws_0123456789abcdef-x.slice",
+                "northflare-ws-0123456789abcdef.slice",
+                "xnorthflare-ws_0123456789abcdef.slice",
+        };
         Fixture *f = *state;
 
         for (size_t i = 0; i < ELEMENTSOF(ours); i++)
@@ -358,6 +371,10 @@ static void test_names(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(others); i++)
                 if (unit_name_is_ours(others[i]))
                         fail_msg("%s passes for ours", others[i]);
+        assert_true(slice_name_is_ours("northflare-ws_0123456789abcdef.slice"));
+        for (size_t i = 0; i < ELEMENTSOF(no_slices); i++)
+                if (slice_name_is_ours(no_slices[i]))
+                        fail_msg("%s passes for a workspace's slice", no_slices[i]);
         for (Kind k = 0; k < _KIND_MAX; k++) {
                 f->request.kind = k;
                 _cleanup_free_ char *unit = request_unit_name(&f->request);
@@ -431,6 +448,12 @@ static void test_settings(void **state) {
                 "{\"ceilings\":{\"tasksMax\":-1}}",
                 "{\"ceilings\":{\"cpuWeight\":10001}}",
                 "{\"ceilings\":{\"runtimeMaxSec\":18446744073709551615}}",
+                "{\"workspaceLimits\":1}",
+                "{\"workspaceLimits\":{\"runtimeMaxSec\":1}}",
+                "{\"workspaceLimits\":{\"x\":1}}",
+                "{\"workspaceLimits\":{\"memoryMax\":0}}",
+                "{\"workspaceLimits\":{\"memoryMax\":\"8G\"}}",
+                "{\"workspaceLimits\":{\"ioWeight\":10001}}",
                 "{\"maxScopes\":0}",
                 "{\"maxScopes\":5000}",
                 "{\"maxScopes\":\"1\"}",
@@ -448,18 +471,28 @@ static void test_settings(void **state) {
         s = (Settings){};
         assert_int_equal(parse(&s, "{}", &users), 0);
         assert_null(users);
+        assert_int_equal(parse(&s, "{\"workspaceLimits\":{}}", &users), 0);
+        for (LimitId i = 0; i < _LIMIT_MAX; i++)
+                assert_false(s.workspace_limits.set[i] || s.ceilings.set[i]);
         assert_int_equal(
                         parse(&s,
                               "{\"agentUsers\":[\"a\",\"b\"],\"maxScopes\":7,\"outLogMaxBytes\":8,"
-                              "\"ceilings\":{\"memoryMax\":9,\"cpuQuotaPercent\":150,\"runtimeMaxSec\":3}}",
+                              "\"ceilings\":{\"memoryMax\":9,\"cpuQuotaPercent\":150,\"runtimeMaxSec\":3},"
+                              "\"workspaceLimits\":{\"memoryHigh\":1,\"memoryMax\":2,\"memorySwapMax\":3,\"tasksMax\":4,"
+                              "\"cpuQuotaPercent\":5,\"cpuWeight\":6,\"ioWeight\":7}}",
                               &users),
                         0);
         assert_int_equal(strv_length(users), 2);
         assert_int_equal(s.max_scopes, 7);
         assert_int_equal(s.out_log_max, 8);
-        assert_int_equal(s.ceilings[LIMIT_MEMORY_MAX], 9);
-        assert_int_equal(s.ceilings[LIMIT_CPU_QUOTA], 1500000);
-        assert_int_equal(s.ceilings[LIMIT_RUNTIME_MAX], 3000000);
+        assert_int_equal(s.ceilings.value[LIMIT_MEMORY_MAX], 9);
+        assert_int_equal(s.ceilings.value[LIMIT_CPU_QUOTA], 1500000);
+        assert_int_equal(s.ceilings.value[LIMIT_RUNTIME_MAX], 3000000);
+        for (LimitId i = 0; i < _LIMIT_MAX; i++)
+                assert_int_equal(s.workspace_limits.set[i], i != LIMIT_RUNTIME_MAX);
+        assert_int_equal(s.workspace_limits.value[LIMIT_MEMORY_MAX], 2);
+        assert_int_equal(s.workspace_limits.value[LIMIT_CPU_QUOTA], 50000);
+        assert_int_equal(s.workspace_limits.value[LIMIT_IO_WEIGHT], 7);
         strv_free(users);
 }
 
@@ -513,7 +546,7 @@ static void put(int dirfd, const char *scope, const char *name, const char *text
 static void test_sum(void **state) {
         Fixture *f = *state;
         int fd = f->request.dirfd;
-        Sum sum;
+        Sum sum = {};
 
         assert_int_equal(sum_measure("/nonexistent", NULL, &sum), 0);
         assert_int_equal(sum.scopes, 0);
@@ -526,9 +559,24 @@ static void test_sum(void **state) {
         assert_int_equal(sum.scopes, 3);
         assert_int_equal(sum.memory, 120);
         assert_int_equal(sum.tasks, 7);
+        sum = (Sum){};
         assert_int_equal(sum_measure(f->folder, "northflare-conversation-a-1.scope", &sum), 0);
         assert_int_equal(sum.scopes, 2);
         assert_int_equal(sum.memory, 20);
+        /* Scopes of a workspace's slice count; those of anybody else's below ours do not. */
+        assert_int_equal(mkdirat(fd, "northflare-ws_0123456789abcdef.slice", 0700), 0);
+        assert_int_equal(mkdirat(fd, "northflare-ws_x.slice", 0700), 0);
+        put(fd,
+            "northflare-ws_0123456789abcdef.slice/northflare-conversation-c-1.scope",
+            "memory.max",
+            "300\n");
+        put(fd, "northflare-ws_0123456789abcdef.slice/northflare-conversation-d-1.scope", "pids.max", "9\n");
+        put(fd, "northflare-ws_x.slice/northflare-conversation-e-1.scope", "memory.max", "5000\n");
+        sum = (Sum){};
+        assert_int_equal(sum_measure(f->folder, "northflare-conversation-d-1.scope", &sum), 0);
+        assert_int_equal(sum.scopes, 4);
+        assert_int_equal(sum.memory, 420);
+        assert_int_equal(sum.tasks, 7);
         assert_true(sum_limit(f->folder, "northflare-git-b-1.scope", "memory.max") == UINT64_MAX);
         assert_true(sum_limit(f->folder, ".", "memory.max") == UINT64_MAX);
 }

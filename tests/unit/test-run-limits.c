@@ -113,9 +113,20 @@ static void places(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                _cleanup_free_ char *s = limit_scope_cgroup(cases[i][0], "x.scope");
+                _cleanup_free_ char *s = limit_scope_cgroup(cases[i][0], NULL, "x.scope");
                 assert_string_equal(s, cases[i][1]);
         }
+        /* sha256("abc") begins so. */
+        _cleanup_free_ char *in_workspace = limit_scope_cgroup("/a", "abc", "x.scope"), *slice = NULL,
+                            *none = NULL;
+        assert_string_equal(in_workspace, "/northflare.slice/northflare-ws_ba7816bf8f01cfea.slice/x.scope");
+        assert_int_equal(limit_workspace_cgroup(in_workspace, &slice), 1);
+        assert_string_equal(slice, "/northflare.slice/northflare-ws_ba7816bf8f01cfea.slice");
+        assert_int_equal(limit_workspace_cgroup("/northflare.slice/x.scope", &none), 0);
+        assert_int_equal(limit_workspace_cgroup("/northflare.slice/northflare-ws_x.scope", &none), 0);
+        assert_int_equal(limit_workspace_cgroup("/northflare-ws_a.slice/b.slice/x.scope", &none), 0);
+        assert_int_equal(limit_workspace_cgroup("x", &none), 0);
+        assert_null(none);
 }
 
 static void told_at_once_and_then_together(void **state) {
@@ -163,12 +174,21 @@ static void victims(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                _cleanup_free_ char *name = NULL;
-                bool found = limit_victim_parse(cases[i].line, "/northflare.slice/a.scope", &name);
+                _cleanup_(limit_victim_done) LimitVictim v = {};
+                bool found = limit_victim_parse(cases[i].line, "/northflare.slice/a.scope", &v);
 
-                if (found != (cases[i].name != NULL) || (found && !streq(name, cases[i].name)))
-                        fail_msg("case %zu: %s", i, name ? name : "nothing");
+                if (found != (cases[i].name != NULL) || (found && !streq(v.name, cases[i].name)))
+                        fail_msg("case %zu: %s", i, v.name ? v.name : "nothing");
+                if (found)
+                        assert_string_equal(v.limit, "/northflare.slice/a.scope");
         }
+        _cleanup_(limit_victim_done) LimitVictim machine = {};
+        assert_true(limit_victim_parse(
+                        "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,"
+                        "task_memcg=/northflare.slice/a.scope,task=,oom_memcg=/x,pid=12,uid=996",
+                        "/northflare.slice/a.scope",
+                        &machine));
+        assert_null(machine.limit);
 }
 
 static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *userdata) {

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
 
+#include "common/cgroup.h"
 #include "common/fileio.h"
+#include "common/ident.h"
 #include "runner/conversation/limit-files.h"
 
 #define FILE_MAX 4096
+/* As the launcher calls them. */
+#define WORKSPACE_SLICE "northflare-ws_"
 #define PAGE_MAX (64 * 1024)
 
 static const struct {
@@ -102,12 +106,46 @@ bool limit_is_given(const char *name, Json *asked, Json *effective) {
         return is == wanted;
 }
 
-char *limit_scope_cgroup(const char *own, const char *unit) {
+char *limit_scope_cgroup(const char *own, const char *workspace, const char *unit) {
         const char *user = strstr(own, "/user@"), *end = user ? strchr(user + 1, '/') : NULL;
+        char key[WORKSPACE_KEY_SIZE] = "";
         size_t prefix = 0;
 
         /* A user's manager has its units below user@UID.service, the system's at the root of what it sees. */
         if (user)
                 prefix = end ? (size_t) (end - own) : strlen(own);
-        return xasprintf("%.*s/northflare.slice/%s", (int) prefix, own, unit);
+        if (workspace)
+                workspace_key(workspace, key);
+        return xasprintf(
+                        "%.*s/northflare.slice/%s%s%s%s",
+                        (int) prefix,
+                        own,
+                        workspace ? WORKSPACE_SLICE : "",
+                        key,
+                        workspace ? ".slice/" : "",
+                        unit);
+}
+
+int limit_workspace_cgroup(const char *scope, char **ret) {
+        const char *end = strrchr(scope, '/'), *name = end;
+
+        while (name && name > scope && name[-1] != '/')
+                name--;
+        if (!end || !startswith(name, WORKSPACE_SLICE))
+                return 0;
+        *ret = strndup(scope, (size_t) (end - scope));
+        return *ret ? 1 : -ENOMEM;
+}
+
+bool limit_workspace_ooms(int dirfd, uint64_t *ret) {
+        return cgroup_read_figure(dirfd, "../memory.events.local", "oom ", ret);
+}
+
+bool limit_workspace_tasks(int dirfd) {
+        uint64_t own_max = UINT64_MAX, own_peak, max, peak;
+
+        (void) cgroup_read_figure(dirfd, "pids.max", "", &own_max);
+        return cgroup_read_figure(dirfd, "pids.peak", "", &own_peak) && own_peak < own_max &&
+                        cgroup_read_figure(dirfd, "../pids.max", "", &max) &&
+                        cgroup_read_figure(dirfd, "../pids.peak", "", &peak) && peak >= max;
 }

@@ -6,6 +6,12 @@
 /* A report of the kernel's has some hundred lines, and this one is near its end. */
 #define LINES_MAX 2000
 
+void limit_victim_done(LimitVictim *v) {
+        free(v->name);
+        free(v->limit);
+        *v = (LimitVictim){};
+}
+
 /* The value behind key in a list "key=value,key=value"; it ends at the next comma. */
 static bool find_value(const char *list, const char *key, const char **ret, size_t *ret_size) {
         const char *at = strstr(list, key);
@@ -17,9 +23,9 @@ static bool find_value(const char *list, const char *key, const char **ret, size
         return true;
 }
 
-bool limit_victim_parse(const char *line, const char *cgroup, char **ret_name) {
-        const char *group, *name, *end = NULL;
-        size_t size, n = strlen(cgroup);
+bool limit_victim_parse(const char *line, const char *cgroup, LimitVictim *ret) {
+        const char *group, *limit, *name, *end = NULL;
+        size_t size, limit_size, n = strlen(cgroup);
 
         if (!startswith(line, "oom-kill:") || !find_value(line, ",task_memcg=", &group, &size))
                 return false;
@@ -34,11 +40,14 @@ bool limit_victim_parse(const char *line, const char *cgroup, char **ret_name) {
                 end = p;
         if (!end)
                 return false;
-        *ret_name = strndup(name, (size_t) (end - name));
-        return *ret_name != NULL;
+        *ret = (LimitVictim){ .name = strndup(name, (size_t) (end - name)) };
+        /* Before the task's, so no name of anybody's choice. */
+        if (find_value(line, ",oom_memcg=", &limit, &limit_size) && limit < group)
+                ret->limit = strndup(limit, limit_size);
+        return ret->name != NULL;
 }
 
-static bool entry_is_victim(sd_journal *j, const char *cgroup, char **ret_name) {
+static bool entry_is_victim(sd_journal *j, const char *cgroup, LimitVictim *ret) {
         _cleanup_free_ char *line = NULL;
         const void *data;
         size_t size;
@@ -46,10 +55,10 @@ static bool entry_is_victim(sd_journal *j, const char *cgroup, char **ret_name) 
         if (sd_journal_get_data(j, "MESSAGE", &data, &size) < 0 || size <= strlen("MESSAGE="))
                 return false;
         line = strndup((const char *) data + strlen("MESSAGE="), size - strlen("MESSAGE="));
-        return line && limit_victim_parse(line, cgroup, ret_name);
+        return line && limit_victim_parse(line, cgroup, ret);
 }
 
-int limit_victim_find(const char *cgroup, uint64_t since_usec, char **ret_name) {
+int limit_victim_find(const char *cgroup, uint64_t since_usec, LimitVictim *ret) {
         sd_journal *j = NULL;
         uint64_t at;
         int r;
@@ -64,7 +73,7 @@ int limit_victim_find(const char *cgroup, uint64_t since_usec, char **ret_name) 
                 r = sd_journal_previous(j);
                 if (r <= 0 || sd_journal_get_realtime_usec(j, &at) < 0 || at < since_usec)
                         break;
-                if (entry_is_victim(j, cgroup, ret_name)) {
+                if (entry_is_victim(j, cgroup, ret)) {
                         sd_journal_close(j);
                         return 1;
                 }

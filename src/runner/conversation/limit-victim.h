@@ -5,9 +5,15 @@
 
 /* Whom the kernel killed for memory: it says so in a line of its own, and counts no names elsewhere. */
 
-/* Reads the kernel's line "oom-kill:…". True where it is of that cgroup or one below; the name is the caller's to free. */
-bool limit_victim_parse(const char *line, const char *cgroup, char **ret_name);
+typedef struct LimitVictim {
+        char *name;
+        char *limit; /* the cgroup whose limit it was; NULL: none's, the machine has no more */
+} LimitVictim;
+void limit_victim_done(LimitVictim *v);
 
-/* Looks for the last such line in the journal, not older than since (CLOCK_REALTIME). 1 and the name; 0: there is none
+/* Reads the kernel's line "oom-kill:…". True where it is of that cgroup or one below. */
+bool limit_victim_parse(const char *line, const char *cgroup, LimitVictim *ret);
+
+/* Looks for the last such line in the journal, not older than since (CLOCK_REALTIME). 1 and whom; 0: there is none
  * (yet), or the journal is not ours to read. */
-int limit_victim_find(const char *cgroup, uint64_t since_usec, char **ret_name);
+int limit_victim_find(const char *cgroup, uint64_t since_usec, LimitVictim *ret);

@@ -291,6 +291,8 @@ void run_conclude(Run *r) {
                 text = "the agent said nothing for so long as timeouts.silenceSec allows";
         if (!text && run_limits_oomd(r))
                 text = "killed by systemd-oomd, for want of memory on this machine";
+        if (!text && streq(reason, "oom-killed") && run_limits_oom_by_workspace(r, r->outcome))
+                text = "the workspace's memoryMax was reached, which its conversations share";
         if (!text && json_get_string(r->outcome, "stage")) {
                 uint64_t error = 0;
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <sys/xattr.h>
 #include <time.h>
 
@@ -23,9 +24,10 @@ struct RunLimits {
         Run *run;
         Json *asked, *effective, *missing; /* effective, missing: as last told */
         LimitCounts told;
-        int fd; /* the scope's folder */
-        char *cgroup;
-        CgroupUsage usage; /* as last read */
+        int fd;                   /* the scope's folder */
+        char *cgroup, *workspace; /* of the scope, and of the workspace's slice that it is in, or NULL */
+        CgroupUsage usage;        /* as last read */
+        uint64_t slice_ooms, slice_ooms_told;
         LimitWatch *watch;
         WatchSlot *slot;
         sd_event_source *reread, *victim;
@@ -34,7 +36,8 @@ struct RunLimits {
         LimitCounts kill_now;
         uint64_t kill_hits, kill_since_usec;
         unsigned kill_tries;
-        uint64_t kill_told_usec; /* CLOCK_REALTIME; 0: none, or before the runner was restarted */
+        uint64_t kill_told_usec;      /* CLOCK_REALTIME; 0: none, or before the runner was restarted */
+        uint64_t workspace_kill_usec; /* the last one because of the workspace's limit */
 };
 
 RunLimits *run_limits_free(RunLimits *l) {
@@ -50,6 +53,7 @@ RunLimits *run_limits_free(RunLimits *l) {
                 if (objects[i])
                         json_object_put(objects[i]);
         free(l->cgroup);
+        free(l->workspace);
         free(l);
         return NULL;
 }
@@ -83,6 +87,8 @@ static int save(RunLimits *l) {
         (void) json_set_u64(o, "memoryHigh", l->told.hits[LIMIT_HIT_MEMORY_HIGH]);
         (void) json_set_u64(o, "tasksMax", l->told.hits[LIMIT_HIT_TASKS]);
         (void) json_set_u64(o, "oom", l->told.oom);
+        if (l->workspace)
+                (void) json_set_u64(o, "workspaceOom", l->slice_ooms_told);
         (void) json_set_bool(o, "frozen", c->frozen);
         return store_set(c->ctx->store, key, json_text(o));
 }
@@ -147,6 +153,7 @@ int run_limits_restore(Run *r) {
         (void) json_get_u64(o, "memoryHigh", &l->told.hits[LIMIT_HIT_MEMORY_HIGH]);
         (void) json_get_u64(o, "tasksMax", &l->told.hits[LIMIT_HIT_TASKS]);
         (void) json_get_u64(o, "oom", &l->told.oom);
+        (void) json_get_u64(o, "workspaceOom", &l->slice_ooms_told);
         (void) json_get_bool(o, "frozen", &frozen);
         r->conversation->frozen = frozen;
         run_limits_free(r->limits);
@@ -178,15 +185,12 @@ static int emit(RunLimits *l, const char *method, const char *members) {
 
 /* ---- what is hit ---- */
 
-static void log_hit(RunLimits *l, const char *limit, uint64_t hits, const char *victim) {
+static void log_hit(RunLimits *l, LimitHit what, const char *limit, uint64_t hits, const char *victim) {
         static const char *const texts[_LIMIT_HIT_MAX] = {
                 [LIMIT_HIT_OOM_KILL] = "processes were killed for memory",
                 [LIMIT_HIT_MEMORY_HIGH] = "times slowed down at memoryHigh",
                 [LIMIT_HIT_TASKS] = "forks were refused at tasksMax",
         };
-        LimitHit what = streq(limit, "memoryHigh") ? LIMIT_HIT_MEMORY_HIGH :
-                        streq(limit, "tasksMax")   ? LIMIT_HIT_TASKS :
-                                                     LIMIT_HIT_OOM_KILL;
         LOG_CONTEXT(log);
 
         log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", l->run->row.conversation);
@@ -197,22 +201,36 @@ static void log_hit(RunLimits *l, const char *limit, uint64_t hits, const char *
         log_full(what == LIMIT_HIT_OOM_KILL ? LOG_WARNING : LOG_NOTICE,
                  0,
                  NF_MESSAGE_LIMIT_HIT,
-                 "Conversation %s: %llu %s%s%s.",
+                 "Conversation %s: %llu %s%s%s%s.",
                  l->run->row.conversation,
                  (unsigned long long) hits,
                  texts[what],
+                 startswith(limit, "workspace") ? ", by the limit of the workspace" : "",
                  victim ? ", last " : "",
                  strempty(victim));
 }
 
+/* By the kernel's own line where it was found, else by which counter has moved. */
+static const char *killer(RunLimits *l, const LimitCounts *now, const LimitVictim *victim) {
+        if (victim && victim->limit)
+                return streq(victim->limit, l->cgroup)                 ? "memoryMax" :
+                                streq_ptr(victim->limit, l->workspace) ? "workspaceMemoryMax" :
+                                                                         "memory";
+        return now->oom > l->told.oom                      ? "memoryMax" :
+                        l->slice_ooms > l->slice_ooms_told ? "workspaceMemoryMax" :
+                                                             "memory";
+}
+
 static void
-tell_hit(RunLimits *l, LimitHit what, uint64_t hits, const LimitCounts *now, const char *victim) {
-        bool ours = now->oom > l->told.oom;
+tell_hit(RunLimits *l, LimitHit what, uint64_t hits, const LimitCounts *now, const LimitVictim *whom) {
+        const char *victim = whom ? whom->name : NULL;
+        bool workspace_tasks = what == LIMIT_HIT_TASKS && l->workspace && limit_workspace_tasks(l->fd);
         const char *limit = what == LIMIT_HIT_MEMORY_HIGH ? "memoryHigh" :
+                        workspace_tasks                   ? "workspaceTasksMax" :
                         what == LIMIT_HIT_TASKS           ? "tasksMax" :
-                        ours                              ? "memoryMax" :
-                                                            "memory";
+                                                            killer(l, now, whom);
         LimitCounts before = l->told;
+        uint64_t slice_before = l->slice_ooms_told;
         _cleanup_buffer_ Buffer b = {};
 
         (void) buffer_printf(&b, "\"limit\":\"%s\",\"hits\":%llu", limit, (unsigned long long) hits);
@@ -221,29 +239,37 @@ tell_hit(RunLimits *l, LimitHit what, uint64_t hits, const LimitCounts *now, con
                 (void) buffer_append_json_str(&b, victim);
         }
         l->told.hits[what] += hits;
-        if (what == LIMIT_HIT_OOM_KILL)
+        if (what == LIMIT_HIT_OOM_KILL) {
                 l->told.oom = now->oom;
+                l->slice_ooms_told = l->slice_ooms;
+        }
         if (b.failed || emit(l, "conversation.limit", b.data) < 0) {
                 l->told = before;
+                l->slice_ooms_told = slice_before;
                 return;
         }
-        if (what == LIMIT_HIT_OOM_KILL)
+        if (what == LIMIT_HIT_OOM_KILL) {
                 l->kill_told_usec = now_usec(CLOCK_REALTIME);
-        log_hit(l, limit, hits, victim);
+                if (streq(limit, "workspaceMemoryMax"))
+                        l->workspace_kill_usec = l->kill_told_usec;
+        }
+        log_hit(l, what, limit, hits, victim);
 }
 
 /* 1: told; 0: its name may still come. */
 static int tell_kill(RunLimits *l, bool last) {
-        _cleanup_free_ char *victim = NULL;
+        _cleanup_(limit_victim_done) LimitVictim victim = {};
+        int found;
 
         if (l->kill_hits == 0)
                 return 1;
-        if (limit_victim_find(l->cgroup, l->kill_since_usec, &victim) == 0 && !last)
+        found = limit_victim_find(l->cgroup, l->kill_since_usec, &victim);
+        if (found == 0 && !last)
                 return 0;
         l->kill_since_usec = now_usec(CLOCK_REALTIME);
         uint64_t hits = l->kill_hits;
         l->kill_hits = 0;
-        tell_hit(l, LIMIT_HIT_OOM_KILL, hits, &l->kill_now, victim);
+        tell_hit(l, LIMIT_HIT_OOM_KILL, hits, &l->kill_now, found > 0 ? &victim : NULL);
         return 1;
 }
 
@@ -318,16 +344,18 @@ void run_limits_finish(Run *r, Json *resources) {
                 return;
         l->watch = limit_watch_free(l->watch);
         for (LimitHit i = 0; i < _LIMIT_HIT_MAX; i++) {
-                _cleanup_free_ char *victim = NULL;
-                /* Whose limit it was is not among the figures; the scope's own is by far the likeliest. */
-                LimitCounts now = { .oom = l->told.oom + 1 };
+                _cleanup_(limit_victim_done) LimitVictim victim = {};
+                /* Whose limit it was is not among the figures; the scope's own is by far the likeliest, unless its
+                 * workspace's was seen to be hit. */
+                LimitCounts now = { .oom = l->told.oom + (l->slice_ooms <= l->slice_ooms_told) };
                 uint64_t count = 0;
+                int found = 0;
 
                 if (json_get_u64(resources, figures[i], &count) <= 0 || count <= l->told.hits[i])
                         continue;
                 if (i == LIMIT_HIT_OOM_KILL && l->cgroup)
-                        (void) limit_victim_find(l->cgroup, l->kill_since_usec, &victim);
-                tell_hit(l, i, count - l->told.hits[i], &now, victim);
+                        found = limit_victim_find(l->cgroup, l->kill_since_usec, &victim);
+                tell_hit(l, i, count - l->told.hits[i], &now, found > 0 ? &victim : NULL);
         }
         l->kill_hits = 0;
 }
@@ -346,6 +374,14 @@ bool run_limits_oom(Run *r, Json *outcome) {
                 return false;
         (void) json_get_u64(outcome, "endedUsec", &ended);
         return !l || l->kill_told_usec == 0 || l->kill_told_usec + KILL_NEAR_USEC > ended;
+}
+
+bool run_limits_oom_by_workspace(Run *r, Json *outcome) {
+        uint64_t ended = now_usec(CLOCK_REALTIME);
+
+        (void) json_get_u64(outcome, "endedUsec", &ended);
+        return r->limits && r->limits->workspace_kill_usec > 0 &&
+                        r->limits->workspace_kill_usec + KILL_NEAR_USEC > ended;
 }
 
 int run_limits_folder(Run *r) {
@@ -378,6 +414,8 @@ void run_limits_sample(Run *r) {
         if (!l || l->fd < 0)
                 return;
         cgroup_usage(l->fd, &now);
+        if (l->workspace)
+                (void) limit_workspace_ooms(l->fd, &l->slice_ooms);
         for (size_t i = 0; i < ELEMENTSOF(now.figures); i++)
                 /* They only grow; one that is not there now was read before, or never. */
                 if (now.figures[i].known)
@@ -386,7 +424,7 @@ void run_limits_sample(Run *r) {
 
 /* The cgroup may be gone before its last counter was read; the kernel's line stays. */
 static void count_kill(RunLimits *l) {
-        _cleanup_free_ char *victim = NULL;
+        _cleanup_(limit_victim_done) LimitVictim victim = {};
         struct CgroupFigure *f = l->usage.figures;
 
         while (!streq(f->name, "oomKills"))
@@ -417,6 +455,21 @@ Json *run_limits_usage(Run *r) {
 
 /* ---- what is in force ---- */
 
+/* Limits of the slice that it shares with its workspace's other conversations; those that are none are left out. */
+static void describe_workspace(RunLimits *l, Json *o) {
+        _cleanup_close_ int fd = l->workspace && l->fd >= 0 ?
+                        openat(l->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC) :
+                        -EBADF;
+        _cleanup_json_ Json *all = NULL, *some = json_object_new_object();
+
+        if (fd < 0 || !some || limit_files_read(fd, &all) < 0)
+                return;
+        json_object_object_foreach(all, name, value)
+                if (value)
+                        (void) json_set(some, name, json_object_get(value));
+        (void) json_set(o, "workspace", TAKE_PTR(some));
+}
+
 Json *run_limits_describe(Run *r) {
         RunLimits *l = r->limits;
         Json *o;
@@ -431,6 +484,7 @@ Json *run_limits_describe(Run *r) {
                 (void) json_set(o, "effective", json_object_get(l->effective));
         if (l->missing && json_object_array_length(l->missing) > 0)
                 (void) json_set(o, "missing", json_object_get(l->missing));
+        describe_workspace(l, o);
         return o;
 }
 
@@ -596,22 +650,31 @@ void run_limits_set(Run *r) {
 }
 
 static int open_cgroup(RunLimits *l) {
+        const char *workspace = l->run->conversation->row.workspace;
         _cleanup_free_ char *own = NULL;
-        int fd;
+        int fd, r;
 
-        /* The supervisor tells it; before that it is where all of them are. */
+        /* The supervisor tells it; before that it is where all of them are, or those of its workspace: which of the two
+         * is the launcher's to know, and both are there when its settings have changed. */
         l->cgroup = (free(l->cgroup), NULL);
+        l->workspace = (free(l->workspace), NULL);
         if (l->run->cgroup)
                 l->cgroup = strdup(l->run->cgroup);
         else if (l->run->row.unit && cgroup_own(&own) >= 0)
-                l->cgroup = limit_scope_cgroup(own, l->run->row.unit);
+                l->cgroup = limit_scope_cgroup(own, NULL, l->run->row.unit);
         if (!l->cgroup)
                 return -ENOMEM;
         fd = cgroup_open(l->cgroup);
+        if (fd == -ENOENT && own && workspace) {
+                free(l->cgroup);
+                l->cgroup = limit_scope_cgroup(own, workspace, l->run->row.unit);
+                fd = l->cgroup ? cgroup_open(l->cgroup) : -ENOMEM;
+        }
         if (fd < 0)
                 return fd;
         l->fd = fd;
-        return 0;
+        r = limit_workspace_cgroup(l->cgroup, &l->workspace);
+        return r < 0 ? r : 0;
 }
 
 void run_limits_open(Run *r) {
@@ -626,6 +689,7 @@ void run_limits_open(Run *r) {
         l->kill_since_usec = r->row.started_usec;
         run_limits_sample(r);
         if (first) {
+                l->slice_ooms_told = l->slice_ooms;
                 k = limit_files_read(l->fd, &l->effective);
                 if (k >= 0)
                         k = find_missing(l);

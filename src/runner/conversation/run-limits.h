@@ -32,11 +32,14 @@ void run_limits_finish(struct Run *r, Json *resources);
 /* Part of the transaction that stores the end. */
 int run_limits_forget(struct Run *r);
 
-/* {"asked":{},"effective":{},"missing":[]}; effective only where the files could be read. NULL: nothing is known. */
+/* {"asked":{},"effective":{},"missing":[],"workspace":{}}; effective only where the files could be read, workspace (what
+ * its slice has) only where it is in one. NULL: nothing is known. */
 Json *run_limits_describe(struct Run *r);
 /* Whether something in it was killed for memory at about the time of its end: a tool that was an hour ago is not why an
  * agent ends. outcome may be NULL. */
 bool run_limits_oom(struct Run *r, Json *outcome);
+/* Whether such a kill at about the time of its end was because of the limit of its workspace's slice. */
+bool run_limits_oom_by_workspace(struct Run *r, Json *outcome);
 /* The scope's folder, borrowed; negative: it is not known (yet), or gone. */
 int run_limits_folder(struct Run *r);
 /* How often it was hit, as far as that was told. */
