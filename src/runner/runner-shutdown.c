@@ -8,8 +8,6 @@
  * left are stopped by systemd with their scopes, before it stops us. Then we wait a little for what they had to say. What
  * is not acknowledged by then is in the store and is sent after the next start. */
 
-/* The unit's TimeoutStopSec= is twice that. */
-#define LAST_REPORTS_USEC (10 * USEC_PER_SEC)
 /* Of the time that logind gives, for the reports behind the ends. */
 #define REPORT_USEC (2 * USEC_PER_SEC)
 
@@ -96,7 +94,7 @@ int runner_shutdown_exit(Runner *r) {
                         r->event,
                         &r->exit_timer,
                         CLOCK_MONOTONIC,
-                        LAST_REPORTS_USEC,
+                        shutdown_watch_stop_usec(r->shutdown) / 2,
                         USEC_PER_MSEC,
                         on_time_over,
                         r);

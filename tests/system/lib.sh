@@ -158,3 +158,23 @@ d = json.load(sys.stdin)
 r = eval(sys.argv[1])
 print(r if isinstance(r, str) else json.dumps(r))' "$1"
 }
+
+# reboot_machine [COMMAND…]: goes down in good order (by logind, or as COMMAND does it) and comes up again; the script is
+# run anew then, and after_reboot is true.
+reboot_machine() {
+        echo "tap_n=$tap_n tap_failed=$tap_failed" >/var/lib/nf-rebooted
+        # The unit that this script is must not switch off when it is stopped.
+        mkdir -p /run/systemd/system/nf-script.service.d
+        printf '[Unit]\nSuccessAction=none\nFailureAction=none\n' >/run/systemd/system/nf-script.service.d/reboot.conf
+        systemctl daemon-reload
+        sync
+        [ $# -gt 0 ] || set -- systemctl reboot --no-block
+        "$@"
+        while :; do tick; done
+}
+
+after_reboot() {
+        [ -e /var/lib/nf-rebooted ] || return 1
+        # shellcheck source=/dev/null
+        . /var/lib/nf-rebooted
+}

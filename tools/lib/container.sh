@@ -113,10 +113,16 @@ TimeoutStartSec=$((seconds - 10))
 TimeoutStopSec=10
 END
         ln -sf ../nf-script.service "$dir/merged/etc/systemd/system/default.target.wants/"
-        in_own_cgroup "$name" env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout --foreground -k 5 "$seconds" \
-                systemd-nspawn -q --register=no --keep-unit --boot "${NF_NETWORK:---private-network}" \
-                -M "nf-${name//[^a-zA-Z0-9-]/-}" --bind="$out:/out" -D "$dir/merged" "$@" \
-                systemd.show_status=no </dev/null >"$out/console" 2>&1 || r=$?
+        : >"$out/console"
+        while :; do
+                r=0
+                in_own_cgroup "$name" env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout --foreground -k 5 "$seconds" \
+                        systemd-nspawn -q --register=no --keep-unit --boot "${NF_NETWORK:---private-network}" \
+                        -M "nf-${name//[^a-zA-Z0-9-]/-}" --bind="$out:/out" -D "$dir/merged" "$@" \
+                        systemd.show_status=no </dev/null >>"$out/console" 2>&1 || r=$?
+                # What nspawn says where the container wants to boot again, and somebody else is to do that.
+                [ "$r" = 133 ] || break
+        done
         overlay_umount "$dir"
         rm -rf "$dir"
         return $r

@@ -14,6 +14,8 @@
 #define LOGIND_PATH "/org/freedesktop/login1"
 #define LOGIND_MANAGER "org.freedesktop.login1.Manager"
 #define TARGET "shutdown.target"
+/* TimeoutStopSec= of the unit as it is shipped. */
+#define STOP_USEC (20 * USEC_PER_SEC)
 
 struct ShutdownWatch {
         sd_bus *bus, *login; /* login: where logind is, or NULL */
@@ -194,11 +196,15 @@ void shutdown_watch_release(ShutdownWatch *w) {
 
 /* ---- the time that there is ---- */
 
+uint64_t shutdown_watch_stop_usec(const ShutdownWatch *w) {
+        return w && w->stop_usec > 0 && w->stop_usec != USEC_INFINITY ? w->stop_usec : STOP_USEC;
+}
+
 static void print_budget(ShutdownWatch *w) {
         if (w->delay || w->stop)
                 return; /* not answered yet */
         log_info("The time at a shutdown: %llu s from logind (InhibitDelayMaxSec=) for conversations to end (stopGraceMs: "
-                 "%llu s) and to be reported; 15 s for scopes that are left; %llu s (TimeoutStopSec=) for us.",
+                 "%llu s) and to be reported; 15 s for scopes that are left; %llu s (TimeoutStopSec=) for us, half of it for last reports.",
                  (unsigned long long) (w->delay_usec / USEC_PER_SEC),
                  (unsigned long long) (w->grace_usec / USEC_PER_SEC),
                  (unsigned long long) (w->stop_usec / USEC_PER_SEC));

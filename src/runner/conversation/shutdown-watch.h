@@ -28,5 +28,7 @@ int shutdown_watch_new(
                 ShutdownWatch **ret);
 ShutdownWatch *shutdown_watch_free(ShutdownWatch *w);
 DEFINE_TRIVIAL_CLEANUP_FUNC(ShutdownWatch *, shutdown_watch_free);
+/* How long we have from SIGTERM on: TimeoutStopSec= of our unit. */
+uint64_t shutdown_watch_stop_usec(const ShutdownWatch *w);
 /* There is nothing left that logind should wait for. */
 void shutdown_watch_release(ShutdownWatch *w);
