@@ -80,8 +80,10 @@ struct Runner {
                         *sigint, *sighup;
         int state_fd;
         bool user_mode, draining, ready;
+        sd_bus_slot *exit_question;
         ServiceWatch *launcher_watch;
         uint64_t launcher_exit_usec; /* of the last one that was told of */
+        bool exit_asked;             /* by a signal */
         bool crash_marked;
         unsigned crash_looks; /* for an earlier runner's end in the journal */
         bool recovering;      /* the store is being made anew from the folders */

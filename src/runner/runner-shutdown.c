@@ -83,11 +83,11 @@ static int on_time_over(sd_event_source *source, uint64_t usec, void *userdata) 
         return sd_event_exit(r->event, 0);
 }
 
-int runner_shutdown_exit(Runner *r) {
+/* Until the last reports are acknowledged, or the time is over. */
+static int report_and_exit(Runner *r) {
         int k;
 
-        /* A second signal means now. */
-        if (!r->ctx.shutting_down || r->exit_timer || !may_report(r))
+        if (!may_report(r))
                 return sd_event_exit(r->event, 0);
         log_info("The last reports are sent.");
         k = sd_event_add_time_relative(
@@ -99,4 +99,30 @@ int runner_shutdown_exit(Runner *r) {
                         on_time_over,
                         r);
         return k < 0 ? sd_event_exit(r->event, 0) : 0;
+}
+
+static void on_answered(bool stopping, void *userdata) {
+        Runner *r = userdata;
+
+        r->exit_question = sd_bus_slot_unref(r->exit_question);
+        if (!stopping && !r->ctx.shutting_down) {
+                (void) sd_event_exit(r->event, 0);
+                return;
+        }
+        if (!r->ctx.shutting_down)
+                on_begun(0, r);
+        (void) report_and_exit(r);
+}
+
+int runner_shutdown_exit(Runner *r) {
+        bool first = !r->exit_asked;
+
+        r->exit_asked = true;
+        /* A second signal means now. */
+        if (!first || !may_report(r))
+                return sd_event_exit(r->event, 0);
+        if (r->ctx.shutting_down)
+                return report_and_exit(r);
+        /* The signal may have been quicker than the word that the system goes down. */
+        return shutdown_ask(r->bus, on_answered, r, &r->exit_question) < 0 ? sd_event_exit(r->event, 0) : 0;
 }

@@ -407,6 +407,7 @@ Runner *runner_free(Runner *r) {
         send_source_free(r->resend);
         link_free(r->link);
         runner_crash_close(r);
+        sd_bus_slot_unref(r->exit_question);
         shutdown_watch_free(r->shutdown);
         units_free(r->ctx.units);
         watch_free(r->ctx.watch);

@@ -165,3 +165,18 @@ start_shell() {
         start_conversation "$1" "$(prompt "$2")" >/dev/null || return 1
         until_ok 20 event "$1" 'm == "conversation.started"'
 }
+
+# told_before_boot ID: the orchestrator heard of the end before this boot began.
+told_before_boot() {
+        local begun
+        begun=$(busctl --json=short get-property org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager \
+                UserspaceTimestamp | json 'd["data"]')
+        orc conversation events --json "$1" | python3 -c 'import datetime, json, sys
+for line in sys.stdin:
+    d = json.loads(line)
+    if d["event"]["method"] == "conversation.ended":
+        at = datetime.datetime.fromisoformat(d["receivedAt"].replace("Z", "+00:00")).timestamp() * 1e6
+        print(d["receivedAt"], "boot", sys.argv[1])
+        sys.exit(0 if at < int(sys.argv[1]) else 1)
+sys.exit(2)' "$begun"
+}

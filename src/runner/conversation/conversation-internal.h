@@ -101,6 +101,8 @@ typedef struct Run {
         CheckoutStatus *git_status;
         Json *git; /* branch, head, dirty, unpushed, once asked */
         bool git_asked;
+        sd_bus_slot *system_question; /* whether all of it goes down */
+        bool system_asked, system_stops;
         bool over;          /* no process is left; what remains is to read the output to its end */
         bool new_files;     /* in its folder, not looked at yet */
         bool asked_to_look; /* PID 1 said that something happened to the scope */

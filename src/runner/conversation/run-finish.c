@@ -2,6 +2,7 @@
 #include "common/log-ids.h"
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/shutdown-watch.h"
 #include "runner/conversation/verdict.h"
 
 /* The end of a conversation's run: one transaction says it to everybody who will ask, then it is told. */
@@ -259,12 +260,31 @@ static bool is_of_an_earlier_boot(Run *r) {
                         ended < now_usec(CLOCK_REALTIME) - now_usec(CLOCK_BOOTTIME);
 }
 
+static void on_system(bool stopping, void *userdata) {
+        Run *r = userdata;
+
+        r->system_question = sd_bus_slot_unref(r->system_question);
+        r->system_stops = stopping;
+        run_conclude(r);
+}
+
+/* Where systemd stopped it and has not said yet that it stops everything: true where an answer is under way. */
+static bool ask_system(Run *r) {
+        bool by_systemd = r->stopped_usec > 0 ||
+                        streq_ptr(json_get_string(r->outcome, "stoppedBy"), "systemd");
+
+        if (r->system_asked || !by_systemd || r->conversation->ctx->shutting_down)
+                return r->system_question != NULL;
+        r->system_asked = true;
+        return shutdown_ask(r->conversation->ctx->bus, on_system, r, &r->system_question) >= 0;
+}
+
 void run_conclude(Run *r) {
         Conversation *c = r->conversation;
         const char *reason, *text = r->failure;
         _cleanup_free_ char *detail = NULL;
 
-        if (streq(r->row.state, "ended") || run_ask_git(r))
+        if (streq(r->row.state, "ended") || ask_system(r) || run_ask_git(r))
                 return;
         if (!r->outcome && !r->usage)
                 r->usage = run_limits_usage(r);
@@ -277,7 +297,7 @@ void run_conclude(Run *r) {
                         .stop_requested = c->stop != STOP_NONE && !r->failure,
                         .stop_reason = c->stop_reason,
                         .end_requested = r->end_sent,
-                        .shutdown = c->ctx->shutting_down || is_of_an_earlier_boot(r),
+                        .shutdown = c->ctx->shutting_down || r->system_stops || is_of_an_earlier_boot(r),
                         .stopped_by_systemd = r->stopped_usec > 0,
                         .oom = run_limits_oom(r, r->outcome),
                         .last_turn_failed = r->ops->last_turn_failed(r->driver),

@@ -79,6 +79,7 @@ Run *run_free(Run *r) {
         launcher_call_free(r->call);
         launcher_call_free(r->verb_call);
         sd_bus_slot_unref(r->result_call);
+        sd_bus_slot_unref(r->system_question);
         sd_event_source_disable_unref(r->drive_source);
         sd_event_source_disable_unref(r->check_timer);
         sd_event_source_disable_unref(r->supervisor);

@@ -14,6 +14,8 @@
 #define LOGIND_PATH "/org/freedesktop/login1"
 #define LOGIND_MANAGER "org.freedesktop.login1.Manager"
 #define TARGET "shutdown.target"
+/* For an answer, out of what we have from SIGTERM on. */
+#define ASK_USEC (2 * USEC_PER_SEC)
 /* TimeoutStopSec= of the unit as it is shipped. */
 #define STOP_USEC (20 * USEC_PER_SEC)
 
@@ -254,6 +256,46 @@ static int get(ShutdownWatch *w,
                         "ss",
                         interface,
                         property);
+}
+
+/* ---- whether it is so already ---- */
+
+typedef struct Question {
+        ShutdownAnswer answer;
+        void *userdata;
+} Question;
+
+static int on_state(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Question *q = userdata;
+        const char *state = NULL;
+
+        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "v", "s", &state) < 0)
+                state = NULL;
+        q->answer(streq_ptr(state, "stopping"), q->userdata);
+        return 0;
+}
+
+int shutdown_ask(sd_bus *bus, ShutdownAnswer answer, void *userdata, sd_bus_slot **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        Question *q;
+        int r;
+
+        r = sd_bus_message_new_method_call(bus, &m, SYSTEMD, SYSTEMD_PATH, DBUS ".Properties", "Get");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ss", SYSTEMD_MANAGER, "SystemState");
+        if (r < 0)
+                return r;
+        q = new0(Question, 1);
+        if (!q)
+                return -ENOMEM;
+        *q = (Question){ answer, userdata };
+        r = sd_bus_call_async(bus, ret, m, on_state, q, ASK_USEC);
+        if (r < 0) {
+                free(q);
+                return r;
+        }
+        (void) sd_bus_slot_set_destroy_callback(*ret, free);
+        return 0;
 }
 
 /* ---- */

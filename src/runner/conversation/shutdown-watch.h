@@ -32,3 +32,8 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(ShutdownWatch *, shutdown_watch_free);
 uint64_t shutdown_watch_stop_usec(const ShutdownWatch *w);
 /* There is nothing left that logind should wait for. */
 void shutdown_watch_release(ShutdownWatch *w);
+
+/* Whether the system (or the user's manager) goes down by now: for what may have come sooner than the word of it. False as
+ * well where nobody answers in two seconds. Dropped with the slot. */
+typedef void (*ShutdownAnswer)(bool stopping, void *userdata);
+int shutdown_ask(sd_bus *bus, ShutdownAnswer answer, void *userdata, sd_bus_slot **ret);
