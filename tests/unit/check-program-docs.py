@@ -154,6 +154,26 @@ if shutil.which("bash"):
             if run(runner, "config", "--user", option, value, "--config", "/dev/null").stderr.find("retryStrategy") >= 0:
                 problems.append(f"northflare-runner: {option} {value} is not taken")
 
+# ---- zsh and fish: by what they list ----
+
+text = run(runner, "--help").stdout
+options = helped(text)
+commands = re.findall(r"^  ([a-z]+)  +[A-Z]", text.partition("Commands:")[2].partition("Options:")[0], re.M)
+zsh = (source / "completions/zsh/_northflare-runner").read_text()
+listed = {}
+for line in re.findall(r"^        '(.*--.*)\\$", zsh, re.M):
+    m = re.match(r"(?:\([^)]*\)')?(?:\{-(\w)\+?,)?--([a-z-]+)(=?)", line)
+    listed[m[2]] = (m[1], bool(m[3]))
+same("zsh, northflare-runner", listed, options)
+compare("zsh, northflare-runner", re.findall(r'(\w+)\\:"', zsh), commands)
+fish = (source / "completions/fish/northflare-runner.fish").read_text()
+listed = {m[2]: (m[1], bool(m[3])) for m in re.finditer(r"^complete -c \S+ (?:-s (\w) )?-l ([a-z-]+)( -[rx])?(?= )", fish, re.M)}
+same("fish, northflare-runner", listed, options)
+compare("fish, northflare-runner", re.findall(r"-n \$needs -a (\S+) ", fish), commands)
+compare("fish, northflare-runner, list of commands", re.search(r"^set -l commands (.*)$", fish, re.M)[1].split(), commands)
+for name, values in (("zsh", re.search(r"retry-strategy=.*\((.*)\)", zsh)[1]), ("fish", re.search(r"retry-strategy .*-a '(.*?)'", fish)[1])):
+    compare(f"{name}, northflare-runner --retry-strategy", values.split(), ["none", "interval", "exponential"])
+
 for problem in problems:
     print(problem)
 sys.exit(1 if problems or len(verbs) < 10 or len(all_options) < 20 else 0)
