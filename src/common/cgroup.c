@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
+#include <sys/xattr.h>
 
 #include "common/cgroup.h"
 #include "common/fileio.h"
@@ -82,6 +83,22 @@ bool cgroup_read_io(int dirfd, const char *key, uint64_t *ret) {
         }
         *ret = sum;
         return true;
+}
+
+bool cgroup_is_oomd_victim(int dirfd) {
+        char number[32];
+        uint64_t n = 0;
+        ssize_t size;
+
+        if (dirfd < 0)
+                return false;
+        /* It notes the attempt before it kills, and the number of processes (user.oomd_kill) some time after, which may be
+         * too late for whoever looks because they died. */
+        size = fgetxattr(dirfd, "user.oomd_ooms", number, sizeof(number) - 1);
+        if (size <= 0)
+                return false;
+        number[size] = 0;
+        return safe_atou64(number, &n) >= 0 && n > 0;
 }
 
 void cgroup_usage(int dirfd, CgroupUsage *ret) {

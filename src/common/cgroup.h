@@ -29,5 +29,7 @@ typedef struct CgroupUsage {
         } figures[8];
 } CgroupUsage;
 
+/* Whether systemd-oomd chose it, as its mark says, which can be read for as long as the folder is held, removed or not. */
+bool cgroup_is_oomd_victim(int dirfd);
 /* dirfd negative: nothing is known. */
 void cgroup_usage(int dirfd, CgroupUsage *ret);

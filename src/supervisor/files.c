@@ -63,6 +63,8 @@ int outcome_write(int dirfd, const Outcome *o) {
                         ",\"startedUsec\":%" PRIu64 ",\"endedUsec\":%" PRIu64,
                         o->started_usec,
                         o->ended_usec);
+        if (o->oomd)
+                (void) buffer_append_str(&b, ",\"oomd\":true");
         (void) buffer_append_str(&b, ",\"resources\":{");
         for (size_t i = 0; i < ELEMENTSOF(o->usage.figures); i++) {
                 const struct CgroupFigure *f = &o->usage.figures[i];

@@ -18,6 +18,7 @@ typedef struct Outcome {
         int error;             /* positive errno of the stage, or 0 */
         Stopper stopped_by;
         bool out_full;
+        bool oomd; /* killed by systemd-oomd */
         uint64_t out_bytes, in_bytes, started_usec, ended_usec;
         CgroupUsage usage;
 } Outcome;

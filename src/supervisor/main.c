@@ -504,6 +504,7 @@ int main(int argc, char *argv[]) {
                 run(&s);
                 drain(&s);
                 scope_usage(&s.scope, &s.outcome.usage);
+                s.outcome.oomd = scope_is_oomd_victim(&s.scope);
         }
         s.outcome.ended_usec = now_usec(CLOCK_REALTIME);
         if (s.out_fd >= 0)

@@ -18,6 +18,24 @@ static int write_cgroup(int dirfd, const char *name, const char *text) {
         return fd < 0 ? -errno : write_all(fd, text, strlen(text));
 }
 
+/* systemd-oomd looks for something to kill among cgroups without children, and takes none whose memory it cannot see. A
+ * controller is handed down by a cgroup without processes of its own, so the supervisor takes itself out of the scope's.
+ * Where one of this fails there is nothing to put right: systemd-oomd then finds nothing here. */
+static void hand_down_memory(Scope *s) {
+        _cleanup_free_ char *controllers = NULL;
+        _cleanup_close_ int fd = -EBADF;
+
+        if (read_file_at(s->fd, "cgroup.controllers", CGROUP_FILE_MAX, &controllers, NULL) < 0 ||
+            !strstr(controllers, "memory"))
+                return;
+        fd = mkdir_open_at(s->fd, "supervisor", 0755);
+        if (fd < 0)
+                return;
+        (void) fchmod(fd, 0755);
+        if (write_cgroup(fd, "cgroup.procs", "0") >= 0)
+                (void) write_cgroup(s->fd, "cgroup.subtree_control", "+memory");
+}
+
 int scope_open(Scope *s, pid_t agent, bool without_cgroup) {
         _cleanup_free_ char *folder = NULL;
         char pid[32];
@@ -51,7 +69,10 @@ int scope_open(Scope *s, pid_t agent, bool without_cgroup) {
         if (s->events_fd < 0)
                 return -errno;
         (void) snprintf(pid, sizeof(pid), "%d", (int) agent);
-        return write_cgroup(s->agent_fd, "cgroup.procs", pid);
+        r = write_cgroup(s->agent_fd, "cgroup.procs", pid);
+        if (r >= 0)
+                hand_down_memory(s);
+        return r;
 }
 
 void scope_done(Scope *s) {
@@ -96,6 +117,10 @@ int scope_is_populated(Scope *s) {
                 return -errno;
         text[n] = 0;
         return strstr(text, "populated 1") ? 1 : 0;
+}
+
+bool scope_is_oomd_victim(Scope *s) {
+        return cgroup_is_oomd_victim(s->agent_fd);
 }
 
 void scope_usage(Scope *s, CgroupUsage *ret) {

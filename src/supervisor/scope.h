@@ -3,8 +3,9 @@
 
 #include "common/cgroup.h"
 
-/* The scope that the supervisor is in, and the agent's cgroup below it. Without cgroups (tests on a machine where none
- * is delegated) the agent's process group and whatever was orphaned to us stand in for it: that is not a wall. */
+/* The scope that the supervisor was put into, and the cgroups below it: the agent's, and the supervisor's own where the
+ * scope has a memory controller. Without cgroups (tests on a machine where none is delegated) the agent's process group and
+ * whatever was orphaned to us stand in for it: that is not a wall. */
 typedef struct Scope {
         bool without_cgroup;
         pid_t agent;
@@ -22,5 +23,7 @@ void scope_done(Scope *s);
 int scope_kill(Scope *s);
 /* Is anything of it left? 1, 0, or negative errno. Without cgroups it reaps orphans as well. */
 int scope_is_populated(Scope *s);
+/* Whether systemd-oomd has killed what is in the agent's cgroup. */
+bool scope_is_oomd_victim(Scope *s);
 /* Figures of the whole scope. */
 void scope_usage(Scope *s, CgroupUsage *ret);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
-#include <sys/xattr.h>
 #include <time.h>
 
 #include "common/cgroup.h"
@@ -393,18 +392,13 @@ uint64_t run_limits_hits(Run *r, LimitHit what) {
 }
 
 bool run_limits_oomd(Run *r) {
-        char number[32];
-        uint64_t n = 0;
-        ssize_t size;
+        bool killed = false;
 
-        if (!r->limits || r->limits->fd < 0)
-                return false;
-        /* It can be read for as long as the folder is held, removed or not. */
-        size = fgetxattr(r->limits->fd, "user.oomd_kill", number, sizeof(number) - 1);
-        if (size <= 0)
-                return false;
-        number[size] = 0;
-        return safe_atou64(number, &n) >= 0 && n > 0;
+        /* Of the agent's cgroup the supervisor tells. On the scope's own the mark is where that has no memory controller
+         * to hand down, or where somebody took the agent's away. */
+        if (json_get_bool(r->outcome, "oomd", &killed) > 0 && killed)
+                return true;
+        return r->limits && cgroup_is_oomd_victim(r->limits->fd);
 }
 
 void run_limits_sample(Run *r) {

@@ -44,7 +44,7 @@ bool run_limits_oom_by_workspace(struct Run *r, Json *outcome);
 int run_limits_folder(struct Run *r);
 /* How often it was hit, as far as that was told. */
 uint64_t run_limits_hits(struct Run *r, LimitHit what);
-/* Whether systemd-oomd killed it, as its mark on the cgroup says. */
+/* Whether systemd-oomd killed it, as its mark on one of the cgroups says. */
 bool run_limits_oomd(struct Run *r);
 /* Reads what the scope has used while it can be read. */
 void run_limits_sample(struct Run *r);
