@@ -336,6 +336,7 @@ static void make_scope(Task *t) {
             (r = sd_bus_message_append(c, "(sv)", "Slice", "s", *t->slice ? t->slice : SLICE_NAME)) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "After", "as", 1, "northflare-runner.service")) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "Delegate", "b", 1)) >= 0 &&
+            (r = sd_bus_message_append(c, "(sv)", "IPAccounting", "b", 1)) >= 0 &&
             (s->user_mode || (r = sd_bus_message_append(c, "(sv)", "User", "s", s->runner.name)) >= 0) &&
             (r = sd_bus_message_append(c, "(sv)", "OOMPolicy", "s", "continue")) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "KillMode", "s", "control-group")) >= 0 &&

@@ -146,6 +146,9 @@ static int add_questions(Conversation *c, Json *o) {
         return json_set(o, "questions", questions);
 }
 
+void conversation_look(Conversation *c) {
+}
+
 int conversation_describe(Conversation *c, Json **ret) {
         Json *o = json_object_new_object();
 

@@ -8,9 +8,11 @@
 
 #include <cmocka.h>
 
+#include "common/buffer.h"
 #include "common/cgroup.h"
 #include "common/fileio.h"
 #include "runner/conversation/limit-files.h"
+#include "runner/conversation/limit-filter.h"
 #include "runner/conversation/limit-victim.h"
 #include "runner/conversation/limit-watch.h"
 #include "runner/conversation/limits.h"
@@ -129,6 +131,28 @@ static void places(void **state) {
         assert_null(none);
 }
 
+static void filter_units(void **state) {
+        static const char *const cases[][2] = {
+                {"/northflare.slice/x.scope",                                         "x.scope northflare.slice -.slice "},
+                { "/northflare.slice/northflare-ws_a.slice/x.scope",
+                 "x.scope northflare-ws_a.slice northflare.slice -.slice "                                               },
+                { "/user.slice/user-7.slice/user@7.service/northflare.slice/x.scope",
+                 "x.scope northflare.slice -.slice "                                                                     },
+                { "/x.scope",                                                         "x.scope -.slice "                 },
+                { "x.scope",                                                          "x.scope -.slice "                 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_strv_free_ char **units = NULL;
+                _cleanup_buffer_ Buffer text = {};
+
+                assert_int_equal(limit_filter_units("x.scope", cases[i][0], &units), 0);
+                STRV_FOREACH(u, units)
+                        (void) buffer_printf(&text, "%s ", *u);
+                assert_string_equal(text.data, cases[i][1]);
+        }
+}
+
 static void told_at_once_and_then_together(void **state) {
         LimitMeter m = {};
         uint64_t at;
@@ -230,6 +254,7 @@ int main(void) {
                 cmocka_unit_test(what_is_given),
                 cmocka_unit_test(asked_in_the_protocols_words),
                 cmocka_unit_test(places),
+                cmocka_unit_test(filter_units),
                 cmocka_unit_test(told_at_once_and_then_together),
                 cmocka_unit_test(victims),
                 cmocka_unit_test(a_watch_begins),

@@ -191,6 +191,8 @@ static int describe(const BusRequest *q, sd_bus_error *error) {
         _cleanup_json_ Json *d = NULL;
         int r = conversation_describe(q->conversation, &d);
 
+        conversation_look(q->conversation);
+
         return r < 0 ? r : bus_reply_json(q->message, d);
 }
 

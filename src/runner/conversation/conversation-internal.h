@@ -59,6 +59,7 @@ typedef struct ConversationContext {
         bool ready;         /* scopes may be started (they wait for our own READY) */
         bool broken;        /* the store failed: nothing moves until everything was read from it again */
         unsigned event_streams;
+        bool addresses_held;     /* a filter of addresses has an effect here, as was seen of some scope */
         char **controllers_told; /* without effect here, as the journal has it already */
 } ConversationContext;
 

@@ -250,6 +250,11 @@ static Json *describe_limits(Conversation *c) {
         return o;
 }
 
+void conversation_look(Conversation *c) {
+        if (c->run)
+                run_limits_look_at_filter(c->run);
+}
+
 int conversation_describe(Conversation *c, Json **ret) {
         static const char *const copied[] = { "model", "permissionMode", "repository" };
         _cleanup_json_ Json *o = json_object_new_object(), *detail = NULL;

@@ -37,6 +37,8 @@ void conversation_figures(Conversation *c, ConversationFigures *ret);
  * branch, model, sessionId, limits, questions [{requestId, tool, title, input, suggestions}], queuedMessages, usage,
  * reason and result of the end. */
 int conversation_describe(Conversation *c, Json **ret);
+/* Asks for what changes without a word to anybody (the filter of addresses), and tells it as an event if it has. */
+void conversation_look(Conversation *c);
 
 /* Events of the conversation, neutral form, one JSON object (the whole JSON-RPC notification) each, from a cursor on.
  * cursor: opaque; "" is the beginning, "end" is now. Returns at most max events and the cursor behind them. */

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/limit-files.h"
+#include "runner/conversation/limit-filter.h"
 #include "runner/conversation/limit-victim.h"
 #include "runner/conversation/limit-watch.h"
 #include "runner/conversation/run-limits.h"
@@ -22,6 +23,10 @@
 struct RunLimits {
         Run *run;
         Json *asked, *effective, *missing; /* effective, missing: as last told */
+        Json *filter;                      /* of addresses, as last told; NULL: none */
+        LimitFilterQuery *filter_query;
+        bool filter_again;   /* something has changed while systemd was asked */
+        bool addresses_held; /* it was seen once that filters are */
         LimitCounts told;
         int fd;                   /* the scope's folder */
         char *cgroup, *workspace; /* of the scope, and of the workspace's slice that it is in, or NULL */
@@ -43,11 +48,12 @@ RunLimits *run_limits_free(RunLimits *l) {
         if (!l)
                 return NULL;
         limit_watch_free(l->watch);
+        limit_filter_query_free(l->filter_query);
         watch_slot_free(l->slot);
         sd_event_source_disable_unref(l->reread);
         sd_event_source_disable_unref(l->victim);
         safe_close(l->fd);
-        Json *objects[] = { l->asked, l->effective, l->missing };
+        Json *objects[] = { l->asked, l->effective, l->missing, l->filter };
         for (size_t i = 0; i < ELEMENTSOF(objects); i++)
                 if (objects[i])
                         json_object_put(objects[i]);
@@ -86,6 +92,9 @@ static int save(RunLimits *l) {
         (void) json_set_u64(o, "memoryHigh", l->told.hits[LIMIT_HIT_MEMORY_HIGH]);
         (void) json_set_u64(o, "tasksMax", l->told.hits[LIMIT_HIT_TASKS]);
         (void) json_set_u64(o, "oom", l->told.oom);
+        if (l->filter)
+                (void) json_set(o, "ipFilter", json_object_get(l->filter));
+        (void) json_set_bool(o, "addressesHeld", l->addresses_held);
         if (l->workspace)
                 (void) json_set_u64(o, "workspaceOom", l->slice_ooms_told);
         (void) json_set_bool(o, "frozen", c->frozen);
@@ -148,11 +157,13 @@ int run_limits_restore(Run *r) {
                 return k;
         l->effective = json_object_get(json_get(o, "effective"));
         l->missing = json_object_get(json_get(o, "missing"));
+        l->filter = json_object_get(json_get(o, "ipFilter"));
         (void) json_get_u64(o, "oomKills", &l->told.hits[LIMIT_HIT_OOM_KILL]);
         (void) json_get_u64(o, "memoryHigh", &l->told.hits[LIMIT_HIT_MEMORY_HIGH]);
         (void) json_get_u64(o, "tasksMax", &l->told.hits[LIMIT_HIT_TASKS]);
         (void) json_get_u64(o, "oom", &l->told.oom);
         (void) json_get_u64(o, "workspaceOom", &l->slice_ooms_told);
+        (void) json_get_bool(o, "addressesHeld", &l->addresses_held);
         (void) json_get_bool(o, "frozen", &frozen);
         r->conversation->frozen = frozen;
         run_limits_free(r->limits);
@@ -464,6 +475,24 @@ static void describe_workspace(RunLimits *l, Json *o) {
         (void) json_set(o, "workspace", TAKE_PTR(some));
 }
 
+static bool filter_is_held(RunLimits *l) {
+        bool held = true;
+
+        (void) json_get_bool(l->filter, "enforced", &held);
+        return held;
+}
+
+static void describe_missing(RunLimits *l, Json *o) {
+        _cleanup_json_ Json *all = json_object_new_array();
+
+        for (size_t i = 0; all && l->missing && i < json_object_array_length(l->missing); i++)
+                (void) json_object_array_add(all, json_object_get(json_object_array_get_idx(l->missing, i)));
+        if (all && !filter_is_held(l))
+                (void) json_object_array_add(all, json_object_new_string("ipAddressDeny"));
+        if (all && json_object_array_length(all) > 0)
+                (void) json_set(o, "missing", TAKE_PTR(all));
+}
+
 Json *run_limits_describe(Run *r) {
         RunLimits *l = r->limits;
         Json *o;
@@ -476,9 +505,10 @@ Json *run_limits_describe(Run *r) {
         (void) json_set(o, "asked", json_object_get(l->asked));
         if (l->effective)
                 (void) json_set(o, "effective", json_object_get(l->effective));
-        if (l->missing && json_object_array_length(l->missing) > 0)
-                (void) json_set(o, "missing", json_object_get(l->missing));
+        describe_missing(l, o);
         describe_workspace(l, o);
+        if (l->filter)
+                (void) json_set(o, "ipFilter", json_object_get(l->filter));
         return o;
 }
 
@@ -579,6 +609,80 @@ static void reread(RunLimits *l, bool ordered) {
         log_change(l);
 }
 
+/* ---- addresses ---- */
+
+static void log_filter(RunLimits *l) {
+        ConversationContext *ctx = l->run->conversation->ctx;
+        bool held = filter_is_held(l);
+        LOG_CONTEXT(log);
+
+        log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", l->run->row.conversation);
+        log_context_push(&log, "NORTHFLARE_UNIT", l->run->row.unit);
+        log_context_push(&log, "NORTHFLARE_LIMIT", "ipAddressDeny");
+        log_full(LOG_NOTICE,
+                 0,
+                 NF_MESSAGE_LIMITS_CHANGED,
+                 "The filter of addresses of conversation %s is now %s.",
+                 l->run->row.conversation,
+                 l->filter ? json_text(l->filter) : "none");
+        if (held || strv_contains(ctx->controllers_told, "bpf") ||
+            strv_extend(&ctx->controllers_told, "bpf") < 0)
+                return;
+        log_context_push(&log, "NORTHFLARE_CONTROLLER", "bpf");
+        log_full(LOG_WARNING,
+                 0,
+                 NF_MESSAGE_LIMIT_MISSING,
+                 "Nothing holds ipAddressDeny: there is no BPF for cgroups that systemd could use here.");
+}
+
+static void ask_filter(RunLimits *l);
+
+static void on_filter(int error, Json *filter, bool counted, void *userdata) {
+        RunLimits *l = userdata;
+        ConversationContext *ctx = l->run->conversation->ctx;
+        _cleanup_json_ Json *limits = NULL;
+        _cleanup_free_ char *members = NULL;
+
+        l->filter_query = limit_filter_query_free(l->filter_query);
+        if (l->filter_again) {
+                l->filter_again = false;
+                ask_filter(l);
+                return;
+        }
+        if (error < 0 || l->run->over || ctx->broken)
+                return;
+        ctx->addresses_held = ctx->addresses_held || counted || l->addresses_held;
+        if (ctx->addresses_held && !l->addresses_held) {
+                l->addresses_held = true;
+                (void) save(l);
+        }
+        if (ctx->addresses_held && filter)
+                (void) json_set_bool(filter, "enforced", true);
+        if ((l->filter ? filter && json_object_equal(l->filter, filter) : !filter))
+                return;
+        replace(&l->filter, filter ? json_object_get(filter) : NULL);
+        limits = run_limits_describe(l->run);
+        members = limits ? xasprintf("\"limits\":%s", json_text(limits)) : NULL;
+        if (members && emit(l, "conversation.config", members) >= 0)
+                log_filter(l);
+}
+
+static void ask_filter(RunLimits *l) {
+        Run *r = l->run;
+        int k;
+
+        if (l->filter_query) {
+                l->filter_again = true;
+                return;
+        }
+        if (r->over || !l->cgroup || !r->row.unit || !r->conversation->ctx->bus)
+                return;
+        k = limit_filter_query(
+                        r->conversation->ctx->bus, r->row.unit, l->cgroup, on_filter, l, &l->filter_query);
+        if (k < 0)
+                log_debug_errno(k, "systemd cannot be asked for the addresses of %s: %m", r->row.unit);
+}
+
 static int on_reread(sd_event_source *source, uint64_t usec, void *userdata) {
         reread(userdata, false);
         return 0;
@@ -616,13 +720,21 @@ void run_limits_close(Run *r) {
                 return;
         l->watch = limit_watch_free(l->watch);
         l->slot = watch_slot_free(l->slot);
+        l->filter_query = limit_filter_query_free(l->filter_query);
         l->reread = sd_event_source_disable_unref(l->reread);
         l->fd = safe_close(l->fd);
 }
 
 void run_limits_look(Run *r) {
+        if (!r->limits || r->limits->fd < 0)
+                return;
+        arm_reread(r->limits);
+        ask_filter(r->limits);
+}
+
+void run_limits_look_at_filter(Run *r) {
         if (r->limits && r->limits->fd >= 0)
-                arm_reread(r->limits);
+                ask_filter(r->limits);
 }
 
 int run_limits_ask(Run *r, Json *asked) {
@@ -700,4 +812,5 @@ void run_limits_open(Run *r) {
                 on_frozen(limit_watch_is_frozen(l->watch), l);
         if (!first)
                 arm_reread(l);
+        ask_filter(l);
 }

@@ -24,6 +24,9 @@ void run_limits_open(struct Run *r);
 /* The limits were changed, maybe: reads them again. ours: by an order of the runner's, asked (may be NULL) is what is
  * asked for from now on. */
 void run_limits_look(struct Run *r);
+/* Somebody wants to know: systemd tells nobody that addresses were changed, so it is asked again. What has changed is told
+ * when the answer is there. */
+void run_limits_look_at_filter(struct Run *r);
 int run_limits_ask(struct Run *r, Json *asked);
 /* What was ordered has been done, so what does not show now is not given. */
 void run_limits_set(struct Run *r);
@@ -32,8 +35,8 @@ void run_limits_finish(struct Run *r, Json *resources);
 /* Part of the transaction that stores the end. */
 int run_limits_forget(struct Run *r);
 
-/* {"asked":{},"effective":{},"missing":[],"workspace":{}}; effective only where the files could be read, workspace (what
- * its slice has) only where it is in one. NULL: nothing is known. */
+/* {"asked":{},"effective":{},"missing":[],"workspace":{},"ipFilter":{}}; effective only where the files could be read, workspace (what
+ * its slice has) only where it is in one, ipFilter only where root has set one. NULL: nothing is known. */
 Json *run_limits_describe(struct Run *r);
 /* Whether something in it was killed for memory at about the time of its end: a tool that was an hour ago is not why an
  * agent ends. outcome may be NULL. */
