@@ -168,6 +168,20 @@ int call_manager(const char *method, sd_bus_message **ret, const char *types, ..
         return status;
 }
 
+int read_list(sd_bus_message *reply, Json **ret) {
+        _cleanup_json_ Json *list = NULL;
+        const char *text;
+
+        if (sd_bus_message_read(reply, "s", &text) < 0 || json_parse(text, strlen(text), &list, NULL) < 0 ||
+            !json_object_is_type(list, json_type_array)) {
+                (void) fputs("northflare-runner's answer is not understood: are both of the same version?\n",
+                             stderr);
+                return EXIT_FAILED;
+        }
+        *ret = TAKE_PTR(list);
+        return EXIT_OK;
+}
+
 int describe(const char *id, Json **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         const char *text;

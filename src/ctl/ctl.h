@@ -116,6 +116,8 @@ int call_conversation(const char *id, const char *method, sd_bus_message **ret, 
 /* The same without arguments for each of a list of conversations, up to the first that fails. */
 int call_conversations(char **ids, const char *method);
 int call_manager(const char *method, sd_bus_message **ret, const char *types, ...);
+/* A reply that is the JSON text of a list. Returns 0 or an exit status after the message. */
+int read_list(sd_bus_message *reply, Json **ret);
 /* Describe() of a conversation, parsed. */
 int describe(const char *id, Json **ret);
 

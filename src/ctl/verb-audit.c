@@ -48,7 +48,6 @@ int verb_audit(char **words) {
         _cleanup_(table_freep) Table *table = table_new(ELEMENTSOF(titles), titles);
         uint64_t lines = arg.lines_set ? arg.lines : 1000;
         _cleanup_json_ Json *list = NULL;
-        const char *text;
         int status;
 
         if (!table)
@@ -58,14 +57,10 @@ int verb_audit(char **words) {
                 return EXIT_USAGE;
         }
         status = call_manager("ListAudit", &reply, "su", strempty(words[1]), (uint32_t) lines);
+        if (status == EXIT_OK)
+                status = read_list(reply, &list);
         if (status != EXIT_OK)
                 return status;
-        if (sd_bus_message_read(reply, "s", &text) < 0 || json_parse(text, strlen(text), &list, NULL) < 0 ||
-            !json_object_is_type(list, json_type_array)) {
-                (void) fputs("northflare-runner's answer is not understood: are both of the same version?\n",
-                             stderr);
-                return EXIT_FAILED;
-        }
         if (arg.json != JSON_OFF) {
                 print_json(list);
                 return EXIT_OK;

@@ -27,18 +27,13 @@ static int list_set_aside(void) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(table_freep) Table *table = NULL;
         _cleanup_json_ Json *list = NULL;
-        const char *text;
         int status;
 
         status = call_manager("ListSetAside", &reply, NULL);
+        if (status == EXIT_OK)
+                status = read_list(reply, &list);
         if (status != EXIT_OK)
                 return status;
-        if (sd_bus_message_read(reply, "s", &text) < 0 || json_parse(text, strlen(text), &list, NULL) < 0 ||
-            !json_object_is_type(list, json_type_array)) {
-                (void) fputs("northflare-runner's answer is not understood: are both of the same version?\n",
-                             stderr);
-                return EXIT_FAILED;
-        }
         if (arg.json != JSON_OFF) {
                 print_json(list);
                 return EXIT_OK;
