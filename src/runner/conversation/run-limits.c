@@ -2,47 +2,13 @@
 #include <fcntl.h>
 #include <time.h>
 
-#include "common/cgroup.h"
 #include "common/log-ids.h"
 #include "common/log.h"
-#include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/limit-files.h"
-#include "runner/conversation/limit-filter.h"
-#include "runner/conversation/limit-victim.h"
-#include "runner/conversation/limit-watch.h"
-#include "runner/conversation/run-limits.h"
+#include "runner/conversation/run-limits-internal.h"
 
 /* The files of a busy cgroup change a hundred times a second. */
 #define REREAD_USEC (200 * USEC_PER_MSEC)
-/* The kernel's line is in the journal some moments after the kill. */
-#define VICTIM_USEC (100 * USEC_PER_MSEC)
-#define VICTIM_TRIES 10
-/* From the kill of the agent to the end of all that it leaves. */
-#define KILL_NEAR_USEC (10 * USEC_PER_SEC)
-
-struct RunLimits {
-        Run *run;
-        Json *asked, *effective, *missing; /* effective, missing: as last told */
-        Json *filter;                      /* of addresses, as last told; NULL: none */
-        LimitFilterQuery *filter_query;
-        bool filter_again;   /* something has changed while systemd was asked */
-        bool addresses_held; /* it was seen once that filters are */
-        LimitCounts told;
-        int fd;                   /* the scope's folder */
-        char *cgroup, *workspace; /* of the scope, and of the workspace's slice that it is in, or NULL */
-        CgroupUsage usage;        /* as last read */
-        uint64_t slice_ooms, slice_ooms_told;
-        LimitWatch *watch;
-        WatchSlot *slot;
-        sd_event_source *reread, *victim;
-
-        /* a kill that waits for its name */
-        LimitCounts kill_now;
-        uint64_t kill_hits, kill_since_usec;
-        unsigned kill_tries;
-        uint64_t kill_told_usec;      /* CLOCK_REALTIME; 0: none, or before the runner was restarted */
-        uint64_t workspace_kill_usec; /* the last one because of the workspace's limit */
-};
 
 RunLimits *run_limits_free(RunLimits *l) {
         if (!l)
@@ -76,7 +42,7 @@ static char *store_key(Run *r) {
         return xasprintf("limits:%s:%u", r->row.conversation, r->row.run);
 }
 
-static int save(RunLimits *l) {
+int run_limits_save(RunLimits *l) {
         Conversation *c = l->run->conversation;
         _cleanup_free_ char *key = store_key(l->run);
         _cleanup_json_ Json *o = json_object_new_object();
@@ -128,7 +94,7 @@ int run_limits_begin(Run *r, const Limits *asked) {
 
         k = new_limits(r, limits_to_json(asked), &l);
         if (k >= 0)
-                k = save(l);
+                k = run_limits_save(l);
         if (k < 0)
                 return k;
         run_limits_free(r->limits);
@@ -171,8 +137,7 @@ int run_limits_restore(Run *r) {
         return 1;
 }
 
-/* An event and what it leaves in the store, at once or not at all. */
-static int emit(RunLimits *l, const char *method, const char *members) {
+int run_limits_emit(RunLimits *l, const char *method, const char *members) {
         Conversation *c = l->run->conversation;
         int k;
 
@@ -180,7 +145,7 @@ static int emit(RunLimits *l, const char *method, const char *members) {
         if (k >= 0) {
                 k = conversation_emit(c, NULL, method, members);
                 if (k >= 0)
-                        k = save(l);
+                        k = run_limits_save(l);
                 if (k < 0)
                         store_rollback(c->ctx->store);
                 else
@@ -191,271 +156,6 @@ static int emit(RunLimits *l, const char *method, const char *members) {
         else
                 conversation_changed(c);
         return k;
-}
-
-/* ---- what is hit ---- */
-
-static void log_hit(RunLimits *l, LimitHit what, const char *limit, uint64_t hits, const char *victim) {
-        static const char *const texts[_LIMIT_HIT_MAX] = {
-                [LIMIT_HIT_OOM_KILL] = "processes were killed for memory",
-                [LIMIT_HIT_MEMORY_HIGH] = "times slowed down at memoryHigh",
-                [LIMIT_HIT_TASKS] = "forks were refused at tasksMax",
-        };
-        LOG_CONTEXT(log);
-
-        log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", l->run->row.conversation);
-        log_context_push(&log, "NORTHFLARE_TASK_ID", l->run->conversation->row.task);
-        log_context_push(&log, "NORTHFLARE_UNIT", l->run->row.unit);
-        log_context_push(&log, "NORTHFLARE_LIMIT", limit);
-        log_context_push(&log, "NORTHFLARE_VICTIM", victim);
-        log_full(what == LIMIT_HIT_OOM_KILL ? LOG_WARNING : LOG_NOTICE,
-                 0,
-                 NF_MESSAGE_LIMIT_HIT,
-                 "Conversation %s: %llu %s%s%s%s.",
-                 l->run->row.conversation,
-                 (unsigned long long) hits,
-                 texts[what],
-                 startswith(limit, "workspace") ? ", by the limit of the workspace" : "",
-                 victim ? ", last " : "",
-                 strempty(victim));
-}
-
-/* By the kernel's own line where it was found, else by which counter has moved. */
-static const char *killer(RunLimits *l, const LimitCounts *now, const LimitVictim *victim) {
-        if (victim && victim->limit)
-                return streq(victim->limit, l->cgroup)                 ? "memoryMax" :
-                                streq_ptr(victim->limit, l->workspace) ? "workspaceMemoryMax" :
-                                                                         "memory";
-        return now->oom > l->told.oom                      ? "memoryMax" :
-                        l->slice_ooms > l->slice_ooms_told ? "workspaceMemoryMax" :
-                                                             "memory";
-}
-
-static void
-tell_hit(RunLimits *l, LimitHit what, uint64_t hits, const LimitCounts *now, const LimitVictim *whom) {
-        const char *victim = whom ? whom->name : NULL;
-        bool workspace_tasks = what == LIMIT_HIT_TASKS && l->workspace && limit_workspace_tasks(l->fd);
-        const char *limit = what == LIMIT_HIT_MEMORY_HIGH ? "memoryHigh" :
-                        workspace_tasks                   ? "workspaceTasksMax" :
-                        what == LIMIT_HIT_TASKS           ? "tasksMax" :
-                                                            killer(l, now, whom);
-        LimitCounts before = l->told;
-        uint64_t slice_before = l->slice_ooms_told;
-        _cleanup_buffer_ Buffer b = {};
-
-        (void) buffer_printf(&b, "\"limit\":\"%s\",\"hits\":%llu", limit, (unsigned long long) hits);
-        if (victim) {
-                (void) buffer_append_str(&b, ",\"victim\":");
-                (void) buffer_append_json_str(&b, victim);
-        }
-        l->told.hits[what] += hits;
-        if (what == LIMIT_HIT_OOM_KILL) {
-                l->told.oom = now->oom;
-                l->slice_ooms_told = l->slice_ooms;
-        }
-        if (b.failed || emit(l, "conversation.limit", b.data) < 0) {
-                l->told = before;
-                l->slice_ooms_told = slice_before;
-                return;
-        }
-        if (what == LIMIT_HIT_OOM_KILL) {
-                l->kill_told_usec = now_usec(CLOCK_REALTIME);
-                if (streq(limit, "workspaceMemoryMax"))
-                        l->workspace_kill_usec = l->kill_told_usec;
-        }
-        log_hit(l, what, limit, hits, victim);
-}
-
-/* 1: told; 0: its name may still come. */
-static int tell_kill(RunLimits *l, bool last) {
-        _cleanup_(limit_victim_done) LimitVictim victim = {};
-        int found;
-
-        if (l->kill_hits == 0)
-                return 1;
-        found = limit_victim_find(l->cgroup, l->kill_since_usec, &victim);
-        if (found == 0 && !last)
-                return 0;
-        l->kill_since_usec = now_usec(CLOCK_REALTIME);
-        uint64_t hits = l->kill_hits;
-        l->kill_hits = 0;
-        tell_hit(l, LIMIT_HIT_OOM_KILL, hits, &l->kill_now, found > 0 ? &victim : NULL);
-        return 1;
-}
-
-static int on_victim(sd_event_source *source, uint64_t usec, void *userdata) {
-        RunLimits *l = userdata;
-
-        if (l->run->over || tell_kill(l, ++l->kill_tries >= VICTIM_TRIES) > 0)
-                return 0;
-        (void) sd_event_source_set_time_relative(source, VICTIM_USEC);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *userdata) {
-        RunLimits *l = userdata;
-        int k;
-
-        /* Its last ones are told with its end, from the figures of the end. */
-        if (l->run->over || l->run->conversation->ctx->broken)
-                return;
-        if (what != LIMIT_HIT_OOM_KILL) {
-                tell_hit(l, what, hits, now, NULL);
-                return;
-        }
-        l->kill_hits += hits;
-        l->kill_now = *now;
-        l->kill_tries = 0;
-        if (l->victim) {
-                k = sd_event_source_set_time_relative(l->victim, VICTIM_USEC);
-                if (k >= 0)
-                        k = sd_event_source_set_enabled(l->victim, SD_EVENT_ONESHOT);
-        } else
-                k = sd_event_add_time_relative(
-                                l->run->conversation->ctx->event,
-                                &l->victim,
-                                CLOCK_MONOTONIC,
-                                VICTIM_USEC,
-                                USEC_PER_MSEC,
-                                on_victim,
-                                l);
-        if (k < 0)
-                (void) tell_kill(l, true);
-}
-
-static void on_frozen(bool frozen, void *userdata) {
-        RunLimits *l = userdata;
-        Conversation *c = l->run->conversation;
-
-        if (l->run->over || c->ctx->broken)
-                return;
-        conversation_set_frozen(c, frozen);
-        if (save(l) < 0)
-                log_debug("Conversation %s: %s is not stored.", c->row.id, frozen ? "frozen" : "thawed");
-}
-
-static void on_looked(void *userdata) {
-        RunLimits *l = userdata;
-
-        run_limits_sample(l->run);
-}
-
-static const LimitWatchOps watch_ops = { .looked = on_looked, .hit = on_hit, .frozen = on_frozen };
-
-void run_limits_finish(Run *r, Json *resources) {
-        static const char *const figures[_LIMIT_HIT_MAX] = {
-                [LIMIT_HIT_OOM_KILL] = "oomKills",
-                [LIMIT_HIT_MEMORY_HIGH] = "memoryHighEvents",
-                [LIMIT_HIT_TASKS] = "pidsMaxEvents",
-        };
-        RunLimits *l = r->limits;
-
-        if (!l)
-                return;
-        l->watch = limit_watch_free(l->watch);
-        for (LimitHit i = 0; i < _LIMIT_HIT_MAX; i++) {
-                _cleanup_(limit_victim_done) LimitVictim victim = {};
-                /* Whose limit it was is not among the figures; the scope's own is by far the likeliest, unless its
-                 * workspace's was seen to be hit. */
-                LimitCounts now = { .oom = l->told.oom + (l->slice_ooms <= l->slice_ooms_told) };
-                uint64_t count = 0;
-                int found = 0;
-
-                if (json_get_u64(resources, figures[i], &count) <= 0 || count <= l->told.hits[i])
-                        continue;
-                if (i == LIMIT_HIT_OOM_KILL && l->cgroup)
-                        found = limit_victim_find(l->cgroup, l->kill_since_usec, &victim);
-                tell_hit(l, i, count - l->told.hits[i], &now, found > 0 ? &victim : NULL);
-        }
-        l->kill_hits = 0;
-}
-
-bool run_limits_oom(Run *r, Json *outcome) {
-        Json *resources = outcome ? json_get(outcome, "resources") : r->usage;
-        uint64_t count = 0, ended = now_usec(CLOCK_REALTIME);
-        RunLimits *l = r->limits;
-
-        if (run_limits_oomd(r))
-                return true;
-        (void) json_get_u64(resources, "oomKills", &count);
-        if (count == 0 && l)
-                count = l->told.hits[LIMIT_HIT_OOM_KILL];
-        if (count == 0)
-                return false;
-        (void) json_get_u64(outcome, "endedUsec", &ended);
-        return !l || l->kill_told_usec == 0 || l->kill_told_usec + KILL_NEAR_USEC > ended;
-}
-
-bool run_limits_oom_by_workspace(Run *r, Json *outcome) {
-        uint64_t ended = now_usec(CLOCK_REALTIME);
-
-        (void) json_get_u64(outcome, "endedUsec", &ended);
-        return r->limits && r->limits->workspace_kill_usec > 0 &&
-                        r->limits->workspace_kill_usec + KILL_NEAR_USEC > ended;
-}
-
-int run_limits_folder(Run *r) {
-        return r->limits ? r->limits->fd : -EBADF;
-}
-
-uint64_t run_limits_hits(Run *r, LimitHit what) {
-        return r->limits ? r->limits->told.hits[what] : 0;
-}
-
-bool run_limits_oomd(Run *r) {
-        bool killed = false;
-
-        /* Of the agent's cgroup the supervisor tells. On the scope's own the mark is where that has no memory controller
-         * to hand down, or where somebody took the agent's away. */
-        if (json_get_bool(r->outcome, "oomd", &killed) > 0 && killed)
-                return true;
-        return r->limits && cgroup_is_oomd_victim(r->limits->fd);
-}
-
-void run_limits_sample(Run *r) {
-        RunLimits *l = r->limits;
-        CgroupUsage now;
-
-        if (!l || l->fd < 0)
-                return;
-        cgroup_usage(l->fd, &now);
-        if (l->workspace)
-                (void) limit_workspace_ooms(l->fd, &l->slice_ooms);
-        for (size_t i = 0; i < ELEMENTSOF(now.figures); i++)
-                /* They only grow; one that is not there now was read before, or never. */
-                if (now.figures[i].known)
-                        l->usage.figures[i] = now.figures[i];
-}
-
-/* The cgroup may be gone before its last counter was read; the kernel's line stays. */
-static void count_kill(RunLimits *l) {
-        _cleanup_(limit_victim_done) LimitVictim victim = {};
-        struct CgroupFigure *f = l->usage.figures;
-
-        while (!streq(f->name, "oomKills"))
-                f++;
-        if ((f->known && f->value > 0) || !l->cgroup ||
-            limit_victim_find(l->cgroup, now_usec(CLOCK_REALTIME) - KILL_NEAR_USEC, &victim) == 0)
-                return;
-        f->known = true;
-        f->value = 1;
-}
-
-Json *run_limits_usage(Run *r) {
-        _cleanup_json_ Json *o = json_object_new_object();
-
-        if (!o || !r->limits)
-                return NULL;
-        run_limits_sample(r);
-        count_kill(r->limits);
-        for (size_t i = 0; i < ELEMENTSOF(r->limits->usage.figures); i++) {
-                const struct CgroupFigure *f = &r->limits->usage.figures[i];
-
-                if (f->known ? json_set_u64(o, f->name, f->value) < 0 :
-                               json_object_object_add(o, f->name, NULL) < 0)
-                        return NULL;
-        }
-        return TAKE_PTR(o);
 }
 
 /* ---- what is in force ---- */
@@ -602,7 +302,7 @@ static void reread(RunLimits *l, bool ordered) {
                 return;
         limits = run_limits_describe(l->run);
         members = limits ? xasprintf("\"limits\":%s", json_text(limits)) : NULL;
-        if (!members || emit(l, "conversation.config", members) < 0)
+        if (!members || run_limits_emit(l, "conversation.config", members) < 0)
                 return;
         if (!ordered)
                 store_change_of_others(l);
@@ -654,7 +354,7 @@ static void on_filter(int error, Json *filter, bool counted, void *userdata) {
         ctx->addresses_held = ctx->addresses_held || counted || l->addresses_held;
         if (ctx->addresses_held && !l->addresses_held) {
                 l->addresses_held = true;
-                (void) save(l);
+                (void) run_limits_save(l);
         }
         if (ctx->addresses_held && filter)
                 (void) json_set_bool(filter, "enforced", true);
@@ -663,7 +363,7 @@ static void on_filter(int error, Json *filter, bool counted, void *userdata) {
         replace(&l->filter, filter ? json_object_get(filter) : NULL);
         limits = run_limits_describe(l->run);
         members = limits ? xasprintf("\"limits\":%s", json_text(limits)) : NULL;
-        if (members && emit(l, "conversation.config", members) >= 0)
+        if (members && run_limits_emit(l, "conversation.config", members) >= 0)
                 log_filter(l);
 }
 
@@ -747,7 +447,7 @@ int run_limits_ask(Run *r, Json *asked) {
                 if (k < 0)
                         return k;
         }
-        return save(l);
+        return run_limits_save(l);
 }
 
 void run_limits_set(Run *r) {
@@ -801,15 +501,15 @@ void run_limits_open(Run *r) {
                         k = find_missing(l);
                 if (k < 0)
                         log_debug_errno(k, "The limits of conversation %s cannot be read: %m", c->row.id);
-                (void) save(l);
+                (void) run_limits_save(l);
         }
-        k = limit_watch_new(c->ctx->event, l->fd, &l->told, &watch_ops, l, &l->watch);
+        k = limit_watch_new(c->ctx->event, l->fd, &l->told, &run_limits_watch_ops, l, &l->watch);
         if (k >= 0)
                 k = watch_add(c->ctx->watch, l->fd, on_folder, l, &l->slot);
         if (k < 0)
                 log_debug_errno(k, "The limits of conversation %s are not watched: %m", c->row.id);
         if (l->watch && limit_watch_is_frozen(l->watch) != c->frozen)
-                on_frozen(limit_watch_is_frozen(l->watch), l);
+                run_limits_set_frozen(limit_watch_is_frozen(l->watch), l);
         if (!first)
                 arm_reread(l);
         ask_filter(l);
