@@ -158,7 +158,9 @@ static void on_looked(void *userdata) {
         run_limits_sample(l->run);
 }
 
-const LimitWatchOps run_limits_watch_ops = { .looked = on_looked, .hit = on_hit, .frozen = run_limits_set_frozen };
+const LimitWatchOps run_limits_watch_ops = { .looked = on_looked,
+                                             .hit = on_hit,
+                                             .frozen = run_limits_set_frozen };
 
 void run_limits_finish(Run *r, Json *resources) {
         static const char *const figures[_LIMIT_HIT_MAX] = {
