@@ -55,7 +55,8 @@ static int add_crash(Runner *r, const char *mark) {
         return store_set(r->store, KEY_CRASHED, all);
 }
 
-int runner_crash_open(Runner *r) {
+/* The earlier one's mark goes to the crashes, ours into its place. */
+static int set_mark(Runner *r) {
         _cleanup_free_ char *before = NULL;
         char mark[MARK_SIZE];
         int k;
@@ -76,6 +77,14 @@ int runner_crash_open(Runner *r) {
         k = store_commit(r->store);
         r->crash_marked = k >= 0;
         return k;
+}
+
+void runner_crash_open(Runner *r) {
+        int k = set_mark(r);
+
+        /* A full disk keeps nobody from running; runner_crash_look() tries again. */
+        if (k < 0)
+                log_warning_errno(k, "Whether the last runner ended in order is found out later: %m");
 }
 
 void runner_crash_close(Runner *r) {
@@ -173,6 +182,10 @@ static void look_later(Runner *r) {
 }
 
 void runner_crash_look(Runner *r) {
+        if (!r->crash_marked && (r->ctx.broken || set_mark(r) < 0)) {
+                look_later(r);
+                return;
+        }
         for (;;) {
                 _cleanup_free_ char *marks = NULL;
                 char *rest;

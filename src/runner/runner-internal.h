@@ -205,7 +205,7 @@ int runner_audit_store(Runner *r, const AuditEntry *e);
 void runner_audit_log(const AuditEntry *e);
 
 /* runner-crash.c: marks that a runner is there, finds the mark of one that did not end in order, and hears of the launcher. */
-int runner_crash_open(Runner *r);
+void runner_crash_open(Runner *r);
 int runner_crash_watch(Runner *r); /* the launcher, once there is a bus */
 void runner_crash_look(Runner *r); /* what is known by now of such an end is told */
 void runner_crash_close(Runner *r);
