@@ -39,7 +39,7 @@ static void reply_json(HttpExchange *x, unsigned status, Json *o) {
 
 static void reply_failure(HttpExchange *x, int error) {
         log_error_errno(error, "Failed to serve %s %s: %m", http_method(x), http_path(x));
-        http_reply_error(x, 503, RPC_INTERNAL, "the orchestrator failed for now: %s", strerror(-error));
+        http_reply_error(x, 503, RPC_INTERNAL, "the orchestrator failed, try again: %s", strerror(-error));
 }
 
 /* ---- before the body ---- */
