@@ -109,7 +109,7 @@ asked = []  # what it called the program with
 
 def complete(*words):
     """What bash offers for the last word, where a list has two ids."""
-    script = 'exec 3>&2; compopt() { :; }; northflarectl() { printf "%s x y\\n" id-1 id-2; echo "$@" >&3; }; . "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _northflarectl; printf "%s\\n" "${COMPREPLY[@]}"'
+    script = 'exec 3>&2; compopt() { :; }; northflarectl() { printf "%s x y\\n" id-1 id-2; echo "$@" >&3; }; . "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; _northflarectl; printf "%s\\n" "${COMPREPLY[@]}"'
     p = subprocess.run(["bash", "-c", script, "bash", bash_file, "northflarectl", *words], capture_output=True, text=True, check=True)
     asked.append(p.stderr.split())
     return p.stdout.split()
@@ -133,19 +133,22 @@ compare("bash, words with values", re.search(r"local values='([^']*)'", bash_fil
 
 # ---- zsh and fish: by what they list ----
 
-compare("zsh, verbs", re.findall(r"^        '([a-z-]+):", zsh, re.M), verbs)
+compare("zsh, verbs", re.findall(r"^                '([a-z-]+):", zsh, re.M), verbs)
 listed = {}
-for line in re.findall(r"^        '(.*)\\$", zsh, re.M):
-    m = re.match(r"(?:\([^)]*\)'\{-(\w)\+?,--([a-z-]+)(=?)\}'|\(- \*\)--([a-z-]+)|--([a-z-]+)(=?))", line)
-    if m:
-        name = m[2] or m[4] or m[5]
-        listed[name] = (m[1], bool(m[3] or m[6]))
+for verb_pattern, spec in re.findall(r"^                '(.*?)@(.*)$", zsh, re.M):
+    m = re.match(r"(?:\([^)]*\)'\{-(\w)\+?,--([a-z-]+)(=?)\}'|\(- \*\)--([a-z-]+)|--([a-z-]+)(=?))", spec)
+    name = m[2] or m[4] or m[5]
+    listed[name] = (m[1], bool(m[3] or m[6]))
+    for verb in verbs:
+        if bool(re.fullmatch(verb_pattern.replace("*", ".*"), verb)) != (name in everywhere | taken[verb]):
+            problems.append(f"zsh, {verb}: --{name}: taken, or offered, and not both")
 compare("zsh, options", listed.items(), options.items())
 compare("zsh, properties", re.search(r"\{(MemoryHigh[^}]*)\}=", zsh)[1].split(","), properties)
 
 compare("fish, verbs", re.findall(r"-n \$needs -a (\S+) ", fish), verbs)
-compare("fish, list of verbs", re.search(r"^set -l verbs (.*)$", fish, re.M)[1].split(), verbs)
-compare("fish, properties", [p.rstrip("=") for p in re.search(r"from set-property' -a '([^']*)'", fish)[1].split()], properties)
+compare("fish, words with values", re.search(r"case (-H .*)$", fish, re.M)[1].split(),
+        {w for o, (letter, value) in options.items() if value for w in [f"--{o}"] + ([f"-{letter}"] if letter else [])})
+compare("fish, properties", [p.rstrip("=") for p in re.search(r"0 set-property' -a '([^']*)'", fish)[1].split()], properties)
 without_json = re.search(r"^set -l without_json (.*)$", fish, re.M)[1].split()
 compare("fish, verbs without JSON", without_json, {v for v in verbs if "json" not in taken[v]})
 listed, where = {}, {}

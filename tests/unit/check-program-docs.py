@@ -129,6 +129,9 @@ PATH={os.path.dirname(os.path.abspath(program))}:$PATH
 . {source}/completions/bash/{name}
 COMP_WORDS=({' '.join(repr(w) for w in words)})
 COMP_CWORD={len(words) - 1}
+COMP_LINE="${{COMP_WORDS[*]}}"
+COMP_POINT=${{#COMP_LINE}}
+compopt() {{ :; }}
 {function}
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
@@ -173,6 +176,53 @@ compare("fish, northflare-runner", re.findall(r"-n \$needs -a (\S+) ", fish), co
 compare("fish, northflare-runner, list of commands", re.search(r"^set -l commands (.*)$", fish, re.M)[1].split(), commands)
 for name, values in (("zsh", re.search(r"retry-strategy=.*\((.*)\)", zsh)[1]), ("fish", re.search(r"retry-strategy .*-a '(.*?)'", fish)[1])):
     compare(f"{name}, northflare-runner --retry-strategy", values.split(), ["none", "interval", "exponential"])
+
+
+# ---- the same for the orchestrator, whose options are by verb ----
+
+def compare_verbs(name, listed, where):
+    """listed: long name -> (short, takes an argument); where: long name -> the verbs it is offered for."""
+    same(f"{name}, northflare-orchestrator", listed, all_options)
+    for option in set(listed) & set(all_options):
+        compare(f"{name}, northflare-orchestrator, verbs of --{option}", where[option], {v for v in verbs if option in by_verb[v]})
+
+
+zsh = (source / "completions/zsh/_northflare-orchestrator").read_text()
+listed, where = {}, {}
+for pattern, spec in re.findall(r"^                '(.*?)@(.*--.*)$", zsh, re.M):
+    m = re.match(r"(?:\([^)]*\)'\{-(\w),|\(- \*\)'\{-(\w),|\(- \*\)|\*|)--([a-z-]+)(=?)", spec)
+    listed[m[3]] = (m[1] or m[2], bool(m[4]))
+    matching = {v for v in verbs if re.fullmatch(pattern.lstrip("^").replace("*", ".*"), v)}
+    where[m[3]] = set(verbs) - matching if pattern.startswith("^") else matching
+compare_verbs("zsh", listed, where)
+tables = dict(re.findall(r"^        (\w*verbs)=\(\n(.*?)^        \)", zsh, re.M | re.S))
+words = {name: re.findall(r"^ +'([a-z]+):", body, re.M) for name, body in tables.items()}
+compare("zsh, northflare-orchestrator", words["verbs"], {v.split()[0] for v in verbs})
+for group in ("token", "runners", "conversation"):
+    compare(f"zsh, northflare-orchestrator {group}", words[f"{group}_verbs"], {v.split()[1] for v in verbs if v.startswith(f"{group} ")})
+
+fish = (source / "completions/fish/northflare-orchestrator.fish").read_text()
+listed, where, words = {}, {}, {}
+for line in fish.splitlines():
+    if m := re.match(r'complete -c \S+ (?:-n "(not )?__northflare_orchestrator_verb_is (.*?)" )?(?:-s (\w) )?-l ([a-z-]+)( -[rx])?(?= )', line):
+        listed[m[4]] = (m[3], bool(m[5]))
+        those = {a or b for a, b in re.findall(r"'([^']*)'|(\w+)", m[2])} if m[2] else set(verbs)
+        where[m[4]] = set(verbs) - those if m[1] else those
+    elif m := re.match(r'complete -c \S+ -n "__northflare_orchestrator_verb_is (\S+)" -a (\w+) ', line):
+        words.setdefault(m[1].strip("'"), set()).add(m[2])
+compare_verbs("fish", listed, where)
+compare("fish, northflare-orchestrator", words[""], {v.split()[0] for v in verbs})
+for group in ("token", "runners", "conversation"):
+    compare(f"fish, northflare-orchestrator {group}", words[group], {v.split()[1] for v in verbs if v.startswith(f"{group} ")})
+# Both step over values by knowing what has none.
+flags = {f"--{o}" for o, (_, argument) in all_options.items() if not argument}
+for name, text in (("fish", fish), ("bash", (source / "completions/bash/northflare-orchestrator").read_text())):
+    compare(f"{name}, northflare-orchestrator, options without values",
+            re.findall(r"--[a-z-]+", re.search(r"^ +(?:case )?(--json .*)$", text, re.M)[1]), flags)
+for shell in ("bash", "zsh", "fish"):
+    for path in (source / "completions" / shell).iterdir():
+        if shutil.which(shell) and run(shell, "-n", str(path)).returncode:
+            problems.append(f"{shell}: {path} has an error")
 
 for problem in problems:
     print(problem)
