@@ -64,6 +64,16 @@ start_all() {
         eventually "the runner is connected" 20 property_is Connected true
 }
 
+# launcher_up: starts the launcher where it is not there, and prints its process. One that was killed keeps its name until the
+# bus has seen the end of its connection.
+launcher_up() {
+        local pid
+        until_ok 30 busctl call org.northflare.Launcher1 /org/northflare/Launcher1 org.freedesktop.DBus.Peer Ping || return 1
+        pid=$(systemctl show -P MainPID northflare-launcher)
+        # 0 is everybody here for kill.
+        [ "$pid" -gt 1 ] && echo "$pid"
+}
+
 # A small repository over http.
 start_repository() {
         git init -q -b main "$nf_tmp/work"
@@ -142,6 +152,12 @@ say_to() {
 # The scope of run 1, its cgroup, and the agent's main process.
 scope_of() {
         echo "northflare-conversation-$1-${2:-1}.scope"
+}
+
+# scope_is_gone ID [RUN]: for systemd too. The runner knows by the cgroup that nothing is left, and says so before systemd
+# has looked.
+scope_is_gone() {
+        ! systemctl is-active -q "$(scope_of "$@")"
 }
 
 run_folder() {

@@ -119,9 +119,10 @@ until_ok() {
         done
 }
 
-# eventually NAME SECONDS COMMAND…: a check by until_ok.
+# eventually NAME SECONDS COMMAND…: a check by until_ok. Less than half a minute is said by nobody who means it: the time is for
+# what takes longer, and a busy machine is no failure.
 eventually() {
-        local name=$1 seconds=$2
+        local name=$1 seconds=$(($2 < 30 ? 30 : $2))
         shift 2
         if until_ok "$seconds" "$@"; then
                 ok "$name"
@@ -131,6 +132,29 @@ eventually() {
                 sed 's/^/#   /' "$nf_tmp/until.out" | tail -n 40
                 return 1
         fi
+}
+
+# COMMAND | has [GREP-OPTION…] REGEX: what grep -q says, of all that COMMAND writes. grep -q itself leaves at the first match; whoever
+# still writes then dies of it, and by pipefail what was found counts as not found.
+has() {
+        local all
+        all=$(cat)
+        grep -q "$@" <<<"$all"
+}
+
+# What was said before this is asked is in the answer: journald takes lines when it gets round to it, and sorts them in until it has
+# none left before it answers --sync.
+journalctl() {
+        command journalctl --sync >/dev/null 2>&1 || true
+        command journalctl "$@"
+}
+
+# processes_of USER: those that live. One that has died and waits for its parent is still a number in pgrep's list.
+processes_of() {
+        local p
+        for p in $(pgrep -u "$1"); do
+                [[ $(sed -n 's/^State:[[:space:]]*//p' "/proc/$p/status" 2>/dev/null) =~ ^([ZX]|$) ]] || echo "$p"
+        done
 }
 
 # needs NAME FILE…: skips the rest of the case where the product has not got FILE. Only for what is being built.
