@@ -5,8 +5,10 @@
 claude_program() {
         local f
         for f in "$NF_CACHE/claude-code-$1"/node_modules/@anthropic-ai/claude-code-linux-*/claude; do
-                [ ! -x "$f" ] || echo "$f"
-        done | head -n 1
+                [ -x "$f" ] || continue
+                echo "$f"
+                return
+        done
 }
 
 # fetch_claude VERSION: prints the program's path; 1 where it cannot be had. By this machine's npm, or, where there is
@@ -29,9 +31,9 @@ fetch_claude_locked() {
         half=$(mktemp -d "$NF_CACHE/claude-half-XXXXXX")
         local -a install=(npm install --silent --no-audit --no-fund --prefix)
         if command -v npm >/dev/null; then
-                timeout 300 "${install[@]}" "$half" "@anthropic-ai/claude-code@$version" || true
+                persist timeout 300 "${install[@]}" "$half" "@anthropic-ai/claude-code@$version" || true
         else
-                NF_NETWORK=--resolv-conf=copy-host run_in "$(make_root 13)" npm 600 --bind="$half:/out" -- \
+                NF_NETWORK=--resolv-conf=copy-host persist run_in "$(make_root 13)" npm 600 --bind="$half:/out" -- \
                         /bin/sh -c "apt-get -qq update && apt-get -qq install -y --no-install-recommends npm >/dev/null &&
                                 ${install[*]} /out @anthropic-ai/claude-code@$version" || true
         fi

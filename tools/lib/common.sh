@@ -31,6 +31,19 @@ short_hash() {
         sha256sum | cut -c1-16
 }
 
+# persist COMMAND…: three times, for what asks other machines: a mirror that is just being changed, a line that is down.
+persist() {
+        local n
+        for n in 1 2 3; do
+                "$@" && return 0
+                [ "$n" = 3 ] || {
+                        say "once more: $1 did not succeed"
+                        sleep $((n * 10))
+                }
+        done
+        return 1
+}
+
 # with_lock NAME COMMAND…: two runs on one machine share the cache, not a half-made root.
 with_lock() {
         local name=$1 fd r=0

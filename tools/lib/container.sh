@@ -18,17 +18,22 @@ own_cgroup() {
         sed -n 's/^0:://p' /proc/self/cgroup
 }
 
+nf_cgroups=0
+
 # in_own_cgroup NAME COMMAND…
 in_own_cgroup() {
         local name=$1 mount home group r=0
         shift
+        # Each has a name of its own, also where a machine boots again: the one before may not be gone for good yet.
+        nf_cgroups=$((nf_cgroups + 1))
+        name=$name-$$-$nf_cgroups
         if [ -d /run/systemd/system ]; then
-                systemd-run -q --wait --pipe --collect -p Delegate=yes --unit="nf-$name-$$" "$@" || r=$?
+                systemd-run -q --wait --pipe --collect -p Delegate=yes --unit="nf-$name" "$@" || r=$?
                 return $r
         fi
         mount=$(cgroup2_mount)
         home=$(own_cgroup)
-        group=$mount${home%/}/nf-$name-$$
+        group=$mount${home%/}/nf-$name
         mkdir "$group"
         (
                 echo "$BASHPID" >"$group/cgroup.procs"

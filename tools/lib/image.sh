@@ -25,6 +25,14 @@ make_root() {
         echo "$dir"
 }
 
+bootstrap() {
+        local codename=$1 packages=$2 dir=$3 log=$4
+        rm -rf "$dir"
+        mmdebstrap --quiet --variant=minbase --include="$packages" \
+                --aptopt='Acquire::Retries "3"' --aptopt='APT::Install-Recommends "false"' \
+                --dpkgopt='path-exclude=/usr/share/locale/*' "$codename" "$dir" >"$log" 2>&1
+}
+
 make_root_locked() {
         local release=$1 codename=$2 packages=$3 dir=$4
         [ ! -e "$dir/.complete" ] || return 0
@@ -32,11 +40,7 @@ make_root_locked() {
         find "$NF_CACHE" -maxdepth 1 -name "root-$release-*" ! -name '*.new' | while read -r old; do
                 [ -n "$(find "$old/.complete" -mmin -1440 2>/dev/null)" ] || rm -rf "$old"
         done
-        rm -rf "$dir".new
-        mmdebstrap --quiet --variant=minbase --include="$packages" \
-                --aptopt='Acquire::Retries "3"' --aptopt='APT::Install-Recommends "false"' \
-                --dpkgopt='path-exclude=/usr/share/locale/*' \
-                "$codename" "$dir.new" >"$NF_CACHE/root-$release.log" 2>&1 || return 1
+        persist bootstrap "$codename" "$packages" "$dir.new" "$NF_CACHE/root-$release.log" || return 1
         : >"$dir.new/etc/hostname"
         printf '127.0.0.1 localhost\n::1 localhost\n' >"$dir.new/etc/hosts"
         : >"$dir.new/etc/machine-id"
@@ -102,7 +106,7 @@ ninja -C /build $targets
 END
         chmod +x "$build/nf-build"
         : >"$build/nf-log"
-        run_in "$root" "build-$release-$variant" 900 --bind-ro="$NF_TOP:/src" --bind="$build:/build" -E CC=$cc -- \
+        run_in "$root" "build-$release-$variant" 2700 --bind-ro="$NF_TOP:/src" --bind="$build:/build" -E CC=$cc -- \
                 /build/nf-build >"$build/nf-log" 2>&1 || return 1
         grep -E 'warning:' "$build/nf-log" >>"$build/nf-warnings" || true
         echo "$root $*" >"$build/nf-options"
@@ -132,7 +136,7 @@ product_locked() {
         rm -rf "$dir"
         mkdir -p "$dir"
         overlay_mount "$dir" "$root"
-        in_own_cgroup "install-$release" env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout -k 5 300 \
+        in_own_cgroup "install-$release" env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout -k 5 900 \
                 systemd-nspawn -q --register=no --keep-unit --as-pid2 --private-network --pipe -M "nf-install-$release" \
                 -D "$dir/merged" --bind-ro="$NF_TOP:/src" --bind="$build:/build" \
                 /bin/sh -c 'set -ex

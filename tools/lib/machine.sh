@@ -15,6 +15,8 @@ make_disk() {
                 lower=${lower%%:*}:$kernel/upper:${lower#*:}
         fi
         dir=$NF_CACHE/disk-$name-$(echo "$lower $(cat "$NF_TOP/tools/lib/machine.sh")" | short_hash)
+        # Used: not to be cleared away by a run beside this one that has another product.
+        touch -c "$dir"
         [ -e "$dir/complete" ] || with_lock "disk-$name" disk_locked "$release" "$name" "$lower" "$dir" >&2 || {
                 tail -n 20 "$NF_CACHE/disk-$name.log" >&2
                 return 1
@@ -57,22 +59,26 @@ kernel_locked() {
         find "$NF_CACHE" -maxdepth 1 -name "kernel-$release-*" ! -name '*.l*' -mmin +1440 -exec rm -rf {} +
         rm -rf "$dir"
         overlay_mount "$dir" "$root"
-        (
-                set -e
-                cp /etc/resolv.conf "$dir/merged/etc/resolv.conf"
-                export DEBIAN_FRONTEND=noninteractive
-                chroot "$dir/merged" apt-get -o Acquire::Retries=3 -qq update
-                # shellcheck disable=SC2086
-                chroot "$dir/merged" apt-get -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -qq install --no-install-recommends -y $KERNEL_PACKAGES
-                rm -rf "$dir"/merged/var/cache/apt/archives/*.deb "$dir"/merged/var/lib/apt/lists/*
-                # An administrator's to start, and each case is one.
-                rm -f "$dir"/merged/etc/systemd/system/{*.wants/systemd-oomd.*,dbus-org.freedesktop.oom1.service}
-        ) >"$NF_CACHE/kernel-$release.log" 2>&1 || r=1
+        persist install_kernel "$dir/merged" >"$NF_CACHE/kernel-$release.log" 2>&1 || r=1
         overlay_umount "$dir"
-        [ $r = 0 ] || return 1
-        ln -s "$(cd "$dir" && echo upper/boot/vmlinuz-*)" "$dir/vmlinuz"
-        ln -s "$(cd "$dir" && echo upper/boot/initrd.img-*)" "$dir/initrd.img"
-        : >"$dir/complete"
+        # Nothing here stops by itself where a command fails: each that must not fail says so.
+        [ $r = 0 ] &&
+                ln -s "$(cd "$dir" && echo upper/boot/vmlinuz-*)" "$dir/vmlinuz" &&
+                ln -s "$(cd "$dir" && echo upper/boot/initrd.img-*)" "$dir/initrd.img" &&
+                [ -s "$dir/vmlinuz" ] && [ -s "$dir/initrd.img" ] &&
+                : >"$dir/complete"
+}
+
+install_kernel() {
+        local root=$1
+        # shellcheck disable=SC2086
+        cp /etc/resolv.conf "$root/etc/resolv.conf" &&
+                DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get -o Acquire::Retries=3 -qq update &&
+                DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -qq install \
+                        --no-install-recommends -y $KERNEL_PACKAGES &&
+                rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* &&
+                # An administrator's to start, and each case is one.
+                rm -f "$root"/etc/systemd/system/{*.wants/systemd-oomd.*,dbus-org.freedesktop.oom1.service}
 }
 
 disk_locked() {
