@@ -5,8 +5,28 @@
 # shellcheck source=tests/system/lib-product.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../system/lib-product.sh"
 
+# All of the text is read, or whoever writes dies of it and the line that is there counts as none.
 text_has() {
-        agent_text "$1" | grep -qx -- "$2"
+        agent_text "$1" | grep -x -- "$2" >/dev/null
+}
+
+# journal_has REGEX ARGUMENT…: journald writes down what it has got already, before it is asked. For use with `eventually`:
+# what is said in the journal and what is told elsewhere come by different ways.
+journal_has() {
+        local regex=$1
+        shift
+        journalctl --sync
+        journalctl -q --no-pager "$@" | grep -E -- "$regex" >/dev/null
+}
+
+# written ID: how much the agent has said, at the place where its supervisor writes it down.
+written() {
+        stat -c %s "$(run_folder "$1")/out.log"
+}
+
+# writes_more ID BYTES: it has said more than that.
+writes_more() {
+        [ "$(written "$1")" -gt "$2" ]
 }
 
 # start_limited ID LIMITS-JSON SCRIPT: a conversation with these limits that is known to have begun.
