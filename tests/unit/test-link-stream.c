@@ -90,8 +90,10 @@ static void test_silence(void **state) {
         make_link(f);
         link_test_start(f);
         test_stream_text(f->stream, ": here\n");
+        /* It may not be the first: to be silent for so long happens to a busy machine too. */
         TestRequest *old = f->stream;
-        RUN_UNTIL(f->event, f->n_streams >= 2);
+        unsigned n = f->n_streams;
+        RUN_UNTIL(f->event, f->n_streams > n);
         assert_null(old->connection);
 }
 

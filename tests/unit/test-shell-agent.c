@@ -15,7 +15,7 @@
 
 /* The program itself, over its own pipes. NF_SHELL_AGENT names it. */
 
-#define DEADLINE_MSEC 20000
+#define DEADLINE_MSEC 120000
 
 typedef struct Agent {
         pid_t pid;
