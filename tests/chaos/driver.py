@@ -24,8 +24,11 @@ STATE = '/var/lib/northflare'
 ADMIN = '/run/northflare-orchestrator/admin.socket'
 CGROUP = '/sys/fs/cgroup'
 PORT = 8421
-# After everything was healed. The longest rest that the protocol allows is 60 s.
-QUIET_SECONDS = 75
+# After everything was healed. The longest rest of all that the runner takes between two attempts is 60 s (retry_max of its
+# link, its registration and its sender), and one may just have begun. What is left to do then, hundreds of lines and the
+# instructions that waited, has twice that, since the machine may do much else: who takes longer hangs.
+REST_SECONDS = 60
+QUIET_SECONDS = REST_SECONDS + 120
 FILLER = STATE + '/filler'
 # What a runner that has ended all its conversations may have more than one that never had any.
 FD_GROWTH_MAX = 8
@@ -97,15 +100,13 @@ def admin(method, path, body=None, timeout=20):
 
 def ask(path):
     """A question, until there is an answer."""
-    for _ in range(40):
+    def answer():
         try:
-            status, answer = admin('GET', path)
-            if status != 503:
-                return status, answer
+            status, text = admin('GET', path)
+            return (status, text) if status != 503 else None
         except (Unknown, ValueError):
-            pass
-        time.sleep(0.25)
-    raise Failed(f'the orchestrator does not answer {path}')
+            return None
+    return until(QUIET_SECONDS, f'the orchestrator answers {path}', answer)
 
 
 # ---- conversations ----
@@ -261,7 +262,7 @@ class World:
                        'agents': {'numbers': {'protocol': 'shell', 'executable': '/usr/local/bin/numbers'}}}, f)
         self.proxy = Proxy(PORT, ('127.0.0.1', 8420), log)
         run('systemctl', 'start', 'northflare-runner')
-        until(20, 'the runner is connected', self.is_connected)
+        until(QUIET_SECONDS, 'the runner is connected', self.is_connected)
         self.baseline = self.figures()
         log('the runner is connected;', self.baseline)
 
@@ -411,12 +412,12 @@ class World:
             self.do_continue(*key)
         for what, child in self.children:
             try:
-                out = child.communicate(timeout=40)[0].decode(errors='replace').strip()
+                out = child.communicate(timeout=QUIET_SECONDS)[0].decode(errors='replace').strip()
             except subprocess.TimeoutExpired:
                 raise Failed(f'systemctl {what} does not come to an end') from None
             if child.returncode != 0:
                 log(f'systemctl {what}: status {child.returncode}: {out}')
-        until(30, 'the services are up', lambda: service_pids('runner') and service_pids('orchestrator'))
+        until(QUIET_SECONDS, 'the services are up', lambda: service_pids('runner') and service_pids('orchestrator'))
 
     def settled(self):
         """Everybody has got and done all that was said, or has ended."""
@@ -444,7 +445,7 @@ class World:
         for talk in self.talks:
             talk.hurry.set()
         for talk in self.talks:
-            talk.join(60)
+            talk.join(QUIET_SECONDS)
             if talk.is_alive():
                 raise Failed(f'{talk.id} still sends')
             talk.finish()
@@ -501,9 +502,19 @@ class World:
         def nothing_left():
             return self.left_over() == ([], '')
         try:
-            until(10, '', nothing_left)
+            until(30, '', nothing_left)
         except Failed:
             problems.append(f'left over in northflare.slice: {self.left_over()}')
+
+        def figures_are_small():
+            now = self.figures()
+            return now and (now['fds'] <= self.baseline['fds'] + FD_GROWTH_MAX and
+                            now['memory'] <= self.baseline['memory'] + MEMORY_GROWTH_MAX)
+        try:
+            # The last requests may still be under way. What has leaked does not go by waiting.
+            until(30, '', figures_are_small)
+        except Failed:
+            pass
         figures = self.figures()
         log('figures at the end:', figures, self.status())
         if not figures:
@@ -516,6 +527,7 @@ class World:
                 problems.append(f"memory grew from {self.baseline['memory']} to {figures['memory']} bytes")
         if self.status().get('SetAside', 0) != 0:
             problems.append('events were set aside')
+        run('journalctl', '--sync', ok=False)
         problems += verify.journal(run('journalctl', '-q', '--no-pager', '-o', 'json',
                                        '--output-fields=MESSAGE,_SYSTEMD_UNIT,UNIT', '_PID=1', timeout=60), self.killed)
         return problems
