@@ -12,7 +12,8 @@ import time
 import uuid
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-DEADLINE = 60
+# For the next word, on a machine that is busy: the real programs need seconds of a processor to begin.
+DEADLINE = 180
 NOBODY = 65534
 
 
@@ -61,7 +62,7 @@ class Agent:
     def __exit__(self, *_):
         self.process.stdin.close()  # ends the agent where it still lives
         try:
-            self.process.wait(10)
+            self.process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -26,7 +26,7 @@ class Fuzz(unittest.TestCase):
         argv = [sys.executable, os.path.join(HERE, "fuzz-bus.py"), "--socket", self.bus.dir + "/bus", "--name", NAME,
                 "--xml", os.path.join(DBUS_DIR, NAME + ".xml"), "--seed", os.environ.get("NF_SEED", "1"),
                 "--rounds", os.environ.get("NF_ROUNDS", "6"), *arguments]
-        p = subprocess.run(as_user(uid) + argv if uid else argv, env=self.bus.env, capture_output=True, text=True, timeout=400)
+        p = subprocess.run(as_user(uid) + argv if uid else argv, env=self.bus.env, capture_output=True, text=True, timeout=3000)
         print(p.stdout, file=sys.stderr)
         self.assertEqual(p.returncode, 0, p.stdout + p.stderr)
 
