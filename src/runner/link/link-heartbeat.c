@@ -51,10 +51,6 @@ int link_heartbeat_init(Link *l) {
         return link_timer_new(l, on_heartbeat_timer, "link-heartbeat", &l->heartbeat_timer);
 }
 
-void link_heartbeat_start(Link *l) {
-        link_timer_arm(l->heartbeat_timer, l->heartbeat_usec);
-}
-
 void link_heartbeat_stop(Link *l) {
         l->heartbeat = http_request_free(l->heartbeat);
         link_timer_disarm(l->heartbeat_timer);

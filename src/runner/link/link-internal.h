@@ -189,6 +189,5 @@ void link_confirm_stop(Link *l);
 /* ---- link-heartbeat.c ---- */
 
 int link_heartbeat_init(Link *l);
-void link_heartbeat_start(Link *l);
 void link_heartbeat_stop(Link *l);
 void link_heartbeat_done(Link *l);

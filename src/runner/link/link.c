@@ -239,10 +239,11 @@ void link_run(Link *l) {
         l->failures = l->unheld = l->drops = 0;
         l->no_stream = false;
         sender_set_enabled(l->sender, true);
-        link_heartbeat_start(l);
         link_confirm(l);
         link_stream_open(l);
         link_update_state(l);
+        /* A registration says nothing of admission, and what the orchestrator was told before may be forgotten with it. */
+        link_heartbeat(l);
 }
 
 void link_lost_registration(Link *l, long status) {
