@@ -107,6 +107,11 @@ static int read_properties(LimitFilterQuery *q, sd_bus_message *m) {
 
 static int query_next(LimitFilterQuery *q);
 
+static int compare_texts(const void *a, const void *b) {
+        return strcmp(json_object_get_string(*(Json *const *) a),
+                      json_object_get_string(*(Json *const *) b));
+}
+
 static void finish(LimitFilterQuery *q) {
         bool counted = q->accounting && q->ingress != UINT64_MAX;
         _cleanup_json_ Json *o = NULL;
@@ -117,6 +122,9 @@ static void finish(LimitFilterQuery *q) {
                         q->done(-ENOMEM, NULL, false, q->userdata);
                         return;
                 }
+                /* Sets, which systemd 252 gives in another order after a daemon-reload. */
+                json_object_array_sort(q->deny, compare_texts);
+                json_object_array_sort(q->allow, compare_texts);
                 (void) json_set(o, "deny", json_object_get(q->deny));
                 (void) json_set(o, "allow", json_object_get(q->allow));
                 /* Counting and filtering are done by the same means, in one go. */
