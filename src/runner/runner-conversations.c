@@ -193,14 +193,25 @@ static void on_no_room(void *userdata) {
         runner_disk_wait(userdata);
 }
 
+static AuditEntry expired_entry(Conversation *c, const char *request_id) {
+        return (AuditEntry){
+                .kind = "permission",
+                .verdict = "expired",
+                .conversation = c->row.id,
+                .detail = request_id,
+        };
+}
+
+static int on_question_expiring(Conversation *c, const char *request_id, void *userdata) {
+        AuditEntry e = expired_entry(c, request_id);
+
+        return runner_audit_store(userdata, &e);
+}
+
 static void on_question_expired(Conversation *c, const char *request_id, void *userdata) {
-        runner_audit(userdata,
-                     &(AuditEntry){
-                                     .kind = "permission",
-                                     .verdict = "expired",
-                                     .conversation = c->row.id,
-                                     .detail = request_id,
-                     });
+        AuditEntry e = expired_entry(c, request_id);
+
+        runner_audit_log(&e);
 }
 
 const ConversationHooks runner_conversation_hooks = {
@@ -212,6 +223,7 @@ const ConversationHooks runner_conversation_hooks = {
         .delivered = on_delivered,
         .store_failed = on_store_failed,
         .no_room = on_no_room,
+        .question_expiring = on_question_expiring,
         .question_expired = on_question_expired,
 };
 

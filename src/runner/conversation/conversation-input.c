@@ -194,6 +194,8 @@ static int store_rendered(Run *r, const InboundMessage *m, const char *expired, 
                 k = store_set_driven(c->ctx->store, c->row.id, r->row.run, r->row.driven, state);
         if (k >= 0 && members)
                 k = conversation_emit(c, NULL, "permission.expired", members);
+        if (k >= 0 && expired)
+                k = c->ctx->hooks->question_expiring(c, expired, c->ctx->userdata);
         if (k >= 0)
                 k = conversation_emit_state(c);
         if (k < 0) {

@@ -39,7 +39,9 @@ typedef struct ConversationHooks {
         /* A file could not be written for want of room: conversation_advance() and conversation_write_input() are to be
          * called again. */
         void (*no_room)(void *userdata);
-        /* A question was denied because nobody answered it. */
+        /* A question is being denied because nobody answered it, in the transaction that does so; <0 takes it back. */
+        int (*question_expiring)(Conversation *c, const char *request_id, void *userdata);
+        /* That is stored. */
         void (*question_expired)(Conversation *c, const char *request_id, void *userdata);
 } ConversationHooks;
 
