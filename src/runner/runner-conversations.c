@@ -422,6 +422,9 @@ Conversation *runner_find_conversation(Runner *r, const char *id) {
                 k = load(r, &row, NULL, &c);
         if (k < 0)
                 log_warning_errno(k, "Conversation %s cannot be read from the store: %m", id);
+        /* Another one leaves for it, but not before whoever asks is done. */
+        if (c)
+                arm_flush(r);
         return c;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/buffer.h"
+#include "common/ident.h"
 #include "common/log.h"
 #include "runner/bus/bus-internal.h"
 
@@ -406,8 +407,14 @@ static int find_conversation(
                 void *userdata,
                 void **ret_found,
                 sd_bus_error *error) {
-        ConversationObject *o = bus_find_path(userdata, path);
+        BusObjects *b = userdata;
+        ConversationObject *o = bus_find_path(b, path);
+        _cleanup_free_ char *id = NULL;
 
+        /* One that ended long ago gets an object when somebody asks for it, as systemd loads units. */
+        if (!o && sd_bus_path_decode(path, BUS_PATH_CONVERSATIONS, &id) > 0 && ident_is_valid(id) &&
+            runner_find_conversation(b->runner, id))
+                o = bus_find_path(b, path);
         *ret_found = o;
         return o ? 1 : 0;
 }
