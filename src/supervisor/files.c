@@ -41,17 +41,6 @@ static void append_number(Buffer *b, const char *name, int value) {
         (void) buffer_printf(b, value < 0 ? ",\"%s\":null" : ",\"%s\":%d", name, value);
 }
 
-/* The boot's name, a UUID: wall-clock times say nothing of it once the clock was set. */
-static void append_boot(Buffer *b) {
-        _cleanup_free_ char *id = NULL;
-
-        if (read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &id, NULL) < 0)
-                return;
-        id[strcspn(id, "\n")] = '\0';
-        (void) buffer_append_str(b, ",\"bootId\":");
-        (void) buffer_append_json_str(b, id);
-}
-
 int outcome_write(int dirfd, const Outcome *o) {
         static const char *const stoppers[] = { "null", "\"runner\"", "\"systemd\"", "\"supervisor\"" };
         _cleanup_buffer_ Buffer b = {};
@@ -74,7 +63,6 @@ int outcome_write(int dirfd, const Outcome *o) {
                         ",\"startedUsec\":%" PRIu64 ",\"endedUsec\":%" PRIu64,
                         o->started_usec,
                         o->ended_usec);
-        append_boot(&b);
         if (o->oomd)
                 (void) buffer_append_str(&b, ",\"oomd\":true");
         (void) buffer_append_str(&b, ",\"resources\":{");

@@ -294,17 +294,6 @@ static void test_term(void **state) {
         assert_text(f, "stoppedBy", "runner");
 }
 
-static void test_boot(void **state) {
-        _cleanup_free_ char *id = NULL;
-        Fixture *f = *state;
-
-        begin(f, "exit 0");
-        assert_int_equal(end(f), 0);
-        assert_true(read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &id, NULL) >= 0);
-        id[strcspn(id, "\n")] = '\0';
-        assert_text(f, "bootId", id);
-}
-
 static void test_kill(void **state) {
         Fixture *f = *state;
 
@@ -514,25 +503,15 @@ static void test_full_disk(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                CASE(test_relay),
-                CASE(test_descriptors),
-                CASE(test_last_line),
-                CASE(test_no_output),
-                CASE(test_much),
-                CASE(test_closed_input),
-                CASE(test_term),
-                CASE(test_boot),
-                CASE(test_kill),
-                CASE(test_time_over),
-                CASE(test_time_while_frozen),
-                CASE(test_left_behind),
-                CASE(test_stopped),
-                CASE(test_once),
-                CASE(test_failures),
-                CASE(test_bad_directory),
-                CASE(test_no_bell),
-                CASE(test_maximum),
-                CASE(test_maximum_of_one_line),
+                CASE(test_relay),         CASE(test_descriptors),
+                CASE(test_last_line),     CASE(test_no_output),
+                CASE(test_much),          CASE(test_closed_input),
+                CASE(test_term),          CASE(test_kill),
+                CASE(test_time_over),     CASE(test_time_while_frozen),
+                CASE(test_left_behind),   CASE(test_stopped),
+                CASE(test_once),          CASE(test_failures),
+                CASE(test_bad_directory), CASE(test_no_bell),
+                CASE(test_maximum),       CASE(test_maximum_of_one_line),
                 CASE(test_full_disk),
         };
 

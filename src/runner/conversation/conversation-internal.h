@@ -115,8 +115,7 @@ typedef struct Run {
         bool input_failed;  /* in.log could not be written the last time, and that was said */
         unsigned start_attempts;
         unsigned stop_tries;
-        bool stopped;         /* systemd stopped it, though no outcome says so… */
-        sd_id128_t stop_boot; /* …and the boot in which it did */
+        uint64_t stopped_usec; /* CLOCK_REALTIME: systemd stopped it, though no outcome says so; 0: not known */
 } Run;
 
 /* What of a run is in the runner's totals already. */

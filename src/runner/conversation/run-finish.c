@@ -56,7 +56,7 @@ static int describe_end(Conversation *c, Run *run, const char *reason, const cha
                 (void) json_set_string(o, "stoppedBy", "runner");
         else if (run && run->outcome)
                 (void) copy_member(o, run->outcome, "stoppedBy");
-        else if (streq(reason, "shutdown") || (run && run->stopped))
+        else if (streq(reason, "shutdown") || (run && run->stopped_usec > 0))
                 (void) json_set_string(o, "stoppedBy", "systemd");
         (void) json_set_u64(o, "outBytes", run ? run->row.driven : 0);
         *ret = TAKE_PTR(o);
@@ -252,15 +252,12 @@ on_collected(int error, const char *text, const char *unit, const char *invocati
                 log_debug_errno(error, "Collecting %s: %s", strempty(r->row.unit), strempty(text));
 }
 
-/* It ended while the machine went down, and nobody was there to hear of it. By the boot's name: the clock may have been
- * set since. */
+/* It ended while the machine went down, and nobody was there to hear of it. */
 static bool is_of_an_earlier_boot(Run *r) {
-        const char *text = json_get_string(r->outcome, "bootId");
-        sd_id128_t then = r->stop_boot, now;
+        uint64_t ended = r->stopped_usec;
 
-        if (r->outcome ? !text || sd_id128_from_string(text, &then) < 0 : !r->stopped)
-                return false;
-        return sd_id128_get_boot(&now) >= 0 && !sd_id128_equal(then, now);
+        return (!r->outcome || json_get_u64(r->outcome, "endedUsec", &ended) > 0) && ended > 0 &&
+                        ended < now_usec(CLOCK_REALTIME) - now_usec(CLOCK_BOOTTIME);
 }
 
 static void on_system(bool stopping, void *userdata) {
@@ -273,7 +270,8 @@ static void on_system(bool stopping, void *userdata) {
 
 /* Where systemd stopped it and has not said yet that it stops everything: true where an answer is under way. */
 static bool ask_system(Run *r) {
-        bool by_systemd = r->stopped || streq_ptr(json_get_string(r->outcome, "stoppedBy"), "systemd");
+        bool by_systemd = r->stopped_usec > 0 ||
+                        streq_ptr(json_get_string(r->outcome, "stoppedBy"), "systemd");
 
         if (r->system_asked || !by_systemd || r->conversation->ctx->shutting_down)
                 return r->system_question != NULL;
@@ -300,7 +298,7 @@ void run_conclude(Run *r) {
                         .stop_reason = c->stop_reason,
                         .end_requested = r->end_sent,
                         .shutdown = c->ctx->shutting_down || r->system_stops || is_of_an_earlier_boot(r),
-                        .stopped_by_systemd = r->stopped,
+                        .stopped_by_systemd = r->stopped_usec > 0,
                         .oom = run_limits_oom(r, r->outcome),
                         .last_turn_failed = r->ops->last_turn_failed(r->driver),
                         .failure = r->failure,

@@ -522,7 +522,7 @@ static bool look_for_stop(Run *r, const char *result) {
 
         if (c->stop != STOP_NONE || c->ctx->shutting_down || streq_ptr(result, "oom-kill") ||
             streq_ptr(result, "timeout") ||
-            (r->stopped = scope_stop_find(r->row.unit, r->row.started_usec, &r->stop_boot) > 0))
+            scope_stop_find(r->row.unit, r->row.started_usec, &r->stopped_usec) > 0)
                 return false;
         r->asked_to_look = true;
         return r->stop_tries++ < STOP_TRIES;

@@ -39,10 +39,9 @@ static int add_matches(sd_journal *j, const char *unit) {
         return r;
 }
 
-int scope_stop_find(const char *unit, uint64_t since_usec, sd_id128_t *ret_boot) {
+int scope_stop_find(const char *unit, uint64_t since_usec, uint64_t *ret_usec) {
         sd_journal *j = NULL;
-        uint64_t at = 0, monotonic;
-        sd_id128_t boot = SD_ID128_NULL;
+        uint64_t at = 0;
         int r;
 
         r = sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY);
@@ -55,11 +54,9 @@ int scope_stop_find(const char *unit, uint64_t since_usec, sd_id128_t *ret_boot)
                 r = sd_journal_previous(j);
         if (r > 0)
                 r = sd_journal_get_realtime_usec(j, &at);
-        if (r >= 0 && at > 0)
-                r = sd_journal_get_monotonic_usec(j, &monotonic, &boot);
         sd_journal_close(j);
         if (r < 0 || at == 0 || at < since_usec)
                 return 0;
-        *ret_boot = boot;
+        *ret_usec = at;
         return 1;
 }

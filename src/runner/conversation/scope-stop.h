@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include <systemd/sd-id128.h>
-
 #include "common/util.h"
 
 /* Whether systemd was told to stop a scope, where its supervisor left no word. It gets SIGTERM then and says who it was;
  * but systemd 257 gives up on SIGTERM at the first process that is just going away ("Failed to kill control group …:
  * Invalid argument") and sends SIGKILL at once. What is left is the manager's own line in the journal. */
 
-/* Looks for the line with which the manager began to stop the unit, not older than since (CLOCK_REALTIME, µs). 1, and the
- * boot that it is of; 0: there is none (yet), or the journal is not ours to read. */
-int scope_stop_find(const char *unit, uint64_t since_usec, sd_id128_t *ret_boot);
+/* Looks for the line with which the manager began to stop the unit, not older than since (CLOCK_REALTIME, µs; as is what
+ * is returned). 1 and when; 0: there is none (yet), or the journal is not ours to read. */
+int scope_stop_find(const char *unit, uint64_t since_usec, uint64_t *ret_usec);
