@@ -213,10 +213,12 @@ static int empty(int fd_consumed, dev_t device) {
                         continue;
                 if (S_ISDIR(st.st_mode)) {
                         /* Caches of some languages are folders that nobody may write to. All here is our own. */
-                        if ((st.st_mode & 0700) != 0700)
-                                (void) fchmodat(fd, e->d_name, 0700, 0);
-                        sub = st.st_dev != device ? -EXDEV : open_folder(fd, e->d_name);
-                        r = sub < 0 ? sub : empty(sub, device);
+                        if ((st.st_mode & 0700) != 0700 && fchmodat(fd, e->d_name, 0700, 0) < 0)
+                                r = -errno;
+                        if (r >= 0) {
+                                sub = st.st_dev != device ? -EXDEV : open_folder(fd, e->d_name);
+                                r = sub < 0 ? sub : empty(sub, device);
+                        }
                 }
                 if (r >= 0 && unlinkat(fd, e->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0 &&
                     errno != ENOENT)

@@ -97,7 +97,7 @@ build_locked() {
         fi
         local cc=gcc targets=''
         case $variant in clang*) cc=clang ;; esac
-        case $variant in *-fuzz) targets=fuzzers ;; esac
+        case $variant in *-fuzz) targets='all fuzzers' ;; esac
         cat >"$build/nf-build" <<END
 #!/bin/sh
 set -e
