@@ -84,9 +84,12 @@ static Slice hear(Agent *a) {
         uint64_t deadline = now_usec(CLOCK_MONOTONIC) + DEADLINE_MSEC * USEC_PER_MSEC;
 
         for (;;) {
-                char *start = a->bytes.data + a->taken;
-                char *newline = a->bytes.size > a->taken ? memchr(start, '\n', a->bytes.size - a->taken) :
-                                                           NULL;
+                char *start = NULL, *newline = NULL;
+
+                if (a->bytes.size > a->taken) {
+                        start = a->bytes.data + a->taken;
+                        newline = memchr(start, '\n', a->bytes.size - a->taken);
+                }
                 if (newline) {
                         size_t n = (size_t) (newline - start);
                         free(a->line);
