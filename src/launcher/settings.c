@@ -19,15 +19,6 @@
 
 #define fail(error, ...) ((void) (*(error) = xasprintf(__VA_ARGS__)), -EINVAL)
 
-/* name below the user's folder of that kind: $variable, else $HOME/fallback. */
-static char *user_path(const char *variable, const char *fallback, const char *name) {
-        const char *e = getenv(variable), *home = getenv("HOME");
-
-        if (e && e[0] == '/')
-                return xasprintf("%s/%s", e, name);
-        return home && home[0] == '/' ? xasprintf("%s/%s/%s", home, fallback, name) : NULL;
-}
-
 /* Agent users must be apart from the runner and from git, by uid and by group: both hold what agents may not see. In
  * user mode all are whoever calls, with homes of their own. */
 static int user_load(Settings *s, User *u, const char *name, char **ret_error) {
@@ -46,9 +37,9 @@ static int user_load(Settings *s, User *u, const char *name, char **ret_error) {
         if (!s->user_mode)
                 u->home = strdup(p->pw_dir);
         else if (u == &s->git)
-                u->home = user_path("XDG_CACHE_HOME", ".cache", name);
+                u->home = xdg_path("XDG_CACHE_HOME", ".cache", name);
         else
-                u->home = user_path("XDG_STATE_HOME", ".local/state", name);
+                u->home = xdg_path("XDG_STATE_HOME", ".local/state", name);
         if (!u->name || (!u->home && u != &s->runner) || !u->groups)
                 return fail(ret_error, "User %s: no home directory is known, or no memory is left.", name);
         if (s->user_mode)
@@ -138,7 +129,7 @@ int settings_load(Settings *s, char **ret_error) {
         size_t size;
         int r;
 
-        path = s->user_mode ? user_path("XDG_CONFIG_HOME", ".config", "northflare/launcher.json") :
+        path = s->user_mode ? xdg_path("XDG_CONFIG_HOME", ".config", "northflare/launcher.json") :
                               xasprintf("%s/launcher.json", NF_SYSCONFDIR);
         if (!path)
                 return -ENOMEM;

@@ -261,20 +261,10 @@ int on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *e) {
 
 static int on_again(sd_event_source *source, uint64_t usec, void *userdata);
 
-/* Whether nothing is in the scope of the task's name. */
-static bool scope_is_empty(const Task *t) {
-        _cleanup_free_ char *path = xasprintf("%s/%s/%s", t->manager->slice_path, t->slice, t->unit);
-        _cleanup_close_ int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -ENOMEM;
-        uint64_t populated;
-
-        if (fd < 0)
-                return path && errno == ENOENT;
-        return cgroup_read_figure(fd, "cgroup.events", "populated ", &populated) && populated == 0;
-}
-
 static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
         const sd_bus_error *error = sd_bus_message_get_error(reply);
         Task *t = userdata;
+        _cleanup_free_ char *path = xasprintf("%s/%s/%s", t->manager->slice_path, t->slice, t->unit);
         const char *job;
         int r;
 
@@ -304,7 +294,7 @@ static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
         if (exists)
                 task_ask(t, NULL, "ResetFailedUnit", "");
         /* systemd does not always notice that the child it was to put in had died before. */
-        if (exists && t->n_again == AGAIN_STOP && scope_is_empty(t))
+        if (exists && t->n_again == AGAIN_STOP && path && cgroup_is_empty(path))
                 task_ask(t, NULL, "StopUnit", "s", "replace");
         if (t->n_again++ < (exists || moment ? AGAIN_EXISTS_MAX : absent ? AGAIN_ABSENT_MAX : 0)) {
                 sd_event_source_disable_unref(t->again);
