@@ -10,14 +10,13 @@
 static const struct {
         const char *name, *unit;
 } kinds[_KIND_MAX] = {
-        [KIND_AGENT] = {"agent", "northflare-conversation-"},
-        [KIND_GIT] = { "git",  "northflare-git-"         },
-        [KIND_HOOK] = { "hook", "northflare-hook-"        },
+        [KIND_AGENT] = {"agent", AGENT_UNIT_PREFIX },
+        [KIND_GIT] = { "git",  "northflare-git-" },
+        [KIND_HOOK] = { "hook", "northflare-hook-"},
 };
 
 #define BYTES_MAX (UINT64_C(1) << 60)
 #define WEIGHT_MAX UINT64_C(10000)
-#define WEIGHT_DEFAULT UINT64_C(100)
 
 const LimitInfo limit_infos[_LIMIT_MAX] = {
         [LIMIT_MEMORY_HIGH] = {"MemoryHigh",          "memoryHigh",      1,                  1,    BYTES_MAX },
@@ -59,6 +58,14 @@ int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e)
         l->set[i] = true;
         l->value[i] = value;
         return 0;
+}
+
+void limits_default(Limits *l, const Limits *defaults, const uint64_t ceilings[static _LIMIT_MAX]) {
+        for (LimitId i = 0; i < _LIMIT_MAX; i++)
+                if (!l->set[i] && defaults->set[i]) {
+                        l->set[i] = true;
+                        l->value[i] = MIN(defaults->value[i], ceilings[i] > 0 ? ceilings[i] : UINT64_MAX);
+                }
 }
 
 int limits_cap(Limits *l, const uint64_t ceilings[static _LIMIT_MAX], sd_bus_error *e) {
