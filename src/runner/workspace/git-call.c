@@ -93,6 +93,7 @@ static int errno_of_code(const char *code) {
                 { "not-found",   -ENOENT      },
                 { "empty",       -ENODATA     },
                 { "no-space",    -ENOSPC      },
+                { "too-large",   -EFBIG       },
                 { "stopped",     -ECANCELED   },
                 { "unsaved",     -ENOTEMPTY   },
         };
@@ -124,7 +125,7 @@ static void on_done(Operation *o, int error, const char *text, int status, void 
         GitCallDone done = c->done;
         void *data = c->userdata;
 
-        if (type && streq(type, "error")) {
+        if (type && streq(type, "error") && error != -ETIMEDOUT) {
                 const char *words = json_get_string(answer, "text");
                 sentence = clean_text(isempty(words) ? "git failed without a reason" : words);
                 done(errno_of_code(json_get_string(answer, "code")), strempty(sentence), NULL, data);
@@ -133,7 +134,10 @@ static void on_done(Operation *o, int error, const char *text, int status, void 
                 done(error, strempty(sentence), NULL, data);
         } else if (!type || status != 0) {
                 sentence = status > 128 ?
-                                xasprintf("git was ended by signal %d", status - 128) :
+                                xasprintf("git was ended by signal %d%s%s",
+                                          status - 128,
+                                          isempty(text) ? "" : ": ",
+                                          strempty(text)) :
                                 xasprintf("git ended with status %d and without an answer", status);
                 done(status > 128 ? -ECHILD : -EIO, strempty(sentence), NULL, data);
         } else

@@ -13,6 +13,7 @@
 struct Checkout {
         OperationContext context;
         uint64_t timeout_usec;
+        uint64_t bounds[_GIT_BOUND_MAX];
         char *conversation, *workspace, *url, *branch, *cache;
         GitCall *call;            /* the fetch, then the checkout */
         sd_event_source *failure; /* what went wrong before there was a call */
@@ -101,6 +102,13 @@ static void on_checkout(int error, const char *text, Json *result, void *userdat
         c->done(0, NULL, directory, branch, head, c->userdata);
 }
 
+static int add_bounds(const Checkout *c, Json *request) {
+        for (GitBoundId i = 0; i < _GIT_BOUND_MAX; i++)
+                if (c->bounds[i] > 0 && json_set_u64(request, git_bound_infos[i].name, c->bounds[i]) < 0)
+                        return -ENOMEM;
+        return 0;
+}
+
 static int start_checkout(Checkout *c, const char *commit) {
         _cleanup_json_ Json *request = json_object_new_object();
         _cleanup_free_ char *directory = xasprintf("checkouts/%s", c->conversation);
@@ -109,7 +117,7 @@ static int start_checkout(Checkout *c, const char *commit) {
             json_set_string(request, "cache", c->cache) < 0 ||
             json_set_string(request, "commit", commit) < 0 ||
             json_set_string(request, "branch", c->branch) < 0 ||
-            json_set_string(request, "directory", directory) < 0)
+            json_set_string(request, "directory", directory) < 0 || add_bounds(c, request) < 0)
                 return -ENOMEM;
         return git_call_start(
                         &c->context,
@@ -208,7 +216,8 @@ static int make_fetch_request(Checkout *c, const GitConfig *config, Json *reposi
             json_set_string(request, "caFile", config->ca_file) < 0 ||
             json_set_string(request, "knownHostsFile", config->known_hosts_file) < 0 ||
             json_set_string(request, "username", config->username) < 0 ||
-            json_set_bool(request, "allowLoopback", config->allow_loopback) < 0)
+            json_set_bool(request, "allowLoopback", config->allow_loopback) < 0 ||
+            add_bounds(c, request) < 0)
                 return -ENOMEM;
         return 0;
 }
@@ -270,6 +279,7 @@ int checkout_start(
                 .done = done,
                 .userdata = userdata,
         };
+        memcpy(c->bounds, config->bounds, sizeof(c->bounds));
         r = checkout_check(repository, config, &error);
         if (r < 0) {
                 /* What was accepted under another configuration. */
