@@ -115,24 +115,19 @@ static int check_pack(int dirfd, const char *name, uint64_t max, uint64_t *ret_s
         return 0;
 }
 
-static int open_packs(int repository_fd, DIR **ret) {
-        int fd = openat(repository_fd, "objects/pack", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-
-        *ret = fd >= 0 ? fdopendir(fd) : NULL;
-        if (*ret)
-                return 0;
-        int r = -errno;
-        safe_close(fd);
-        return r;
+static int open_packs(int repository_fd) {
+        return openat(repository_fd, "objects/pack", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
 int pack_list(int repository_fd, char ***ret) {
         _cleanup_strv_free_ char **names = NULL;
-        DIR *d;
-        int r = open_packs(repository_fd, &d);
+        _cleanup_close_ int fd = open_packs(repository_fd);
+        DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+        int r = 0;
 
-        if (r < 0)
-                return r;
+        if (!d)
+                return -errno;
+        TAKE_FD(fd); /* it is d's */
         for (struct dirent *e; r >= 0 && (e = readdir(d));)
                 if (startswith(e->d_name, "pack-") && endswith(e->d_name, ".pack"))
                         r = strv_extend(&names, e->d_name);
@@ -150,7 +145,7 @@ int pack_check_new(int repository_fd, char *const *known, uint64_t max, uint64_t
 
         if (r < 0)
                 return r;
-        fd = openat(repository_fd, "objects/pack", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        fd = open_packs(repository_fd);
         if (fd < 0)
                 return -errno;
         STRV_FOREACH(name, names) {
