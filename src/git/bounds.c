@@ -87,7 +87,8 @@ int bounds_explain(const Request *request, const char *what) {
                                 "%s: a file becomes too large",
                                 what);
         refused = allocator_refused(&total);
-        if (refused > 0 && e && e->klass == GIT_ERROR_NOMEMORY)
+        /* Some of libgit2 has no words for it. */
+        if (refused > 0)
                 return total ? bounds_fail(request,
                                            GIT_BOUND_REFS,
                                            "%s: the server's list of references is too long",

@@ -17,7 +17,7 @@
 
 /* What libgit2 has of memory while it connects, and for each reference that the server shows: with its name, which is
  * seldom long. */
-#define LIST_BYTES (UINT64_C(16) << 20)
+#define LIST_BYTES (UINT64_C(4) << 20)
 #define REF_BYTES UINT64_C(1024)
 
 /* libgit2's payload. */
