@@ -299,6 +299,8 @@ static void on_checkout_progress(const char *path, size_t done, size_t all, void
                 return;
         if (stop_asked)
                 (void) output_fail("stopped", "the checkout was stopped");
+        else if (!cache_has_room(c->part_fd))
+                (void) output_fail("no-space", "cannot write the checkout: the file system is almost full");
         else if (c->written > c->request->bounds[GIT_BOUND_CHECKOUT_BYTES])
                 (void) bounds_fail(
                                 c->request,
