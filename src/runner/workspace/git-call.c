@@ -144,6 +144,13 @@ static void on_done(Operation *o, int error, const char *text, int status, void 
                 done(0, NULL, answer, data);
 }
 
+static int add_bounds(Json *request, const uint64_t *bounds) {
+        for (GitBoundId i = 0; i < _GIT_BOUND_MAX; i++)
+                if (bounds[i] > 0 && json_set_u64(request, git_bound_infos[i].name, bounds[i]) < 0)
+                        return -ENOMEM;
+        return 0;
+}
+
 int git_call_start(const OperationContext *context, const GitCallParams *p, GitCall **ret) {
         _cleanup_(git_call_freep) GitCall *c = new0(GitCall, 1);
         _cleanup_buffer_ Buffer input = {};
@@ -154,7 +161,7 @@ int git_call_start(const OperationContext *context, const GitCallParams *p, GitC
         if (!c)
                 return -ENOMEM;
         *c = (GitCall){ .progress = p->progress, .done = p->done, .userdata = p->userdata };
-        if (json_set_string(p->request, "verb", p->verb) < 0)
+        if (json_set_string(p->request, "verb", p->verb) < 0 || add_bounds(p->request, p->bounds) < 0)
                 return -ENOMEM;
         (void) buffer_append_str(&input, json_text(p->request));
         r = buffer_append_str(&input, "\n");

@@ -102,13 +102,6 @@ static void on_checkout(int error, const char *text, Json *result, void *userdat
         c->done(0, NULL, directory, branch, head, c->userdata);
 }
 
-static int add_bounds(const Checkout *c, Json *request) {
-        for (GitBoundId i = 0; i < _GIT_BOUND_MAX; i++)
-                if (c->bounds[i] > 0 && json_set_u64(request, git_bound_infos[i].name, c->bounds[i]) < 0)
-                        return -ENOMEM;
-        return 0;
-}
-
 static int start_checkout(Checkout *c, const char *commit) {
         _cleanup_json_ Json *request = json_object_new_object();
         _cleanup_free_ char *directory = xasprintf("checkouts/%s", c->conversation);
@@ -117,7 +110,7 @@ static int start_checkout(Checkout *c, const char *commit) {
             json_set_string(request, "cache", c->cache) < 0 ||
             json_set_string(request, "commit", commit) < 0 ||
             json_set_string(request, "branch", c->branch) < 0 ||
-            json_set_string(request, "directory", directory) < 0 || add_bounds(c, request) < 0)
+            json_set_string(request, "directory", directory) < 0)
                 return -ENOMEM;
         return git_call_start(
                         &c->context,
@@ -127,6 +120,7 @@ static int start_checkout(Checkout *c, const char *commit) {
                                         .id = c->conversation,
                                         .workspace = c->workspace,
                                         .request = request,
+                                        .bounds = c->bounds,
                                         .credential_fd = -EBADF,
                                         .timeout_usec = c->timeout_usec,
                                         .progress = on_progress,
@@ -216,8 +210,7 @@ static int make_fetch_request(Checkout *c, const GitConfig *config, Json *reposi
             json_set_string(request, "caFile", config->ca_file) < 0 ||
             json_set_string(request, "knownHostsFile", config->known_hosts_file) < 0 ||
             json_set_string(request, "username", config->username) < 0 ||
-            json_set_bool(request, "allowLoopback", config->allow_loopback) < 0 ||
-            add_bounds(c, request) < 0)
+            json_set_bool(request, "allowLoopback", config->allow_loopback) < 0)
                 return -ENOMEM;
         return 0;
 }
@@ -242,6 +235,7 @@ static int start_fetch(Checkout *c, const GitConfig *config, const GitUrl *url, 
                                         .id = c->conversation,
                                         .workspace = c->workspace,
                                         .request = request,
+                                        .bounds = c->bounds,
                                         .credential_fd = credential,
                                         .timeout_usec = c->timeout_usec,
                                         .progress = on_progress,
@@ -376,6 +370,7 @@ int checkout_status_start(
                                                        .id = conversation,
                                                        .workspace = strempty(workspace),
                                                        .request = request,
+                                                       .bounds = config->bounds,
                                                        .credential_fd = -EBADF,
                                                        .timeout_usec = config->timeout_usec,
                                                        .done = on_status,
