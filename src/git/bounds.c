@@ -14,6 +14,8 @@
 #define BLOCK_MIN (UINT64_C(64) << 20)
 /* What libgit2 puts around an object. */
 #define BLOCK_MARGIN (UINT64_C(64) << 10)
+/* The index and the lists of references are files too, also where those of a checkout are to be small. */
+#define FILE_MIN (UINT64_C(1) << 30)
 /* One level is one call; a path of names of one letter cannot be that deep. */
 #define DEPTH_MAX 1024U
 
@@ -35,7 +37,7 @@ int bounds_set_up(const Request *request) {
         /* A write past it is an error like any other, not a signal. */
         if (signal(SIGXFSZ, SIG_IGN) == SIG_ERR || getrlimit(RLIMIT_FSIZE, &limit) < 0)
                 return output_fail("failed", "cannot limit the size of files: %s", strerror(errno));
-        limit.rlim_max = MIN(limit.rlim_max, file);
+        limit.rlim_max = MIN(limit.rlim_max, MAX(file, FILE_MIN));
         limit.rlim_cur = limit.rlim_max;
         if (setrlimit(RLIMIT_FSIZE, &limit) < 0)
                 return output_fail("failed", "cannot limit the size of files: %s", strerror(errno));
