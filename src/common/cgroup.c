@@ -56,6 +56,15 @@ bool cgroup_read_figure(int dirfd, const char *name, const char *key, uint64_t *
         return false;
 }
 
+bool cgroup_is_empty(const char *path) {
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        uint64_t populated;
+
+        if (fd < 0)
+                return errno == ENOENT;
+        return cgroup_read_figure(fd, "cgroup.events", "populated ", &populated) && populated == 0;
+}
+
 unsigned cgroup_count_processes(const char *cgroup) {
         _cleanup_close_ int fd = cgroup_open(cgroup);
         _cleanup_free_ char *text = NULL;

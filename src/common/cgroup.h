@@ -14,6 +14,9 @@ int cgroup_own(char **ret);
  * the file is not there or says something else. */
 bool cgroup_read_figure(int dirfd, const char *name, const char *key, uint64_t *ret);
 
+/* Whether no process is in a cgroup or below it, by the whole path of its folder; one that is not there is empty. */
+bool cgroup_is_empty(const char *path);
+
 /* How many processes are in a cgroup itself, not below it; 0 where that cannot be read. */
 unsigned cgroup_count_processes(const char *cgroup);
 

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "common/fileio.h"
@@ -40,6 +41,39 @@ int read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *re
         if (ret_size)
                 *ret_size = size;
         return 0;
+}
+
+int fds_pack(int fds[], unsigned n) {
+        for (unsigned i = 0; i < n; i++)
+                if ((fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 16)) < 0)
+                        return -errno;
+        for (unsigned i = 0; i < n; i++)
+                if ((fds[i] = dup2(fds[i], 3 + (int) i)) < 0)
+                        return -errno;
+        return close_range(3 + n, ~0U, 0) < 0 ? -errno : 0;
+}
+
+int fds_send(int socket, const void *data, size_t size, const int *fds, size_t n) {
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(FDS_SEND_MAX * sizeof(int))];
+        } ancillary = {};
+        struct iovec iov = { .iov_base = (void *) data, .iov_len = size };
+        struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+        if (n > FDS_SEND_MAX)
+                return -E2BIG;
+        if (n > 0) {
+                m.msg_control = &ancillary;
+                m.msg_controllen = CMSG_SPACE(n * sizeof(int));
+                ancillary.header = (struct cmsghdr){
+                        .cmsg_level = SOL_SOCKET,
+                        .cmsg_type = SCM_RIGHTS,
+                        .cmsg_len = CMSG_LEN(n * sizeof(int)),
+                };
+                memcpy(CMSG_DATA(&ancillary.header), fds, n * sizeof(int));
+        }
+        return sendmsg(socket, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 int write_all(int fd, const void *data, size_t size) {

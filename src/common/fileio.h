@@ -9,6 +9,15 @@
  * ret_size may be NULL. Returns 0 or negative errno. */
 int read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_size);
 
+/* Moves the descriptors to 3, 4, … and closes all others from 3 on. Each has close-on-exec off afterwards; fds has the
+ * new numbers. Returns 0 or negative errno. */
+int fds_pack(int fds[], unsigned n);
+
+/* Sends one message, and n descriptors with it (0: none; fds may be NULL then), over a Unix socket. Returns 0 or negative
+ * errno. */
+#define FDS_SEND_MAX 16
+int fds_send(int socket, const void *data, size_t size, const int *fds, size_t n);
+
 /* Writes all of data to fd, at the file position. Returns 0 or negative errno. */
 int write_all(int fd, const void *data, size_t size);
 /* The same at an offset, which the file position does not follow. */

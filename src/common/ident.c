@@ -32,6 +32,16 @@ void sha256_hex(const void *data, size_t size, char ret[static SHA256_HEX_SIZE])
                 (void) snprintf(ret + 2 * i, 3, "%02x", digest[i]);
 }
 
+bool path_is_below(const char *path) {
+        for (const char *p = path; *p;) {
+                size_t n = strcspn(p, "/");
+                if (n == 0 || n > 255 || (n <= 2 && strspn(p, ".") == n) || (p[n] && !p[n + 1]))
+                        return false;
+                p += n + (p[n] == '/');
+        }
+        return strlen(path) < 1024;
+}
+
 void workspace_key(const char *workspace, char ret[static WORKSPACE_KEY_SIZE]) {
         char hex[SHA256_HEX_SIZE];
 

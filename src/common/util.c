@@ -144,3 +144,20 @@ uint64_t random_u64(void) {
                 ;
         return v;
 }
+
+const char *strv_env_get(char *const *env, const char *name) {
+        STRV_FOREACH(s, env) {
+                const char *p = startswith(*s, name);
+                if (p && *p == '=')
+                        return p + 1;
+        }
+        return NULL;
+}
+
+char *xdg_path(const char *variable, const char *fallback, const char *name) {
+        const char *e = getenv(variable), *home = getenv("HOME");
+
+        if (e && e[0] == '/')
+                return xasprintf("%s/%s", e, name);
+        return home && home[0] == '/' ? xasprintf("%s/%s/%s", home, fallback, name) : NULL;
+}

@@ -96,7 +96,13 @@ char **strv_copy(char *const *v);
 int strv_extend(char ***v, const char *s);
 int strv_consume(char ***v, char *s);
 bool strv_contains(char *const *v, const char *s);
+/* The value of a variable in a vector of "NAME=value", borrowed; NULL where it is not there. */
+const char *strv_env_get(char *const *env, const char *name);
 #define STRV_FOREACH(s, v) for (char *const *s = (char *const *) (v); s && *s; s++)
+
+/* name below the user's directory of one kind: $variable, else $HOME/fallback. NULL where neither is an absolute path or
+ * memory is out. */
+char *xdg_path(const char *variable, const char *fallback, const char *name);
 
 #define USEC_PER_SEC UINT64_C(1000000)
 #define USEC_PER_MSEC UINT64_C(1000)

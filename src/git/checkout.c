@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "common/buffer.h"
 #include "common/fileio.h"
 #include "common/ident.h"
+#include "git/bounds.h"
 #include "git/cache.h"
 #include "git/output.h"
 #include "git/verbs.h"
@@ -23,6 +26,7 @@ typedef struct Checkout {
         char *path;        /* of part, absolute */
         git_repository *repository;
         size_t n_remote_refs;
+        uint64_t written; /* bytes, by the files that are there */
         bool has_upstream;
 } Checkout;
 
@@ -273,8 +277,39 @@ static int reopen(Checkout *c) {
         return r < 0 ? output_fail_git(r, "cannot open the checkout") : 0;
 }
 
+/* libgit2 does not let this callback stop it. So no file may have another byte from here on, and the next one is the end. */
+static void allow_writing(bool allow) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_FSIZE, &limit) < 0)
+                return;
+        limit.rlim_cur = allow ? limit.rlim_max : 0;
+        (void) setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+/* After each file: what it has on the disk, which may be more than in the repository (ends of lines). */
 static void on_checkout_progress(const char *path, size_t done, size_t all, void *payload) {
+        Checkout *c = payload;
+        struct stat st;
+
         output_progress("checkout", done, all, 0);
+        if (path && fstatat(c->part_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > 0)
+                c->written += (uint64_t) st.st_size;
+        if (output_failed())
+                return;
+        if (stop_asked)
+                (void) output_fail("stopped", "the checkout was stopped");
+        else if (!cache_has_room(c->part_fd))
+                (void) output_fail("no-space", "cannot write the checkout: the file system is almost full");
+        else if (c->written > c->request->bounds[GIT_BOUND_CHECKOUT_BYTES])
+                (void) bounds_fail(
+                                c->request,
+                                GIT_BOUND_CHECKOUT_BYTES,
+                                "cannot write the checkout: its files have %" PRIu64 " bytes",
+                                c->written);
+        else
+                return;
+        allow_writing(false);
 }
 
 static int on_checkout_notify(
@@ -305,22 +340,34 @@ static int write_files(Checkout *c) {
         int r;
 
         (void) git_oid_fromstr(&oid, c->request->commit);
+        r = bounds_check_commit(c->request, c->repository, &oid);
+        if (r < 0)
+                return r;
         r = git_commit_lookup(&commit, c->repository, &oid);
         if (r < 0)
                 return output_fail("not-found", "the cache has no commit %s", c->request->commit);
+        r = bounds_check_tree(c->request, c->repository, commit);
+        if (r < 0) {
+                git_commit_free(commit);
+                return r;
+        }
         r = git_branch_create(&branch, c->repository, c->request->branch, commit, 1);
         /* On the very first commit of a new repository libgit2 holds that HEAD is this branch already. */
         if (r >= 0)
                 r = git_repository_set_head(c->repository, git_reference_name(branch));
         options.checkout_strategy = GIT_CHECKOUT_FORCE;
         options.progress_cb = on_checkout_progress;
+        options.progress_payload = c;
         options.notify_cb = on_checkout_notify;
         options.notify_flags = GIT_CHECKOUT_NOTIFY_UPDATED;
         options.notify_payload = c;
         if (r >= 0)
                 r = git_checkout_head(c->repository, &options);
+        allow_writing(true);
         git_reference_free(branch);
         git_commit_free(commit);
+        if (output_failed() || (r < 0 && bounds_explain(c->request, "cannot write the checkout") < 0))
+                return -EIO;
         return r < 0 ? output_fail_git(r, "cannot write the checkout") : 0;
 }
 
@@ -373,7 +420,7 @@ int verb_checkout(const Request *request, Json **ret) {
 
         r = enter_parent(&c);
         if (r >= 0)
-                r = git_start();
+                r = git_start(request);
         if (r < 0)
                 return r;
         r = wait_for_other(&c);

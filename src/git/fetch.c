@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <inttypes.h>
 #include <strings.h>
 
+#include "git/allocator.h"
+#include "git/bounds.h"
 #include "git/cache.h"
 #include "git/credentials.h"
 #include "git/guard.h"
 #include "git/hostkeys.h"
 #include "git/output.h"
+#include "git/pack.h"
 #include "git/verbs.h"
 
 #define CA_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
+
+/* What libgit2 has of memory while it connects, and for each reference that the server shows: with its name, which is
+ * seldom long. */
+#define LIST_BYTES (UINT64_C(4) << 20)
+#define REF_BYTES UINT64_C(1024)
 
 /* libgit2's payload. */
 typedef struct Fetch {
@@ -19,6 +29,8 @@ typedef struct Fetch {
         git_repository *repository;
         git_remote *remote;
         char *what; /* "cannot fetch from <host>" */
+        int repository_fd;
+        char **packs; /* those that were there before */
 } Fetch;
 
 static void fetch_done(Fetch *f) {
@@ -27,6 +39,8 @@ static void fetch_done(Fetch *f) {
         credentials_done(&f->credentials);
         f->host_keys = hostkeys_free(f->host_keys);
         free(f->what);
+        safe_close(f->repository_fd);
+        strv_free(f->packs);
 }
 
 static int
@@ -81,6 +95,15 @@ static int on_transfer(const git_indexer_progress *p, void *payload) {
         static uint64_t last;
         uint64_t now = now_usec(CLOCK_MONOTONIC);
 
+        if (p->received_bytes > f->request->bounds[GIT_BOUND_PACK_BYTES]) {
+                (void) bounds_fail(
+                                f->request,
+                                GIT_BOUND_PACK_BYTES,
+                                "%s: the server has sent %zu bytes",
+                                f->what,
+                                p->received_bytes);
+                return GIT_EUSER;
+        }
         if (p->received_objects < p->total_objects || p->total_deltas == 0)
                 output_progress("receiving", p->received_objects, p->total_objects, p->received_bytes);
         else
@@ -123,6 +146,8 @@ static int fetch_fail(Fetch *f, int git_code) {
                                 f->what);
         if (stop_asked)
                 return output_fail("stopped", "the fetch was stopped");
+        if (output_failed() || bounds_explain(f->request, f->what) < 0)
+                return -EIO;
         return output_fail_git(git_code, f->what);
 }
 
@@ -138,23 +163,58 @@ static int set_certificates(const Request *request) {
         return r < 0 ? output_fail_git(r, "cannot use caFile") : 0;
 }
 
-static int fetch_connect(Fetch *f) {
+static int open_connection(Fetch *f) {
         git_remote_connect_options options = GIT_REMOTE_CONNECT_OPTIONS_INIT;
+        int r;
+
+        set_callbacks(f, &options.callbacks);
+        options.follow_redirects = GIT_REMOTE_REDIRECT_NONE; /* to another host; a new path is followed */
+        /* The whole list of references is read here, before anybody is asked. */
+        allocator_set_total(LIST_BYTES + f->request->bounds[GIT_BOUND_REFS] * REF_BYTES);
+        r = git_remote_connect_ext(f->remote, GIT_DIRECTION_FETCH, &options);
+        allocator_set_total(UINT64_MAX);
+        return r < 0 ? fetch_fail(f, r) : 0;
+}
+
+static int fetch_connect(Fetch *f) {
         int r;
 
         output_progress("connecting", 0, 0, 0);
         r = git_remote_create_anonymous(&f->remote, f->repository, f->request->url);
-        if (r < 0)
-                return fetch_fail(f, r);
-        set_callbacks(f, &options.callbacks);
-        options.follow_redirects = GIT_REMOTE_REDIRECT_NONE; /* to another host; a new path is followed */
-        r = git_remote_connect_ext(f->remote, GIT_DIRECTION_FETCH, &options);
-        return r < 0 ? fetch_fail(f, r) : 0;
+        return r < 0 ? fetch_fail(f, r) : open_connection(f);
+}
+
+static int list_packs(Fetch *f) {
+        int r;
+
+        f->repository_fd = open(git_repository_path(f->repository), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = f->repository_fd < 0 ? -errno : pack_list(f->repository_fd, &f->packs);
+        return r < 0 ? output_fail("failed", "cannot read the cache: %s", strerror(-r)) : 0;
+}
+
+/* What has come, before a reference leads to it. */
+static int check_packs(Fetch *f) {
+        uint64_t size;
+        int r = pack_check_new(
+                        f->repository_fd, f->packs, f->request->bounds[GIT_BOUND_OBJECT_BYTES], &size);
+
+        if (r == 0)
+                return 0;
+        if (r > 0)
+                r = bounds_fail(f->request,
+                                GIT_BOUND_OBJECT_BYTES,
+                                "%s: an object has %" PRIu64 " bytes",
+                                f->what,
+                                size);
+        else
+                r = output_fail("failed", "%s: the pack cannot be read: %s", f->what, strerror(-r));
+        pack_remove_new(f->repository_fd, f->packs);
+        return r;
 }
 
 /* Gets the objects, then makes the references equal to the server's: deletions first, because a branch "a" that has
- * become "a/b" stands in its way. */
-static int fetch_refs(Fetch *f, const char *const *specs, size_t n_specs, bool prune) {
+ * become "a/b" stands in its way. Returns libgit2's word, or -EIO after output_fail(). */
+static int download(Fetch *f, const char *const *specs, size_t n_specs, bool prune) {
         git_fetch_options options = GIT_FETCH_OPTIONS_INIT;
         git_strarray refspecs = { .strings = (char **) specs, .count = n_specs };
         int r;
@@ -163,11 +223,20 @@ static int fetch_refs(Fetch *f, const char *const *specs, size_t n_specs, bool p
         options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE; /* the refspecs name them */
         options.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
         r = git_remote_download(f->remote, &refspecs, &options);
+        if (r >= 0)
+                r = check_packs(f);
         if (r >= 0 && prune)
                 r = git_remote_prune(f->remote, &options.callbacks);
         if (r >= 0)
                 r = git_remote_update_tips(
                                 f->remote, &options.callbacks, 0, GIT_REMOTE_DOWNLOAD_TAGS_NONE, NULL);
+        return r;
+}
+
+static int fetch_refs(Fetch *f) {
+        static const char *const specs[] = { "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*" };
+        int r = download(f, specs, ELEMENTSOF(specs), true);
+
         return r < 0 ? fetch_fail(f, r) : 0;
 }
 
@@ -185,6 +254,9 @@ static int remote_head(Fetch *f, char **ret_ref, git_oid *ret_oid, bool *ret_fou
                 return fetch_fail(f, r);
         if (n == 0)
                 return output_fail("empty", "%s: the repository has no commit yet", f->what);
+        if (n > f->request->bounds[GIT_BOUND_REFS])
+                return bounds_fail(
+                                f->request, GIT_BOUND_REFS, "%s: the server has %zu references", f->what, n);
         for (size_t i = 0; i < n; i++)
                 if (streq(heads[i]->name, "HEAD")) {
                         git_oid_cpy(ret_oid, &heads[i]->oid);
@@ -215,21 +287,24 @@ static int fetch_commit(Fetch *f, const git_oid *oid) {
         int r;
 
         git_oid_tostr(hex, sizeof(hex), oid);
+        r = bounds_check_commit(f->request, f->repository, oid);
+        if (r < 0)
+                return r;
         if (has_commit(f, oid))
                 return 0;
         _cleanup_free_ char *spec = xasprintf("+%s:refs/northflare/%s", hex, hex);
-        git_fetch_options options = GIT_FETCH_OPTIONS_INIT;
-        git_strarray refspecs = { .strings = &spec, .count = 1 };
 
         if (!spec)
                 return output_fail("failed", "out of memory");
-        set_callbacks(f, &options.callbacks);
-        options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
-        options.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
         (void) git_remote_disconnect(f->remote);
         credentials_rearm(&f->credentials);
-        r = git_remote_fetch(f->remote, &refspecs, &options, NULL);
-        if (output_failed())
+        r = open_connection(f);
+        if (r < 0)
+                return r;
+        r = download(f, (const char *const *) &spec, 1, false);
+        if (r < 0 && !output_failed())
+                (void) bounds_explain(f->request, f->what);
+        if (output_failed() || bounds_check_commit(f->request, f->repository, oid) < 0)
                 return -EIO;
         if (r < 0 || !has_commit(f, oid))
                 return output_fail(
@@ -305,7 +380,6 @@ static int make_result(Fetch *f, const char *head_ref, const char *ref, const gi
 }
 
 static int fetch_run(Fetch *f, Json **ret) {
-        static const char *const specs[] = { "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*" };
         _cleanup_free_ char *head_ref = NULL, *ref = NULL;
         git_oid head = {}, commit = {};
         bool head_found = false;
@@ -313,11 +387,13 @@ static int fetch_run(Fetch *f, Json **ret) {
 
         r = cache_open(f->cache, f->request, &f->repository);
         if (r >= 0)
+                r = list_packs(f);
+        if (r >= 0)
                 r = fetch_connect(f);
         if (r >= 0)
                 r = remote_head(f, &head_ref, &head, &head_found);
         if (r >= 0)
-                r = fetch_refs(f, specs, ELEMENTSOF(specs), true);
+                r = fetch_refs(f);
         if (r < 0)
                 return r;
         if (head_ref) {
@@ -331,7 +407,7 @@ static int fetch_run(Fetch *f, Json **ret) {
 
 int verb_fetch(const Request *request, Json **ret) {
         _cleanup_(cache_done) Cache cache = CACHE_INIT;
-        _cleanup_(fetch_done) Fetch f = { .request = request, .cache = &cache };
+        _cleanup_(fetch_done) Fetch f = { .request = request, .cache = &cache, .repository_fd = -EBADF };
         int r;
 
         f.what = request->parsed.scheme == GIT_SCHEME_FILE ?
@@ -345,7 +421,7 @@ int verb_fetch(const Request *request, Json **ret) {
         if (r >= 0 && request->parsed.scheme == GIT_SCHEME_SSH)
                 r = hostkeys_load(request, cache.home, &f.host_keys);
         if (r >= 0)
-                r = git_start();
+                r = git_start(request);
         if (r >= 0)
                 r = set_certificates(request);
         if (r < 0)

@@ -160,7 +160,7 @@ int verb_measure(const Request *request, Json **ret) {
         if (r < 0)
                 return r;
         allow_depth();
-        r = git_start();
+        r = git_start(request);
         if (r >= 0)
                 r = look(request, o);
         if (r < 0)
@@ -238,7 +238,7 @@ int verb_remove(const Request *request, Json **ret) {
         if (r < 0)
                 return r;
         allow_depth();
-        r = git_start();
+        r = git_start(request);
         if (r >= 0)
                 r = look(request, o);
         if (r >= 0 && !request->force)

@@ -28,6 +28,25 @@ static int read_line(int fd, Buffer *b) {
         }
 }
 
+/* A bound that is not there is the default one. */
+static int read_bounds(Request *q) {
+        for (GitBoundId i = 0; i < _GIT_BOUND_MAX; i++) {
+                const char *name = git_bound_infos[i].name;
+
+                q->bounds[i] = git_bound_infos[i].fallback;
+                if (json_get_u64(q->json, name, &q->bounds[i]) < 0 || q->bounds[i] == 0)
+                        return output_fail("request", "%s is no number above 0", name);
+        }
+        return 0;
+}
+
+static bool is_bound(const char *name) {
+        for (GitBoundId i = 0; i < _GIT_BOUND_MAX; i++)
+                if (streq(name, git_bound_infos[i].name))
+                        return true;
+        return false;
+}
+
 static int check_members(Json *json) {
         static const char *const known[] = {
                 "verb",           "url",      "branch",     "baseBranch",
@@ -37,6 +56,8 @@ static int check_members(Json *json) {
         };
 
         json_object_object_foreach(json, name, value) {
+                if (is_bound(name))
+                        continue;
                 if (!strv_contains((char *const *) known, name))
                         return output_fail("request", "the request has an unknown member");
                 if (!value)
@@ -136,7 +157,9 @@ int request_read(int fd, const char *verb, Request *ret) {
         q.key = json_get_string(q.json, "key");
         (void) json_get_bool(q.json, "force", &q.force);
         (void) json_get_bool(q.json, "allowLoopback", &q.allow_loopback);
-        r = check_verb(&q);
+        r = read_bounds(&q);
+        if (r >= 0)
+                r = check_verb(&q);
         if (r >= 0)
                 r = check_values(&q);
         if (r < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "common/git-bounds.h"
 #include "common/git-url.h"
 #include "common/json.h"
 
@@ -21,6 +22,7 @@ typedef struct Request {
         const char *key; /* of a workspace: the name of its folder */
         bool allow_loopback, force;
         GitUrl parsed; /* of url */
+        uint64_t bounds[_GIT_BOUND_MAX];
 } Request;
 
 /* Reads and checks it. verb: what the command line says, or NULL. A failure is noted with output_fail(). */

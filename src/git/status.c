@@ -70,7 +70,7 @@ int verb_status(const Request *request, Json **ret) {
 
         if (!o || json_set_string(o, "type", "result") < 0)
                 return output_fail("failed", "out of memory");
-        r = git_start();
+        r = git_start(request);
         if (r < 0)
                 return r;
         r = checkout_read(request->directory, o);

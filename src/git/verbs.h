@@ -13,8 +13,9 @@ int verb_status(const Request *request, Json **ret);
 int verb_measure(const Request *request, Json **ret);
 int verb_remove(const Request *request, Json **ret);
 
-/* Starts libgit2 cut off from every configuration, template and hook outside of the repository it works on. */
-int git_start(void);
+/* Starts libgit2 cut off from every configuration, template and hook outside of the repository it works on, and within
+ * the bounds of the request. */
+int git_start(const Request *request);
 
 /* Members "branch", "head", "dirty" and "unpushed" of the checkout at path. Returns 0, or negative without a word. */
 int checkout_read(const char *path, Json *o);

@@ -6,23 +6,12 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "common/agent-control.h"
 #include "common/fileio.h"
 #include "launcher/agent-half.h"
-
-int pack_fds(int fds[], unsigned n) {
-        for (unsigned i = 0; i < n; i++)
-                if ((fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 16)) < 0)
-                        return -errno;
-        for (unsigned i = 0; i < n; i++)
-                if ((fds[i] = dup2(fds[i], 3 + (int) i)) < 0)
-                        return -errno;
-        return close_range(3 + n, ~0U, 0) < 0 ? -errno : 0;
-}
 
 int drop_privileges(const User *u) {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -132,26 +121,10 @@ static int report(int control, AgentStage stage, int error, const int *fds) {
         AgentReport message = { .version = AGENT_CONTROL_VERSION,
                                 .stage = (int32_t) stage,
                                 .error = -error };
-        union {
-                struct cmsghdr header;
-                char space[CMSG_SPACE(AGENT_CONTROL_FDS * sizeof(int))];
-        } ancillary = {};
-        struct iovec iov = { .iov_base = &message, .iov_len = sizeof(message) };
-        struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-        if (fds) {
-                if (!getcwd(message.cwd, sizeof(message.cwd)))
-                        message.cwd[0] = 0;
-                m.msg_control = &ancillary;
-                m.msg_controllen = sizeof(ancillary);
-                ancillary.header = (struct cmsghdr){
-                        .cmsg_level = SOL_SOCKET,
-                        .cmsg_type = SCM_RIGHTS,
-                        .cmsg_len = CMSG_LEN(AGENT_CONTROL_FDS * sizeof(int)),
-                };
-                memcpy(CMSG_DATA(&ancillary.header), fds, AGENT_CONTROL_FDS * sizeof(int));
-        }
-        return sendmsg(control, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+        if (fds && !getcwd(message.cwd, sizeof(message.cwd)))
+                message.cwd[0] = 0;
+        return fds_send(control, &message, sizeof(message), fds, fds ? AGENT_CONTROL_FDS : 0);
 }
 
 static int prepare(const AgentPlan *p, int fds[static AGENT_CONTROL_FDS]) {
@@ -179,7 +152,7 @@ void agent_half_run(const AgentPlan *plan, int control) {
         memcpy(fds, p.extra, n * sizeof(int));
         fds[n] = control;
         fds[n + 1] = p.private_fd;
-        if (pack_fds(fds, n + 1 + (p.private_fd >= 0)) < 0)
+        if (fds_pack(fds, n + 1 + (p.private_fd >= 0)) < 0)
                 _exit(127);
         control = fds[n];
         p.private_fd = fds[n + 1];

@@ -27,9 +27,6 @@ typedef struct AgentPlan {
         unsigned n_extra;
 } AgentPlan;
 
-/* Moves the descriptors to 3, 4, … and closes all others from 3 on. Returns 0 or negative errno. */
-int pack_fds(int fds[], unsigned n);
-
 /* No new privileges, and becomes the user for good where there is one. Returns 0 or negative errno. */
 int drop_privileges(const User *user);
 

@@ -9,6 +9,7 @@
 
 #include <systemd/sd-journal.h>
 
+#include "common/fileio.h"
 #include "common/ident.h"
 #include "launcher/manager.h"
 
@@ -82,7 +83,7 @@ void child_run(const Task *t, pid_t parent, int gate) {
         memcpy(fds + 2, q->extra, q->n_extra * sizeof(int));
         /* At once, for the ends of other starts' gates are open here: as long as they are, those gates cannot close. */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
-            pack_fds(fds, 2 + q->n_extra) < 0 || sigemptyset(&none) < 0 ||
+            fds_pack(fds, 2 + q->n_extra) < 0 || sigemptyset(&none) < 0 ||
             sigprocmask(SIG_SETMASK, &none, NULL) < 0 || signal(SIGPIPE, SIG_DFL) == SIG_ERR ||
             read(fds[0], &go, 1) != 1)
                 _exit(EXIT_FAILURE);

@@ -10,14 +10,13 @@
 static const struct {
         const char *name, *unit;
 } kinds[_KIND_MAX] = {
-        [KIND_AGENT] = {"agent", "northflare-conversation-"},
-        [KIND_GIT] = { "git",  "northflare-git-"         },
-        [KIND_HOOK] = { "hook", "northflare-hook-"        },
+        [KIND_AGENT] = {"agent", AGENT_UNIT_PREFIX },
+        [KIND_GIT] = { "git",  "northflare-git-" },
+        [KIND_HOOK] = { "hook", "northflare-hook-"},
 };
 
 #define BYTES_MAX (UINT64_C(1) << 60)
 #define WEIGHT_MAX UINT64_C(10000)
-#define WEIGHT_DEFAULT UINT64_C(100)
 
 const LimitInfo limit_infos[_LIMIT_MAX] = {
         [LIMIT_MEMORY_HIGH] = {"MemoryHigh",          "memoryHigh",      1,                  1,    BYTES_MAX },
@@ -61,6 +60,14 @@ int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e)
         return 0;
 }
 
+void limits_default(Limits *l, const Limits *defaults, const uint64_t ceilings[static _LIMIT_MAX]) {
+        for (LimitId i = 0; i < _LIMIT_MAX; i++)
+                if (!l->set[i] && defaults->set[i]) {
+                        l->set[i] = true;
+                        l->value[i] = MIN(defaults->value[i], ceilings[i] > 0 ? ceilings[i] : UINT64_MAX);
+                }
+}
+
 int limits_cap(Limits *l, const uint64_t ceilings[static _LIMIT_MAX], sd_bus_error *e) {
         for (LimitId i = 0; i < _LIMIT_MAX; i++) {
                 if (ceilings[i] > 0 && l->set[i] && l->value[i] > ceilings[i])
@@ -90,16 +97,6 @@ int limits_append(sd_bus_message *m, const Limits *l) {
         return r;
 }
 
-/* The value of NAME, or NULL. */
-static const char *environment_get(char *const *env, const char *name) {
-        STRV_FOREACH(s, env) {
-                const char *p = startswith(*s, name);
-                if (p && *p == '=')
-                        return p + 1;
-        }
-        return NULL;
-}
-
 int environment_add(char ***env, const char *name, const char *value, sd_bus_error *e) {
         /* Set here for every program, or of use only to take it over before it begins. */
         static const char *const own[] = { "PATH",    "HOME",  "TMPDIR",         "USER",
@@ -112,7 +109,7 @@ int environment_add(char ***env, const char *name, const char *value, sd_bus_err
                 return invalid(e, "env: a name that is none.");
         if (startswith(name, "LD_") || strv_contains((char *const *) own, name))
                 return invalid(e, "env: %.64s is not for the caller.", name);
-        if (environment_get(*env, name))
+        if (strv_env_get(*env, name))
                 return invalid(e, "env: %.64s is there twice.", name);
         return strv_consume(env, xasprintf("%s=%s", name, value));
 }
@@ -150,17 +147,6 @@ int request_read(sd_bus_message *m, Request *ret, sd_bus_error *e) {
                 ret->extra[ret->n_extra++] = fd;
         }
         return r < 0 ? r : sd_bus_message_exit_container(m);
-}
-
-/* Below the workspace's folder: names with single slashes between them, none of which leads out. */
-static bool is_below(const char *path) {
-        for (const char *p = path; *p;) {
-                size_t n = strcspn(p, "/");
-                if (n == 0 || n > 255 || (n <= 2 && strspn(p, ".") == n) || (p[n] && !p[n + 1]))
-                        return false;
-                p += n + (p[n] == '/');
-        }
-        return strlen(path) < 1024;
 }
 
 static int check_strings(const Request *r, sd_bus_error *e) {
@@ -214,7 +200,7 @@ int request_check(const Request *r, uid_t owner, sd_bus_error *e) {
                 return invalid(e, "run: runs are counted from 1.");
         if (!(r->kind == KIND_GIT && isempty(r->workspace)) && !ident_is_valid(r->workspace))
                 return invalid(e, "workspace: not a valid id.");
-        if (r->cwd[0] == '/' ? strlen(r->cwd) >= 4096 : !is_below(r->cwd))
+        if (r->cwd[0] == '/' ? strlen(r->cwd) >= 4096 : !path_is_below(r->cwd))
                 return invalid(e, "cwd: neither an absolute path nor one below the workspace.");
         k = check_strings(r, e);
         return k < 0 ? k : check_descriptors(r, owner, e);
@@ -281,7 +267,7 @@ char **request_environment(const Request *r, const Place *place) {
                 "SHELL=",   place->shell,
                 "HOME=",    place->home,
                 "TMPDIR=",  place->tmp,
-                "LANG=",    environment_get(r->env, "LANG") ? NULL : "C.UTF-8",
+                "LANG=",    strv_env_get(r->env, "LANG") ? NULL : "C.UTF-8",
         };
         _cleanup_strv_free_ char **v = NULL;
 

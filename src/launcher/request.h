@@ -19,6 +19,8 @@
 #define ERROR_FAILED LAUNCHER_ERROR("Failed")
 
 #define SLICE_NAME "northflare.slice"
+#define AGENT_UNIT_PREFIX "northflare-conversation-"
+#define WEIGHT_DEFAULT UINT64_C(100)
 #define REQUEST_STRINGS_MAX 128U
 #define REQUEST_BYTES_MAX (128U * 1024U)
 #define REQUEST_PRIVATE_MAX (1024U * 1024U)
@@ -70,10 +72,13 @@ typedef struct Request {
 
 void request_done(Request *r);
 
+/* _KIND_INVALID where there is none of this name. */
 Kind kind_from_string(const char *s);
 
 /* Adds one limit. Error: unknown, twice, or out of range. */
 int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e);
+/* What was not asked for becomes the default, or its ceiling (0: none) where that is lower. */
+void limits_default(Limits *l, const Limits *defaults, const uint64_t ceilings[static _LIMIT_MAX]);
 /* Holds them against the ceilings (0: none); a limit that was not asked for becomes its ceiling, a weight at most the
  * usual 100. */
 int limits_cap(Limits *l, const uint64_t ceilings[static _LIMIT_MAX], sd_bus_error *e);

@@ -14,19 +14,44 @@
 #define MAX_SCOPES_DEFAULT 256U
 #define MAX_SCOPES_MAX 4096U
 #define OUT_LOG_MAX_DEFAULT (UINT64_C(1) << 30)
+#define MEMORY_DEFAULT_MAX (UINT64_C(4) << 30)
+#define AGENT_RUNTIME_DEFAULT (UINT64_C(30) * 86400 * USEC_PER_SEC)
+#define OPERATION_RUNTIME_DEFAULT (UINT64_C(3600) * USEC_PER_SEC)
+#define OPERATION_QUOTA_DEFAULT (2 * USEC_PER_SEC) /* of each second: two processors */
 /* About 100000 workspaces. */
 #define WORKSPACES_BYTES_MAX (4U * 1024U * 1024U)
 
+#define OPERATION_LIMITS(tasks)                                               \
+        {                                                                     \
+                .value = { [LIMIT_MEMORY_MAX] = MEMORY_DEFAULT_MAX,           \
+                           [LIMIT_TASKS_MAX] = (tasks),                       \
+                           [LIMIT_CPU_QUOTA] = OPERATION_QUOTA_DEFAULT,       \
+                           [LIMIT_RUNTIME_MAX] = OPERATION_RUNTIME_DEFAULT }, \
+                .set = { [LIMIT_MEMORY_MAX] = true,                           \
+                         [LIMIT_MEMORY_SWAP_MAX] = true,                      \
+                         [LIMIT_TASKS_MAX] = true,                            \
+                         [LIMIT_CPU_QUOTA] = true,                            \
+                         [LIMIT_RUNTIME_MAX] = true }                         \
+        }
+
+/* Nothing that is started may be without any of memory, tasks, processors and time, whatever the caller leaves out. An
+ * agent shares the processors with the others; what is short (git, hooks) has no swap and two of them. */
+static const Limits default_limits[_KIND_MAX] = {
+        [KIND_AGENT] = {.value = { [LIMIT_MEMORY_MAX] = MEMORY_DEFAULT_MAX,
+                                    [LIMIT_MEMORY_SWAP_MAX] = MEMORY_DEFAULT_MAX,
+                                    [LIMIT_TASKS_MAX] = 1024,
+                                    [LIMIT_CPU_WEIGHT] = WEIGHT_DEFAULT,
+                                    [LIMIT_RUNTIME_MAX] = AGENT_RUNTIME_DEFAULT },
+                        .set = { [LIMIT_MEMORY_MAX] = true,
+                                  [LIMIT_MEMORY_SWAP_MAX] = true,
+                                  [LIMIT_TASKS_MAX] = true,
+                                  [LIMIT_CPU_WEIGHT] = true,
+                                  [LIMIT_RUNTIME_MAX] = true }},
+        [KIND_GIT] = OPERATION_LIMITS(64),
+        [KIND_HOOK] = OPERATION_LIMITS(512),
+};
+
 #define fail(error, ...) ((void) (*(error) = xasprintf(__VA_ARGS__)), -EINVAL)
-
-/* name below the user's folder of that kind: $variable, else $HOME/fallback. */
-static char *user_path(const char *variable, const char *fallback, const char *name) {
-        const char *e = getenv(variable), *home = getenv("HOME");
-
-        if (e && e[0] == '/')
-                return xasprintf("%s/%s", e, name);
-        return home && home[0] == '/' ? xasprintf("%s/%s/%s", home, fallback, name) : NULL;
-}
 
 /* Agent users must be apart from the runner and from git, by uid and by group: both hold what agents may not see. In
  * user mode all are whoever calls, with homes of their own. */
@@ -46,9 +71,9 @@ static int user_load(Settings *s, User *u, const char *name, char **ret_error) {
         if (!s->user_mode)
                 u->home = strdup(p->pw_dir);
         else if (u == &s->git)
-                u->home = user_path("XDG_CACHE_HOME", ".cache", name);
+                u->home = xdg_path("XDG_CACHE_HOME", ".cache", name);
         else
-                u->home = user_path("XDG_STATE_HOME", ".local/state", name);
+                u->home = xdg_path("XDG_STATE_HOME", ".local/state", name);
         if (!u->name || (!u->home && u != &s->runner) || !u->groups)
                 return fail(ret_error, "User %s: no home directory is known, or no memory is left.", name);
         if (s->user_mode)
@@ -87,6 +112,24 @@ static int parse_limits(Limits *l, const char *name, bool slice, Json *o, char *
         return 0;
 }
 
+/* One member for each kind of scope. */
+static int parse_defaults(Settings *s, Json *o, char **ret_error) {
+        int r = 0;
+
+        if (!json_object_is_type(o, json_type_object))
+                return fail(ret_error, "defaults is no object.");
+        json_object_object_foreach(o, key, value) {
+                _cleanup_free_ char *name = xasprintf("defaults.%s", key);
+                Kind kind = kind_from_string(key);
+
+                if (kind < 0 || !name)
+                        return fail(ret_error, "defaults has no member %s.", key);
+                if ((r = parse_limits(&s->defaults[kind], name, false, value, ret_error)) < 0)
+                        return r;
+        }
+        return r;
+}
+
 int settings_parse(Settings *s, const char *text, size_t size, char ***ret_agent_users, char **ret_error) {
         _cleanup_strv_free_ char **users = NULL;
         _cleanup_json_ Json *o = NULL;
@@ -109,6 +152,8 @@ int settings_parse(Settings *s, const char *text, size_t size, char ***ret_agent
                         good = json_get_u64(o, key, &s->out_log_max) > 0 && s->out_log_max > 0;
                 else if (streq(key, "ceilings"))
                         good = (r = parse_limits(&s->ceilings, key, false, value, ret_error)) >= 0;
+                else if (streq(key, "defaults"))
+                        good = (r = parse_defaults(s, value, ret_error)) >= 0;
                 else if (streq(key, "workspaceLimits"))
                         good = (r = parse_limits(&s->workspace_limits, key, true, value, ret_error)) >= 0;
                 else
@@ -121,6 +166,8 @@ int settings_parse(Settings *s, const char *text, size_t size, char ***ret_agent
 }
 
 int settings_init(Settings *s, bool user_mode, char **ret_error) {
+        uint64_t memory = (uint64_t) sysconf(_SC_PHYS_PAGES) * (uint64_t) sysconf(_SC_PAGESIZE);
+
         *s = (Settings){
                 .user_mode = user_mode,
                 .max_scopes = MAX_SCOPES_DEFAULT,
@@ -128,6 +175,10 @@ int settings_init(Settings *s, bool user_mode, char **ret_error) {
                 .state_fd = -EBADF,
                 .shell = access("/bin/bash", X_OK) >= 0 ? "/bin/bash" : "/bin/sh",
         };
+        for (Kind k = 0; k < _KIND_MAX; k++) {
+                s->defaults[k] = default_limits[k];
+                s->defaults[k].value[LIMIT_MEMORY_MAX] = MIN(MEMORY_DEFAULT_MAX, memory / 2);
+        }
         return user_load(s, &s->runner, "northflare", ret_error);
 }
 
@@ -138,7 +189,7 @@ int settings_load(Settings *s, char **ret_error) {
         size_t size;
         int r;
 
-        path = s->user_mode ? user_path("XDG_CONFIG_HOME", ".config", "northflare/launcher.json") :
+        path = s->user_mode ? xdg_path("XDG_CONFIG_HOME", ".config", "northflare/launcher.json") :
                               xasprintf("%s/launcher.json", NF_SYSCONFDIR);
         if (!path)
                 return -ENOMEM;

@@ -33,6 +33,8 @@ int sum_measure(const char *slice_path, const char *without, Sum *sum) {
                 if (!unit_name_is_ours(e->d_name) || streq_ptr(e->d_name, without))
                         continue;
                 sum->scopes++;
+                if (!startswith(e->d_name, AGENT_UNIT_PREFIX))
+                        continue;
                 sum_add(&sum->memory, sum_limit(slice_path, e->d_name, "memory.max"));
                 sum_add(&sum->tasks, sum_limit(slice_path, e->d_name, "pids.max"));
         }

@@ -26,7 +26,7 @@
 #define AGAIN_STOP 4U
 #define AGAIN_ABSENT_MAX 200U
 #define STOP_TIMEOUT_USEC (15 * USEC_PER_SEC)
-/* So much later than root's ceiling systemd ends what neither the runner nor the supervisor has ended. */
+/* So much later than the time that is the launcher's own (root's ceiling, or the default) systemd ends what neither the runner nor the supervisor has ended. */
 #define RUNTIME_MARGIN_USEC (120 * USEC_PER_SEC)
 
 #define UNIT_EXISTS "org.freedesktop.systemd1.UnitExists"
@@ -261,20 +261,10 @@ int on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *e) {
 
 static int on_again(sd_event_source *source, uint64_t usec, void *userdata);
 
-/* Whether nothing is in the scope of the task's name. */
-static bool scope_is_empty(const Task *t) {
-        _cleanup_free_ char *path = xasprintf("%s/%s/%s", t->manager->slice_path, t->slice, t->unit);
-        _cleanup_close_ int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -ENOMEM;
-        uint64_t populated;
-
-        if (fd < 0)
-                return path && errno == ENOENT;
-        return cgroup_read_figure(fd, "cgroup.events", "populated ", &populated) && populated == 0;
-}
-
 static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
         const sd_bus_error *error = sd_bus_message_get_error(reply);
         Task *t = userdata;
+        _cleanup_free_ char *path = xasprintf("%s/%s/%s", t->manager->slice_path, t->slice, t->unit);
         const char *job;
         int r;
 
@@ -304,7 +294,7 @@ static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
         if (exists)
                 task_ask(t, NULL, "ResetFailedUnit", "");
         /* systemd does not always notice that the child it was to put in had died before. */
-        if (exists && t->n_again == AGAIN_STOP && scope_is_empty(t))
+        if (exists && t->n_again == AGAIN_STOP && path && cgroup_is_empty(path))
                 task_ask(t, NULL, "StopUnit", "s", "replace");
         if (t->n_again++ < (exists || moment ? AGAIN_EXISTS_MAX : absent ? AGAIN_ABSENT_MAX : 0)) {
                 sd_event_source_disable_unref(t->again);
@@ -323,7 +313,6 @@ static void make_scope(Task *t) {
                         xasprintf("Northflare: run %" PRIu32 " of %s", t->request.run, t->request.id);
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *c = NULL;
         const Settings *s = &t->manager->settings;
-        uint64_t runtime = s->ceilings.value[LIMIT_RUNTIME_MAX];
         int r;
 
         if (*t->slice)
@@ -342,9 +331,9 @@ static void make_scope(Task *t) {
             (r = sd_bus_message_append(c, "(sv)", "KillMode", "s", "control-group")) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "TimeoutStopUSec", "t", STOP_TIMEOUT_USEC)) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "CollectMode", "s", "inactive")) >= 0 &&
-            (runtime == 0 ||
-             (r = sd_bus_message_append(c, "(sv)", "RuntimeMaxUSec", "t", runtime + RUNTIME_MARGIN_USEC)) >=
-                             0) &&
+            (t->runtime == 0 ||
+             (r = sd_bus_message_append(
+                              c, "(sv)", "RuntimeMaxUSec", "t", t->runtime + RUNTIME_MARGIN_USEC)) >= 0) &&
             (r = sd_bus_message_append(c, "(sv)", "PIDs", "au", 1, (uint32_t) t->pid)) >= 0 &&
             (r = limits_append(c, &t->request.limits)) >= 0 && (r = sd_bus_message_close_container(c)) >= 0)
                 r = sd_bus_message_append(c, "a(sa(sv))", 0);
@@ -491,16 +480,18 @@ static int on_facts(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
         return 0;
 }
 
-/* Holds limits against the ceilings, and against what the slice and the other scopes leave. Of a scope that is to be
- * started (unit: NULL) they become complete, and there must be room for one more; those of one that runs stay what they
- * are where they are not named. */
-static int check_limits(Manager *m, const char *unit, Limits *limits, sd_bus_error *e) {
+/* Holds limits against the ceilings, and those of an agent against what the slice and the other agents leave. Of a scope
+ * that is to be started (unit: NULL) they become complete, and there must be room for one more; those of one that runs
+ * stay what they are where they are not named. */
+static int check_limits(Manager *m, const char *unit, Kind kind, Limits *limits, sd_bus_error *e) {
         Limits capped = *limits;
         Sum sum = {};
         int r;
 
         if (m->unusable)
                 return sd_bus_error_set(e, ERROR_FAILED, m->unusable);
+        if (!unit)
+                limits_default(limits, &m->settings.defaults[kind], m->settings.ceilings.value);
         if ((r = limits_cap(unit ? &capped : limits, m->settings.ceilings.value, e)) < 0)
                 return r;
         r = sum_measure(m->slice_path, unit, &sum);
@@ -512,26 +503,34 @@ static int check_limits(Manager *m, const char *unit, Limits *limits, sd_bus_err
                 if (path && access(path, F_OK) >= 0)
                         continue; /* counted above */
                 sum.scopes++;
+                if (t->request.kind != KIND_AGENT)
+                        continue;
                 sum_add(&sum.memory, t->request.limits.value[LIMIT_MEMORY_MAX]);
                 sum_add(&sum.tasks, t->request.limits.value[LIMIT_TASKS_MAX]);
         }
         if (!unit && sum.scopes >= m->settings.max_scopes)
                 return sd_bus_error_setf(e, ERROR_TOO_MANY, "There are %u scopes already.", sum.scopes);
-        return sum_check(&sum, m->slice_path, limits, e);
+        return kind == KIND_AGENT ? sum_check(&sum, m->slice_path, limits, e) : 0;
 }
 
 static int method_start(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         _cleanup_(task_freep) Task *t = task_new(m, call, NULL, e);
         Task **last = &m->starts;
         char key[WORKSPACE_KEY_SIZE];
+        bool given;
         int r;
 
         if (!t)
                 return -ENOMEM;
         if ((r = request_read(call, &t->request, e)) < 0 ||
-            (r = request_check(&t->request, m->settings.runner.uid, e)) < 0 ||
-            (r = check_limits(m, NULL, &t->request.limits, e)) < 0)
+            (r = request_check(&t->request, m->settings.runner.uid, e)) < 0)
                 return r;
+        given = t->request.limits.set[LIMIT_RUNTIME_MAX];
+        if ((r = check_limits(m, NULL, t->request.kind, &t->request.limits, e)) < 0)
+                return r;
+        t->runtime = m->settings.ceilings.value[LIMIT_RUNTIME_MAX] ?:
+                        given                                      ? 0 :
+                                t->request.limits.value[LIMIT_RUNTIME_MAX];
         t->unit = request_unit_name(&t->request);
         if (!t->unit)
                 return -ENOMEM;
@@ -561,7 +560,8 @@ static int method_verb(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         if (!unit_name_is_ours(unit))
                 return sd_bus_error_setf(e, ERROR_NOT_OURS, "unit: not the name of one of the launcher's.");
         if (!verbs[i].types &&
-            ((r = pairs_read(call, &limits, NULL, e)) < 0 || (r = check_limits(m, unit, &limits, e)) < 0))
+            ((r = pairs_read(call, &limits, NULL, e)) < 0 ||
+             (r = check_limits(m, unit, KIND_AGENT, &limits, e)) < 0))
                 return r;
         if (limits.set[LIMIT_RUNTIME_MAX])
                 return sd_bus_error_set(

@@ -6,17 +6,11 @@
 
 #define FILE_MAX (64 * 1024)
 
-static char *launcher_file(bool user_mode) {
-        const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-
-        if (!user_mode)
-                return strdup(NF_SYSCONFDIR "/launcher.json");
-        return config && config[0] == '/' ? xasprintf("%s/northflare/launcher.json", config) :
-                                            xasprintf("%s/.config/northflare/launcher.json", strempty(home));
-}
-
 int ceilings_load(bool user_mode, Ceilings *ret, char **ret_error) {
-        _cleanup_free_ char *path = launcher_file(user_mode), *text = NULL, *error = NULL;
+        _cleanup_free_ char *path = user_mode ?
+                        xdg_path("XDG_CONFIG_HOME", ".config", "northflare/launcher.json") :
+                        strdup(NF_SYSCONFDIR "/launcher.json");
+        _cleanup_free_ char *text = NULL, *error = NULL;
         _cleanup_json_ Json *o = NULL;
         size_t size;
         int r;

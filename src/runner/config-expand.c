@@ -4,15 +4,6 @@
 #include "common/buffer.h"
 #include "runner/config-internal.h"
 
-const char *config_env_get(char *const *env, const char *name) {
-        STRV_FOREACH(e, env) {
-                const char *value = startswith(*e, name);
-                if (value && *value == '=')
-                        return value + 1;
-        }
-        return NULL;
-}
-
 static int why(char **ret_why, char *text) {
         *ret_why = text;
         return text ? -EINVAL : -ENOMEM;
@@ -40,7 +31,7 @@ static int expand_one(char *const *env, const char *p, Buffer *b, const char **r
         /* A token in here would end up in what `config` shows, or in an agent. */
         if (streq(name, "NORTHFLARE_RUNNER_TOKEN"))
                 return why(ret_why, strdup("must not use ${NORTHFLARE_RUNNER_TOKEN}: it is read by itself"));
-        value = config_env_get(env, name);
+        value = strv_env_get(env, name);
         if (fallback && isempty(value))
                 (void) buffer_append(b, fallback, (size_t) (end - fallback));
         else if (value)

@@ -90,7 +90,6 @@ void config_positions_done(ConfigPositions *p);
 
 /* ---- config-expand.c ---- */
 
-const char *config_env_get(char *const *env, const char *name);
 /* Replaces ${NAME} and ${NAME:-default}; $${ is a literal ${. 1: something was replaced; 0: nothing was; -EINVAL and
  * *ret_why. */
 int config_expand(char *const *env, const char *text, char **ret, char **ret_why);

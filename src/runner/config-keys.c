@@ -65,6 +65,12 @@ const ConfigKey config_keys[] = {
         { "git.credentialHosts", CONFIG_IDENT_LIST, .live = true },
         { "git.allowLoopback", CONFIG_BOOL, "false", .live = true },
         { "git.timeoutSecs", CONFIG_UINT, "600", 1, 86400, .live = true },
+        { "git.maxObjectBytes", CONFIG_BYTES, "268435456", KIB, TIB, .live = true },
+        { "git.maxObjects", CONFIG_UINT, "16777216", 1, 4294967295, .live = true },
+        { "git.maxPackBytes", CONFIG_BYTES, "17179869184", KIB, 1024 * TIB, .live = true },
+        { "git.maxRefs", CONFIG_UINT, "500000", 1, 4294967295, .live = true },
+        { "git.maxCheckoutBytes", CONFIG_BYTES, "17179869184", KIB, 1024 * TIB, .live = true },
+        { "git.maxCheckoutFiles", CONFIG_UINT, "1000000", 1, 4294967295, .live = true },
 };
 /* clang-format on */
 const size_t config_n_keys = ELEMENTSOF(config_keys);

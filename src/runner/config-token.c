@@ -68,7 +68,7 @@ static int read_token(ConfigLoader *l, const char *path, const char *origin, cha
 }
 
 static int token_from_credential(ConfigLoader *l, char **ret, char **ret_origin) {
-        const char *dir = config_env_get(l->env, "CREDENTIALS_DIRECTORY");
+        const char *dir = strv_env_get(l->env, "CREDENTIALS_DIRECTORY");
         _cleanup_free_ char *path = NULL, *origin = NULL;
         int r;
 
@@ -85,7 +85,7 @@ static int token_from_credential(ConfigLoader *l, char **ret, char **ret_origin)
 }
 
 static int token_from_environment(ConfigLoader *l, char **ret, char **ret_origin) {
-        const char *value = config_env_get(l->env, TOKEN_VARIABLE);
+        const char *value = strv_env_get(l->env, TOKEN_VARIABLE);
         char *token, *origin;
         int r;
 

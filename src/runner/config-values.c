@@ -95,13 +95,13 @@ int config_reset_value(ConfigLoader *l, const ConfigPath *path, const ConfigKey 
                 return config_set_value(l, path, TAKE_PTR(value), "default");
         }
         if (streq(key->name, "dataDir")) {
-                home = config_env_get(l->env, "XDG_STATE_HOME");
+                home = strv_env_get(l->env, "XDG_STATE_HOME");
                 if (!l->user_mode)
                         dir = strdup(NF_STATEDIR);
                 else if (home && *home == '/')
                         dir = xasprintf("%s/northflare", home);
                 else {
-                        home = config_env_get(l->env, "HOME");
+                        home = strv_env_get(l->env, "HOME");
                         if (!home || *home != '/')
                                 return config_fail(
                                                 l,
@@ -162,7 +162,7 @@ static int apply_text(ConfigLoader *l, const ConfigKey *key, const char *text, c
 static int load_environment(ConfigLoader *l) {
         for (size_t i = 0; i < config_n_keys; i++) {
                 const ConfigKey *key = &config_keys[i];
-                const char *text = key->env ? config_env_get(l->env, key->env) : NULL;
+                const char *text = key->env ? strv_env_get(l->env, key->env) : NULL;
                 _cleanup_free_ char *origin = NULL;
                 int r;
 
@@ -242,7 +242,7 @@ static bool guess_user_mode(const RunnerOptions *options) {
 }
 
 static int find_files(ConfigLoader *l) {
-        const char *home = config_env_get(l->env, "XDG_CONFIG_HOME");
+        const char *home = strv_env_get(l->env, "XDG_CONFIG_HOME");
         _cleanup_free_ char *cwd = NULL;
 
         if (!l->user_mode)
@@ -250,7 +250,7 @@ static int find_files(ConfigLoader *l) {
         else if (home && *home == '/')
                 l->config_dir = xasprintf("%s/northflare", home);
         else {
-                home = config_env_get(l->env, "HOME");
+                home = strv_env_get(l->env, "HOME");
                 if (!home || *home != '/')
                         return config_fail(
                                         l,

@@ -80,6 +80,8 @@ static void take_numbers(ConfigLoader *l, RunnerConfig *c) {
 
         for (size_t i = 0; i < ELEMENTSOF(fields); i++)
                 take_u64(l, fields[i].name, fields[i].to);
+        for (GitBoundId i = 0; i < _GIT_BOUND_MAX; i++)
+                take_u64(l, git_bound_infos[i].key, &c->git.bounds[i]);
         c->limits.memory_swap_max_set = config_get_value(l, "limits.memorySwapMax");
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "common/git-bounds.h"
 #include "common/json.h"
 #include "runner/options.h"
 
@@ -43,6 +44,7 @@ typedef struct RunnerConfig {
                 char **credential_hosts; /* or NULL: every host */
                 bool allow_loopback;
                 uint64_t timeout_secs;
+                uint64_t bounds[_GIT_BOUND_MAX];
         } git;
 } RunnerConfig;
 

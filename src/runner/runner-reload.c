@@ -19,6 +19,7 @@ void runner_take_git_settings(Runner *r) {
                 .allow_loopback = r->config->git.allow_loopback,
                 .timeout_usec = r->config->git.timeout_secs * USEC_PER_SEC,
         };
+        memcpy(r->ctx.git.bounds, r->config->git.bounds, sizeof(r->ctx.git.bounds));
 }
 
 /* 1: there is another token now. */

@@ -231,7 +231,7 @@ int runner_workspace_call(
         };
         r->workspace_calls = c;
         k = c->id ? folder_start(&context,
-                                 r->ctx.git.timeout_usec,
+                                 &r->ctx.git,
                                  id,
                                  !remove               ? FOLDER_MEASURE :
                                                  force ? FOLDER_REMOVE_FORCE :

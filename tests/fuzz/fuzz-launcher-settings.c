@@ -38,6 +38,24 @@ static void check_limits(const Settings *s) {
         }
 }
 
+/* Whatever the file says, no kind of scope is without a limit, and none has one above its ceiling. */
+static void check_defaults(const Settings *s) {
+        static const LimitId all[] = {
+                LIMIT_MEMORY_MAX, LIMIT_MEMORY_SWAP_MAX, LIMIT_TASKS_MAX, LIMIT_RUNTIME_MAX
+        };
+
+        for (Kind k = 0; k < _KIND_MAX; k++) {
+                sd_bus_error e = SD_BUS_ERROR_NULL;
+                Limits l = {};
+
+                limits_default(&l, &s->defaults[k], s->ceilings.value);
+                for (size_t i = 0; i < ELEMENTSOF(all); i++)
+                        CHECK(l.set[all[i]] && l.value[all[i]] <= limit_infos[all[i]].maximum);
+                CHECK(l.set[LIMIT_CPU_QUOTA] || l.set[LIMIT_CPU_WEIGHT]);
+                CHECK(limits_cap(&l, s->ceilings.value, &e) >= 0);
+        }
+}
+
 static void parse(const char *text, size_t size) {
         _cleanup_strv_free_ char **users = NULL;
         _cleanup_free_ char *error = NULL;
@@ -52,6 +70,7 @@ static void parse(const char *text, size_t size) {
         else {
                 check_settings(&s, users);
                 check_limits(&s);
+                check_defaults(&s);
         }
         settings_done(&s);
 }

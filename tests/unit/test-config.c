@@ -175,6 +175,9 @@ static void test_defaults(void **state) {
         assert_int_equal(c->limits.io_weight, 0);
         assert_false(c->limits.memory_swap_max_set);
         assert_int_equal(c->git.timeout_secs, 600);
+        /* The same as northflare-git has where it is asked without a runner. */
+        for (GitBoundId i = 0; i < _GIT_BOUND_MAX; i++)
+                assert_int_equal(c->git.bounds[i], git_bound_infos[i].fallback);
         assert_true(json_object_is_type(c->agents, json_type_object));
         assert_true(json_object_is_type(c->labels, json_type_object));
 }
@@ -195,7 +198,9 @@ static void test_every_key(void **state) {
                   "\"cpuQuotaPercent\":12,\"runtimeMaxSec\":13},\"agents\":{\"my.agent\":{\"protocol\":\"claude\","
                   "\"executable\":\"/bin/x\",\"env\":{\"A_B\":\"c\"}}},\"labels\":{\"zone.x\":\"eu\"},"
                   "\"git\":{\"caFile\":\"/g1\",\"knownHostsFile\":\"/g2\",\"tokenFile\":\"/g3\",\"sshKeyFile\":\"/g4\","
-                  "\"username\":\"u\",\"credentialHosts\":[\"git.example.org\"],\"allowLoopback\":true,\"timeoutSecs\":14}}");
+                  "\"username\":\"u\",\"credentialHosts\":[\"git.example.org\"],\"allowLoopback\":true,\"timeoutSecs\":14,"
+                  "\"maxObjectBytes\":\"1M\",\"maxObjects\":15,\"maxPackBytes\":16384,\"maxRefs\":17,"
+                  "\"maxCheckoutBytes\":\"18K\",\"maxCheckoutFiles\":19}}");
         RunnerConfig *c = f->config;
         assert_string_equal(c->orchestrator_url, "https://o.example:8443/base");
         assert_string_equal(c->token, "t");
@@ -241,6 +246,12 @@ static void test_every_key(void **state) {
         assert_string_equal(c->git.username, "u");
         assert_true(c->git.allow_loopback);
         assert_int_equal(c->git.timeout_secs, 14);
+        assert_int_equal(c->git.bounds[GIT_BOUND_OBJECT_BYTES], 1 << 20);
+        assert_int_equal(c->git.bounds[GIT_BOUND_OBJECTS], 15);
+        assert_int_equal(c->git.bounds[GIT_BOUND_PACK_BYTES], 16384);
+        assert_int_equal(c->git.bounds[GIT_BOUND_REFS], 17);
+        assert_int_equal(c->git.bounds[GIT_BOUND_CHECKOUT_BYTES], 18 << 10);
+        assert_int_equal(c->git.bounds[GIT_BOUND_CHECKOUT_FILES], 19);
         expect_dump(f, "labels.zone.x", "\"eu\"", "runner.json:1");
 }
 

@@ -448,6 +448,15 @@ static void test_settings(void **state) {
                 "{\"ceilings\":{\"tasksMax\":-1}}",
                 "{\"ceilings\":{\"cpuWeight\":10001}}",
                 "{\"ceilings\":{\"runtimeMaxSec\":18446744073709551615}}",
+                "{\"defaults\":1}",
+                "{\"defaults\":{\"x\":{}}}",
+                "{\"defaults\":{\"Git\":{}}}",
+                "{\"defaults\":{\"git\":1}}",
+                "{\"defaults\":{\"git\":null}}",
+                "{\"defaults\":{\"git\":{\"x\":1}}}",
+                "{\"defaults\":{\"hook\":{\"memoryMax\":0}}}",
+                "{\"defaults\":{\"agent\":{\"memoryMax\":null}}}",
+                "{\"defaults\":{\"agent\":{\"memoryMax\":\"infinity\"}}}",
                 "{\"workspaceLimits\":1}",
                 "{\"workspaceLimits\":{\"runtimeMaxSec\":1}}",
                 "{\"workspaceLimits\":{\"x\":1}}",
@@ -494,6 +503,45 @@ static void test_settings(void **state) {
         assert_int_equal(s.workspace_limits.value[LIMIT_CPU_QUOTA], 50000);
         assert_int_equal(s.workspace_limits.value[LIMIT_IO_WEIGHT], 7);
         strv_free(users);
+}
+
+static void test_defaults(void **state) {
+        static const char text[] = "{\"defaults\":{\"git\":{\"memoryMax\":5000,\"runtimeMaxSec\":7}},"
+                                   "\"ceilings\":{\"tasksMax\":40,\"ioWeight\":50}}";
+        const LimitId all[] = {
+                LIMIT_MEMORY_MAX, LIMIT_MEMORY_SWAP_MAX, LIMIT_TASKS_MAX, LIMIT_RUNTIME_MAX
+        };
+        char **users = NULL, *error = NULL;
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Limits l = {};
+        Settings s;
+
+        assert_int_equal(settings_init(&s, true, &error), 0);
+        /* No kind is without any of them. */
+        for (Kind k = 0; k < _KIND_MAX; k++) {
+                for (size_t i = 0; i < ELEMENTSOF(all); i++)
+                        assert_true(s.defaults[k].set[all[i]]);
+                assert_true(s.defaults[k].set[LIMIT_CPU_QUOTA] || s.defaults[k].set[LIMIT_CPU_WEIGHT]);
+                assert_in_range(s.defaults[k].value[LIMIT_MEMORY_MAX], 1, UINT64_C(4) << 30);
+        }
+        assert_int_equal(parse(&s, text, &users), 0);
+        assert_int_equal(s.defaults[KIND_GIT].value[LIMIT_MEMORY_MAX], 5000);
+        assert_int_equal(s.defaults[KIND_GIT].value[LIMIT_RUNTIME_MAX], 7 * USEC_PER_SEC);
+        /* What the file does not name is as it was. */
+        assert_int_equal(s.defaults[KIND_GIT].value[LIMIT_CPU_QUOTA], 2 * USEC_PER_SEC);
+        assert_int_not_equal(s.defaults[KIND_HOOK].value[LIMIT_MEMORY_MAX], 5000);
+
+        /* The caller's own word stands, a default is lowered to its ceiling, and a ceiling alone is the limit as before. */
+        assert_int_equal(limits_add(&l, "MemoryMax", 6000, &e), 0);
+        limits_default(&l, &s.defaults[KIND_GIT], s.ceilings.value);
+        assert_int_equal(limits_cap(&l, s.ceilings.value, &e), 0);
+        assert_int_equal(l.value[LIMIT_MEMORY_MAX], 6000);
+        assert_int_equal(l.value[LIMIT_TASKS_MAX], 40);
+        assert_int_equal(l.value[LIMIT_IO_WEIGHT], 50);
+        assert_true(l.set[LIMIT_MEMORY_SWAP_MAX]);
+        assert_int_equal(l.value[LIMIT_MEMORY_SWAP_MAX], 0);
+        assert_false(l.set[LIMIT_MEMORY_HIGH]);
+        settings_done(&s);
 }
 
 static const char *user_of(Settings *s, const char *key) {
@@ -557,12 +605,13 @@ static void test_sum(void **state) {
         put(fd, "other.scope", "memory.max", "1000\n");
         assert_int_equal(sum_measure(f->folder, NULL, &sum), 0);
         assert_int_equal(sum.scopes, 3);
-        assert_int_equal(sum.memory, 120);
+        /* Not the 20 of the hook: it ends soon, and was promised nothing. */
+        assert_int_equal(sum.memory, 100);
         assert_int_equal(sum.tasks, 7);
         sum = (Sum){};
         assert_int_equal(sum_measure(f->folder, "northflare-conversation-a-1.scope", &sum), 0);
         assert_int_equal(sum.scopes, 2);
-        assert_int_equal(sum.memory, 20);
+        assert_int_equal(sum.memory, 0);
         /* Scopes of a workspace's slice count; those of anybody else's below ours do not. */
         assert_int_equal(mkdirat(fd, "northflare-ws_0123456789abcdef.slice", 0700), 0);
         assert_int_equal(mkdirat(fd, "northflare-ws_x.slice", 0700), 0);
@@ -575,7 +624,7 @@ static void test_sum(void **state) {
         sum = (Sum){};
         assert_int_equal(sum_measure(f->folder, "northflare-conversation-d-1.scope", &sum), 0);
         assert_int_equal(sum.scopes, 4);
-        assert_int_equal(sum.memory, 420);
+        assert_int_equal(sum.memory, 400);
         assert_int_equal(sum.tasks, 7);
         assert_true(sum_limit(f->folder, "northflare-git-b-1.scope", "memory.max") == UINT64_MAX);
         assert_true(sum_limit(f->folder, ".", "memory.max") == UINT64_MAX);
@@ -614,7 +663,7 @@ int main(void) {
                 CASE(test_kind),      CASE(test_ids),      CASE(test_argv),        CASE(test_environment),
                 CASE(test_cwd),       CASE(test_limits),   CASE(test_descriptors), CASE(test_names),
                 CASE(test_program),   CASE(test_settings), CASE(test_agent_users), CASE(test_sum),
-                CASE(test_sum_check),
+                CASE(test_sum_check), CASE(test_defaults),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -222,6 +222,23 @@ static void test_whole(void **state) {
         assert_non_null(strstr(s.status, "\"unpushed\":0"));
 }
 
+static void test_bound(void **state) {
+        _cleanup_free_ char *cache = in_root("cache"),
+                            *text = xasprintf("{\"url\":\"file://%s/repo.git\"}", root),
+                            *directory = in_root("ws/checkouts/c-bound");
+        _cleanup_json_ Json *repository = parse(text);
+        const GitConfig config = { .cache_dir = cache,
+                                   .allow_loopback = true,
+                                   .bounds = { [GIT_BOUND_CHECKOUT_BYTES] = 1 } };
+        _cleanup_seen_ Seen s = {};
+
+        start(&s, &config, "c-bound", repository);
+        loop();
+        assert_int_equal(s.error, -EFBIG);
+        assert_non_null(strstr(s.text, "above the bound of 1 (git.maxCheckoutBytes)"));
+        assert_int_equal(access(directory, F_OK), -1);
+}
+
 static void test_missing_branch(void **state) {
         _cleanup_free_ char *cache = in_root("cache"),
                             *text = xasprintf("{\"url\":\"file://%s/repo.git\",\"branch\":\"nope\"}", root);
@@ -452,6 +469,7 @@ int main(void) {
                 cmocka_unit_test(test_check),
                 cmocka_unit_test(test_branch),
                 cmocka_unit_test_setup_teardown(test_whole, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_bound, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_missing_branch, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_credential, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_credential_missing, set_up, tear_down),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "common/fileio.h"
@@ -72,9 +73,36 @@ static void arm_check(Operation *o) {
         }
 }
 
+/* The limit of its scope that ended it, or NULL. The launcher gives it one of each kind. */
+static const char *limit_hit(Json *outcome, uint64_t signal) {
+        Json *resources = json_get(outcome, "resources");
+        uint64_t kills = 0, refusals = 0;
+
+        (void) json_get_u64(resources, "oomKills", &kills);
+        (void) json_get_u64(resources, "pidsMaxEvents", &refusals);
+        if (signal == SIGKILL && kills > 0)
+                return "its scope's memoryMax was reached";
+        return refusals > 0 ? "its scope's tasksMax was reached" : NULL;
+}
+
+static void conclude(Operation *o, Json *outcome) {
+        uint64_t code = 0, signal = 0, error = 0;
+
+        (void) json_get_u64(outcome, "exitCode", &code);
+        (void) json_get_u64(outcome, "signal", &signal);
+        (void) json_get_u64(outcome, "errno", &error);
+        if (o->timed_out)
+                finish(o, -ETIMEDOUT, "it took too long", 0);
+        else if (json_get_string(outcome, "stage"))
+                finish(o, error > 0 ? -(int) error : -EIO, "the program could not be executed", 0);
+        else if (streq_ptr(json_get_string(outcome, "stoppedBy"), "supervisor"))
+                finish(o, -ETIMEDOUT, "its scope's runtimeMaxSec was reached", 0);
+        else
+                finish(o, 0, limit_hit(outcome, signal), signal > 0 ? 128 + (int) signal : (int) code);
+}
+
 static void look(Operation *o) {
         _cleanup_json_ Json *outcome = NULL, *started = NULL;
-        uint64_t code = 0, signal = 0, error = 0;
 
         read_lines(o);
         if (!o->done || o->call || !o->unit)
@@ -97,15 +125,7 @@ static void look(Operation *o) {
                 }
         }
         read_lines(o);
-        (void) json_get_u64(outcome, "exitCode", &code);
-        (void) json_get_u64(outcome, "signal", &signal);
-        (void) json_get_u64(outcome, "errno", &error);
-        if (o->timed_out)
-                finish(o, -ETIMEDOUT, "it took too long", 0);
-        else if (json_get_string(outcome, "stage"))
-                finish(o, error > 0 ? -(int) error : -EIO, "the program could not be executed", 0);
-        else
-                finish(o, 0, NULL, signal > 0 ? 128 + (int) signal : (int) code);
+        conclude(o, outcome);
 }
 
 static int on_check(sd_event_source *source, uint64_t usec, void *userdata) {

@@ -19,7 +19,8 @@ typedef struct OperationContext {
 } OperationContext;
 
 typedef void (*OperationLine)(Operation *o, const char *line, size_t size, void *userdata);
-/* error: 0 and the exit status (or 128 + signal), or negative errno where it could not be run, with a text. Runs once,
+/* error: 0 and the exit status (or 128 + signal), with a text where a limit of its scope was hit, else NULL; or negative
+ * errno where it could not be run or took too long, with a text. Runs once,
  * never from inside operation_start. */
 typedef void (*OperationDone)(Operation *o, int error, const char *text, int exit_status, void *userdata);
 

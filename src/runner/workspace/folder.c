@@ -90,7 +90,7 @@ static void on_done(int error, const char *text, Json *result, void *userdata) {
 
 int folder_start(
                 const OperationContext *context,
-                uint64_t timeout_usec,
+                const GitConfig *config,
                 const char *workspace,
                 FolderVerb verb,
                 FolderDone done,
@@ -116,8 +116,9 @@ int folder_start(
                                                        .id = f->key,
                                                        .workspace = workspace,
                                                        .request = request,
+                                                       .bounds = config->bounds,
                                                        .credential_fd = -EBADF,
-                                                       .timeout_usec = timeout_usec,
+                                                       .timeout_usec = config->timeout_usec,
                                                        .done = on_done,
                                                        .userdata = f,
                                        },

@@ -20,7 +20,7 @@ typedef enum FolderVerb {
 
 int folder_start(
                 const OperationContext *context,
-                uint64_t timeout_usec,
+                const GitConfig *config,
                 const char *workspace,
                 FolderVerb verb,
                 FolderDone done,

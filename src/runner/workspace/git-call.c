@@ -93,6 +93,7 @@ static int errno_of_code(const char *code) {
                 { "not-found",   -ENOENT      },
                 { "empty",       -ENODATA     },
                 { "no-space",    -ENOSPC      },
+                { "too-large",   -EFBIG       },
                 { "stopped",     -ECANCELED   },
                 { "unsaved",     -ENOTEMPTY   },
         };
@@ -124,7 +125,7 @@ static void on_done(Operation *o, int error, const char *text, int status, void 
         GitCallDone done = c->done;
         void *data = c->userdata;
 
-        if (type && streq(type, "error")) {
+        if (type && streq(type, "error") && error != -ETIMEDOUT) {
                 const char *words = json_get_string(answer, "text");
                 sentence = clean_text(isempty(words) ? "git failed without a reason" : words);
                 done(errno_of_code(json_get_string(answer, "code")), strempty(sentence), NULL, data);
@@ -133,11 +134,21 @@ static void on_done(Operation *o, int error, const char *text, int status, void 
                 done(error, strempty(sentence), NULL, data);
         } else if (!type || status != 0) {
                 sentence = status > 128 ?
-                                xasprintf("git was ended by signal %d", status - 128) :
+                                xasprintf("git was ended by signal %d%s%s",
+                                          status - 128,
+                                          isempty(text) ? "" : ": ",
+                                          strempty(text)) :
                                 xasprintf("git ended with status %d and without an answer", status);
                 done(status > 128 ? -ECHILD : -EIO, strempty(sentence), NULL, data);
         } else
                 done(0, NULL, answer, data);
+}
+
+static int add_bounds(Json *request, const uint64_t *bounds) {
+        for (GitBoundId i = 0; i < _GIT_BOUND_MAX; i++)
+                if (bounds[i] > 0 && json_set_u64(request, git_bound_infos[i].name, bounds[i]) < 0)
+                        return -ENOMEM;
+        return 0;
 }
 
 int git_call_start(const OperationContext *context, const GitCallParams *p, GitCall **ret) {
@@ -150,7 +161,7 @@ int git_call_start(const OperationContext *context, const GitCallParams *p, GitC
         if (!c)
                 return -ENOMEM;
         *c = (GitCall){ .progress = p->progress, .done = p->done, .userdata = p->userdata };
-        if (json_set_string(p->request, "verb", p->verb) < 0)
+        if (json_set_string(p->request, "verb", p->verb) < 0 || add_bounds(p->request, p->bounds) < 0)
                 return -ENOMEM;
         (void) buffer_append_str(&input, json_text(p->request));
         r = buffer_append_str(&input, "\n");

@@ -15,6 +15,7 @@ typedef struct GitCallParams {
         LauncherKind kind; /* LAUNCHER_GIT or LAUNCHER_HOOK */
         const char *verb, *id, *workspace;
         Json *request;
+        const uint64_t *bounds; /* borrowed for the call, _GIT_BOUND_MAX of them; 0: northflare-git's own default */
         int credential_fd; /* borrowed, or -EBADF */
         uint64_t timeout_usec;
         CheckoutProgress progress; /* may be NULL */

@@ -13,6 +13,7 @@
 struct Checkout {
         OperationContext context;
         uint64_t timeout_usec;
+        uint64_t bounds[_GIT_BOUND_MAX];
         char *conversation, *workspace, *url, *branch, *cache;
         GitCall *call;            /* the fetch, then the checkout */
         sd_event_source *failure; /* what went wrong before there was a call */
@@ -119,6 +120,7 @@ static int start_checkout(Checkout *c, const char *commit) {
                                         .id = c->conversation,
                                         .workspace = c->workspace,
                                         .request = request,
+                                        .bounds = c->bounds,
                                         .credential_fd = -EBADF,
                                         .timeout_usec = c->timeout_usec,
                                         .progress = on_progress,
@@ -233,6 +235,7 @@ static int start_fetch(Checkout *c, const GitConfig *config, const GitUrl *url, 
                                         .id = c->conversation,
                                         .workspace = c->workspace,
                                         .request = request,
+                                        .bounds = c->bounds,
                                         .credential_fd = credential,
                                         .timeout_usec = c->timeout_usec,
                                         .progress = on_progress,
@@ -270,6 +273,7 @@ int checkout_start(
                 .done = done,
                 .userdata = userdata,
         };
+        memcpy(c->bounds, config->bounds, sizeof(c->bounds));
         r = checkout_check(repository, config, &error);
         if (r < 0) {
                 /* What was accepted under another configuration. */
@@ -366,6 +370,7 @@ int checkout_status_start(
                                                        .id = conversation,
                                                        .workspace = strempty(workspace),
                                                        .request = request,
+                                                       .bounds = config->bounds,
                                                        .credential_fd = -EBADF,
                                                        .timeout_usec = config->timeout_usec,
                                                        .done = on_status,

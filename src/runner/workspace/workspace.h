@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "common/git-bounds.h"
 #include "common/json.h"
 #include "runner/conversation/operation.h"
 
@@ -18,6 +19,7 @@ typedef struct GitConfig {
         const char *username;          /* for https, default "x-access-token" */
         bool allow_loopback;           /* tests and self-hosting: loopback hosts, http, file */
         uint64_t timeout_usec;
+        uint64_t bounds[_GIT_BOUND_MAX]; /* 0: northflare-git's own default */
 } GitConfig;
 
 /* Checks repository {url, branch, baseBranch, commit} without touching anything: 0, or -EINVAL and a sentence that
