@@ -834,6 +834,26 @@ class WaitingCalls(OneBus):
                 p.kill()
                 p.wait()
 
+    def test_waiting_calls_hold_no_more_than_32_mib(self):
+        self.bus.set("polkit", "hold")
+        # A text counts 16 bytes besides itself: these two fill the room to the last byte, and two calls without one need none.
+        code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from rawbus import *
+c, MIB = Connection(sys.argv[2]), 1 << 20
+def send(size):
+    return c.send(*sys.argv[3:6], *(("SendMessage", "s", body_of("s", ("x" * size,))) if size else ("Freeze",)))
+for size in (20 * MIB - 16, 12 * MIB - 16, 0, 0):
+    send(size)
+print(c.answers([refused := send(1)])[refused].error)
+"""
+        p = subprocess.run(
+            as_user(NOBODY) + [sys.executable, "-c", code, os.path.dirname(os.path.abspath(__file__)), self.bus.dir + "/bus", NAME, FIRST,
+                               I_CONVERSATION], env=self.bus.env, capture_output=True, text=True, timeout=DEADLINE)
+        self.assertEqual(p.stderr, "")
+        self.assertIn("LimitsExceeded", p.stdout)
+
 
 @unittest.skipUnless(can_change_user(), "needs root and setpriv")
 class ShippedPolicy(OneBus):
