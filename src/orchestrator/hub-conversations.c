@@ -383,7 +383,7 @@ static int question_gone(Hub *h, const char *id, Slice request_id) {
 }
 
 static int apply_event(Hub *h, const char *id, const RunnerMessage *m) {
-        char state[IDENT_MAX + 1];
+        char state[IDENT_MAX + 1], type[IDENT_MAX + 1];
         int r;
 
         if (streq(m->method, "conversation.started")) {
@@ -403,7 +403,10 @@ static int apply_event(Hub *h, const char *id, const RunnerMessage *m) {
                 return ended(h, id, m->reason);
         if (streq(m->method, "permission.request"))
                 return asked(h, id, m);
-        if (streq(m->method, "permission.expired") || json_scan_string_is(m->event_type, "ask_gone"))
+        r = json_string_into(m->event_type, type, sizeof(type));
+        if (r == -ENOMEM)
+                return r;
+        if (streq(m->method, "permission.expired") || streq(type, "ask_gone"))
                 return question_gone(h, id, m->request_id);
         return 0;
 }

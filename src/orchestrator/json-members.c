@@ -110,6 +110,10 @@ static const char *behind_string(const char *p, const char *end) {
         return p < end ? p + 1 : end;
 }
 
+static bool is_blank(char c) {
+        return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 size_t json_count_values(Slice v) {
         const char *p = v.data, *end = v.data + v.size;
         size_t n = 1;
@@ -121,7 +125,7 @@ size_t json_count_values(Slice v) {
                         break;
                 case '{':
                 case '[':
-                        for (p++; p < end && memchr(" \t\r\n", *p, 4);)
+                        for (p++; p < end && is_blank(*p);)
                                 p++;
                         n += p < end && *p != '}' && *p != ']';
                         break;

@@ -268,7 +268,7 @@ int verb_conversation_show(const Options *o, char *const *args) {
         _cleanup_free_ char *path = admin_path("/v1/conversations/%s", args[0]);
         _cleanup_buffer_ Buffer answer = {};
         size_t iter = 0;
-        Slice c, q;
+        Slice c, q, questions;
         int r;
 
         if (!path)
@@ -296,7 +296,8 @@ int verb_conversation_show(const Options *o, char *const *args) {
         };
         for (size_t i = 0; i < ELEMENTSOF(members); i++)
                 (void) show_line(members[i][0], c, members[i][1]);
-        while (json_scan_element(answer_member(c, "questions"), &iter, &q)) {
+        questions = answer_member(c, "questions");
+        while (json_scan_element(questions, &iter, &q)) {
                 (void) show_line("Question", q, "requestId");
                 if (!show_line("asks", q, "title"))
                         (void) show_line("asks", q, "tool");
