@@ -11,6 +11,7 @@ import unittest
 import xml.etree.ElementTree as ET
 
 from buslib import *
+from rawbus import Connection, body_of
 
 FAKE, DBUS_DIR = sys.argv[1], sys.argv[2]
 FIRST = path_of("first")
@@ -853,6 +854,25 @@ print(c.answers([refused := send(1)])[refused].error)
                                I_CONVERSATION], env=self.bus.env, capture_output=True, text=True, timeout=DEADLINE)
         self.assertEqual(p.stderr, "")
         self.assertIn("LimitsExceeded", p.stdout)
+
+
+class BusyCalls(OneBus):
+    def test_calls_under_way_hold_no_more_than_64_mib(self):
+        self.bus.set("hold", "all")
+        c, mib = Connection(self.bus.dir + "/bus"), 1 << 20
+
+        def send(size):
+            return c.send(NAME, FIRST, I_CONVERSATION, "SendMessage", "s", body_of("s", ("x" * size,)))
+        # A text counts 16 bytes besides itself: these fill the room to the last byte. One after the other, since each waits
+        # for its authorization first.
+        for size in (20 * mib - 16, 20 * mib - 16, 24 * mib - 16):
+            send(size)
+            while not self.bus.last_call():
+                pass
+        refused = send(1)
+        self.assertIn("LimitsExceeded", c.answers([refused])[refused].error)
+        self.assertIsNone(self.bus.last_call())
+        c.close()
 
 
 @unittest.skipUnless(can_change_user(), "needs root and setpriv")

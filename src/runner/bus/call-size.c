@@ -53,7 +53,10 @@ int call_size(sd_bus_message *m, size_t max, size_t *ret) {
         size_t sum = 0;
         int r, k;
 
-        r = count(m, max, &sum);
+        /* Its handler may have read it already. */
+        r = sd_bus_message_rewind(m, true);
+        if (r >= 0)
+                r = count(m, max, &sum);
         k = sd_bus_message_rewind(m, true);
         *ret = sum;
         return r < 0 ? r : MIN(k, 0);
