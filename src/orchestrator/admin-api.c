@@ -5,6 +5,7 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "orchestrator/admin-api.h"
+#include "orchestrator/json-members.h"
 
 #define WAIT_MAX_SEC 600
 #define LIST_DEFAULT 1000
@@ -19,7 +20,8 @@ typedef struct AdminRequest {
         char *segments[SEGMENTS_MAX + 1]; /* of the path behind /v1/ */
         size_t n_segments;
         HubListener listener;
-        bool too_long, listening, timed_out, follow;
+        bool too_long, listening, timed_out, follow, over;
+        char *token; /* where the list of runners is */
         sd_event_source *timer;
         EventFilter filter;
         int64_t n;
@@ -35,6 +37,7 @@ static void admin_request_free(void *p) {
         sd_event_source_disable_unref(q->timer);
         for (size_t i = 0; i < q->n_segments; i++)
                 free(q->segments[i]);
+        free(q->token);
         if (q->body)
                 json_object_put(q->body);
         free(q);
@@ -166,11 +169,34 @@ static int delete_token(HttpExchange *x, AdminRequest *q, Json **ret, RpcError *
         return 1;
 }
 
-static int get_runners(HttpExchange *x, AdminRequest *q, Json **ret, RpcError *e) {
-        Json *list = NULL;
-        int r = hub_runner_list(q->api->hub, &list);
+/* Those of one token at a time: what runners say of themselves is bounded for each, and their number is large. */
+static int fill_runners(HttpExchange *x, Buffer *b, void *userdata) {
+        AdminRequest *q = userdata;
+        bool first = !q->token;
+        int r;
 
-        return list_of(r, "runners", list, ret);
+        if (q->over)
+                return -ENODATA;
+        if (first)
+                q->token = strdup("");
+        if (!q->token)
+                return -ENOMEM;
+        (void) buffer_append_str(b, first ? "{\"runners\":[" : ",");
+        r = hub_next_runners(q->api->hub, &q->token, b);
+        if (r < 0)
+                return log_error_errno(r, "Failed to list runners, ending the answer: %m");
+        if (r == 0) {
+                if (!first)
+                        b->size--; /* the comma before nothing */
+                (void) buffer_append_str(b, "]}\n");
+                q->over = true;
+        }
+        return b->failed ? -ENOMEM : 1;
+}
+
+static int get_runners(HttpExchange *x, AdminRequest *q, Json **ret, RpcError *e) {
+        http_stream(x, "application/json", "\n", fill_runners, q);
+        return 0;
 }
 
 static int post_activate(HttpExchange *x, AdminRequest *q, Json **ret, RpcError *e) {
@@ -473,9 +499,17 @@ static void request(HttpExchange *x, void *userdata) {
         const Buffer *body = http_body(x);
         _cleanup_free_ char *text = NULL;
         bool found = false;
+        int r = 0;
 
-        if (body->size > 0 && !q->body && json_parse(body->data, body->size, &q->body, &text) < 0) {
-                http_reply_error(x, 400, RPC_PARSE, "%s", text ? text : "not valid JSON");
+        if (body->size > 0 && !q->body)
+                r = json_parse_small(body->data, body->size, &q->body, &text);
+        if (r < 0) {
+                http_reply_error(
+                                x,
+                                400,
+                                r == -E2BIG ? RPC_INVALID_REQUEST : RPC_PARSE,
+                                "%s",
+                                text ? text : "not valid JSON");
                 return;
         }
         for (size_t i = 0; i < ELEMENTSOF(routes); i++) {

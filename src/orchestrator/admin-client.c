@@ -17,6 +17,7 @@ typedef struct Transfer {
         CURL *curl;
         struct curl_slist *headers;
         Buffer in;
+        size_t scanned; /* so much of it has no end of a line */
         int (*line)(const char *text, size_t size, void *userdata);
         void *userdata;
         int stopped; /* what line() returned */
@@ -57,7 +58,7 @@ static size_t on_data(char *data, size_t one, size_t size, void *userdata) {
         if (!t->line || status != 200)
                 return size;
         size_t at = 0;
-        while ((end = memchr(t->in.data + at, '\n', t->in.size - at))) {
+        while ((end = memchr(t->in.data + t->scanned, '\n', t->in.size - t->scanned))) {
                 size_t n = (size_t) (end - t->in.data) - at;
 
                 if (n > 0)
@@ -65,8 +66,10 @@ static size_t on_data(char *data, size_t one, size_t size, void *userdata) {
                 if (t->stopped != 0)
                         return 0;
                 at += n + 1;
+                t->scanned = at;
         }
         buffer_consume(&t->in, at);
+        t->scanned = t->in.size;
         return size;
 }
 
@@ -102,8 +105,28 @@ static int setup(Transfer *t, const char *socket, const char *method, const char
         return 0;
 }
 
+Slice answer_of(const Buffer *answer) {
+        Slice s = { strempty(answer->data), answer->size };
+
+        /* Lists come in pieces, with blanks where nothing came for a while. */
+        while (s.size > 0 && (s.data[0] == '\n' || s.data[0] == ' ')) {
+                s.data++;
+                s.size--;
+        }
+        while (s.size > 0 && s.data[s.size - 1] == '\n')
+                s.size--;
+        return s;
+}
+
+Slice answer_member(Slice object, const char *name) {
+        Slice v = {};
+
+        (void) json_members(object, &(JsonMember){ name, &v }, 1);
+        return json_is_there(v) ? v : (Slice){};
+}
+
 static int report(Transfer *t, const Options *o, CURLcode c, const char *socket) {
-        _cleanup_json_ Json *answer = NULL;
+        _cleanup_free_ char *text = NULL;
         long status = 0;
 
         if (c != CURLE_OK) {
@@ -116,10 +139,12 @@ static int report(Transfer *t, const Options *o, CURLcode c, const char *socket)
         (void) curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
         if (status == 200)
                 return 0;
-        (void) json_parse(strempty(t->in.data), t->in.size, &answer, NULL);
-        if (o->json && answer)
+        Slice answer = answer_of(&t->in);
+        if (!json_scan_valid(answer.data, answer.size))
+                answer = (Slice){};
+        if (o->json && answer.size > 0)
                 print_json(answer);
-        const char *text = json_get_string(json_get(answer, "error"), "message");
+        text = json_member_string(answer_member(answer, "error"), "message");
         if (text)
                 (void) fprintf(stderr, "Refused: %s.\n", text);
         else
@@ -127,9 +152,9 @@ static int report(Transfer *t, const Options *o, CURLcode c, const char *socket)
         return status == 403 ? EXIT_UNREACHABLE : EXIT_REFUSED;
 }
 
-int admin_call(const Options *o, const char *method, const char *path, Json *body, Json **ret) {
+int admin_call(const Options *o, const char *method, const char *path, Json *body, Buffer *ret) {
         _cleanup_(transfer_done) Transfer t = {};
-        _cleanup_free_ char *memory = NULL, *error = NULL;
+        _cleanup_free_ char *memory = NULL;
         const char *socket = socket_path(o, &memory);
         int r;
 
@@ -147,12 +172,13 @@ int admin_call(const Options *o, const char *method, const char *path, Json *bod
         r = report(&t, o, c, socket);
         if (r != 0)
                 return r;
-        if (json_parse(strempty(t.in.data), t.in.size, ret, &error) < 0) {
-                (void) fprintf(stderr,
-                               "The orchestrator's answer is not understood: %s.\n",
-                               strempty(error));
+        const char *wrong = json_scan_check(strempty(t.in.data), t.in.size, NULL);
+        if (wrong) {
+                (void) fprintf(stderr, "The orchestrator's answer is not understood: %s.\n", wrong);
                 return EXIT_REFUSED;
         }
+        *ret = t.in;
+        t.in = (Buffer){};
         return 0;
 }
 
@@ -188,37 +214,38 @@ char *admin_path(const char *format, const char *piece) {
         return path;
 }
 
-static int finish_answered(const Options *o, Json *answer, const char *headline, bool print_result) {
-        Json *error = json_get(answer, "error");
-        const char *text = json_get_string(error, "message");
+static int finish_answered(const Options *o, Slice answer, const char *headline, bool print_result) {
+        Slice error = answer_member(answer, "error"), result = answer_member(answer, "result");
+        _cleanup_free_ char *text = json_member_string(error, "message"),
+                            *state = json_member_string(answer, "state");
 
         if (o->json)
                 print_json(answer);
-        if (!streq_ptr(json_get_string(answer, "state"), "answered")) {
-                (void) fprintf(stderr,
-                               "No answer yet; the message is %s.\n",
-                               strempty(json_get_string(answer, "state")));
+        if (!streq_ptr(state, "answered")) {
+                (void) fprintf(stderr, "No answer yet; the message is %s.\n", strempty(state));
                 return EXIT_TIMED_OUT;
         }
-        if (error) {
+        if (error.size > 0) {
                 (void) fprintf(stderr, "The runner refused: ");
                 (void) fflush(stderr);
-                (void) fprintf(stderr, "%s.\n", text ? text : json_text(error));
+                if (text)
+                        (void) fprintf(stderr, "%s.\n", text);
+                else
+                        (void) fprintf(stderr, "%.*s.\n", (int) error.size, error.data);
                 return EXIT_REFUSED;
         }
         if (o->json)
                 return 0;
         if (headline)
                 (void) printf("%s\n", headline);
-        if (print_result && json_get(answer, "result"))
-                print_json(json_get(answer, "result"));
+        if (print_result && result.size > 0)
+                print_json(result);
         return 0;
 }
 
-int admin_finish(const Options *o, Json *made, const char *headline, bool print_result) {
-        const char *id = json_get_string(made, "messageId");
-        _cleanup_free_ char *path = NULL;
-        _cleanup_json_ Json *answer = NULL;
+int admin_finish(const Options *o, Slice made, const char *headline, bool print_result) {
+        _cleanup_free_ char *path = NULL, *id = json_member_string(made, "messageId");
+        _cleanup_buffer_ Buffer answer = {};
         int r;
 
         if (!o->wait) {
@@ -235,16 +262,17 @@ int admin_finish(const Options *o, Json *made, const char *headline, bool print_
         if (!path)
                 return out_of_memory();
         r = admin_call(o, "GET", path, NULL, &answer);
-        return r != 0 ? r : finish_answered(o, answer, headline, print_result);
+        return r != 0 ? r : finish_answered(o, answer_of(&answer), headline, print_result);
 }
 
-void print_json(Json *o) {
-        (void) printf("%s\n", json_text(o));
+void print_json(Slice v) {
+        (void) fwrite(v.data, 1, v.size, stdout);
+        (void) putchar('\n');
         (void) fflush(stdout);
 }
 
-void print_safe(const char *text, size_t max) {
-        size_t size = strlen(text), n;
+void print_safe(const char *text, size_t size, size_t max) {
+        size_t n;
 
         for (size_t i = 0; i < size; i += n) {
                 unsigned char c = (unsigned char) text[i];

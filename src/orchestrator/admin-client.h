@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "orchestrator/json-members.h"
 #include "orchestrator/options.h"
 
 /* The command line's side of the administration socket: blocking calls. Failures are printed here; the return value is
  * an exit code, 0 for success. */
 
 /* path: a format whose arguments must need no escaping (see admin_escape). body (may be NULL) is borrowed. */
-int admin_call(const Options *o, const char *method, const char *path, Json *body, Json **ret);
+/* *ret is the answer, valid JSON that is not made a tree of: what runners said is in there as it came. */
+int admin_call(const Options *o, const char *method, const char *path, Json *body, Buffer *ret);
+/* An answer or a member of it; an empty slice where there is none. */
+Slice answer_of(const Buffer *answer);
+Slice answer_member(Slice object, const char *name);
 
 /* Calls line() for each line of a stream, without its newline; non-zero ends it and is returned. */
 int admin_stream(
@@ -21,9 +26,9 @@ char *admin_path(const char *format, const char *piece) __attribute__((format_ar
 
 /* After a message was queued ({"messageId"} in made): prints what is due, and waits for its answer with --wait.
  * headline: printed for success without --json; NULL: nothing. *ret_result may be NULL. */
-int admin_finish(const Options *o, Json *made, const char *headline, bool print_result);
+int admin_finish(const Options *o, Slice made, const char *headline, bool print_result);
 
-/* One object on one line. */
-void print_json(Json *o);
+/* A value as it is, on a line. */
+void print_json(Slice v);
 /* Text of somebody else's for the terminal: control characters made visible, cut at max bytes. */
-void print_safe(const char *text, size_t max);
+void print_safe(const char *text, size_t size, size_t max);

@@ -12,7 +12,7 @@
 #include "orchestrator/rpc.h"
 
 /* What is left of a stream's buffer after a large message. */
-#define STREAM_BUFFER_KEEP ((size_t) 64 * 1024)
+#define STREAM_BUFFER_KEEP HTTP_ANSWER_FREE
 #define STREAM_BLOCK ((size_t) 32 * 1024)
 /* A body that is refused is still read to its end, so that the client reads the answer instead of a reset
  * connection; what claims to be longer than this is cut off. */
@@ -25,7 +25,7 @@ struct HttpServer {
         sd_event_source *io, *timer, *resume, *keepalive;
         HttpServerOps ops;
         void *userdata;
-        size_t max_body, bodies;
+        size_t max_body, bodies, answers;
         HttpExchange *exchanges;
         bool closing;
 };
@@ -36,10 +36,10 @@ struct HttpExchange {
         const char *method;
         char *path;
         Buffer body;
-        size_t max_body, counted;
+        size_t max_body, counted, answer;
         struct MHD_Response *response;
         unsigned status;
-        bool discard, oversize, waiting, queued;
+        bool discard, oversize, waiting, queued, starved;
         HttpFill fill;
         void *fill_data;
         const char *keepalive;
@@ -83,7 +83,21 @@ static int on_resume(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+/* Notes how much of its answer is in memory. Streams that waited for others to be taken go on. */
+static void count_answer(HttpExchange *x, size_t size) {
+        HttpServer *s = x->server;
+        bool less = size < x->answer;
+
+        s->answers += size - x->answer;
+        x->answer = size;
+        for (HttpExchange *i = less && s->answers < HTTP_ANSWERS_MAX ? s->exchanges : NULL; i; i = i->next)
+                if (i->starved)
+                        http_wake(i);
+}
+
 static void exchange_free(HttpExchange *x) {
+        x->starved = false;
+        count_answer(x, 0);
         if (x->data_free)
                 x->data_free(x->data);
         if (x->previous)
@@ -167,13 +181,26 @@ void http_reply(HttpExchange *x,
                 const char *extra_header,
                 const char *value) {
         char *body = body_consume;
+        size_t size = strlen(strempty(body));
 
         if (x->response) {
                 free(body);
                 return;
         }
+        if (size > HTTP_ANSWER_FREE) {
+                if (x->server->answers > HTTP_ANSWERS_MAX - MIN(size, HTTP_ANSWERS_MAX)) {
+                        free(body);
+                        http_reply_error(
+                                        x,
+                                        MHD_HTTP_SERVICE_UNAVAILABLE,
+                                        RPC_INTERNAL,
+                                        "too many answers at a time");
+                        return;
+                }
+                count_answer(x, size);
+        }
         x->response = MHD_create_response_from_buffer(
-                        body ? strlen(body) : 0,
+                        size,
                         body ? body : (char *) "",
                         body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
         if (!x->response) {
@@ -221,11 +248,18 @@ static ssize_t read_stream(void *userdata, uint64_t position, char *to, size_t m
         HttpExchange *x = userdata;
 
         if (x->out_done == x->out.size) {
+                int r = 0;
+
                 buffer_clear(&x->out, STREAM_BUFFER_KEEP);
                 x->out_done = 0;
-                int r = x->server->closing ? -ESHUTDOWN : x->fill(x, &x->out, x->fill_data);
+                count_answer(x, 0);
+                x->starved = !x->server->closing && x->server->answers >= HTTP_ANSWERS_MAX;
+                if (!x->starved)
+                        r = x->server->closing ? -ESHUTDOWN : x->fill(x, &x->out, x->fill_data);
                 if (r < 0 || x->out.failed)
                         return MHD_CONTENT_READER_END_OF_STREAM;
+                if (x->out.size > HTTP_ANSWER_FREE)
+                        count_answer(x, x->out.size);
                 if (x->out.size == 0) {
                         x->waiting = true;
                         MHD_suspend_connection(x->connection);
@@ -307,7 +341,8 @@ static void take_body(HttpExchange *x, const char *data, size_t size) {
         if (size > x->max_body - MIN(x->body.size, x->max_body)) {
                 x->discard = x->oversize = true;
                 reply_oversize(x);
-        } else if (s->bodies + size > HTTP_BODIES_MAX || buffer_append(&x->body, data, size) < 0) {
+        } else if (s->bodies + size > MAX(HTTP_BODIES_MAX, s->max_body) ||
+                   buffer_append(&x->body, data, size) < 0) {
                 x->discard = true;
                 http_reply_error(
                                 x,

@@ -20,8 +20,13 @@ typedef struct HttpServerOps {
 } HttpServerOps;
 
 #define HTTP_CONNECTIONS_MAX 512
-/* Bodies under way on one server, all connections together; beyond it a request is answered with 503. */
-#define HTTP_BODIES_MAX ((size_t) 256 * 1024 * 1024)
+/* Bodies under way on one server, all connections together; beyond it a request is answered with 503. Where one body may be
+ * larger than this, it is the bound. */
+#define HTTP_BODIES_MAX ((size_t) 128 * 1024 * 1024)
+/* Answers that were made and not taken yet, likewise: beyond it an answer is a 503, and a stream waits before it makes more.
+ * What is larger than HTTP_ANSWER_FREE counts. */
+#define HTTP_ANSWERS_MAX ((size_t) 64 * 1024 * 1024)
+#define HTTP_ANSWER_FREE ((size_t) 64 * 1024)
 /* A request held longer than this without a byte either way is closed. */
 #define HTTP_IDLE_SEC 75
 #define HTTP_KEEPALIVE_SEC 15

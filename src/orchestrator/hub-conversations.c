@@ -2,6 +2,7 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "orchestrator/hub-internal.h"
+#include "orchestrator/json-members.h"
 
 /* Where a conversation is, seen from here: queued (nobody has claimed it), claimed (granted, nothing heard of it yet),
  * starting (accepted by its owner), then what its owner says (idle, running, …), ended; or refused by its owner. */
@@ -155,7 +156,7 @@ static int complete_resume(Hub *h, const char *token, const char *owner, const c
         r = active_runner(h, token, &active);
         if (r < 0)
                 return r;
-        if (streq_ptr(active, owner) || !start || json_parse(start, strlen(start), &known, NULL) < 0)
+        if (streq_ptr(active, owner) || !start || json_parse_small(start, strlen(start), &known, NULL) < 0)
                 return 0;
         json_object_object_foreach(known, key, value) {
                 if (streq(key, "prompt") || streq(key, "takeover") || json_get(params, key))
@@ -239,11 +240,23 @@ int hub_conversation_send(
 
 /* ---- what runners say ---- */
 
-static int refused(Hub *h, const char *uid, const char *id, Json *error) {
-        const char *text = json_get_string(error, "message");
+/* What an error says, or NULL. */
+static int error_text(Slice error, char **ret) {
+        Slice text = {};
+
+        if (json_members(error, &(JsonMember){ "message", &text }, 1))
+                text = (Slice){}; /* there twice */
+        return json_string_cut(text, HUB_REASON_MAX, ret);
+}
+
+static int refused(Hub *h, const char *uid, const char *id, Slice error) {
         uint64_t now = now_usec(CLOCK_REALTIME);
+        _cleanup_free_ char *text = NULL;
         int r;
 
+        r = error_text(error, &text);
+        if (r < 0)
+                return r;
         r = db_run(h->db,
                    "UPDATE conversations SET state='refused', owner=NULL, reason=?1, ended=?2, updated=?2"
                    " WHERE id=?3 AND NOT served AND (owner IS NULL OR owner=?4)",
@@ -265,27 +278,32 @@ static int refused(Hub *h, const char *uid, const char *id, Json *error) {
 }
 
 /* A claimed resumption that does not come about: the conversation is what it was. */
-static int not_resumed(Hub *h, const char *id, Json *error) {
-        int r = db_run(h->db,
-                       "UPDATE conversations SET state='ended', reason=?1, ended=?2, updated=?2"
-                       " WHERE id=?3 AND state='claimed'",
-                       "sis",
-                       json_get_string(error, "message"),
-                       now_usec(CLOCK_REALTIME),
-                       id);
+static int not_resumed(Hub *h, const char *id, Slice error) {
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = error_text(error, &text);
+        if (r < 0)
+                return r;
+        r = db_run(h->db,
+                   "UPDATE conversations SET state='ended', reason=?1, ended=?2, updated=?2"
+                   " WHERE id=?3 AND state='claimed'",
+                   "sis",
+                   text,
+                   now_usec(CLOCK_REALTIME),
+                   id);
 
         return MIN(r, 0);
 }
 
-int conversation_answered(Hub *h, const char *uid, const char *id, const char *method, Json *response) {
-        Json *error = json_get(response, "error");
+int conversation_answered(Hub *h, const char *uid, const char *id, const char *method, Slice error) {
         int r;
 
         if (streq(method, "conversation.resume"))
-                return error ? not_resumed(h, id, error) : 0;
+                return error.size > 0 ? not_resumed(h, id, error) : 0;
         if (!streq(method, "conversation.start"))
                 return 0;
-        if (error)
+        if (error.size > 0)
                 return refused(h, uid, id, error);
         r = db_run(h->db,
                    "UPDATE conversations SET served=1, owner=coalesce(owner, ?1), updated=?2,"
@@ -311,14 +329,18 @@ static int set_state(Hub *h, const char *id, const char *state) {
         return MIN(r, 0);
 }
 
-static int ended(Hub *h, const char *id, Json *params) {
+static int ended(Hub *h, const char *id, Slice reason) {
         uint64_t now = now_usec(CLOCK_REALTIME);
+        _cleanup_free_ char *text = NULL;
         int r;
 
+        r = json_string_cut(reason, HUB_REASON_MAX, &text);
+        if (r < 0)
+                return r;
         r = db_run(h->db,
                    "UPDATE conversations SET state='ended', served=1, reason=?1, ended=?2, updated=?2 WHERE id=?3",
                    "sis",
-                   json_get_string(params, "reason"),
+                   text,
                    now,
                    id);
         if (r < 0)
@@ -327,62 +349,80 @@ static int ended(Hub *h, const char *id, Json *params) {
         return MIN(r, 0);
 }
 
-static int apply_event(Hub *h, const char *id, const char *method, Json *params) {
-        int r = 0;
+static int asked(Hub *h, const char *id, const RunnerMessage *m) {
+        _cleanup_free_ char *tool = NULL, *title = NULL;
+        int r;
 
-        if (streq(method, "conversation.started")) {
+        r = json_string_cut(m->tool, HUB_NAME_MAX, &tool);
+        if (r >= 0)
+                r = json_string_cut(m->title, HUB_TITLE_MAX, &title);
+        if (r < 0)
+                return r;
+        r = db_run(h->db,
+                   "INSERT INTO questions(id, conversation, tool, title, asked) SELECT ?1, ?2, ?3, ?4, ?5"
+                   " WHERE (SELECT count(*) FROM questions WHERE conversation=?2)<?6 ON CONFLICT DO NOTHING",
+                   "ssssii",
+                   m->message_id,
+                   id,
+                   tool,
+                   title,
+                   now_usec(CLOCK_REALTIME),
+                   (int64_t) HUB_QUESTIONS_MAX);
+        return MIN(r, 0);
+}
+
+static int question_gone(Hub *h, const char *id, Slice request_id) {
+        char request[MESSAGE_ID_MAX + 1];
+        int r;
+
+        r = json_string_into(request_id, request, sizeof(request));
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        r = db_run(h->db, "DELETE FROM questions WHERE id=? AND conversation=?", "ss", request, id);
+        return MIN(r, 0);
+}
+
+static int apply_event(Hub *h, const char *id, const RunnerMessage *m) {
+        char state[IDENT_MAX + 1], type[IDENT_MAX + 1];
+        int r;
+
+        if (streq(m->method, "conversation.started")) {
                 uint64_t run = 0;
 
-                (void) json_get_u64(params, "run", &run);
+                (void) json_scan_u64(m->run, &run);
                 r = db_run(h->db, "UPDATE conversations SET run=? WHERE id=?", "is", run, id);
                 return r < 0 ? r : set_state(h, id, "running");
         }
-        if (streq(method, "conversation.state")) {
-                const char *state = json_get_string(params, "state");
-
-                return state && ident_is_valid(state) ? set_state(h, id, state) : 0;
+        if (streq(m->method, "conversation.state")) {
+                r = json_string_into(m->state, state, sizeof(state));
+                if (r < 0)
+                        return r == -ENOMEM ? r : 0;
+                return ident_is_valid(state) ? set_state(h, id, state) : 0;
         }
-        if (streq(method, "conversation.ended"))
-                return ended(h, id, params);
-        if (streq(method, "permission.request"))
-                r = db_run(h->db,
-                           "INSERT INTO questions(id, conversation, tool, title, asked) VALUES(?, ?, ?, ?, ?)"
-                           " ON CONFLICT DO NOTHING",
-                           "ssssi",
-                           json_get_string(params, "messageId"),
-                           id,
-                           json_get_string(params, "tool"),
-                           json_get_string(params, "title"),
-                           now_usec(CLOCK_REALTIME));
-        else {
-                Json *event = json_get(params, "event");
-                bool expired = streq(method, "permission.expired");
-
-                if (expired ||
-                    (streq(method, "message.agent") &&
-                     streq_ptr(json_get_string(event, "type"), "ask_gone")))
-                        r = db_run(h->db,
-                                   "DELETE FROM questions WHERE id=? AND conversation=?",
-                                   "ss",
-                                   json_get_string(expired ? params : event, "requestId"),
-                                   id);
-        }
-        return MIN(r, 0);
+        if (streq(m->method, "conversation.ended"))
+                return ended(h, id, m->reason);
+        if (streq(m->method, "permission.request"))
+                return asked(h, id, m);
+        r = json_string_into(m->event_type, type, sizeof(type));
+        if (r == -ENOMEM)
+                return r;
+        if (streq(m->method, "permission.expired") || streq(type, "ask_gone"))
+                return question_gone(h, id, m->request_id);
+        return 0;
 }
 
 int conversation_event(
                 Hub *h,
                 const char *token,
                 const char *uid,
-                const char *method,
-                Json *params,
+                const RunnerMessage *event,
                 bool *ret_foreign) {
-        const char *id = json_get_string(params, "conversationId");
+        const char *id = event->conversation;
         _cleanup_statement_ Statement *s = NULL;
         int r;
 
         *ret_foreign = false;
-        if (!id)
+        if (isempty(id))
                 return 0;
         r = db_query(h->db, &s, "SELECT token, owner, previous FROM conversations WHERE id=?", "s", id);
         if (r < 0)
@@ -403,13 +443,13 @@ int conversation_event(
                 if (r < 0)
                         return r;
         }
-        return apply_event(h, id, method, params);
+        return apply_event(h, id, event);
 }
 
 /* ---- for the administrator ---- */
 
-#define COLUMNS                                                                                  \
-        "id, token, owner, state, reason, agent, workspace, task, run, created, updated, ended," \
+#define COLUMNS                                                                                                   \
+        "id, token, owner, state, substr(reason, 1, 1024), agent, workspace, task, run, created, updated, ended," \
         " (SELECT count(*) FROM messages m WHERE m.conversation=c.id AND answered IS NULL)"
 
 static int to_json(Hub *h, Statement *s, Json **ret) {
@@ -442,9 +482,11 @@ static int add_questions(Hub *h, const char *id, Json *o) {
                 return r;
         r = db_query(h->db,
                      &s,
-                     "SELECT id, tool, title, asked FROM questions WHERE conversation=? ORDER BY asked, id",
-                     "s",
-                     id);
+                     "SELECT id, substr(tool, 1, 256), substr(title, 1, 1024), asked FROM questions"
+                     " WHERE conversation=? ORDER BY asked, id LIMIT ?",
+                     "si",
+                     id,
+                     (int64_t) HUB_QUESTIONS_MAX);
         if (r < 0)
                 return r;
         while ((r = db_step(s)) > 0) {
@@ -461,7 +503,7 @@ static int add_questions(Hub *h, const char *id, Json *o) {
 
 int hub_conversation_get(Hub *h, const char *id, Json **ret) {
         _cleanup_statement_ Statement *s = NULL;
-        _cleanup_json_ Json *o = NULL, *params = NULL;
+        _cleanup_json_ Json *o = NULL;
         int r;
 
         r = db_query(h->db, &s, "SELECT " COLUMNS ", params FROM conversations c WHERE id=?", "s", id);
@@ -473,8 +515,8 @@ int hub_conversation_get(Hub *h, const char *id, Json **ret) {
         r = to_json(h, s, &o);
         if (r < 0)
                 return r;
-        if (db_text(s, 13) && json_parse(db_text(s, 13), strlen(db_text(s, 13)), &params, NULL) >= 0 &&
-            json_set(o, "params", TAKE_PTR(params)) < 0)
+        const char *params = db_text(s, 13);
+        if (params && json_set(o, "params", json_raw((Slice){ params, strlen(params) })) < 0)
                 return -ENOMEM;
         r = add_questions(h, id, o);
         if (r < 0)

@@ -4,123 +4,97 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "orchestrator/hub-internal.h"
+#include "orchestrator/json-members.h"
 
-#define MESSAGE_ID_MAX 256
-#define METHOD_MAX 64
-#define BATCH_MAX 100000
-
-static bool is_response(Json *o) {
-        return !json_get(o, "method") &&
-                        (json_get(o, "error") || json_object_object_get_ex(o, "result", NULL));
-}
-
-bool hub_is_request(Json *o) {
-        return json_get(o, "method") && json_get(o, "id");
-}
-
-/* Everything is looked at before anything is stored: a batch is taken whole or refused whole, so that its sender can
- * halve it. */
-static int check_one(Json *o, size_t i, RpcError *e) {
-        const char *method = json_get_string(o, "method"), *id, *conversation;
-        Json *params = json_get(o, "params");
-
-        if (!json_object_is_type(o, json_type_object) || !streq_ptr(json_get_string(o, "jsonrpc"), "2.0"))
-                return rpc_refuse(e, RPC_INVALID_REQUEST, "element %zu: not a JSON-RPC 2.0 object", i);
-        if (is_response(o)) {
-                if (!json_get(o, "id") && !json_get_string(o, "messageId"))
-                        return rpc_refuse(
-                                        e, RPC_INVALID_REQUEST, "element %zu: a response without an id", i);
-                return 0;
-        }
-        if (!method || !*method || strlen(method) > METHOD_MAX)
-                return rpc_refuse(e, RPC_INVALID_REQUEST, "element %zu: no method", i);
-        if (hub_is_request(o))
-                return 0;
-        if (!json_object_is_type(params, json_type_object))
-                return rpc_refuse(e, RPC_INVALID_PARAMS, "element %zu: params: not an object", i);
-        if (streq(method, "runner.heartbeat"))
-                return 0;
-        id = json_get_string(params, "messageId");
-        if (!id || !*id || strlen(id) > MESSAGE_ID_MAX)
-                return rpc_refuse(e, RPC_INVALID_PARAMS, "element %zu: messageId: missing or too long", i);
-        conversation = json_get_string(params, "conversationId");
-        if (conversation ? !ident_is_valid(conversation) : json_get(params, "conversationId") != NULL)
-                return rpc_refuse(
-                                e,
-                                RPC_INVALID_PARAMS,
-                                "element %zu: conversationId: not a valid id: %.*s",
-                                i,
-                                utf8_cut(strempty(conversation), 64),
-                                strempty(conversation));
-        return 0;
-}
-
-static int store_event(Hub *h, const char *token, const char *uid, Json *o) {
-        const char *method = json_get_string(o, "method");
-        Json *params = json_get(o, "params");
-        size_t size;
-        bool foreign;
+/* Copied only where there is a line break in it: events are lines for those who follow them. */
+static int on_one_line(Slice text, Buffer *memory, Slice *ret) {
         int r;
 
-        if (streq(method, "runner.heartbeat"))
-                return hub_heartbeat(h, uid, params);
+        *ret = text;
+        if (!memchr(text.data, '\n', text.size) && !memchr(text.data, '\r', text.size))
+                return 0;
+        r = json_append_line(memory, text);
+        *ret = (Slice){ memory->data, memory->size };
+        return r;
+}
+
+static int store_event(Hub *h, const char *token, const char *uid, const RunnerMessage *m) {
+        const char *conversation = m->conversation[0] ? m->conversation : NULL;
+        _cleanup_buffer_ Buffer memory = {};
         int64_t known;
+        bool foreign;
+        Slice text;
+        int r;
+
         r =
                         db_lookup_int(h->db,
                                       &known,
                                       "SELECT 1 FROM events WHERE runner=? AND message_id=?",
                                       "ss",
                                       uid,
-                                      json_get_string(params, "messageId"));
+                                      m->message_id);
         if (r != 0)
                 return MIN(r, 0);
-        r = conversation_event(h, token, uid, method, params, &foreign);
+        r = conversation_event(h, token, uid, m, &foreign);
         if (r < 0)
                 return r;
         if (foreign) {
                 log_warning("Runner %s sends events of conversation %s, which belongs to another token, dropping them.",
                             uid,
-                            json_get_string(params, "conversationId"));
+                            conversation);
                 return 0;
         }
-        const char *text = json_object_to_json_string_length(
-                        o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
-        if (!text)
-                return -ENOMEM;
+        r = on_one_line(m->text, &memory, &text);
+        if (r < 0)
+                return r;
         r = db_run(h->db,
                    "INSERT INTO events(runner, message_id, conversation, method, body, received) VALUES(?, ?, ?, ?, ?, ?)",
                    "ssssti",
                    uid,
-                   json_get_string(params, "messageId"),
-                   json_get_string(params, "conversationId"),
-                   method,
-                   text,
-                   size,
+                   m->message_id,
+                   conversation,
+                   m->method,
+                   text.data,
+                   text.size,
                    now_usec(CLOCK_REALTIME));
         return MIN(r, 0);
 }
 
-int hub_receive(Hub *h, const char *token, const char *uid, Json *batch, RpcError *e) {
+static int store_one(Hub *h, const char *token, const char *uid, Slice text, size_t i) {
+        RunnerMessage m;
+        RpcError e;
+        int r = runner_message_parse(text, i, &m, &e);
+
+        if (r != 0) /* it was checked, and has no way to be refused now */
+                return r < 0 ? r : -EBADMSG;
+        switch (m.kind) {
+        case MESSAGE_RESPONSE:
+                return hub_response(h, uid, &m);
+        case MESSAGE_HEARTBEAT:
+                return hub_heartbeat(h, uid, &m);
+        case MESSAGE_EVENT:
+                return store_event(h, token, uid, &m);
+        default:
+                return 0;
+        }
+}
+
+int hub_receive(Hub *h, const char *token, const char *uid, Slice body, RpcError *e) {
         _cleanup_(transaction_done) Transaction t = {};
-        size_t n = json_object_array_length(batch);
+        size_t iter = 0, i = 0;
+        Slice text;
         int r;
 
-        if (n > BATCH_MAX)
-                return rpc_refuse(e, RPC_INVALID_REQUEST, "more than %d elements", BATCH_MAX);
-        for (size_t i = 0; i < n; i++) {
-                r = check_one(json_object_array_get_idx(batch, i), i, e);
-                if (r != 0)
-                        return r;
-        }
+        /* Everything is looked at before anything is stored: a body is taken whole or refused whole, so that its sender can
+         * halve it. */
+        r = runner_body_check(body, e);
+        if (r != 0)
+                return r;
         r = transaction_begin(h->db, &t);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < n; i++) {
-                Json *o = json_object_array_get_idx(batch, i);
-
-                if (hub_is_request(o))
-                        continue;
-                r = is_response(o) ? hub_response(h, uid, o) : store_event(h, token, uid, o);
+        while (runner_message_next(body, &iter, &text)) {
+                r = store_one(h, token, uid, text, i++);
                 if (r < 0)
                         return r;
         }

@@ -13,7 +13,6 @@ struct Hub {
         sd_event_source *timer;
 };
 
-int rpc_refuse(RpcError *e, int code, const char *format, ...) _printf_(3, 4);
 void hub_wake_runner(Hub *h, const char *uid);
 void hub_wake_topic(Hub *h, HubTopic topic);
 
@@ -40,15 +39,14 @@ int adopt_conversation(Hub *h, const char *token, const char *uid, const char *i
 int sweep_dead(Hub *h, const char *token);
 /* What was left of a forgotten runner: its conversations ended as "lost", its messages answered. */
 int lose_runner(Hub *h, const char *uid);
-/* What the answer to a message means for its conversation. */
-int conversation_answered(Hub *h, const char *uid, const char *id, const char *method, Json *response);
+/* What the answer to a message means for its conversation. error: empty where it is a result. */
+int conversation_answered(Hub *h, const char *uid, const char *id, const char *method, Slice error);
 /* What an event means for its conversation; *ret_foreign: it belongs to another token's runner. */
 int conversation_event(
                 Hub *h,
                 const char *token,
                 const char *uid,
-                const char *method,
-                Json *params,
+                const RunnerMessage *event,
                 bool *ret_foreign);
 /* Forgets what is old, a little at a time. */
 int prune(Hub *h);

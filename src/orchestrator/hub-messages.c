@@ -5,6 +5,7 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "orchestrator/hub-internal.h"
+#include "orchestrator/json-members.h"
 
 #define NEXT_SEQ "UPDATE meta SET value=value+1 WHERE key='seq' RETURNING value"
 
@@ -310,7 +311,37 @@ static int claim(Hub *h, const char *token, const char *uid, const char *id, cha
         return release_held(h, conversation, uid);
 }
 
-int hub_claim(Hub *h, const char *token, const char *uid, Json *params, Json **ret, RpcError *e) {
+static int read_ids(Slice params, char ***ret, RpcError *e) {
+        _cleanup_strv_free_ char **ids = new0(char *, 1);
+        char id[MESSAGE_ID_MAX + 1];
+        size_t iter = 0, n = 0;
+        Slice list = {}, v;
+        int r;
+
+        if (!ids)
+                return -ENOMEM;
+        if (json_members(params, &(JsonMember){ "ids", &list }, 1))
+                return rpc_refuse(e, RPC_INVALID_PARAMS, "ids: there twice");
+        bool good = json_scan_type(list) == SCAN_ARRAY;
+        while (good && json_scan_element(list, &iter, &v)) {
+                r = json_string_into(v, id, sizeof(id));
+                if (r == -ENOMEM)
+                        return r;
+                good = r >= 0 && n++ < HUB_CLAIM_MAX;
+                if (good && strv_extend(&ids, id) < 0)
+                        return -ENOMEM;
+        }
+        if (!good)
+                return rpc_refuse(
+                                e,
+                                RPC_INVALID_PARAMS,
+                                "ids: not a list of at most %d strings",
+                                HUB_CLAIM_MAX);
+        *ret = TAKE_PTR(ids);
+        return 0;
+}
+
+int hub_claim(Hub *h, const char *token, const char *uid, Slice params, Json **ret, RpcError *e) {
         _cleanup_json_ Json *o = json_object_new_object();
         Json *granted = json_object_new_array(), *refused = json_object_new_array();
         _cleanup_(transaction_done) Transaction t = {};
@@ -320,15 +351,9 @@ int hub_claim(Hub *h, const char *token, const char *uid, Json *params, Json **r
         r = json_set(o, "granted", granted);
         if (json_set(o, "refused", refused) < 0 || r < 0 || !o)
                 return -ENOMEM;
-        r = json_get_strv(params, "ids", &ids);
-        if (r == -ENOMEM)
+        r = read_ids(params, &ids, e);
+        if (r != 0)
                 return r;
-        if (r <= 0 || strv_length(ids) > HUB_CLAIM_MAX)
-                return rpc_refuse(
-                                e,
-                                RPC_INVALID_PARAMS,
-                                "ids: not a list of at most %d strings",
-                                HUB_CLAIM_MAX);
         r = transaction_begin(h->db, &t);
         if (r < 0)
                 return r;
@@ -357,18 +382,15 @@ int hub_claim(Hub *h, const char *token, const char *uid, Json *params, Json **r
 
 /* ---- answers ---- */
 
-int hub_response(Hub *h, const char *uid, Json *response) {
-        const char *message_id = json_get_string(response, "messageId");
-        const char *id = message_id ? startswith(message_id, "rsp:") : NULL;
+int hub_response(Hub *h, const char *uid, const RunnerMessage *response) {
+        bool failed = response->error.size > 0;
         _cleanup_statement_ Statement *s = NULL;
-        _cleanup_json_ Json *answer = json_object_new_object();
-        const char *member = json_get(response, "error") ? "error" : "result"; /* which may be null */
+        const char *id = response->answers;
+        _cleanup_buffer_ Buffer answer = {};
         int r;
 
-        if (!id)
-                id = json_get_string(response, "id");
-        if (!id || !answer)
-                return id ? -ENOMEM : 0;
+        if (isempty(id))
+                return 0;
         r = db_query(h->db,
                      &s,
                      "SELECT conversation, method FROM messages WHERE id=?1 AND answered IS NULL"
@@ -387,22 +409,42 @@ int hub_response(Hub *h, const char *uid, Json *response) {
                           id);
                 return 0;
         }
-        if (json_object_object_add(answer, member, json_object_get(json_get(response, member))) < 0)
+        (void) buffer_append_str(&answer, failed ? "{\"error\":" : "{\"result\":");
+        (void) json_append_line(&answer, failed ? response->error : response->result);
+        if (buffer_append_str(&answer, "}") < 0)
                 return -ENOMEM;
         r = db_run(h->db,
                    "UPDATE messages SET answered=?, response=? WHERE id=?",
-                   "iss",
+                   "its",
                    now_usec(CLOCK_REALTIME),
-                   json_text(answer),
+                   answer.data,
+                   answer.size,
                    id);
         if (r < 0)
                 return r;
         hub_wake_topic(h, HUB_ANSWERS);
-        return db_text(s, 0) ? conversation_answered(h, uid, db_text(s, 0), db_text(s, 1), answer) : 0;
+        return db_text(s, 0) ? conversation_answered(h, uid, db_text(s, 0), db_text(s, 1), response->error) :
+                               0;
+}
+
+/* The runner's words are put in as they stand. */
+static int add_answer(Json *o, const char *text) {
+        Slice answer = { text, strlen(strempty(text)) }, error = {}, result = {};
+
+        (void) json_members(
+                        answer,
+                        (const JsonMember[]){
+                                        {"error",   &error },
+                                        { "result", &result}
+        },
+                        2);
+        if (json_is_there(error))
+                return json_set(o, "error", json_raw(error));
+        return json_is_there(result) ? json_set(o, "result", json_raw(result)) : 0;
 }
 
 int hub_message_get(Hub *h, const char *id, bool *ret_answered, Json **ret) {
-        _cleanup_json_ Json *o = json_object_new_object(), *answer = NULL;
+        _cleanup_json_ Json *o = json_object_new_object();
         _cleanup_statement_ Statement *s = NULL;
         int r;
 
@@ -429,16 +471,10 @@ int hub_message_get(Hub *h, const char *id, bool *ret_answered, Json **ret) {
                         db_int(s, 8) <= db_int(s, 9) ? "delivered" :
                         db_text(s, 7)                ? "claimed" :
                                                        "queued";
-        if (db_text(s, 6))
-                (void) json_parse(db_text(s, 6), strlen(db_text(s, 6)), &answer, NULL);
         if (row_string(o, "messageId", s, 0) < 0 || row_string(o, "method", s, 1) < 0 ||
             row_string(o, "runnerUid", s, 2) < 0 || row_string(o, "conversationId", s, 3) < 0 ||
             row_time(o, "createdAt", s, 4) < 0 || row_time(o, "answeredAt", s, 5) < 0 ||
-            json_set_string(o, "state", state) < 0 ||
-            (json_get(answer, "error") &&
-             json_set(o, "error", json_object_get(json_get(answer, "error"))) < 0) ||
-            (json_get(answer, "result") &&
-             json_set(o, "result", json_object_get(json_get(answer, "result"))) < 0))
+            json_set_string(o, "state", state) < 0 || add_answer(o, db_text(s, 6)) < 0)
                 return -ENOMEM;
         *ret_answered = answered;
         *ret = TAKE_PTR(o);

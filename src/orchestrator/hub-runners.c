@@ -5,6 +5,7 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "orchestrator/hub-internal.h"
+#include "orchestrator/json-members.h"
 
 /* A store's identity is its storeId; the uid that addresses its runner stays the same for the store's whole life. The
  * runnerId is another one for each generation, so that requests of a process that was superseded are told from
@@ -16,12 +17,20 @@
 #define SEEN_USEC (5 * USEC_PER_SEC)
 
 typedef struct Registration {
-        const char *token, *store_id, *previous_uid;
+        const char *token;
+        Slice params, conversations;
+        char store_id[STORE_ID_MAX + 1], previous_uid[RANDOM_ID_SIZE]; /* "": none */
         uint64_t generation;
         char uid[RANDOM_ID_SIZE], runner_id[RANDOM_ID_SIZE];
+        char *hostname, *version;
         bool is_known, is_active, same_process;
         int64_t acked;
 } Registration;
+
+static void registration_done(Registration *g) {
+        free(g->hostname);
+        free(g->version);
+}
 
 bool hub_is_connected(Hub *h, const char *uid) {
         for (HubListener *l = h->listeners; l; l = l->next)
@@ -34,19 +43,73 @@ int active_runner(Hub *h, const char *token, char **ret_uid) {
         return db_lookup(h->db, ret_uid, "SELECT uid FROM runners WHERE token=? AND active", "s", token);
 }
 
-static int parse_registration(Registration *g, Json *params, RpcError *e) {
-        uint64_t protocol = 0;
+/* How many conversations it names. */
+static size_t count_conversations(const Registration *g) {
+        size_t n = 0, iter = 0;
+        Slice v;
 
-        if (json_get_u64(params, "protocol", &protocol) <= 0 || protocol != PROTOCOL)
+        while (json_scan_element(g->conversations, &iter, &v))
+                n++;
+        return n;
+}
+
+static int
+check_registration(Registration *g, Slice protocol, Slice generation, Slice store_id, RpcError *e) {
+        uint64_t version;
+        int r;
+
+        if (json_scan_u64(protocol, &version) < 0 || version != PROTOCOL)
                 return rpc_refuse(
                                 e, RPC_INVALID_PARAMS, "protocol: only version %d is spoken here", PROTOCOL);
-        if (json_get_u64(params, "generation", &g->generation) < 0 || g->generation > INT64_MAX)
+        if (json_is_there(generation) &&
+            (json_scan_u64(generation, &g->generation) < 0 || g->generation > INT64_MAX))
                 return rpc_refuse(e, RPC_INVALID_PARAMS, "generation: not a whole number");
-        g->store_id = json_get_string(params, "storeId");
-        if (g->store_id && (isempty(g->store_id) || strlen(g->store_id) > STORE_ID_MAX))
+        r = json_string_into(store_id, g->store_id, sizeof(g->store_id));
+        if (r == -ENOMEM)
+                return r;
+        if (r == -EOVERFLOW || (r >= 0 && !g->store_id[0]))
                 return rpc_refuse(e, RPC_INVALID_PARAMS, "storeId: empty or too long");
-        g->previous_uid = json_get_string(params, "previousRunnerUid");
+        if (json_scan_type(g->conversations) != SCAN_ARRAY)
+                g->conversations = (Slice){};
+        if (count_conversations(g) > HUB_ADOPTED_MAX)
+                return rpc_refuse(e, RPC_INVALID_PARAMS, "conversations: more than %d", HUB_ADOPTED_MAX);
         return 0;
+}
+
+static int parse_registration(Registration *g, Slice params, RpcError *e) {
+        Slice protocol = {}, generation = {}, store_id = {}, previous_uid = {}, hostname = {}, version = {};
+        const char *twice;
+        int r;
+
+        if (params.size > HUB_REGISTRATION_MAX)
+                return rpc_refuse(
+                                e, RPC_INVALID_PARAMS, "params: more than %zu bytes", HUB_REGISTRATION_MAX);
+        g->params = params;
+        twice =
+                        json_members(params,
+                                     (const JsonMember[]){
+                                                     {"protocol",           &protocol        },
+                                                     { "generation",        &generation      },
+                                                     { "storeId",           &store_id        },
+                                                     { "previousRunnerUid", &previous_uid    },
+                                                     { "hostname",          &hostname        },
+                                                     { "version",           &version         },
+                                                     { "conversations",     &g->conversations},
+        },
+                                     7);
+        if (twice)
+                return rpc_refuse(e, RPC_INVALID_PARAMS, "%s: there twice", twice);
+        r = check_registration(g, protocol, generation, store_id, e);
+        if (r != 0)
+                return r;
+        /* One that is longer than any of ours is none of ours. */
+        r = json_string_into(previous_uid, g->previous_uid, sizeof(g->previous_uid));
+        if (r == -ENOMEM)
+                return r;
+        r = json_string_cut(hostname, HUB_NAME_MAX, &g->hostname);
+        if (r >= 0)
+                r = json_string_cut(version, HUB_NAME_MAX, &g->version);
+        return r;
 }
 
 /* The check for restored backups and cloned machines: a store's generation only grows. The same generation once more is
@@ -60,9 +123,9 @@ static int check_known(Hub *h, Registration *g, Statement *s, const char *runner
         g->is_known = true;
         g->is_active = db_int(s, 5);
         g->acked = db_int(s, 6);
-        if (!streq(db_text(s, 3), g->token) && confirmed && !streq_ptr(g->previous_uid, g->uid))
+        if (!streq(db_text(s, 3), g->token) && confirmed && !streq(g->previous_uid, g->uid))
                 return rpc_refuse(e, RPC_STALE_STORE, "this store is registered with another token");
-        if (!g->store_id)
+        if (!g->store_id[0])
                 return 0;
         /* A store has the newest runnerId before anything is asked with it, so that a copy is who shows an older one. */
         if (confirmed && runner_id && !streq(runner_id, g->runner_id) && hub_is_connected(h, g->uid))
@@ -97,7 +160,7 @@ static int find_known(Hub *h, Registration *g, const char *runner_id, RpcError *
         int r;
 
 #define COLUMNS "uid, runner_id, generation, token, confirmed, active, acked"
-        if (g->store_id)
+        if (g->store_id[0])
                 r = db_query(h->db,
                              &s,
                              "SELECT " COLUMNS " FROM runners WHERE store_id=?",
@@ -224,24 +287,51 @@ static int make_active(Hub *h, const char *token, const char *uid, bool tell_its
         return 0;
 }
 
-static int store_registration(Hub *h, Registration *g, Json *params) {
+/* What is shown to administrators: of a long registration all but the conversations, which they see anyway. */
+static int registration_kept(const Registration *g, Buffer *b) {
+        bool whole = g->params.size <= HUB_REGISTRATION_KEPT;
+        const char *before = "{";
+        Slice name, value;
+        size_t iter = 0;
+
+        if (whole)
+                return json_append_line(b, g->params);
+        while (json_scan_next_member(g->params, &iter, &name, &value)) {
+                if (value.data == g->conversations.data ||
+                    b->size + name.size + value.size + strlen(",:}") > HUB_REGISTRATION_KEPT)
+                        continue;
+                (void) buffer_append_str(b, before);
+                (void) json_append_line(b, name);
+                (void) buffer_append_str(b, ":");
+                (void) json_append_line(b, value);
+                before = ",";
+        }
+        return buffer_append_str(b, *before == '{' ? "{}" : "}");
+}
+
+static int store_registration(Hub *h, Registration *g) {
         uint64_t now = now_usec(CLOCK_REALTIME);
+        _cleanup_buffer_ Buffer kept = {};
         int r;
 
         if (!g->same_process)
                 random_id("rn-", g->runner_id);
+        r = registration_kept(g, &kept);
+        if (r < 0)
+                return r;
         if (g->is_known)
                 r = db_run(h->db,
                            "UPDATE runners SET runner_id=?, token=?, generation=?, confirmed=?, hostname=?, version=?,"
                            " info=?, heartbeat=NULL, registered=?, seen=? WHERE uid=?",
-                           "ssiisssiis",
+                           "ssiisstiis",
                            g->runner_id,
                            g->token,
                            g->generation,
                            (int64_t) g->same_process,
-                           json_get_string(params, "hostname"),
-                           json_get_string(params, "version"),
-                           json_text(params),
+                           g->hostname,
+                           g->version,
+                           kept.data,
+                           kept.size,
                            now,
                            now,
                            g->uid);
@@ -249,29 +339,37 @@ static int store_registration(Hub *h, Registration *g, Json *params) {
                 r = db_run(h->db,
                            "INSERT INTO runners(uid, runner_id, token, store_id, generation, hostname, version, info,"
                            " registered, seen) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                           "ssssisssii",
+                           "ssssisstii",
                            g->uid,
                            g->runner_id,
                            g->token,
-                           g->store_id,
+                           g->store_id[0] ? g->store_id : NULL,
                            g->generation,
-                           json_get_string(params, "hostname"),
-                           json_get_string(params, "version"),
-                           json_text(params),
+                           g->hostname,
+                           g->version,
+                           kept.data,
+                           kept.size,
                            now,
                            now);
         return MIN(r, 0);
 }
 
-static int adopt_all(Hub *h, Registration *g, Json *list) {
+static int adopt_all(Hub *h, const Registration *g) {
+        char id[IDENT_MAX + 1];
+        size_t iter = 0;
+        Slice v;
         int r;
 
-        if (!json_object_is_type(list, json_type_array))
-                return 0;
-        for (size_t i = 0; i < json_object_array_length(list); i++) {
-                const char *id = json_get_string(json_object_array_get_idx(list, i), "conversationId");
+        while (json_scan_element(g->conversations, &iter, &v)) {
+                Slice name = {};
 
-                if (!id || !ident_is_valid(id))
+                if (json_scan_type(v) != SCAN_OBJECT ||
+                    json_members(v, &(JsonMember){ "conversationId", &name }, 1))
+                        continue;
+                r = json_string_into(name, id, sizeof(id));
+                if (r == -ENOMEM)
+                        return r;
+                if (r < 0 || !ident_is_valid(id))
                         continue;
                 r = adopt_conversation(h, g->token, g->uid, id);
                 if (r < 0)
@@ -318,10 +416,10 @@ static int registration_result(Hub *h, const Registration *g, Json **ret) {
         return 0;
 }
 
-int hub_register(Hub *h, const char *token, const char *runner_id, Json *params, Json **ret, RpcError *e) {
+int hub_register(Hub *h, const char *token, const char *runner_id, Slice params, Json **ret, RpcError *e) {
         _cleanup_(transaction_done) Transaction t = {};
         _cleanup_free_ char *active = NULL;
-        Registration g = { .token = token };
+        _cleanup_(registration_done) Registration g = { .token = token };
         int r;
 
         r = parse_registration(&g, params, e);
@@ -336,7 +434,7 @@ int hub_register(Hub *h, const char *token, const char *runner_id, Json *params,
         r = active_runner(h, token, &active);
         if (r < 0)
                 return r;
-        r = store_registration(h, &g, params);
+        r = store_registration(h, &g);
         if (r < 0)
                 return r;
         /* A new registration makes its runner the active one; a process that merely comes back stays what it was. */
@@ -348,7 +446,7 @@ int hub_register(Hub *h, const char *token, const char *runner_id, Json *params,
                 }
                 g.is_active = true;
         }
-        r = adopt_all(h, &g, json_get(params, "conversations"));
+        r = adopt_all(h, &g);
         if (r < 0)
                 return r;
         if (g.is_active) {
@@ -367,7 +465,7 @@ int hub_register(Hub *h, const char *token, const char *runner_id, Json *params,
                 return r;
         log_info("Runner %s registered: %s, generation %" PRIu64 ", %s.",
                  g.uid,
-                 strempty(json_get_string(params, "hostname")),
+                 strempty(g.hostname),
                  g.generation,
                  g.is_active ? "active" : "standby");
         return 0;
@@ -397,18 +495,26 @@ int hub_runner_seen(Hub *h, const char *token, const char *runner_id, char **ret
         return 1;
 }
 
-int hub_heartbeat(Hub *h, const char *uid, Json *params) {
-        const char *cursor = json_get_string(params, "cursor");
+int hub_heartbeat(Hub *h, const char *uid, const RunnerMessage *heartbeat) {
+        _cleanup_buffer_ Buffer params = {};
+        char cursor[CURSOR_SIZE];
         int r;
 
+        r = json_append_line(&params, heartbeat->params);
+        if (r < 0)
+                return r;
         r = db_run(h->db,
                    "UPDATE runners SET heartbeat=?, seen=? WHERE uid=?",
-                   "sis",
-                   json_text(params),
+                   "tis",
+                   params.data,
+                   params.size,
                    now_usec(CLOCK_REALTIME),
                    uid);
-        if (r < 0 || !cursor)
-                return MIN(r, 0);
+        if (r < 0)
+                return r;
+        r = json_string_into(heartbeat->cursor, cursor, sizeof(cursor));
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
         return hub_acknowledge(h, uid, hub_cursor_parse(h, cursor));
 }
 
@@ -469,16 +575,12 @@ int hub_runner_forget(Hub *h, const char *uid, RpcError *e) {
 }
 
 static int runner_to_json(Hub *h, Statement *s, Json **ret) {
-        _cleanup_json_ Json *o = json_object_new_object(), *info = NULL, *heartbeat = NULL;
-        const char *uid = db_text(s, 0);
+        _cleanup_json_ Json *o = json_object_new_object();
+        const char *uid = db_text(s, 0), *info = db_text(s, 9), *heartbeat = db_text(s, 10);
         char cursor[CURSOR_SIZE];
 
         if (!o)
                 return -ENOMEM;
-        if (db_text(s, 9))
-                (void) json_parse(db_text(s, 9), strlen(db_text(s, 9)), &info, NULL);
-        if (db_text(s, 10))
-                (void) json_parse(db_text(s, 10), strlen(db_text(s, 10)), &heartbeat, NULL);
         if (row_string(o, "runnerUid", s, 0) < 0 || row_string(o, "token", s, 1) < 0 ||
             row_string(o, "hostname", s, 2) < 0 || row_string(o, "version", s, 3) < 0 ||
             json_set_u64(o, "generation", (uint64_t) db_int(s, 4)) < 0 ||
@@ -488,40 +590,50 @@ static int runner_to_json(Hub *h, Statement *s, Json **ret) {
             json_set_u64(o, "conversations", (uint64_t) db_int(s, 11)) < 0 ||
             json_set_u64(o, "openMessages", (uint64_t) db_int(s, 12)) < 0 ||
             (db_int(s, 8) > 0 && json_set_string(o, "cursor", hub_cursor(h, db_int(s, 8), cursor)) < 0) ||
-            (info && json_set(o, "registration", TAKE_PTR(info)) < 0) ||
-            (heartbeat && json_set(o, "heartbeat", TAKE_PTR(heartbeat)) < 0))
+            (info && json_set(o, "registration", json_raw((Slice){ info, strlen(info) })) < 0) ||
+            (heartbeat && json_set(o, "heartbeat", json_raw((Slice){ heartbeat, strlen(heartbeat) })) < 0))
                 return -ENOMEM;
         *ret = TAKE_PTR(o);
         return 0;
 }
 
-int hub_runner_list(Hub *h, Json **ret) {
-        _cleanup_json_ Json *list = json_object_new_array();
+int hub_next_runners(Hub *h, char **token, Buffer *b) {
         _cleanup_statement_ Statement *s = NULL;
+        _cleanup_free_ char *next = NULL;
+        size_t n = 0;
         int r;
 
-        if (!list)
-                return -ENOMEM;
+        r = db_lookup(h->db,
+                      &next,
+                      "SELECT token FROM runners WHERE token>? ORDER BY token LIMIT 1",
+                      "s",
+                      *token);
+        if (r <= 0)
+                return r;
         r = db_query(h->db,
                      &s,
-                     "SELECT uid, token, hostname, version, generation, active, registered, seen, acked, info, heartbeat,"
+                     "SELECT uid, token, substr(hostname, 1, 256), substr(version, 1, 256), generation, active, registered,"
+                     " seen, acked, iif(length(info)<=?2, info, NULL), iif(length(heartbeat)<=?2, heartbeat, NULL),"
                      " (SELECT count(*) FROM conversations WHERE owner=uid AND ended IS NULL),"
                      " (SELECT count(*) FROM messages WHERE target=uid AND answered IS NULL)"
-                     " FROM runners ORDER BY token, registered",
-                     "");
+                     " FROM runners WHERE token=?1 ORDER BY registered",
+                     "si",
+                     next,
+                     (int64_t) HUB_REGISTRATION_KEPT);
         if (r < 0)
                 return r;
         while ((r = db_step(s)) > 0) {
-                Json *o;
+                _cleanup_json_ Json *o = NULL;
 
                 r = runner_to_json(h, s, &o);
                 if (r < 0)
                         return r;
-                if (json_object_array_add(list, o) < 0)
+                if ((n++ > 0 && buffer_append_str(b, ",") < 0) || buffer_append_str(b, json_text(o)) < 0)
                         return -ENOMEM;
         }
         if (r < 0)
                 return r;
-        *ret = TAKE_PTR(list);
-        return 0;
+        free(*token);
+        *token = TAKE_PTR(next);
+        return 1;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 #include "orchestrator/hub-internal.h"
+#include "orchestrator/json-members.h"
 
 /* Conversations whose owner does not serve them: issued anew for another, or given up with a runner that was forgotten. */
 
@@ -121,7 +122,7 @@ int hub_conversation_takeover(Hub *h, const char *id, bool force, char **ret_id,
         const char *owner = db_text(s, 1), *state = db_text(s, 2);
         if (streq(state, "ended") || streq(state, "refused"))
                 return rpc_refuse(e, RPC_WRONG_STATE, "conversation %s is %s", id, state);
-        if (!db_text(s, 4) || json_parse(db_text(s, 4), strlen(db_text(s, 4)), &params, NULL) < 0)
+        if (!db_text(s, 4) || json_parse_small(db_text(s, 4), strlen(db_text(s, 4)), &params, NULL) < 0)
                 return rpc_refuse(
                                 e,
                                 RPC_WRONG_STATE,

@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "orchestrator/database.h"
 #include "orchestrator/rpc.h"
+#include "orchestrator/runner-message.h"
 
 /* What the orchestrator knows and decides: tokens, the runners registered with them, conversations and who owns them,
  * messages to runners, events from them. It knows nothing of HTTP: the two APIs call it, and it wakes their streams
@@ -18,6 +19,17 @@ typedef struct Hub Hub;
 #define HUB_RUNNERS_PER_TOKEN_MAX 64
 #define HUB_TOKENS_MAX 1000
 #define HUB_CLAIM_MAX 1000
+/* The params of a registration, and the conversations that it may name. */
+#define HUB_REGISTRATION_MAX ((size_t) 2 * 1024 * 1024)
+#define HUB_ADOPTED_MAX 10000
+/* Of a registration so much is kept for those who list runners. */
+#define HUB_REGISTRATION_KEPT ((size_t) 64 * 1024)
+/* What a runner calls a thing, in bytes: longer ones are cut. */
+#define HUB_NAME_MAX 256
+#define HUB_TITLE_MAX 1024
+#define HUB_REASON_MAX 1024
+/* Open questions of a conversation; more are events and nothing else. */
+#define HUB_QUESTIONS_MAX 256
 
 typedef struct HubConfig {
         uint64_t dead_after_usec; /* a runner without a stream, silent for so long, is taken for dead */
@@ -63,15 +75,17 @@ int hub_token_find(Hub *h, const char *name, char **ret_id, RpcError *e);
 
 /* ---- runners (hub-runners.c) ---- */
 
-int hub_register(Hub *h, const char *token, const char *runner_id, Json *params, Json **ret, RpcError *e);
+int hub_register(Hub *h, const char *token, const char *runner_id, Slice params, Json **ret, RpcError *e);
 /* Finds a registered runner by the id it sends and notes that it lives. 1 and its uid, or 0. */
 int hub_runner_seen(Hub *h, const char *token, const char *runner_id, char **ret_uid);
-int hub_heartbeat(Hub *h, const char *uid, Json *params);
+int hub_heartbeat(Hub *h, const char *uid, const RunnerMessage *heartbeat);
 int hub_runner_token(Hub *h, const char *uid, char **ret, RpcError *e);
 int hub_runner_activate(Hub *h, const char *uid, RpcError *e);
 /* A runner that will not come back: its conversations have no owner afterwards. */
 int hub_runner_forget(Hub *h, const char *uid, RpcError *e);
-int hub_runner_list(Hub *h, Json **ret);
+/* Appends the runners of the next token behind *token ("": the first), as objects with commas between them, and moves
+ * *token on. 1, or 0 where there is none. */
+int hub_next_runners(Hub *h, char **token, Buffer *b);
 bool hub_is_connected(Hub *h, const char *uid);
 
 /* ---- messages to runners (hub-messages.c) ---- */
@@ -98,8 +112,8 @@ int hub_acknowledge(Hub *h, const char *uid, int64_t seq);
 const char *hub_cursor(Hub *h, int64_t seq, char buf[static CURSOR_SIZE]);
 int64_t hub_cursor_parse(Hub *h, const char *cursor);
 
-int hub_claim(Hub *h, const char *token, const char *uid, Json *params, Json **ret, RpcError *e);
-int hub_response(Hub *h, const char *uid, Json *response);
+int hub_claim(Hub *h, const char *token, const char *uid, Slice params, Json **ret, RpcError *e);
+int hub_response(Hub *h, const char *uid, const RunnerMessage *response);
 /* State, and the answer where there is one, of the message or of that which has replaced it. 1, or 0: unknown. */
 int hub_message_get(Hub *h, const char *id, bool *ret_answered, Json **ret);
 
@@ -124,11 +138,9 @@ int hub_conversation_list(Hub *h, bool all, uint64_t limit, Json **ret);
 
 /* ---- events (hub-events.c) ---- */
 
-/* Stores the notifications and responses of an array in one transaction; requests in it are left to the caller.
- * 1: refused whole. */
-int hub_receive(Hub *h, const char *token, const char *uid, Json *batch, RpcError *e);
-
-bool hub_is_request(Json *o);
+/* Stores the notifications and responses of a body, which is valid JSON, in one transaction; requests in it are left to
+ * the caller. 1: refused whole. */
+int hub_receive(Hub *h, const char *token, const char *uid, Slice body, RpcError *e);
 
 typedef struct EventFilter {
         const char *conversation, *runner; /* NULL: any */

@@ -2,6 +2,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
+#include "orchestrator/json-members.h"
 #include "orchestrator/options.h"
 
 #define PROGRAM "northflare-orchestrator"
@@ -98,7 +99,7 @@ static int add_params(Options *o, const char *text) {
         _cleanup_json_ Json *more = NULL;
         _cleanup_free_ char *error = NULL;
 
-        if (json_parse(text, strlen(text), &more, &error) < 0)
+        if (json_parse_small(text, strlen(text), &more, &error) < 0)
                 return usage("--param: %s.", strempty(error));
         if (!json_object_is_type(more, json_type_object))
                 return usage("--param: not an object: %s.", text);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "common/util.h"
+
 /* Error codes of JSON-RPC and of the protocol, as far as this side makes or reads them. */
 enum {
         RPC_PARSE = -32700,
@@ -21,3 +23,6 @@ typedef struct RpcError {
         int code;
         char text[256];
 } RpcError;
+
+/* Fills *e. Returns 1. */
+int rpc_refuse(RpcError *e, int code, const char *format, ...) _printf_(3, 4);

@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "common/log.h"
+#include "orchestrator/json-members.h"
 #include "orchestrator/runner-api.h"
 
 #define CATCH_UP_DEFAULT 100
@@ -26,15 +27,6 @@ static void runner_request_free(void *p) {
         free(q->token);
         free(q->uid);
         free(q);
-}
-
-static void reply_json(HttpExchange *x, unsigned status, Json *o) {
-        char *text = o ? xasprintf("%s\n", json_text(o)) : NULL;
-
-        if (!text)
-                http_reply_error(x, 503, RPC_INTERNAL, "out of memory");
-        else
-                http_reply(x, status, text, NULL, NULL);
 }
 
 static void reply_failure(HttpExchange *x, int error) {
@@ -123,125 +115,133 @@ static bool identify(HttpExchange *x, RunnerRequest *q) {
 
 /* ---- POST messages ---- */
 
-static Json *rpc_response(Json *request, Json *result_consume, const RpcError *e) {
-        _cleanup_json_ Json *o = json_object_new_object(), *result = result_consume;
-        Json *id = json_get(request, "id");
-
-        if (!o || json_set_string(o, "jsonrpc", "2.0") < 0 ||
-            json_object_object_add(o, "id", json_object_get(id)) < 0)
-                return NULL;
-        if (result)
-                return json_set(o, "result", TAKE_PTR(result)) < 0 ? NULL : TAKE_PTR(o);
-        Json *error = json_object_new_object();
-        if (json_set(o, "error", error) < 0 || json_set(error, "code", json_object_new_int(e->code)) < 0 ||
-            json_set_string(error, "message", e->text) < 0)
-                return NULL;
-        return TAKE_PTR(o);
+static int append_response(Buffer *b, Slice id, Json *result, const RpcError *e) {
+        (void) buffer_append_str(b, "{\"jsonrpc\":\"2.0\",\"id\":");
+        (void) buffer_append(b, id.data, id.size);
+        if (result) {
+                (void) buffer_append_str(b, ",\"result\":");
+                (void) buffer_append_str(b, strempty(json_text(result)));
+        } else {
+                (void) buffer_printf(b, ",\"error\":{\"code\":%d,\"message\":", e->code);
+                (void) buffer_append_json_str(b, e->text);
+                (void) buffer_append_str(b, "}");
+        }
+        return buffer_append_str(b, "}");
 }
 
-/* Runs one request. 0 and its response; 1: the whole HTTP request was answered; or negative. */
-static int call(HttpExchange *x, RunnerRequest *q, Json *request, Json **ret) {
-        const char *method = strempty(json_get_string(request, "method"));
+/* Runs one request and appends its response. 0; 1: the whole HTTP request was answered; or negative. */
+static int call(HttpExchange *x, RunnerRequest *q, const RunnerMessage *request, Buffer *b) {
+        const char *method = request->method, *runner_id = http_header(x, "X-Northflare-Runner-Id");
         _cleanup_json_ Json *result = NULL;
-        Json *params = json_get(request, "params");
         RpcError e = {};
         int r;
 
         if (streq(method, "runner.register"))
-                r =
-                                hub_register(q->hub,
-                                             q->token,
-                                             http_header(x, "X-Northflare-Runner-Id"),
-                                             params,
-                                             &result,
-                                             &e);
+                r = hub_register(q->hub, q->token, runner_id, request->params, &result, &e);
         else if (streq(method, "runner.ping")) {
                 result = json_object_new_object();
                 r = result ? json_set_bool(result, "pong", true) : -ENOMEM;
         } else if (streq(method, "runner.claim")) {
                 if (!identify(x, q))
                         return 1;
-                r = hub_claim(q->hub, q->token, q->uid, params, &result, &e);
-        } else {
-                e.code = RPC_UNKNOWN_METHOD;
-                (void) snprintf(e.text,
-                                sizeof(e.text),
-                                "no such method: %.*s",
-                                utf8_cut(method, 64),
-                                method);
-                r = 1;
-        }
+                r = hub_claim(q->hub, q->token, q->uid, request->params, &result, &e);
+        } else
+                r = rpc_refuse(&e, RPC_UNKNOWN_METHOD, "no such method: %s", method);
         if (r < 0)
                 return r;
-        *ret = rpc_response(request, TAKE_PTR(result), &e);
-        return *ret ? 0 : -ENOMEM;
+        return append_response(b, request->id, result, &e);
 }
 
-static void post_one(HttpExchange *x, RunnerRequest *q, Json *request) {
-        _cleanup_json_ Json *response = NULL;
-        int r = call(x, q, request, &response);
+/* Runs the requests of a body that was checked. */
+static int call_all(HttpExchange *x, RunnerRequest *q, Slice body, Buffer *b) {
+        size_t iter = 0, i = 0;
+        RunnerMessage m;
+        RpcError e;
+        Slice text;
+        int r;
 
-        if (r < 0)
-                reply_failure(x, r);
-        else if (r == 0)
-                reply_json(x, 200, response);
+        while (runner_message_next(body, &iter, &text)) {
+                r = runner_message_parse(text, i++, &m, &e);
+                if (r != 0)
+                        return r < 0 ? r : -EBADMSG;
+                if (m.kind != MESSAGE_REQUEST)
+                        continue;
+                if (b->size > 0)
+                        (void) buffer_append_str(b, ",");
+                r = call(x, q, &m, b);
+                if (r != 0)
+                        return r;
+        }
+        return 0;
 }
 
-static void post_batch(HttpExchange *x, RunnerRequest *q, Json *batch) {
-        _cleanup_json_ Json *responses = json_object_new_array();
+static void reply_responses(HttpExchange *x, const Buffer *responses, bool list) {
+        char *text;
+
+        if (responses->size == 0) {
+                http_reply(x, 204, NULL, NULL, NULL);
+                return;
+        }
+        text = xasprintf(list ? "[%s]\n" : "%s\n", responses->data);
+        if (text)
+                http_reply(x, 200, text, NULL, NULL);
+        else
+                reply_failure(x, -ENOMEM);
+}
+
+/* One request needs no registration, since it may be that; whatever is to be stored does. */
+static void post_body(HttpExchange *x, RunnerRequest *q, Slice body) {
+        bool list = json_scan_type(body) == SCAN_ARRAY;
+        _cleanup_buffer_ Buffer responses = {};
+        RunnerMessage m;
         RpcError e;
         int r;
 
-        if (!identify(x, q))
-                return;
-        r = hub_receive(q->hub, q->token, q->uid, batch, &e);
-        if (r > 0)
-                http_reply_error(x, 400, e.code, "%s", e.text);
-        for (size_t i = 0; r == 0 && i < json_object_array_length(batch); i++) {
-                Json *o = json_object_array_get_idx(batch, i), *response = NULL;
-
-                if (!hub_is_request(o))
-                        continue;
-                r = call(x, q, o, &response);
-                if (r == 0 && json_object_array_add(responses, response) < 0)
-                        r = -ENOMEM;
+        r = list ? 0 : runner_message_parse(body, 0, &m, &e);
+        if (r == 0 && (list || m.kind != MESSAGE_REQUEST)) {
+                if (!identify(x, q))
+                        return;
+                r = hub_receive(q->hub, q->token, q->uid, body, &e);
         }
+        if (r > 0) {
+                http_reply_error(x, 400, e.code, "%s", e.text);
+                return;
+        }
+        if (r == 0)
+                r = call_all(x, q, body, &responses);
         if (r < 0)
                 reply_failure(x, r);
-        else if (r == 0 && json_object_array_length(responses) > 0)
-                reply_json(x, 200, responses);
         else if (r == 0)
-                http_reply(x, 204, NULL, NULL, NULL);
+                reply_responses(x, &responses, list);
+}
+
+static Slice without_blanks(const Buffer *b) {
+        static const char blanks[] = { ' ', '\t', '\r', '\n' };
+        Slice s = { strempty(b->data), b->size };
+
+        while (s.size > 0 && memchr(blanks, s.data[0], sizeof(blanks))) {
+                s.data++;
+                s.size--;
+        }
+        while (s.size > 0 && memchr(blanks, s.data[s.size - 1], sizeof(blanks)))
+                s.size--;
+        return s;
 }
 
 static void post_messages(HttpExchange *x, RunnerRequest *q) {
-        const Buffer *body = http_body(x);
-        _cleanup_json_ Json *o = NULL, *batch = NULL;
-        _cleanup_free_ char *text = NULL;
-        int r;
+        Slice body = without_blanks(http_body(x)), first;
+        const char *wrong;
+        size_t at, iter = 0;
 
-        r = json_parse(strempty(body->data), body->size, &o, &text);
-        if (r < 0) {
-                http_reply_error(x, 400, RPC_PARSE, "%s", text ? text : "not valid JSON");
-                return;
-        }
-        if (json_object_is_type(o, json_type_array)) {
-                if (json_object_array_length(o) == 0)
-                        http_reply_error(x, 400, RPC_INVALID_REQUEST, "the batch is empty");
-                else
-                        post_batch(x, q, o);
-        } else if (!json_object_is_type(o, json_type_object) ||
-                   !streq_ptr(json_get_string(o, "jsonrpc"), "2.0"))
+        wrong = json_scan_check(body.data, body.size, &at);
+        if (wrong)
+                http_reply_error(x, 400, RPC_PARSE, "not valid JSON at byte %zu: %s", at, wrong);
+        else if (json_scan_type(body) == SCAN_ARRAY && !json_scan_element(body, &iter, &first))
+                http_reply_error(x, 400, RPC_INVALID_REQUEST, "the batch is empty");
+        else if (json_scan_type(body) != SCAN_ARRAY && json_scan_type(body) != SCAN_OBJECT)
                 http_reply_error(x, 400, RPC_INVALID_REQUEST, "not a JSON-RPC 2.0 object or a list of them");
-        else if (hub_is_request(o))
-                post_one(x, q, o);
-        else {
-                batch = json_object_new_array();
-                if (!batch || json_object_array_add(batch, json_object_get(o)) < 0)
-                        reply_failure(x, -ENOMEM);
-                else
-                        post_batch(x, q, batch);
-        }
+        else
+                post_body(x, q, body);
 }
 
 /* ---- the stream ---- */

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +23,9 @@
 #define DEAD_AFTER_SEC 300
 #define KEEP_DAYS 30
 #define BODY_MAX_MIB 1024
+/* What is larger has pages of its own, which go back when it is freed: without this the allocator raises the threshold to the
+ * largest body that it has seen, and keeps what that leaves behind. */
+#define HEAP_BLOCK_MAX (1024 * 1024)
 #define FILES_WANTED ((rlim_t) 2 * HTTP_CONNECTIONS_MAX + 64)
 
 typedef struct Server {
@@ -332,6 +336,7 @@ int verb_serve(const Options *o, char *const *args) {
                 return r;
         (void) signal(SIGPIPE, SIG_IGN);
         raise_files();
+        (void) mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_MAX);
         group = getgrnam(ADMIN_GROUP);
         if (group)
                 s.admin.group = group->gr_gid;

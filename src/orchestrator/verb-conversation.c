@@ -22,7 +22,8 @@ static Json *params_of(const Options *o) {
 /* Sends a message to the conversation and does what --wait and --json say. */
 static int
 send_message(const Options *o, const char *id, const char *method, Json *params, const char *headline) {
-        _cleanup_json_ Json *body = json_object_new_object(), *made = NULL;
+        _cleanup_json_ Json *body = json_object_new_object();
+        _cleanup_buffer_ Buffer made = {};
         _cleanup_free_ char *path = admin_path("/v1/conversations/%s/messages", id);
         int r;
 
@@ -30,7 +31,7 @@ send_message(const Options *o, const char *id, const char *method, Json *params,
             json_set(body, "params", json_object_get(params)) < 0)
                 return EXIT_REFUSED;
         r = admin_call(o, "POST", path, body, &made);
-        return r != 0 ? r : admin_finish(o, made, headline, false);
+        return r != 0 ? r : admin_finish(o, answer_of(&made), headline, false);
 }
 
 static int add_repository(const Options *o, Json *params) {
@@ -53,7 +54,9 @@ static int add_repository(const Options *o, Json *params) {
 }
 
 int verb_conversation_start(const Options *o, char *const *args) {
-        _cleanup_json_ Json *params = params_of(o), *body = json_object_new_object(), *made = NULL;
+        _cleanup_json_ Json *params = params_of(o), *body = json_object_new_object();
+        _cleanup_free_ char *id = NULL;
+        _cleanup_buffer_ Buffer made = {};
         int r;
 
         if (!params || !body || json_set_string(params, "agent", o->agent) < 0 ||
@@ -71,7 +74,10 @@ int verb_conversation_start(const Options *o, char *const *args) {
             json_set_string(body, "conversationId", o->id) < 0)
                 return EXIT_REFUSED;
         r = admin_call(o, "POST", "/v1/conversations", body, &made);
-        return r != 0 ? r : admin_finish(o, made, json_get_string(made, "conversationId"), false);
+        if (r != 0)
+                return r;
+        id = json_member_string(answer_of(&made), "conversationId");
+        return admin_finish(o, answer_of(&made), id, false);
 }
 
 static int read_stdin(char **ret) {
@@ -109,7 +115,7 @@ int verb_conversation_send(const Options *o, char *const *args) {
 /* The oldest question that is open, where none was named. */
 static int find_question(const Options *o, const char *id, char **ret) {
         _cleanup_free_ char *path = admin_path("/v1/conversations/%s", id);
-        _cleanup_json_ Json *answer = NULL;
+        _cleanup_buffer_ Buffer answer = {};
         int r;
 
         if (!path)
@@ -117,13 +123,13 @@ static int find_question(const Options *o, const char *id, char **ret) {
         r = admin_call(o, "GET", path, NULL, &answer);
         if (r != 0)
                 return r;
-        Json *list = json_get(answer, "questions");
-        if (json_object_array_length(list) == 0) {
+        size_t iter = 0;
+        Slice question;
+        if (!json_scan_element(answer_member(answer_of(&answer), "questions"), &iter, &question)) {
                 (void) fprintf(stderr, "Conversation %s has no open question.\n", id);
                 return EXIT_REFUSED;
         }
-        const char *question = json_get_string(json_object_array_get_idx(list, 0), "requestId");
-        *ret = strdup(strempty(question));
+        *ret = json_member_string(question, "requestId");
         return *ret ? 0 : EXIT_REFUSED;
 }
 
@@ -196,23 +202,41 @@ int verb_conversation_config(const Options *o, char *const *args) {
 
 int verb_conversation_takeover(const Options *o, char *const *args) {
         _cleanup_free_ char *path = admin_path("/v1/conversations/%s/takeover", args[0]);
-        _cleanup_json_ Json *body = json_object_new_object(), *made = NULL;
+        _cleanup_json_ Json *body = json_object_new_object();
+        _cleanup_buffer_ Buffer made = {};
         int r;
 
         if (!path || !body || json_set_bool(body, "force", o->force) < 0)
                 return EXIT_REFUSED;
         r = admin_call(o, "POST", path, body, &made);
-        return r != 0 ? r : admin_finish(o, made, NULL, false);
+        return r != 0 ? r : admin_finish(o, answer_of(&made), NULL, false);
+}
+
+static void print_conversation(Slice c) {
+        _cleanup_free_ char *id = json_member_string(c, "conversationId"),
+                            *state = json_member_string(c, "state"), *agent = json_member_string(c, "agent"),
+                            *workspace = json_member_string(c, "workspaceId"),
+                            *created = json_member_string(c, "createdAt"),
+                            *owner = json_member_string(c, "runnerUid");
+
+        (void) printf("%-24s %-18s %-10s %-16s %-25s %s\n",
+                      strempty(id),
+                      strempty(state),
+                      agent ? agent : "-",
+                      workspace ? workspace : "-",
+                      strempty(created),
+                      owner ? owner : "-");
 }
 
 int verb_conversation_list(const Options *o, char *const *args) {
-        _cleanup_json_ Json *answer = NULL;
+        _cleanup_buffer_ Buffer answer = {};
         int r;
 
         r = admin_call(o, "GET", o->all ? "/v1/conversations?all=1" : "/v1/conversations", NULL, &answer);
         if (r != 0)
                 return r;
-        Json *list = json_get(answer, "conversations");
+        Slice list = answer_member(answer_of(&answer), "conversations"), c;
+        size_t iter = 0;
         if (o->json) {
                 print_json(list);
                 return 0;
@@ -224,41 +248,35 @@ int verb_conversation_list(const Options *o, char *const *args) {
                       "WORKSPACE",
                       "CREATED",
                       "RUNNER");
-        for (size_t i = 0; i < json_object_array_length(list); i++) {
-                Json *c = json_object_array_get_idx(list, i);
-                const char *owner = json_get_string(c, "runnerUid"),
-                           *workspace = json_get_string(c, "workspaceId");
-                const char *agent = json_get_string(c, "agent");
-
-                (void) printf("%-24s %-18s %-10s %-16s %-25s %s\n",
-                              strempty(json_get_string(c, "conversationId")),
-                              strempty(json_get_string(c, "state")),
-                              agent ? agent : "-",
-                              workspace ? workspace : "-",
-                              strempty(json_get_string(c, "createdAt")),
-                              owner ? owner : "-");
-        }
+        while (json_scan_element(list, &iter, &c))
+                print_conversation(c);
         return 0;
 }
 
-static void show_line(const char *label, const char *value) {
+static bool show_line(const char *label, Slice object, const char *name) {
+        _cleanup_free_ char *value = json_member_string(object, name);
+
         if (!value)
-                return;
+                return false;
         (void) printf("%12s: ", label);
-        print_safe(value, 1000);
+        print_safe(value, strlen(value), 1000);
         (void) printf("\n");
+        return true;
 }
 
 int verb_conversation_show(const Options *o, char *const *args) {
         _cleanup_free_ char *path = admin_path("/v1/conversations/%s", args[0]);
-        _cleanup_json_ Json *c = NULL;
+        _cleanup_buffer_ Buffer answer = {};
+        size_t iter = 0;
+        Slice c, q, questions;
         int r;
 
         if (!path)
                 return EXIT_REFUSED;
-        r = admin_call(o, "GET", path, NULL, &c);
+        r = admin_call(o, "GET", path, NULL, &answer);
         if (r != 0)
                 return r;
+        c = answer_of(&answer);
         if (o->json) {
                 print_json(c);
                 return 0;
@@ -277,14 +295,12 @@ int verb_conversation_show(const Options *o, char *const *args) {
                 { "Ended",       "endedAt"       },
         };
         for (size_t i = 0; i < ELEMENTSOF(members); i++)
-                show_line(members[i][0], json_get_string(c, members[i][1]));
-        Json *list = json_get(c, "questions");
-        for (size_t i = 0; i < json_object_array_length(list); i++) {
-                Json *q = json_object_array_get_idx(list, i);
-                const char *title = json_get_string(q, "title");
-
-                show_line("Question", json_get_string(q, "requestId"));
-                show_line("asks", title ? title : json_get_string(q, "tool"));
+                (void) show_line(members[i][0], c, members[i][1]);
+        questions = answer_member(c, "questions");
+        while (json_scan_element(questions, &iter, &q)) {
+                (void) show_line("Question", q, "requestId");
+                if (!show_line("asks", q, "title"))
+                        (void) show_line("asks", q, "tool");
         }
         return 0;
 }

@@ -8,20 +8,22 @@
 #define TEXT_MAX 400
 
 /* Prints "label value" for a member that is there. */
-static void member(Json *o, const char *name, const char *label) {
-        Json *v = json_get(o, name);
+static void member(Slice o, const char *name, const char *label) {
+        Slice v = answer_member(o, name);
+        _cleanup_free_ char *text = NULL;
+        size_t size;
 
-        if (!v)
+        if (v.size == 0)
                 return;
         (void) printf(" %s", label);
-        print_safe(json_object_is_type(v, json_type_string) ? json_object_get_string(v) : json_text(v),
-                   TEXT_MAX);
+        if (json_scan_type(v) == SCAN_STRING && json_scan_string(v, &text, &size) >= 0)
+                print_safe(text, size, TEXT_MAX);
+        else
+                print_safe(v.data, v.size, TEXT_MAX);
 }
 
-static void print_turn_end(Json *e) {
-        Json *ok = json_get(e, "ok");
-
-        (void) printf("turn %s", json_object_get_boolean(ok) ? "done" : "failed");
+static void print_turn_end(Slice e) {
+        (void) printf("turn %s", json_scan_is_true(answer_member(e, "ok")) ? "done" : "failed");
         member(e, "reason", "");
         member(e, "exitCode", "exit code ");
         member(e, "signal", "signal ");
@@ -46,8 +48,8 @@ static const struct {
         { "notice",      "notice",        { { "text", "" } }                                                     },
 };
 
-static void print_agent(Json *e) {
-        const char *type = json_get_string(e, "type");
+static void print_agent(Slice e) {
+        _cleanup_free_ char *type = json_member_string(e, "type");
 
         if (streq_ptr(type, "turn_end")) {
                 print_turn_end(e);
@@ -64,12 +66,14 @@ static void print_agent(Json *e) {
         }
         (void) printf("agent:");
         (void) printf(" ");
-        print_safe(json_text(e), TEXT_MAX);
+        print_safe(e.data, e.size, TEXT_MAX);
 }
 
-static void print_event(const char *method, Json *p) {
-        if (streq(method, "message.agent") && json_get(p, "event"))
-                print_agent(json_get(p, "event"));
+static void print_event(const char *method, Slice p) {
+        Slice event = answer_member(p, "event"), limits = answer_member(p, "limits");
+
+        if (streq(method, "message.agent") && event.size > 0)
+                print_agent(event);
         else if (streq(method, "conversation.started")) {
                 (void) printf("started");
                 member(p, "run", "run ");
@@ -91,8 +95,8 @@ static void print_event(const char *method, Json *p) {
                 member(p, "victim", "killed: ");
         } else if (streq(method, "conversation.config")) {
                 (void) printf("limits now");
-                member(json_get(p, "limits"), "effective", "");
-                member(json_get(p, "limits"), "missing", "without effect: ");
+                member(limits, "effective", "");
+                member(limits, "missing", "without effect: ");
         } else if (streq(method, "permission.request")) {
                 (void) printf("asks");
                 member(p, "tool", "");
@@ -104,24 +108,26 @@ static void print_event(const char *method, Json *p) {
                 member(p, "requestId", "request ");
         } else {
                 (void) printf("%s ", method);
-                print_safe(json_text(p), TEXT_MAX);
+                print_safe(p.data, p.size, TEXT_MAX);
         }
 }
 
 static int print_line(const char *text, size_t size, void *userdata) {
         const Options *o = userdata;
-        _cleanup_json_ Json *line = NULL;
+        _cleanup_free_ char *at = NULL, *method = NULL;
+        Slice line = { text, size };
 
         if (o->json) {
-                (void) printf("%.*s\n", (int) size, text);
+                print_json(line);
                 return fflush(stdout) == 0 ? 0 : EXIT_REFUSED;
         }
-        if (json_parse(text, size, &line, NULL) < 0)
+        if (!json_scan_valid(text, size))
                 return 0;
-        Json *event = json_get(line, "event");
-        const char *at = json_get_string(line, "receivedAt"), *method = json_get_string(event, "method");
+        Slice event = answer_member(line, "event");
+        at = json_member_string(line, "receivedAt");
+        method = json_member_string(event, "method");
         (void) printf("%.8s  ", at && strlen(at) >= 19 ? at + 11 : "--:--:--");
-        print_event(strempty(method), json_get(event, "params"));
+        print_event(strempty(method), answer_member(event, "params"));
         (void) printf("\n");
         return fflush(stdout) == 0 ? 0 : EXIT_REFUSED;
 }

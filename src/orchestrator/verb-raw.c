@@ -19,12 +19,13 @@ static char *path_for(const Options *o, const char *method, Json *params) {
 }
 
 int verb_raw(const Options *o, char *const *args) {
-        _cleanup_json_ Json *params = NULL, *body = json_object_new_object(), *made = NULL;
+        _cleanup_json_ Json *params = NULL, *body = json_object_new_object();
+        _cleanup_buffer_ Buffer made = {};
         const char *text = args[1] ? args[1] : "{}";
         _cleanup_free_ char *error = NULL, *path = NULL;
         int r;
 
-        if (json_parse(text, strlen(text), &params, &error) < 0 ||
+        if (json_parse_small(text, strlen(text), &params, &error) < 0 ||
             !json_object_is_type(params, json_type_object)) {
                 (void) fprintf(stderr, "The params are %s.\n", error ? error : "not an object");
                 return EXIT_USAGE;
@@ -40,5 +41,5 @@ int verb_raw(const Options *o, char *const *args) {
                             0)
                 return EXIT_REFUSED;
         r = admin_call(o, "POST", path, body, &made);
-        return r != 0 ? r : admin_finish(o, made, NULL, true);
+        return r != 0 ? r : admin_finish(o, answer_of(&made), NULL, true);
 }

@@ -5,28 +5,43 @@
 #include "orchestrator/admin-client.h"
 #include "orchestrator/verbs.h"
 
-static uint64_t number(Json *o, const char *name) {
+static uint64_t number(Slice o, const char *name) {
         uint64_t v = 0;
 
-        (void) json_get_u64(o, name, &v);
+        (void) json_scan_u64(answer_member(o, name), &v);
         return v;
 }
 
-static bool flag(Json *o, const char *name) {
-        bool v = false;
+static bool flag(Slice o, const char *name) {
+        return json_scan_is_true(answer_member(o, name));
+}
 
-        (void) json_get_bool(o, name, &v);
-        return v;
+static void print_runner(Slice u) {
+        _cleanup_free_ char *uid = json_member_string(u, "runnerUid"),
+                            *host = json_member_string(u, "hostname"),
+                            *version = json_member_string(u, "version"),
+                            *seen = json_member_string(u, "seenAt");
+
+        (void) printf("%-36s ", strempty(uid));
+        (void) printf("%-20.20s %-10.10s %-8s %-10s %5" PRIu64 " %5" PRIu64 "  %s\n",
+                      strempty(host),
+                      strempty(version),
+                      flag(u, "active") ? "active" : "standby",
+                      flag(u, "connected") ? "connected" : "away",
+                      number(u, "conversations"),
+                      number(u, "openMessages"),
+                      strempty(seen));
 }
 
 int verb_runners(const Options *o, char *const *args) {
-        _cleanup_json_ Json *answer = NULL;
+        _cleanup_buffer_ Buffer answer = {};
         int r;
 
         r = admin_call(o, "GET", "/v1/runners", NULL, &answer);
         if (r != 0)
                 return r;
-        Json *list = json_get(answer, "runners");
+        Slice list = answer_member(answer_of(&answer), "runners"), u;
+        size_t iter = 0;
         if (o->json) {
                 print_json(list);
                 return 0;
@@ -40,32 +55,21 @@ int verb_runners(const Options *o, char *const *args) {
                       "CONV",
                       "OPEN",
                       "SEEN");
-        for (size_t i = 0; i < json_object_array_length(list); i++) {
-                Json *u = json_object_array_get_idx(list, i);
-
-                (void) printf("%-36s ", strempty(json_get_string(u, "runnerUid")));
-                (void) printf("%-20.20s %-10.10s %-8s %-10s %5" PRIu64 " %5" PRIu64 "  %s\n",
-                              strempty(json_get_string(u, "hostname")),
-                              strempty(json_get_string(u, "version")),
-                              flag(u, "active") ? "active" : "standby",
-                              flag(u, "connected") ? "connected" : "away",
-                              number(u, "conversations"),
-                              number(u, "openMessages"),
-                              strempty(json_get_string(u, "seenAt")));
-        }
+        while (json_scan_element(list, &iter, &u))
+                print_runner(u);
         return 0;
 }
 
 static int simple(const Options *o, const char *method, char *path_consume) {
         _cleanup_free_ char *path = path_consume;
-        _cleanup_json_ Json *answer = NULL;
+        _cleanup_buffer_ Buffer answer = {};
         int r;
 
         if (!path)
                 return EXIT_REFUSED;
         r = admin_call(o, method, path, NULL, &answer);
         if (r == 0 && o->json)
-                print_json(answer);
+                print_json(answer_of(&answer));
         return r;
 }
 

@@ -5,7 +5,9 @@
 #include "orchestrator/verbs.h"
 
 int verb_token_create(const Options *o, char *const *args) {
-        _cleanup_json_ Json *body = json_object_new_object(), *answer = NULL;
+        _cleanup_json_ Json *body = json_object_new_object();
+        _cleanup_free_ char *secret = NULL;
+        _cleanup_buffer_ Buffer answer = {};
         int r;
 
         if (!body || json_set_string(body, "name", o->name) < 0)
@@ -13,49 +15,53 @@ int verb_token_create(const Options *o, char *const *args) {
         r = admin_call(o, "POST", "/v1/tokens", body, &answer);
         if (r != 0)
                 return r;
+        secret = json_member_string(answer_of(&answer), "token");
         if (o->json)
-                print_json(answer);
+                print_json(answer_of(&answer));
         else
-                (void) printf("%s\n", strempty(json_get_string(answer, "token")));
+                (void) printf("%s\n", strempty(secret));
         return 0;
 }
 
 int verb_token_list(const Options *o, char *const *args) {
-        _cleanup_json_ Json *answer = NULL;
+        _cleanup_buffer_ Buffer answer = {};
         int r;
 
         r = admin_call(o, "GET", "/v1/tokens", NULL, &answer);
         if (r != 0)
                 return r;
-        Json *list = json_get(answer, "tokens");
+        Slice list = answer_member(answer_of(&answer), "tokens"), t;
+        size_t iter = 0;
         if (o->json) {
                 print_json(list);
                 return 0;
         }
         (void) printf("%-12s %-20s %-25s %-25s %s\n", "ID", "NAME", "CREATED", "LAST USED", "STATE");
-        for (size_t i = 0; i < json_object_array_length(list); i++) {
-                Json *t = json_object_array_get_idx(list, i);
-                const char *name = json_get_string(t, "name"), *used = json_get_string(t, "lastUsedAt");
+        while (json_scan_element(list, &iter, &t)) {
+                _cleanup_free_ char *id = json_member_string(t, "id"), *name = json_member_string(t, "name"),
+                                    *created = json_member_string(t, "createdAt"),
+                                    *used = json_member_string(t, "lastUsedAt"),
+                                    *revoked = json_member_string(t, "revokedAt");
 
                 (void) printf("%-12s %-20s %-25s %-25s %s\n",
-                              strempty(json_get_string(t, "id")),
+                              strempty(id),
                               name ? name : "-",
-                              strempty(json_get_string(t, "createdAt")),
+                              strempty(created),
                               used ? used : "never",
-                              json_get_string(t, "revokedAt") ? "revoked" : "valid");
+                              revoked ? "revoked" : "valid");
         }
         return 0;
 }
 
 int verb_token_revoke(const Options *o, char *const *args) {
         _cleanup_free_ char *path = admin_path("/v1/tokens/%s", args[0]);
-        _cleanup_json_ Json *answer = NULL;
+        _cleanup_buffer_ Buffer answer = {};
         int r;
 
         if (!path)
                 return EXIT_REFUSED;
         r = admin_call(o, "DELETE", path, NULL, &answer);
         if (r == 0 && o->json)
-                print_json(answer);
+                print_json(answer_of(&answer));
         return r;
 }

@@ -34,6 +34,7 @@ struct Runner {
         char *last_call; /* method, caller and params of the last runner_call() */
         char *error;     /* JSON error that the next call ends with, or NULL */
         bool hold;       /* do not reply until released */
+        bool hold_all;   /* nor to any other call, ever */
         RunnerCall *held;
         unsigned streams;
         Json *set_aside; /* array, or NULL */
@@ -578,7 +579,7 @@ int runner_call(Runner *r,
                 return 0;
         }
         text = act(method, params, c);
-        if (r->hold && !r->held) {
+        if (r->hold && (r->hold_all || !r->held)) {
                 RunnerCall *call = new0(RunnerCall, 1);
 
                 *call = (RunnerCall){ .reply = reply, .userdata = userdata, .result = text };
@@ -730,9 +731,10 @@ static int test_set(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 runner.set_aside = NULL;
                 if (json_parse(value, strlen(value), &runner.set_aside, NULL) < 0)
                         return -EBADMSG;
-        } else if (streq(name, "hold"))
-                runner.hold = streq(value, "yes");
-        else if (streq(name, "state")) {
+        } else if (streq(name, "hold")) {
+                runner.hold_all = streq(value, "all");
+                runner.hold = runner.hold_all || streq(value, "yes");
+        } else if (streq(name, "state")) {
                 runner.state = strdup(value);
                 runner.observer->runner_changed(runner.observer_userdata);
         } else

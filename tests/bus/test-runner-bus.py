@@ -11,6 +11,7 @@ import unittest
 import xml.etree.ElementTree as ET
 
 from buslib import *
+from rawbus import Connection, body_of
 
 FAKE, DBUS_DIR = sys.argv[1], sys.argv[2]
 FIRST = path_of("first")
@@ -833,6 +834,45 @@ class WaitingCalls(OneBus):
             for p in waiting:
                 p.kill()
                 p.wait()
+
+    def test_waiting_calls_hold_no_more_than_32_mib(self):
+        self.bus.set("polkit", "hold")
+        # A text counts 16 bytes besides itself: these two fill the room to the last byte, and two calls without one need none.
+        code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from rawbus import *
+c, MIB = Connection(sys.argv[2]), 1 << 20
+def send(size):
+    return c.send(*sys.argv[3:6], *(("SendMessage", "s", body_of("s", ("x" * size,))) if size else ("Freeze",)))
+for size in (20 * MIB - 16, 12 * MIB - 16, 0, 0):
+    send(size)
+print(c.answers([refused := send(1)])[refused].error)
+"""
+        p = subprocess.run(
+            as_user(NOBODY) + [sys.executable, "-c", code, os.path.dirname(os.path.abspath(__file__)), self.bus.dir + "/bus", NAME, FIRST,
+                               I_CONVERSATION], env=self.bus.env, capture_output=True, text=True, timeout=DEADLINE)
+        self.assertEqual(p.stderr, "")
+        self.assertIn("LimitsExceeded", p.stdout)
+
+
+class BusyCalls(OneBus):
+    def test_calls_under_way_hold_no_more_than_64_mib(self):
+        self.bus.set("hold", "all")
+        c, mib = Connection(self.bus.dir + "/bus"), 1 << 20
+
+        def send(size):
+            return c.send(NAME, FIRST, I_CONVERSATION, "SendMessage", "s", body_of("s", ("x" * size,)))
+        # A text counts 16 bytes besides itself: these fill the room to the last byte. One after the other, since each waits
+        # for its authorization first.
+        for size in (20 * mib - 16, 20 * mib - 16, 24 * mib - 16):
+            send(size)
+            while not self.bus.last_call():
+                pass
+        refused = send(1)
+        self.assertIn("LimitsExceeded", c.answers([refused])[refused].error)
+        self.assertIsNone(self.bus.last_call())
+        c.close()
 
 
 @unittest.skipUnless(can_change_user(), "needs root and setpriv")

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "fuzz.h"
 #include "orchestrator/hub.h"
+#include "orchestrator/json-members.h"
 
 /* Bodies that runners post, and what an administrator's client may ask for, one a line: they meet a hub with a runner,
  * a conversation and open messages. Nothing of it stays: each input is a transaction that is given up. A line begins
@@ -37,11 +38,9 @@ static void prepare(void) {
                       &hub) >= 0);
         must(hub_token_create(hub, "t", &secret, &e), &e);
         CHECK(hub_token_check(hub, json_get_string(secret, "token"), &token) == 1);
-        CHECK(json_parse(registration, strlen(registration), &params, NULL) >= 0);
-        must(hub_register(hub, token, NULL, params, &result, &e), &e);
+        must(hub_register(hub, token, NULL, (Slice){ registration, strlen(registration) }, &result, &e), &e);
         CHECK((uid = strdup(json_get_string(result, "runnerUid"))));
-        json_putp(&params);
-        CHECK(json_parse(start, strlen(start), &params, NULL) >= 0);
+        CHECK(json_parse_small(start, strlen(start), &params, NULL) >= 0);
         must(hub_conversation_start(hub, token, "c-1", params, &started, &e), &e);
 }
 
@@ -59,17 +58,17 @@ static void check_result(Json *o) {
 }
 
 /* As the API does it. */
-static int post(Json *body, RpcError *e) {
-        _cleanup_json_ Json *batch = NULL;
+static int post(Slice body, RpcError *e) {
+        size_t iter = 0;
+        RunnerMessage m;
+        Slice first;
 
-        if (json_object_is_type(body, json_type_array))
-                return json_object_array_length(body) > 0 ? hub_receive(hub, token, uid, body, e) : 0;
-        if (!json_object_is_type(body, json_type_object) || hub_is_request(body) ||
-            !streq_ptr(json_get_string(body, "jsonrpc"), "2.0"))
+        if (json_scan_type(body) == SCAN_ARRAY)
+                return json_scan_element(body, &iter, &first) ? hub_receive(hub, token, uid, body, e) : 0;
+        if (json_scan_type(body) != SCAN_OBJECT)
                 return 0;
-        batch = json_object_new_array();
-        CHECK(batch && json_object_array_add(batch, json_object_get(body)) >= 0);
-        return hub_receive(hub, token, uid, batch, e);
+        int r = runner_message_parse(body, 0, &m, e);
+        return r != 0 || m.kind == MESSAGE_REQUEST ? r : hub_receive(hub, token, uid, body, e);
 }
 
 static void play(const char *line, size_t size) {
@@ -78,17 +77,22 @@ static void play(const char *line, size_t size) {
         RpcError e = {};
         int r = 0;
 
-        if (size == 0 || json_parse(line + 1, size - 1, &o, NULL) < 0)
+        Slice body = { line + 1, size - 1 };
+        if (size == 0 || !json_scan_valid(body.data, body.size))
+                return;
+        for (; strchr(" \t\r", body.data[0]); body.size--)
+                body.data++;
+        if (strchr("sm", line[0]) && json_parse_small(body.data, body.size, &o, NULL) < 0)
                 return;
         switch (line[0]) {
         case 'p':
-                r = post(o, &e);
+                r = post(body, &e);
                 break;
         case 'r':
-                r = hub_register(hub, token, NULL, o, &result, &e);
+                r = hub_register(hub, token, NULL, body, &result, &e);
                 break;
         case 'c':
-                r = hub_claim(hub, token, uid, o, &result, &e);
+                r = hub_claim(hub, token, uid, body, &result, &e);
                 break;
         case 's':
                 r = hub_conversation_start(hub, token, NULL, o, &result, &e);
@@ -126,12 +130,18 @@ static void look(void) {
                 if (hub_next_event(hub, &all, &n, &b) <= 0)
                         break;
                 check_json(b.data, b.size);
+                CHECK(memchr(b.data, '\n', b.size) == b.data + b.size - 1 && !memchr(b.data, '\r', b.size));
         }
-        _cleanup_json_ Json *runners = NULL, *conversations = NULL;
-        CHECK(hub_runner_list(hub, &runners) >= 0 &&
-              hub_conversation_list(hub, true, 100, &conversations) >= 0);
-        check_result(runners);
+        _cleanup_json_ Json *conversations = NULL, *conversation = NULL;
+        _cleanup_buffer_ Buffer runners = {};
+        _cleanup_free_ char *at = strdup("");
+        CHECK(buffer_append_str(&runners, "[") >= 0 && hub_next_runners(hub, &at, &runners) == 1 &&
+              buffer_append_str(&runners, "]") >= 0);
+        check_json(runners.data, runners.size);
+        CHECK(hub_conversation_list(hub, true, 100, &conversations) >= 0 &&
+              hub_conversation_get(hub, "c-1", &conversation) == 1);
         check_result(conversations);
+        check_result(conversation);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 #include "runner/bus/access.h"
+#include "runner/bus/call-size.h"
 #include "runner/bus/polkit.h"
 
 typedef struct AccessQuery AccessQuery;
@@ -9,6 +10,7 @@ struct AccessQuery {
         AccessQuery *next;
         Access *access;
         sd_bus_message *message;
+        size_t size;
         AccessLevel level;
         char *conversation;
         CallerQuery *caller_query;
@@ -103,6 +105,31 @@ static void on_caller(int r, const Caller *caller, const sd_bus_error *error, vo
                                              SD_BUS_ERROR_ACCESS_DENIED, "polkit could not be asked."));
 }
 
+/* Is there room for one more of that sender that waits? 0 and its size, or negative with error. */
+static int
+access_room(Access *a, sd_bus_message *m, const char *sender, size_t *ret_size, sd_bus_error *error) {
+        unsigned n = 0, of_sender = 0;
+        size_t bytes = 0;
+        int r;
+
+        for (AccessQuery *q = a->queries; q; q = q->next) {
+                n++;
+                bytes += q->size;
+                if (streq_ptr(sd_bus_message_get_sender(q->message), sender))
+                        of_sender++;
+        }
+        r = call_size(m, ACCESS_BYTES_MAX, ret_size);
+        if (r < 0)
+                return r;
+        if (n >= ACCESS_QUERIES_MAX || of_sender >= ACCESS_QUERIES_PER_SENDER_MAX ||
+            bytes + *ret_size > ACCESS_BYTES_MAX)
+                return sd_bus_error_set(
+                                error,
+                                SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                "Too many calls wait for authorization, try later.");
+        return 0;
+}
+
 int access_check(
                 Access *a,
                 sd_bus_message *m,
@@ -111,17 +138,12 @@ int access_check(
                 Caller *ret,
                 sd_bus_error *error) {
         const char *sender = sd_bus_message_get_sender(m);
-        unsigned n = 0, of_sender = 0;
-        AccessQuery *q;
+        AccessQuery *q = a->queries;
+        size_t size;
         int r;
 
-        for (q = a->queries; q; q = q->next) {
-                if (q->message == m)
-                        break;
-                n++;
-                if (streq_ptr(sd_bus_message_get_sender(q->message), sender))
-                        of_sender++;
-        }
+        while (q && q->message != m)
+                q = q->next;
         if (q) {
                 if (!q->decided)
                         return sd_bus_error_set(error, SD_BUS_ERROR_FAILED, "Internal error: asked twice.");
@@ -137,12 +159,9 @@ int access_check(
                                 error,
                                 SD_BUS_ERROR_ACCESS_DENIED,
                                 "A caller without a name cannot be checked.");
-        if (n >= ACCESS_QUERIES_MAX || of_sender >= ACCESS_QUERIES_PER_SENDER_MAX)
-                return sd_bus_error_set(
-                                error,
-                                SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                "Too many calls wait for authorization, try later.");
-
+        r = access_room(a, m, sender, &size, error);
+        if (r < 0)
+                return r;
         q = new0(AccessQuery, 1);
         if (!q)
                 return -ENOMEM;
@@ -150,6 +169,7 @@ int access_check(
                 .next = a->queries,
                 .access = a,
                 .message = sd_bus_message_ref(m),
+                .size = size,
                 .level = level,
                 .conversation = strdup(conversation),
                 .caller.uid = (uid_t) -1,

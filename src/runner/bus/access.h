@@ -13,6 +13,8 @@ typedef struct Access Access;
 
 #define ACCESS_QUERIES_MAX 64
 #define ACCESS_QUERIES_PER_SENDER_MAX 16
+/* Of all calls that wait for their answer together; anybody may make one wait. */
+#define ACCESS_BYTES_MAX ((size_t) 32 * 1024 * 1024)
 
 typedef enum AccessLevel {
         ACCESS_LIST,   /* anybody but agents */

@@ -35,6 +35,7 @@ struct ConversationObject {
 };
 
 #define BUS_CALLS_MAX 256
+#define BUS_CALLS_BYTES_MAX ((size_t) 64 * 1024 * 1024)
 
 struct BusObjects {
         Runner *runner;
@@ -53,6 +54,7 @@ struct BusObjects {
         BusCall *calls;
         BusWorkspaceCall *workspace_calls;
         unsigned n_calls;
+        size_t calls_bytes;
         sd_bus_slot *manager_slot, *conversation_slot, *enumerator_slot, *object_manager_slot,
                         *log_control_slot;
 };

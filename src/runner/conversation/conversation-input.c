@@ -10,6 +10,9 @@
  * file is then a thing that may be done again at any time. */
 
 #define PUMP_MAX 64
+/* Of messages that are taken up together, besides the first; those for the agent, which may have to wait, and all others
+ * each have this. One may have 16 MiB. */
+#define PUMP_BYTES_MAX ((size_t) 16 * 1024 * 1024)
 
 /* ---- in.log ---- */
 
@@ -69,24 +72,34 @@ int conversation_write_input(Conversation *c) {
 /* ---- commands ---- */
 
 typedef struct Pending {
-        InboundMessage list[PUMP_MAX];
-        size_t n;
+        InboundMessage list[PUMP_MAX]; /* params NULL: left for another time */
+        size_t n, bytes[2];            /* [1]: for the agent */
+        bool more;
 } Pending;
+
+static bool is_for_agent(const char *method) {
+        return streq(method, "message.user") || streq(method, "conversation.start") ||
+                        streq(method, "conversation.resume");
+}
 
 static int collect(const InboundMessage *m, void *userdata) {
         Pending *p = userdata;
 
-        if (p->n >= PUMP_MAX)
+        p->more = p->n >= PUMP_MAX;
+        if (p->more)
                 return 1;
+        size_t size = strlen(m->params), *bytes = &p->bytes[is_for_agent(m->method)];
+        bool later = *bytes > 0 && *bytes + size > PUMP_BYTES_MAX;
+        *bytes += size;
         InboundMessage *copy = &p->list[p->n];
         *copy = (InboundMessage){
                 .seq = m->seq,
                 .envelope_id = strdup(m->envelope_id),
                 .method = strdup(m->method),
-                .params = strdup(m->params),
+                .params = later ? NULL : strdup(m->params),
         };
         p->n++;
-        return copy->envelope_id && copy->method && copy->params ? 0 : -ENOMEM;
+        return copy->envelope_id && copy->method && (later || copy->params) ? 0 : -ENOMEM;
 }
 
 static void pending_done(Pending *p) {
@@ -266,6 +279,10 @@ static int pump_one(Run *r, const InboundMessage *m, bool *user_blocked) {
 
         if (streq(m->method, "conversation.stop"))
                 return 0;
+        if (!m->params) {
+                *user_blocked = *user_blocked || is_for_agent(m->method);
+                return 0;
+        }
         k = command_of(r, m, &params, &command);
         if (k == 0) {
                 k = store_inbound_done(c->ctx->store, m->seq);
@@ -290,23 +307,36 @@ static int pump_one(Run *r, const InboundMessage *m, bool *user_blocked) {
         return k < 0 ? k : 1;
 }
 
-void conversation_pump_input(Conversation *c) {
+/* Takes up what waits, as far as it goes at once. 1: there was progress, and there is more; 0; or negative. */
+static int pump_some(Run *r, bool *progress) {
         _cleanup_(pending_done) Pending pending = {};
-        bool user_blocked = false, progress = false;
+        bool user_blocked = false, some = false, left = false;
+        Conversation *c = r->conversation;
+        int k;
+
+        k = store_pending_inbound(c->ctx->store, c->row.id, collect, &pending);
+        for (size_t i = 0; k >= 0 && i < pending.n; i++) {
+                left = left || !pending.list[i].params;
+                k = pump_one(r, &pending.list[i], &user_blocked);
+                if (k > 0) {
+                        c->n_pending--;
+                        *progress = some = true;
+                }
+        }
+        return k < 0 ? k : some && (left || pending.more);
+}
+
+void conversation_pump_input(Conversation *c) {
+        bool progress = false;
         Run *r = c->run;
         int k;
 
         if (c->n_pending == 0 || c->ctx->broken || !r || !r->driver || r->over || c->stop != STOP_NONE ||
             !streq(c->row.state, "live"))
                 return;
-        k = store_pending_inbound(c->ctx->store, c->row.id, collect, &pending);
-        for (size_t i = 0; k >= 0 && i < pending.n; i++) {
-                k = pump_one(r, &pending.list[i], &user_blocked);
-                if (k > 0) {
-                        c->n_pending--;
-                        progress = true;
-                }
-        }
+        do
+                k = pump_some(r, &progress);
+        while (k > 0);
         if (k < 0) {
                 c->ctx->hooks->store_failed(k, c->ctx->userdata);
                 return;

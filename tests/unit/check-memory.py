@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The tables of docs/performance.md on what the programs may hold: each row against the constants of the code, and the sum
+against MemoryMax= of the units.
+
+usage: check-memory.py SOURCE-DIRECTORY
+"""
+import ast
+import math
+import re
+import sys
+from pathlib import Path
+
+KIB, MIB = 1024, 1024 * 1024
+SIZES = {"K": KIB, "M": MIB, "G": 1024 * MIB}
+# Where each program's constants are; the first directory that has a name counts.
+PROGRAMS = {
+    "northflare-runner": (("src/runner", "src/common"), ("runner", "runner-user")),
+    "northflare-orchestrator": (("src/orchestrator", "src/common"), ("orchestrator", "orchestrator-user")),
+}
+# Bounds that a change beside this one brings; each goes from here once the code has it.
+EXPECTED = {"DRIVER_LINE_MAX": 8 * MIB, "CLAUDE_ASK_BYTES_MAX": 2 * MIB}
+
+top = Path(sys.argv[1])
+problems = []
+
+
+def value_of(text, names):
+    """An expression of C or of the table: numbers, sums, products and names."""
+    text = re.sub(r"\(\(?size_t\)\s*", "(", text) if text.startswith("((size_t)") else text
+    text = re.sub(r"\(size_t\)", "", text)
+    text = re.sub(r"\b(\d+)[uUlL]+\b", r"\1", text)
+
+    def walk(node):
+        if isinstance(node, ast.Constant) and isinstance(node.value, int):
+            return node.value
+        if isinstance(node, ast.Name):
+            return names(node.id)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Mult)):
+            a, b = walk(node.left), walk(node.right)
+            return a + b if isinstance(node.op, ast.Add) else a * b
+        raise ValueError(f"not a sum or product: {text}")
+
+    return walk(ast.parse(text.strip(), mode="eval").body)
+
+
+def constants(directories):
+    found = {}
+    for directory in directories:
+        for path in sorted((top / directory).rglob("*.[ch]")):
+            for name, text in re.findall(r"^#define ([A-Z][A-Z0-9_]*) (.+?)(?:\s*/\*.*)?$", path.read_text(), re.M):
+                found.setdefault(name, (directory, set()))
+                if found[name][0] == directory:
+                    found[name][1].add(text)
+    return found
+
+
+def settings():
+    text = (top / "src/runner/config-keys.c").read_text()
+    return {name: int(n) for name, n in re.findall(r'"(\w+)",\s+CONFIG_\w+,\s+"(\d+)"', text)}
+
+
+def check(program, section):
+    directories, units = PROGRAMS[program]
+    code, keys = constants(directories), settings()
+
+    def names(name):
+        if name in ("KIB", "MIB"):
+            return {"KIB": KIB, "MIB": MIB}[name]
+        if name in keys:
+            return keys[name]
+        texts = code.get(name, (None, set()))[1]
+        if len(texts) > 1:
+            raise ValueError(f"{name} is defined in several ways: {texts}")
+        value = value_of(next(iter(texts)), names) if texts else None
+        if name in EXPECTED:
+            if value == EXPECTED[name]:
+                problems.append(f"{name} is in the code: remove it from EXPECTED")
+            return EXPECTED[name]
+        if value is None:
+            raise ValueError(f"there is no constant {name}")
+        return value
+
+    rows = re.findall(r"^\| ([^|]+) \| `([^`]+)` \| (\d+) \|$", section, re.M)
+    total = 0
+    for what, expression, stated in rows:
+        try:
+            mib = math.ceil(value_of(expression, names) / MIB)
+        except (ValueError, SyntaxError) as e:
+            problems.append(f"{program}, {what}: {e}")
+            continue
+        total += mib
+        if mib != int(stated):
+            problems.append(f"{program}, {what}: {mib} MiB by the code, {stated} in the table")
+    stated = re.search(r"^\| \*\*sum\*\* \| \| \*\*(\d+)\*\* \|$", section, re.M)
+    if not rows or not stated or int(stated[1]) != total:
+        problems.append(f"{program}: the sum is {total} MiB, and not {stated and stated[1]}")
+    for unit in units:
+        text = (top / f"units/northflare-{unit}.service.in").read_text()
+        limit = re.search(r"^MemoryMax=(\d+)([KMG])$", text, re.M)
+        if not limit or int(limit[1]) * SIZES[limit[2]] <= total * MIB:
+            problems.append(f"{unit}: MemoryMax={limit and limit[0]} is not above {total} MiB")
+        if re.search("^MemoryHigh=", text, re.M):
+            problems.append(f"{unit}: MemoryHigh= throttles a program that has a watchdog")
+
+
+page = (top / "docs/performance.md").read_text()
+for name in PROGRAMS:
+    part = re.search(rf"^### {name}\b.*?$(.*?)(?=^##)", page, re.M | re.S)
+    if part:
+        check(name, part[1])
+    else:
+        problems.append(f"docs/performance.md has no table of {name}")
+for problem in problems:
+    print(problem)
+sys.exit(1 if problems else 0)
