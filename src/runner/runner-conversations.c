@@ -358,7 +358,7 @@ static int pending_stop(const InboundMessage *m, void *userdata) {
 
         if (!streq(m->method, "conversation.stop"))
                 return 0;
-        if (m->params && json_parse(m->params, strlen(m->params), &params, NULL) >= 0)
+        if (m->params && json_parse_from(JSON_OF_STORE, m->params, strlen(m->params), &params, NULL) >= 0)
                 (void) json_get_u64(params, "graceMs", grace);
         return 1;
 }

@@ -251,7 +251,7 @@ static DriverPhase driver_claude_phase(Driver *d) {
 static Json *parse_text(const char *text) {
         Json *o = NULL;
 
-        if (json_parse(text, strlen(text), &o, NULL) < 0)
+        if (json_parse_from(JSON_OF_AGENT, text, strlen(text), &o, NULL) < 0)
                 return json_object_new_string(text);
         return o;
 }

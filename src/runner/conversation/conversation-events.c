@@ -89,7 +89,7 @@ static int follower_open(Follower *f) {
         if (r <= 0)
                 return r < 0 ? r : -EINVAL;
         f->limit = row.out_bytes;
-        r = json_parse(row.spec, strlen(row.spec), &spec, NULL);
+        r = json_parse_from(JSON_OF_STORE, row.spec, strlen(row.spec), &spec, NULL);
         if (r < 0)
                 return r;
         return event_reader_new(

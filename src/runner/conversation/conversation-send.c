@@ -88,7 +88,7 @@ static int open_reader(Conversation *c) {
                 return r;
         if (c->send)
                 return 0;
-        r = json_parse(c->send_row.spec, strlen(c->send_row.spec), &spec, NULL);
+        r = json_parse_from(JSON_OF_STORE, c->send_row.spec, strlen(c->send_row.spec), &spec, NULL);
         if (r < 0)
                 return r;
         return event_reader_new(

@@ -22,7 +22,7 @@ int conversation_new(ConversationContext *ctx, ConversationRow *row_consume, Con
                 .local_outfd = -EBADF,
         };
         *row_consume = (ConversationRow){};
-        r = json_parse(c->row.params, strlen(c->row.params), &c->params, NULL);
+        r = json_parse_from(JSON_OF_STORE, c->row.params, strlen(c->row.params), &c->params, NULL);
         if (r < 0) {
                 conversation_free(c);
                 return r;
@@ -294,7 +294,8 @@ int conversation_describe(Conversation *c, Json **ret) {
                 return r;
         if (c->row.reason)
                 (void) json_set_string(o, "reason", c->row.reason);
-        if (c->row.detail && json_parse(c->row.detail, strlen(c->row.detail), &detail, NULL) >= 0)
+        if (c->row.detail &&
+            json_parse_from(JSON_OF_STORE, c->row.detail, strlen(c->row.detail), &detail, NULL) >= 0)
                 (void) json_set(o, "result", TAKE_PTR(detail));
         *ret = TAKE_PTR(o);
         return 0;

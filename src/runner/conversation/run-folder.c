@@ -95,7 +95,7 @@ static int read_json(int dirfd, const char *name, size_t max, Json **ret) {
                 return 0;
         if (r < 0)
                 return r;
-        r = json_parse(text, size, ret, NULL);
+        r = json_parse_from(JSON_OF_PRODUCT, text, size, ret, NULL);
         return r < 0 ? r : 1;
 }
 

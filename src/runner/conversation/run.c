@@ -55,7 +55,7 @@ int run_new(Conversation *c, RunRow *row_consume, Run **ret) {
         r->ops = conversation_driver(c);
         if (!r->ops)
                 return -ENOENT;
-        k = json_parse(r->row.spec, strlen(r->row.spec), &r->spec, NULL);
+        k = json_parse_from(JSON_OF_STORE, r->row.spec, strlen(r->row.spec), &r->spec, NULL);
         if (k < 0)
                 return k;
         k = position_load(r->ops, r->spec, r->row.driven_state, &r->driver, &r->lines.lines);
