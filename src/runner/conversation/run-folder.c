@@ -113,29 +113,6 @@ int run_folder_open_output(int dirfd) {
         return fd < 0 ? -errno : fd;
 }
 
-int run_folder_last_line_end(int outfd, uint64_t *ret) {
-        char block[8192];
-        struct stat st;
-        uint64_t end;
-
-        if (fstat(outfd, &st) < 0)
-                return -errno;
-        for (end = (uint64_t) st.st_size; end > 0;) {
-                size_t n = MIN((uint64_t) sizeof(block), end);
-                ssize_t k = pread(outfd, block, n, (off_t) (end - n));
-                if (k != (ssize_t) n)
-                        return k < 0 ? -errno : -EIO;
-                char *newline = memrchr(block, '\n', n);
-                if (newline) {
-                        *ret = end - n + (uint64_t) (newline - block) + 1;
-                        return 0;
-                }
-                end -= n;
-        }
-        *ret = 0;
-        return 0;
-}
-
 int cgroup_is_populated(const char *cgroup) {
         /* The unified hierarchy is at one of two places: pure, or beside a version 1 tree. */
         static const char *const roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };

@@ -31,8 +31,6 @@ int run_folder_read_outcome(int dirfd, Json **ret);
 
 /* out.log for reading: the descriptor, -ENOENT while the supervisor has not made it. */
 int run_folder_open_output(int dirfd);
-/* The end of the last complete line. */
-int run_folder_last_line_end(int outfd, uint64_t *ret);
 
 /* Is there a process in the cgroup (a path below the root of the hierarchy)? 1, or 0: empty or gone. */
 int cgroup_is_populated(const char *cgroup);

@@ -45,7 +45,8 @@ void store_rollback(Store *s);
 
 /* Identity and other single values: "storeId" (made at first open), "generation" (increased by
  * store_next_generation at every start), "cursor", "runnerId", "runnerUid", "activeUid", "registered", "draining",
- * "lastProcessedAt", "running" and "crashed" (runner-crash.c). get: 1, or 0 where there is none. set with NULL deletes. */
+ * "lastProcessedAt", "maxBodyBytes", "running" and "crashed" (runner-crash.c). get: 1, or 0 where there is none. set with NULL deletes. */
+#define STORE_MAX_BODY_BYTES "maxBodyBytes"
 int store_get(Store *s, const char *key, char **ret);
 int store_set(Store *s, const char *key, const char *value);
 int store_next_generation(Store *s, uint64_t *ret);
