@@ -309,6 +309,7 @@ static void adopt_live(Conversation *c, char *const *units) {
         int r;
 
         r = run_open_folder(run, false);
+        run_folder_mark_conclusion(run->dirfd, false); /* it was counted, or its runner ended in order */
         if (r >= 0)
                 r = check_input(c);
         if (r < 0) {

@@ -214,7 +214,7 @@ static int add_questions(Conversation *c, Json *o) {
         return json_set(o, "questions", TAKE_PTR(list));
 }
 
-static int add_usage(Conversation *c, Json *o) {
+int conversation_add_usage(Conversation *c, Json *o) {
         Json *u = json_object_new_object();
         DriverUsage usage;
 
@@ -289,7 +289,7 @@ int conversation_describe(Conversation *c, Json **ret) {
         r = add_questions(c, o);
         if (r < 0)
                 return r;
-        r = add_usage(c, o);
+        r = conversation_add_usage(c, o);
         if (r < 0)
                 return r;
         if (c->row.reason)

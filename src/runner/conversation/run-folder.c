@@ -8,6 +8,7 @@
 
 #define STARTED_MAX (64 * 1024)
 #define OUTCOME_MAX (256 * 1024)
+#define CONCLUDING "concluding"
 
 int run_folder_open(int parentfd, const char *name) {
         int fd = openat(parentfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -85,6 +86,23 @@ int run_folder_is_started(int dirfd) {
         return 1;
 }
 
+void run_folder_mark_conclusion(int dirfd, bool concluding) {
+        if (dirfd < 0)
+                return;
+        if (concluding)
+                safe_close(
+                                openat(dirfd,
+                                       CONCLUDING,
+                                       O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+                                       0600));
+        else
+                (void) unlinkat(dirfd, CONCLUDING, 0);
+}
+
+bool run_folder_is_concluding(int dirfd) {
+        return faccessat(dirfd, CONCLUDING, F_OK, AT_SYMLINK_NOFOLLOW) >= 0;
+}
+
 static int read_json(int dirfd, const char *name, size_t max, Json **ret) {
         _cleanup_free_ char *text = NULL;
         size_t size;
@@ -95,7 +113,8 @@ static int read_json(int dirfd, const char *name, size_t max, Json **ret) {
                 return 0;
         if (r < 0)
                 return r;
-        r = json_parse_from(JSON_OF_PRODUCT, text, size, ret, NULL);
+        /* The supervisor's, but in a folder that it shares with an agent: bounded as the agent's own text. */
+        r = json_parse_from(JSON_OF_AGENT, text, size, ret, NULL);
         return r < 0 ? r : 1;
 }
 

@@ -29,6 +29,11 @@ int run_folder_read_started(int dirfd, Json **ret);
 /* outcome.json: 1, or 0 where there is none. -EBADMSG: it cannot be read. */
 int run_folder_read_outcome(int dirfd, Json **ret);
 
+/* Whether the runner is concluding this run now: a mark for the runner after it, should this one die of that. It is not
+ * worth a wait for the disk: what it is about leaves the machine running. */
+void run_folder_mark_conclusion(int dirfd, bool concluding);
+bool run_folder_is_concluding(int dirfd);
+
 /* out.log for reading: the descriptor, -ENOENT while the supervisor has not made it. */
 int run_folder_open_output(int dirfd);
 

@@ -396,6 +396,10 @@ void run_drive(Run *r) {
 
         if (r->dirfd < 0 || c->ctx->broken)
                 return;
+        if (r->over && run_conclusion_is_short(r)) {
+                run_conclude(r);
+                return;
+        }
         k = drive_piece(r, &progress);
         if (k < 0) {
                 /* The store and the driver's state in memory may have parted: both are made anew from the store. */
@@ -530,6 +534,7 @@ static void over(Run *r, Json *outcome_consume, const char *result) {
                 r->row.out_bytes = MAX(end, r->row.driven);
         /* Else nobody writes any more: its end is where the last complete line ends, which is found by reading to it. */
         r->over = true;
+        run_folder_mark_conclusion(r->dirfd, true);
         (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
 }
 
