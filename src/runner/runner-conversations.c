@@ -343,6 +343,7 @@ static void adopt_live(Conversation *c, char *const *units) {
         if (r < 0)
                 log_warning_errno(r, "Conversation %s: nobody looks at its timeouts: %m", c->row.id);
         run_watchdog_freeze(run, c->frozen);
+        run_deny_overlong_questions(run);
         /* What was said before the restart is not said again. */
         (void) free_and_strdup(&c->last_state, conversation_state(c));
         (void) conversation_write_input(c);

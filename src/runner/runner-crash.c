@@ -98,6 +98,8 @@ static int count_concluding(Runner *r) {
                 if (k >= 0)
                         k = store_count_conclusion_crash(
                                         r->store, concluding.list[i].id, concluding.list[i].run);
+                if (k == -ENOENT)
+                        k = 0;
                 free(concluding.list[i].id);
         }
         return MIN(k, 0);

@@ -90,6 +90,22 @@ static void bound_of_a_run_is_in_its_spec_within_ours(void **state) {
         assert_int_equal(driver_line_max(NULL), 8388608);
 }
 
+static void bound_leaves_an_event_room_in_a_body(void **state) {
+        static const uint64_t cases[][2] = {
+                {0,           65536  },
+                { 65536,      65536  },
+                { 73728,      65536  },
+                { 73729,      65537  },
+                { 8396799,    8388607},
+                { 8396800,    8388608},
+                { 8396801,    8388608},
+                { UINT64_MAX, 8388608},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                assert_int_equal(driver_line_max_of_body(cases[i][0]), cases[i][1]);
+}
+
 static void oversize_line_is_one_event_with_type_size_and_head(void **state) {
         static const char *const protocols[] = { "claude", "shell" };
 
@@ -188,6 +204,39 @@ static void question_of_which_only_the_head_is_there_is_denied_where_that_names_
                         assert_in(a.h.written.data, "\"subtype\":\"error\",\"request_id\":\"q7\"");
                 else
                         assert_int_equal(a.h.written.size, 0);
+        }
+}
+
+/* As an older runner saved it, which had another bound. */
+static void open_question_above_the_bound_is_found_in_an_old_state(void **state) {
+        for (size_t size = ASK_MAX - 2; size <= ASK_MAX - 1; size++) {
+                _cleanup_(agent_done) Agent a;
+                _cleanup_(driver_freep) Driver *old = NULL;
+                _cleanup_json_ Json *saved = NULL;
+                _cleanup_free_ char *input = malloc(size + 1), *answer = NULL;
+                uint64_t offset = 0;
+                unsigned n = 7;
+
+                agent_init(&a, "claude");
+                (void) says(&a,
+                            "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
+                            "\"tool_name\":\"Write\"}}");
+                assert_false(a.d->ops->overlong_question(a.d, &offset, &n));
+                assert_int_equal(a.d->ops->save(a.d, &saved), 0);
+                memset(input, ' ', size);
+                input[0] = '{';
+                input[size - 1] = '}';
+                input[size] = 0;
+                Json *ask = json_object_array_get_idx(json_get(saved, "asks"), 0);
+                assert_int_equal(json_set_string(ask, "input", input), 0);
+                assert_int_equal(a.d->ops->load(NULL, saved, &old), 0);
+                /* With the two bytes of no suggestions. */
+                assert_int_equal(old->ops->overlong_question(old, &offset, &n), size > ASK_MAX - 2);
+                if (size <= ASK_MAX - 2)
+                        continue;
+                answer = command(old, DRIVER_COMMAND_ANSWER, "{\"behavior\":\"deny\"}", offset, n, 1);
+                assert_in(answer, "\"request_id\":\"q7\",\"response\":{\"behavior\":\"deny\"");
+                assert_false(old->ops->overlong_question(old, &offset, &n));
         }
 }
 
@@ -334,10 +383,12 @@ static void counts_of_bad_lines_are_saved(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(bound_of_a_run_is_in_its_spec_within_ours),
+                cmocka_unit_test(bound_leaves_an_event_room_in_a_body),
                 cmocka_unit_test(oversize_line_is_one_event_with_type_size_and_head),
                 cmocka_unit_test(head_of_an_event_is_4_kib_at_the_most),
                 cmocka_unit_test(question_of_1_mib_is_asked_and_one_of_a_byte_more_is_denied),
                 cmocka_unit_test(question_of_which_only_the_head_is_there_is_denied_where_that_names_it),
+                cmocka_unit_test(open_question_above_the_bound_is_found_in_an_old_state),
                 cmocka_unit_test(request_with_a_double_is_refused),
                 cmocka_unit_test(line_with_a_double_that_is_read_is_a_notice),
                 cmocka_unit_test(line_makes_1024_events_and_says_that_more_were_left_out),

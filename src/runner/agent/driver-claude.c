@@ -286,6 +286,21 @@ static int driver_claude_questions(Driver *d, Json **ret) {
         return 0;
 }
 
+static bool driver_claude_overlong_question(Driver *d, uint64_t *ret_offset, unsigned *ret_n) {
+        Claude *c = claude(d);
+
+        for (size_t i = 0; i < c->n_asks; i++) {
+                const ClaudeAsk *a = &c->asks[i];
+
+                if (a->answered || strlen(a->input) + strlen(a->suggestions) <= CLAUDE_ASK_LINE_MAX)
+                        continue;
+                *ret_offset = a->offset;
+                *ret_n = a->n;
+                return true;
+        }
+        return false;
+}
+
 static bool driver_claude_last_turn_failed(Driver *d) {
         return claude(d)->last_failed;
 }
@@ -328,6 +343,7 @@ const DriverOps claude_driver_ops = {
         .command = claude_command,
         .phase = driver_claude_phase,
         .questions = driver_claude_questions,
+        .overlong_question = driver_claude_overlong_question,
         .last_turn_failed = driver_claude_last_turn_failed,
         .background = driver_claude_background,
         .session = driver_claude_session,

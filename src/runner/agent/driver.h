@@ -115,6 +115,9 @@ struct DriverOps {
         /* The open questions, a new array of {"offset","n","tool","title","input","suggestions"}: what was told by
          * permission.request events and is neither answered nor withdrawn. */
         int (*questions)(Driver *d, Json **ret);
+        /* An open question that is above today's bound, of a state that an older runner saved; true, or false where there is
+         * none. NULL: there never is. */
+        bool (*overlong_question)(Driver *d, uint64_t *ret_offset, unsigned *ret_n);
         /* Did the last turn that ended end badly? false before the first. */
         bool (*last_turn_failed)(Driver *d);
         /* Tasks that run beside the turns and that nobody waits for, as far as the agent tells of them. */
@@ -140,6 +143,11 @@ static inline size_t driver_line_max(Json *spec) {
         if (json_get_u64(spec, "lineMax", &n) <= 0)
                 return DRIVER_LINE_MAX;
         return (size_t) MIN(MAX(n, (uint64_t) DRIVER_LINE_MIN), (uint64_t) DRIVER_LINE_MAX);
+}
+/* What that member is for a receiver who takes bodies of so many bytes. */
+static inline uint64_t driver_line_max_of_body(uint64_t body) {
+        body -= MIN(body, (uint64_t) DRIVER_EVENT_OVERHEAD);
+        return MIN(MAX(body, (uint64_t) DRIVER_LINE_MIN), (uint64_t) DRIVER_LINE_MAX);
 }
 
 /* spec, the part that drivers read (the runner writes it to spec.json, version 1): conversationId, model,

@@ -249,6 +249,8 @@ int run_watchdog_begin(Run *r);
 /* The phase may be another one. heard: the agent said something or was told something. */
 void run_watchdog_look(Run *r, bool heard);
 void run_watchdog_freeze(Run *r, bool frozen);
+/* After an upgrade: what would not be asked today is not left open. */
+void run_deny_overlong_questions(Run *r);
 
 /* conversation-git.c */
 /* Asks for the state of the checkout, once: true where an answer is under way, after which run_conclude() is called. */

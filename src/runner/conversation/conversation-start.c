@@ -36,8 +36,7 @@ static uint64_t line_max(Conversation *c) {
         if (streq(c->row.origin, "local") || store_get(c->ctx->store, STORE_MAX_BODY_BYTES, &text) <= 0 ||
             safe_atou64(text, &body) < 0)
                 return DRIVER_LINE_MAX;
-        body -= MIN(body, DRIVER_EVENT_OVERHEAD);
-        return MIN(MAX(body, (uint64_t) DRIVER_LINE_MIN), (uint64_t) DRIVER_LINE_MAX);
+        return driver_line_max_of_body(body);
 }
 
 static int make_spec(Conversation *c, const char *resume_session, Json **ret) {
