@@ -113,7 +113,7 @@ static int read_json(int dirfd, const char *name, size_t max, Json **ret) {
                 return 0;
         if (r < 0)
                 return r;
-        /* The supervisor's, but in a folder that it shares with an agent: bounded as the agent's own text. */
+        /* The supervisor writes few words here, so the tightest bound will do. */
         r = json_parse_from(JSON_OF_AGENT, text, size, ret, NULL);
         return r < 0 ? r : 1;
 }
