@@ -50,7 +50,7 @@ int json_parse_from(JsonSource source, const char *text, size_t size, Json **ret
 
 /* For tests and src/orchestrator, which bounds its bodies before. Elsewhere in src tools/check lint refuses it. */
 static inline int json_parse(const char *text, size_t size, Json **ret, char **ret_error) {
-        return json_parse_from(JSON_OF_STORE, text, size, ret, ret_error);
+        return json_parse_from(JSON_OF_PRODUCT, text, size, ret, ret_error);
 }
 
 /* Member name of object o, borrowed; NULL where o is no object or has none (a JSON null counts as none). */

@@ -4,6 +4,7 @@
 #   values N     a line of N bytes with a message of [{},{},...]
 #   text N       one with a text of N bytes
 #   question N   one that asks for a tool with an input of [{},{},...]; the answer is said
+#   ask N        the same, with a text in place of the values
 #   double       a question in which the tool's name stands twice
 #   wait PATH    does the rest of the order once PATH is there
 import json
@@ -49,6 +50,10 @@ def obey(order):
     elif what == "question":
         say(filled('{"type":"control_request","request_id":"long","request":{"subtype":"can_use_tool","tool_name":"Bash","input":'
                    '{"x":', "}}}", int(rest)))
+        text("answer: %s" % answer())
+    elif what == "ask":
+        before, after = '{"type":"control_request","request_id":"ask","request":{"subtype":"can_use_tool","tool_name":"Bash","input":{"x":"', '"}}}'
+        say(before + "x" * (int(rest) - len(before) - len(after)) + after)
         text("answer: %s" % answer())
     elif what == "double":
         say('{"type":"control_request","request_id":"twice","request":{"subtype":"can_use_tool","tool_name":"Read","tool_name":'
