@@ -267,6 +267,15 @@ static void request_with_a_double_is_refused(void **state) {
                 assert_int_equal(usage_of(&a).ambiguous_lines, i + 1);
                 assert_int_not_equal(a.d->ops->phase(a.d), DRIVER_WAITING_PERMISSION);
         }
+        /* The same of the driver that acts, which makes no events. */
+        for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
+                _cleanup_(agent_done) Agent acts;
+
+                agent_init(&acts, "claude");
+                acts.sink = heard_sink(&acts.h, false, true);
+                (void) says(&acts, lines[i]);
+                assert_in(acts.h.written.data, "\"a member of this request stands twice\"");
+        }
         /* The id itself: whichever the agent means is answered. */
         (void) says(&a,
                     "{\"type\":\"control_request\",\"request_id\":\"r1\",\"request_id\":\"r2\",\"request\":{\"subtype\":"
