@@ -396,9 +396,14 @@ void run_drive(Run *r) {
 
         if (r->dirfd < 0 || c->ctx->broken)
                 return;
-        if (r->over && run_conclusion_is_short(r)) {
-                run_conclude(r);
-                return;
+        if (run_conclusion_is_short(r)) {
+                /* What is left of its output may be what did it: whether the run is over is found out before that is read. */
+                if (!r->over)
+                        run_check(r);
+                if (r->over)
+                        run_conclude(r);
+                if (r->over || r->result_call)
+                        return;
         }
         k = drive_piece(r, &progress);
         if (k < 0) {
