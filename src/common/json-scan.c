@@ -166,7 +166,7 @@ static const char *check_key(const char *p, const char *end) {
 }
 
 /* NULL where the text is valid; else what is wrong, and *p stands at or before it. */
-static const char *check(const char **p, const char *end) {
+static const char *check(const char **p, const char *end, size_t values, unsigned depth_max) {
         static const char too_early[] = "unexpected end", unexpected[] = "unexpected text";
         uint64_t objects = 0; /* bit n: level n + 1 is an object, not an array */
         unsigned depth = 0;
@@ -178,10 +178,12 @@ static const char *check(const char **p, const char *end) {
                 *p = skip_blanks(*p, end);
                 if (*p >= end)
                         return too_early;
+                if (values-- == 0)
+                        return "more values than may be read";
                 if (**p == '{' || **p == '[') {
                         bool object = **p == '{';
 
-                        if (depth == DEPTH_MAX)
+                        if (depth >= depth_max)
                                 return "nested too deeply";
                         objects = object ? objects | UINT64_C(1) << depth :
                                            objects & ~(UINT64_C(1) << depth);
@@ -228,12 +230,20 @@ static const char *check(const char **p, const char *end) {
         }
 }
 
-const char *json_scan_check(const char *text, size_t size, size_t *ret_at) {
-        const char *p = text, *wrong = size > 0 ? check(&p, text + size) : "unexpected end";
+const char *
+json_scan_check_bounded(const char *text, size_t size, size_t values, unsigned depth, size_t *ret_at) {
+        const char *p = text, *wrong;
+
+        wrong = size > 0 ? check(&p, text + size, values, MIN(depth, (unsigned) DEPTH_MAX)) :
+                           "unexpected end";
 
         if (ret_at)
                 *ret_at = (size_t) (p - text);
         return wrong;
+}
+
+const char *json_scan_check(const char *text, size_t size, size_t *ret_at) {
+        return json_scan_check_bounded(text, size, SIZE_MAX, DEPTH_MAX, ret_at);
 }
 
 bool json_scan_valid(const char *text, size_t size) {
@@ -361,6 +371,57 @@ bool json_scan_member(Slice object, const char *name, Slice *ret) {
                         *ret = value;
                         return true;
                 }
+        return false;
+}
+
+bool json_scan_head_member(Slice head, const char *name, Slice *ret) {
+        Slice key, value;
+        size_t iter = 0;
+
+        while (json_scan_next_member(head, &iter, &key, &value)) {
+                /* What ends with the text may have gone on. */
+                if (value.data + value.size >= head.data + head.size)
+                        return false;
+                if (json_scan_string_is(key, name)) {
+                        *ret = value;
+                        return true;
+                }
+        }
+        return false;
+}
+
+/* Whether a key with escapes decodes to one of the names; readers that end a name at a NUL are among the others. */
+static bool decodes_to_one(Slice key, const char *const *names) {
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+
+        if (json_scan_string(key, &text, &size) < 0)
+                return true; /* no memory: it may be one */
+        for (; *names; names++)
+                if (streq(text, *names))
+                        return true;
+        return false;
+}
+
+bool json_scan_is_ambiguous(Slice object, const char *const *names) {
+        uint64_t seen = 0;
+        Slice key, value;
+        size_t iter = 0;
+
+        while (json_scan_next_member(object, &iter, &key, &value)) {
+                if (memchr(key.data, '\\', key.size)) {
+                        if (decodes_to_one(key, names))
+                                return true;
+                        continue;
+                }
+                for (unsigned i = 0; names[i]; i++) {
+                        if (!json_scan_string_is(key, names[i]))
+                                continue;
+                        if (seen >> i & 1)
+                                return true;
+                        seen |= UINT64_C(1) << i;
+                }
+        }
         return false;
 }
 

@@ -28,13 +28,23 @@ typedef enum ScanType {
 bool json_scan_valid(const char *text, size_t size);
 /* The same, with words: NULL where it is valid, else what is wrong, and at which byte (ret_at may be NULL). */
 const char *json_scan_check(const char *text, size_t size, size_t *ret_at);
+/* The same with at most so many values (keys do not count) and levels, at most 64 of them. */
+const char *
+json_scan_check_bounded(const char *text, size_t size, size_t values, unsigned depth, size_t *ret_at);
 
 /* The type of the value that begins at v's first byte, by that byte alone. */
 ScanType json_scan_type(Slice v);
 
-/* Looks member `name` of a VALID object up. Keys with escapes never match. The first of doubles wins.
+/* Looks member `name` of a VALID object up. Keys with escapes never match. The first of doubles wins, so objects of
+ * somebody whom other readers may understand otherwise are asked json_scan_is_ambiguous() first.
  * Returns true and the value's bytes (strings with their quotes). */
 bool json_scan_member(Slice object, const char *name, Slice *ret);
+/* The same in the beginning of an object that may be cut off anywhere, and was not checked: true only where the member
+ * and its value are there to their end. The value is not checked either. */
+bool json_scan_head_member(Slice head, const char *name, Slice *ret);
+/* Whether readers may disagree on one of these members (a list that ends with NULL, at most 64) of a VALID object: it is
+ * there twice, or its name is spelt with escapes, which we do not read and others do. */
+bool json_scan_is_ambiguous(Slice object, const char *const *names);
 /* The same along a path of names, e.g. (o, &v, "message", "usage", NULL). */
 bool json_scan_path(Slice object, Slice *ret, ...) __attribute__((sentinel));
 

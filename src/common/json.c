@@ -1,24 +1,43 @@
 /* SPDX-License-Identifier: MIT */
-#include <inttypes.h>
 #include <limits.h>
 
 #include "common/buffer.h"
 #include "common/json-scan.h"
 #include "common/json.h"
 
+#define KIB ((size_t) 1024)
+#define MIB (KIB * KIB)
+
+/* The store repeats what the orchestrator sent, with members of ours beside it, and strings that are escaped once more. */
+static const JsonBound bounds[_JSON_SOURCE_MAX] = {
+        [JSON_OF_AGENT] = {JSON_AGENT_BYTES_MAX, JSON_AGENT_VALUES_MAX, JSON_DEPTH_MAX},
+        [JSON_OF_ORCHESTRATOR] = { 513 * MIB,           JSON_VALUES_MAX,       JSON_DEPTH_MAX},
+        [JSON_OF_CALLER] = { 16 * MIB,            JSON_VALUES_MAX,       JSON_DEPTH_MAX},
+        [JSON_OF_REPOSITORY] = { 64 * KIB,            4096,                  JSON_DEPTH_MAX},
+        [JSON_OF_STORE] = { 1026 * MIB,          2 * JSON_VALUES_MAX,   JSON_DEPTH_MAX},
+        [JSON_OF_ADMINISTRATOR] = { 16 * MIB,            JSON_VALUES_MAX,       JSON_DEPTH_MAX},
+        [JSON_OF_PRODUCT] = { 256 * MIB,           16 * JSON_VALUES_MAX,  JSON_DEPTH_MAX},
+        [JSON_OF_EVENT] = { 256 * MIB,           JSON_VALUES_MAX,       JSON_DEPTH_MAX},
+};
+
+const JsonBound *json_bound(JsonSource source) {
+        return &bounds[source];
+}
+
 /* Whether text is JSON decides the scanner, json-c only builds the tree: its own strict mode takes control characters
  * before version 0.17, and from 0.18 on refuses everything that is not ASCII. */
-int json_parse(const char *text, size_t size, Json **ret, char **ret_error) {
+int json_parse_from(JsonSource source, const char *text, size_t size, Json **ret, char **ret_error) {
+        const JsonBound *bound = json_bound(source);
         struct json_tokener *t;
         const char *wrong;
-        size_t at;
+        size_t at = 0;
         Json *o;
 
         if (ret_error)
                 *ret_error = NULL;
-        if (size > INT_MAX)
-                return -EFBIG;
-        wrong = json_scan_check(text, size, &at);
+        static_assert(1026 * MIB <= INT_MAX, "json-c takes an int");
+        wrong = size > bound->bytes ? "longer than may be read" :
+                                      json_scan_check_bounded(text, size, bound->values, bound->depth, &at);
         if (!wrong) {
                 t = json_tokener_new_ex(JSON_DEPTH_MAX + 1);
                 if (!t)

@@ -17,9 +17,41 @@ static inline void json_putp(Json **o) {
 
 #define JSON_DEPTH_MAX 64
 
-/* Parses exactly one JSON text in valid UTF-8 (RFC 8259), 64 levels deep at the most.
- * On failure -EBADMSG, and *ret_error (may be NULL) is a sentence with the offset, for the caller to free. */
-int json_parse(const char *text, size_t size, Json **ret, char **ret_error);
+/* Whose text it is, and so how much of a tree may be made of it. A tree costs up to a kilobyte for each value, whatever
+ * the text's length: what was not counted first is never given to json-c. */
+typedef enum JsonSource {
+        JSON_OF_AGENT,        /* an agent wrote it, or may have: members of its control lines */
+        JSON_OF_ORCHESTRATOR, /* messages and answers; their bytes are bounded by maxMessageBytes on the way in */
+        JSON_OF_CALLER,       /* a local user: arguments of northflarectl and of calls on the bus */
+        JSON_OF_REPOSITORY, /* northflare-git's lines, which repeat what a repository says */
+        JSON_OF_STORE, /* written by us, with what the orchestrator and the agent gave us inside, as strings */
+        JSON_OF_ADMINISTRATOR, /* configuration */
+        JSON_OF_PRODUCT,       /* another program of ours: supervisor, launcher, runner */
+        JSON_OF_EVENT, /* an event as the runner shows it, with what an agent wrote inside: for northflarectl */
+        _JSON_SOURCE_MAX,
+} JsonSource;
+
+/* Values are counted as the scanner meets them: each object, array, string, number and word; keys are not. */
+typedef struct JsonBound {
+        size_t bytes, values;
+        unsigned depth;
+} JsonBound;
+
+#define JSON_AGENT_BYTES_MAX ((size_t) 64 * 1024)
+#define JSON_AGENT_VALUES_MAX ((size_t) 4096)
+#define JSON_VALUES_MAX ((size_t) 65536)
+
+const JsonBound *json_bound(JsonSource source);
+
+/* Parses exactly one JSON text in valid UTF-8 (RFC 8259) within the bound of its source.
+ * On failure (one past the bound is one) -EBADMSG, and *ret_error (may be NULL) is a sentence with the offset, for the
+ * caller to free. */
+int json_parse_from(JsonSource source, const char *text, size_t size, Json **ret, char **ret_error);
+
+/* For tests and src/orchestrator, which bounds its bodies before. Elsewhere in src tools/check lint refuses it. */
+static inline int json_parse(const char *text, size_t size, Json **ret, char **ret_error) {
+        return json_parse_from(JSON_OF_PRODUCT, text, size, ret, ret_error);
+}
 
 /* Member name of object o, borrowed; NULL where o is no object or has none (a JSON null counts as none). */
 Json *json_get(Json *o, const char *name);

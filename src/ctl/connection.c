@@ -172,7 +172,8 @@ int read_list(sd_bus_message *reply, Json **ret) {
         _cleanup_json_ Json *list = NULL;
         const char *text;
 
-        if (sd_bus_message_read(reply, "s", &text) < 0 || json_parse(text, strlen(text), &list, NULL) < 0 ||
+        if (sd_bus_message_read(reply, "s", &text) < 0 ||
+            json_parse_from(JSON_OF_PRODUCT, text, strlen(text), &list, NULL) < 0 ||
             !json_object_is_type(list, json_type_array)) {
                 (void) fputs("northflare-runner's answer is not understood: are both of the same version?\n",
                              stderr);
@@ -190,7 +191,8 @@ int describe(const char *id, Json **ret) {
         status = call_conversation(id, "Describe", &reply, NULL);
         if (status != EXIT_OK)
                 return status;
-        if (sd_bus_message_read(reply, "s", &text) < 0 || json_parse(text, strlen(text), ret, NULL) < 0) {
+        if (sd_bus_message_read(reply, "s", &text) < 0 ||
+            json_parse_from(JSON_OF_PRODUCT, text, strlen(text), ret, NULL) < 0) {
                 (void) fputs("northflare-runner's answer is not understood: are both of the same version?\n",
                              stderr);
                 return EXIT_FAILED;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "common/buffer.h"
+#include "common/json-scan.h"
 #include "ctl/events.h"
 
 #define READ_MAX 256
@@ -43,11 +44,41 @@ static void stream_finish(EventStream *s, int status) {
         s->ops->end(status, s->userdata);
 }
 
+static void copy_string(Json *o, const char *name, Slice event, const char *const path[static 2]) {
+        _cleanup_free_ char *text = NULL;
+        Slice value;
+
+        if (json_scan_path(event, &value, path[0], path[1], NULL) &&
+            json_scan_string(value, &text, NULL) >= 0)
+                (void) json_set_string(o, name, text);
+}
+
+/* An event with more values in it than a tree is made for: what it is, and a note in place of what it says. */
+static Json *too_many_values(const char *line, size_t size) {
+        static const char *const id[] = { "params", "messageId" }, *const method[] = { "method", NULL };
+        _cleanup_json_ Json *o = json_object_new_object(), *params = json_object_new_object(),
+                            *event = json_object_new_object();
+        _cleanup_free_ char *text = NULL;
+        Slice all = { line, size };
+
+        if (!json_scan_valid(line, size))
+                return NULL;
+        text = xasprintf("an event of %zu bytes has too many values to be shown", size);
+        copy_string(o, "method", all, method);
+        copy_string(params, "messageId", all, id);
+        if (json_set_string(event, "type", "notice") < 0 || json_set_string(event, "text", text) < 0 ||
+            json_set(params, "event", TAKE_PTR(event)) < 0 || json_set(o, "params", TAKE_PTR(params)) < 0)
+                return NULL;
+        return TAKE_PTR(o);
+}
+
 static void stream_event(EventStream *s, const char *line, size_t size) {
         _cleanup_json_ Json *event = NULL;
         const char *id, *method;
 
-        if (json_parse(line, size, &event, NULL) < 0)
+        if (json_parse_from(JSON_OF_EVENT, line, size, &event, NULL) < 0)
+                event = too_many_values(line, size);
+        if (!event)
                 return;
         id = json_get_string(json_get(event, "params"), "messageId");
         method = json_get_string(event, "method");

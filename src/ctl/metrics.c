@@ -203,6 +203,20 @@ static void write_totals(Json *totals, Buffer *out) {
         write_sums(totals, &f, NULL, "ended", "reason");
         f = metric_family(out, PREFIX "_turns", METRIC_COUNTER, NULL, "Turns that agents ended.");
         write_sums(totals, &f, "turns", NULL, NULL);
+        f =
+                        metric_family(out,
+                                      PREFIX "_oversize_lines",
+                                      METRIC_COUNTER,
+                                      NULL,
+                                      "Lines and questions of agents that were longer than is passed on.");
+        write_sums(totals, &f, "oversizeLines", NULL, NULL);
+        f =
+                        metric_family(out,
+                                      PREFIX "_ambiguous_lines",
+                                      METRIC_COUNTER,
+                                      NULL,
+                                      "Lines of agents in which a member that is read stood twice.");
+        write_sums(totals, &f, "ambiguousLines", NULL, NULL);
         f = metric_family(out, PREFIX "_tokens", METRIC_COUNTER, NULL, "Tokens that agents said they used.");
         for (size_t i = 0; i < length(totals); i++)
                 for (size_t k = 0; k < ELEMENTSOF(tokens); k++) {

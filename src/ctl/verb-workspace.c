@@ -21,7 +21,8 @@ static int call_json(const char *method, const char *id, json_type type, Json **
         status = call_manager(method, &reply, id ? "s" : NULL, id);
         if (status != EXIT_OK)
                 return status;
-        if (sd_bus_message_read(reply, "s", &text) < 0 || json_parse(text, strlen(text), ret, NULL) < 0 ||
+        if (sd_bus_message_read(reply, "s", &text) < 0 ||
+            json_parse_from(JSON_OF_PRODUCT, text, strlen(text), ret, NULL) < 0 ||
             !json_object_is_type(*ret, type))
                 return not_understood();
         return EXIT_OK;

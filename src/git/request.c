@@ -128,7 +128,7 @@ int request_read(int fd, const char *verb, Request *ret) {
         r = read_line(fd, &line);
         if (r < 0)
                 return r;
-        if (json_parse(strempty(line.data), line.size, &q.json, &error) < 0)
+        if (json_parse_from(JSON_OF_PRODUCT, strempty(line.data), line.size, &q.json, &error) < 0)
                 return output_fail("request", "the request is %s", strempty(error));
         if (!json_object_is_type(q.json, json_type_object))
                 return output_fail("request", "the request is no JSON object");

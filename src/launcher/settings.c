@@ -135,7 +135,7 @@ int settings_parse(Settings *s, const char *text, size_t size, char ***ret_agent
         _cleanup_json_ Json *o = NULL;
         int r;
 
-        if ((r = json_parse(text, size, &o, ret_error)) < 0)
+        if ((r = json_parse_from(JSON_OF_ADMINISTRATOR, text, size, &o, ret_error)) < 0)
                 return r;
         if (!json_object_is_type(o, json_type_object))
                 return fail(ret_error, "Not an object.");

@@ -22,7 +22,7 @@ int ceilings_load(bool user_mode, Ceilings *ret, char **ret_error) {
         if (r == -ENOENT)
                 return 0;
         if (r >= 0)
-                r = json_parse(text, size, &o, &error);
+                r = json_parse_from(JSON_OF_ADMINISTRATOR, text, size, &o, &error);
         if (r >= 0)
                 r = limits_parse(json_get(o, "ceilings"), NULL, &ret->limits, &error);
         if (r < 0)

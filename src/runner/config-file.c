@@ -201,7 +201,7 @@ static int parse_file(ConfigFile *f, const Buffer *text, Json **ret) {
         }
         if (r < 0)
                 return r;
-        r = json_parse(text->data, text->size, ret, &why);
+        r = json_parse_from(JSON_OF_ADMINISTRATOR, text->data, text->size, ret, &why);
         if (r == -EBADMSG)
                 return config_fail(f->loader, f->path, NULL, "%s", strempty(why));
         if (r >= 0 && !json_object_is_type(*ret, json_type_object))

@@ -91,7 +91,7 @@ static int scan_member(Scanner *s) {
         if (r < 0)
                 return r;
         if (!s->in_array) {
-                r = json_parse(s->text + begin, s->at - begin, &key, NULL);
+                r = json_parse_from(JSON_OF_ADMINISTRATOR, s->text + begin, s->at - begin, &key, NULL);
                 if (r == -EBADMSG)
                         return fail(s, "the name of a key is not valid");
                 if (r < 0)
@@ -161,7 +161,8 @@ static int scan_value(Scanner *s) {
         while (s->at < s->size && s->text[s->at] && !strchr(" \t\r\n,]}:\"[{", s->text[s->at]))
                 s->at++;
         _cleanup_json_ Json *v = NULL;
-        if (s->at == begin || json_parse(s->text + begin, s->at - begin, &v, NULL) < 0)
+        if (s->at == begin ||
+            json_parse_from(JSON_OF_ADMINISTRATOR, s->text + begin, s->at - begin, &v, NULL) < 0)
                 return unexpected(s);
         return 0;
 }

@@ -90,7 +90,11 @@ int config_reset_value(ConfigLoader *l, const ConfigPath *path, const ConfigKey 
         if (!name)
                 return -ENOMEM;
         if (key->fallback) {
-                if (json_parse(key->fallback, strlen(key->fallback), &value, NULL) < 0)
+                if (json_parse_from(JSON_OF_ADMINISTRATOR,
+                                    key->fallback,
+                                    strlen(key->fallback),
+                                    &value,
+                                    NULL) < 0)
                         return -ENOMEM;
                 return config_set_value(l, path, TAKE_PTR(value), "default");
         }

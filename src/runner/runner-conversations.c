@@ -309,6 +309,7 @@ static void adopt_live(Conversation *c, char *const *units) {
         int r;
 
         r = run_open_folder(run, false);
+        run_folder_mark_conclusion(run->dirfd, false); /* it was counted, or its runner ended in order */
         if (r >= 0)
                 r = check_input(c);
         if (r < 0) {
@@ -342,6 +343,7 @@ static void adopt_live(Conversation *c, char *const *units) {
         if (r < 0)
                 log_warning_errno(r, "Conversation %s: nobody looks at its timeouts: %m", c->row.id);
         run_watchdog_freeze(run, c->frozen);
+        run_deny_overlong_questions(run);
         /* What was said before the restart is not said again. */
         (void) free_and_strdup(&c->last_state, conversation_state(c));
         (void) conversation_write_input(c);
@@ -358,7 +360,7 @@ static int pending_stop(const InboundMessage *m, void *userdata) {
 
         if (!streq(m->method, "conversation.stop"))
                 return 0;
-        if (m->params && json_parse(m->params, strlen(m->params), &params, NULL) >= 0)
+        if (m->params && json_parse_from(JSON_OF_STORE, m->params, strlen(m->params), &params, NULL) >= 0)
                 (void) json_get_u64(params, "graceMs", grace);
         return 1;
 }

@@ -5,6 +5,7 @@
 
 #include "common/log-ids.h"
 #include "common/log.h"
+#include "runner/conversation/run-folder.h"
 #include "runner/runner-internal.h"
 #include "runner/unit-end.h"
 
@@ -23,6 +24,8 @@
 #define REPORTS_MAX 64
 #define LOOK_AGAIN_USEC (2 * USEC_PER_SEC)
 #define LOOKS_MAX 5
+/* So many conclusions under way at one moment are counted; one of them it was. */
+#define CONCLUDING_MAX 64
 
 static void make_mark(char ret[static MARK_SIZE]) {
         char boot[SD_ID128_STRING_MAX] = "", invocation[SD_ID128_STRING_MAX] = "";
@@ -55,8 +58,55 @@ static int add_crash(Runner *r, const char *mark) {
         return store_set(r->store, KEY_CRASHED, all);
 }
 
-/* The earlier one's mark goes to the crashes, ours into its place. */
-static int set_mark(Runner *r) {
+/* ---- runs that were being concluded ---- */
+
+typedef struct Concluding {
+        Runner *runner;
+        struct {
+                char *id;
+                unsigned run;
+        } list[CONCLUDING_MAX];
+        size_t n;
+} Concluding;
+
+static int note_concluding(const ConversationRow *c, void *userdata) {
+        Concluding *k = userdata;
+        _cleanup_close_ int parent = -EBADF, folder = -EBADF;
+        char name[16];
+
+        if (streq(c->state, "ended"))
+                return 0;
+        (void) snprintf(name, sizeof(name), "%u", c->run);
+        parent = run_folder_open(k->runner->ctx.conversations_fd, c->id);
+        folder = parent < 0 ? parent : run_folder_open(parent, name);
+        if (folder < 0 || !run_folder_is_concluding(folder))
+                return 0;
+        k->list[k->n].id = strdup(c->id);
+        if (!k->list[k->n].id)
+                return -ENOMEM;
+        k->list[k->n++].run = c->run;
+        return k->n == CONCLUDING_MAX;
+}
+
+/* The earlier one may have died of what it did last: each run that it was concluding then is counted. */
+static int count_concluding(Runner *r) {
+        Concluding concluding = { .runner = r };
+        int k;
+
+        k = store_list_conversations(r->store, true, note_concluding, &concluding);
+        for (size_t i = 0; i < concluding.n; i++) {
+                if (k >= 0)
+                        k = store_count_conclusion_crash(
+                                        r->store, concluding.list[i].id, concluding.list[i].run);
+                if (k == -ENOENT)
+                        k = 0;
+                free(concluding.list[i].id);
+        }
+        return MIN(k, 0);
+}
+
+/* The earlier one's mark goes to the crashes, ours into its place. first: nothing was begun yet. */
+static int set_mark(Runner *r, bool first) {
         _cleanup_free_ char *before = NULL;
         char mark[MARK_SIZE];
         int k;
@@ -68,6 +118,8 @@ static int set_mark(Runner *r) {
         k = store_get(r->store, KEY_RUNNING, &before);
         if (k > 0)
                 k = add_crash(r, before);
+        if (k >= 0 && before && first)
+                k = count_concluding(r);
         if (k >= 0)
                 k = store_set(r->store, KEY_RUNNING, mark);
         if (k < 0) {
@@ -80,7 +132,7 @@ static int set_mark(Runner *r) {
 }
 
 void runner_crash_open(Runner *r) {
-        int k = set_mark(r);
+        int k = set_mark(r, true);
 
         /* A full disk keeps nobody from running; runner_crash_look() tries again. */
         if (k < 0)
@@ -182,7 +234,7 @@ static void look_later(Runner *r) {
 }
 
 void runner_crash_look(Runner *r) {
-        if (!r->crash_marked && (r->ctx.broken || set_mark(r) < 0)) {
+        if (!r->crash_marked && (r->ctx.broken || set_mark(r, false) < 0)) {
                 look_later(r);
                 return;
         }

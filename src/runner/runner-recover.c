@@ -158,7 +158,7 @@ static int recover_one(Runner *r, const char *id, char *const *units) {
         if (dirfd < 0 || (!strv_contains(units, unit) && !ended_lately(dirfd)))
                 return 0;
         if (read_file_at(dirfd, "spec.json", SPEC_MAX, &text, &size) < 0 ||
-            json_parse(text, size, &spec, NULL) < 0)
+            json_parse_from(JSON_OF_STORE, text, size, &spec, NULL) < 0)
                 return 0;
         Json *a = json_get(spec, "adoption");
         const char *run_id = json_get_string(a, "runId");
@@ -197,7 +197,7 @@ int runner_recover_identity(Runner *r) {
         k = read_file_at(r->state_fd, STORE_RECOVER_FILE, 64 * 1024, &text, &size);
         if (k == -ENOENT)
                 return 0;
-        if (k >= 0 && json_parse(text, size, &identity, NULL) >= 0)
+        if (k >= 0 && json_parse_from(JSON_OF_STORE, text, size, &identity, NULL) >= 0)
                 (void) json_get_u64(identity, "generation", &generation);
         k = store_begin_anew(r->store, json_get_string(identity, "storeId"), generation);
         if (k < 0)

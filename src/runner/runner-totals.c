@@ -63,6 +63,8 @@ static void count_driver(Conversation *c, RunnerTotals *t) {
         t->output_tokens += grown(&k->usage.output_tokens, now.output_tokens);
         t->cache_read_tokens += grown(&k->usage.cache_read_tokens, now.cache_read_tokens);
         t->cache_write_tokens += grown(&k->usage.cache_write_tokens, now.cache_write_tokens);
+        t->oversize_lines += grown(&k->usage.oversize_lines, now.oversize_lines);
+        t->ambiguous_lines += grown(&k->usage.ambiguous_lines, now.ambiguous_lines);
         t->cost_usd += now.cost_usd >= k->usage.cost_usd ? now.cost_usd - k->usage.cost_usd : now.cost_usd;
         k->usage.cost_usd = now.cost_usd;
 }

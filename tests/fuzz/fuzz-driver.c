@@ -4,7 +4,8 @@
 #include "runner/conversation/position.h"
 
 /* Lines of an agent, with commands between them. DRIVER names the driver. The first byte says before which line the state
- * is saved; a line that begins with the byte 1 is a command: a letter for its type, and its params.
+ * is saved; a line that begins with the byte 1 is a command: a letter for its type, and its params; one that begins with the
+ * byte 2 is the beginning of a line above the bound.
  *
  * Whatever the lines are, events, answers and saved states are JSON; and these say the same of the same lines:
  *     first     the one that was there from the beginning
@@ -13,6 +14,8 @@
  *     late      the same, loaded from the reader's state, which read the lines before that without making events */
 
 #define COMMAND '\1'
+/* The beginning of a line above the bound. */
+#define OVERSIZE '\2'
 
 typedef struct Actor {
         Driver *driver;
@@ -156,7 +159,16 @@ static void feed(Actor *a, const char *text, size_t size, uint64_t offset, bool 
                 effects ? on_fail : NULL,
         };
 
-        CHECK(a->driver->ops->feed(a->driver, text, size, offset, &sink) == 0);
+        if (size > 0 && text[0] == OVERSIZE)
+                CHECK(a->driver->ops->feed_oversize(
+                                      a->driver,
+                                      text + 1,
+                                      size - 1,
+                                      DRIVER_LINE_MAX + size,
+                                      offset,
+                                      &sink) == 0);
+        else
+                CHECK(a->driver->ops->feed(a->driver, text, size, offset, &sink) == 0);
 }
 
 static void play(Cast *c, const char *text, size_t size, uint64_t offset) {

@@ -42,11 +42,12 @@ static void check_files(int dirfd) {
 }
 
 /* All lines up to the limit, which grows as the file would. */
-static void check_lines(const char *text, size_t size, size_t step) {
+static void check_lines(const char *text, size_t size, size_t step, size_t max) {
         _cleanup_(line_reader_done) LineReader r = {};
         _cleanup_close_ int fd = fuzz_memory(text, size);
         size_t at = 0, n = 0;
-        uint64_t end = 0;
+
+        r.max = max;
         Slice line;
 
         for (size_t limit = 0;; limit = MIN(limit + step, size)) {
@@ -55,10 +56,13 @@ static void check_lines(const char *text, size_t size, size_t step) {
                 while ((k = line_reader_next(&r, fd, limit, &line)) > 0) {
                         const char *newline = memchr(text + at, '\n', size - at);
 
-                        CHECK(newline && line.size == (size_t) (newline - text) - at);
+                        CHECK(newline && r.size == (size_t) (newline - text) - at);
+                        CHECK(k == (r.size > r.max ? LINE_OVERSIZE : LINE_WHOLE));
+                        CHECK(line.size == (k == LINE_WHOLE ? r.size : MIN(r.max, LINE_HEAD_BYTES)));
+                        size_t whole = (size_t) r.size;
                         CHECK(line.size == 0 || memcmp(line.data, text + at, line.size) == 0);
-                        line_reader_step(&r, line);
-                        at += line.size + 1;
+                        line_reader_step(&r);
+                        at += whole + 1;
                         n++;
                         CHECK(r.offset == at && r.lines == n && at <= limit);
                 }
@@ -69,7 +73,6 @@ static void check_lines(const char *text, size_t size, size_t step) {
                 if (limit == size)
                         break;
         }
-        CHECK(run_folder_last_line_end(fd, &end) >= 0 && end == at);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -86,7 +89,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
         check_files(dirfd);
         size_t left = (size_t) (in.end - in.at);
-        check_lines(in.at, left, 1 + left / 7);
-        check_lines(in.at, left, left);
+        check_lines(in.at, left, 1 + left / 7, DRIVER_LINE_MAX);
+        check_lines(in.at, left, left, DRIVER_LINE_MAX);
+        check_lines(in.at, left, 1 + left / 7, 5);
+        check_lines(in.at, left, left, 5);
         return 0;
 }

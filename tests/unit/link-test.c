@@ -90,7 +90,7 @@ static void on_post(Fixture *f, TestRequest *r) {
                                           f->register_body) :
                                 xasprintf("{\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"runnerId\":\"rn-%u\",\"runnerUid\":\"ru-1\","
                                           "\"isActiveRunner\":%s,\"cursor\":%s%s%s,\"lastProcessedAt\":%s%s%s,"
-                                          "\"capabilities\":[%s]}}",
+                                          "\"capabilities\":[%s]%s%s}}",
                                           (unsigned) id,
                                           f->n_registers,
                                           f->standby ? "false" : "true",
@@ -100,7 +100,9 @@ static void on_post(Fixture *f, TestRequest *r) {
                                           f->last_processed_at ? "\"" : "",
                                           f->last_processed_at ? f->last_processed_at : "null",
                                           f->last_processed_at ? "\"" : "",
-                                          f->no_claims ? "" : "\"x\",\"claim\"");
+                                          f->no_claims ? "" : "\"x\",\"claim\"",
+                                          f->max_body ? ",\"maxBodyBytes\":" : "",
+                                          strempty(f->max_body));
                 test_reply(r, 200, NULL, text);
                 free(text);
         } else if (streq(method, "runner.claim")) {

@@ -23,6 +23,7 @@ typedef struct Fixture {
         int register_status;
         const char *register_extra, *register_body; /* NULL: the usual */
         const char *cursor, *last_processed_at;     /* in the answer to runner.register */
+        const char *max_body;                       /* the same, as JSON */
         bool standby, no_claims;
         unsigned n_registers, n_streams, n_pages, n_claims, n_heartbeats;
         char *register_params, *heartbeat_params, *claim_ids;

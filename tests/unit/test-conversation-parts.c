@@ -45,7 +45,7 @@ static void assert_line(LineReader *r, int fd, uint64_t limit, const char *expec
         assert_int_equal(k, 1);
         assert_int_equal(line.size, strlen(expected));
         assert_memory_equal(line.data, expected, line.size);
-        line_reader_step(r, line);
+        line_reader_step(r);
 }
 
 static void lines_at_every_split(void **state) {
@@ -63,7 +63,7 @@ static void lines_at_every_split(void **state) {
                 while (line_reader_next(&r, fd, UINT64_MAX, &line) > 0) {
                         assert_int_equal(line.size, strlen(lines[seen]));
                         assert_memory_equal(line.data, lines[seen++], line.size);
-                        line_reader_step(&r, line);
+                        line_reader_step(&r);
                 }
                 assert_int_equal(pwrite_all(fd, text + split, sizeof(text) - 1 - split, split), 0);
                 while (seen < ELEMENTSOF(lines))
@@ -106,12 +106,101 @@ static void a_line_longer_than_every_buffer(void **state) {
         assert_int_equal(pwrite_all(fd, "z\n", 2, 3 * 1024 * 1024), 0);
         assert_int_equal(line_reader_next(&r, fd, UINT64_MAX, &line), 1);
         assert_int_equal(line.size, 3 * 1024 * 1024 - 1);
-        line_reader_step(&r, line);
+        line_reader_step(&r);
         /* Its memory is given back, also while there is more to read. */
         assert_true(r.in.allocated <= 256 * 1024);
         assert_line(&r, fd, UINT64_MAX, "z");
         assert_line(&r, fd, UINT64_MAX, NULL);
         assert_true(r.in.allocated <= 4096);
+}
+
+/* So many bytes, without a newline. */
+static void write_long(int fd, uint64_t offset, size_t size) {
+        _cleanup_free_ char *text = malloc(size);
+
+        assert_non_null(text);
+        memset(text, 'x', size);
+        assert_int_equal(pwrite_all(fd, text, size, offset), 0);
+}
+
+static void a_line_of_the_bound_is_whole_and_one_of_a_byte_more_is_not(void **state) {
+        static const size_t bounds[] = { 0, 65536, 200000 };
+
+        for (size_t i = 0; i < ELEMENTSOF(bounds); i++) {
+                _cleanup_close_ int fd = temporary_file();
+                _cleanup_(line_reader_done) LineReader r = { .max = bounds[i] };
+                size_t max = bounds[i] > 0 ? bounds[i] : 8 << 20;
+                Slice line;
+
+                write_long(fd, 0, max);
+                assert_int_equal(pwrite_all(fd, "\n", 1, max), 0);
+                write_long(fd, max + 1, max + 1);
+                assert_int_equal(pwrite_all(fd, "\nz\n", 3, 2 * max + 2), 0);
+                assert_int_equal(line_reader_next(&r, fd, UINT64_MAX, &line), LINE_WHOLE);
+                assert_int_equal(line.size, max);
+                line_reader_step(&r);
+                assert_int_equal(line_reader_next(&r, fd, UINT64_MAX, &line), LINE_OVERSIZE);
+                /* The same for whoever asks again before he steps. */
+                assert_int_equal(line_reader_next(&r, fd, UINT64_MAX, &line), LINE_OVERSIZE);
+                assert_int_equal(line.size, 4096);
+                assert_int_equal(r.size, max + 1);
+                assert_int_equal(r.offset, max + 1);
+                line_reader_step(&r);
+                assert_int_equal(r.lines, 2);
+                assert_line(&r, fd, UINT64_MAX, "z");
+                assert_line(&r, fd, UINT64_MAX, NULL);
+                assert_int_equal(r.offset, 2 * max + 5);
+        }
+}
+
+/* Whether it is there at once or comes piece by piece, a line above the bound is the same line; of it there is never more
+ * than the bound in memory, and once that is passed, a head and a piece. */
+static void a_line_above_the_bound_is_passed_over_in_pieces(void **state) {
+        static const size_t steps[] = { 1000, 65537, 300000, 1 << 20 };
+        const size_t max = 65536, size = 1 << 20;
+
+        for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
+                _cleanup_close_ int fd = temporary_file();
+                _cleanup_(line_reader_done) LineReader r = { .max = max };
+                Slice line;
+
+                assert_int_equal(pwrite_all(fd, "a\nhead", 6, 0), 0);
+                assert_line(&r, fd, UINT64_MAX, "a");
+                for (size_t n = 0; n < size; n += steps[i]) {
+                        write_long(fd, 6 + n, MIN(steps[i], size - n));
+                        assert_int_equal(line_reader_next(&r, fd, UINT64_MAX, &line), LINE_NONE);
+                        assert_true(r.in.allocated <= 2 * max + 128 * 1024 + 1);
+                        assert_int_equal(r.offset, 2);
+                }
+                assert_int_equal(pwrite_all(fd, "\nb\n", 3, 6 + size), 0);
+                assert_line(&r, fd, 6 + size, NULL); /* its newline is behind the limit */
+                assert_int_equal(line_reader_next(&r, fd, 6 + size + 1, &line), LINE_OVERSIZE);
+                assert_int_equal(r.size, 4 + size);
+                assert_memory_equal(line.data, "headxxxx", 8);
+                assert_line(&r, fd, 2, NULL);
+                line_reader_step(&r);
+                assert_int_equal(r.offset, 6 + size + 1);
+                assert_line(&r, fd, UINT64_MAX, "b");
+                assert_line(&r, fd, UINT64_MAX, NULL);
+        }
+}
+
+static void one_call_passes_over_16_mib(void **state) {
+        _cleanup_close_ int fd = temporary_file();
+        _cleanup_(line_reader_done) LineReader r = { .max = 65536 };
+        uint64_t size = (uint64_t) 3 * 16 * 1024 * 1024, before = 0;
+        Slice line;
+
+        /* A hole reads as NUL bytes. */
+        assert_int_equal(pwrite_all(fd, "\n", 1, size), 0);
+        for (unsigned i = 0; i < 3; i++) {
+                assert_int_equal(
+                                line_reader_next(&r, fd, UINT64_MAX, &line),
+                                i < 2 ? LINE_GO_ON : LINE_OVERSIZE);
+                assert_in_range(r.passed - before, 1, 17 * 1024 * 1024);
+                before = r.passed;
+        }
+        assert_true(r.size == size);
 }
 
 static void lines_without_a_file(void **state) {
@@ -171,35 +260,6 @@ static void outcome_states(void **state) {
         assert_int_equal(json_get_u64(outcome, "exitCode", &code), 1);
         assert_int_equal(code, 3);
         assert_int_equal(remove_tree_at(AT_FDCWD, path), 0);
-}
-
-static void end_of_the_last_line(void **state) {
-        static const struct {
-                const char *text;
-                uint64_t end;
-        } cases[] = {
-                {"",        0},
-                { "torn",   0},
-                { "a\n",    2},
-                { "a\nb",   2},
-                { "a\nb\n", 4}
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                _cleanup_close_ int fd = temporary_file();
-                uint64_t end = 99;
-
-                assert_int_equal(pwrite_all(fd, cases[i].text, strlen(cases[i].text), 0), 0);
-                assert_int_equal(run_folder_last_line_end(fd, &end), 0);
-                assert_int_equal(end, cases[i].end);
-        }
-        /* The newline lies before the last block. */
-        _cleanup_close_ int fd = temporary_file();
-        uint64_t end = 0;
-        assert_int_equal(pwrite_all(fd, "a\n", 2, 0), 0);
-        assert_int_equal(ftruncate(fd, 20000), 0);
-        assert_int_equal(run_folder_last_line_end(fd, &end), 0);
-        assert_int_equal(end, 2);
 }
 
 /* ---- watch ---- */
@@ -528,11 +588,13 @@ int main(void) {
                 cmocka_unit_test(lines_stop_at_the_limit),
                 cmocka_unit_test(lines_from_an_offset),
                 cmocka_unit_test(a_line_longer_than_every_buffer),
+                cmocka_unit_test(a_line_of_the_bound_is_whole_and_one_of_a_byte_more_is_not),
+                cmocka_unit_test(a_line_above_the_bound_is_passed_over_in_pieces),
+                cmocka_unit_test(one_call_passes_over_16_mib),
                 cmocka_unit_test(lines_without_a_file),
                 cmocka_unit_test(folder_is_made_once),
                 cmocka_unit_test(folder_that_is_a_link_is_refused),
                 cmocka_unit_test(outcome_states),
-                cmocka_unit_test(end_of_the_last_line),
                 cmocka_unit_test(watch_tells_of_files),
                 cmocka_unit_test(limits_defaults_and_overrides),
                 cmocka_unit_test(limits_refused),

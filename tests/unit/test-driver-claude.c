@@ -380,7 +380,7 @@ static void test_replay_questions(void **state) {
 
 static void test_ask_limits(void **state) {
         Talk *t = *state;
-        size_t big = 20 << 20;
+        size_t big = 900 << 10;
 
         say(t, ready_line);
         for (unsigned i = 0; i < 70; i++) {

@@ -177,9 +177,8 @@ static void test_garbage(void **state) {
         }
 }
 
-/* A line around a text of 16 MiB; the event is as long. */
-static void big(Victim *v, const char *before, const char *after) {
-        size_t size = 16 << 20;
+/* A line around a long text; the event is as long. */
+static void big_of(Victim *v, size_t size, const char *before, const char *after) {
         _cleanup_buffer_ Buffer b = {};
 
         (void) buffer_append_str(&b, before);
@@ -190,6 +189,10 @@ static void big(Victim *v, const char *before, const char *after) {
         hit(v, b.data, b.size);
         assert_int_equal(v->h.n, 1);
         assert_true(v->h.events.size > size && v->h.events.size < size + 1024);
+}
+
+static void big(Victim *v, const char *before, const char *after) {
+        big_of(v, 16 << 20, before, after);
 }
 
 static void test_big(void **state) {
@@ -205,9 +208,10 @@ static void test_big(void **state) {
         big(&claude,
             "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"x\",\"content\":[{\"type\":\"text\",\"text\":\"",
             "\"}]}]}}");
-        big(&claude,
-            "{\"type\":\"control_request\",\"request_id\":\"q\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\",\"input\":{\"a\":\"",
-            "\"}}}");
+        big_of(&claude,
+               1000 << 10,
+               "{\"type\":\"control_request\",\"request_id\":\"q\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\",\"input\":{\"a\":\"",
+               "\"}}}");
         big(&claude, "{\"type\":\"result\",\"is_error\":false,\"result\":\"", "\"}");
         victim_init(&sh, "shell");
         big(&sh, "{\"type\":\"output\",\"text\":\"", "\"}");

@@ -72,6 +72,28 @@ static int counter_feed(Driver *d, const char *line, size_t size, uint64_t offse
         return 0;
 }
 
+static int counter_feed_oversize(
+                Driver *d,
+                const char *head,
+                size_t head_size,
+                uint64_t size,
+                uint64_t offset,
+                const DriverSink *sink) {
+        Counter *c = (Counter *) d;
+        char members[128];
+
+        assert_int_equal(head_size, 4096);
+        c->lines++;
+        if (!sink->event)
+                return 0;
+        (void) snprintf(members,
+                        sizeof(members),
+                        "\"event\":{\"type\":\"oversize\",\"size\":%llu,\"lines\":%llu}",
+                        (unsigned long long) size,
+                        (unsigned long long) c->lines);
+        return sink->event(sink->userdata, "message.agent", members, strlen(members));
+}
+
 static const DriverOps counter_ops = {
         .name = "counter",
         .new = counter_new,
@@ -79,6 +101,7 @@ static const DriverOps counter_ops = {
         .free = counter_free,
         .save = counter_save,
         .feed = counter_feed,
+        .feed_oversize = counter_feed_oversize,
 };
 
 /* ---- fixture ---- */
@@ -321,6 +344,89 @@ static void nothing_beyond_the_limit(void **state) {
         event_reader_free(r);
 }
 
+/* A line of n times x. */
+static void write_long(Fixture *f, size_t n) {
+        _cleanup_free_ char *text = malloc(n + 2);
+
+        assert_non_null(text);
+        memset(text, 'x', n);
+        text[n] = '\n';
+        text[n + 1] = 0;
+        write_out(f, text);
+}
+
+/* The bound is the run's, and so every reader finds the same events under the same names, wherever it begins. */
+static void lines_above_the_run_s_bound_are_oversize_from_every_point(void **state) {
+        Fixture *f = *state;
+        _cleanup_buffer_ Buffer whole = {};
+
+        json_object_put(f->spec);
+        assert_int_equal(json_parse("{\"lineMax\":65536}", 17, &f->spec, NULL), 0);
+        write_out(f, "one\n");
+        write_long(f, 65536);
+        write_long(f, 65537);
+        own(f, f->size, NULL, "conversation.state");
+        write_long(f, 40 << 20);
+        write_out(f, "two\n");
+        EventReader *r = open_reader(f, 0, 0, NULL, false);
+        /* That of 40 MiB is passed over in pieces. */
+        unsigned pieces = 0;
+        while (read_some(r, f->size, 100, &whole) > 0)
+                pieces++;
+        assert_int_equal(pieces, 2);
+        event_reader_free(r);
+        assert_null(strstr(whole.data, "\"messageId\":\"00000000000000aa:4.0\",\"oversize"));
+        assert_non_null(strstr(whole.data, "aa:65541.0"));
+        assert_non_null(strstr(whole.data, "\"type\":\"oversize\",\"size\":65537,\"lines\":3}"));
+        assert_non_null(strstr(whole.data, "aa:131079.0"));
+        assert_non_null(strstr(whole.data, "\"type\":\"oversize\",\"size\":41943040,\"lines\":4}"));
+        assert_non_null(strstr(whole.data, "\"delta\":\"5/1\""));
+        for (unsigned max = 1; max < 6; max++) {
+                _cleanup_buffer_ Buffer all = {};
+                _cleanup_free_ char *saved = NULL;
+                uint64_t offset;
+                int64_t seq;
+
+                r = open_reader(f, 0, 0, NULL, false);
+                (void) read_some(r, f->size, max, &all);
+                assert_int_equal(event_reader_save(r, &saved), 0);
+                offset = event_reader_offset(r);
+                seq = event_reader_own_seq(r);
+                event_reader_free(r);
+                r = open_reader(f, offset, seq, max % 2 ? saved : NULL, false);
+                while (read_some(r, f->size, 100, &all) > 0)
+                        ;
+                event_reader_free(r);
+                assert_string_equal(all.data, whole.data);
+        }
+}
+
+static void raw_line_goes_along_up_to_half_of_the_bound(void **state) {
+        for (size_t n = 32768; n <= 32769; n++) {
+                _cleanup_buffer_ Buffer all = {};
+                _cleanup_free_ char *text = malloc(n + 2);
+                Fixture *f = *state;
+                uint64_t begin = f->size;
+
+                json_object_put(f->spec);
+                assert_int_equal(json_parse("{\"lineMax\":65536}", 17, &f->spec, NULL), 0);
+                memset(text, 'x', n);
+                text[0] = text[n - 1] = '"';
+                text[n] = '\n';
+                text[n + 1] = 0;
+                write_out(f, text);
+                EventReader *r =
+                                open_reader(f,
+                                            begin,
+                                            0,
+                                            begin > 0 ? "{\"lines\":1,\"driver\":{\"lines\":1}}" : NULL,
+                                            true);
+                assert_int_equal(read_some(r, f->size, 100, &all), 0);
+                event_reader_free(r);
+                assert_int_equal(strstr(all.data, ",\"raw\":\"xxx") != NULL, n == 32768);
+        }
+}
+
 /* The replay law: from every point where a batch may have ended, the rest is byte for byte the same. */
 static void every_saved_point_gives_the_same_rest(void **state) {
         Fixture *f = *state;
@@ -414,6 +520,10 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(an_own_event_that_was_told_of, setup, teardown),
                 cmocka_unit_test_setup_teardown(lost_output_is_passed_over, setup, teardown),
                 cmocka_unit_test_setup_teardown(nothing_beyond_the_limit, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                lines_above_the_run_s_bound_are_oversize_from_every_point, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                raw_line_goes_along_up_to_half_of_the_bound, setup, teardown),
                 cmocka_unit_test_setup_teardown(every_saved_point_gives_the_same_rest, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_question_gets_the_id_of_its_run, setup, teardown),
                 cmocka_unit_test_setup_teardown(raw_lines_only_where_they_are_json, setup, teardown),

@@ -294,6 +294,52 @@ static void test_member(void **state) {
         assert_false(json_scan_member((Slice){}, "a", &v));
 }
 
+static void test_ambiguous_where_a_member_that_is_read_has_a_double(void **state) {
+        static const char *const names[] = { "type", "request", NULL };
+        static const struct {
+                const char *text;
+                bool expected;
+        } cases[] = {
+                {"{}",                                                                false},
+                { "{\"type\":1}",                                                     false},
+                { "{\"type\":1,\"request\":2}",                                       false},
+                { "{\"type\":1,\"type\":1}",                                          true },
+                { "{\"request\":{},\"a\":{\"request\":1},\"type\":0,\"request\":{}}", true },
+ /* Within a member of its own a name is another one. */
+                { "{\"request\":{\"type\":1},\"type\":1}",                            false},
+                { "[\"type\",\"type\"]",                                              false},
+ /* What is not read may be doubled. */
+                { "{\"x\":1,\"x\":2,\"type\":1}",                                     false},
+                { "{\"Type\":1,\"type\":1,\"types\":1,\"typ\":1,\"\":1}",             false},
+ /* Names that only other readers see as one of these. */
+                { "{\"type\":1,\"ty\\u0070e\":2}",                                    true },
+                { "{\"\\u0074\\u0079\\u0070\\u0065\":2}",                             true },
+                { "{\"typ\\u0065\\u0000tail\":2}",                                    true },
+                { "{\"typ\\u0066\":2,\"t\\ny\":1,\"\\\"type\\\"\":1}",                false},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                if (json_scan_is_ambiguous(slice(cases[i].text), names) != cases[i].expected)
+                        fail_msg("%s", cases[i].text);
+}
+
+static void test_head_member_is_whole_or_not_there(void **state) {
+        static const char text[] = "{\"type\":\"a\",\"n\":12,\"request\":{\"subtype\":\"b\"},\"z\":1}";
+        Slice v;
+
+        for (size_t n = 0; n <= strlen(text); n++) {
+                Slice head = { text, n };
+
+                /* A value is whole once anything stands behind it. */
+                assert_int_equal(json_scan_head_member(head, "type", &v), n > 11);
+                if (n > 11)
+                        assert_true(json_scan_string_is(v, "a"));
+                assert_int_equal(json_scan_head_member(head, "n", &v), n > 18);
+                assert_int_equal(json_scan_head_member(head, "request", &v), n > 44);
+                assert_false(json_scan_head_member(head, "missing", &v));
+        }
+}
+
 static void test_path(void **state) {
         Slice o = slice("{\"a\":{\"b\":{\"c\":[1]}},\"n\":5}"), v;
 
@@ -460,6 +506,8 @@ int main(void) {
                 cmocka_unit_test(test_check),
                 cmocka_unit_test(test_type),
                 cmocka_unit_test(test_member),
+                cmocka_unit_test(test_ambiguous_where_a_member_that_is_read_has_a_double),
+                cmocka_unit_test(test_head_member_is_whole_or_not_there),
                 cmocka_unit_test(test_path),
                 cmocka_unit_test(test_next_member),
                 cmocka_unit_test(test_element),

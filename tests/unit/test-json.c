@@ -91,6 +91,75 @@ static void test_parse_depth(void **state) {
         expect_bad(b.data, b.size, "not valid JSON");
 }
 
+/* Text with so many values, counting its array, in so many bytes. */
+static void make_values(Buffer *b, size_t values, size_t bytes) {
+        buffer_clear(b, SIZE_MAX);
+        (void) buffer_append_str(b, "[{}");
+        for (size_t i = 2; i < values; i++)
+                (void) buffer_append_str(b, ",{}");
+        while (b->size + 1 < bytes)
+                (void) buffer_append_str(b, " ");
+        assert_int_equal(buffer_append_str(b, "]"), 0);
+}
+
+static void test_each_source_has_its_bound(void **state) {
+        static const struct {
+                JsonSource source;
+                size_t values;
+        } sources[] = {
+                {JSON_OF_AGENT,          4096  },
+                { JSON_OF_REPOSITORY,    4096  },
+                { JSON_OF_ORCHESTRATOR,  65536 },
+                { JSON_OF_CALLER,        65536 },
+                { JSON_OF_STORE,         131072},
+                { JSON_OF_EVENT,         65536 },
+                { JSON_OF_ADMINISTRATOR, 65536 },
+        };
+        _cleanup_buffer_ Buffer b = {};
+
+        for (size_t i = 0; i < ELEMENTSOF(sources); i++) {
+                _cleanup_json_ Json *o = NULL, *none = NULL;
+                _cleanup_free_ char *error = NULL;
+
+                assert_int_equal(json_bound(sources[i].source)->values, sources[i].values);
+                make_values(&b, sources[i].values, 0);
+                assert_int_equal(json_parse_from(sources[i].source, b.data, b.size, &o, NULL), 0);
+                assert_int_equal(json_object_array_length(o), sources[i].values - 1);
+                make_values(&b, sources[i].values + 1, 0);
+                assert_int_equal(
+                                json_parse_from(sources[i].source, b.data, b.size, &none, &error), -EBADMSG);
+                assert_null(none);
+                assert_non_null(strstr(error, "more values than may be read"));
+        }
+}
+
+static void test_agent_text_of_64_kib_is_parsed_and_a_byte_more_is_not(void **state) {
+        _cleanup_buffer_ Buffer b = {};
+        _cleanup_json_ Json *o = NULL, *none = NULL;
+        _cleanup_free_ char *error = NULL;
+
+        make_values(&b, 4, 65536);
+        assert_int_equal(b.size, 65536);
+        assert_int_equal(json_parse_from(JSON_OF_AGENT, b.data, b.size, &o, NULL), 0);
+        make_values(&b, 4, 65537);
+        assert_int_equal(json_parse_from(JSON_OF_AGENT, b.data, b.size, &none, &error), -EBADMSG);
+        assert_non_null(strstr(error, "longer than may be read"));
+}
+
+static void test_agent_text_of_64_levels_is_parsed_and_one_more_is_not(void **state) {
+        char text[131];
+
+        for (size_t depth = 64; depth <= 65; depth++) {
+                _cleanup_json_ Json *o = NULL;
+
+                memset(text, '[', depth);
+                memset(text + depth, ']', depth);
+                assert_int_equal(
+                                json_parse_from(JSON_OF_AGENT, text, 2 * depth, &o, NULL),
+                                depth == 64 ? 0 : -EBADMSG);
+        }
+}
+
 static void test_parse_reads_no_byte_too_many(void **state) {
         static const char text[] = "{\"a\":[1,2.5e3,\"x\\u00e4\",true,null]}";
 
@@ -186,6 +255,9 @@ int main(void) {
                 cmocka_unit_test(test_parse_unicode),
                 cmocka_unit_test(test_parse_errors),
                 cmocka_unit_test(test_parse_depth),
+                cmocka_unit_test(test_each_source_has_its_bound),
+                cmocka_unit_test(test_agent_text_of_64_kib_is_parsed_and_a_byte_more_is_not),
+                cmocka_unit_test(test_agent_text_of_64_levels_is_parsed_and_one_more_is_not),
                 cmocka_unit_test(test_parse_reads_no_byte_too_many),
                 cmocka_unit_test(test_get),
                 cmocka_unit_test(test_get_numbers),

@@ -49,6 +49,25 @@ static void test_register(void **state) {
         assert_string_equal(f->stream_runner_id, "rn-1");
 }
 
+static void test_largest_body_is_stored_as_announced(void **state) {
+        Fixture *f = *state;
+
+        f->max_body = "1048576";
+        link_test_start(f);
+        check_stored(f, "maxBodyBytes", "1048576");
+}
+
+static void test_largest_body_that_is_no_number_of_bytes_is_ignored(void **state) {
+        _cleanup_free_ char *value = NULL;
+        Fixture *f = *state;
+
+        assert_int_equal(store_set(f->store, "maxBodyBytes", "5"), 0);
+        f->max_body = "\"1 MiB\"";
+        link_test_start(f);
+        assert_int_equal(link_get_state(f->link), LINK_ACTIVE);
+        assert_int_equal(store_get(f->store, "maxBodyBytes", &value), 0);
+}
+
 static void test_register_again(void **state) {
         Fixture *f = *state;
         _cleanup_json_ Json *params = NULL;
@@ -555,6 +574,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 CASE(test_register),
                 CASE(test_register_again),
+                CASE(test_largest_body_is_stored_as_announced),
+                CASE(test_largest_body_that_is_no_number_of_bytes_is_ignored),
                 CASE(test_register_retry),
                 CASE(test_give_up_401),
                 CASE(test_give_up_404),

@@ -20,8 +20,9 @@ static void run_sql(Fixture *f, const char *sql) {
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
-/* What version 2 has and version 1 had not. */
-#define MAKE_VERSION_1 "DROP TABLE audit; PRAGMA user_version = 1;"
+/* What version 3 has and version 2 had not, and so on. */
+#define MAKE_VERSION_2 "ALTER TABLE runs DROP COLUMN conclusion_crashes; PRAGMA user_version = 2;"
+#define MAKE_VERSION_1 MAKE_VERSION_2 "DROP TABLE audit; PRAGMA user_version = 1;"
 
 static int count_audit(const AuditRow *row, void *userdata) {
         ++*(unsigned *) userdata;
@@ -42,6 +43,20 @@ static void test_upgrade_keeps_everything(void **state) {
         assert_string_equal(value, "r-1");
         assert_int_equal(store_audit_list(f->store, NULL, 10, count_audit, &n), 0);
         assert_int_equal(n, 0);
+}
+
+static void test_upgrade_counts_no_crash_of_older_runs(void **state) {
+        Fixture *f = *state;
+        RunRow row = {};
+
+        open_store(f);
+        put_run(f->store, "c-1", 1);
+        f->store = store_close(f->store);
+        run_sql(f, MAKE_VERSION_2);
+        open_store(f);
+        assert_int_equal(store_get_run(f->store, "c-1", 1, &row), 1);
+        assert_int_equal(row.conclusion_crashes, 0);
+        run_row_done(&row);
 }
 
 /* A step of an upgrade that fails takes those before it back: the next start finds what this one found. */
@@ -131,6 +146,7 @@ static void test_audit_is_bounded(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 CASE(test_upgrade_keeps_everything),
+                CASE(test_upgrade_counts_no_crash_of_older_runs),
                 CASE(test_failed_upgrade_changes_nothing),
                 CASE(test_audit),
                 CASE(test_audit_is_bounded),

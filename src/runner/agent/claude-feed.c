@@ -7,11 +7,12 @@
  * error: every release adds lines and members. Only what cannot be this protocol at all is a notice. */
 
 #define REASON_MAX 500
+#define PARENT_MAX 256
 
 /* Nearly every line of a busy agent is a piece of text. */
 static const char stream_prefix[] = "{\"type\":\"stream_event\",";
 
-static int set_text(char **p, Slice value) {
+int claude_set_text(char **p, Slice value) {
         char *copy = NULL;
 
         if (slice_is_set(value)) {
@@ -24,13 +25,17 @@ static int set_text(char **p, Slice value) {
         return 0;
 }
 
-static bool text_equal(const char *text, Slice value) {
+bool claude_text_equal(const char *text, Slice value) {
         return text ? strlen(text) == value.size && memcmp(text, value.data, value.size) == 0 :
                       value.size == 0;
 }
 
 void claude_feed_parent(DriverFeed *f, Slice line) {
-        feed_json(f, "parent", slice_member(line, "parent_tool_use_id", SCAN_STRING));
+        Slice parent = slice_member(line, "parent_tool_use_id", SCAN_STRING);
+
+        /* It is in each event of the line. */
+        if (parent.size <= PARENT_MAX)
+                feed_json(f, "parent", parent);
 }
 
 /* ---- text ---- */
@@ -56,6 +61,14 @@ static int feed_stream(DriverFeed *f, Slice line) {
         feed_begin(f, kind);
         feed_json(f, "delta", text);
         claude_feed_parent(f, line);
+        return feed_end(f);
+}
+
+static int feed_left_out(DriverFeed *f) {
+        static const char text[] = "the agent wrote a line with more in it than is passed on";
+
+        feed_begin(f, "notice");
+        feed_text(f, "text", text, sizeof(text) - 1);
         return feed_end(f);
 }
 
@@ -97,10 +110,12 @@ static int feed_assistant(Claude *c, DriverFeed *f, Slice line) {
 
         if (slice_is_set(error))
                 /* The model said nothing: the program speaks in its place. The result repeats the text. */
-                return set_text(&c->error_kind, error);
+                return claude_set_text(&c->error_kind, error);
         if (!feed_wants_events(f) || !json_scan_path(line, &content, "message", "content", NULL))
                 return 0;
         while (json_scan_element(content, &iter, &block)) {
+                if (f->n == FEED_EVENTS_MAX)
+                        return feed_left_out(f);
                 r = feed_block(f, line, block);
                 if (r < 0)
                         return r;
@@ -141,13 +156,6 @@ static void result_text(Buffer *b, Slice content) {
         (void) buffer_append(b, "\"", 1);
 }
 
-/* A tool that has a result has no open question any more. */
-static void settle_asks(Claude *c, Slice tool_call_id) {
-        for (size_t i = c->n_asks; i > 0; i--)
-                if (c->asks[i - 1].tool_call_id && text_equal(c->asks[i - 1].tool_call_id, tool_call_id))
-                        (void) claude_ask_drop(c, NULL, i - 1, false);
-}
-
 static int feed_user(Claude *c, DriverFeed *f, Slice line) {
         Slice content, block, v;
         size_t iter = 0;
@@ -161,9 +169,15 @@ static int feed_user(Claude *c, DriverFeed *f, Slice line) {
 
                 if (!json_scan_string_is(type, "tool_result") || !slice_is_set(id))
                         continue;
-                settle_asks(c, id);
-                if (!feed_wants_events(f))
+                claude_settle_asks(c, id);
+                if (!feed_wants_events(f) || f->n > FEED_EVENTS_MAX)
                         continue;
+                if (f->n == FEED_EVENTS_MAX) {
+                        r = feed_left_out(f);
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
                 bool failed = json_scan_member(block, "is_error", &v) && json_scan_is_true(v);
                 feed_begin(f, "tool_result");
                 feed_json(f, "id", id);
@@ -174,134 +188,6 @@ static int feed_user(Claude *c, DriverFeed *f, Slice line) {
                 if (r < 0)
                         return r;
         }
-        return 0;
-}
-
-/* ---- questions ---- */
-
-int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool tell) {
-        ClaudeAsk a = c->asks[i];
-        int r = 0;
-
-        memmove(c->asks + i, c->asks + i + 1, (c->n_asks - i - 1) * sizeof(ClaudeAsk));
-        c->n_asks--;
-        if (tell) {
-                feed_begin(f, "ask_gone");
-                (void) buffer_printf(f->b, ",\"requestId\":\"@%" PRIu64 ".%u\"", a.offset, a.n);
-                r = feed_end(f);
-        }
-        claude_ask_done(&a);
-        return r;
-}
-
-static int write_error(DriverFeed *f, Slice request_id, const char *text) {
-        int r;
-
-        if (!f->sink->write)
-                return 0;
-        buffer_clear(f->scratch, 256 * 1024);
-        (void) buffer_append_str(
-                        f->scratch,
-                        "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":");
-        (void) buffer_append(f->scratch, request_id.data, request_id.size);
-        (void) buffer_append_str(f->scratch, ",\"error\":");
-        (void) buffer_append_json_str(f->scratch, text);
-        r = buffer_append_str(f->scratch, "}}\n");
-        return r < 0 ? r : f->sink->write(f->sink->userdata, f->scratch->data, f->scratch->size);
-}
-
-static bool has_room(const Claude *c, size_t more) {
-        size_t bytes = more;
-
-        for (size_t i = 0; i < c->n_asks; i++)
-                bytes += strlen(c->asks[i].input) + strlen(c->asks[i].suggestions);
-        return c->n_asks < CLAUDE_ASKS_MAX && bytes <= CLAUDE_ASK_BYTES_MAX;
-}
-
-static int remember_ask(Claude *c, DriverFeed *f, Slice request_id, Slice request, ClaudeAsk **ret) {
-        Slice title = slice_member(request, "title", SCAN_STRING);
-        Slice input = slice_member(request, "input", SCAN_OBJECT);
-        Slice suggestions = slice_member(request, "permission_suggestions", SCAN_ARRAY);
-        ClaudeAsk a = { .offset = f->offset, .n = f->n };
-
-        if (!slice_is_set(title))
-                title = slice_member(request, "description", SCAN_STRING);
-        if (!slice_is_set(title))
-                title = slice_member(request, "display_name", SCAN_STRING);
-        if (!slice_is_set(title))
-                title = slice_member(request, "tool_name", SCAN_STRING);
-        if (!slice_is_set(input))
-                input = (Slice){ "{}", 2 };
-        if (!slice_is_set(suggestions))
-                suggestions = (Slice){ "[]", 2 };
-        if (set_text(&a.request_id, request_id) < 0 ||
-            set_text(&a.tool_call_id, slice_member(request, "tool_use_id", SCAN_STRING)) < 0 ||
-            set_text(&a.tool, slice_member(request, "tool_name", SCAN_STRING)) < 0 ||
-            set_text(&a.title, title) < 0 || set_text(&a.input, input) < 0 ||
-            set_text(&a.suggestions, suggestions) < 0) {
-                claude_ask_done(&a);
-                return -ENOMEM;
-        }
-        c->asks[c->n_asks] = a;
-        *ret = &c->asks[c->n_asks++];
-        return 0;
-}
-
-static int tell_ask(DriverFeed *f, const ClaudeAsk *a) {
-        int r;
-
-        f->n++;
-        if (!feed_wants_events(f))
-                return 0;
-        buffer_clear(f->scratch, 256 * 1024);
-        (void) buffer_printf(f->scratch, "\"tool\":%s", a->tool);
-        if (a->tool_call_id)
-                (void) buffer_printf(f->scratch, ",\"toolCallId\":%s", a->tool_call_id);
-        (void) buffer_append_str(f->scratch, ",\"title\":");
-        (void) buffer_append_str(f->scratch, a->title);
-        (void) buffer_append_str(f->scratch, ",\"input\":");
-        (void) buffer_append_str(f->scratch, a->input);
-        (void) buffer_append_str(f->scratch, ",\"suggestions\":");
-        r = buffer_append_str(f->scratch, a->suggestions);
-        return r < 0 ? r :
-                       f->sink->event(f->sink->userdata,
-                                      "permission.request",
-                                      f->scratch->data,
-                                      f->scratch->size);
-}
-
-static int feed_control_request(Claude *c, DriverFeed *f, Slice line) {
-        Slice id = slice_member(line, "request_id", SCAN_STRING),
-              request = slice_member(line, "request", SCAN_OBJECT);
-        ClaudeAsk *a;
-        int r;
-
-        if (!slice_is_set(id) || !slice_is_set(request))
-                return feed_notice_line(
-                                f, "the agent sent a request that cannot be answered", line.data, line.size);
-        if (!json_scan_string_is(slice_member(request, "subtype", SCAN_STRING), "can_use_tool"))
-                return write_error(f, id, "this host does not serve requests of this kind");
-        if (!slice_is_set(slice_member(request, "tool_name", SCAN_STRING)))
-                return write_error(f, id, "the request names no tool");
-        if (!has_room(c, request.size))
-                return write_error(f, id, "too many questions are open");
-        /* The same id again is the same question again: the newer one counts. */
-        for (size_t i = c->n_asks; i > 0; i--)
-                if (text_equal(c->asks[i - 1].request_id, id)) {
-                        r = claude_ask_drop(c, f, i - 1, true);
-                        if (r < 0)
-                                return r;
-                }
-        r = remember_ask(c, f, id, request, &a);
-        return r < 0 ? r : tell_ask(f, a);
-}
-
-static int feed_cancel(Claude *c, DriverFeed *f, Slice line) {
-        Slice id = slice_member(line, "request_id", SCAN_STRING);
-
-        for (size_t i = 0; slice_is_set(id) && i < c->n_asks; i++)
-                if (text_equal(c->asks[i].request_id, id))
-                        return claude_ask_drop(c, f, i, true);
         return 0;
 }
 
@@ -355,12 +241,12 @@ static int feed_init(Claude *c, DriverFeed *f, Slice line) {
         c->ready = c->in_turn = true;
         c->queued = false;
         /* It comes with every turn; what has been told already is not told again. */
-        if (c->told && text_equal(c->session, session) && text_equal(c->model, model) &&
-            text_equal(c->mode, mode))
+        if (c->told && claude_text_equal(c->session, session) && claude_text_equal(c->model, model) &&
+            claude_text_equal(c->mode, mode))
                 return 0;
         c->told = true;
-        if ((r = set_text(&c->session, session)) < 0 || (r = set_text(&c->model, model)) < 0 ||
-            (r = set_text(&c->mode, mode)) < 0)
+        if ((r = claude_set_text(&c->session, session)) < 0 || (r = claude_set_text(&c->model, model)) < 0 ||
+            (r = claude_set_text(&c->mode, mode)) < 0)
                 return r;
         r = json_scan_string(session, &id, NULL);
         if (r == -ENOMEM)
@@ -404,7 +290,7 @@ static int feed_retry(DriverFeed *f, Slice line) {
 
 static void task_end(Claude *c, Slice id) {
         for (size_t i = 0; i < c->n_tasks; i++)
-                if (text_equal(c->tasks[i], id)) {
+                if (claude_text_equal(c->tasks[i], id)) {
                         free(c->tasks[i]);
                         c->tasks[i] = c->tasks[--c->n_tasks];
                         return;
@@ -486,12 +372,17 @@ int claude_feed(Driver *d, const char *line, size_t size, uint64_t offset, const
 
         /* A piece of text changes nothing that is remembered. */
         if (!sink->event && size > sizeof(stream_prefix) &&
-            memcmp(line, stream_prefix, sizeof(stream_prefix) - 1) == 0)
+            memcmp(line, stream_prefix, sizeof(stream_prefix) - 1) == 0 &&
+            !memmem(line, size, "control_request", 15))
                 return 0;
         if (size == 0 || (size == 1 && line[0] == '\r'))
                 return 0;
         if (!json_scan_valid(line, size))
                 return feed_notice_line(&f, "the agent wrote a line that is not JSON", line, size);
+        if (claude_line_is_ambiguous(o)) {
+                c->ambiguous_lines++;
+                return claude_feed_ambiguous_request(c, &f, o);
+        }
         if (!json_scan_member(o, "type", &type))
                 return feed_notice_line(&f, "the agent wrote a line without a type", line, size);
         if (json_scan_string_is(type, "stream_event"))
@@ -507,10 +398,27 @@ int claude_feed(Driver *d, const char *line, size_t size, uint64_t offset, const
                 return failed && !c->ready ? feed_failed_start(c, &f, o) : claude_feed_result(c, &f, o);
         }
         if (json_scan_string_is(type, "control_request"))
-                return feed_control_request(c, &f, o);
+                return claude_feed_control_request(c, &f, o);
         if (json_scan_string_is(type, "control_response"))
                 return feed_control_response(c, &f, o);
         if (json_scan_string_is(type, "control_cancel_request"))
-                return feed_cancel(c, &f, o);
+                return claude_feed_cancel(c, &f, o);
         return 0;
+}
+
+int claude_feed_oversize(
+                Driver *d,
+                const char *head,
+                size_t head_size,
+                uint64_t size,
+                uint64_t offset,
+                const DriverSink *sink) {
+        Claude *c = claude(d);
+        DriverFeed f = { .sink = sink, .offset = offset, .scratch = &c->scratch };
+        Slice line = { head, head_size };
+
+        if (json_scan_string_is(slice_head_string(line, "type"), "control_request"))
+                return claude_feed_oversize_request(c, &f, line, size);
+        c->oversize_lines++;
+        return feed_oversize_event(&f, line, size, false);
 }

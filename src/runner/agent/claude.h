@@ -10,9 +10,12 @@
 
 #define CLAUDE_INIT_ID "nf-init"
 
-/* Questions that may be open at once, and what they may hold in all. Claude asks one at a time. */
+/* Questions that may be open at once, and what they may hold in all. Claude asks one at a time. The line of one may be
+ * CLAUDE_ASK_LINE_MAX long: a longer one is denied. */
 #define CLAUDE_ASKS_MAX 64
-#define CLAUDE_ASK_BYTES_MAX (48 * 1024 * 1024)
+#define CLAUDE_ASK_LINE_MAX ((size_t) 1024 * 1024)
+#define CLAUDE_ASK_BYTES_MAX ((size_t) 2 * 1024 * 1024)
+#define CLAUDE_TOOL_NAME_MAX 1024
 
 /* Tasks in the background that are told apart; of more it is not known when they end. */
 #define CLAUDE_TASKS_MAX 64
@@ -48,6 +51,7 @@ typedef struct Claude {
         char *tasks[CLAUDE_TASKS_MAX]; /* in the background: their ids; of no account for events */
         size_t n_tasks;
         uint64_t turns, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens;
+        uint64_t oversize_lines, ambiguous_lines;
         bool has_cost;     /* a result has named a cost */
         double total_cost; /* as the agent counts it */
         double cost;       /* of this process: the sum of its turns */
@@ -68,6 +72,13 @@ int claude_probe(Json *agent_config, char **ret_error);
 int claude_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_error);
 
 int claude_feed(Driver *d, const char *line, size_t size, uint64_t offset, const DriverSink *sink);
+int claude_feed_oversize(
+                Driver *d,
+                const char *head,
+                size_t head_size,
+                uint64_t size,
+                uint64_t offset,
+                const DriverSink *sink);
 int claude_feed_result(Claude *c, DriverFeed *f, Slice line);
 /* ,"parent":"toolu_…" where the line belongs to a subagent. */
 void claude_feed_parent(DriverFeed *f, Slice line);
@@ -75,6 +86,22 @@ void claude_feed_parent(DriverFeed *f, Slice line);
 /* Ends what is known of a question; told: with an ask_gone event. */
 int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool tell);
 void claude_ask_done(ClaudeAsk *a);
+
+/* claude-shape.c: whether a member of a valid line that we read is there twice. */
+bool claude_line_is_ambiguous(Slice line);
+
+/* claude-ask.c: questions, and requests that are answered at once */
+int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line);
+int claude_feed_cancel(Claude *c, DriverFeed *f, Slice line);
+/* A request above its bound. line is its beginning, at least. */
+int claude_feed_oversize_request(Claude *c, DriverFeed *f, Slice line, uint64_t size);
+/* A request in which a member stands twice: refused, and a notice. */
+int claude_feed_ambiguous_request(Claude *c, DriverFeed *f, Slice line);
+/* A tool that has a result has no open question any more. */
+void claude_settle_asks(Claude *c, Slice tool_call_id);
+
+int claude_set_text(char **p, Slice value);
+bool claude_text_equal(const char *text, Slice value);
 
 int claude_begin(Claude *c, Buffer *ret_lines);
 int claude_command(Driver *d, const DriverCommand *cmd, Buffer *ret_lines, char **ret_error);

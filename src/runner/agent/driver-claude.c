@@ -123,7 +123,10 @@ static int driver_claude_save(Driver *d, Json **ret) {
             json_set(o, "totalCost", json_object_new_double(c->total_cost)) < 0 ||
             json_set(o, "cost", json_object_new_double(c->cost)) < 0 ||
             json_set_bool(o, "lastFailed", c->last_failed) < 0 || json_set_bool(o, "sent", c->sent) < 0 ||
-            json_set_bool(o, "queued", c->queued) < 0 || save_asks(c, o) < 0 || save_tasks(c, o) < 0)
+            json_set_bool(o, "queued", c->queued) < 0 ||
+            json_set_u64(o, "oversizeLines", c->oversize_lines) < 0 ||
+            json_set_u64(o, "ambiguousLines", c->ambiguous_lines) < 0 || save_asks(c, o) < 0 ||
+            save_tasks(c, o) < 0)
                 return -ENOMEM;
         *ret = TAKE_PTR(o);
         return 0;
@@ -185,6 +188,8 @@ static int load_members(Claude *c, Json *o) {
             (r = json_get_u64(o, "outputTokens", &c->output_tokens)) < 0 ||
             (r = json_get_u64(o, "cacheReadTokens", &c->cache_read_tokens)) < 0 ||
             (r = json_get_u64(o, "cacheWriteTokens", &c->cache_write_tokens)) < 0 ||
+            (r = json_get_u64(o, "oversizeLines", &c->oversize_lines)) < 0 ||
+            (r = json_get_u64(o, "ambiguousLines", &c->ambiguous_lines)) < 0 ||
             (r = json_get_bool(o, "hasCost", &c->has_cost)) < 0 ||
             (r = load_double(o, "totalCost", &c->total_cost)) < 0 ||
             (r = load_double(o, "cost", &c->cost)) < 0 ||
@@ -251,7 +256,7 @@ static DriverPhase driver_claude_phase(Driver *d) {
 static Json *parse_text(const char *text) {
         Json *o = NULL;
 
-        if (json_parse(text, strlen(text), &o, NULL) < 0)
+        if (json_parse_from(JSON_OF_AGENT, text, strlen(text), &o, NULL) < 0)
                 return json_object_new_string(text);
         return o;
 }
@@ -281,6 +286,21 @@ static int driver_claude_questions(Driver *d, Json **ret) {
         return 0;
 }
 
+static bool driver_claude_overlong_question(Driver *d, uint64_t *ret_offset, unsigned *ret_n) {
+        Claude *c = claude(d);
+
+        for (size_t i = 0; i < c->n_asks; i++) {
+                const ClaudeAsk *a = &c->asks[i];
+
+                if (a->answered || strlen(a->input) + strlen(a->suggestions) <= CLAUDE_ASK_LINE_MAX)
+                        continue;
+                *ret_offset = a->offset;
+                *ret_n = a->n;
+                return true;
+        }
+        return false;
+}
+
 static bool driver_claude_last_turn_failed(Driver *d) {
         return claude(d)->last_failed;
 }
@@ -302,6 +322,8 @@ static void driver_claude_usage(Driver *d, DriverUsage *ret) {
                 .output_tokens = c->output_tokens,
                 .cache_read_tokens = c->cache_read_tokens,
                 .cache_write_tokens = c->cache_write_tokens,
+                .oversize_lines = c->oversize_lines,
+                .ambiguous_lines = c->ambiguous_lines,
                 .cost_usd = c->cost,
                 .has_cost = c->has_cost,
         };
@@ -317,9 +339,11 @@ const DriverOps claude_driver_ops = {
         .save = driver_claude_save,
         .begin = driver_claude_begin,
         .feed = claude_feed,
+        .feed_oversize = claude_feed_oversize,
         .command = claude_command,
         .phase = driver_claude_phase,
         .questions = driver_claude_questions,
+        .overlong_question = driver_claude_overlong_question,
         .last_turn_failed = driver_claude_last_turn_failed,
         .background = driver_claude_background,
         .session = driver_claude_session,

@@ -9,8 +9,11 @@
 extern const DriverOps shell_driver_ops;
 extern const DriverOps claude_driver_ops;
 
-/* A line that is being fed: where its events go and how many there were. The members of an event are built in b, from
+/* A line that is being fed: where its events go and how many there were. Each event costs some hundred bytes beside what the
+ * agent wrote, so of one line there are FEED_EVENTS_MAX at most and a notice that more were left out. The members of an event are built in b, from
  * begin on: the sink's own buffer, or else scratch, which the driver keeps from line to line. */
+#define FEED_EVENTS_MAX 1024
+
 typedef struct DriverFeed {
         const DriverSink *sink;
         uint64_t offset;
@@ -33,6 +36,29 @@ int feed_end(DriverFeed *f);
 
 /* {"type":"notice"} about a line that is not what the protocol allows; quotes its beginning. */
 int feed_notice_line(DriverFeed *f, const char *what, const char *line, size_t size);
+
+/* The event of a line above its bound: {"type":"oversize","lineType","size","head"}, and "denied":true for a question that
+ * was denied for that. line is its beginning, at least; what of the type is to be seen there is told. */
+int feed_oversize_event(DriverFeed *f, Slice line, uint64_t size, bool denied);
+/* The string member of the beginning of an object, where it is whole and valid; an empty slice otherwise. */
+Slice slice_head_string(Slice head, const char *name);
+
+/* Which members of a line are read, so that those may not be doubled. each: the shape is that of each element of the array,
+ * or of each member's value of the object. */
+typedef struct LineShape LineShape;
+typedef struct LineShapeMember {
+        const char *name;
+        const LineShape *shape;
+        bool each;
+} LineShapeMember;
+struct LineShape {
+        const char *const *names; /* up to 64, and NULL */
+        const LineShapeMember
+                        *members; /* that have a shape of their own, and one without a name; may be NULL */
+};
+/* Whether other readers may see another value than we do in a member of a valid line that we read. */
+bool line_is_ambiguous(Slice line, const LineShape *shape);
+int feed_ambiguous(DriverFeed *f, const char *line, size_t size);
 
 /* Member of a valid object where it has the type; an empty slice otherwise. */
 Slice slice_member(Slice o, const char *name, ScanType type);

@@ -11,7 +11,7 @@ typedef struct Shell {
         Driver driver;
         bool started, running; /* as the agent has said */
         bool last_failed;
-        uint64_t turns;
+        uint64_t turns, oversize_lines, ambiguous_lines;
         uint64_t sent; /* scripts that have not begun yet; of no account for events */
         Buffer scratch;
 } Shell;
@@ -49,7 +49,9 @@ static int shell_load(Json *spec, Json *state, Driver **ret) {
         if (json_get_bool(state, "started", &s->started) < 0 ||
             json_get_bool(state, "running", &s->running) < 0 ||
             json_get_bool(state, "lastFailed", &s->last_failed) < 0 ||
-            json_get_u64(state, "turns", &s->turns) < 0 || json_get_u64(state, "sent", &s->sent) < 0)
+            json_get_u64(state, "turns", &s->turns) < 0 || json_get_u64(state, "sent", &s->sent) < 0 ||
+            json_get_u64(state, "oversizeLines", &s->oversize_lines) < 0 ||
+            json_get_u64(state, "ambiguousLines", &s->ambiguous_lines) < 0)
                 return -EINVAL;
         *ret = TAKE_PTR(d);
         return 0;
@@ -62,7 +64,9 @@ static int shell_save(Driver *d, Json **ret) {
         if (!o || json_set_u64(o, "version", STATE_VERSION) < 0 ||
             json_set_bool(o, "started", s->started) < 0 || json_set_bool(o, "running", s->running) < 0 ||
             json_set_bool(o, "lastFailed", s->last_failed) < 0 || json_set_u64(o, "turns", s->turns) < 0 ||
-            json_set_u64(o, "sent", s->sent) < 0)
+            json_set_u64(o, "sent", s->sent) < 0 ||
+            json_set_u64(o, "oversizeLines", s->oversize_lines) < 0 ||
+            json_set_u64(o, "ambiguousLines", s->ambiguous_lines) < 0)
                 return -ENOMEM;
         *ret = TAKE_PTR(o);
         return 0;
@@ -161,6 +165,25 @@ static int feed_error(Shell *s, DriverFeed *f, Slice line) {
         return feed_end(f);
 }
 
+static const char *const line_names[] = { "type",       "text",     "stream",      "version",
+                                          "cwd",        "exitCode", "interrupted", "signal",
+                                          "durationMs", "id",       NULL };
+static const LineShape line_shape = { line_names, NULL };
+
+static int shell_feed_oversize(
+                Driver *d,
+                const char *head,
+                size_t head_size,
+                uint64_t size,
+                uint64_t offset,
+                const DriverSink *sink) {
+        Shell *s = shell(d);
+        DriverFeed f = { .sink = sink, .offset = offset, .scratch = &s->scratch };
+
+        s->oversize_lines++;
+        return feed_oversize_event(&f, (Slice){ head, head_size }, size, false);
+}
+
 static int shell_feed(Driver *d, const char *line, size_t size, uint64_t offset, const DriverSink *sink) {
         Shell *s = shell(d);
         DriverFeed f = { .sink = sink, .offset = offset, .scratch = &s->scratch };
@@ -170,6 +193,10 @@ static int shell_feed(Driver *d, const char *line, size_t size, uint64_t offset,
                 return 0;
         if (!json_scan_valid(line, size))
                 return feed_notice_line(&f, "the agent wrote a line that is not JSON", line, size);
+        if (line_is_ambiguous(o, &line_shape)) {
+                s->ambiguous_lines++;
+                return feed_ambiguous(&f, line, size);
+        }
         if (!json_scan_member(o, "type", &type))
                 return feed_notice_line(&f, "the agent wrote a line without a type", line, size);
         if (json_scan_string_is(type, "output"))
@@ -281,7 +308,11 @@ static const char *shell_session(Driver *d) {
 }
 
 static void shell_usage(Driver *d, DriverUsage *ret) {
-        *ret = (DriverUsage){ .turns = shell(d)->turns };
+        *ret = (DriverUsage){
+                .turns = shell(d)->turns,
+                .oversize_lines = shell(d)->oversize_lines,
+                .ambiguous_lines = shell(d)->ambiguous_lines,
+        };
 }
 
 const DriverOps shell_driver_ops = {
@@ -294,6 +325,7 @@ const DriverOps shell_driver_ops = {
         .save = shell_save,
         .begin = shell_begin,
         .feed = shell_feed,
+        .feed_oversize = shell_feed_oversize,
         .command = shell_command,
         .phase = shell_phase,
         .questions = shell_questions,

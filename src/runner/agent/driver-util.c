@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -6,6 +7,9 @@
 #include "runner/agent/driver-internal.h"
 
 #define NOTICE_QUOTE_MAX 200
+#define OVERSIZE_HEAD_BYTES ((size_t) 4096)
+/* Types and ids of requests are far shorter. */
+#define HEAD_STRING_MAX 256
 
 int refuse(char **ret_error, const char *format, ...) {
         va_list ap;
@@ -83,6 +87,59 @@ int feed_notice_line(DriverFeed *f, const char *what, const char *line, size_t s
         feed_begin(f, "notice");
         feed_text(f, "text", text.data, text.size);
         return feed_end(f);
+}
+
+int feed_oversize_event(DriverFeed *f, Slice line, uint64_t size, bool denied) {
+        size_t n = MIN(line.size, OVERSIZE_HEAD_BYTES);
+
+        feed_begin(f, "oversize");
+        feed_json(f, "lineType", slice_head_string(line, "type"));
+        (void) buffer_printf(f->b, ",\"size\":%" PRIu64, size);
+        feed_text(f, "head", line.data, n);
+        if (denied)
+                feed_json(f, "denied", (Slice){ "true", 4 });
+        return feed_end(f);
+}
+
+Slice slice_head_string(Slice head, const char *name) {
+        Slice v;
+
+        return json_scan_head_member(head, name, &v) && json_scan_type(v) == SCAN_STRING &&
+                                        v.size <= HEAD_STRING_MAX && json_scan_valid(v.data, v.size) ?
+                        v :
+                        (Slice){};
+}
+
+/* ---- doubles ---- */
+
+static bool value_is_ambiguous(Slice value, const LineShapeMember *m) {
+        Slice name, v;
+        size_t iter = 0;
+
+        if (!m->each)
+                return line_is_ambiguous(value, m->shape);
+        while (json_scan_type(value) == SCAN_ARRAY ? json_scan_element(value, &iter, &v) :
+                                                     json_scan_next_member(value, &iter, &name, &v))
+                if (line_is_ambiguous(v, m->shape))
+                        return true;
+        return false;
+}
+
+bool line_is_ambiguous(Slice line, const LineShape *shape) {
+        Slice v;
+
+        if (json_scan_type(line) != SCAN_OBJECT)
+                return false;
+        if (json_scan_is_ambiguous(line, shape->names))
+                return true;
+        for (const LineShapeMember *m = shape->members; m && m->name; m++)
+                if (json_scan_member(line, m->name, &v) && value_is_ambiguous(v, m))
+                        return true;
+        return false;
+}
+
+int feed_ambiguous(DriverFeed *f, const char *line, size_t size) {
+        return feed_notice_line(f, "the agent wrote a line in which a member stands twice", line, size);
 }
 
 Slice slice_member(Slice o, const char *name, ScanType type) {

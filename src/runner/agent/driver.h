@@ -16,6 +16,12 @@
 typedef struct Driver Driver;
 typedef struct DriverOps DriverOps;
 
+/* Longer lines of an agent are an event of their own; the bound of a run may be lower, but not below the latter. */
+#define DRIVER_LINE_MAX ((size_t) 8 * 1024 * 1024)
+#define DRIVER_LINE_MIN ((size_t) 64 * 1024)
+/* What an event has around the parts of the line that it is made of, and a POST body around the event. */
+#define DRIVER_EVENT_OVERHEAD ((size_t) 8 * 1024)
+
 typedef enum DriverPhase {
         DRIVER_STARTING, /* the agent has not said yet that it is there */
         DRIVER_IDLE,
@@ -27,6 +33,8 @@ typedef enum DriverPhase {
 /* Totals since the start of this process, for properties and conversation.ended. */
 typedef struct DriverUsage {
         uint64_t turns, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens;
+        uint64_t oversize_lines;  /* lines and questions above their bound */
+        uint64_t ambiguous_lines; /* with a double of a member that we read */
         double cost_usd;
         bool has_cost;
 } DriverUsage;
@@ -90,6 +98,15 @@ struct DriverOps {
         /* One line of the agent without its newline, never trusted to be JSON, short, or sensible. Returns 0, or
          * -ENOMEM, or what the sink returned; bad lines are an event {"type":"notice"} and not an error. */
         int (*feed)(Driver *d, const char *line, size_t size, uint64_t offset, const DriverSink *sink);
+        /* The same of a line above the run's bound (driver_line_max()): its beginning, cut off anywhere, and its whole size. It
+         * is one event {"type":"oversize"}, and an answer where the agent waits for one. */
+        int (*feed_oversize)(
+                        Driver *d,
+                        const char *head,
+                        size_t head_size,
+                        uint64_t size,
+                        uint64_t offset,
+                        const DriverSink *sink);
         /* Renders a command. 1: its lines were appended; 0: cannot be taken now, ask again after the next line
          * that was fed; -EINVAL: never will be (*ret_error says why). */
         int (*command)(Driver *d, const DriverCommand *c, Buffer *ret_lines, char **ret_error);
@@ -98,6 +115,9 @@ struct DriverOps {
         /* The open questions, a new array of {"offset","n","tool","title","input","suggestions"}: what was told by
          * permission.request events and is neither answered nor withdrawn. */
         int (*questions)(Driver *d, Json **ret);
+        /* An open question that is above today's bound, of a state that an older runner saved; true, or false where there is
+         * none. NULL: there never is. */
+        bool (*overlong_question)(Driver *d, uint64_t *ret_offset, unsigned *ret_n);
         /* Did the last turn that ended end badly? false before the first. */
         bool (*last_turn_failed)(Driver *d);
         /* Tasks that run beside the turns and that nobody waits for, as far as the agent tells of them. */
@@ -113,6 +133,22 @@ struct DriverOps {
 struct Driver {
         const DriverOps *ops;
 };
+
+/* The longest line of the agent that a run with this spec takes for a line: its member lineMax, which is set when the run
+ * begins and never changes, so that whoever reads the output later finds the same events in it. Without one, and for NULL,
+ * the runner's own bound. */
+static inline size_t driver_line_max(Json *spec) {
+        uint64_t n = 0;
+
+        if (json_get_u64(spec, "lineMax", &n) <= 0)
+                return DRIVER_LINE_MAX;
+        return (size_t) MIN(MAX(n, (uint64_t) DRIVER_LINE_MIN), (uint64_t) DRIVER_LINE_MAX);
+}
+/* What that member is for a receiver who takes bodies of so many bytes. */
+static inline uint64_t driver_line_max_of_body(uint64_t body) {
+        body -= MIN(body, (uint64_t) DRIVER_EVENT_OVERHEAD);
+        return MIN(MAX(body, (uint64_t) DRIVER_LINE_MIN), (uint64_t) DRIVER_LINE_MAX);
+}
 
 /* spec, the part that drivers read (the runner writes it to spec.json, version 1): conversationId, model,
  * appendSystemPrompt, permissionMode, allowedTools[], disallowedTools[], mcpServers{}, sessionId (the id to use

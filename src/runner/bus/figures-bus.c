@@ -74,7 +74,7 @@ static int append_totals(sd_bus_message *reply, const RunnerTotals *t) {
         if (r >= 0)
                 r = sd_bus_message_append(
                                 reply,
-                                "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}",
+                                "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}",
                                 "started",
                                 "t",
                                 t->started,
@@ -93,6 +93,12 @@ static int append_totals(sd_bus_message *reply, const RunnerTotals *t) {
                                 "cacheWriteTokens",
                                 "t",
                                 t->cache_write_tokens,
+                                "oversizeLines",
+                                "t",
+                                t->oversize_lines,
+                                "ambiguousLines",
+                                "t",
+                                t->ambiguous_lines,
                                 "cpuUsec",
                                 "t",
                                 t->cpu_usec,

@@ -214,10 +214,11 @@ static int merge_json_member(Json *o, sd_bus_error *error) {
                 return 0;
         if (!json_object_is_type(text, json_type_string))
                 return sd_bus_error_set(error, BUS_ERROR_PREFIX "InvalidArgument", "json: must be a string");
-        if (json_parse(json_object_get_string(text),
-                       (size_t) json_object_get_string_len(text),
-                       &more,
-                       &why) < 0)
+        if (json_parse_from(JSON_OF_CALLER,
+                            json_object_get_string(text),
+                            (size_t) json_object_get_string_len(text),
+                            &more,
+                            &why) < 0)
                 return sd_bus_error_setf(
                                 error, BUS_ERROR_PREFIX "InvalidArgument", "json: %s", strempty(why));
         if (!json_object_is_type(more, json_type_object))

@@ -89,7 +89,7 @@ static int follower_open(Follower *f) {
         if (r <= 0)
                 return r < 0 ? r : -EINVAL;
         f->limit = row.out_bytes;
-        r = json_parse(row.spec, strlen(row.spec), &spec, NULL);
+        r = json_parse_from(JSON_OF_STORE, row.spec, strlen(row.spec), &spec, NULL);
         if (r < 0)
                 return r;
         return event_reader_new(
@@ -205,8 +205,9 @@ int conversation_read_events(
                 f.outfd = TAKE_FD(c->local_outfd);
                 f.limit = c->local_limit;
         }
-        if (r >= 0)
-                r = follower_read(&f, &out);
+        /* An empty list says that nothing is left: a long line is passed over to its end. */
+        while (r >= 0 && (r = follower_read(&f, &out)) > 0 && !collecting_full(&collecting))
+                ;
         if (r >= 0) {
                 at = xasprintf("%u:%llu:%lld",
                                f.at.run,
@@ -324,8 +325,13 @@ static int stream_pump(EventStream *s) {
                 r = follower_read(&s->follower, &out);
                 if (r < 0)
                         return r;
-                if (r == 0 && s->out.size == 0)
+                if (s->out.size > 0)
+                        continue;
+                if (r == 0)
                         break;
+                return stream_set(
+                                s,
+                                true); /* a long line is being passed over, the rest of it in the next turn */
         }
         if (!conversation_is_live(s->c))
                 return -ESHUTDOWN;

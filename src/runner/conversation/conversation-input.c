@@ -146,7 +146,7 @@ static int command_of(Run *r, const InboundMessage *m, Json **params, DriverComm
         DriverCommand command = { .seq = (uint64_t) m->seq };
         int k;
 
-        k = json_parse(m->params, strlen(m->params), params, NULL);
+        k = json_parse_from(JSON_OF_STORE, m->params, strlen(m->params), params, NULL);
         if (k < 0)
                 return k;
         command.params = *params;

@@ -180,6 +180,8 @@ void conversation_changed(Conversation *c);
 /* error.report with a stable code. */
 int conversation_report(Conversation *c, const char *code, const char *text, const char *message_id);
 const DriverOps *conversation_driver(Conversation *c);
+/* The member "usage" of an object. */
+int conversation_add_usage(Conversation *c, Json *o);
 void conversation_usage(Conversation *c, DriverUsage *ret);
 
 /* conversation-start.c: what happens between the acceptance and the agent's first byte */
@@ -233,6 +235,8 @@ int run_store_row(Run *r);
 
 /* run-finish.c */
 void run_conclude(Run *r);
+/* Whether the runner has died so often while it concluded this run that only what is needed for its end is done. */
+bool run_conclusion_is_short(Run *r);
 
 /* run-runtime.c: runtimeMaxSec. begin: the agent runs from now on; begin and forget are part of an open transaction. */
 int run_runtime_begin(Run *r);
@@ -245,6 +249,8 @@ int run_watchdog_begin(Run *r);
 /* The phase may be another one. heard: the agent said something or was told something. */
 void run_watchdog_look(Run *r, bool heard);
 void run_watchdog_freeze(Run *r, bool frozen);
+/* After an upgrade: what would not be asked today is not left open. */
+void run_deny_overlong_questions(Run *r);
 
 /* conversation-git.c */
 /* Asks for the state of the checkout, once: true where an answer is under way, after which run_conclude() is called. */

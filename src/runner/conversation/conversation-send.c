@@ -88,7 +88,7 @@ static int open_reader(Conversation *c) {
                 return r;
         if (c->send)
                 return 0;
-        r = json_parse(c->send_row.spec, strlen(c->send_row.spec), &spec, NULL);
+        r = json_parse_from(JSON_OF_STORE, c->send_row.spec, strlen(c->send_row.spec), &spec, NULL);
         if (r < 0)
                 return r;
         return event_reader_new(
@@ -204,6 +204,8 @@ static int on_fill(void *userdata, SendBatch *batch) {
                 if (r < 0)
                         return log_warning_errno(
                                         r, "Events of conversation %s cannot be read: %m", c->row.id);
+                bool more;
+
                 limit = send_limit(c, &ended);
                 /* Of a run that has ended there is a file, or there was one. */
                 event_reader_set_lost(c->send, ended && c->send_outfd < 0);
@@ -211,6 +213,7 @@ static int on_fill(void *userdata, SendBatch *batch) {
                 if (r < 0)
                         return log_warning_errno(
                                         r, "Events of conversation %s cannot be read: %m", c->row.id);
+                more = r > 0;
                 c->ack_offset = event_reader_offset(c->send);
                 c->ack_own = event_reader_own_seq(c->send);
                 if (c->ack_offset != c->send_row.acked || c->ack_own != c->send_row.acked_own) {
@@ -226,6 +229,8 @@ static int on_fill(void *userdata, SendBatch *batch) {
                         take_ack(c);
                 } else if (!c->ack_pending && !all_acked(c))
                         c->queued_since_usec = 0;
+                if (more)
+                        sender_wake(c->source); /* a long line is being passed over */
                 if (!all_acked(c))
                         return 0;
                 r = finish_run(c);

@@ -27,6 +27,18 @@ static int copy_members(Json *to, Json *from, const char *const *names, size_t n
         return 0;
 }
 
+/* So that the event that a line becomes fits in a body that the orchestrator takes. It is a part of the spec, since it says
+ * which events there are in the output: whoever reads that again, whatever the orchestrator says by then, finds the same. */
+static uint64_t line_max(Conversation *c) {
+        _cleanup_free_ char *text = NULL;
+        uint64_t body;
+
+        if (streq(c->row.origin, "local") || store_get(c->ctx->store, STORE_MAX_BODY_BYTES, &text) <= 0 ||
+            safe_atou64(text, &body) < 0)
+                return DRIVER_LINE_MAX;
+        return driver_line_max_of_body(body);
+}
+
 static int make_spec(Conversation *c, const char *resume_session, Json **ret) {
         static const char *const names[] = {
                 "model",        "appendSystemPrompt", "permissionMode",
@@ -53,6 +65,8 @@ static int make_spec(Conversation *c, const char *resume_session, Json **ret) {
         if (!resume_session)
                 resume_session = json_get_string(c->params, "resumeSessionId");
         r = json_set_string(spec, "resumeSessionId", resume_session);
+        if (r >= 0)
+                r = json_set_u64(spec, "lineMax", line_max(c));
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(spec);

@@ -22,7 +22,7 @@ int conversation_new(ConversationContext *ctx, ConversationRow *row_consume, Con
                 .local_outfd = -EBADF,
         };
         *row_consume = (ConversationRow){};
-        r = json_parse(c->row.params, strlen(c->row.params), &c->params, NULL);
+        r = json_parse_from(JSON_OF_STORE, c->row.params, strlen(c->row.params), &c->params, NULL);
         if (r < 0) {
                 conversation_free(c);
                 return r;
@@ -214,7 +214,7 @@ static int add_questions(Conversation *c, Json *o) {
         return json_set(o, "questions", TAKE_PTR(list));
 }
 
-static int add_usage(Conversation *c, Json *o) {
+int conversation_add_usage(Conversation *c, Json *o) {
         Json *u = json_object_new_object();
         DriverUsage usage;
 
@@ -289,12 +289,13 @@ int conversation_describe(Conversation *c, Json **ret) {
         r = add_questions(c, o);
         if (r < 0)
                 return r;
-        r = add_usage(c, o);
+        r = conversation_add_usage(c, o);
         if (r < 0)
                 return r;
         if (c->row.reason)
                 (void) json_set_string(o, "reason", c->row.reason);
-        if (c->row.detail && json_parse(c->row.detail, strlen(c->row.detail), &detail, NULL) >= 0)
+        if (c->row.detail &&
+            json_parse_from(JSON_OF_STORE, c->row.detail, strlen(c->row.detail), &detail, NULL) >= 0)
                 (void) json_set(o, "result", TAKE_PTR(detail));
         *ret = TAKE_PTR(o);
         return 0;

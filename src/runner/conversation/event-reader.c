@@ -115,6 +115,7 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret) {
         k = make_context(r, p->task);
         if (k < 0)
                 return k;
+        r->lines.max = driver_line_max(p->spec);
         k = position_load(r->ops, p->spec, p->state, &r->driver, &r->lines.lines);
         if (k < 0)
                 return k;
@@ -127,10 +128,12 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret) {
                                 return k;
                         if (k == 0)
                                 return -EINVAL; /* no line ends there */
-                        k = r->ops->feed(r->driver, line.data, line.size, r->lines.offset, &quiet_sink);
+                        if (k == LINE_GO_ON)
+                                continue;
+                        k = line_reader_feed(&r->lines, r->driver, line, &quiet_sink);
                         if (k < 0)
                                 return k;
-                        line_reader_step(&r->lines, line);
+                        line_reader_step(&r->lines);
                 }
         }
         *ret = TAKE_PTR(r);
@@ -220,7 +223,8 @@ static int on_event(void *userdata, const char *method, const char *members, siz
         if (k < 0)
                 return k;
         r->opened = NULL;
-        if (r->forward_raw && r->n == 0) {
+        /* With it the event is twice as long as the line, and still has to fit where the line would. */
+        if (r->forward_raw && r->n == 0 && !r->lines.oversize && r->line.size <= r->lines.max / 2) {
                 if (!r->line_checked) {
                         r->line_is_json = json_scan_valid(r->line.data, r->line.size);
                         r->line_checked = true;
@@ -279,16 +283,16 @@ int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out) {
                 }
                 uint64_t stop = r->has_own ? MIN(limit, r->own.at_offset) : limit;
                 while ((k = line_reader_next(&r->lines, r->outfd, stop, &line)) > 0) {
-                        if (out->full(out->userdata))
+                        if (k == LINE_GO_ON || out->full(out->userdata))
                                 return 1;
                         r->line = line;
                         r->line_checked = false;
                         r->n = 0;
-                        k = r->ops->feed(r->driver, line.data, line.size, r->lines.offset, &sink);
+                        k = line_reader_feed(&r->lines, r->driver, line, &sink);
                         drop_opened(r);
                         if (k < 0)
                                 return k;
-                        line_reader_step(&r->lines, line);
+                        line_reader_step(&r->lines);
                 }
                 if (k < 0)
                         return k;

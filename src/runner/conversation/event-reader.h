@@ -10,8 +10,6 @@
  * effects are dropped; the one that acts is the run's. */
 typedef struct EventReader EventReader;
 
-#define OUTPUT_LINE_MAX (64 * 1024 * 1024)
-
 typedef struct EventReaderParams {
         Store *store;
         const DriverOps *driver;
@@ -42,8 +40,8 @@ typedef struct EventOut {
 } EventOut;
 
 /* Reads on up to the offset `limit` of out.log (lines that end there or before) and writes events until there are no
- * more or out is full. Own events stand before the line that begins at their offset. 1: more is there; 0: nothing is
- * left below the limit. */
+ * more or out is full. Own events stand before the line that begins at their offset. 1: more is there (out may not be
+ * full: a line above the bound is passed over in pieces); 0: nothing is left below the limit. */
 int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out);
 
 /* The conversation got an event of the runner's own. */

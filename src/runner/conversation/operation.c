@@ -44,14 +44,20 @@ static void finish(Operation *o, int error, const char *text, int status) {
 
 static void read_lines(Operation *o) {
         Slice line;
+        int k;
 
+        o->lines.max = OPERATION_LINE_MAX;
         if (o->outfd < 0)
                 o->outfd = run_folder_open_output(o->dirfd);
         if (o->outfd < 0)
                 return;
-        while (line_reader_next(&o->lines, o->outfd, UINT64_MAX, &line) > 0) {
-                o->line(o, line.data, line.size, o->userdata);
-                line_reader_step(&o->lines, line);
+        /* No job of ours has a use for a line above the bound. */
+        while ((k = line_reader_next(&o->lines, o->outfd, UINT64_MAX, &line)) > 0) {
+                if (k == LINE_GO_ON)
+                        continue;
+                if (k == LINE_WHOLE)
+                        o->line(o, line.data, line.size, o->userdata);
+                line_reader_step(&o->lines);
         }
 }
 

@@ -18,6 +18,8 @@ typedef struct OperationContext {
         int state_fd; /* the state directory */
 } OperationContext;
 
+/* Longer ones are not handed out. */
+#define OPERATION_LINE_MAX ((size_t) 64 * 1024)
 typedef void (*OperationLine)(Operation *o, const char *line, size_t size, void *userdata);
 /* error: 0 and the exit status (or 128 + signal), with a text where a limit of its scope was hit, else NULL; or negative
  * errno where it could not be run or took too long, with a text. Runs once,

@@ -20,7 +20,7 @@ int position_load(const DriverOps *ops, Json *spec, const char *text, Driver **r
         *ret_lines = 0;
         if (!text)
                 return ops->new (spec, ret);
-        r = json_parse(text, strlen(text), &o, NULL);
+        r = json_parse_from(JSON_OF_STORE, text, strlen(text), &o, NULL);
         if (r < 0)
                 return r;
         if (json_get_u64(o, "lines", ret_lines) <= 0 || !json_get(o, "driver"))

@@ -2,24 +2,18 @@
 #include "common/log-ids.h"
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/run-folder.h"
 #include "runner/conversation/shutdown-watch.h"
 #include "runner/conversation/verdict.h"
+
+/* Runs whose conclusion has killed the runner so often are concluded without what may have done it. */
+#define CONCLUSION_CRASHES_MAX 2
 
 /* The end of a conversation's run: one transaction says it to everybody who will ask, then it is told. */
 
 static int copy_member(Json *to, Json *from, const char *name) {
         Json *v = json_get(from, name);
         return v ? json_set(to, name, json_object_get(v)) : 0;
-}
-
-static int add_usage(Conversation *c, Json *o) {
-        _cleanup_json_ Json *all = NULL;
-        int r;
-
-        r = conversation_describe(c, &all);
-        if (r < 0)
-                return r;
-        return copy_member(o, all, "usage");
 }
 
 /* The members of conversation.ended, as an object. */
@@ -35,7 +29,8 @@ static int describe_end(Conversation *c, Run *run, const char *reason, const cha
         (void) json_set_string(o, "detail", text);
         (void) json_set_string(o, "sessionId", c->row.session);
         (void) json_set_string(o, "directory", c->row.directory);
-        (void) add_usage(c, o);
+        if (!run || !run_conclusion_is_short(run))
+                (void) conversation_add_usage(c, o);
         if (run && run->git)
                 (void) json_set(o, "git", json_object_get(run->git));
         else if (c->row.branch) {
@@ -229,6 +224,7 @@ static void finish(Conversation *c, Run *run, const char *reason, const char *te
         log_end(c, reason, text);
         run->watch = watch_slot_free(run->watch);
         run->check_timer = sd_event_source_disable_unref(run->check_timer);
+        run_folder_mark_conclusion(run->dirfd, false);
         /* Who still reads its output has the file open himself. */
         run->dirfd = safe_close(run->dirfd);
         run->outfd = safe_close(run->outfd);
@@ -279,13 +275,49 @@ static bool ask_system(Run *r) {
         return shutdown_ask(r->conversation->ctx->bus, on_system, r, &r->system_question) >= 0;
 }
 
+bool run_conclusion_is_short(Run *r) {
+        return r->row.conclusion_crashes >= CONCLUSION_CRASHES_MAX;
+}
+
+/* Of the supervisor's few words the reason, and nothing that is read, asked or summed up. */
+static void conclude_short(Run *r) {
+        Conversation *c = r->conversation;
+        _cleanup_free_ char *text = NULL;
+        const char *reason;
+
+        reason = verdict_reason(&(VerdictInput){
+                        .outcome = r->outcome,
+                        .result = r->result,
+                        .stop_requested = c->stop != STOP_NONE,
+                        .stop_reason = c->stop_reason,
+                        .shutdown = c->ctx->shutting_down,
+        });
+        text = xasprintf(
+                        "the runner died %u times while it concluded this run: the rest of its output, its usage and the state "
+                        "of its checkout are left out",
+                        r->row.conclusion_crashes);
+        log_error("Conversation %s is concluded in short: %s.", c->row.id, strempty(text));
+        r->row.out_bytes = r->row.driven;
+        finish(c, r, reason, text);
+}
+
 void run_conclude(Run *r) {
         Conversation *c = r->conversation;
         const char *reason, *text = r->failure;
         _cleanup_free_ char *detail = NULL;
 
-        if (streq(r->row.state, "ended") || ask_system(r) || run_ask_git(r))
+        if (streq(r->row.state, "ended"))
                 return;
+        if (run_conclusion_is_short(r)) {
+                if (!c->ctx->broken)
+                        conclude_short(r);
+                return;
+        }
+        /* While another process is asked, nothing here can be what kills us. */
+        run_folder_mark_conclusion(r->dirfd, false);
+        if (ask_system(r) || run_ask_git(r))
+                return;
+        run_folder_mark_conclusion(r->dirfd, true);
         if (!r->outcome && !r->usage)
                 r->usage = run_limits_usage(r);
         run_limits_finish(r, r->outcome ? json_get(r->outcome, "resources") : r->usage);

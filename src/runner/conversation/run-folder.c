@@ -8,6 +8,7 @@
 
 #define STARTED_MAX (64 * 1024)
 #define OUTCOME_MAX (256 * 1024)
+#define CONCLUDING "concluding"
 
 int run_folder_open(int parentfd, const char *name) {
         int fd = openat(parentfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -85,6 +86,23 @@ int run_folder_is_started(int dirfd) {
         return 1;
 }
 
+void run_folder_mark_conclusion(int dirfd, bool concluding) {
+        if (dirfd < 0)
+                return;
+        if (concluding)
+                safe_close(
+                                openat(dirfd,
+                                       CONCLUDING,
+                                       O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+                                       0600));
+        else
+                (void) unlinkat(dirfd, CONCLUDING, 0);
+}
+
+bool run_folder_is_concluding(int dirfd) {
+        return faccessat(dirfd, CONCLUDING, F_OK, AT_SYMLINK_NOFOLLOW) >= 0;
+}
+
 static int read_json(int dirfd, const char *name, size_t max, Json **ret) {
         _cleanup_free_ char *text = NULL;
         size_t size;
@@ -95,7 +113,8 @@ static int read_json(int dirfd, const char *name, size_t max, Json **ret) {
                 return 0;
         if (r < 0)
                 return r;
-        r = json_parse(text, size, ret, NULL);
+        /* The supervisor writes few words here, so the tightest bound will do. */
+        r = json_parse_from(JSON_OF_AGENT, text, size, ret, NULL);
         return r < 0 ? r : 1;
 }
 
@@ -111,29 +130,6 @@ int run_folder_read_outcome(int dirfd, Json **ret) {
 int run_folder_open_output(int dirfd) {
         int fd = openat(dirfd, "out.log", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         return fd < 0 ? -errno : fd;
-}
-
-int run_folder_last_line_end(int outfd, uint64_t *ret) {
-        char block[8192];
-        struct stat st;
-        uint64_t end;
-
-        if (fstat(outfd, &st) < 0)
-                return -errno;
-        for (end = (uint64_t) st.st_size; end > 0;) {
-                size_t n = MIN((uint64_t) sizeof(block), end);
-                ssize_t k = pread(outfd, block, n, (off_t) (end - n));
-                if (k != (ssize_t) n)
-                        return k < 0 ? -errno : -EIO;
-                char *newline = memrchr(block, '\n', n);
-                if (newline) {
-                        *ret = end - n + (uint64_t) (newline - block) + 1;
-                        return 0;
-                }
-                end -= n;
-        }
-        *ret = 0;
-        return 0;
 }
 
 int cgroup_is_populated(const char *cgroup) {

@@ -29,10 +29,13 @@ int run_folder_read_started(int dirfd, Json **ret);
 /* outcome.json: 1, or 0 where there is none. -EBADMSG: it cannot be read. */
 int run_folder_read_outcome(int dirfd, Json **ret);
 
+/* Whether the runner is concluding this run now: a mark for the runner after it, should this one die of that. It is not
+ * worth a wait for the disk: what it is about leaves the machine running. */
+void run_folder_mark_conclusion(int dirfd, bool concluding);
+bool run_folder_is_concluding(int dirfd);
+
 /* out.log for reading: the descriptor, -ENOENT while the supervisor has not made it. */
 int run_folder_open_output(int dirfd);
-/* The end of the last complete line. */
-int run_folder_last_line_end(int outfd, uint64_t *ret);
 
 /* Is there a process in the cgroup (a path below the root of the hierarchy)? 1, or 0: empty or gone. */
 int cgroup_is_populated(const char *cgroup);

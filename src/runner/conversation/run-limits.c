@@ -114,7 +114,7 @@ int run_limits_restore(Run *r) {
         k = store_get(r->conversation->ctx->store, key, &text);
         if (k <= 0)
                 return k;
-        k = json_parse(text, strlen(text), &o, NULL);
+        k = json_parse_from(JSON_OF_STORE, text, strlen(text), &o, NULL);
         if (k < 0)
                 return k;
         Json *asked = json_get(o, "asked");

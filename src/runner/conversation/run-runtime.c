@@ -87,7 +87,7 @@ int run_runtime_restore(Run *r) {
         if (k < 0)
                 return k;
         if (k > 0)
-                k = json_parse(text, strlen(text), &o, NULL);
+                k = json_parse_from(JSON_OF_STORE, text, strlen(text), &o, NULL);
         if (!o || k < 0 || runtime_clock_from_json(o, now_usec(CLOCK_MONOTONIC), &r->runtime) < 0)
                 return run_runtime_begin(r);
         arm(r);

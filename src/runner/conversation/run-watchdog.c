@@ -7,6 +7,7 @@
 /* `timeouts` of one run. What runs anyway looks at them; the timer is set no more often than they are over. */
 
 #define DENIED "Nobody has answered in time, so this was not allowed."
+#define OVERLONG "The request is longer than this host passes on, so this was not allowed."
 
 static void look(Run *r);
 
@@ -24,14 +25,14 @@ static void stop_silent(Run *r) {
         conversation_stop(c, "timeout", c->ctx->config->stop_grace_ms * USEC_PER_MSEC);
 }
 
-/* Denied in the name of those who did not answer. */
-static int deny(Run *r, uint64_t offset, unsigned n) {
+/* Denied in the name of those who did not answer, or cannot. */
+static int deny(Run *r, uint64_t offset, unsigned n, const char *why) {
         _cleanup_json_ Json *params = json_object_new_object();
         _cleanup_free_ char *id = xasprintf("%s:%" PRIu64 ".%u", r->row.run_id, offset, n);
         Conversation *c = r->conversation;
 
         if (!params || !id || json_set_string(params, "behavior", "deny") < 0 ||
-            json_set_string(params, "message", DENIED) < 0)
+            json_set_string(params, "message", why) < 0)
                 return -ENOMEM;
         DriverCommand command = {
                 .type = DRIVER_COMMAND_ANSWER, .params = params, .offset = offset, .n = n
@@ -41,6 +42,21 @@ static int deny(Run *r, uint64_t offset, unsigned n) {
                 return k;
         c->ctx->hooks->question_expired(c, id, c->ctx->userdata);
         return 0;
+}
+
+void run_deny_overlong_questions(Run *r) {
+        Conversation *c = r->conversation;
+        uint64_t offset;
+        int k = 0;
+        unsigned n;
+
+        while (k >= 0 && r->ops->overlong_question && r->ops->overlong_question(r->driver, &offset, &n)) {
+                log_warning("Conversation %s: an open question is longer than is passed on and is denied.",
+                            c->row.id);
+                k = deny(r, offset, n, OVERLONG);
+        }
+        if (k < 0)
+                c->ctx->hooks->store_failed(k, c->ctx->userdata);
 }
 
 static void arm(Run *r) {
@@ -89,7 +105,7 @@ static void look(Run *r) {
         }
         k = take_phase(r, now);
         while (k >= 0 && watchdog_take_expired(r->watchdog, now, &offset, &n)) {
-                k = deny(r, offset, n);
+                k = deny(r, offset, n, DENIED);
                 if (k >= 0)
                         k = take_phase(r, now);
         }

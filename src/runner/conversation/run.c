@@ -55,13 +55,14 @@ int run_new(Conversation *c, RunRow *row_consume, Run **ret) {
         r->ops = conversation_driver(c);
         if (!r->ops)
                 return -ENOENT;
-        k = json_parse(r->row.spec, strlen(r->row.spec), &r->spec, NULL);
+        k = json_parse_from(JSON_OF_STORE, r->row.spec, strlen(r->row.spec), &r->spec, NULL);
         if (k < 0)
                 return k;
         k = position_load(r->ops, r->spec, r->row.driven_state, &r->driver, &r->lines.lines);
         if (k < 0)
                 return k;
         r->lines.offset = r->row.driven;
+        r->lines.max = driver_line_max(r->spec);
         r->driven_stored = r->row.driven;
         k = sd_event_add_defer(c->ctx->event, &r->drive_source, on_drive, r);
         if (k < 0)
@@ -224,12 +225,12 @@ static int feed_lines(Run *r, const DriverSink *sink) {
         int k;
 
         while ((k = line_reader_next(&r->lines, r->outfd, limit, &line)) > 0) {
-                if (r->lines.offset - begun > DRIVE_BYTES_MAX)
+                if (k == LINE_GO_ON || r->lines.offset - begun > DRIVE_BYTES_MAX)
                         return 1;
-                k = r->ops->feed(r->driver, line.data, line.size, r->lines.offset, sink);
+                k = line_reader_feed(&r->lines, r->driver, line, sink);
                 if (k < 0)
                         return k;
-                line_reader_step(&r->lines, line);
+                line_reader_step(&r->lines);
                 r->row.driven = r->lines.offset;
         }
         return k;
@@ -325,16 +326,33 @@ int run_replay(Run *r) {
         return k < 0 ? k : store_driven(r);
 }
 
+/* Each kind once: an agent that does it again and again shall not fill the journal. */
+static void log_bad_lines(Run *r, const DriverUsage *before) {
+        DriverUsage now;
+
+        r->ops->usage(r->driver, &now);
+        if (before->oversize_lines == 0 && now.oversize_lines > 0)
+                log_warning("The agent of conversation %s wrote a line or a question that is longer than is passed on; "
+                            "its beginning and its size are. More of them are only counted.",
+                            r->row.conversation);
+        if (before->ambiguous_lines == 0 && now.ambiguous_lines > 0)
+                log_warning("The agent of conversation %s wrote a line in which a member stands twice; it is passed on as a "
+                            "notice. More of them are only counted.",
+                            r->row.conversation);
+}
+
 static int drive_piece(Run *r, bool *ret_progress) {
         Conversation *c = r->conversation;
         DriverPhase before = r->ops->phase(r->driver);
         uint64_t begun = r->row.driven;
         Drive d = { .run = r };
+        DriverUsage usage;
         int k, more;
 
         k = open_output(r);
         if (k <= 0)
                 return k;
+        r->ops->usage(r->driver, &usage);
         more = feed_lines(r, &(DriverSink){ .userdata = &d, .write = on_write, .fail = on_fail });
         k = more < 0 ? more : settle(r, &d, before);
         if (d.open) {
@@ -345,6 +363,7 @@ static int drive_piece(Run *r, bool *ret_progress) {
         }
         if (k < 0)
                 return k;
+        log_bad_lines(r, &usage);
         *ret_progress = r->row.driven != begun;
         return more;
 }
@@ -377,6 +396,15 @@ void run_drive(Run *r) {
 
         if (r->dirfd < 0 || c->ctx->broken)
                 return;
+        if (run_conclusion_is_short(r)) {
+                /* What is left of its output may be what did it: whether the run is over is found out before that is read. */
+                if (!r->over)
+                        run_check(r);
+                if (r->over)
+                        run_conclude(r);
+                if (r->over || r->result_call)
+                        return;
+        }
         k = drive_piece(r, &progress);
         if (k < 0) {
                 /* The store and the driver's state in memory may have parted: both are made anew from the store. */
@@ -500,7 +528,7 @@ static void learn_cgroup(Run *r) {
 }
 
 static void over(Run *r, Json *outcome_consume, const char *result) {
-        uint64_t end = 0;
+        uint64_t end;
 
         if (r->over)
                 return;
@@ -508,11 +536,10 @@ static void over(Run *r, Json *outcome_consume, const char *result) {
         if (result)
                 (void) free_and_strdup(&r->result, result);
         if (outcome_consume && json_get_u64(outcome_consume, "outBytes", &end) > 0)
-                ;
-        else if (open_output(r) > 0 && run_folder_last_line_end(r->outfd, &end) < 0)
-                end = r->row.driven;
-        r->row.out_bytes = MAX(end, r->row.driven);
+                r->row.out_bytes = MAX(end, r->row.driven);
+        /* Else nobody writes any more: its end is where the last complete line ends, which is found by reading to it. */
         r->over = true;
+        run_folder_mark_conclusion(r->dirfd, true);
         (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
 }
 

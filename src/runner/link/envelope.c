@@ -260,7 +260,7 @@ int envelope_parse(
         _cleanup_json_ Json *root = NULL;
         int r;
 
-        r = json_parse(text, size, &root, &why);
+        r = json_parse_from(JSON_OF_ORCHESTRATOR, text, size, &root, &why);
         if (r >= 0)
                 return parse(root, text, size, cursor, ret, ret_error);
         if (r == -ENOMEM)

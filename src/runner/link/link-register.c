@@ -12,6 +12,7 @@ typedef struct Registered {
         const char *runner_id, *runner_uid, *cursor, *last_processed_at;
         bool is_active, can_claim;
         uint64_t heartbeat_usec;
+        uint64_t max_body_bytes; /* 0: not said */
 } Registered;
 
 static int parse_result(Json *result, Registered *ret, const char **ret_why) {
@@ -39,6 +40,7 @@ static int parse_result(Json *result, Registered *ret, const char **ret_why) {
         if (json_get_u64(result, "heartbeatIntervalMs", &msec) > 0 && msec > 0)
                 g.heartbeat_usec = MIN(
                                 MAX(MIN(msec, HEARTBEAT_MAX) * USEC_PER_MSEC, HEARTBEAT_MIN), HEARTBEAT_MAX);
+        (void) json_get_u64(result, "maxBodyBytes", &g.max_body_bytes);
         if (json_get_strv(result, "capabilities", &capabilities) == -ENOMEM)
                 return -ENOMEM;
         g.can_claim = strv_contains(capabilities, "claim");
@@ -55,9 +57,14 @@ static int take(Link *l, const Registered *g) {
                         streq_ptr(l->active_uid, l->runner_uid) || streq_ptr(l->active_uid, g->runner_uid) ?
                                             NULL :
                                             l->active_uid;
-        _cleanup_free_ char *active_copy = NULL;
+        _cleanup_free_ char *active_copy = NULL, *max_body = NULL;
         int r;
 
+        if (g->max_body_bytes > 0) {
+                max_body = xasprintf("%llu", (unsigned long long) g->max_body_bytes);
+                if (!max_body)
+                        return -ENOMEM;
+        }
         if (active) {
                 active_copy = strdup(active);
                 if (!active_copy)
@@ -70,6 +77,7 @@ static int take(Link *l, const Registered *g) {
         (void) store_set(l->store, "runnerUid", g->runner_uid);
         (void) store_set(l->store, "activeUid", active_copy);
         (void) store_set(l->store, "registered", "1");
+        (void) store_set(l->store, STORE_MAX_BODY_BYTES, max_body);
         if (floor)
                 (void) store_set(l->store, "cursor", g->cursor);
         if (stamp)

@@ -311,7 +311,7 @@ static void on_page(HttpRequest *request, const HttpResult *result, void *userda
                 failed(l, result->retry_after_usec, result->error_text, result->status);
                 return;
         }
-        r = json_parse(result->body, result->body_size, &root, NULL);
+        r = json_parse_from(JSON_OF_ORCHESTRATOR, result->body, result->body_size, &root, NULL);
         if (r >= 0)
                 r = take_page(l, root);
         if (l->inbound_error < 0)

@@ -86,7 +86,7 @@ int rpc_answer_parse(const char *body, size_t size, uint64_t id, RpcAnswer *ret)
         Json *o, *error;
         int r;
 
-        r = json_parse(body, size, &root, NULL);
+        r = json_parse_from(JSON_OF_ORCHESTRATOR, body, size, &root, NULL);
         if (r < 0)
                 return r;
         o = root;

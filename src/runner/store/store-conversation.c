@@ -254,7 +254,8 @@ int store_get_run(Store *s, const char *conversation, unsigned run, RunRow *ret)
                         &st,
                         STATEMENT_RUN_GET,
                         "SELECT r.conversation, r.state, r.unit, r.invocation, r.spec, p.driven_state, p.acked_state, "
-                        "r.run_id, p.driven, p.acked, p.acked_own, r.out_bytes, r.started_usec, r.ended_usec, p.delivered "
+                        "r.run_id, p.driven, p.acked, p.acked_own, r.out_bytes, r.started_usec, r.ended_usec, p.delivered, "
+                        "r.conclusion_crashes "
                         "FROM runs r JOIN progress p USING (conversation, run) WHERE r.conversation = ? AND r.run = ?",
                         "si",
                         conversation,
@@ -278,8 +279,19 @@ int store_get_run(Store *s, const char *conversation, unsigned run, RunRow *ret)
         row.started_usec = statement_u64(&st, 12);
         row.ended_usec = statement_u64(&st, 13);
         row.delivered = statement_int(&st, 14) != 0;
+        row.conclusion_crashes = (unsigned) statement_u64(&st, 15);
         *ret = row;
         return 1;
+}
+
+int store_count_conclusion_crash(Store *s, const char *conversation, unsigned run) {
+        return store_change(
+                        s,
+                        STATEMENT_RUN_CONCLUSION_CRASH,
+                        "UPDATE runs SET conclusion_crashes = conclusion_crashes + 1 WHERE conversation = ?1 AND run = ?2",
+                        "si",
+                        conversation,
+                        (int64_t) run);
 }
 
 int store_set_driven(Store *s, const char *conversation, unsigned run, uint64_t offset, const char *state) {

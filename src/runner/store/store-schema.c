@@ -80,6 +80,8 @@ static const char schema_2[] =
                 "CREATE INDEX audit_minor ON audit (minor, seq);"
                 "CREATE INDEX audit_conversation ON audit (conversation, seq) WHERE conversation IS NOT NULL;";
 
+static const char schema_3[] = "ALTER TABLE runs ADD COLUMN conclusion_crashes INTEGER NOT NULL DEFAULT 0;";
+
 static int upgrade_to_1(Store *s) {
         char id[UUID_SIZE];
         int r;
@@ -95,10 +97,15 @@ static int upgrade_to_2(Store *s) {
         return store_execute_script(s, schema_2);
 }
 
+static int upgrade_to_3(Store *s) {
+        return store_execute_script(s, schema_3);
+}
+
 /* upgrades[n] brings a store from version n to n + 1; all that are needed run in one transaction. */
 static int (*const upgrades[])(Store *s) = {
         upgrade_to_1,
         upgrade_to_2,
+        upgrade_to_3,
 };
 static_assert(ELEMENTSOF(upgrades) == STORE_SCHEMA_VERSION, "one upgrade for each version");
 

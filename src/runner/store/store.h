@@ -10,7 +10,7 @@
  * an error inside store_begin() … store_commit() the commit rolls back and returns the first error. */
 typedef struct Store Store;
 
-#define STORE_SCHEMA_VERSION 2
+#define STORE_SCHEMA_VERSION 3
 
 /* Opens or makes dir/store.db and takes an exclusive lock (two runners on one store: -EBUSY). Upgrades an older
  * schema in one transaction. -EPROTONOSUPPORT: written by a newer program; -EMEDIUMTYPE: no store at all; -EUCLEAN:
@@ -45,7 +45,8 @@ void store_rollback(Store *s);
 
 /* Identity and other single values: "storeId" (made at first open), "generation" (increased by
  * store_next_generation at every start), "cursor", "runnerId", "runnerUid", "activeUid", "registered", "draining",
- * "lastProcessedAt", "running" and "crashed" (runner-crash.c). get: 1, or 0 where there is none. set with NULL deletes. */
+ * "lastProcessedAt", "maxBodyBytes", "running" and "crashed" (runner-crash.c). get: 1, or 0 where there is none. set with NULL deletes. */
+#define STORE_MAX_BODY_BYTES "maxBodyBytes"
 int store_get(Store *s, const char *key, char **ret);
 int store_set(Store *s, const char *key, const char *value);
 int store_next_generation(Store *s, uint64_t *ret);
@@ -130,12 +131,15 @@ typedef struct RunRow {
         int64_t acked_own;        /* own events up to this seq: acknowledged */
         uint64_t out_bytes;       /* final size of out.log; UINT64_MAX while it runs */
         uint64_t started_usec, ended_usec;
+        unsigned conclusion_crashes; /* how often the runner died while it concluded the run; not put by store_put_run() */
         bool delivered;
 } RunRow;
 void run_row_done(RunRow *r);
 
 int store_put_run(Store *s, const RunRow *r); /* insert or replace by (conversation, run) */
 int store_get_run(Store *s, const char *conversation, unsigned run, RunRow *ret); /* 1 or 0 */
+/* The runner died while it concluded this run. */
+int store_count_conclusion_crash(Store *s, const char *conversation, unsigned run);
 int store_set_driven(Store *s, const char *conversation, unsigned run, uint64_t offset, const char *state);
 int store_set_acked(
                 Store *s,

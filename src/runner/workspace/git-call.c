@@ -67,7 +67,8 @@ static void on_line(Operation *o, const char *line, size_t size, void *userdata)
         _cleanup_json_ Json *json = NULL;
         const char *type;
 
-        if (c->answer || size > LINE_MAX_BYTES || json_parse(line, size, &json, NULL) < 0)
+        if (c->answer || size > LINE_MAX_BYTES ||
+            json_parse_from(JSON_OF_REPOSITORY, line, size, &json, NULL) < 0)
                 return;
         type = json_get_string(json, "type");
         if (!type)

@@ -18,6 +18,7 @@ runners = {}  # storeId → {"uid", "generation", "id"}
 events = []
 seen = set()
 state = {"active": None, "n": 0}
+BODY_MAX = 262144
 
 
 def send(envelope):
@@ -39,7 +40,8 @@ def register(params):
     r["generation"], r["id"] = params["generation"], f"rn-{r['uid']}-{params['generation']}"
     cursor = str(len(messages))
     activate(r["uid"])
-    return {"result": {"runnerId": r["id"], "runnerUid": r["uid"], "isActiveRunner": True, "cursor": cursor, "capabilities": []}}
+    return {"result": {"runnerId": r["id"], "runnerUid": r["uid"], "isActiveRunner": True, "cursor": cursor, "capabilities": [],
+                       "maxBodyBytes": BODY_MAX}}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -57,7 +59,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "null")
+        size = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(size) or "null")
+        if size > BODY_MAX:
+            self.reply(413)
+            return
         with lock:
             if self.path == "/send":
                 self.reply(200, {"id": send(body)})

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+
+#include "runner/agent/claude.h"
+
+/* The agent's requests: questions that somebody is to answer, and all the others, which are answered at once. */
+
+#define AMBIGUOUS_IDS_MAX 4
+#define TOO_LONG "The request is longer than this host passes on, so this was not allowed."
+
+void claude_settle_asks(Claude *c, Slice tool_call_id) {
+        for (size_t i = c->n_asks; i > 0; i--)
+                if (c->asks[i - 1].tool_call_id &&
+                    claude_text_equal(c->asks[i - 1].tool_call_id, tool_call_id))
+                        (void) claude_ask_drop(c, NULL, i - 1, false);
+}
+
+int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool tell) {
+        ClaudeAsk a = c->asks[i];
+        int r = 0;
+
+        memmove(c->asks + i, c->asks + i + 1, (c->n_asks - i - 1) * sizeof(ClaudeAsk));
+        c->n_asks--;
+        if (tell) {
+                feed_begin(f, "ask_gone");
+                (void) buffer_printf(f->b, ",\"requestId\":\"@%" PRIu64 ".%u\"", a.offset, a.n);
+                r = feed_end(f);
+        }
+        claude_ask_done(&a);
+        return r;
+}
+
+static int write_error(DriverFeed *f, Slice request_id, const char *text) {
+        int r;
+
+        if (!f->sink->write)
+                return 0;
+        buffer_clear(f->scratch, 256 * 1024);
+        (void) buffer_append_str(
+                        f->scratch,
+                        "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":");
+        (void) buffer_append(f->scratch, request_id.data, request_id.size);
+        (void) buffer_append_str(f->scratch, ",\"error\":");
+        (void) buffer_append_json_str(f->scratch, text);
+        r = buffer_append_str(f->scratch, "}}\n");
+        return r < 0 ? r : f->sink->write(f->sink->userdata, f->scratch->data, f->scratch->size);
+}
+
+/* The model reads the message, and goes on. */
+static int write_denial(DriverFeed *f, Slice request_id, const char *message) {
+        int r;
+
+        if (!f->sink->write)
+                return 0;
+        buffer_clear(f->scratch, 256 * 1024);
+        (void) buffer_append_str(
+                        f->scratch,
+                        "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":");
+        (void) buffer_append(f->scratch, request_id.data, request_id.size);
+        (void) buffer_append_str(f->scratch, ",\"response\":{\"behavior\":\"deny\",\"message\":");
+        (void) buffer_append_json_str(f->scratch, message);
+        r = buffer_append_str(f->scratch, "}}}\n");
+        return r < 0 ? r : f->sink->write(f->sink->userdata, f->scratch->data, f->scratch->size);
+}
+
+static bool has_room(const Claude *c, size_t more) {
+        size_t bytes = more;
+
+        for (size_t i = 0; i < c->n_asks; i++)
+                bytes += strlen(c->asks[i].input) + strlen(c->asks[i].suggestions);
+        return c->n_asks < CLAUDE_ASKS_MAX && bytes <= CLAUDE_ASK_BYTES_MAX;
+}
+
+static int remember_ask(Claude *c, DriverFeed *f, Slice request_id, Slice request, ClaudeAsk **ret) {
+        Slice title = slice_member(request, "title", SCAN_STRING);
+        Slice input = slice_member(request, "input", SCAN_OBJECT);
+        Slice suggestions = slice_member(request, "permission_suggestions", SCAN_ARRAY);
+        ClaudeAsk a = { .offset = f->offset, .n = f->n };
+
+        if (!slice_is_set(title))
+                title = slice_member(request, "description", SCAN_STRING);
+        if (!slice_is_set(title))
+                title = slice_member(request, "display_name", SCAN_STRING);
+        if (!slice_is_set(title))
+                title = slice_member(request, "tool_name", SCAN_STRING);
+        if (!slice_is_set(input))
+                input = (Slice){ "{}", 2 };
+        if (!slice_is_set(suggestions))
+                suggestions = (Slice){ "[]", 2 };
+        if (claude_set_text(&a.request_id, request_id) < 0 ||
+            claude_set_text(&a.tool_call_id, slice_member(request, "tool_use_id", SCAN_STRING)) < 0 ||
+            claude_set_text(&a.tool, slice_member(request, "tool_name", SCAN_STRING)) < 0 ||
+            claude_set_text(&a.title, title) < 0 || claude_set_text(&a.input, input) < 0 ||
+            claude_set_text(&a.suggestions, suggestions) < 0) {
+                claude_ask_done(&a);
+                return -ENOMEM;
+        }
+        c->asks[c->n_asks] = a;
+        *ret = &c->asks[c->n_asks++];
+        return 0;
+}
+
+static int tell_ask(DriverFeed *f, const ClaudeAsk *a) {
+        int r;
+
+        f->n++;
+        if (!feed_wants_events(f))
+                return 0;
+        buffer_clear(f->scratch, 256 * 1024);
+        (void) buffer_printf(f->scratch, "\"tool\":%s", a->tool);
+        if (a->tool_call_id)
+                (void) buffer_printf(f->scratch, ",\"toolCallId\":%s", a->tool_call_id);
+        (void) buffer_append_str(f->scratch, ",\"title\":");
+        (void) buffer_append_str(f->scratch, a->title);
+        (void) buffer_append_str(f->scratch, ",\"input\":");
+        (void) buffer_append_str(f->scratch, a->input);
+        (void) buffer_append_str(f->scratch, ",\"suggestions\":");
+        r = buffer_append_str(f->scratch, a->suggestions);
+        return r < 0 ? r :
+                       f->sink->event(f->sink->userdata,
+                                      "permission.request",
+                                      f->scratch->data,
+                                      f->scratch->size);
+}
+
+int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line) {
+        Slice id = slice_member(line, "request_id", SCAN_STRING),
+              request = slice_member(line, "request", SCAN_OBJECT);
+        ClaudeAsk *a;
+        int r;
+
+        if (!slice_is_set(id) || !slice_is_set(request))
+                return feed_notice_line(
+                                f, "the agent sent a request that cannot be answered", line.data, line.size);
+        if (!json_scan_string_is(slice_member(request, "subtype", SCAN_STRING), "can_use_tool"))
+                return write_error(f, id, "this host does not serve requests of this kind");
+        Slice tool = slice_member(request, "tool_name", SCAN_STRING);
+        if (!slice_is_set(tool))
+                return write_error(f, id, "the request names no tool");
+        if (tool.size > CLAUDE_TOOL_NAME_MAX)
+                return write_error(f, id, "the name of the tool is too long");
+        if (line.size > CLAUDE_ASK_LINE_MAX)
+                return claude_feed_oversize_request(c, f, line, line.size);
+        if (!has_room(c, request.size))
+                return write_error(f, id, "too many questions are open");
+        /* The same id again is the same question again: the newer one counts. */
+        for (size_t i = c->n_asks; i > 0; i--)
+                if (claude_text_equal(c->asks[i - 1].request_id, id)) {
+                        r = claude_ask_drop(c, f, i - 1, true);
+                        if (r < 0)
+                                return r;
+                }
+        r = remember_ask(c, f, id, request, &a);
+        return r < 0 ? r : tell_ask(f, a);
+}
+
+int claude_feed_cancel(Claude *c, DriverFeed *f, Slice line) {
+        Slice id = slice_member(line, "request_id", SCAN_STRING);
+
+        for (size_t i = 0; slice_is_set(id) && i < c->n_asks; i++)
+                if (claude_text_equal(c->asks[i].request_id, id))
+                        return claude_ask_drop(c, f, i, true);
+        return 0;
+}
+
+int claude_feed_oversize_request(Claude *c, DriverFeed *f, Slice line, uint64_t size) {
+        Slice id = slice_head_string(line, "request_id"), request = { line.data, 0 }, name, value;
+        bool question = false;
+        size_t iter = 0;
+        int r = 0;
+
+        /* The request itself may be cut off: where it begins is known, and its end need not be. */
+        while (json_scan_next_member(line, &iter, &name, &value))
+                if (json_scan_string_is(name, "request"))
+                        request = value;
+        question = json_scan_string_is(slice_head_string(request, "subtype"), "can_use_tool");
+        c->oversize_lines++;
+        if (slice_is_set(id))
+                r = question ? write_denial(f, id, TOO_LONG) : write_error(f, id, TOO_LONG);
+        return r < 0 ? r : feed_oversize_event(f, line, size, question && slice_is_set(id));
+}
+
+int claude_feed_ambiguous_request(Claude *c, DriverFeed *f, Slice line) {
+        Slice ids[AMBIGUOUS_IDS_MAX], name, value;
+        bool request = false;
+        size_t iter = 0, n = 0;
+        int r = 0;
+
+        /* Any of the types counts, and any of the ids: another reader may take any. */
+        while (json_scan_next_member(line, &iter, &name, &value)) {
+                request = request || json_scan_string_is(value, "control_request");
+                if (n < AMBIGUOUS_IDS_MAX && json_scan_type(value) == SCAN_STRING &&
+                    json_scan_string_is(name, "request_id"))
+                        ids[n++] = value;
+        }
+        for (size_t i = 0; i < n && request && r >= 0; i++)
+                r = write_error(f, ids[i], "a member of this request stands twice");
+        return r < 0 ? r : feed_ambiguous(f, line.data, line.size);
+}

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "driver-test.h"
+
+/* What is longer than its bound, and what can be read in two ways. */
+
+#define ASK_MAX ((size_t) 1024 * 1024)
+
+typedef struct Agent {
+        Driver *d;
+        Heard h;
+        DriverSink sink;
+        uint64_t offset;
+} Agent;
+
+static void agent_init(Agent *a, const char *protocol) {
+        *a = (Agent){ .d = make(driver_find(protocol), NULL) };
+        a->sink = heard_sink(&a->h, true, true);
+}
+
+static void agent_done(Agent *a) {
+        driver_free(reload(a->d, NULL));
+        driver_free(a->d);
+        heard_done(&a->h);
+}
+
+static void forget(Agent *a) {
+        buffer_clear(&a->h.events, 0);
+        buffer_clear(&a->h.written, 0);
+        a->h.n = 0;
+        a->h.offset = a->offset;
+}
+
+static const char *says(Agent *a, const char *line) {
+        forget(a);
+        feed(a->d, &a->sink, &a->h, line, strlen(line), &a->offset);
+        return strempty(a->h.events.data);
+}
+
+/* A line of which only the head is there, in memory of exactly its size. */
+static const char *says_too_much(Agent *a, const char *head, size_t n, uint64_t size) {
+        char *copy = malloc(n ?: 1);
+
+        assert_non_null(copy);
+        memcpy(copy, head, n);
+        forget(a);
+        assert_int_equal(a->d->ops->feed_oversize(a->d, copy, n, size, a->offset, &a->sink), 0);
+        free(copy);
+        a->offset += size + 1;
+        return strempty(a->h.events.data);
+}
+
+static void assert_in(const char *text, const char *part) {
+        if (!text || !strstr(text, part))
+                fail_msg("\"%s\" is not in: %.2000s", part, strempty(text));
+}
+
+static DriverUsage usage_of(Agent *a) {
+        DriverUsage u;
+
+        a->d->ops->usage(a->d, &u);
+        return u;
+}
+
+static void bound_of_a_run_is_in_its_spec_within_ours(void **state) {
+        static const struct {
+                const char *spec;
+                size_t expected;
+        } cases[] = {
+                {"{}",                       8388608},
+                { "{\"lineMax\":65535}",     65536  },
+                { "{\"lineMax\":65536}",     65536  },
+                { "{\"lineMax\":1000000}",   1000000},
+                { "{\"lineMax\":8388608}",   8388608},
+                { "{\"lineMax\":8388609}",   8388608},
+                { "{\"lineMax\":-1}",        8388608},
+                { "{\"lineMax\":\"65536\"}", 8388608},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_json_ Json *spec = parse(cases[i].spec);
+
+                assert_int_equal(driver_line_max(spec), cases[i].expected);
+        }
+        assert_int_equal(driver_line_max(NULL), 8388608);
+}
+
+static void bound_leaves_an_event_room_in_a_body(void **state) {
+        static const uint64_t cases[][2] = {
+                {0,           65536  },
+                { 65536,      65536  },
+                { 73728,      65536  },
+                { 73729,      65537  },
+                { 8396799,    8388607},
+                { 8396800,    8388608},
+                { 8396801,    8388608},
+                { UINT64_MAX, 8388608},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                assert_int_equal(driver_line_max_of_body(cases[i][0]), cases[i][1]);
+}
+
+static void oversize_line_is_one_event_with_type_size_and_head(void **state) {
+        static const char *const protocols[] = { "claude", "shell" };
+
+        for (size_t i = 0; i < ELEMENTSOF(protocols); i++) {
+                _cleanup_(agent_done) Agent a;
+                static const char head[] = "{\"type\":\"assistant\",\"message\":{\"content\":[{},{\"a\xc3";
+
+                agent_init(&a, protocols[i]);
+                assert_string_equal(
+                                says_too_much(&a, head, sizeof(head) - 1, 45000000),
+                                "0.0 message.agent \"event\":{\"type\":\"oversize\",\"lineType\":\"assistant\",\"size\":45000000,"
+                                "\"head\":\"{\\\"type\\\":\\\"assistant\\\",\\\"message\\\":{\\\"content\\\":[{},{\\\"a\xef\xbf\xbd\"}\n");
+                assert_int_equal(a.h.written.size, 0);
+                /* Of a type that is not whole, not valid or not there nothing is said. */
+                assert_in(says_too_much(&a, "{\"type\":\"assis", 14, 9000000),
+                          "{\"type\":\"oversize\",\"size\":9000000,");
+                assert_in(says_too_much(&a, "{\"type\":\"a\\x\",1", 15, 9000000),
+                          "{\"type\":\"oversize\",\"size\":9000000,");
+                assert_in(says_too_much(&a, "[{},{},{},", 10, 9000000),
+                          "{\"type\":\"oversize\",\"size\":9000000,");
+                assert_int_equal(usage_of(&a).oversize_lines, 4);
+        }
+}
+
+static void head_of_an_event_is_4_kib_at_the_most(void **state) {
+        _cleanup_(agent_done) Agent a;
+        char head[8192];
+
+        agent_init(&a, "shell");
+        memset(head, 'x', sizeof(head));
+        for (size_t n = 4095; n <= 4097; n++) {
+                (void) says_too_much(&a, head, n, 9000000);
+                const char *begin = strstr(a.h.events.data, "\"head\":\"") + 8;
+                assert_int_equal(strcspn(begin, "\""), MIN(n, (size_t) 4096));
+        }
+}
+
+static void make_question(Buffer *b, size_t size) {
+        static const char before[] =
+                        "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
+                        "\"tool_name\":\"Write\",\"input\":{\"x\":\"",
+                          after[] = "\"}}}";
+
+        (void) buffer_append_str(b, before);
+        assert_int_equal(buffer_reserve(b, size), 0);
+        size_t n = size - b->size - (sizeof(after) - 1);
+        memset(b->data + b->size, 'x', n);
+        b->size += n;
+        assert_int_equal(buffer_append_str(b, after), 0);
+        assert_int_equal(b->size, size);
+}
+
+static const char denial[] =
+                "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":\"q7\",\"response\":"
+                "{\"behavior\":\"deny\",\"message\":\"The request is longer than this host passes on, so this was not "
+                "allowed.\"}}}\n";
+
+static void question_of_1_mib_is_asked_and_one_of_a_byte_more_is_denied(void **state) {
+        _cleanup_(agent_done) Agent a;
+        _cleanup_buffer_ Buffer fits = {}, long_one = {};
+
+        agent_init(&a, "claude");
+        make_question(&fits, ASK_MAX);
+        make_question(&long_one, ASK_MAX + 1);
+        assert_in(says(&a, fits.data), "0.0 permission.request ");
+        assert_int_equal(a.h.written.size, 0);
+        (void) says(&a, "{\"type\":\"control_cancel_request\",\"request_id\":\"q7\"}");
+        assert_in(says(&a, long_one.data),
+                  ".0 message.agent \"event\":{\"type\":\"oversize\",\"lineType\":\"control_request\",\"size\":1048577,\"head\":");
+        assert_in(a.h.events.data, "xxxx\",\"denied\":true}\n");
+        assert_true(a.h.events.size < 6000);
+        assert_string_equal(a.h.written.data, denial);
+        /* It is not open, so nothing waits for it. */
+        assert_int_not_equal(a.d->ops->phase(a.d), DRIVER_WAITING_PERMISSION);
+        assert_int_equal(usage_of(&a).oversize_lines, 1);
+}
+
+static void question_of_which_only_the_head_is_there_is_denied_where_that_names_it(void **state) {
+        _cleanup_buffer_ Buffer line = {};
+        size_t id_ends = 0, kind_ends = 0;
+
+        make_question(&line, 4096);
+        id_ends = (size_t) (strstr(line.data, "\"q7\"") + 4 - line.data);
+        kind_ends = (size_t) (strstr(line.data, "\"can_use_tool\"") + 14 - line.data);
+        for (size_t n = 0; n <= line.size; n++) {
+                _cleanup_(agent_done) Agent a;
+                bool named = n > id_ends, known = n > kind_ends;
+
+                agent_init(&a, "claude");
+                (void) says_too_much(&a, line.data, n, 34 << 20);
+                assert_int_equal(a.h.n, 1);
+                assert_int_equal(strstr(a.h.events.data, ",\"denied\":true}") != NULL, named && known);
+                if (named && known)
+                        assert_string_equal(a.h.written.data, denial);
+                else if (named)
+                        assert_in(a.h.written.data, "\"subtype\":\"error\",\"request_id\":\"q7\"");
+                else
+                        assert_int_equal(a.h.written.size, 0);
+        }
+}
+
+/* As an older runner saved it, which had another bound. */
+static void open_question_above_the_bound_is_found_in_an_old_state(void **state) {
+        for (size_t size = ASK_MAX - 2; size <= ASK_MAX - 1; size++) {
+                _cleanup_(agent_done) Agent a;
+                _cleanup_(driver_freep) Driver *old = NULL;
+                _cleanup_json_ Json *saved = NULL;
+                _cleanup_free_ char *input = malloc(size + 1), *answer = NULL;
+                uint64_t offset = 0;
+                unsigned n = 7;
+
+                agent_init(&a, "claude");
+                (void) says(&a,
+                            "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
+                            "\"tool_name\":\"Write\"}}");
+                assert_false(a.d->ops->overlong_question(a.d, &offset, &n));
+                assert_int_equal(a.d->ops->save(a.d, &saved), 0);
+                memset(input, ' ', size);
+                input[0] = '{';
+                input[size - 1] = '}';
+                input[size] = 0;
+                Json *ask = json_object_array_get_idx(json_get(saved, "asks"), 0);
+                assert_int_equal(json_set_string(ask, "input", input), 0);
+                assert_int_equal(a.d->ops->load(NULL, saved, &old), 0);
+                /* With the two bytes of no suggestions. */
+                assert_int_equal(old->ops->overlong_question(old, &offset, &n), size > ASK_MAX - 2);
+                if (size <= ASK_MAX - 2)
+                        continue;
+                answer = command(old, DRIVER_COMMAND_ANSWER, "{\"behavior\":\"deny\"}", offset, n, 1);
+                assert_in(answer, "\"request_id\":\"q7\",\"response\":{\"behavior\":\"deny\"");
+                assert_false(old->ops->overlong_question(old, &offset, &n));
+        }
+}
+
+static void request_with_a_double_is_refused(void **state) {
+        static const char *const lines[] = {
+                "{\"type\":\"control_request\",\"request_id\":\"r1\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"A\"},"
+                "\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"B\"}}",
+                "{\"type\":\"control_request\",\"request_id\":\"r1\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"A\","
+                "\"tool_name\":\"B\"}}",
+                "{\"type\":\"control_request\",\"request_id\":\"r1\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"A\","
+                "\"input\":{\"x\":1},\"\\u0069nput\":{\"x\":2}}}",
+                "{\"type\":\"stream_event\",\"request_id\":\"r1\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"A\"},"
+                "\"type\":\"control_request\"}",
+                "{\"type\":\"unknown\",\"request_id\":\"r1\",\"type\":\"control_request\"}",
+                "{\"ty\\u0070e\":\"x\",\"request_id\":\"r1\",\"type\":\"control_request\",\"request\":{}}",
+        };
+        _cleanup_(agent_done) Agent a;
+
+        agent_init(&a, "claude");
+        for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
+                assert_in(says(&a, lines[i]),
+                          "{\"type\":\"notice\",\"text\":\"the agent wrote a line in which a member stands twice (");
+                assert_int_equal(a.h.n, 1);
+                assert_string_equal(
+                                a.h.written.data,
+                                "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"r1\",\"error\":\"a "
+                                "member of this request stands twice\"}}\n");
+                assert_int_equal(usage_of(&a).ambiguous_lines, i + 1);
+                assert_int_not_equal(a.d->ops->phase(a.d), DRIVER_WAITING_PERMISSION);
+        }
+        /* The same of the driver that acts, which makes no events. */
+        for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
+                _cleanup_(agent_done) Agent acts;
+
+                agent_init(&acts, "claude");
+                acts.sink = heard_sink(&acts.h, false, true);
+                (void) says(&acts, lines[i]);
+                assert_in(acts.h.written.data, "\"a member of this request stands twice\"");
+        }
+        /* The id itself: whichever the agent means is answered. */
+        (void) says(&a,
+                    "{\"type\":\"control_request\",\"request_id\":\"r1\",\"request_id\":\"r2\",\"request\":{\"subtype\":"
+                    "\"can_use_tool\",\"tool_name\":\"A\"}}");
+        assert_in(a.h.written.data, "\"request_id\":\"r1\"");
+        assert_in(a.h.written.data, "\"request_id\":\"r2\"");
+}
+
+static void line_with_a_double_that_is_read_is_a_notice(void **state) {
+        static const struct {
+                const char *protocol, *line;
+                bool ambiguous;
+        } cases[] = {
+                {"claude",
+                 "{\"type\":\"assistant\",\"type\":\"user\",\"message\":{\"content\":[]}}",                                true },
+                { "claude",
+                 "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"a\",\"text\":\"b\"}]}}",
+                 true                                                                                                           },
+                { "claude",
+                 "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"x\",\"content\":"
+                  "[{\"type\":\"text\",\"type\":\"image\"}]}]}}",                                                          true },
+                { "claude", "{\"type\":\"result\",\"is_error\":true,\"is_error\":false}",                                  true },
+                { "claude",
+                 "{\"type\":\"result\",\"usage\":{\"input_tokens\":1,\"input_tokens\":2}}",                                true },
+                { "claude",
+                 "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\","
+                  "\"text\":\"a\",\"text\":\"b\"}}}",                                                                      true },
+                { "claude",
+                 "{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"a\",\"session_id\":\"b\"}",                   true },
+ /* A tool's own input, and what we know nothing of. */
+                { "claude",
+                 "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"T\",\"input\":"
+                  "{\"a\":1,\"a\":2,\"type\":1,\"type\":2}}]}}",                                                           false},
+                { "claude",
+                 "{\"type\":\"assistant\",\"x\":1,\"x\":2,\"message\":{\"id\":1,\"id\":2,\"content\":[]}}",                false},
+                { "shell",  "{\"type\":\"output\",\"text\":\"a\",\"text\":\"b\"}",                                         true },
+                { "shell",  "{\"type\":\"turn_end\",\"exitCode\":0,\"exit\\u0043ode\":1}",                                 true },
+                { "shell",  "{\"type\":\"output\",\"text\":\"a\",\"x\":1,\"x\":2}",                                        false},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(agent_done) Agent a;
+
+                agent_init(&a, cases[i].protocol);
+                bool notice = strstr(says(&a, cases[i].line), "a member stands twice") != NULL;
+                if (notice != cases[i].ambiguous || usage_of(&a).ambiguous_lines != cases[i].ambiguous)
+                        fail_msg("%s: %s", cases[i].line, strempty(a.h.events.data));
+                assert_int_equal(a.h.written.size, 0);
+        }
+}
+
+static void line_makes_1024_events_and_says_that_more_were_left_out(void **state) {
+        static const char *const blocks[][2] = {
+                {"assistant", "{\"type\":\"text\",\"text\":\"a\"}"              },
+                { "user",     "{\"type\":\"tool_result\",\"tool_use_id\":\"a\"}"},
+        };
+
+        for (size_t k = 0; k < ELEMENTSOF(blocks); k++)
+                for (unsigned n = 1024; n <= 1026; n++) {
+                        _cleanup_(agent_done) Agent a;
+                        _cleanup_buffer_ Buffer b = {};
+
+                        agent_init(&a, "claude");
+                        (void) buffer_printf(
+                                        &b, "{\"type\":\"%s\",\"message\":{\"content\":[", blocks[k][0]);
+                        for (unsigned i = 0; i < n; i++)
+                                (void) buffer_printf(&b, "%s%s", i > 0 ? "," : "", blocks[k][1]);
+                        assert_int_equal(buffer_append_str(&b, "]}}"), 0);
+                        (void) says(&a, b.data);
+                        assert_int_equal(a.h.n, MIN(n, 1025U));
+                        assert_int_equal(
+                                        strstr(a.h.events.data, "more in it than is passed on") != NULL,
+                                        n > 1024);
+                }
+}
+
+static void parent_is_left_out_where_it_is_longer_than_an_id(void **state) {
+        for (size_t n = 254; n <= 255; n++) {
+                _cleanup_(agent_done) Agent a;
+                _cleanup_free_ char *line = NULL;
+                char id[256];
+
+                memset(id, 'p', sizeof(id));
+                id[n] = 0;
+                agent_init(&a, "claude");
+                line = xasprintf(
+                                "{\"type\":\"assistant\",\"parent_tool_use_id\":\"%s\",\"message\":{\"content\":[{\"type\":\"text\","
+                                "\"text\":\"a\"}]}}",
+                                id);
+                assert_int_equal(strstr(says(&a, line), "\"parent\":") != NULL, n == 254);
+        }
+}
+
+static void counts_of_bad_lines_are_saved(void **state) {
+        static const char *const protocols[] = { "claude", "shell" };
+
+        for (size_t i = 0; i < ELEMENTSOF(protocols); i++) {
+                _cleanup_(agent_done) Agent a;
+                Driver *again;
+                DriverUsage u;
+
+                agent_init(&a, protocols[i]);
+                (void) says(&a, "{\"type\":1,\"type\":2}");
+                (void) says_too_much(&a, "x", 1, 9000000);
+                (void) says_too_much(&a, "x", 1, 9000000);
+                again = reload(a.d, NULL);
+                again->ops->usage(again, &u);
+                assert_int_equal(u.ambiguous_lines, 1);
+                assert_int_equal(u.oversize_lines, 2);
+                driver_free(again);
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(bound_of_a_run_is_in_its_spec_within_ours),
+                cmocka_unit_test(bound_leaves_an_event_room_in_a_body),
+                cmocka_unit_test(oversize_line_is_one_event_with_type_size_and_head),
+                cmocka_unit_test(head_of_an_event_is_4_kib_at_the_most),
+                cmocka_unit_test(question_of_1_mib_is_asked_and_one_of_a_byte_more_is_denied),
+                cmocka_unit_test(question_of_which_only_the_head_is_there_is_denied_where_that_names_it),
+                cmocka_unit_test(open_question_above_the_bound_is_found_in_an_old_state),
+                cmocka_unit_test(request_with_a_double_is_refused),
+                cmocka_unit_test(line_with_a_double_that_is_read_is_a_notice),
+                cmocka_unit_test(line_makes_1024_events_and_says_that_more_were_left_out),
+                cmocka_unit_test(parent_is_left_out_where_it_is_longer_than_an_id),
+                cmocka_unit_test(counts_of_bad_lines_are_saved),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
