@@ -181,6 +181,8 @@ void conversation_changed(Conversation *c);
 int conversation_report(Conversation *c, const char *code, const char *text, const char *message_id);
 const DriverOps *conversation_driver(Conversation *c);
 void conversation_usage(Conversation *c, DriverUsage *ret);
+/* The rule by which the administrator trusts what it works on, as its newest run was started; NULL: none. */
+const char *conversation_trusted_by(Conversation *c);
 
 /* conversation-start.c: what happens between the acceptance and the agent's first byte */
 /* Makes the rows of a new run (number row.run + 1), inside the caller's transaction. resume: session to resume or NULL. */
