@@ -43,6 +43,11 @@ class Repository:
         self.write('rc.sh', self.mark('shell-rc') + '\n')
         self.write('bunfig.toml', 'preload = ["./preload.js"]\n')
         self.write('preload.js', f'require("fs").writeFileSync({json.dumps(os.path.join(self.marks, "preload"))}, "")\n')
+        # Not the repository's, but what a directory of another's making may have; git runs it.
+        self.write('.git/HEAD', 'ref: refs/heads/main\n')
+        self.write('.git/config', f'[core]\n\trepositoryformatversion = 0\n\tfsmonitor = "touch {self.marks}/fsmonitor; false"\n')
+        for name in ('objects', 'refs'):
+            os.mkdir(self.file('.git/' + name))
         self.write('../.claude/settings.json', json.dumps({'env': {'FROM_USER': '1'}}))
         folder.give_away()
 

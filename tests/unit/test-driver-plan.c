@@ -118,16 +118,32 @@ static void test_environment(void **state) {
                                   &plan,
                                   &error),
                         0);
-        assert_int_equal(strv_length(plan.env), 5);
+        assert_int_equal(strv_length(plan.env), 8);
         static const char *const expected[] = {
                 "CLAUDE_CODE_ENTRYPOINT=sdk-ts",
                 "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
                 "DISABLE_AUTOUPDATER=0",
                 "B=spec",
                 "C=config",
+                "GIT_CONFIG_COUNT=1",
+                "GIT_CONFIG_KEY_0=core.fsmonitor",
+                "GIT_CONFIG_VALUE_0=false",
         };
         for (size_t i = 0; i < ELEMENTSOF(expected); i++)
                 assert_true(strv_contains(plan.env, expected[i]));
+}
+
+static void test_git_is_left_as_it_is_in_a_trusted_repository(void **state) {
+        _cleanup_(launch_plan_done) LaunchPlan plan = {};
+        _cleanup_free_ char *error = NULL;
+
+        assert_int_equal(
+                        plan_spec("{\"trustedRepository\":\"git.example.org\"}",
+                                  "{\"executable\":\"/bin/sh\"}",
+                                  &plan,
+                                  &error),
+                        0);
+        assert_int_equal(strv_length(plan.env), 3);
 }
 
 static void test_refused(void **state) {
@@ -198,6 +214,7 @@ int main(void) {
                 cmocka_unit_test(test_private_file),
                 cmocka_unit_test(test_environment),
                 cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_git_is_left_as_it_is_in_a_trusted_repository),
                 cmocka_unit_test(test_probe),
                 cmocka_unit_test(test_repository_settings_count_only_where_it_is_trusted),
         };

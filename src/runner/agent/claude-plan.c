@@ -13,10 +13,15 @@ static const char advice[] =
                 "/usr/bin/claude exists, or name the program in agents.claude.executable";
 
 /* What a runner wants of every Claude: no updates behind its back, no traffic but the model's. */
-static const char *const default_env[] = {
-        "CLAUDE_CODE_ENTRYPOINT=sdk-ts",
-        "DISABLE_AUTOUPDATER=1",
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
+#define DEFAULT_ENV                                               \
+        "CLAUDE_CODE_ENTRYPOINT=sdk-ts", "DISABLE_AUTOUPDATER=1", \
+                        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"
+static const char *const trusted_env[] = { DEFAULT_ENV, NULL };
+
+/* Claude looks at the state of the working directory with git before anybody has said a word, and git runs what that one's
+ * .git/config names as core.fsmonitor. A checkout of ours has no such thing; a directory of another's making may. */
+static const char *const untrusted_env[] = {
+        DEFAULT_ENV, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=core.fsmonitor", "GIT_CONFIG_VALUE_0=false",
         NULL,
 };
 
@@ -192,7 +197,11 @@ int claude_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_erro
             (r = add_tools(&plan.argv, "--allowedTools", spec, "allowedTools", ret_error)) < 0 ||
             (r = add_tools(&plan.argv, "--disallowedTools", spec, "disallowedTools", ret_error)) < 0 ||
             (r = add_mcp_servers(&plan, spec, ret_error)) < 0 ||
-            (r = plan_env(spec, agent_config, default_env, &plan.env, ret_error)) < 0)
+            (r = plan_env(spec,
+                          agent_config,
+                          claude_is_trusted(spec) ? trusted_env : untrusted_env,
+                          &plan.env,
+                          ret_error)) < 0)
                 return r;
         *ret = plan;
         plan = (LaunchPlan){};
