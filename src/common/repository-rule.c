@@ -62,9 +62,9 @@ static void rule_done(Rule *r) {
         giturl_done(&r->url);
 }
 
-/* The rule as the address that it would be over ssh, the only one with a place for a user. */
+/* The rule as the address that it would be over ssh, the only one with a place for a user. ret is zero-initialised, and
+ * the caller's to free in any case. */
 static int parse(const char *rule, Rule *ret, char **ret_why) {
-        _cleanup_(rule_done) Rule r = {};
         _cleanup_free_ char *url = NULL, *why = NULL;
         size_t n = strcspn(rule, "/");
         const char *host = memrchr(rule, '@', n), *bracket = memrchr(rule, ']', n);
@@ -73,24 +73,20 @@ static int parse(const char *rule, Rule *ret, char **ret_why) {
         if (strstr(rule, "://"))
                 return refuse(ret_why, "has a scheme; write HOST or HOST/PATH");
         host = bracket ? bracket + 1 : host ? host + 1 : rule;
-        r.has_port = memchr(host, ':', n - (size_t) (host - rule));
+        ret->has_port = memchr(host, ':', n - (size_t) (host - rule));
         url = xasprintf("ssh://%s%s", rule, rule[n] ? "" : "/x");
         if (!url)
                 return -ENOMEM;
-        k = giturl_parse(url, &r.url, &why);
+        k = giturl_parse(url, &ret->url, &why);
         if (k == -EINVAL)
                 return refuse(ret_why, "is not HOST, HOST/PATH or an absolute directory");
-        if (k < 0)
+        if (k < 0 || !rule[n])
                 return k;
-        if (rule[n]) {
-                r.path = r.url.path + 1;
-                if (strchr(r.path, '%') || !is_plain(r.path, strlen(r.path)))
-                        return refuse(ret_why,
-                                      "has \"%\", \"//\", \".\" or \"..\" in its path, or a slash at its end");
-        }
-        *ret = r;
-        r = (Rule){};
-        return 0;
+        ret->path = ret->url.path + 1;
+        return !strchr(ret->path, '%') && is_plain(ret->path, strlen(ret->path)) ?
+                        0 :
+                        refuse(ret_why,
+                               "has \"%\", \"//\", \".\" or \"..\" in its path, or a slash at its end");
 }
 
 int repository_rule_check(const char *rule, char **ret_why) {
