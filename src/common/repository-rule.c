@@ -37,9 +37,20 @@ static size_t without_suffix(const char *path, size_t n) {
         return n > 4 && memcmp(path + n - 4, ".git", 4) == 0 && path[n - 5] != '/' ? n - 4 : n;
 }
 
+/* Somebody takes a rule for a pattern. */
+static int check_star(const char *rule, char **ret_why) {
+        return strchr(rule, '*') ?
+                        refuse(ret_why, "has a \"*\"; an entry covers what is below it without one") :
+                        0;
+}
+
 static int check_directory(const char *rule, char **ret_why) {
         size_t n = strlen(rule);
+        int r;
 
+        r = check_star(rule, ret_why);
+        if (r < 0)
+                return r;
         if (n > RULE_DIRECTORY_MAX || !utf8_is_valid(rule, n))
                 return refuse(ret_why, "is longer than 4095 bytes or not UTF-8");
         for (const char *p = rule; *p; p++)
@@ -68,8 +79,11 @@ static int parse(const char *rule, Rule *ret, char **ret_why) {
         _cleanup_free_ char *url = NULL, *why = NULL;
         size_t n = strcspn(rule, "/");
         const char *host = memrchr(rule, '@', n), *bracket = memrchr(rule, ']', n);
-        int k;
+        int r;
 
+        r = check_star(rule, ret_why);
+        if (r < 0)
+                return r;
         if (strstr(rule, "://"))
                 return refuse(ret_why, "has a scheme; write HOST or HOST/PATH");
         host = bracket ? bracket + 1 : host ? host + 1 : rule;
@@ -77,11 +91,11 @@ static int parse(const char *rule, Rule *ret, char **ret_why) {
         url = xasprintf("ssh://%s%s", rule, rule[n] ? "" : "/x");
         if (!url)
                 return -ENOMEM;
-        k = giturl_parse(url, &ret->url, &why);
-        if (k == -EINVAL)
+        r = giturl_parse(url, &ret->url, &why);
+        if (r == -EINVAL)
                 return refuse(ret_why, "is not HOST, HOST/PATH or an absolute directory");
-        if (k < 0 || !rule[n])
-                return k;
+        if (r < 0 || !rule[n])
+                return r;
         ret->path = ret->url.path + 1;
         return !strchr(ret->path, '%') && is_plain(ret->path, strlen(ret->path)) ?
                         0 :
@@ -95,8 +109,6 @@ int repository_rule_check(const char *rule, char **ret_why) {
         *ret_why = NULL;
         if (isempty(rule))
                 return refuse(ret_why, "is empty");
-        if (strchr(rule, '*'))
-                return refuse(ret_why, "has a \"*\"; an entry covers what is below it without one");
         return *rule == '/' ? check_directory(rule, ret_why) : parse(rule, &r, ret_why);
 }
 

@@ -77,6 +77,7 @@ static void test_a_repository_is_matched_by_host_and_whole_components(void **sta
                 { "https://git.example.org",  "https://git.example.org/x"                },
                 { "git.example.org/",         "https://git.example.org/x"                },
                 { "*",                        "https://git.example.org/x"                },
+                { "git.example.org/*",        "https://git.example.org/*"                },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(yes); i++)
@@ -105,6 +106,8 @@ static void test_a_directory_is_matched_by_whole_components(void **state) {
                 { "/srv/a",          ""                },
                 { "/srv/a",          "/x/srv/a"        },
                 { "/",               "/srv/a"          },
+                { "/*",              "/*"              },
+                { "/srv/*",          "/srv/a"          },
                 { "/srv/a/",         "/srv/a/b"        },
                 { "git.example.org", "/git.example.org"},
                 { "",                "/srv"            },
