@@ -23,7 +23,8 @@ typedef enum ConfigType {
         CONFIG_BYTES, /* a number, or "4G" */
         CONFIG_BOOL,
         CONFIG_IDENT_LIST,
-        CONFIG_ENV_LIST, /* names of variables, "PREFIX_*" */
+        CONFIG_ENV_LIST,        /* names of variables, "PREFIX_*" */
+        CONFIG_REPOSITORY_LIST, /* common/repository-rule.h */
 } ConfigType;
 
 typedef struct ConfigKey {

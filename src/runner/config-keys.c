@@ -4,6 +4,7 @@
 
 #include "common/buffer.h"
 #include "common/ident.h"
+#include "common/repository-rule.h"
 #include "runner/config-internal.h"
 
 #define KIB UINT64_C(1024)
@@ -43,6 +44,7 @@ const ConfigKey config_keys[] = {
         { "envAllowed",
           CONFIG_ENV_LIST,
           "[\"ANTHROPIC_*\",\"CLAUDE_CODE_*\",\"DISABLE_AUTOUPDATER\",\"OPENAI_*\",\"NORTHFLARE_TEST_*\"]", .live = true },
+        { "trustedRepositories", CONFIG_REPOSITORY_LIST, .live = true },
         { "limits.memoryHigh", CONFIG_BYTES, "3221225472", MIB, 1024 * TIB, .live = true },
         { "limits.memoryMax", CONFIG_BYTES, "4294967296", MIB, 1024 * TIB, .live = true },
         { "limits.memorySwapMax", CONFIG_BYTES, NULL, 0, 1024 * TIB, .live = true },
@@ -318,8 +320,31 @@ static int check_bool(Json *value, bool text, Json **ret, char **ret_why) {
         return why(ret_why, strdup("must be true or false"));
 }
 
+/* The i-th of a list. */
+static int check_item(const ConfigKey *key, size_t i, const char *s, char **ret_why) {
+        _cleanup_free_ char *clause = NULL;
+        int r;
+
+        switch (key->type) {
+        case CONFIG_REPOSITORY_LIST:
+                r = repository_rule_check(s, &clause);
+                return r == -EINVAL ? why(ret_why, xasprintf("entry %zu %s", i + 1, clause)) : r;
+        case CONFIG_ENV_LIST:
+                if (env_name_is_valid(s, true))
+                        return 0;
+                clause = strdup("the name of a variable, or a prefix with '*' behind it");
+                break;
+        default:
+                if (ident_is_valid(s))
+                        return 0;
+                clause = strdup("a name");
+        }
+        return why(ret_why, xasprintf("\"%.*s\" is not %s", utf8_cut(s, 64), s, strempty(clause)));
+}
+
 static int check_list(const ConfigKey *key, Json *value, Json **ret, char **ret_why) {
         _cleanup_json_ Json *list = NULL;
+        int r;
 
         if (!json_object_is_type(value, json_type_array))
                 return why(ret_why, strdup("must be an array of strings"));
@@ -332,14 +357,9 @@ static int check_list(const ConfigKey *key, Json *value, Json **ret, char **ret_
 
                 if (!s)
                         return why(ret_why, strdup("must be an array of strings"));
-                if (key->type == CONFIG_ENV_LIST ? !env_name_is_valid(s, true) : !ident_is_valid(s))
-                        return why(ret_why,
-                                   xasprintf("\"%.*s\" is not %s",
-                                             utf8_cut(s, 64),
-                                             s,
-                                             key->type == CONFIG_ENV_LIST ?
-                                                             "the name of a variable, or a prefix with '*' behind it" :
-                                                             "a name"));
+                r = check_item(key, i, s, ret_why);
+                if (r < 0)
+                        return r;
                 item = json_object_new_string(s);
                 if (!item || json_object_array_add(list, item) < 0) {
                         json_object_put(item);
@@ -366,6 +386,7 @@ int config_key_check(
                 return check_bool(value, text, ret, ret_why);
         case CONFIG_IDENT_LIST:
         case CONFIG_ENV_LIST:
+        case CONFIG_REPOSITORY_LIST:
                 return check_list(key, value, ret, ret_why);
         default:
                 s = string_of(value);

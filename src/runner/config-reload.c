@@ -89,6 +89,7 @@ int config_take(RunnerConfig *c, RunnerConfig *fresh) {
         SWAP(c->workspace_dir, fresh->workspace_dir);
         SWAP(c->permission_modes, fresh->permission_modes);
         SWAP(c->env_allowed, fresh->env_allowed);
+        SWAP(c->trusted_repositories, fresh->trusted_repositories);
         SWAP(c->git, fresh->git);
         c->max_conversations = fresh->max_conversations;
         c->min_free_disk_bytes = fresh->min_free_disk_bytes;

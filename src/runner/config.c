@@ -45,6 +45,8 @@ static int take_strings(ConfigLoader *l, RunnerConfig *c) {
         if (r >= 0)
                 r = json_get_strv(l->values, "envAllowed", &c->env_allowed);
         if (r >= 0)
+                r = json_get_strv(l->values, "trustedRepositories", &c->trusted_repositories);
+        if (r >= 0)
                 r = json_get_strv(json_get(l->values, "git"), "credentialHosts", &c->git.credential_hosts);
         return r < 0 ? r : 0;
 }
@@ -170,6 +172,7 @@ RunnerConfig *config_free(RunnerConfig *c) {
         free(c->retry_strategy);
         strv_free(c->permission_modes);
         strv_free(c->env_allowed);
+        strv_free(c->trusted_repositories);
         free(c->git.ca_file);
         free(c->git.known_hosts_file);
         strv_free(c->git.credential_hosts);

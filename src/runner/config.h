@@ -34,9 +34,10 @@ typedef struct RunnerConfig {
                         max_cpu_pressure_percent; /* 0: no bound */
         uint64_t silence_secs, answer_secs;       /* defaults for `timeouts`; 0: for ever */
         bool forward_raw, allow_insecure_http, debug;
-        char **permission_modes; /* allowed ones */
-        char **env_allowed;      /* names that a conversation may set; "PREFIX_*" allowed */
-        ConfigLimits limits;     /* defaults for every conversation */
+        char **permission_modes;     /* allowed ones */
+        char **env_allowed;          /* names that a conversation may set; "PREFIX_*" allowed */
+        char **trusted_repositories; /* common/repository-rule.h */
+        ConfigLimits limits;         /* defaults for every conversation */
         Json *agents; /* {name: {protocol, executable, env, …}}, borrowed from values: a reload frees it */
         Json *labels; /* borrowed from values */
         struct {

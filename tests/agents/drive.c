@@ -305,10 +305,26 @@ static void write_private(const LaunchPlan *plan, const char *folder, uid_t uid)
         }
 }
 
+/* What is not installed yet is beside the build's other programs. */
+static void use_built_entry(LaunchPlan *plan) {
+        static const char installed[] = NF_LIBEXECDIR "/northflare-claude-entry";
+        const char *built = getenv("NF_CLAUDE_ENTRY");
+
+        if (!built || !streq(plan->argv[0], installed))
+                return;
+        free(plan->argv[0]);
+        plan->argv[0] = strdup(built);
+        if (!plan->argv[0])
+                die("out of memory");
+}
+
 static pid_t start(Drive *d, LaunchPlan *plan, const char *folder, uid_t uid) {
+        const char *cwd = json_get_string(d->spec, "cwd");
         int in[2], out[2];
 
+        cwd = cwd ? cwd : folder;
         must(strv_consume(&plan->env, xasprintf("HOME=%s", folder)), "env");
+        must(strv_consume(&plan->env, xasprintf("TMPDIR=%s/tmp", folder)), "env");
         must(strv_extend(&plan->env, "PATH=/usr/local/bin:/usr/bin:/bin"), "env");
         must(strv_extend(&plan->env, "LANG=C.UTF-8"), "env");
         if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
@@ -318,7 +334,7 @@ static pid_t start(Drive *d, LaunchPlan *plan, const char *folder, uid_t uid) {
                 die("fork");
         if (pid == 0) {
                 if (dup2(in[0], STDIN_FILENO) < 0 || dup2(out[1], STDOUT_FILENO) < 0 ||
-                    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || chdir(folder) < 0 ||
+                    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || chdir(cwd) < 0 ||
                     (geteuid() == 0 &&
                      (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 ||
                       setresuid(uid, uid, uid) < 0)))
@@ -376,6 +392,7 @@ int main(int argc, char *argv[]) {
         must(d.ops->new (d.spec, &d.driver), "new");
         must(d.ops->begin(d.driver, &first), "begin");
         write_private(&plan, argv[4], uid);
+        use_built_entry(&plan);
         pid_t pid = start(&d, &plan, argv[4], uid);
         must(write_all(d.in, strempty(first.data), first.size), "writing to the agent");
 

@@ -32,15 +32,22 @@ class Folder:
     def __init__(self):
         self.uid = NOBODY if os.geteuid() == 0 else os.geteuid()
         self.path = tempfile.mkdtemp(prefix='nf-agents-')
+        os.mkdir(self.file('tmp'))  # TMPDIR
         os.chmod(self.path, 0o700)
-        if os.geteuid() == 0:
-            os.chown(self.path, self.uid, self.uid)
+        self.give_away()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def give_away(self):
+        """What was put there is the agent's user's as well."""
+        if os.geteuid() == 0:
+            for path, folders, files in os.walk(self.path):
+                for name in ('.', *folders, *files):
+                    os.chown(os.path.join(path, name), self.uid, self.uid, follow_symlinks=False)
 
     def file(self, name):
         return os.path.join(self.path, name)

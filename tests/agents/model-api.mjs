@@ -27,7 +27,7 @@ const resultText = (b) => (typeof b.content === 'string' ? b.content : texts(b.c
 function directive(messages, answersTool) {
     for (const message of [...messages].reverse()) {
         if (message.role !== 'user') continue;
-        const text = texts(message.content).filter((t) => !t.startsWith('<system-reminder>')).join('\n');
+        const text = texts(message.content).map((t) => t.replace(/<system-reminder>.*?<\/system-reminder>/gs, '')).join('\n');
         const found = [...text.matchAll(/MOCK:(\w+)(?: ([^\n]*))?/g)].pop();
         if (found) return { word: found[1], argument: (found[2] ?? '').trim() };
         if (text.trim() && !answersTool) break;
@@ -172,7 +172,7 @@ async function serve(request, response, body) {
         url: request.url, model: body.model, stream: Boolean(body.stream), directive: what,
         tools: (body.tools ?? []).map((t) => t.name), system: blocks(body.system).map((b) => b.text).join('\n'),
         messages: messages.map((m) => `${m.role}:${blocks(m.content).map((b) => b.type).join('+')}`),
-        last: JSON.stringify(last).slice(0, 4000),
+        last: JSON.stringify(last).slice(0, 4000), text: JSON.stringify(messages).slice(0, 1 << 20),
     });
     if (what.word === 'err') return sendError(response, Number(what.argument) || 500);
     if (!body.stream) {

@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 
 #include "common/git-url.h"
+#include "common/repository-rule.h"
 #include "fuzz.h"
 #include "runner/config-internal.h"
 
@@ -98,6 +99,26 @@ static void check_names(const char *text) {
                 CHECK(strlen(text) == 40);
 }
 
+/* A rule, a newline, what it may match. */
+static void check_rule(const char *text) {
+        const char *newline = strchr(text, '\n');
+        _cleanup_free_ char *rule = strndup(text, newline ? (size_t) (newline - text) : 0), *why = NULL;
+        _cleanup_giturl_ GitUrl u = {};
+        int r;
+
+        CHECK(rule);
+        r = repository_rule_check(rule, &why);
+        CHECK((r == 0 || r == -EINVAL) && (r < 0) == !!why);
+        if (!newline)
+                return;
+        if (repository_rule_matches_directory(rule, newline + 1))
+                CHECK(r == 0 && startswith(newline + 1, rule) && !strstr(newline + 1, "/../"));
+        if (giturl_parse(newline + 1, &u, NULL) < 0 || !repository_rule_matches_url(rule, &u))
+                return;
+        CHECK(r == 0 && *rule != '/' && u.scheme != GIT_SCHEME_FILE && strcasestr(rule, u.host));
+        CHECK(!strchr(rule, '/') || !strpbrk(u.path, "%"));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_free_ char *text = strndup((const char *) data, size);
 
@@ -105,5 +126,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check_base(text);
         check_repository(text);
         check_names(text);
+        check_rule(text);
         return 0;
 }

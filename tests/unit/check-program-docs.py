@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Programs beside the runner and northflarectl: help text, manual page and completion against what each takes.
 
-usage: check-program-docs.py LAUNCHER SHELL-AGENT ORCHESTRATOR RUNNER SOURCE-FOLDER
+usage: check-program-docs.py LAUNCHER SHELL-AGENT CLAUDE-ENTRY ORCHESTRATOR RUNNER SOURCE-FOLDER
 """
 import os
 import re
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-launcher, shell_agent, orchestrator, runner, source = sys.argv[1:]
+launcher, shell_agent, claude_entry, orchestrator, runner, source = sys.argv[1:]
 source = Path(source)
 problems = []
 # No bus, no orchestrator: what is taken goes on to there, and no further.
@@ -78,6 +78,11 @@ if not refuses(launcher, "--no-such-option") or not refuses(launcher, "word"):
 
 options = helped(run(shell_agent, "--help").stdout)
 same("northflare-shell-agent(8)", in_page(section(page("northflare-shell-agent.8"), "OPTIONS")), options)
+
+# ---- what goes before Claude Code ----
+
+options = helped(run(claude_entry, "--help").stdout)
+same("northflare-claude-entry(8)", in_page(section(page("northflare-claude-entry.8"), "OPTIONS")), options)
 
 # ---- the orchestrator: verbs, then the options of each ----
 

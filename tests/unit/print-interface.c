@@ -17,6 +17,7 @@ static const char *const types[] = {
         [CONFIG_BOOL] = "truth value",
         [CONFIG_IDENT_LIST] = "list of words",
         [CONFIG_ENV_LIST] = "list of names",
+        [CONFIG_REPOSITORY_LIST] = "list of repositories",
 };
 
 static void print_keys(void) {

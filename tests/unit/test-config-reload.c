@@ -81,6 +81,7 @@ static const char *other_value(const ConfigKey *k) {
                 return "true";
         case CONFIG_IDENT_LIST:
         case CONFIG_ENV_LIST:
+        case CONFIG_REPOSITORY_LIST:
                 return "[\"other\"]";
         default:
                 return "\"shell\"";
@@ -155,7 +156,7 @@ static void test_values_are_taken(void **state) {
                         "\"git\":{\"username\":\"two\",\"allowLoopback\":true,\"timeoutSecs\":9,\"credentialHosts\":[\"h\"]},"
                         "\"dataDir\":\"/two\",\"heartbeatIntervalMs\":5000,"
                         "\"maxConversations\":3,\"minFreeDiskBytes\":4,\"keepEndedDays\":5,\"stopGraceMs\":6,\"forwardRaw\":true,"
-                        "\"permissionModes\":[\"plan\"],\"envAllowed\":[\"A\"],\"workspaceDir\":\"/w\",\"limits\":{\"tasksMax\":7},\"debug\":true}";
+                        "\"permissionModes\":[\"plan\"],\"envAllowed\":[\"A\"],\"trustedRepositories\":[\"h\"],\"workspaceDir\":\"/w\",\"limits\":{\"tasksMax\":7},\"debug\":true}";
         Fixture *f = *state;
         _cleanup_(config_freep) RunnerConfig *c = load(f, first);
         RunnerConfig *fresh = load(f, second);
@@ -178,6 +179,7 @@ static void test_values_are_taken(void **state) {
         assert_true(c->debug);
         assert_string_equal(c->permission_modes[0], "plan");
         assert_string_equal(c->env_allowed[0], "A");
+        assert_string_equal(c->trusted_repositories[0], "h");
         assert_string_equal(c->workspace_dir, "/w");
         assert_int_equal(c->limits.tasks_max, 7);
         /* These need a restart. */

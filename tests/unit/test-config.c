@@ -168,6 +168,7 @@ static void test_defaults(void **state) {
         assert_false(c->forward_raw || c->allow_insecure_http || c->debug || c->git.allow_loopback);
         assert_int_equal(strv_length(c->permission_modes), 4);
         assert_true(strv_contains(c->env_allowed, "ANTHROPIC_*"));
+        assert_null(c->trusted_repositories);
         assert_true(c->limits.memory_high == UINT64_C(3) << 30);
         assert_true(c->limits.memory_max == UINT64_C(4) << 30);
         assert_int_equal(c->limits.tasks_max, 1024);
@@ -193,7 +194,7 @@ static void test_every_key(void **state) {
                   "\"maxConversations\":4,\"maxMessageBytes\":1000005,\"minFreeDiskBytes\":6,"
                   "\"minFreeMemoryBytes\":16,\"maxMemoryPressurePercent\":17,\"maxCpuPressurePercent\":18,\"keepEndedDays\":7,"
                   "\"stopGraceMs\":8,\"forwardRaw\":true,\"allowInsecureHttp\":true,\"debug\":true,"
-                  "\"permissionModes\":[\"plan\"],\"envAllowed\":[],\"limits\":{\"memoryHigh\":2000000,"
+                  "\"permissionModes\":[\"plan\"],\"envAllowed\":[],\"trustedRepositories\":[\"git.example.org/a\",\"/srv/a\"],\"limits\":{\"memoryHigh\":2000000,"
                   "\"memoryMax\":3000000,\"memorySwapMax\":0,\"tasksMax\":9,\"cpuWeight\":10,\"ioWeight\":11,"
                   "\"cpuQuotaPercent\":12,\"runtimeMaxSec\":13},\"agents\":{\"my.agent\":{\"protocol\":\"claude\","
                   "\"executable\":\"/bin/x\",\"env\":{\"A_B\":\"c\"}}},\"labels\":{\"zone.x\":\"eu\"},"
@@ -227,6 +228,8 @@ static void test_every_key(void **state) {
         assert_non_null(c->env_allowed);
         assert_true(strv_contains(c->git.credential_hosts, "git.example.org"));
         assert_int_equal(strv_length(c->env_allowed), 0);
+        assert_int_equal(strv_length(c->trusted_repositories), 2);
+        assert_string_equal(c->trusted_repositories[1], "/srv/a");
         assert_int_equal(c->limits.memory_high, 2000000);
         assert_int_equal(c->limits.memory_max, 3000000);
         assert_true(c->limits.memory_swap_max_set && c->limits.memory_swap_max == 0);
@@ -564,6 +567,20 @@ static void test_wrong_types(void **state) {
         expect_text_error(f, "{\"envAllowed\":[1]}", "envAllowed: must be an array");
         expect_text_error(f, "{\"envAllowed\":[\"A-B\"]}", "envAllowed: \"A-B\"");
         expect_text_error(f, "{\"envAllowed\":[\"*\"]}", "envAllowed: ");
+        expect_text_error(f, "{\"trustedRepositories\":\"a\"}", "trustedRepositories: must be an array");
+        expect_text_error(f, "{\"trustedRepositories\":[1]}", "trustedRepositories: must be an array");
+        expect_text_error(
+                        f,
+                        "{\"trustedRepositories\":[\"git.example.org\",\"https://u:secret@git.example.org\"]}",
+                        "trustedRepositories: entry 2 has a scheme; write HOST or HOST/PATH");
+        expect_text_error(
+                        f,
+                        "{\"trustedRepositories\":[\"u:secret@git.example.org/a\"]}",
+                        "trustedRepositories: entry 1 is not HOST");
+        expect_text_error(
+                        f,
+                        "{\"trustedRepositories\":[\"/\"]}",
+                        "trustedRepositories: entry 1 names every directory");
         expect_text_error(f, "{\"permissionModes\":[\"a b\"]}", "permissionModes: \"a b\"");
         expect_text_error(
                         f,

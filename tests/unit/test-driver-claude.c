@@ -272,6 +272,29 @@ static uint64_t ask(Talk *t) {
         return at;
 }
 
+/* Rules for a file of a working directory whose files are not read are kept by the session. */
+static void test_rules_for_the_working_directory_hold_for_the_session_where_it_is_not_trusted(void **state) {
+#define UPDATE(to) "{\"type\":\"addRules\",\"destination\":\"" to "\"}"
+        static const char answer[] =
+                        "{\"behavior\":\"allow\",\"updatedPermissions\":[" UPDATE("localSettings") "," UPDATE(
+                                        "projectSettings") "," UPDATE("userSettings") "," UPDATE("session") ",{\"destination\":5},7,null]}";
+        Talk *t = *state;
+        _cleanup_json_ Json *spec = parse("{\"trustedRepository\":\"git.example.org\"}");
+
+        say(t, ready_line);
+        uint64_t at = ask(t);
+        _cleanup_(driver_freep) Driver *trusted = reload(t->d, spec);
+        _cleanup_free_ char *kept = command(t->d, DRIVER_COMMAND_ANSWER, answer, at, 0, 1),
+                            *given = command(trusted, DRIVER_COMMAND_ANSWER, answer, at, 0, 1);
+        assert_in(kept,
+                  "\"updatedPermissions\":[" UPDATE("session") "," UPDATE("session") "," UPDATE(
+                                  "userSettings") "," UPDATE("session") ",{\"destination\":5},7,null]}}}");
+        assert_in(given,
+                  "\"updatedPermissions\":[" UPDATE("localSettings") "," UPDATE("projectSettings") "," UPDATE(
+                                  "userSettings") "," UPDATE("session") ",{\"destination\":5},7,null]}}}");
+#undef UPDATE
+}
+
 static void test_answers(void **state) {
         Talk *t = *state;
         char *s;
@@ -705,6 +728,7 @@ int main(void) {
                 TEST(test_failed_resume),
                 TEST(test_failed_initialize),
                 TEST(test_answers),
+                TEST(test_rules_for_the_working_directory_hold_for_the_session_where_it_is_not_trusted),
                 cmocka_unit_test(test_replay_questions),
                 TEST(test_ask_limits),
                 TEST(test_other_requests),

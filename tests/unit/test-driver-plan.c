@@ -12,6 +12,11 @@
 #define UUID_A "00000000-0000-4000-8000-00000000000a"
 #define UUID_B "00000000-0000-4000-8000-00000000000b"
 
+#define ENTRY NF_LIBEXECDIR "/northflare-claude-entry"
+#define FIXED                                                                       \
+        "/bin/sh|--output-format|stream-json|--verbose|--input-format|stream-json|" \
+        "--permission-prompt-tool=stdio|--include-partial-messages|"
+
 static int plan_spec(const char *spec, const char *config, LaunchPlan *ret, char **ret_error) {
         _cleanup_json_ Json *s = parse(spec), *c = parse(config);
 
@@ -30,10 +35,42 @@ static void assert_plan(const char *spec, const char *arguments) {
         }
         const char *rest = startswith(
                         strempty(b.data),
-                        "/bin/sh|--output-format|stream-json|--verbose|--input-format|stream-json|"
-                        "--permission-prompt-tool=stdio|--include-partial-messages|--setting-sources=user,project|");
+                        ENTRY "|--quote=CLAUDE.md|--quote=.claude/CLAUDE.md|--quote=AGENTS.md|--|" FIXED
+                              "--setting-sources=user|");
         assert_non_null(rest);
         assert_string_equal(rest, arguments);
+}
+
+static void assert_beginning(const char *spec, const char *beginning) {
+        _cleanup_(launch_plan_done) LaunchPlan plan = {};
+        _cleanup_free_ char *error = NULL;
+        _cleanup_buffer_ Buffer b = {};
+
+        assert_int_equal(plan_spec(spec, "{\"executable\":\"/bin/sh\"}", &plan, &error), 0);
+        STRV_FOREACH(a, plan.argv) {
+                (void) buffer_append_str(&b, *a);
+                (void) buffer_append_str(&b, "|");
+        }
+        assert_string_equal(strempty(b.data), beginning);
+}
+
+static void test_repository_settings_count_only_where_it_is_trusted(void **state) {
+        static const char untrusted[] =
+                        ENTRY "|--quote=CLAUDE.md|--quote=.claude/CLAUDE.md|--quote=AGENTS.md|--|" FIXED
+                              "--setting-sources=user|";
+
+        assert_beginning("{}", untrusted);
+        assert_beginning("{\"trustedRepository\":\"\"}", untrusted);
+        assert_beginning("{\"trustedRepository\":true}", untrusted);
+        assert_beginning("{\"repositoryTrusted\":true}", untrusted);
+        assert_beginning(
+                        "{\"trustedRepository\":\"git.example.org\"}",
+                        ENTRY "|--quote=AGENTS.md|--|" FIXED "--setting-sources=user,project|");
+        /* A directory is trusted as far as no link leads out of it. */
+        assert_beginning(
+                        "{\"trustedRepository\":\"/srv/a\"}",
+                        ENTRY "|--below=/srv/a|--quote=AGENTS.md|--|" FIXED
+                              "--setting-sources=user,project|");
 }
 
 static void test_arguments(void **state) {
@@ -81,16 +118,32 @@ static void test_environment(void **state) {
                                   &plan,
                                   &error),
                         0);
-        assert_int_equal(strv_length(plan.env), 5);
+        assert_int_equal(strv_length(plan.env), 8);
         static const char *const expected[] = {
                 "CLAUDE_CODE_ENTRYPOINT=sdk-ts",
                 "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
                 "DISABLE_AUTOUPDATER=0",
                 "B=spec",
                 "C=config",
+                "GIT_CONFIG_COUNT=1",
+                "GIT_CONFIG_KEY_0=core.fsmonitor",
+                "GIT_CONFIG_VALUE_0=false",
         };
         for (size_t i = 0; i < ELEMENTSOF(expected); i++)
                 assert_true(strv_contains(plan.env, expected[i]));
+}
+
+static void test_git_is_left_as_it_is_in_a_trusted_repository(void **state) {
+        _cleanup_(launch_plan_done) LaunchPlan plan = {};
+        _cleanup_free_ char *error = NULL;
+
+        assert_int_equal(
+                        plan_spec("{\"trustedRepository\":\"git.example.org\"}",
+                                  "{\"executable\":\"/bin/sh\"}",
+                                  &plan,
+                                  &error),
+                        0);
+        assert_int_equal(strv_length(plan.env), 3);
 }
 
 static void test_refused(void **state) {
@@ -157,9 +210,13 @@ static void test_probe(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_arguments),   cmocka_unit_test(test_private_file),
-                cmocka_unit_test(test_environment), cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_arguments),
+                cmocka_unit_test(test_private_file),
+                cmocka_unit_test(test_environment),
+                cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_git_is_left_as_it_is_in_a_trusted_repository),
                 cmocka_unit_test(test_probe),
+                cmocka_unit_test(test_repository_settings_count_only_where_it_is_trusted),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -200,8 +200,28 @@ static ClaudeAsk *find_ask(Claude *c, const DriverCommand *cmd) {
         return NULL;
 }
 
+/* Rules that would be written into the working directory, where nobody reads them again: they hold for the session instead.
+ * *ret is new; permissions stays as it is, for others have it too. */
+static int keep_in_session(Json *permissions, Json **ret) {
+        _cleanup_json_ Json *copy = NULL;
+
+        if (json_object_deep_copy(permissions, &copy, NULL) < 0)
+                return -ENOMEM;
+        for (size_t i = 0; i < json_object_array_length(copy); i++) {
+                Json *update = json_object_array_get_idx(copy, i);
+                const char *to = json_get_string(update, "destination");
+
+                if (to && (streq(to, "localSettings") || streq(to, "projectSettings")) &&
+                    json_set_string(update, "destination", "session") < 0)
+                        return -ENOMEM;
+        }
+        *ret = TAKE_PTR(copy);
+        return 0;
+}
+
 /* The input goes back always: without it 2.1.197 takes the answer for a broken one. */
-static int render_allow(const ClaudeAsk *a, Json *params, Buffer *b, char **ret_error) {
+static int render_allow(const Claude *c, const ClaudeAsk *a, Json *params, Buffer *b, char **ret_error) {
+        _cleanup_json_ Json *in_session = NULL;
         Json *input = json_get(params, "updatedInput"),
              *permissions = json_get(params, "updatedPermissions");
         int r;
@@ -216,6 +236,12 @@ static int render_allow(const ClaudeAsk *a, Json *params, Buffer *b, char **ret_
                 return 0;
         if (!json_object_is_type(permissions, json_type_array))
                 return refuse(ret_error, "updatedPermissions is not an array");
+        if (!c->trusted) {
+                r = keep_in_session(permissions, &in_session);
+                if (r < 0)
+                        return r;
+                permissions = in_session;
+        }
         (void) buffer_append_str(b, ",\"updatedPermissions\":");
         return append_json(b, permissions);
 }
@@ -254,7 +280,7 @@ render_answer(Claude *c, const DriverCommand *cmd, Buffer *b, Buffer *ret_lines,
         (void) buffer_append_str(b, a->request_id);
         (void) buffer_append_str(b, ",\"response\":{");
         if (behavior && streq(behavior, "allow"))
-                r = render_allow(a, cmd->params, b, ret_error);
+                r = render_allow(c, a, cmd->params, b, ret_error);
         else if (behavior && streq(behavior, "deny"))
                 r = render_deny(cmd->params, b, ret_error);
         else

@@ -13,15 +13,21 @@ static const char advice[] =
                 "/usr/bin/claude exists, or name the program in agents.claude.executable";
 
 /* What a runner wants of every Claude: no updates behind its back, no traffic but the model's. */
-static const char *const default_env[] = {
-        "CLAUDE_CODE_ENTRYPOINT=sdk-ts",
-        "DISABLE_AUTOUPDATER=1",
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
+#define DEFAULT_ENV                                               \
+        "CLAUDE_CODE_ENTRYPOINT=sdk-ts", "DISABLE_AUTOUPDATER=1", \
+                        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"
+static const char *const trusted_env[] = { DEFAULT_ENV, NULL };
+
+/* Claude looks at the state of the working directory with git before anybody has said a word, and git runs what that one's
+ * .git/config names as core.fsmonitor. A checkout of ours has no such thing; a directory of another's making may. */
+static const char *const untrusted_env[] = {
+        DEFAULT_ENV, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=core.fsmonitor", "GIT_CONFIG_VALUE_0=false",
         NULL,
 };
 
-/* User and project, as the SDK asks for them: CLAUDE.md and a project's own servers and rules count, a
- * settings.local.json of somebody else's working copy does not. */
+/* It becomes Claude, and knows what of a repository may be read. */
+#define ENTRY NF_LIBEXECDIR "/northflare-claude-entry"
+
 static const char *const fixed_arguments[] = {
         "--output-format",
         "stream-json",
@@ -30,9 +36,18 @@ static const char *const fixed_arguments[] = {
         "stream-json",
         "--permission-prompt-tool=stdio",
         "--include-partial-messages",
-        "--setting-sources=user,project",
         NULL,
 };
+
+/* A repository's settings run programs, at once and unasked: hooks, servers, helpers. They count where the administrator
+ * trusts the repository, and then as the SDK asks for them: without a settings.local.json. Without the project's settings
+ * Claude reads no CLAUDE.md either, and AGENTS.md it may not know: what a repository says is quoted to it. */
+static const char *const untrusted_words[] = { "CLAUDE.md", ".claude/CLAUDE.md", "AGENTS.md", NULL };
+static const char *const trusted_words[] = { "AGENTS.md", NULL };
+
+bool claude_is_trusted(Json *spec) {
+        return !isempty(json_get_string(spec, "trustedRepository"));
+}
 
 int claude_probe(Json *agent_config, char **ret_error) {
         return plan_executable(agent_config, program_paths, advice, NULL, ret_error);
@@ -137,6 +152,20 @@ static int add_mcp_servers(LaunchPlan *plan, Json *spec, char **ret_error) {
         return strv_extend(&plan->argv, "--mcp-config={private}");
 }
 
+/* The program that goes first, and what it is to quote. */
+static int add_entry(char ***argv, Json *spec) {
+        const char *rule = json_get_string(spec, "trustedRepository");
+        const char *const *words = claude_is_trusted(spec) ? trusted_words : untrusted_words;
+        int r;
+
+        r = strv_extend(argv, ENTRY);
+        if (r >= 0 && rule && *rule == '/')
+                r = add_flag(argv, "--below", rule);
+        for (; r >= 0 && *words; words++)
+                r = add_flag(argv, "--quote", *words);
+        return r < 0 ? r : strv_extend(argv, "--");
+}
+
 int claude_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_error) {
         _cleanup_(launch_plan_done) LaunchPlan plan = {};
         Json *prompt = json_get(spec, "appendSystemPrompt");
@@ -148,9 +177,18 @@ int claude_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_erro
         r = plan_executable(agent_config, program_paths, advice, &path, ret_error);
         if (r < 0)
                 return r;
+        r = add_entry(&plan.argv, spec);
+        if (r < 0) {
+                free(path);
+                return r;
+        }
         r = strv_consume(&plan.argv, path);
         for (size_t i = 0; r >= 0 && fixed_arguments[i]; i++)
                 r = strv_extend(&plan.argv, fixed_arguments[i]);
+        if (r >= 0)
+                r = add_flag(&plan.argv,
+                             "--setting-sources",
+                             claude_is_trusted(spec) ? "user,project" : "user");
         if (r < 0)
                 return r;
         if ((r = add_session(&plan.argv, spec, ret_error)) < 0 ||
@@ -159,7 +197,11 @@ int claude_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_erro
             (r = add_tools(&plan.argv, "--allowedTools", spec, "allowedTools", ret_error)) < 0 ||
             (r = add_tools(&plan.argv, "--disallowedTools", spec, "disallowedTools", ret_error)) < 0 ||
             (r = add_mcp_servers(&plan, spec, ret_error)) < 0 ||
-            (r = plan_env(spec, agent_config, default_env, &plan.env, ret_error)) < 0)
+            (r = plan_env(spec,
+                          agent_config,
+                          claude_is_trusted(spec) ? trusted_env : untrusted_env,
+                          &plan.env,
+                          ret_error)) < 0)
                 return r;
         *ret = plan;
         plan = (LaunchPlan){};

@@ -36,6 +36,7 @@ typedef struct Claude {
         Driver driver;
 
         /* of the spec */
+        bool trusted;        /* the repository's settings are read */
         bool resumed;        /* the session existed before this process */
         char *append_prompt; /* JSON text, or NULL */
 
@@ -67,6 +68,9 @@ typedef struct Claude {
 static inline Claude *claude(Driver *d) {
         return (Claude *) d;
 }
+
+/* Whether what the repository's settings do counts. */
+bool claude_is_trusted(Json *spec);
 
 int claude_probe(Json *agent_config, char **ret_error);
 int claude_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_error);

@@ -45,6 +45,7 @@ static int driver_claude_new(Json *spec, Driver **ret) {
         d->ops = &claude_driver_ops;
         (void) json_get_bool(spec, "forkSession", &fork);
         c->resumed = resume;
+        c->trusted = claude_is_trusted(spec);
         if (free_and_strdup(&c->session_id, resume && !fork ? resume : id) < 0)
                 return -ENOMEM;
         if (json_object_is_type(prompt, json_type_string) && json_object_get_string_len(prompt) > 0) {

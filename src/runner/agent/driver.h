@@ -152,7 +152,8 @@ static inline uint64_t driver_line_max_of_body(uint64_t body) {
 
 /* spec, the part that drivers read (the runner writes it to spec.json, version 1): conversationId, model,
  * appendSystemPrompt, permissionMode, allowedTools[], disallowedTools[], mcpServers{}, sessionId (the id to use
- * for a new session: a UUID made by the runner), resumeSessionId, forkSession, env{}, cwd. */
+ * for a new session: a UUID made by the runner), resumeSessionId, forkSession, env{}, cwd, trustedRepository (the
+ * administrator's rule by which what the repository's settings do counts; missing: it does not). */
 
 /* Protocol by name ("shell", "claude"), NULL where there is none. A configured agent's protocol is its
  * "protocol" member, else its name. */

@@ -183,6 +183,8 @@ const DriverOps *conversation_driver(Conversation *c);
 /* The member "usage" of an object. */
 int conversation_add_usage(Conversation *c, Json *o);
 void conversation_usage(Conversation *c, DriverUsage *ret);
+/* The rule by which the administrator trusts what it works on, as its newest run was started; NULL: none. */
+const char *conversation_trusted_by(Conversation *c);
 
 /* conversation-start.c: what happens between the acceptance and the agent's first byte */
 /* Makes the rows of a new run (number row.run + 1), inside the caller's transaction. resume: session to resume or NULL. */

@@ -8,6 +8,7 @@
 #include "common/ident.h"
 #include "common/log-ids.h"
 #include "common/log.h"
+#include "common/repository-rule.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/limits.h"
 #include "runner/conversation/run-folder.h"
@@ -39,6 +40,45 @@ static uint64_t line_max(Conversation *c) {
         return driver_line_max_of_body(body);
 }
 
+/* The rule by which the configuration trusts what the conversation works on, or NULL. A conversation with neither a
+ * repository nor a directory works in the workspace's own one, where agents alone write. */
+static const char *find_rule(Conversation *c) {
+        Json *repository = json_get(c->params, "repository");
+        _cleanup_giturl_ GitUrl url = {};
+
+        if (repository && giturl_parse(json_get_string(repository, "url"), &url, NULL) < 0)
+                return NULL;
+        STRV_FOREACH(rule, c->ctx->config->trusted_repositories)
+                if (repository ? repository_rule_matches_url(*rule, &url) :
+                                    c->row.directory ?
+                                 repository_rule_matches_directory(*rule, c->row.directory) :
+                                 false)
+                        return *rule;
+        return NULL;
+}
+
+/* What the run before was started with: 1, or 0 where it was trusted by no rule. */
+static int was_trusted(Conversation *c) {
+        _cleanup_(run_row_done) RunRow row = {};
+        _cleanup_json_ Json *spec = NULL;
+        int r;
+
+        r = store_get_run(c->ctx->store, c->row.id, c->row.run, &row);
+        if (r <= 0)
+                return r;
+        r = json_parse_from(JSON_OF_STORE, row.spec, strlen(row.spec), &spec, NULL);
+        return r < 0 ? r : !isempty(json_get_string(spec, "trustedRepository"));
+}
+
+/* Decided once, at the start, and shown as such: a rule that comes later gives nothing to a conversation that began without
+ * it. One that is taken away is missed by the next run. */
+static int add_trust(Conversation *c, Json *spec) {
+        const char *rule = find_rule(c);
+        int r = rule && c->row.run > 0 ? was_trusted(c) : 1;
+
+        return r <= 0 || !rule ? r : json_set_string(spec, "trustedRepository", rule);
+}
+
 static int make_spec(Conversation *c, const char *resume_session, Json **ret) {
         static const char *const names[] = {
                 "model",        "appendSystemPrompt", "permissionMode",
@@ -56,6 +96,9 @@ static int make_spec(Conversation *c, const char *resume_session, Json **ret) {
                 r = json_set_string(spec, "conversationId", c->row.id);
         if (r >= 0)
                 r = copy_members(spec, c->params, names, ELEMENTSOF(names));
+        if (r < 0)
+                return r;
+        r = add_trust(c, spec);
         if (r < 0)
                 return r;
         uuid_make(session);
@@ -283,6 +326,7 @@ static int store_started(Run *r, const char *unit, const char *invocation) {
                 (void) buffer_append_str(&b, ",\"branch\":");
                 (void) buffer_append_json_str(&b, c->row.branch);
         }
+        (void) buffer_printf(&b, ",\"repositoryTrusted\":%s", conversation_trusted_by(c) ? "true" : "false");
         run_limits_open(r);
         k = run_runtime_begin(r);
         if (k >= 0)
@@ -301,6 +345,7 @@ static int store_started(Run *r, const char *unit, const char *invocation) {
 }
 
 static void log_start(Conversation *c) {
+        const char *rule = conversation_trusted_by(c);
         LOG_CONTEXT(log);
 
         log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", c->row.id);
@@ -310,10 +355,12 @@ static void log_start(Conversation *c) {
         log_full(LOG_INFO,
                  0,
                  NF_MESSAGE_CONVERSATION_STARTED,
-                 "Conversation %s runs in %s (agent %s).",
+                 "Conversation %s runs in %s (agent %s, repository %s%s).",
                  c->row.id,
                  c->run->row.unit,
-                 c->row.agent);
+                 c->row.agent,
+                 rule ? "trusted by " : "not trusted",
+                 strempty(rule));
 }
 
 int conversation_adopt_started(Conversation *c, const char *unit) {

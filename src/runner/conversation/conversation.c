@@ -250,6 +250,12 @@ static Json *describe_limits(Conversation *c) {
         return o;
 }
 
+const char *conversation_trusted_by(Conversation *c) {
+        const char *rule = c->run ? json_get_string(c->run->spec, "trustedRepository") : NULL;
+
+        return isempty(rule) ? NULL : rule;
+}
+
 void conversation_look(Conversation *c) {
         if (c->run)
                 run_limits_look_at_filter(c->run);
@@ -277,6 +283,12 @@ int conversation_describe(Conversation *c, Json **ret) {
                 Json *v = json_get(c->params, copied[i]);
                 if (v)
                         (void) json_set(o, copied[i], json_object_get(v));
+        }
+        if (c->run) {
+                const char *rule = conversation_trusted_by(c);
+
+                (void) json_set_bool(o, "repositoryTrusted", rule);
+                (void) json_set_string(o, "trustedBy", rule);
         }
         Json *limits = describe_limits(c);
         if (limits)

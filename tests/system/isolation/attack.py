@@ -421,7 +421,7 @@ denied('init_module', lambda: syscall(175, None, 0, b''))
 denied('chroot', os.chroot, '/tmp')
 denied('swapon', lambda: syscall(167, b'/etc/passwd', 0))
 for path in ('/proc/sys/kernel/core_pattern', '/proc/sys/vm/overcommit_memory', '/proc/sysrq-trigger', '/etc/northflare/launcher.json', '/etc/northflare/runner.json',
-             '/usr/bin/northflare-runner', facts['libexec'] + '/northflare-supervisor', facts['libexec'] + '/northflare-shell-agent'):
+             '/usr/bin/northflare-runner', facts['libexec'] + '/northflare-supervisor', facts['libexec'] + '/northflare-shell-agent', facts['libexec'] + '/northflare-claude-entry'):
     if not os.path.exists(path):
         continue
     denied(f'write {path}', write, path, 'x', also=(errno.EROFS, errno.ETXTBSY))
