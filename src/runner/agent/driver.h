@@ -63,6 +63,14 @@ typedef struct DriverCommand {
         unsigned n;
 } DriverCommand;
 
+/* A question as the agent asked it. The texts are JSON, checked, and valid until the next call of feed() or command(). */
+#define DRIVER_QUESTIONS_MAX 64
+typedef struct DriverQuestion {
+        uint64_t offset;
+        unsigned n;
+        const char *tool, *title, *input, *suggestions;
+} DriverQuestion;
+
 /* What the launcher is asked to run. */
 typedef struct LaunchPlan {
         char **argv; /* argv[0] absolute; "{private}" inside an argument becomes the private file's path */
@@ -95,9 +103,9 @@ struct DriverOps {
         int (*command)(Driver *d, const DriverCommand *c, Buffer *ret_lines, char **ret_error);
 
         DriverPhase (*phase)(Driver *d);
-        /* The open questions, a new array of {"offset","n","tool","title","input","suggestions"}: what was told by
-         * permission.request events and is neither answered nor withdrawn. */
-        int (*questions)(Driver *d, Json **ret);
+        /* The open questions: what was told by permission.request events and is neither answered nor withdrawn. Returns
+         * how many there are. No tree is made of what they hold: it is the agent's, and as long as the agent likes. */
+        size_t (*questions)(Driver *d, DriverQuestion ret[static DRIVER_QUESTIONS_MAX]);
         /* Did the last turn that ended end badly? false before the first. */
         bool (*last_turn_failed)(Driver *d);
         /* Tasks that run beside the turns and that nobody waits for, as far as the agent tells of them. */

@@ -12,16 +12,6 @@ static int copy_member(Json *to, Json *from, const char *name) {
         return v ? json_set(to, name, json_object_get(v)) : 0;
 }
 
-static int add_usage(Conversation *c, Json *o) {
-        _cleanup_json_ Json *all = NULL;
-        int r;
-
-        r = conversation_describe(c, &all);
-        if (r < 0)
-                return r;
-        return copy_member(o, all, "usage");
-}
-
 /* The members of conversation.ended, as an object. */
 static int describe_end(Conversation *c, Run *run, const char *reason, const char *text, Json **ret) {
         _cleanup_json_ Json *o = json_object_new_object();
@@ -35,7 +25,7 @@ static int describe_end(Conversation *c, Run *run, const char *reason, const cha
         (void) json_set_string(o, "detail", text);
         (void) json_set_string(o, "sessionId", c->row.session);
         (void) json_set_string(o, "directory", c->row.directory);
-        (void) add_usage(c, o);
+        (void) json_set(o, "usage", conversation_usage_json(c));
         if (run && run->git)
                 (void) json_set(o, "git", json_object_get(run->git));
         else if (c->row.branch) {
