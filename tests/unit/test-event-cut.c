@@ -9,12 +9,18 @@
 #include "runner/conversation/event-cache.h"
 #include "runner/conversation/event-cut.h"
 
+/* Without its end. */
+static void put(char *to, const char *s) {
+        while (*s)
+                *to++ = *s++;
+}
+
 static char *filled(const char *head, size_t size) {
         char *s = new0(char, size + 1);
 
         assert_non_null(s);
         memset(s, 'x', size);
-        memcpy(s, head, strlen(head));
+        put(s, head);
         return s;
 }
 
@@ -34,7 +40,7 @@ static void test_pieces_are_the_text(void **state) {
 
                         /* A character of four bytes across the end of the first piece. */
                         if (size > EVENT_PIECE_MAX + 2)
-                                memcpy(text + EVENT_PIECE_MAX - 1 - h % 3, "\xf0\x9f\x98\x80", 4);
+                                put(text + EVENT_PIECE_MAX - 1 - h % 3, "\xf0\x9f\x98\x80");
                         while ((n = event_piece(text, size, at)) > 0) {
                                 assert_in_range(n, 1, EVENT_PIECE_MAX);
                                 assert_true(utf8_is_valid(text + at, (size_t) n));
@@ -77,7 +83,7 @@ static void test_a_cut_event_is_small_and_named(void **state) {
 
         /* What takes two bytes in a string of JSON text. */
         memset(text + strlen(head), '\\', EVENT_INLINE_MAX);
-        memcpy(text + 2 * EVENT_INLINE_MAX - 4, "\"}}}", 4);
+        put(text + 2 * EVENT_INLINE_MAX - 4, "\"}}}");
         cut = event_cut(text, "r:1.0", "\"conversationId\":\"c\",\"run\":1", "1:2:3+4");
         assert_non_null(cut);
         whole = (Slice){ cut, strlen(cut) };
