@@ -160,13 +160,17 @@ class Checker:
         self.properties("Manager", MANAGER)
         self.call("ObjectManager.GetManagedObjects", MANAGER, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "", [])
         self.call("Introspectable.Introspect", MANAGER + "/conversation", "org.freedesktop.DBus.Introspectable", "Introspect", "", [])
+        all_cut = 0
         for c, path in paths.items():
             self.properties("Conversation", path)
             # What looks, then what changes something, the end of the conversation last.
             self.methods("Conversation", path, 0, 4)
             n, cut = self.read_all(path)
-            if n == 0 or cut == 0:
-                self.fault("%s has no event that is cut: the test tests nothing" % c)
+            all_cut += cut
+            if n == 0:
+                self.fault("%s has no events" % c)
+        if all_cut == 0:
+            self.fault("no event was cut: the test tests nothing")
         first = next(iter(paths))
         self.methods("Manager", MANAGER, 0, None, id=first, workspace=first)
         for path in paths.values():
