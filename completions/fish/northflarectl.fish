@@ -117,7 +117,7 @@ complete -c northflarectl -n '__northflarectl_verb_is run' -l detach -d 'Print t
 complete -c northflarectl -n '__northflarectl_verb_is stop' -l reason -x -d 'Why'
 complete -c northflarectl -n '__northflarectl_verb_is stop' -l grace -x -d 'Milliseconds until processes are killed'
 complete -c northflarectl -n '__northflarectl_verb_is answer' -l message -x -d 'What the agent is told'
-complete -c northflarectl -n '__northflarectl_verb_is attach list' -l all -d 'From the start; ended ones too'
+complete -c northflarectl -n '__northflarectl_verb_is attach list permissions' -l all -d 'From the start; ended ones too; whole questions'
 complete -c northflarectl -n '__northflarectl_verb_is events' -l cursor -x -a end -d 'From here'
 complete -c northflarectl -n '__northflarectl_verb_is events' -l set-aside -d 'What the orchestrator refused'
 complete -c northflarectl -n '__northflarectl_verb_is events' -l resend -d 'Send what was set aside again'

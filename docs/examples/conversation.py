@@ -35,13 +35,23 @@ class Conversation:
     def call(self, method, *arguments):
         return call(self.path, "Conversation", method, *arguments)
 
+    def whole(self, event):
+        """An event of more than 64 KiB is cut in the list; all of it is read in pieces."""
+        cut, text, size = event["params"].get("cut"), b"", 1
+        if not cut:
+            return event
+        while len(text) < size:
+            piece, size = self.call("ReadEvent", "st", cut["cursor"], str(len(text)))
+            text += piece.encode()
+        return json.loads(text)
+
     def events(self):
         """The events, as the orchestrator gets them: (method, params)."""
         cursor = ""
         while True:
             texts, cursor = self.call("ReadEvents", "su", cursor, "100")
             for text in texts:
-                event = json.loads(text)
+                event = self.whole(json.loads(text))
                 yield event["method"], event["params"]
                 if event["method"] == "conversation.ended":
                     return

@@ -17,6 +17,7 @@ static const JsonBound bounds[_JSON_SOURCE_MAX] = {
         [JSON_OF_STORE] = { 1026 * MIB,          2 * JSON_VALUES_MAX,   JSON_DEPTH_MAX},
         [JSON_OF_ADMINISTRATOR] = { 16 * MIB,            JSON_VALUES_MAX,       JSON_DEPTH_MAX},
         [JSON_OF_PRODUCT] = { 256 * MIB,           16 * JSON_VALUES_MAX,  JSON_DEPTH_MAX},
+        [JSON_OF_REQUEST] = { 16 * MIB,            4096,                  JSON_DEPTH_MAX},
         [JSON_OF_EVENT] = { 256 * MIB,           JSON_VALUES_MAX,       JSON_DEPTH_MAX},
 };
 

@@ -27,6 +27,7 @@ typedef enum JsonSource {
         JSON_OF_STORE, /* written by us, with what the orchestrator and the agent gave us inside, as strings */
         JSON_OF_ADMINISTRATOR, /* configuration */
         JSON_OF_PRODUCT,       /* another program of ours: supervisor, launcher, runner */
+        JSON_OF_REQUEST,       /* an administrator's, to the orchestrator, and what is stored of it */
         JSON_OF_EVENT, /* an event as the runner shows it, with what an agent wrote inside: for northflarectl */
         _JSON_SOURCE_MAX,
 } JsonSource;
@@ -48,7 +49,7 @@ const JsonBound *json_bound(JsonSource source);
  * caller to free. */
 int json_parse_from(JsonSource source, const char *text, size_t size, Json **ret, char **ret_error);
 
-/* For tests and src/orchestrator, which bounds its bodies before. Elsewhere in src tools/check lint refuses it. */
+/* For tests. In src tools/check lint refuses it. */
 static inline int json_parse(const char *text, size_t size, Json **ret, char **ret_error) {
         return json_parse_from(JSON_OF_PRODUCT, text, size, ret, ret_error);
 }

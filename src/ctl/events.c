@@ -3,11 +3,12 @@
 #include <stdio.h>
 
 #include "common/buffer.h"
-#include "common/json-scan.h"
+#include "ctl/event-json.h"
 #include "ctl/events.h"
 
 #define READ_MAX 256
-#define LINE_MAX_BYTES (256 * 1024 * 1024)
+/* Of one event; no line of an agent makes one as long. */
+#define LINE_MAX_BYTES ((size_t) 256 * 1024 * 1024)
 #define RETRY_USEC (500 * USEC_PER_MSEC)
 #define RETRIES_MAX 60
 
@@ -44,40 +45,12 @@ static void stream_finish(EventStream *s, int status) {
         s->ops->end(status, s->userdata);
 }
 
-static void copy_string(Json *o, const char *name, Slice event, const char *const path[static 2]) {
-        _cleanup_free_ char *text = NULL;
-        Slice value;
-
-        if (json_scan_path(event, &value, path[0], path[1], NULL) &&
-            json_scan_string(value, &text, NULL) >= 0)
-                (void) json_set_string(o, name, text);
-}
-
-/* An event with more values in it than a tree is made for: what it is, and a note in place of what it says. */
-static Json *too_many_values(const char *line, size_t size) {
-        static const char *const id[] = { "params", "messageId" }, *const method[] = { "method", NULL };
-        _cleanup_json_ Json *o = json_object_new_object(), *params = json_object_new_object(),
-                            *event = json_object_new_object();
-        _cleanup_free_ char *text = NULL;
-        Slice all = { line, size };
-
-        if (!json_scan_valid(line, size))
-                return NULL;
-        text = xasprintf("an event of %zu bytes has too many values to be shown", size);
-        copy_string(o, "method", all, method);
-        copy_string(params, "messageId", all, id);
-        if (json_set_string(event, "type", "notice") < 0 || json_set_string(event, "text", text) < 0 ||
-            json_set(params, "event", TAKE_PTR(event)) < 0 || json_set(o, "params", TAKE_PTR(params)) < 0)
-                return NULL;
-        return TAKE_PTR(o);
-}
-
 static void stream_event(EventStream *s, const char *line, size_t size) {
         _cleanup_json_ Json *event = NULL;
         const char *id, *method;
+        bool whole;
 
-        if (json_parse_from(JSON_OF_EVENT, line, size, &event, NULL) < 0)
-                event = too_many_values(line, size);
+        event = event_take_apart((Slice){ line, size }, &whole);
         if (!event)
                 return;
         id = json_get_string(json_get(event, "params"), "messageId");
@@ -93,7 +66,7 @@ static void stream_event(EventStream *s, const char *line, size_t size) {
         }
         if (id)
                 (void) free_and_strdup(&s->last, id);
-        s->ops->event(event, line, s->userdata);
+        s->ops->event(event, whole, line, s->userdata);
 }
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -140,6 +113,7 @@ static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *
         }
         s->retries = 0;
         if (buffer_append(&s->buffer, chunk, (size_t) n) < 0 || s->buffer.size > LINE_MAX_BYTES) {
+                (void) fputs("An event is too long to be read.\n", stderr);
                 stream_finish(s, EXIT_FAILED);
                 return 0;
         }
@@ -156,6 +130,105 @@ static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *
 
 static int read_more(EventStream *s);
 
+/* One piece of an event, appended to b, whose size is where it begins. 1: there are more; 0: that was the last. */
+static int read_piece(const char *path, const char *cursor, Buffer *b, sd_bus_error *error) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        const char *piece;
+        uint64_t size;
+        int r;
+
+        r = sd_bus_call_method(
+                        bus,
+                        BUS_NAME,
+                        path,
+                        INTERFACE_CONVERSATION,
+                        "ReadEvent",
+                        error,
+                        &reply,
+                        "st",
+                        cursor,
+                        (uint64_t) b->size);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "st", &piece, &size);
+        if (r < 0)
+                return r;
+        if (size > LINE_MAX_BYTES)
+                return -EFBIG;
+        /* An end before the end: it is another event by now. */
+        if (isempty(piece))
+                return b->size == size ? 0 : -EBADMSG;
+        r = buffer_append_str(b, piece);
+        return r < 0 ? r : b->size < size;
+}
+
+static int read_pieces(const char *path, const char *cursor, Buffer *b, sd_bus_error *error) {
+        int r;
+
+        while ((r = read_piece(path, cursor, b, error)) > 0)
+                ;
+        return r;
+}
+
+char *read_event(const char *id, const char *cursor, int *ret_status) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_free_ char *path = conversation_path(id, ret_status);
+        _cleanup_buffer_ Buffer b = {};
+        int r;
+
+        if (!path)
+                return NULL;
+        r = read_pieces(path, cursor, &b, &error);
+        if (r < 0) {
+                *ret_status = report_error(&error, r, id);
+                return NULL;
+        }
+        *ret_status = EXIT_OK;
+        return buffer_steal(&b);
+}
+
+/* Whether the runner is away, and the call comes again. */
+static bool retry_later(EventStream *s, const sd_bus_error *e) {
+        static const char *const away[] = { SD_BUS_ERROR_NO_REPLY,
+                                            SD_BUS_ERROR_SERVICE_UNKNOWN,
+                                            SD_BUS_ERROR_NAME_HAS_NO_OWNER };
+
+        if (!s->follow || s->retries >= RETRIES_MAX)
+                return false;
+        for (size_t i = 0; i < ELEMENTSOF(away); i++)
+                if (sd_bus_error_has_name(e, away[i])) {
+                        s->retries++;
+                        s->retry = sd_event_source_disable_unref(s->retry);
+                        return sd_event_add_time_relative(
+                                               s->event,
+                                               &s->retry,
+                                               CLOCK_MONOTONIC,
+                                               RETRY_USEC,
+                                               1,
+                                               on_retry,
+                                               s) >= 0;
+                }
+        return false;
+}
+
+/* An event that was cut: all of it is fetched first. 0: it comes later, or the stream is at its end. */
+static int stream_cut_event(EventStream *s, const char *cursor) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_buffer_ Buffer b = {};
+        int r;
+
+        /* Where it fails, reading goes on before this event. */
+        r = free_and_strdup(&s->cursor, cursor);
+        if (r >= 0)
+                r = read_pieces(s->path, s->cursor, &b, &error);
+        if (r < 0) {
+                if (!retry_later(s, &error))
+                        stream_finish(s, report_error(&error, r, s->id));
+                return 0;
+        }
+        stream_event(s, b.data, b.size);
+        return 1;
+}
+
 static int on_events(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         EventStream *s = userdata;
         const char *line, *next;
@@ -167,30 +240,20 @@ static int on_events(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
         if (sd_bus_message_is_method_error(m, NULL)) {
                 const sd_bus_error *e = sd_bus_message_get_error(m);
 
-                if (s->follow && s->retries < RETRIES_MAX &&
-                    (sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY) ||
-                     sd_bus_error_has_name(e, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-                     sd_bus_error_has_name(e, SD_BUS_ERROR_NAME_HAS_NO_OWNER))) {
-                        s->retries++;
-                        s->retry = sd_event_source_disable_unref(s->retry);
-                        if (sd_event_add_time_relative(
-                                            s->event,
-                                            &s->retry,
-                                            CLOCK_MONOTONIC,
-                                            RETRY_USEC,
-                                            1,
-                                            on_retry,
-                                            s) >= 0)
-                                return 1;
-                }
-                stream_finish(s, report_error(e, sd_bus_message_get_errno(m), s->id));
+                if (!retry_later(s, e))
+                        stream_finish(s, report_error(e, sd_bus_message_get_errno(m), s->id));
                 return 1;
         }
         s->retries = 0;
         r = sd_bus_message_enter_container(m, 'a', "s");
         while (r >= 0 && (r = sd_bus_message_read(m, "s", &line)) > 0) {
+                _cleanup_free_ char *cursor = event_cut_cursor(line);
+
                 n++;
-                stream_event(s, line, strlen(line));
+                if (!cursor)
+                        stream_event(s, line, strlen(line));
+                else if (stream_cut_event(s, cursor) == 0)
+                        return 1;
                 if (s->finished)
                         return 1;
         }

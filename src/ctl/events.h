@@ -8,8 +8,10 @@
 typedef struct EventStream EventStream;
 
 typedef struct EventStreamOps {
-        /* line: the event's own text; it may change until the call returns. */
-        void (*event)(Json *event, const char *line, void *userdata);
+        /* line: the event's own text; it may change until the call returns. event: the same, taken apart; of one that has too
+         * many values for that (whole: false) it has the members that are plain values, and "cut" with the sizes of the
+         * others, in params and in params.event. */
+        void (*event)(Json *event, bool whole, const char *line, void *userdata);
         /* The conversation has ended and all was read, or (status not 0, after a message) reading failed. No call comes
          * after it. */
         void (*end)(int status, void *userdata);
@@ -27,5 +29,8 @@ int event_stream_open(
                 EventStream **ret);
 EventStream *event_stream_free(EventStream *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(EventStream *, event_stream_free);
+/* All of the event at a cursor that a description or an event that was cut names, piece by piece; NULL after a message, then
+ * the exit status is *ret_status. */
+char *read_event(const char *id, const char *cursor, int *ret_status);
 /* The cursor behind the last event, where it is known (ReadEvents only). */
 const char *event_stream_cursor(EventStream *s);

@@ -49,7 +49,7 @@ static const Option options[] = {
         { "reason", 0, KIND_STRING, &arg.reason, NULL, " stop ", "TEXT", "stop: why" },
         { "grace", 0, KIND_NUMBER, &arg.grace_ms, &arg.grace_set, " stop ", "MS", "stop: time until processes are killed" },
         { "message", 0, KIND_STRING, &arg.message, NULL, " answer ", "TEXT", "answer: what the agent is told" },
-        { "all", 0, KIND_FLAG, &arg.all, NULL, " attach list ", NULL, "attach: from the start; list: ended ones too" },
+        { "all", 0, KIND_FLAG, &arg.all, NULL, " attach list permissions ", NULL, "attach, list, permissions: all there is" },
         { "cursor", 0, KIND_STRING, &arg.cursor, NULL, " events ", "CURSOR", "events: from here (end: from now)" },
         { "follow", 'f', KIND_FLAG, &arg.follow, NULL, " logs events ", NULL, "logs, events: wait for more" },
         { "set-aside", 0, KIND_FLAG, &arg.set_aside, NULL, " events ", NULL, "events: those the orchestrator refused" },

@@ -182,6 +182,39 @@ void render_event(Renderer *r, Json *event, TurnEnd *ret_turn) {
                 render_ended(r, params);
 }
 
+/* Each line is marked, so that a value cannot pass for words of ours. */
+static void render_lines(Renderer *r, const char *text) {
+        while (*text) {
+                size_t n = strcspn(text, "\n");
+                _cleanup_free_ char *line = xasprintf("    │ %.*s", (int) n, text);
+
+                if (line)
+                        render_note(r, STYLE_NORMAL, line);
+                text += n + (text[n] == '\n');
+        }
+}
+
+/* What of a question is not there in full. */
+static void render_cut(Renderer *r, Json *cut) {
+        if (!json_object_is_type(cut, json_type_object))
+                return;
+        json_object_object_foreach(cut, name, value) {
+                const char *begins = json_get_string(value, "begins");
+                _cleanup_free_ char *head = NULL;
+                uint64_t size = 0;
+
+                (void) json_get_u64(value, "size", &size);
+                head = xasprintf(
+                                "%s: %llu bytes, %s; northflarectl permissions --all shows all of it",
+                                name,
+                                (unsigned long long) size,
+                                begins ? "of which this is the beginning" : "which are not shown here");
+                note(r, STYLE_YELLOW, "  ", strempty(head));
+                if (begins)
+                        render_lines(r, begins);
+        }
+}
+
 void render_question(Renderer *r, Json *question) {
         const char *title = json_get_string(question, "title"), *tool = json_get_string(question, "tool");
         Json *input = json_get(question, "input");
@@ -189,22 +222,13 @@ void render_question(Renderer *r, Json *question) {
 
         head = xasprintf("%s%s%s", strempty(tool), title && tool ? ": " : "", strempty(title));
         note(r, STYLE_BOLD, "The agent asks: ", strempty(head));
+        render_cut(r, json_get(question, "cut"));
         if (!json_object_is_type(input, json_type_object))
                 return;
         json_object_object_foreach(input, name, value) {
-                const char *text = json_object_is_type(value, json_type_string) ?
-                                json_object_get_string(value) :
-                                json_text(value);
-
                 note(r, STYLE_BOLD, "  ", name);
-                /* Each line is marked, so that a value cannot pass for words of ours. */
-                while (*text) {
-                        size_t n = strcspn(text, "\n");
-                        _cleanup_free_ char *line = xasprintf("    │ %.*s", (int) n, text);
-
-                        if (line)
-                                render_note(r, STYLE_NORMAL, line);
-                        text += n + (text[n] == '\n');
-                }
+                render_lines(r,
+                             json_object_is_type(value, json_type_string) ? json_object_get_string(value) :
+                                                                            json_text(value));
         }
 }

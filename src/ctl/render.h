@@ -21,5 +21,5 @@ typedef struct TurnEnd {
 void render_event(Renderer *r, Json *event, TurnEnd *ret_turn);
 /* A line of our own on stderr, on a line of its own. */
 void render_note(Renderer *r, Style s, const char *text);
-/* The question, in full, on stderr. */
+/* The question, in full, on stderr; a member that was cut is named with its size, and with the command for all of it. */
 void render_question(Renderer *r, Json *question);

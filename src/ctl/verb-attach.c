@@ -72,7 +72,7 @@ static void on_failed(const char *text, void *userdata) {
         render_note(&chat->renderer, STYLE_RED, strempty(text));
 }
 
-static void on_event(Json *event, const char *line, void *userdata) {
+static void on_event(Json *event, bool whole, const char *line, void *userdata) {
         Chat *chat = userdata;
         TurnEnd end;
 

@@ -5,8 +5,8 @@
 #include "ctl/events.h"
 #include "ctl/terminal.h"
 
-static void on_event(Json *event, const char *line, void *userdata) {
-        if (arg.json == JSON_PRETTY)
+static void on_event(Json *event, bool whole, const char *line, void *userdata) {
+        if (arg.json == JSON_PRETTY && whole)
                 print_json(event);
         else {
                 put_str(stdout, line);

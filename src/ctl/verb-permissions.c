@@ -1,6 +1,46 @@
 /* SPDX-License-Identifier: MIT */
-#include "ctl/ctl.h"
+#include <stdio.h>
+
+#include "ctl/events.h"
 #include "ctl/terminal.h"
+
+/* The words for what is not in the description in full: "5242880 bytes of input". NULL: nothing is cut. */
+static char *what_is_cut(Json *q) {
+        Json *cut = json_get(q, "cut");
+
+        if (!json_object_is_type(cut, json_type_object))
+                return NULL;
+        json_object_object_foreach(cut, name, value) {
+                uint64_t size = 0;
+
+                (void) json_get_u64(value, "size", &size);
+                return xasprintf(
+                                "%llu bytes of %s: northflarectl permissions --all shows all of it",
+                                (unsigned long long) size,
+                                name);
+        }
+        return NULL;
+}
+
+/* The whole events that ask. */
+static int print_all(const char *id, Json *questions) {
+        for (size_t i = 0; i < json_object_array_length(questions); i++) {
+                const char *cursor = json_get_string(json_object_array_get_idx(questions, i), "event");
+                int status = EXIT_FAILED;
+                _cleanup_free_ char *event = NULL;
+
+                if (!cursor) {
+                        (void) fputs("northflare-runner is too old to show all of a question.\n", stderr);
+                        return EXIT_FAILED;
+                }
+                event = read_event(id, cursor, &status);
+                if (!event)
+                        return status;
+                put_str(stdout, event);
+                (void) putchar('\n');
+        }
+        return EXIT_OK;
+}
 
 /* The conversations that wait for an answer, as far as the runner tells everybody. */
 static int waiting_ids(char ***ret) {
@@ -28,6 +68,7 @@ static int waiting_ids(char ***ret) {
 }
 
 static int add_question(Table *table, Json *list, const char *id, Json *q) {
+        _cleanup_free_ char *cut = what_is_cut(q);
         const char *title = json_get_string(q, "title");
         Json *input = json_get(q, "input");
 
@@ -37,7 +78,8 @@ static int add_question(Table *table, Json *list, const char *id, Json *q) {
                                 (const char *[]){ id,
                                                   json_get_string(q, "requestId"),
                                                   json_get_string(q, "tool"),
-                                                  title                 ? title :
+                                                  cut                   ? cut :
+                                                                  title ? title :
                                                                   input ? json_text(input) :
                                                                           "" });
         if (json_set_string(q, "conversationId", id) < 0)
@@ -69,12 +111,20 @@ int verb_permissions(char **words) {
                 if (status != EXIT_OK)
                         return status;
                 questions = json_get(o, "questions");
-                for (size_t i = 0; json_object_is_type(questions, json_type_array) &&
-                     i < json_object_array_length(questions);
-                     i++)
+                if (!json_object_is_type(questions, json_type_array))
+                        continue;
+                if (arg.all) {
+                        status = print_all(*id, questions);
+                        if (status != EXIT_OK)
+                                return status;
+                        continue;
+                }
+                for (size_t i = 0; i < json_object_array_length(questions); i++)
                         if (add_question(table, list, *id, json_object_array_get_idx(questions, i)) < 0)
                                 return EXIT_FAILED;
         }
+        if (arg.all)
+                return EXIT_OK;
         if (arg.json != JSON_OFF) {
                 print_json(list);
                 return EXIT_OK;

@@ -135,7 +135,7 @@ static void stop(Run *run) {
         }
 }
 
-static void on_event(Json *event, const char *line, void *userdata) {
+static void on_event(Json *event, bool whole, const char *line, void *userdata) {
         Run *run = userdata;
         Json *e = json_get(json_get(event, "params"), "event");
         TurnEnd end = {};
@@ -145,7 +145,12 @@ static void on_event(Json *event, const char *line, void *userdata) {
         if (arg.json != JSON_OFF) {
                 Renderer silent = {};
 
-                print_json(event);
+                if (whole)
+                        print_json(event);
+                else {
+                        put_str(stdout, line);
+                        (void) putchar('\n');
+                }
                 (void) fflush(stdout);
                 if (streq_ptr(json_get_string(e, "type"), "turn_end"))
                         render_event(&silent, event, &end);

@@ -1,6 +1,22 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
 #include "ctl/ctl.h"
 #include "ctl/terminal.h"
+
+/* What of the questions is not there in full. */
+static void say_what_is_cut(const char *id, Json *description) {
+        Json *questions = json_get(description, "questions");
+
+        for (size_t i = 0;
+             json_object_is_type(questions, json_type_array) && i < json_object_array_length(questions);
+             i++)
+                if (json_get(json_object_array_get_idx(questions, i), "cut")) {
+                        (void) printf("A question is too long to be shown here; all of it: northflarectl permissions --all %s\n",
+                                      id);
+                        return;
+                }
+}
 
 int verb_show(char **words) {
         bool first = true;
@@ -20,6 +36,7 @@ int verb_show(char **words) {
                         (void) putchar('\n');
                 first = false;
                 print_object(o);
+                say_what_is_cut(*id, o);
         }
         return EXIT_OK;
 }

@@ -103,39 +103,6 @@ Json *json_raw(Slice v) {
         return TAKE_PTR(o);
 }
 
-static const char *behind_string(const char *p, const char *end) {
-        for (p++; p < end && *p != '"'; p++)
-                if (*p == '\\')
-                        p++;
-        return p < end ? p + 1 : end;
-}
-
-static bool is_blank(char c) {
-        return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-size_t json_count_values(Slice v) {
-        const char *p = v.data, *end = v.data + v.size;
-        size_t n = 1;
-
-        while (p < end)
-                switch (*p) {
-                case '"':
-                        p = behind_string(p, end);
-                        break;
-                case '{':
-                case '[':
-                        for (p++; p < end && is_blank(*p);)
-                                p++;
-                        n += p < end && *p != '}' && *p != ']';
-                        break;
-                default:
-                        n += *p == ',';
-                        p++;
-                }
-        return n;
-}
-
 int json_parse_small(const char *text, size_t size, Json **ret, char **ret_error) {
         const char *wrong;
         size_t at;
@@ -148,10 +115,10 @@ int json_parse_small(const char *text, size_t size, Json **ret, char **ret_error
                         *ret_error = xasprintf("not valid JSON at byte %zu: %s", at, wrong);
                 return -EBADMSG;
         }
-        if (json_count_values((Slice){ text, size }) > JSON_TREE_VALUES_MAX) {
+        if (json_scan_check_bounded(text, size, JSON_TREE_VALUES_MAX, JSON_DEPTH_MAX, NULL)) {
                 if (ret_error)
                         *ret_error = xasprintf("more than %d values", JSON_TREE_VALUES_MAX);
                 return -E2BIG;
         }
-        return json_parse(text, size, ret, ret_error);
+        return json_parse_from(JSON_OF_REQUEST, text, size, ret, ret_error);
 }

@@ -36,7 +36,5 @@ int json_append_line(Buffer *b, Slice v);
 /* A node of a tree that prints as v, whose text is copied as it is. NULL: no memory. */
 Json *json_raw(Slice v);
 
-/* How many values v has, itself and all below it; names of members are none. */
-size_t json_count_values(Slice v);
-/* json_parse() of text with JSON_TREE_VALUES_MAX values at most: -E2BIG where it has more. */
+/* A tree of text with JSON_TREE_VALUES_MAX values at most: -E2BIG where it has more. */
 int json_parse_small(const char *text, size_t size, Json **ret, char **ret_error);

@@ -402,6 +402,7 @@ Runner *runner_free(Runner *r) {
         r->observer = NULL;
         bus_objects_free(r->objects);
         runner_forget_all(r);
+        event_cache_free(r->ctx.event_cache);
         while (r->calls)
                 runner_call_free(r->calls);
         send_source_free(r->control);

@@ -9,8 +9,10 @@
 
 #include <systemd/sd-daemon.h>
 
+#include "common/ident.h"
 #include "common/log.h"
 #include "runner/bus/bus-internal.h"
+#include "runner/conversation/event-cut.h"
 
 struct Conversation {
         Conversation *next;
@@ -124,12 +126,23 @@ bool conversation_is_live(Conversation *c) {
         return !streq(c->state, "ended");
 }
 
+/* As Describe() has a member that is too long. */
+static void cut_member(Json *q, const char *name, const char *text) {
+        Json *cut = json_object_new_object(), *member = json_object_new_object();
+
+        (void) json_set_u64(member, "size", strlen(text));
+        (void) json_set(member, "begins", json_object_new_string_len(text, 100));
+        (void) json_set(cut, name, member);
+        (void) json_set(q, "cut", cut);
+}
+
 /* Questions that were asked and not answered, from the events. */
 static int add_questions(Conversation *c, Json *o) {
         Json *questions = json_object_new_array();
 
         if (streq(c->state, "waiting-permission"))
                 STRV_FOREACH(e, c->events) {
+                        _cleanup_free_ char *cursor = xasprintf("n%zu", (size_t) (e - c->events));
                         _cleanup_json_ Json *event = NULL;
                         Json *params, *q;
 
@@ -141,7 +154,11 @@ static int add_questions(Conversation *c, Json *o) {
                         (void) json_set_string(q, "requestId", json_get_string(params, "messageId"));
                         (void) json_set_string(q, "tool", json_get_string(params, "tool"));
                         (void) json_set_string(q, "title", json_get_string(params, "title"));
-                        (void) json_set(q, "input", json_object_get(json_get(params, "input")));
+                        (void) json_set_string(q, "event", cursor);
+                        if (strlen(json_text(json_get(params, "input"))) > EVENT_INLINE_MAX)
+                                cut_member(q, "input", json_text(json_get(params, "input")));
+                        else
+                                (void) json_set(q, "input", json_object_get(json_get(params, "input")));
                         (void) json_object_array_add(questions, q);
                 }
         return json_set(o, "questions", questions);
@@ -150,8 +167,8 @@ static int add_questions(Conversation *c, Json *o) {
 void conversation_look(Conversation *c) {
 }
 
-int conversation_describe(Conversation *c, Json **ret) {
-        Json *o = json_object_new_object();
+int conversation_describe(Conversation *c, char **ret) {
+        _cleanup_json_ Json *o = json_object_new_object();
 
         (void) json_set_string(o, "id", c->id);
         (void) json_set_string(o, "taskId", c->task);
@@ -160,8 +177,8 @@ int conversation_describe(Conversation *c, Json **ret) {
         (void) json_set_string(o, "scope", c->scope);
         (void) json_set_u64(o, "run", 1);
         (void) add_questions(c, o);
-        *ret = o;
-        return 0;
+        *ret = strdup(json_text(o));
+        return *ret ? 0 : -ENOMEM;
 }
 
 static int parse_cursor(Conversation *c, const char *cursor, size_t *ret) {
@@ -177,6 +194,7 @@ static int parse_cursor(Conversation *c, const char *cursor, size_t *ret) {
         return 0;
 }
 
+/* As a conversation does it, except that an event is never one of several of a line. */
 int conversation_read_events(
                 Conversation *c,
                 const char *cursor,
@@ -184,16 +202,50 @@ int conversation_read_events(
                 char ***ret_events,
                 char **ret_cursor) {
         _cleanup_strv_free_ char **list = new0(char *, 1);
-        size_t at, n = strv_length(c->events);
+        size_t at, bytes = 0, n = strv_length(c->events);
         int r = parse_cursor(c, cursor, &at);
 
         if (r < 0)
                 return r;
-        for (; max > 0 && at < n; max--, at++)
-                if (strv_extend(&list, c->events[at]) < 0)
+        for (; max > 0 && at < n; max--) {
+                _cleanup_free_ char *text = bus_json(c->events[at]), *here = xasprintf("n%zu", at);
+
+                bytes += strlen(text);
+                if (list[0] && bytes > EVENT_LIST_MAX)
+                        break;
+                at++;
+                if (strlen(text) > EVENT_INLINE_MAX) {
+                        if (strv_consume(&list, event_cut(text, "r:cut", "\"run\":1", here)) < 0)
+                                return -ENOMEM;
+                        break;
+                }
+                if (strv_consume(&list, TAKE_PTR(text)) < 0)
                         return -ENOMEM;
+        }
         *ret_cursor = xasprintf("n%zu", at);
         *ret_events = TAKE_PTR(list);
+        return 0;
+}
+
+int conversation_read_event(
+                Conversation *c,
+                const char *cursor,
+                uint64_t offset,
+                char **ret_piece,
+                uint64_t *ret_size) {
+        _cleanup_free_ char *text = NULL;
+        ssize_t n;
+        size_t at;
+        int r = parse_cursor(c, cursor, &at);
+
+        if (r < 0 || at >= strv_length(c->events))
+                return r < 0 ? r : -ENOENT;
+        text = bus_json(c->events[at]);
+        *ret_size = strlen(text);
+        n = event_piece(text, strlen(text), offset);
+        if (n < 0)
+                return (int) n;
+        *ret_piece = strndup(text + offset, (size_t) n);
         return 0;
 }
 
@@ -645,6 +697,29 @@ static int test_add_many(sd_bus_message *m, void *userdata, sd_bus_error *error)
         return sd_bus_reply_method_return(m, NULL);
 }
 
+/* n conversations each of whose fields is as long as it can be. */
+static int test_add_longest(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        char id[IDENT_MAX + 1];
+        uint32_t n;
+
+        (void) sd_bus_message_read(m, "u", &n);
+        for (uint32_t i = 0; i < n; i++) {
+                Conversation *c;
+
+                /* Each of these characters takes three in a path. */
+                memset(id, '-', IDENT_MAX);
+                id[0] = 'l';
+                id[IDENT_MAX] = 0;
+                for (uint32_t digits = i, at = IDENT_MAX; at > IDENT_MAX - 8; digits /= 10)
+                        id[--at] = (char) ('0' + digits % 10);
+                c = add_conversation(id, id, id);
+                free(c->scope);
+                c->scope = xasprintf("northflare-conversation-%s-4294967295.scope", id);
+                (void) free_and_strdup(&c->state, i % 2 == 0 ? "ended" : "waiting-permission");
+        }
+        return sd_bus_reply_method_return(m, NULL);
+}
+
 static int test_remove_many(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Conversation **p = &runner.conversations;
         const char *prefix;
@@ -672,6 +747,15 @@ static int test_change(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 set_state(c, i + 1 == n ? "running" : "idle");
                 runner.observer->events_available(c, runner.observer_userdata);
         }
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+static int test_state(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Conversation *c = need(m);
+        const char *state = NULL;
+
+        (void) sd_bus_message_read(m, "s", &state);
+        set_state(c, strempty(state));
         return sd_bus_reply_method_return(m, NULL);
 }
 
@@ -810,10 +894,12 @@ static const sd_bus_vtable test_vtable[] = {
         SD_BUS_METHOD("Add", "s", "", test_add, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Remove", "s", "", test_remove, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("AddMany", "su", "", test_add_many, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("AddLongest", "u", "", test_add_longest, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("RemoveMany", "s", "", test_remove_many, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Change", "su", "", test_change, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Event", "ss", "", test_event, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("EventBytes", "say", "", test_event_bytes, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("State", "ss", "", test_state, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("End", "s", "", test_end, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("LastCall", "", "s", test_last_call, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Set", "ss", "", test_set, SD_BUS_VTABLE_UNPRIVILEGED),

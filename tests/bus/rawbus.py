@@ -144,7 +144,7 @@ class Connection:
 
     def receive(self):
         try:
-            data, fds, _, _ = socket.recv_fds(self.s, 1 << 16, 16)
+            data, fds, _, _ = socket.recv_fds(self.s, 1 << 20, 16)
         except ConnectionError as e:
             raise Gone(str(e)) from e
         for fd in fds:

@@ -11,6 +11,7 @@ import sys
 import time
 import unittest
 
+import rawbus
 from buslib import *
 
 FAKE, CTL = sys.argv[1], sys.argv[2]
@@ -190,6 +191,62 @@ class Verbs(Ctl):
         self.assertEqual(self.ctl("events", "ev-1", "--cursor=" + cursor), "")
         self.ctl("events", "ev-1", "--cursor=bad", status=FAILED)
         self.ctl("events", "none", status=NO_CONVERSATION)
+
+    def put_event(self, name, text):
+        c = rawbus.Connection(self.bus.dir + "/bus", timeout=DEADLINE)
+        m = c.call("org.northflare.Test1", "/test", "org.northflare.Test1", "Event", "ss", [name, text])
+        c.close()
+        self.assertEqual(m.kind, rawbus.RETURN, m.error)
+
+    def agent_event(self, **event):
+        return json.dumps({"jsonrpc": "2.0", "method": "message.agent", "params": {"messageId": "r:long", "event": event}},
+                          ensure_ascii=False)
+
+    def test_events_that_are_cut_are_put_together(self):
+        self.add("cut-1")
+        long = self.agent_event(type="text", delta="ä€😀" * 400000)
+        for text in (self.agent_event(type="text", delta="before"), long, long, self.agent_event(type="text", delta="behind")):
+            self.put_event("cut-1", text)
+        lines = self.ctl("events", "cut-1").splitlines()
+        self.assertEqual([len(l) for l in lines[1:3]], [len(long)] * 2)
+        self.assertEqual(lines[1:3], [long, long])
+        self.assertIn("behind", lines[3])
+        self.assertEqual(len(lines), 4)
+
+    def test_a_question_that_is_cut(self):
+        self.add("cut-2")
+        question = {"messageId": "r:q9", "tool": "Bash", "title": "Run it", "input": {"command": "z" * 200000}}
+        self.put_event("cut-2", json.dumps({"jsonrpc": "2.0", "method": "permission.request", "params": question}))
+        self.bus.test("State", "ss", "cut-2", "waiting-permission")
+        self.addCleanup(self.bus.test, "State", "ss", "cut-2", "idle")
+        self.assertRegex(self.ctl("permissions", "cut-2"), r"Bash +20\d{4} bytes of input: northflarectl permissions --all")
+        self.assertEqual(json.loads(self.ctl("permissions", "--all", "cut-2"))["params"], question)
+        text = self.ctl("show", "cut-2")
+        self.assertRegex(text, r"size: 20\d{4}")
+        self.assertIn("northflarectl permissions --all cut-2", text)
+        p = subprocess.run([CTL, "attach", "cut-2"], env=self.bus.env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                           timeout=DEADLINE)
+        self.assertRegex(p.stderr, r"input: 20\d{4} bytes, of which this is the beginning; northflarectl permissions --all")
+        self.assertRegex(p.stderr, r'│ \{ ?"command": ?"zzz')
+
+    def test_an_event_of_very_many_values_takes_little_memory(self):
+        self.add("values")
+        text = self.agent_event(type="tool_call", name="Many", input={"x": []}).replace("[]", "[" + "{}," * 1700000 + "{}]")
+        self.put_event("values", text)
+        for args in (["events", "--no-legend", "values"], ["events", "--no-legend", "--json=pretty", "values"], ["attach", "--all", "values"]):
+            with self.subTest(args=args):
+                p = subprocess.Popen([CTL, *args], env=self.bus.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                     stderr=subprocess.STDOUT)
+                out = p.stdout.read().decode()
+                p.stdout.close()
+                _, status, usage = os.wait4(p.pid, 0)
+                p.returncode = os.waitstatus_to_exitcode(status)
+                self.assertEqual(p.returncode, 0, out[-300:])
+                self.assertLess(usage.ru_maxrss, 400 << 10)
+                if args[0] == "events":
+                    self.assertEqual(out, text + "\n")
+                else:
+                    self.assertIn("(left", out)
 
     def test_events_follow(self):
         self.add("ev-2")

@@ -82,32 +82,34 @@ static void same(const Buffer *a, size_t from, const Buffer *b) {
 }
 
 static void look_at(Driver *d) {
-        _cleanup_json_ Json *questions = NULL;
+        DriverQuestion questions[DRIVER_QUESTIONS_MAX];
         DriverPhase phase = d->ops->phase(d);
         const char *session = d->ops->session(d);
         DriverUsage usage;
 
         CHECK(phase >= 0 && phase < _DRIVER_PHASE_MAX && driver_phase_to_string(phase));
         CHECK(!session || utf8_is_valid(session, strlen(session)));
-        CHECK(d->ops->questions(d, &questions) >= 0);
-        CHECK(json_object_is_type(questions, json_type_array));
-        check_json(json_text(questions), strlen(json_text(questions)));
-        CHECK(phase != DRIVER_WAITING_PERMISSION || json_object_array_length(questions) > 0);
+        size_t n = d->ops->questions(d, questions);
+        CHECK(n <= DRIVER_QUESTIONS_MAX);
+        for (size_t i = 0; i < n; i++) {
+                check_json(questions[i].tool, strlen(questions[i].tool));
+                check_json(questions[i].title, strlen(questions[i].title));
+                check_json(questions[i].input, strlen(questions[i].input));
+                check_json(questions[i].suggestions, strlen(questions[i].suggestions));
+        }
+        CHECK(phase != DRIVER_WAITING_PERMISSION || n > 0);
         (void) d->ops->last_turn_failed(d);
         d->ops->usage(d, &usage);
 }
 
 /* An answer is for the first question that is open. */
 static void aim(Driver *d, DriverCommand *c) {
-        _cleanup_json_ Json *questions = NULL;
-        uint64_t n = 0;
+        DriverQuestion questions[DRIVER_QUESTIONS_MAX];
 
-        CHECK(d->ops->questions(d, &questions) >= 0);
-        if (json_object_array_length(questions) == 0)
+        if (d->ops->questions(d, questions) == 0)
                 return;
-        Json *q = json_object_array_get_idx(questions, 0);
-        CHECK(json_get_u64(q, "offset", &c->offset) > 0 && json_get_u64(q, "n", &n) > 0);
-        c->n = (unsigned) n;
+        c->offset = questions[0].offset;
+        c->n = questions[0].n;
 }
 
 static void command(Actor *a, const char *text, size_t size, uint64_t seq) {

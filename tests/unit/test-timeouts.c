@@ -53,22 +53,22 @@ static void test_silence(void **state) {
         assert_return_code(watchdog_new(&(Timeouts){ .silence_usec = 100 }, 1000, &w), 0);
         /* Between turns nobody has to say anything. */
         assert_int_equal(watchdog_next(w), USEC_INFINITY);
-        assert_return_code(watchdog_update(w, DRIVER_IDLE, NULL, 1050), 0);
+        assert_return_code(watchdog_update(w, DRIVER_IDLE, NULL, 0, 1050), 0);
         assert_false(watchdog_is_silent(w, 100000));
-        assert_return_code(watchdog_update(w, DRIVER_RUNNING, NULL, 2000), 0);
+        assert_return_code(watchdog_update(w, DRIVER_RUNNING, NULL, 0, 2000), 0);
         assert_int_equal(watchdog_next(w), 2100);
         /* A turn that goes on does not begin anew. */
-        assert_return_code(watchdog_update(w, DRIVER_RUNNING, NULL, 2050), 0);
+        assert_return_code(watchdog_update(w, DRIVER_RUNNING, NULL, 0, 2050), 0);
         assert_int_equal(watchdog_next(w), 2100);
         watchdog_heard(w, 2090);
         assert_int_equal(watchdog_next(w), 2190);
         assert_false(watchdog_is_silent(w, 2189));
         assert_true(watchdog_is_silent(w, 2190));
         /* It waits for us, not we for it. */
-        assert_return_code(watchdog_update(w, DRIVER_WAITING_PERMISSION, NULL, 2150), 0);
+        assert_return_code(watchdog_update(w, DRIVER_WAITING_PERMISSION, NULL, 0, 2150), 0);
         assert_false(watchdog_is_silent(w, 9000));
         assert_int_equal(watchdog_next(w), USEC_INFINITY);
-        assert_return_code(watchdog_update(w, DRIVER_RUNNING, NULL, 9000), 0);
+        assert_return_code(watchdog_update(w, DRIVER_RUNNING, NULL, 0, 9000), 0);
         assert_int_equal(watchdog_next(w), 9100);
         /* Frozen for longer than it takes. */
         watchdog_freeze(w, true, 9060);
@@ -83,9 +83,18 @@ static void test_silence(void **state) {
 
 static void update(Watchdog *w, const char *questions, uint64_t now) {
         _cleanup_json_ Json *list = NULL;
+        DriverQuestion q[DRIVER_QUESTIONS_MAX] = {};
+        size_t size;
 
         assert_return_code(json_parse(questions, strlen(questions), &list, NULL), 0);
-        assert_return_code(watchdog_update(w, DRIVER_WAITING_PERMISSION, list, now), 0);
+        size = json_object_array_length(list);
+        for (size_t i = 0; i < size; i++) {
+                Json *o = json_object_array_get_idx(list, i);
+
+                q[i].offset = json_object_get_uint64(json_get(o, "offset"));
+                q[i].n = (unsigned) json_object_get_uint64(json_get(o, "n"));
+        }
+        assert_return_code(watchdog_update(w, DRIVER_WAITING_PERMISSION, q, size, now), 0);
 }
 
 static void test_questions(void **state) {
@@ -116,7 +125,7 @@ static void test_questions(void **state) {
         /* Answered, and another one that was asked since. */
         update(w, "[{\"offset\":70,\"n\":0}]", 6000);
         assert_int_equal(watchdog_next(w), 6100);
-        assert_return_code(watchdog_update(w, DRIVER_IDLE, NULL, 6010), 0);
+        assert_return_code(watchdog_update(w, DRIVER_IDLE, NULL, 0, 6010), 0);
         assert_int_equal(watchdog_next(w), USEC_INFINITY);
 }
 

@@ -252,39 +252,21 @@ static DriverPhase driver_claude_phase(Driver *d) {
         return c->in_turn || c->sent ? DRIVER_RUNNING : DRIVER_IDLE;
 }
 
-/* JSON text of the agent's as an object. What the scanner lets pass and json-c does not (there is little) is shown
- * as a string. */
-static Json *parse_text(const char *text) {
-        Json *o = NULL;
+static_assert(CLAUDE_ASKS_MAX <= DRIVER_QUESTIONS_MAX, "one for each");
 
-        if (json_parse_from(JSON_OF_AGENT, text, strlen(text), &o, NULL) < 0)
-                return json_object_new_string(text);
-        return o;
-}
-
-static int question(Json *list, const ClaudeAsk *a) {
-        _cleanup_json_ Json *o = json_object_new_object();
-
-        if (!o || json_set_u64(o, "offset", a->offset) < 0 || json_set_u64(o, "n", a->n) < 0 ||
-            json_set(o, "tool", parse_text(a->tool)) < 0 || json_set(o, "title", parse_text(a->title)) < 0 ||
-            json_set(o, "input", parse_text(a->input)) < 0 ||
-            json_set(o, "suggestions", parse_text(a->suggestions)) < 0 || json_object_array_add(list, o) < 0)
-                return -ENOMEM;
-        TAKE_PTR(o);
-        return 0;
-}
-
-static int driver_claude_questions(Driver *d, Json **ret) {
-        _cleanup_json_ Json *list = json_object_new_array();
+static size_t driver_claude_questions(Driver *d, DriverQuestion ret[static DRIVER_QUESTIONS_MAX]) {
         Claude *c = claude(d);
+        size_t n = 0;
 
-        if (!list)
-                return -ENOMEM;
-        for (size_t i = 0; i < c->n_asks; i++)
-                if (!c->asks[i].answered && question(list, &c->asks[i]) < 0)
-                        return -ENOMEM;
-        *ret = TAKE_PTR(list);
-        return 0;
+        for (size_t i = 0; i < c->n_asks; i++) {
+                const ClaudeAsk *a = &c->asks[i];
+
+                if (!a->answered)
+                        ret[n++] = (DriverQuestion){
+                                a->offset, a->n, a->tool, a->title, a->input, a->suggestions,
+                        };
+        }
+        return n;
 }
 
 static bool driver_claude_overlong_question(Driver *d, uint64_t *ret_offset, unsigned *ret_n) {

@@ -290,9 +290,8 @@ static DriverPhase shell_phase(Driver *d) {
         return !s->started ? DRIVER_STARTING : s->running || s->sent > 0 ? DRIVER_RUNNING : DRIVER_IDLE;
 }
 
-static int shell_questions(Driver *d, Json **ret) {
-        *ret = json_object_new_array();
-        return *ret ? 0 : -ENOMEM;
+static size_t shell_questions(Driver *d, DriverQuestion ret[static DRIVER_QUESTIONS_MAX]) {
+        return 0;
 }
 
 static bool shell_last_turn_failed(Driver *d) {

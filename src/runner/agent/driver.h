@@ -71,6 +71,14 @@ typedef struct DriverCommand {
         unsigned n;
 } DriverCommand;
 
+/* A question as the agent asked it. The texts are JSON, checked, and valid until the next call of feed() or command(). */
+#define DRIVER_QUESTIONS_MAX 64
+typedef struct DriverQuestion {
+        uint64_t offset;
+        unsigned n;
+        const char *tool, *title, *input, *suggestions;
+} DriverQuestion;
+
 /* What the launcher is asked to run. */
 typedef struct LaunchPlan {
         char **argv; /* argv[0] absolute; "{private}" inside an argument becomes the private file's path */
@@ -112,9 +120,9 @@ struct DriverOps {
         int (*command)(Driver *d, const DriverCommand *c, Buffer *ret_lines, char **ret_error);
 
         DriverPhase (*phase)(Driver *d);
-        /* The open questions, a new array of {"offset","n","tool","title","input","suggestions"}: what was told by
-         * permission.request events and is neither answered nor withdrawn. */
-        int (*questions)(Driver *d, Json **ret);
+        /* The open questions: what was told by permission.request events and is neither answered nor withdrawn. Returns
+         * how many there are. No tree is made of what they hold: it is the agent's, and as long as the agent likes. */
+        size_t (*questions)(Driver *d, DriverQuestion ret[static DRIVER_QUESTIONS_MAX]);
         /* An open question that is above today's bound, of a state that an older runner saved; true, or false where there is
          * none. NULL: there never is. */
         bool (*overlong_question)(Driver *d, uint64_t *ret_offset, unsigned *ret_n);

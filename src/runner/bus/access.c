@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 #include "runner/bus/access.h"
+#include "runner/bus/bus-reply.h"
 #include "runner/bus/call-size.h"
 #include "runner/bus/polkit.h"
 
@@ -71,7 +72,7 @@ static void query_decide(AccessQuery *q, int r, const sd_bus_error *error) {
                 r = sd_bus_enqueue_for_read(sd_bus_message_get_bus(q->message), q->message);
         if (r < 0) {
                 log_debug_errno(r, "Cannot take a method call up again, refusing it: %m");
-                (void) sd_bus_reply_method_errno(q->message, r, NULL);
+                bus_answer_errno(q->message, r);
         }
         r = sd_event_source_set_enabled(q->access->sweep, SD_EVENT_ONESHOT);
         if (r < 0)
@@ -123,7 +124,7 @@ access_room(Access *a, sd_bus_message *m, const char *sender, size_t *ret_size, 
                 return r;
         if (n >= ACCESS_QUERIES_MAX || of_sender >= ACCESS_QUERIES_PER_SENDER_MAX ||
             bytes + *ret_size > ACCESS_BYTES_MAX)
-                return sd_bus_error_set(
+                return bus_error(
                                 error,
                                 SD_BUS_ERROR_LIMITS_EXCEEDED,
                                 "Too many calls wait for authorization, try later.");
@@ -146,7 +147,7 @@ int access_check(
                 q = q->next;
         if (q) {
                 if (!q->decided)
-                        return sd_bus_error_set(error, SD_BUS_ERROR_FAILED, "Internal error: asked twice.");
+                        return bus_error(error, SD_BUS_ERROR_FAILED, "Internal error: asked twice.");
                 r = q->verdict;
                 *ret = q->caller;
                 if (r < 0)
@@ -155,7 +156,7 @@ int access_check(
                 return r < 0 ? r : 1;
         }
         if (!sender)
-                return sd_bus_error_set(
+                return bus_error(
                                 error,
                                 SD_BUS_ERROR_ACCESS_DENIED,
                                 "A caller without a name cannot be checked.");

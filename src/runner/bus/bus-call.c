@@ -45,9 +45,7 @@ int bus_error_set_json(sd_bus_error *error, Json *e) {
         if (isempty(message))
                 message = "Unknown error";
         bool both = !isempty(detail) && !streq(detail, message);
-        _cleanup_free_ char *text = both ? xasprintf("%s: %s", message, detail) : strdup(message),
-                            *clean = text ? bus_text(text) : NULL;
-        (void) sd_bus_error_set(error, name, clean);
+        (void) bus_error(error, name, "%s%s%s", message, both ? ": " : "", both ? detail : "");
         /* sd-bus maps a name that it does not know to -EIO. */
         return -EIO;
 }
@@ -74,18 +72,15 @@ static void on_reply(Json *result, Json *error, void *userdata) {
 
         c->replied = true;
         if (error) {
-                sd_bus_error e = SD_BUS_ERROR_NULL;
+                _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
 
                 (void) bus_error_set_json(&e, error);
-                r = sd_bus_reply_method_error(c->request, &e);
-                sd_bus_error_free(&e);
+                bus_answer_error(c->request, e.name, e.message);
         } else {
-                r = c->reply ? c->reply(c->request, result) : sd_bus_reply_method_return(c->request, NULL);
+                r = c->reply ? c->reply(c->request, result) : bus_answer(c->request, "");
                 if (r < 0)
-                        (void) sd_bus_reply_method_errno(c->request, r, NULL);
+                        bus_answer_errno(c->request, r);
         }
-        if (r < 0)
-                log_debug_errno(r, "Cannot send a D-Bus reply, ignoring: %m");
         if (!c->starting)
                 bus_call_free(c);
 }
@@ -111,7 +106,7 @@ int bus_call(BusObjects *b,
         if (r < 0)
                 return r;
         if (b->n_calls >= BUS_CALLS_MAX || b->calls_bytes + size > BUS_CALLS_BYTES_MAX)
-                return sd_bus_error_set(
+                return bus_error(
                                 error,
                                 SD_BUS_ERROR_LIMITS_EXCEEDED,
                                 "Too many calls are under way, try later.");
@@ -137,7 +132,7 @@ int bus_call(BusObjects *b,
         }
         if (r < 0) {
                 bus_call_free(c);
-                return sd_bus_error_set_errno(error, r);
+                return bus_error_errno(error, r);
         }
         return 1;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "common/bus-text.h"
 #include "runner/bus/access.h"
+#include "runner/bus/bus-reply.h"
 #include "runner/bus/bus.h"
 
 /* What the files of this folder know of one another. */
@@ -77,6 +79,8 @@ ConversationObject *conversation_object_free(ConversationObject *o);
 /* object-index.c */
 int bus_add_object(BusObjects *b, ConversationObject *o);
 void bus_remove_object(BusObjects *b, ConversationObject *o);
+/* Those that lists show, in their order, at most BUS_OBJECTS_MAX; an array for the caller to free. */
+int bus_list_objects(BusObjects *b, ConversationObject ***ret, size_t *ret_n);
 ConversationObject *bus_find_path(BusObjects *b, const char *path);
 ConversationObject *bus_find_conversation(BusObjects *b, Conversation *c);
 
@@ -130,13 +134,6 @@ void workspace_bus_cancel(BusObjects *b);
 int bus_audit_new(BusObjects *b, BusAudit **ret);
 BusAudit *bus_audit_free(BusAudit *a);
 void bus_audit(BusAudit *a, const BusMethod *row, const BusRequest *q, const char *refusal);
-
-/* bus-text.c: what agents, repositories and orchestrators wrote may hold characters that sd-bus refuses. JSON text says
- * them as escapes (new memory, or NULL), other text has U+FFFD in their places. */
-char *bus_json(const char *json);
-char *bus_text(const char *text);
-/* An answer of one string. */
-int bus_reply_json(sd_bus_message *request, Json *o);
 
 /* bus-call.c: the runner's method table. reply NULL: an empty reply. Returns 1 (the reply comes by itself), or
  * negative with error set. params is taken over. */

@@ -2,9 +2,7 @@
 #include "runner/bus/bus-internal.h"
 
 int bus_invalid_argument(sd_bus_error *error, const char *text) {
-        _cleanup_free_ char *clean = bus_text(text);
-
-        return sd_bus_error_set(error, BUS_ERROR_PREFIX "InvalidArgument", clean);
+        return bus_error(error, BUS_ERROR_PREFIX "InvalidArgument", "%s", text);
 }
 
 static const BusMethod *find_method(const BusMethod *methods, const char *name) {
@@ -51,7 +49,7 @@ int bus_method_run(
         int r;
 
         if (!row)
-                return sd_bus_error_set(error, SD_BUS_ERROR_UNKNOWN_METHOD, "There is no such method.");
+                return bus_error(error, SD_BUS_ERROR_UNKNOWN_METHOD, "There is no such method.");
         r = access_check(b->access, m, row->level, c ? conversation_id(c) : "", &q.caller, error);
         if (r < 0 && is_refusal(error))
                 bus_audit(b->audit, row, &q, strempty(error->message));

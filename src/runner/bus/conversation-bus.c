@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "common/buffer.h"
+#include <inttypes.h>
+
 #include "common/ident.h"
 #include "common/log.h"
 #include "runner/bus/bus-internal.h"
 
 #define READ_EVENTS_MAX 1024
-/* A reply with more text than this is halved, down to one event: the bus drops who sends 32 MiB. */
-#define READ_EVENTS_BYTES_MAX (1024 * 1024)
 
 static int
 property_string(sd_bus *bus,
@@ -24,7 +23,12 @@ property_string(sd_bus *bus,
                         streq(property, "State")  ? conversation_state(c) :
                                                     conversation_scope(c);
 
-        return sd_bus_message_append(reply, "s", strempty(v));
+        return bus_property_string(
+                        reply,
+                        v,
+                        streq(property, "State")                 ? BUS_PROPERTY_STATE_MAX :
+                                        streq(property, "Scope") ? BUS_PROPERTY_SCOPE_MAX :
+                                                                   BUS_PROPERTY_IDENT_MAX);
 }
 
 static int
@@ -43,7 +47,7 @@ property_u64(sd_bus *bus,
                         streq(property, "InputTokens") ? conversation_input_tokens(c) :
                                                          conversation_output_tokens(c);
 
-        return sd_bus_message_append(reply, "t", v);
+        return bus_property_basic(reply, 't', &v);
 }
 
 static int
@@ -56,7 +60,9 @@ property_cost(sd_bus *bus,
               sd_bus_error *error) {
         ConversationObject *o = userdata;
 
-        return sd_bus_message_append(reply, "d", conversation_cost_usd(o->conversation));
+        double v = conversation_cost_usd(o->conversation);
+
+        return bus_property_basic(reply, 'd', &v);
 }
 
 static void snapshot_done(ConversationSnapshot *s) {
@@ -189,12 +195,15 @@ ConversationObject *conversation_object_free(ConversationObject *o) {
 }
 
 static int describe(const BusRequest *q, sd_bus_error *error) {
-        _cleanup_json_ Json *d = NULL;
-        int r = conversation_describe(q->conversation, &d);
+        _cleanup_free_ char *text = NULL;
+        int r = conversation_describe(q->conversation, &text);
 
         conversation_look(q->conversation);
-
-        return r < 0 ? r : bus_reply_json(q->message, d);
+        return r < 0 ? r :
+                       bus_answer_text(q->message,
+                                       text,
+                                       BUS_CONTENTS_MAX,
+                                       "The events have the same: OpenEvents() and ReadEvents().");
 }
 
 static int parse_message(sd_bus_message *m, Json *params, sd_bus_error *error) {
@@ -265,65 +274,73 @@ static int open_events(const BusRequest *q, sd_bus_error *error) {
                 return r;
         r = conversation_open_events(q->conversation, cursor, &fd);
         if (r == -EMFILE)
-                return sd_bus_error_setf(
+                return bus_error(
                                 error,
                                 BUS_ERROR_PREFIX "TooManyStreams",
                                 "%d event streams are open already.",
                                 EVENT_STREAMS_MAX);
         if (r == -EINVAL)
                 return bad_cursor(error);
-        return r < 0 ? r : sd_bus_reply_method_return(q->message, "h", fd);
+        return r < 0 ? r : bus_answer(q->message, "h", fd);
 }
 
 static int read_events(const BusRequest *q, sd_bus_error *error) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_strv_free_ char **events = NULL;
         _cleanup_free_ char *next = NULL;
         const char *cursor;
         uint32_t max;
+        BusAnswer a;
         int r;
 
         r = sd_bus_message_read(q->message, "su", &cursor, &max);
         if (r < 0)
                 return r;
         if (max == 0 || max > READ_EVENTS_MAX)
-                return sd_bus_error_setf(
+                return bus_error(
                                 error,
                                 BUS_ERROR_PREFIX "InvalidArgument",
                                 "max: must be 1 to %d",
                                 READ_EVENTS_MAX);
-        for (;;) {
-                size_t size = 0;
-
-                r = conversation_read_events(q->conversation, cursor, max, &events, &next);
-                if (r == -EINVAL)
-                        return bad_cursor(error);
-                if (r < 0)
-                        return r;
-                STRV_FOREACH(e, events)
-                        size += strlen(*e);
-                if (size <= READ_EVENTS_BYTES_MAX || max == 1)
-                        break;
-                max /= 2;
-                events = strv_free(events);
-                free(TAKE_PTR(next));
-        }
-        for (char **e = events; e && *e; e++) {
-                char *escaped = utf8_is_for_bus(*e) ? NULL : bus_json(*e);
-
-                if (!escaped)
-                        continue;
-                free(*e);
-                *e = escaped;
-        }
-        r = sd_bus_message_new_method_return(q->message, &reply);
+        r = conversation_read_events(q->conversation, cursor, max, &events, &next);
+        if (r == -EINVAL)
+                return bad_cursor(error);
         if (r < 0)
                 return r;
-        r = sd_bus_message_append_strv(reply, events);
+        bus_answer_begin(&a, q->message, BUS_CONTENTS_MAX, "A smaller max asks for fewer events.");
+        bus_answer_open(&a, 'a', "s");
+        STRV_FOREACH(e, events)
+                bus_answer_add(&a, "s", *e);
+        bus_answer_close(&a);
+        bus_answer_add(&a, "s", strempty(next));
+        return bus_answer_send(&a);
+}
+
+static int read_event(const BusRequest *q, sd_bus_error *error) {
+        _cleanup_free_ char *piece = NULL;
+        uint64_t offset, size = 0;
+        const char *cursor;
+        BusAnswer a;
+        int r;
+
+        r = sd_bus_message_read(q->message, "st", &cursor, &offset);
         if (r < 0)
                 return r;
-        r = sd_bus_message_append(reply, "s", strempty(next));
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        r = conversation_read_event(q->conversation, cursor, offset, &piece, &size);
+        if (r == -EINVAL)
+                return bad_cursor(error);
+        if (r == -ENOENT)
+                return bus_invalid_argument(error, "cursor: there is no event behind it");
+        if (r == -ERANGE)
+                return bus_error(
+                                error,
+                                BUS_ERROR_PREFIX "InvalidArgument",
+                                "offset: the event has %" PRIu64 " bytes, and no piece of it begins there",
+                                size);
+        if (r < 0)
+                return r;
+        bus_answer_begin(&a, q->message, BUS_CONTENTS_MAX, "OpenEvents() has the event as well.");
+        bus_answer_add(&a, "st", piece, size);
+        return bus_answer_send(&a);
 }
 
 /* clang-format off */
@@ -338,6 +355,7 @@ static const BusMethod methods[] = {
         { "SetLimits", ACCESS_MANAGE, false, "conversation.config", parse_limits },
         { "OpenEvents", ACCESS_MANAGE, .looks = true, .answer = open_events },
         { "ReadEvents", ACCESS_MANAGE, .looks = true, .answer = read_events },
+        { "ReadEvent", ACCESS_MANAGE, .looks = true, .answer = read_event },
         {},
 };
 /* clang-format on */
@@ -385,6 +403,12 @@ static const sd_bus_vtable vtable[] = {
                         SD_BUS_RESULT("as", events, "s", next),
                         on_method,
                         ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "ReadEvent",
+                        SD_BUS_ARGS("s", cursor, "t", offset),
+                        SD_BUS_RESULT("s", piece, "t", size),
+                        on_method,
+                        ANYONE),
         SD_BUS_SIGNAL("EventsAvailable", NULL, 0),
         SD_BUS_PROPERTY("Id", "s", property_string, 0, CONSTANT),
         SD_BUS_PROPERTY("TaskId", "s", property_string, 0, CONSTANT),
@@ -425,23 +449,26 @@ static int enumerate_conversations(
                 void *userdata,
                 char ***ret_nodes,
                 sd_bus_error *error) {
+        _cleanup_(freep) ConversationObject **list = NULL;
         _cleanup_strv_free_ char **nodes = NULL;
         BusObjects *b = userdata;
-        size_t n = 0, i = 0;
+        size_t n = 0;
+        int r;
 
         /* Asked for what is below one conversation, too: whoever looks at all of them would have the whole list made for
          * each. */
         if (startswith(prefix, BUS_PATH_CONVERSATIONS "/"))
                 return 0;
-        for (ConversationObject *o = b->conversations; o; o = o->next)
-                n++;
+        r = bus_list_objects(b, &list, &n);
+        if (r < 0)
+                return r;
         nodes = new0(char *, n + 1);
         if (!nodes)
                 return -ENOMEM;
-        for (ConversationObject *o = b->conversations; o; o = o->next) {
+        for (size_t i = 0; i < n; i++) {
                 b->cost.listed++;
-                nodes[i] = strdup(o->path);
-                if (!nodes[i++])
+                nodes[i] = strdup(list[i]->path);
+                if (!nodes[i])
                         return -ENOMEM;
         }
         *ret_nodes = TAKE_PTR(nodes);

@@ -4,127 +4,96 @@
 
 /* Figures for whoever watches: all conversations in one reply, since who watches asks again and again. */
 
-static int append_figures(sd_bus_message *reply, Conversation *c) {
+static void append_figures(BusAnswer *a, Conversation *c) {
         ConversationFigures f;
-        int r;
 
         conversation_figures(c, &f);
-        r = sd_bus_message_open_container(reply, 'r', "sa{st}");
-        if (r >= 0)
-                r = sd_bus_message_append(reply, "s", conversation_id(c));
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "{st}");
-        for (size_t i = 0; r >= 0 && i < f.n; i++)
-                r = sd_bus_message_append(reply, "{st}", f.list[i].name, f.list[i].value);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_message_close_container(reply);
+        bus_answer_open(a, 'r', "sa{st}");
+        bus_answer_add(a, "s", conversation_id(c));
+        bus_answer_open(a, 'a', "{st}");
+        for (size_t i = 0; i < f.n; i++)
+                bus_answer_add(a, "{st}", f.list[i].name, f.list[i].value);
+        bus_answer_close(a);
+        bus_answer_close(a);
 }
 
 int figures_bus_resources(const BusRequest *q, sd_bus_error *error) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        int r;
+        BusAnswer a;
 
-        r = sd_bus_message_new_method_return(q->message, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(sa{st})");
-        for (ConversationObject *o = q->bus_objects->conversations; r >= 0 && o; o = o->next)
+        bus_answer_begin(
+                        &a,
+                        q->message,
+                        BUS_LIST_MAX,
+                        "GetManagedObjects() has the counters of each conversation.");
+        bus_answer_open(&a, 'a', "(sa{st})");
+        for (ConversationObject *o = q->bus_objects->conversations; o; o = o->next)
                 if (conversation_is_live(o->conversation))
-                        r = append_figures(reply, o->conversation);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+                        append_figures(&a, o->conversation);
+        bus_answer_close(&a);
+        return bus_answer_send(&a);
 }
 
 /* One entry, a dictionary of counts by name; those that are 0 as well, so that a reader sees where they begin. */
-static int
-append_counts(sd_bus_message *reply,
-              const char *key,
-              const char *const *names,
-              const uint64_t *counts,
-              size_t n) {
-        int r = sd_bus_message_open_container(reply, 'e', "sv");
-
-        if (r >= 0)
-                r = sd_bus_message_append(reply, "s", key);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'v', "a{st}");
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "{st}");
-        for (size_t i = 0; r >= 0 && i < n; i++)
-                r = sd_bus_message_append(reply, "{st}", names[i], counts[i]);
-        for (int i = 0; r >= 0 && i < 3; i++)
-                r = sd_bus_message_close_container(reply);
-        return r;
+static void
+append_counts(BusAnswer *a, const char *key, const char *const *names, const uint64_t *counts, size_t n) {
+        bus_answer_open(a, 'e', "sv");
+        bus_answer_add(a, "s", key);
+        bus_answer_open(a, 'v', "a{st}");
+        bus_answer_open(a, 'a', "{st}");
+        for (size_t i = 0; i < n; i++)
+                bus_answer_add(a, "{st}", names[i], counts[i]);
+        for (int i = 0; i < 3; i++)
+                bus_answer_close(a);
 }
 
-static int append_totals(sd_bus_message *reply, const RunnerTotals *t) {
+static void append_count(BusAnswer *a, const char *name, uint64_t value) {
+        bus_answer_open(a, 'e', "sv");
+        bus_answer_add(a, "s", name);
+        bus_answer_open(a, 'v', "t");
+        bus_answer_add(a, "t", value);
+        bus_answer_close(a);
+        bus_answer_close(a);
+}
+
+static void append_totals(BusAnswer *a, const RunnerTotals *t) {
         static const char *const limits[RUNNER_LIMIT_HITS] = {
                 [LIMIT_HIT_OOM_KILL] = "memoryMax",
                 [LIMIT_HIT_MEMORY_HIGH] = "memoryHigh",
                 [LIMIT_HIT_TASKS] = "tasksMax",
         };
-        int r;
 
-        r = sd_bus_message_open_container(reply, 'r', "sa{sv}");
-        if (r >= 0)
-                r = sd_bus_message_append(reply, "s", t->agent);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "{sv}");
-        if (r >= 0)
-                r = sd_bus_message_append(
-                                reply,
-                                "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}",
-                                "started",
-                                "t",
-                                t->started,
-                                "turns",
-                                "t",
-                                t->turns,
-                                "inputTokens",
-                                "t",
-                                t->input_tokens,
-                                "outputTokens",
-                                "t",
-                                t->output_tokens,
-                                "cacheReadTokens",
-                                "t",
-                                t->cache_read_tokens,
-                                "cacheWriteTokens",
-                                "t",
-                                t->cache_write_tokens,
-                                "oversizeLines",
-                                "t",
-                                t->oversize_lines,
-                                "ambiguousLines",
-                                "t",
-                                t->ambiguous_lines,
-                                "cpuUsec",
-                                "t",
-                                t->cpu_usec,
-                                "costUsd",
-                                "d",
-                                t->cost_usd);
-        if (r >= 0)
-                r = append_counts(reply, "ended", runner_end_reasons, t->ended, RUNNER_END_REASONS);
-        if (r >= 0)
-                r = append_counts(reply, "limitHits", limits, t->limit_hits, RUNNER_LIMIT_HITS);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_message_close_container(reply);
+        bus_answer_open(a, 'r', "sa{sv}");
+        bus_answer_add(a, "s", t->agent);
+        bus_answer_open(a, 'a', "{sv}");
+        append_count(a, "started", t->started);
+        append_count(a, "turns", t->turns);
+        append_count(a, "inputTokens", t->input_tokens);
+        append_count(a, "outputTokens", t->output_tokens);
+        append_count(a, "cacheReadTokens", t->cache_read_tokens);
+        append_count(a, "cacheWriteTokens", t->cache_write_tokens);
+        append_count(a, "oversizeLines", t->oversize_lines);
+        append_count(a, "ambiguousLines", t->ambiguous_lines);
+        append_count(a, "cpuUsec", t->cpu_usec);
+        bus_answer_open(a, 'e', "sv");
+        bus_answer_add(a, "s", "costUsd");
+        bus_answer_open(a, 'v', "d");
+        bus_answer_add(a, "d", t->cost_usd);
+        bus_answer_close(a);
+        bus_answer_close(a);
+        append_counts(a, "ended", runner_end_reasons, t->ended, RUNNER_END_REASONS);
+        append_counts(a, "limitHits", limits, t->limit_hits, RUNNER_LIMIT_HITS);
+        bus_answer_close(a);
+        bus_answer_close(a);
 }
 
 int figures_bus_totals(const BusRequest *q, sd_bus_error *error) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         const RunnerTotals *t;
-        int r;
+        BusAnswer a;
 
-        r = sd_bus_message_new_method_return(q->message, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(sa{sv})");
-        for (size_t i = 0; r >= 0 && (t = runner_get_totals(q->bus_objects->runner, i)); i++)
-                r = append_totals(reply, t);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        bus_answer_begin(&a, q->message, BUS_CONTENTS_MAX, NULL);
+        bus_answer_open(&a, 'a', "(sa{sv})");
+        for (size_t i = 0; (t = runner_get_totals(q->bus_objects->runner, i)); i++)
+                append_totals(&a, t);
+        bus_answer_close(&a);
+        return bus_answer_send(&a);
 }

@@ -14,7 +14,7 @@ get_level(sd_bus *bus,
           sd_bus_message *reply,
           void *userdata,
           sd_bus_error *error) {
-        return sd_bus_message_append(reply, "s", strempty(log_level_to_string(log_get_max_level())));
+        return bus_property_string(reply, log_level_to_string(log_get_max_level()), BUS_PROPERTY_STATE_MAX);
 }
 
 static int
@@ -33,7 +33,7 @@ set_level(sd_bus *bus,
                 return r;
         r = log_level_from_string(s);
         if (r < 0)
-                return sd_bus_error_setf(
+                return bus_error(
                                 error,
                                 SD_BUS_ERROR_INVALID_ARGS,
                                 "There is no log level \"%.*s\".",
@@ -52,8 +52,10 @@ get_target(sd_bus *bus,
            sd_bus_message *reply,
            void *userdata,
            sd_bus_error *error) {
-        return sd_bus_message_append(
-                        reply, "s", log_get_target() == LOG_TARGET_JOURNAL ? "journal" : "console");
+        return bus_property_string(
+                        reply,
+                        log_get_target() == LOG_TARGET_JOURNAL ? "journal" : "console",
+                        BUS_PROPERTY_STATE_MAX);
 }
 
 static int
@@ -64,7 +66,7 @@ get_identifier(sd_bus *bus,
                sd_bus_message *reply,
                void *userdata,
                sd_bus_error *error) {
-        return sd_bus_message_append(reply, "s", "northflare-runner");
+        return bus_property_string(reply, "northflare-runner", BUS_PROPERTY_STATE_MAX);
 }
 
 static const sd_bus_vtable vtable[] = {

@@ -27,7 +27,7 @@ property_string(sd_bus *bus,
                         streq(property, "State")     ? s.state :
                         streq(property, "Refusing")  ? s.refusing :
                                                        s.orchestrator_url;
-        return sd_bus_message_append(reply, "s", strempty(v));
+        return bus_property_string(reply, v, BUS_PROPERTY_TEXT_MAX);
 }
 
 static int
@@ -42,12 +42,11 @@ property_bool(sd_bus *bus,
         RunnerStatus s = {};
 
         runner_get_status(b->runner, &s);
-        return sd_bus_message_append(
-                        reply,
-                        "b",
-                        (int) (streq(property, "Connected")              ? s.connected :
-                                               streq(property, "Active") ? s.active :
-                                                                           s.draining));
+        int v = streq(property, "Connected")      ? s.connected :
+                        streq(property, "Active") ? s.active :
+                                                    s.draining;
+
+        return bus_property_basic(reply, 'b', &v);
 }
 
 static int
@@ -62,7 +61,7 @@ property_u32(sd_bus *bus,
         RunnerStatus s = {};
 
         runner_get_status(b->runner, &s);
-        return sd_bus_message_append(reply, "u", streq(property, "Capacity") ? s.capacity : s.conversations);
+        return bus_property_basic(reply, 'u', streq(property, "Capacity") ? &s.capacity : &s.conversations);
 }
 
 static int
@@ -86,7 +85,7 @@ property_u64(sd_bus *bus,
                         streq(property, "Duplicates")       ? s.duplicates :
                         streq(property, "StartedUSec")      ? s.started_usec :
                                                               s.set_aside;
-        return sd_bus_message_append(reply, "t", v);
+        return bus_property_basic(reply, 't', &v);
 }
 
 void manager_snapshot_done(ManagerSnapshot *s) {
@@ -164,33 +163,31 @@ void manager_bus_announce(BusObjects *b) {
 }
 
 static int list_conversations(const BusRequest *q, sd_bus_error *error) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(freep) ConversationObject **list = NULL;
+        size_t n = 0;
+        BusAnswer a;
         int r;
 
-        r = sd_bus_message_new_method_return(q->message, &reply);
+        r = bus_list_objects(q->bus_objects, &list, &n);
         if (r < 0)
                 return r;
-        r = sd_bus_message_open_container(reply, 'a', "(sssstto)");
-        if (r < 0)
-                return r;
-        for (ConversationObject *o = q->bus_objects->conversations; o; o = o->next) {
-                Conversation *c = o->conversation;
+        bus_answer_begin(&a, q->message, BUS_LIST_MAX, "GetConversation() finds one by its id.");
+        bus_answer_open(&a, 'a', "(sssstto)");
+        for (size_t i = 0; i < n; i++) {
+                Conversation *c = list[i]->conversation;
 
-                r = sd_bus_message_append(
-                                reply,
-                                "(sssstto)",
-                                conversation_id(c),
-                                conversation_state(c),
-                                conversation_agent(c),
-                                conversation_task(c),
-                                conversation_started_usec(c),
-                                conversation_last_event_usec(c),
-                                o->path);
-                if (r < 0)
-                        return r;
+                bus_answer_add(&a,
+                               "(sssstto)",
+                               conversation_id(c),
+                               conversation_state(c),
+                               conversation_agent(c),
+                               conversation_task(c),
+                               conversation_started_usec(c),
+                               conversation_last_event_usec(c),
+                               list[i]->path);
         }
-        r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        bus_answer_close(&a);
+        return bus_answer_send(&a);
 }
 
 static int get_conversation(const BusRequest *q, sd_bus_error *error) {
@@ -204,8 +201,8 @@ static int get_conversation(const BusRequest *q, sd_bus_error *error) {
         if (r < 0)
                 return r;
         if (bus_find_path(q->bus_objects, path))
-                return sd_bus_reply_method_return(q->message, "o", path);
-        return sd_bus_error_setf(
+                return bus_answer(q->message, "o", path);
+        return bus_error(
                         error,
                         BUS_ERROR_PREFIX "NoSuchConversation",
                         "There is no conversation \"%.*s\" here.",
@@ -239,7 +236,7 @@ static const BusKey start_keys[] = {
 static int reply_conversation_id(sd_bus_message *request, Json *result) {
         const char *id = json_get_string(result, "conversationId");
 
-        return id ? sd_bus_reply_method_return(request, "s", id) : -EIO;
+        return id ? bus_answer(request, "s", id) : -EIO;
 }
 
 static int parse_start(sd_bus_message *m, Json *params, sd_bus_error *error) {
@@ -261,32 +258,37 @@ static int parse_drain_within(sd_bus_message *m, Json *params, sd_bus_error *err
 }
 
 static int reload(const BusRequest *q, sd_bus_error *error) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_strv_free_ char **ignored = NULL;
         _cleanup_free_ char *why = NULL;
+        BusAnswer a;
         int r;
 
         r = runner_reload(q->bus_objects->runner, &ignored, &why);
         if (r < 0)
                 return why ? bus_invalid_argument(error, why) : r;
-        r = sd_bus_message_new_method_return(q->message, &reply);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append_strv(reply, ignored);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        bus_answer_begin(&a, q->message, BUS_PLAIN_MAX, "The journal names the keys.");
+        bus_answer_open(&a, 'a', "s");
+        STRV_FOREACH(key, ignored)
+                bus_answer_add(&a, "s", *key);
+        bus_answer_close(&a);
+        return bus_answer_send(&a);
 }
 
 static int flush(const BusRequest *q, sd_bus_error *error) {
         int r = runner_flush(q->bus_objects->runner);
 
-        return r < 0 ? r : sd_bus_reply_method_return(q->message, NULL);
+        return r < 0 ? r : bus_answer(q->message, "");
 }
 
 static int list_set_aside(const BusRequest *q, sd_bus_error *error) {
         _cleanup_json_ Json *list = NULL;
         int r = runner_list_set_aside(q->bus_objects->runner, &list);
 
-        return r < 0 ? r : bus_reply_json(q->message, list);
+        return r < 0 ? r :
+                       bus_answer_json(q->message,
+                                       list,
+                                       BUS_LIST_MAX,
+                                       "ResendSetAside() sends what is in the list again, which makes it shorter.");
 }
 
 static int list_audit(const BusRequest *q, sd_bus_error *error) {
@@ -299,13 +301,17 @@ static int list_audit(const BusRequest *q, sd_bus_error *error) {
         if (r < 0)
                 return r;
         if (max == 0 || max > LIST_AUDIT_MAX)
-                return sd_bus_error_setf(
+                return bus_error(
                                 error,
                                 BUS_ERROR_PREFIX "InvalidArgument",
                                 "max: must be 1 to %d",
                                 LIST_AUDIT_MAX);
         r = runner_list_audit(q->bus_objects->runner, conversation, max, &list);
-        return r < 0 ? r : bus_reply_json(q->message, list);
+        return r < 0 ? r :
+                       bus_answer_json(q->message,
+                                       list,
+                                       BUS_LIST_MAX,
+                                       "A smaller max asks for fewer lines.");
 }
 
 static int resend_set_aside(const BusRequest *q, sd_bus_error *error) {
@@ -313,11 +319,11 @@ static int resend_set_aside(const BusRequest *q, sd_bus_error *error) {
         int r = runner_resend_set_aside(q->bus_objects->runner, &count);
 
         if (r == -ENOTCONN)
-                return sd_bus_error_set(
+                return bus_error(
                                 error,
                                 BUS_ERROR_PREFIX "WrongState",
                                 "There is no orchestrator that events could be sent to.");
-        return r < 0 ? r : sd_bus_reply_method_return(q->message, "u", (uint32_t) count);
+        return r < 0 ? r : bus_answer(q->message, "u", (uint32_t) count);
 }
 
 /* clang-format off */

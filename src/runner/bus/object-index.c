@@ -53,6 +53,29 @@ int bus_add_object(BusObjects *b, ConversationObject *o) {
         return 0;
 }
 
+int bus_list_objects(BusObjects *b, ConversationObject ***ret, size_t *ret_n) {
+        size_t live = 0, all = 0, skip, n = 0;
+        ConversationObject **list;
+
+        for (ConversationObject *o = b->conversations; o; o = o->next) {
+                live += conversation_is_live(o->conversation);
+                all++;
+        }
+        /* Of those that ended the first ones are left out. */
+        skip = all > BUS_OBJECTS_MAX ? all - MAX(BUS_OBJECTS_MAX, live) : 0;
+        list = new0(ConversationObject *, MIN(all, BUS_OBJECTS_MAX) + 1);
+        if (!list)
+                return -ENOMEM;
+        for (ConversationObject *o = b->conversations; o && n < BUS_OBJECTS_MAX; o = o->next)
+                if (skip > 0 && !conversation_is_live(o->conversation))
+                        skip--;
+                else
+                        list[n++] = o;
+        *ret = list;
+        *ret_n = n;
+        return 0;
+}
+
 void bus_remove_object(BusObjects *b, ConversationObject *o) {
         (void) tdelete(o, &b->by_path, by_path);
         (void) tdelete(o, &b->by_conversation, by_conversation);

@@ -176,10 +176,10 @@ int bus_message_read_json(sd_bus_message *m, const char *contents, Json **ret, s
                 return -ENOMEM;
         r = read_entries(m, contents, 0, o, &key);
         if (r == -EEXIST)
-                return sd_bus_error_setf(
+                return bus_error(
                                 error, BUS_ERROR_PREFIX "InvalidArgument", "%s: given twice", strempty(key));
         if (r == -EINVAL)
-                return sd_bus_error_setf(
+                return bus_error(
                                 error,
                                 BUS_ERROR_PREFIX "InvalidArgument",
                                 "%s: a value of this type means nothing here",
@@ -213,17 +213,15 @@ static int merge_json_member(Json *o, sd_bus_error *error) {
         if (!text)
                 return 0;
         if (!json_object_is_type(text, json_type_string))
-                return sd_bus_error_set(error, BUS_ERROR_PREFIX "InvalidArgument", "json: must be a string");
+                return bus_error(error, BUS_ERROR_PREFIX "InvalidArgument", "json: must be a string");
         if (json_parse_from(JSON_OF_CALLER,
                             json_object_get_string(text),
                             (size_t) json_object_get_string_len(text),
                             &more,
                             &why) < 0)
-                return sd_bus_error_setf(
-                                error, BUS_ERROR_PREFIX "InvalidArgument", "json: %s", strempty(why));
+                return bus_error(error, BUS_ERROR_PREFIX "InvalidArgument", "json: %s", strempty(why));
         if (!json_object_is_type(more, json_type_object))
-                return sd_bus_error_set(
-                                error, BUS_ERROR_PREFIX "InvalidArgument", "json: must be an object");
+                return bus_error(error, BUS_ERROR_PREFIX "InvalidArgument", "json: must be an object");
         json_object_object_del(o, "json");
         json_object_object_foreach(more, name, value) {
                 if (!json_object_object_get_ex(o, name, NULL) &&
@@ -246,13 +244,13 @@ int bus_check_keys(Json *o, const BusKey *keys, sd_bus_error *error) {
                 while (k->name && !streq(k->name, name))
                         k++;
                 if (!k->name)
-                        return sd_bus_error_setf(
+                        return bus_error(
                                         error,
                                         BUS_ERROR_PREFIX "InvalidArgument",
                                         "%s: there is no such parameter",
                                         name);
                 if (k->type != json_type_null && !json_object_is_type(value, k->type))
-                        return sd_bus_error_setf(
+                        return bus_error(
                                         error,
                                         BUS_ERROR_PREFIX "InvalidArgument",
                                         "%s: must be %s",

@@ -31,19 +31,24 @@ void workspace_bus_cancel(BusObjects *b) {
 static void on_reply(int error, const char *text, Json *result, void *userdata) {
         BusWorkspaceCall *c = userdata;
 
-        if (error < 0) {
-                _cleanup_free_ char *clean = bus_text(isempty(text) ? strerror(-error) : text);
+        int r = 1;
 
-                (void) sd_bus_reply_method_errorf(
+        if (error < 0)
+                bus_answer_error(
                                 c->request,
                                 error == -ENOTEMPTY ? BUS_ERROR_PREFIX "WrongState" :
                                                       BUS_ERROR_PREFIX "Failed",
-                                "%s",
-                                strempty(clean));
-        } else if (c->describe)
-                (void) bus_reply_json(c->request, result);
+                                isempty(text) ? strerror(-error) : text);
+        else if (c->describe)
+                r =
+                                bus_answer_json(c->request,
+                                                result,
+                                                BUS_CONTENTS_MAX,
+                                                "The workspace can be looked at in its directory.");
         else
-                (void) sd_bus_reply_method_return(c->request, NULL);
+                r = bus_answer(c->request, "");
+        if (r < 0)
+                bus_answer_errno(c->request, r);
         call_free(c);
 }
 
@@ -65,19 +70,19 @@ static int start(const BusRequest *q, const char *id, bool remove, bool force, s
                 return 1;
         call_free(c);
         if (r == -ENOENT)
-                return sd_bus_error_setf(
+                return bus_error(
                                 error,
                                 BUS_ERROR_PREFIX "NoSuchWorkspace",
                                 "There is no workspace \"%.*s\" here.",
                                 utf8_cut(id, 64),
                                 id);
         if (r == -EBUSY)
-                return sd_bus_error_set(
+                return bus_error(
                                 error,
                                 BUS_ERROR_PREFIX "WrongState",
                                 "Something lives in that workspace, or it is being removed.");
         if (r == -EAGAIN)
-                return sd_bus_error_setf(
+                return bus_error(
                                 error,
                                 SD_BUS_ERROR_LIMITS_EXCEEDED,
                                 "%d workspaces are being looked at already.",
@@ -89,7 +94,11 @@ int workspace_bus_list(const BusRequest *q, sd_bus_error *error) {
         _cleanup_json_ Json *list = NULL;
         int r = runner_list_workspaces(q->bus_objects->runner, &list);
 
-        return r < 0 ? r : bus_reply_json(q->message, list);
+        return r < 0 ? r :
+                       bus_answer_json(q->message,
+                                       list,
+                                       BUS_LIST_MAX,
+                                       "Workspaces that are not used any more can be removed with RemoveWorkspace().");
 }
 
 int workspace_bus_describe(const BusRequest *q, sd_bus_error *error) {

@@ -2,8 +2,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "common/bus-text.h"
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/event-cut.h"
 #include "runner/conversation/run-folder.h"
 
 /* Events for people on this machine: the same that the orchestrator gets, read again from out.log and the store. */
@@ -12,26 +14,45 @@
 /* A reader that takes nothing for this long is let go. */
 #define STREAM_STALL_USEC (300 * USEC_PER_SEC)
 
+/* Written "run:offset:own" or, where some events of the item there are behind it, "run:offset:own+n". */
 typedef struct Cursor {
-        unsigned run;
-        uint64_t offset;
-        int64_t own_seq;
+        EventPlace at;
+        unsigned n;
 } Cursor;
+
+static char *format_cursor(EventPlace at, unsigned n) {
+        char events[16] = "";
+
+        if (n > 0)
+                (void) snprintf(events, sizeof(events), "+%u", n);
+        return xasprintf(
+                        "%u:%llu:%lld%s",
+                        at.run,
+                        (unsigned long long) at.offset,
+                        (long long) at.own_seq,
+                        events);
+}
 
 static int parse_cursor(const char *text, Cursor *ret) {
         unsigned long long offset;
         long long own;
-        unsigned run;
+        unsigned run, n = 0;
         int end = 0;
 
         if (isempty(text)) {
-                *ret = (Cursor){ .run = 1 };
+                *ret = (Cursor){ .at.run = 1 };
                 return 0;
         }
-        if (sscanf(text, "%u:%llu:%lld%n", &run, &offset, &own, &end) != 3 || text[end] != 0 || run == 0 ||
-            own < 0)
+        if (sscanf(text, "%u:%llu:%lld%n", &run, &offset, &own, &end) != 3 || run == 0 || own < 0)
                 return -EINVAL;
-        *ret = (Cursor){ run, offset, own };
+        text += end;
+        end = 0;
+        if (*text && (sscanf(text, "+%u%n", &n, &end) != 1 || text[end] != 0))
+                return -EINVAL;
+        *ret = (Cursor){
+                {run, offset, own},
+                n
+        };
         return 0;
 }
 
@@ -40,7 +61,7 @@ typedef struct Follower {
         Conversation *c;
         EventReader *reader;
         int outfd;
-        Cursor at;
+        EventPlace at;
         uint64_t limit; /* of a run that is not the present one */
 } Follower;
 
@@ -126,7 +147,7 @@ static int follower_read(Follower *f, const EventOut *out) {
                         return r;
                 f->reader = event_reader_free(f->reader);
                 f->outfd = safe_close(f->outfd);
-                f->at = (Cursor){ .run = f->at.run + 1 };
+                f->at = (EventPlace){ .run = f->at.run + 1 };
         }
 }
 
@@ -142,7 +163,10 @@ static int end_cursor(Conversation *c, Cursor *ret) {
         }
         if (r < 0)
                 return r;
-        *ret = (Cursor){ c->row.run, c->run ? c->run->row.driven : 0, seq };
+        *ret = (Cursor){
+                {c->row.run, c->run ? c->run->row.driven : 0, seq},
+                0
+        };
         return 0;
 }
 
@@ -151,32 +175,201 @@ static int open_cursor(Conversation *c, const char *cursor, Cursor *ret) {
 
         if (r < 0)
                 return r;
-        return ret->run > c->row.run ? -EINVAL : 0;
+        return ret->at.run > c->row.run ? -EINVAL : 0;
 }
 
 /* ---- ReadEvents ---- */
 
 typedef struct Collecting {
+        Follower *f;
+        EventCache **cache;
         char **list;
         Buffer b;
+        size_t bytes;
         unsigned n, max;
+        unsigned skip;    /* events of the first item that are behind the cursor */
+        unsigned of_item; /* events of the present item so far */
+        EventPlace at;    /* of the present item */
+        bool stopped;     /* inside that item: the rest of it goes into the cache */
+        unsigned stopped_at;
+        bool whole; /* one event is wanted, and not cut: into the cache with it */
 } Collecting;
 
 static Buffer *collecting_buffer(void *userdata) {
         return &((Collecting *) userdata)->b;
 }
 
-static int collecting_done(void *userdata, const char *message_id) {
-        Collecting *k = userdata;
+/* Such that the bus takes it; text is taken over. */
+static char *for_bus(char *text_consume) {
+        _cleanup_free_ char *text = text_consume;
 
-        k->n++;
-        return strv_consume(&k->list, buffer_steal(&k->b));
+        return !text || utf8_is_for_bus(text) ? TAKE_PTR(text) : bus_json(text);
 }
 
+static int stop_at(Collecting *k, unsigned n, char *text_consume) {
+        int r;
+
+        k->stopped = true;
+        k->stopped_at = n;
+        r = event_cache_begin(k->cache, k->f->c->ctx->event, k->f->c->row.id, k->at);
+        if (r < 0) {
+                free(text_consume);
+                return r;
+        }
+        return event_cache_add(*k->cache, n, text_consume);
+}
+
+static char *cut(Collecting *k, unsigned n, const char *text, const char *message_id) {
+        _cleanup_free_ char *cursor = format_cursor(k->at, n),
+                            *place =
+                                            xasprintf("\"conversationId\":\"%s\",\"run\":%u",
+                                                      k->f->c->row.id,
+                                                      k->at.run);
+
+        return cursor && place ? event_cut(text, message_id, place, cursor) : NULL;
+}
+
+static int collecting_done(void *userdata, const char *message_id) {
+        Collecting *k = userdata;
+        unsigned n = k->of_item++;
+        char *text, *small;
+        size_t size;
+        int r;
+
+        if (n < k->skip || (k->whole && k->stopped)) {
+                buffer_clear(&k->b, EVENT_INLINE_MAX);
+                return 0;
+        }
+        text = for_bus(buffer_steal(&k->b));
+        if (!text)
+                return -ENOMEM;
+        if (k->stopped)
+                return event_cache_add(*k->cache, n, text);
+        size = strlen(text);
+        if (k->whole || (k->n > 0 && (k->n >= k->max || k->bytes + size > EVENT_LIST_MAX)))
+                return stop_at(k, n, text);
+        if (size > EVENT_INLINE_MAX) {
+                small = cut(k, n, text, message_id);
+                r = stop_at(k, n, text);
+                if (r < 0) {
+                        free(small);
+                        return r;
+                }
+                k->stopped_at++;
+                text = small;
+        }
+        k->n++;
+        k->bytes += size;
+        return strv_consume(&k->list, text);
+}
+
+static bool collecting_has_all(const Collecting *k) {
+        return k->stopped || k->n >= k->max || k->bytes >= EVENT_LIST_MAX;
+}
+
+/* Asked before each item. */
 static bool collecting_full(void *userdata) {
         Collecting *k = userdata;
 
-        return k->n >= k->max;
+        if (collecting_has_all(k))
+                return true;
+        /* Behind the first item nothing was read before. */
+        if (k->of_item > 0)
+                k->skip = 0;
+        k->of_item = 0;
+        k->at = (EventPlace){ k->f->at.run,
+                              event_reader_offset(k->f->reader),
+                              event_reader_own_seq(k->f->reader) };
+        return false;
+}
+
+/* The cursor behind what was collected. */
+static char *collecting_end(Collecting *k) {
+        if (!k->stopped)
+                return format_cursor(k->f->at, 0);
+        event_cache_end(*k->cache, k->of_item, k->f->at);
+        return k->stopped_at == k->of_item ? format_cursor(k->f->at, 0) :
+                                             format_cursor(k->at, k->stopped_at);
+}
+
+/* Reads from a cursor on into an empty *k, and keeps the reader for who comes back with the cursor behind it. */
+static int collect(Conversation *c, const Cursor *at, Collecting *k, char **ret_cursor) {
+        const EventOut out = {
+                .userdata = k,
+                .buffer = collecting_buffer,
+                .done = collecting_done,
+                .full = collecting_full,
+        };
+        _cleanup_(follower_done) Follower f = { .c = c, .outfd = -EBADF, .at = at->at };
+        _cleanup_free_ char *cursor = format_cursor(at->at, 0), *reached = NULL;
+        int r;
+
+        if (!cursor)
+                return -ENOMEM;
+        k->f = &f;
+        k->cache = &c->ctx->event_cache;
+        k->skip = at->n;
+        if (c->local && streq_ptr(c->local_cursor, cursor)) {
+                f.reader = TAKE_PTR(c->local);
+                f.outfd = TAKE_FD(c->local_outfd);
+                f.limit = c->local_limit;
+        }
+        /* An empty list says that nothing is left: a long line is passed over to its end. */
+        while ((r = follower_read(&f, &out)) > 0 && !collecting_has_all(k))
+                ;
+        buffer_done(&k->b);
+        if (r < 0)
+                return r;
+        reached = format_cursor(f.at, 0);
+        *ret_cursor = collecting_end(k);
+        if (!reached || !*ret_cursor)
+                return -ENOMEM;
+        event_reader_free(c->local);
+        safe_close(c->local_outfd);
+        c->local = TAKE_PTR(f.reader);
+        c->local_outfd = TAKE_FD(f.outfd);
+        c->local_limit = f.limit;
+        return free_and_strdup(&c->local_cursor, reached);
+}
+
+/* The rest of an item, as far as the cache has it. 1; 0: nothing of it. */
+static int collect_cached(Conversation *c, const Cursor *at, Collecting *k, char **ret_cursor) {
+        EventCache *cache = c->ctx->event_cache;
+        unsigned n = at->n;
+        const char *text;
+        EventPlace next;
+
+        while (k->n < k->max && (text = event_cache_get(cache, c->row.id, at->at, n))) {
+                size_t size = strlen(text);
+                char *copy;
+
+                if (k->n > 0 && k->bytes + size > EVENT_LIST_MAX)
+                        break;
+                if (size > EVENT_INLINE_MAX) {
+                        _cleanup_free_ char *id = NULL;
+                        Follower f = { .c = c };
+                        Slice value;
+
+                        if (json_scan_path((Slice){ text, size }, &value, "params", "messageId", NULL))
+                                (void) json_scan_string(value, &id, NULL);
+                        k->f = &f;
+                        k->at = at->at;
+                        copy = cut(k, n, text, strempty(id));
+                } else
+                        copy = strdup(text);
+                if (strv_consume(&k->list, copy) < 0)
+                        return -ENOMEM;
+                k->n++;
+                k->bytes += size;
+                n++;
+                if (size > EVENT_INLINE_MAX)
+                        break;
+        }
+        if (k->n == 0)
+                return 0;
+        *ret_cursor = event_cache_is_last(cache, n - 1, &next) ? format_cursor(next, 0) :
+                                                                 format_cursor(at->at, n);
+        return *ret_cursor ? 1 : -ENOMEM;
 }
 
 int conversation_read_events(
@@ -186,49 +379,62 @@ int conversation_read_events(
                 char ***ret_events,
                 char **ret_cursor) {
         Collecting collecting = { .max = max > 0 ? MIN(max, 1000U) : 100, .list = new0(char *, 1) };
-        const EventOut out = {
-                .userdata = &collecting,
-                .buffer = collecting_buffer,
-                .done = collecting_done,
-                .full = collecting_full,
-        };
-        _cleanup_(follower_done) Follower f = { .c = c, .outfd = -EBADF };
-        _cleanup_free_ char *at = NULL;
+        _cleanup_free_ char *next = NULL;
+        Cursor at;
         int r;
 
         if (!collecting.list)
                 return -ENOMEM;
-        r = open_cursor(c, cursor, &f.at);
-        /* Whoever polls comes back with the cursor that we gave: the reader that stands there is kept. */
-        if (r >= 0 && c->local && streq_ptr(c->local_cursor, cursor)) {
-                f.reader = TAKE_PTR(c->local);
-                f.outfd = TAKE_FD(c->local_outfd);
-                f.limit = c->local_limit;
-        }
-        /* An empty list says that nothing is left: a long line is passed over to its end. */
-        while (r >= 0 && (r = follower_read(&f, &out)) > 0 && !collecting_full(&collecting))
-                ;
-        if (r >= 0) {
-                at = xasprintf("%u:%llu:%lld",
-                               f.at.run,
-                               (unsigned long long) f.at.offset,
-                               (long long) f.at.own_seq);
-                r = at ? 0 : -ENOMEM;
-        }
-        buffer_done(&collecting.b);
+        r = open_cursor(c, cursor, &at);
+        if (r >= 0 && at.n > 0)
+                r = collect_cached(c, &at, &collecting, &next);
+        else if (r >= 0)
+                r = 0;
+        if (r == 0)
+                r = collect(c, &at, &collecting, &next);
         if (r < 0) {
                 strv_free(collecting.list);
                 return r;
         }
-        event_reader_free(c->local);
-        safe_close(c->local_outfd);
-        c->local = TAKE_PTR(f.reader);
-        c->local_outfd = TAKE_FD(f.outfd);
-        c->local_limit = f.limit;
-        (void) free_and_strdup(&c->local_cursor, at);
         *ret_events = collecting.list;
-        *ret_cursor = TAKE_PTR(at);
+        *ret_cursor = TAKE_PTR(next);
         return 0;
+}
+
+int conversation_read_event(
+                Conversation *c,
+                const char *cursor,
+                uint64_t offset,
+                char **ret_piece,
+                uint64_t *ret_size) {
+        Collecting collecting = { .max = 1, .whole = true };
+        _cleanup_free_ char *next = NULL;
+        const char *text;
+        ssize_t n;
+        Cursor at;
+        int r;
+
+        r = open_cursor(c, cursor, &at);
+        if (r < 0)
+                return r;
+        text = event_cache_get(c->ctx->event_cache, c->row.id, at.at, at.n);
+        if (!text) {
+                r = collect(c, &at, &collecting, &next);
+                if (r < 0)
+                        return r;
+                if (!collecting.stopped)
+                        return -ENOENT;
+                /* The first event behind a cursor may be of another run. */
+                text = event_cache_get(c->ctx->event_cache, c->row.id, collecting.at, collecting.stopped_at);
+        }
+        if (!text)
+                return -ENOENT;
+        *ret_size = strlen(text);
+        n = event_piece(text, (size_t) *ret_size, offset);
+        if (n < 0)
+                return (int) n;
+        *ret_piece = strndup(text + offset, (size_t) n);
+        return *ret_piece ? 0 : -ENOMEM;
 }
 
 /* ---- OpenEvents ---- */
@@ -238,6 +444,8 @@ typedef struct EventStream {
         struct EventStream *next;
         Follower follower;
         Buffer out;
+        size_t begun;  /* where the present event begins in it */
+        unsigned skip; /* events that are behind the cursor */
         int fd;
         sd_event_source *io, *stall;
 } EventStream;
@@ -261,11 +469,21 @@ static EventStream *stream_free(EventStream *s) {
 }
 
 static Buffer *stream_buffer(void *userdata) {
-        return &((EventStream *) userdata)->out;
+        EventStream *s = userdata;
+
+        s->begun = s->out.size;
+        return &s->out;
 }
 
 static int stream_done(void *userdata, const char *message_id) {
-        return buffer_append(&((EventStream *) userdata)->out, "\n", 1);
+        EventStream *s = userdata;
+
+        if (s->skip > 0) {
+                s->skip--;
+                s->out.size = s->begun;
+                return 0;
+        }
+        return buffer_append(&s->out, "\n", 1);
 }
 
 static bool stream_full(void *userdata) {
@@ -373,7 +591,8 @@ int conversation_open_events(Conversation *c, const char *cursor, int *ret_fd) {
         *s = (EventStream){
                 .c = c,
                 .next = c->streams,
-                .follower = {.c = c, .outfd = -EBADF, .at = at},
+                .follower = {.c = c, .outfd = -EBADF, .at = at.at},
+                .skip = at.n,
                 .fd = fds[1],
         };
         c->streams = s;
@@ -402,6 +621,7 @@ void conversation_events_wake(Conversation *c) {
 void conversation_events_close(Conversation *c) {
         while (c->streams)
                 stream_free(c->streams);
+        event_cache_drop(c->ctx->event_cache, c->row.id);
         c->local = event_reader_free(c->local);
         c->local_outfd = safe_close(c->local_outfd);
         free(c->local_cursor);

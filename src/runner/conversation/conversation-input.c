@@ -123,21 +123,17 @@ static int parse_question(Run *r, const char *id, uint64_t *ret_offset, unsigned
 }
 
 bool conversation_has_question(Conversation *c, const char *request_id) {
-        _cleanup_json_ Json *list = NULL;
+        DriverQuestion list[DRIVER_QUESTIONS_MAX];
         uint64_t offset;
+        size_t n_list;
         unsigned n;
 
-        if (!c->run || !c->run->driver || parse_question(c->run, request_id, &offset, &n) < 0 ||
-            c->run->ops->questions(c->run->driver, &list) < 0)
+        if (!c->run || !c->run->driver || parse_question(c->run, request_id, &offset, &n) < 0)
                 return false;
-        for (size_t i = 0; i < json_object_array_length(list); i++) {
-                Json *q = json_object_array_get_idx(list, i);
-                uint64_t o = 0, k = 0;
-
-                if (json_get_u64(q, "offset", &o) > 0 && json_get_u64(q, "n", &k) > 0 && o == offset &&
-                    k == n)
+        n_list = c->run->ops->questions(c->run->driver, list);
+        for (size_t i = 0; i < n_list; i++)
+                if (list[i].offset == offset && list[i].n == n)
                         return true;
-        }
         return false;
 }
 

@@ -9,6 +9,7 @@
 #include "runner/agent/driver.h"
 #include "runner/config.h"
 #include "runner/conversation/conversation.h"
+#include "runner/conversation/event-cache.h"
 #include "runner/conversation/event-reader.h"
 #include "runner/conversation/launcher-client.h"
 #include "runner/conversation/limit-watch.h"
@@ -61,6 +62,7 @@ typedef struct ConversationContext {
         bool ready;         /* scopes may be started (they wait for our own READY) */
         bool broken;        /* the store failed: nothing moves until everything was read from it again */
         unsigned event_streams;
+        EventCache *event_cache; /* NULL: there is none yet */
         bool addresses_held;     /* a filter of addresses has an effect here, as was seen of some scope */
         char **controllers_told; /* without effect here, as the journal has it already */
 } ConversationContext;
@@ -180,11 +182,11 @@ void conversation_changed(Conversation *c);
 /* error.report with a stable code. */
 int conversation_report(Conversation *c, const char *code, const char *text, const char *message_id);
 const DriverOps *conversation_driver(Conversation *c);
-/* The member "usage" of an object. */
-int conversation_add_usage(Conversation *c, Json *o);
 void conversation_usage(Conversation *c, DriverUsage *ret);
 /* The rule by which the administrator trusts what it works on, as its newest run was started; NULL: none. */
 const char *conversation_trusted_by(Conversation *c);
+/* The same as an object of the protocol; NULL: out of memory. */
+Json *conversation_usage_json(Conversation *c);
 
 /* conversation-start.c: what happens between the acceptance and the agent's first byte */
 /* Makes the rows of a new run (number row.run + 1), inside the caller's transaction. resume: session to resume or NULL. */

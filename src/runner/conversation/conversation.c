@@ -105,6 +105,23 @@ void conversation_usage(Conversation *c, DriverUsage *ret) {
                 c->run->ops->usage(c->run->driver, ret);
 }
 
+Json *conversation_usage_json(Conversation *c) {
+        Json *u = json_object_new_object();
+        DriverUsage usage;
+
+        if (!u)
+                return NULL;
+        conversation_usage(c, &usage);
+        (void) json_set_u64(u, "turns", usage.turns);
+        (void) json_set_u64(u, "inputTokens", usage.input_tokens);
+        (void) json_set_u64(u, "outputTokens", usage.output_tokens);
+        (void) json_set_u64(u, "cacheReadTokens", usage.cache_read_tokens);
+        (void) json_set_u64(u, "cacheWriteTokens", usage.cache_write_tokens);
+        if (usage.has_cost)
+                (void) json_set(u, "costUsd", json_object_new_double(usage.cost_usd));
+        return u;
+}
+
 uint64_t conversation_turns(Conversation *c) {
         DriverUsage u;
         conversation_usage(c, &u);
@@ -185,71 +202,6 @@ int conversation_report(Conversation *c, const char *code, const char *text, con
         return conversation_emit(c, NULL, "error.report", b.data);
 }
 
-static int add_questions(Conversation *c, Json *o) {
-        _cleanup_json_ Json *list = NULL;
-        int r;
-
-        if (!c->run || !c->run->driver)
-                return 0;
-        r = c->run->ops->questions(c->run->driver, &list);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < json_object_array_length(list); i++) {
-                Json *q = json_object_array_get_idx(list, i);
-                uint64_t offset = 0, n = 0;
-                _cleanup_free_ char *id = NULL;
-
-                (void) json_get_u64(q, "offset", &offset);
-                (void) json_get_u64(q, "n", &n);
-                id = xasprintf("%s:%llu.%llu",
-                               c->run->row.run_id,
-                               (unsigned long long) offset,
-                               (unsigned long long) n);
-                json_object_object_del(q, "offset");
-                json_object_object_del(q, "n");
-                r = id ? json_set_string(q, "requestId", id) : -ENOMEM;
-                if (r < 0)
-                        return r;
-        }
-        return json_set(o, "questions", TAKE_PTR(list));
-}
-
-int conversation_add_usage(Conversation *c, Json *o) {
-        Json *u = json_object_new_object();
-        DriverUsage usage;
-
-        if (!u)
-                return -ENOMEM;
-        conversation_usage(c, &usage);
-        (void) json_set_u64(u, "turns", usage.turns);
-        (void) json_set_u64(u, "inputTokens", usage.input_tokens);
-        (void) json_set_u64(u, "outputTokens", usage.output_tokens);
-        (void) json_set_u64(u, "cacheReadTokens", usage.cache_read_tokens);
-        (void) json_set_u64(u, "cacheWriteTokens", usage.cache_write_tokens);
-        if (usage.has_cost)
-                (void) json_set(u, "costUsd", json_object_new_double(usage.cost_usd));
-        return json_set(o, "usage", u);
-}
-
-static void add_time(Json *o, const char *name, uint64_t usec) {
-        char stamp[TIMESTAMP_MAX];
-
-        if (usec > 0)
-                (void) json_set_string(o, name, format_timestamp(usec, stamp));
-}
-
-/* What was asked for, and what is in force where there is a scope. */
-static Json *describe_limits(Conversation *c) {
-        Json *asked = json_get(c->params, "limits"), *o;
-
-        if (c->run && c->run->limits)
-                return run_limits_describe(c->run);
-        o = asked ? json_object_new_object() : NULL;
-        if (o)
-                (void) json_set(o, "asked", json_object_get(asked));
-        return o;
-}
-
 const char *conversation_trusted_by(Conversation *c) {
         const char *rule = c->run ? json_get_string(c->run->spec, "trustedRepository") : NULL;
 
@@ -259,56 +211,4 @@ const char *conversation_trusted_by(Conversation *c) {
 void conversation_look(Conversation *c) {
         if (c->run)
                 run_limits_look_at_filter(c->run);
-}
-
-int conversation_describe(Conversation *c, Json **ret) {
-        static const char *const copied[] = { "model", "permissionMode", "repository" };
-        _cleanup_json_ Json *o = json_object_new_object(), *detail = NULL;
-        int r;
-
-        if (!o)
-                return -ENOMEM;
-        (void) json_set_string(o, "id", c->row.id);
-        (void) json_set_string(o, "taskId", c->row.task);
-        (void) json_set_string(o, "workspaceId", c->row.workspace);
-        (void) json_set_string(o, "agent", c->row.agent);
-        (void) json_set_string(o, "origin", c->row.origin);
-        (void) json_set_string(o, "state", conversation_state(c));
-        (void) json_set_u64(o, "run", c->row.run);
-        (void) json_set_string(o, "scope", conversation_scope(c));
-        (void) json_set_string(o, "directory", c->row.directory);
-        (void) json_set_string(o, "branch", c->row.branch);
-        (void) json_set_string(o, "sessionId", c->row.session);
-        for (size_t i = 0; i < ELEMENTSOF(copied); i++) {
-                Json *v = json_get(c->params, copied[i]);
-                if (v)
-                        (void) json_set(o, copied[i], json_object_get(v));
-        }
-        if (c->run) {
-                const char *rule = conversation_trusted_by(c);
-
-                (void) json_set_bool(o, "repositoryTrusted", rule);
-                (void) json_set_string(o, "trustedBy", rule);
-        }
-        Json *limits = describe_limits(c);
-        if (limits)
-                (void) json_set(o, "limits", limits);
-        (void) json_set_u64(o, "queuedMessages", c->n_pending);
-        (void) json_set_u64(o, "queuedBytes", conversation_queued_bytes(c));
-        add_time(o, "startedAt", c->row.created_usec);
-        add_time(o, "lastEventAt", c->last_event_usec);
-        add_time(o, "endedAt", c->row.ended_usec);
-        r = add_questions(c, o);
-        if (r < 0)
-                return r;
-        r = conversation_add_usage(c, o);
-        if (r < 0)
-                return r;
-        if (c->row.reason)
-                (void) json_set_string(o, "reason", c->row.reason);
-        if (c->row.detail &&
-            json_parse_from(JSON_OF_STORE, c->row.detail, strlen(c->row.detail), &detail, NULL) >= 0)
-                (void) json_set(o, "result", TAKE_PTR(detail));
-        *ret = TAKE_PTR(o);
-        return 0;
 }

@@ -86,10 +86,10 @@ static void arm(Run *r) {
 
 static int take_phase(Run *r, uint64_t now) {
         DriverPhase phase = r->ops->phase(r->driver);
-        _cleanup_json_ Json *questions = NULL;
-        int k = phase == DRIVER_WAITING_PERMISSION ? r->ops->questions(r->driver, &questions) : 0;
+        DriverQuestion questions[DRIVER_QUESTIONS_MAX];
+        size_t n = phase == DRIVER_WAITING_PERMISSION ? r->ops->questions(r->driver, questions) : 0;
 
-        return k < 0 ? k : watchdog_update(r->watchdog, phase, questions, now);
+        return watchdog_update(r->watchdog, phase, questions, n, now);
 }
 
 static void look(Run *r) {

@@ -81,9 +81,13 @@ static const Question *find(const Watchdog *w, uint64_t offset, unsigned n) {
         return NULL;
 }
 
-int watchdog_update(Watchdog *w, DriverPhase phase, Json *questions, uint64_t now) {
-        size_t size = questions && w->timeouts.answer_usec > 0 ? json_object_array_length(questions) : 0,
-               n_list = 0;
+int watchdog_update(
+                Watchdog *w,
+                DriverPhase phase,
+                const DriverQuestion *questions,
+                size_t n_questions,
+                uint64_t now) {
+        size_t size = w->timeouts.answer_usec > 0 ? n_questions : 0;
         Question *list = NULL;
 
         if (size > 0) {
@@ -92,19 +96,14 @@ int watchdog_update(Watchdog *w, DriverPhase phase, Json *questions, uint64_t no
                         return -ENOMEM;
         }
         for (size_t i = 0; i < size; i++) {
-                Json *q = json_object_array_get_idx(questions, i);
-                uint64_t offset, n;
-                const Question *known;
+                const DriverQuestion *q = &questions[i];
+                const Question *known = find(w, q->offset, q->n);
 
-                if (json_get_u64(q, "offset", &offset) <= 0 || json_get_u64(q, "n", &n) <= 0)
-                        continue;
-                known = find(w, offset, (unsigned) n);
-                list[n_list++] = known ? *known :
-                                         (Question){ .offset = offset, .n = (unsigned) n, .since = now };
+                list[i] = known ? *known : (Question){ .offset = q->offset, .n = q->n, .since = now };
         }
         free(w->questions);
         w->questions = list;
-        w->n_questions = n_list;
+        w->n_questions = size;
         /* The time of a turn's first word begins with the turn. */
         if (phase == DRIVER_RUNNING && !w->running)
                 w->heard = now;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/buffer.h"
-#include "runner/bus/bus-internal.h"
+#include "common/bus-text.h"
 
 static char *replace(const char *s, bool json) {
         _cleanup_buffer_ Buffer out = {};
@@ -39,11 +39,4 @@ char *bus_json(const char *json) {
 
 char *bus_text(const char *text) {
         return replace(text, false);
-}
-
-int bus_reply_json(sd_bus_message *request, Json *o) {
-        const char *json = json_text(o);
-        _cleanup_free_ char *escaped = json && !utf8_is_for_bus(json) ? bus_json(json) : NULL;
-
-        return json ? sd_bus_reply_method_return(request, "s", escaped ? escaped : json) : -ENOMEM;
 }
