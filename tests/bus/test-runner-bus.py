@@ -837,7 +837,7 @@ class WaitingCalls(OneBus):
 
     def test_waiting_calls_hold_no_more_than_32_mib(self):
         self.bus.set("polkit", "hold")
-        # A text counts 16 bytes besides itself: these two fill the room to the last byte, and two calls without one need none.
+        # A text counts 1 KiB besides itself: these two fill the room to the last byte, and two calls without one need none.
         code = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -845,7 +845,7 @@ from rawbus import *
 c, MIB = Connection(sys.argv[2]), 1 << 20
 def send(size):
     return c.send(*sys.argv[3:6], *(("SendMessage", "s", body_of("s", ("x" * size,))) if size else ("Freeze",)))
-for size in (20 * MIB - 16, 12 * MIB - 16, 0, 0):
+for size in (20 * MIB - 1024, 12 * MIB - 1024, 0, 0):
     send(size)
 print(c.answers([refused := send(1)])[refused].error)
 """
@@ -863,9 +863,9 @@ class BusyCalls(OneBus):
 
         def send(size):
             return c.send(NAME, FIRST, I_CONVERSATION, "SendMessage", "s", body_of("s", ("x" * size,)))
-        # A text counts 16 bytes besides itself: these fill the room to the last byte. One after the other, since each waits
+        # A text counts 1 KiB besides itself: these fill the room to the last byte. One after the other, since each waits
         # for its authorization first.
-        for size in (20 * mib - 16, 20 * mib - 16, 24 * mib - 16):
+        for size in (20 * mib - 1024, 20 * mib - 1024, 24 * mib - 1024):
             send(size)
             while not self.bus.last_call():
                 pass
