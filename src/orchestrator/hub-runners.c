@@ -410,7 +410,8 @@ static int registration_result(Hub *h, const Registration *g, Json **ret) {
                                        NULL) < 0 ||
             json_set(o, "capabilities", TAKE_PTR(capabilities)) < 0 ||
             (h->config.heartbeat_msec > 0 &&
-             json_set_u64(o, "heartbeatIntervalMs", h->config.heartbeat_msec) < 0))
+             json_set_u64(o, "heartbeatIntervalMs", h->config.heartbeat_msec) < 0) ||
+            (h->config.max_body_bytes > 0 && json_set_u64(o, "maxBodyBytes", h->config.max_body_bytes) < 0))
                 return -ENOMEM;
         *ret = TAKE_PTR(o);
         return 0;

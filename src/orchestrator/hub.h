@@ -35,6 +35,7 @@ typedef struct HubConfig {
         uint64_t dead_after_usec; /* a runner without a stream, silent for so long, is taken for dead */
         uint64_t keep_usec;       /* ended conversations are kept for so long */
         uint64_t heartbeat_msec;  /* asked of runners at registration; 0: left to them */
+        uint64_t max_body_bytes;  /* of a POST, as runners are told at registration; 0: they are not */
 } HubConfig;
 
 int hub_new(sd_event *event, Database *db, const HubConfig *config, Hub **ret);

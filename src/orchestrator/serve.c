@@ -262,6 +262,10 @@ static int setup_event(Server *s) {
         return 0;
 }
 
+static size_t max_body_of(const Options *o) {
+        return o->max_body_mib > 0 ? (size_t) o->max_body_mib * 1024 * 1024 : RUNNER_BODY_MAX_DEFAULT;
+}
+
 static int setup_hub(Server *s, const Options *o) {
         _cleanup_free_ char *dir = data_dir(o), *error = NULL;
         HubConfig config = {
@@ -269,6 +273,7 @@ static int setup_hub(Server *s, const Options *o) {
                                 (o->dead_after_sec > 0 ? o->dead_after_sec : DEAD_AFTER_SEC) * USEC_PER_SEC,
                 .keep_usec = (o->keep_days > 0 ? o->keep_days : KEEP_DAYS) * 24 * 3600 * USEC_PER_SEC,
                 .heartbeat_msec = o->heartbeat_sec * 1000,
+                .max_body_bytes = max_body_of(o),
         };
         int r;
 
@@ -282,8 +287,6 @@ static int setup_hub(Server *s, const Options *o) {
 }
 
 static int setup_http(Server *s, const Options *o) {
-        size_t max_body = o->max_body_mib > 0 ? (size_t) o->max_body_mib * 1024 * 1024 :
-                                                RUNNER_BODY_MAX_DEFAULT;
         int r;
 
         s->admin.event = s->event;
@@ -291,7 +294,7 @@ static int setup_http(Server *s, const Options *o) {
         r =
                         http_server_new(s->event,
                                         TAKE_FD(s->runners_fd),
-                                        max_body,
+                                        max_body_of(o),
                                         &runner_api_ops,
                                         s->hub,
                                         &s->runners_http);
