@@ -186,12 +186,34 @@ int units_list(Units *u, char ***ret) {
         return 0;
 }
 
+/* The two properties that count, of all there are; NULL where one is not among them. Both are borrowed from m. */
+static int read_state(sd_bus_message *m, const char **ret_load, const char **ret_result) {
+        const char *name;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "{sv}");
+        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+                const char **value;
+
+                r = sd_bus_message_read(m, "s", &name);
+                if (r < 0)
+                        return r;
+                value = streq(name, "LoadState") ? ret_load : streq(name, "Result") ? ret_result : NULL;
+                r = value ? sd_bus_message_read(m, "v", "s", value) : sd_bus_message_skip(m, "v");
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+        }
+        return r;
+}
+
 static int on_result(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         ResultCall *c = userdata;
-        const char *result = NULL;
+        const char *load = NULL, *result = NULL;
 
-        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_enter_container(m, 'v', "s") < 0 ||
-            sd_bus_message_read(m, "s", &result) < 0)
+        /* A unit that is not there is loaded by the question, as "not-found", and its Result is that of one that has never
+         * run: "success". */
+        if (sd_bus_message_is_method_error(m, NULL) || read_state(m, &load, &result) < 0 ||
+            !streq_ptr(load, "loaded"))
                 result = NULL;
         c->callback(result, c->userdata);
         return 0;
@@ -215,12 +237,11 @@ int units_get_result(Units *u, const char *unit, UnitsResult callback, void *use
                         MANAGER,
                         path,
                         "org.freedesktop.DBus.Properties",
-                        "Get",
+                        "GetAll",
                         on_result,
                         c,
-                        "ss",
-                        MANAGER ".Scope",
-                        "Result");
+                        "s",
+                        "");
         if (r < 0) {
                 free(c);
                 return r;
