@@ -107,7 +107,7 @@ prompt() {
 
 # The conversation's events so far, one JSON-RPC notification a line.
 events() {
-        orc conversation events --json "$1" | python3 -c 'import json, sys
+        orc conversation events --json "$1" | python3 -SE -c 'import json, sys
 for line in sys.stdin:
     print(json.dumps(json.loads(line)["event"]))'
 }
@@ -115,9 +115,9 @@ for line in sys.stdin:
 # event ID EXPRESSION: prints EXPRESSION of the first event for which it is neither None nor False; m is the method, p
 # the params, e the agent's event ({} where it is none).
 event() {
-        events "$1" | python3 -c 'import json, sys
+        orc conversation events --json "$1" | python3 -SE -c 'import json, sys
 for line in sys.stdin:
-    d = json.loads(line)
+    d = json.loads(line)["event"]
     m, p = d.get("method"), d.get("params", {})
     e = p.get("event", {}) if m == "message.agent" else {}
     r = eval(sys.argv[1])
@@ -130,17 +130,17 @@ sys.exit(1)' "$2"
 
 # All that the agent wrote, in the order of arrival.
 agent_text() {
-        events "$1" | python3 -c 'import json, sys
+        orc conversation events --json "$1" | python3 -SE -c 'import json, sys
 for line in sys.stdin:
-    d = json.loads(line)
+    d = json.loads(line)["event"]
     e = d.get("params", {}).get("event", {})
     if d.get("method") == "message.agent" and e.get("type") == "text":
         sys.stdout.write(e["delta"])'
 }
 
 turns_ended() {
-        events "$1" | python3 -c 'import json, sys
-n = sum(1 for l in sys.stdin if json.loads(l).get("params", {}).get("event", {}).get("type") == "turn_end")
+        orc conversation events --json "$1" | python3 -SE -c 'import json, sys
+n = sum(1 for l in sys.stdin if json.loads(l)["event"].get("params", {}).get("event", {}).get("type") == "turn_end")
 sys.exit(0 if n >= int(sys.argv[1]) else 1)' "$2"
 }
 

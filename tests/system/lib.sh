@@ -104,18 +104,26 @@ lacks() {
         fi
 }
 
-# A tenth of a second, without a process.
+# A descriptor on which nothing ever comes.
+exec {nf_silence}<> <(:)
+
+# A tenth of a second, or so many seconds, without a process.
 tick() {
-        read -rt 0.1 <> <(:) || true
+        read -rt "${1:-0.1}" -u "$nf_silence" || true
 }
 
-# until_ok SECONDS COMMAND…: asks again until COMMAND succeeds; 1 at the deadline.
+# until_ok SECONDS COMMAND…: asks again until COMMAND succeeds; 1 at the deadline. It rests twice as long as the question
+# took, within a tenth of a second and one: what waits shall not take the processor from what is waited for.
 until_ok() {
-        local deadline=$((SECONDS + $1))
+        local deadline=$((SECONDS + $1)) begun took
         shift
-        until "$@" >"$nf_tmp/until.out" 2>&1 </dev/null; do
+        while :; do
+                begun=${EPOCHREALTIME/./}
+                ! "$@" >"$nf_tmp/until.out" 2>&1 </dev/null || return 0
                 [ "$SECONDS" -lt "$deadline" ] || return 1
-                tick
+                took=$((2 * (${EPOCHREALTIME/./} - begun)))
+                took=$((took < 100000 ? 100000 : took > 1000000 ? 1000000 : took))
+                tick "$((took / 1000000)).$(printf %06d $((took % 1000000)))"
         done
 }
 
@@ -177,7 +185,7 @@ finish() {
 
 # A field of JSON on standard input: json PYTHON-EXPRESSION, with the parsed value as `d`.
 json() {
-        python3 -c 'import json, sys
+        python3 -SE -c 'import json, sys
 d = json.load(sys.stdin)
 r = eval(sys.argv[1])
 print(r if isinstance(r, str) else json.dumps(r))' "$1"
