@@ -63,11 +63,17 @@ static int write_denial(DriverFeed *f, Slice request_id, const char *message) {
         return r < 0 ? r : f->sink->write(f->sink->userdata, f->scratch->data, f->scratch->size);
 }
 
+size_t claude_ask_bytes(const ClaudeAsk *a) {
+        return strlen(a->request_id) + strlen(strempty(a->tool_call_id)) + strlen(a->tool) +
+                        strlen(a->title) + strlen(a->input) + strlen(a->suggestions);
+}
+
+/* For one more, of a line of so many bytes. */
 static bool has_room(const Claude *c, size_t more) {
         size_t bytes = more;
 
         for (size_t i = 0; i < c->n_asks; i++)
-                bytes += strlen(c->asks[i].input) + strlen(c->asks[i].suggestions);
+                bytes += claude_ask_bytes(&c->asks[i]);
         return c->n_asks < CLAUDE_ASKS_MAX && bytes <= CLAUDE_ASK_BYTES_MAX;
 }
 
@@ -141,7 +147,7 @@ int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line) {
                 return write_error(f, id, "the name of the tool is too long");
         if (line.size > CLAUDE_ASK_LINE_MAX)
                 return claude_feed_oversize_request(c, f, line, line.size);
-        if (!has_room(c, request.size))
+        if (!has_room(c, line.size))
                 return write_error(f, id, "too many questions are open");
         /* The same id again is the same question again: the newer one counts. */
         for (size_t i = c->n_asks; i > 0; i--)

@@ -110,7 +110,9 @@ static int feed_assistant(Claude *c, DriverFeed *f, Slice line) {
 
         if (slice_is_set(error))
                 /* The model said nothing: the program speaks in its place. The result repeats the text. */
-                return claude_set_text(&c->error_kind, error);
+                return claude_set_text(
+                                &c->error_kind,
+                                error.size <= CLAUDE_NAME_MAX ? error : (Slice){ "\"unknown\"", 9 });
         if (!feed_wants_events(f) || !json_scan_path(line, &content, "message", "content", NULL))
                 return 0;
         while (json_scan_element(content, &iter, &block)) {
@@ -193,6 +195,13 @@ static int feed_user(Claude *c, DriverFeed *f, Slice line) {
 
 /* ---- start, state ---- */
 
+/* A string that is remembered, or none where it is too long for that. */
+static Slice short_string(Slice o, const char *name) {
+        Slice v = slice_member(o, name, SCAN_STRING);
+
+        return v.size <= CLAUDE_NAME_MAX ? v : (Slice){};
+}
+
 static int fail(DriverFeed *f, const char *what, Slice why) {
         _cleanup_free_ char *text = NULL, *reason = NULL;
 
@@ -232,9 +241,8 @@ static int feed_control_response(Claude *c, DriverFeed *f, Slice line) {
 }
 
 static int feed_init(Claude *c, DriverFeed *f, Slice line) {
-        Slice session = slice_member(line, "session_id", SCAN_STRING),
-              model = slice_member(line, "model", SCAN_STRING);
-        Slice mode = slice_member(line, "permissionMode", SCAN_STRING);
+        Slice session = short_string(line, "session_id"), model = short_string(line, "model");
+        Slice mode = short_string(line, "permissionMode");
         char *id;
         int r;
 
