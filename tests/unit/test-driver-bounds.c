@@ -308,6 +308,41 @@ static void open_question_with_an_overlong_title_is_found_in_an_old_state(void *
         }
 }
 
+/* A question whose input makes the line so deep. */
+static char *question_of_depth(unsigned depth) {
+        _cleanup_buffer_ Buffer b = {};
+
+        (void) buffer_append_str(
+                        &b,
+                        "{\"type\":\"control_request\",\"request_id\":\"deep\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\",\"input\":");
+        for (unsigned i = 2; i < depth; i++)
+                (void) buffer_append_str(&b, "{\"a\":");
+        (void) buffer_append_str(&b, "1");
+        for (unsigned i = 0; i < depth; i++)
+                (void) buffer_append_str(&b, "}");
+        return buffer_steal(&b);
+}
+
+/* Its event, in an array, has to be within the 64 levels that everybody reads. */
+static void question_is_asked_or_denied_whatever_its_depth(void **state) {
+        static const unsigned depths[] = { 62, 63, 64, 65, 1000 };
+
+        for (size_t i = 0; i < ELEMENTSOF(depths); i++) {
+                _cleanup_(agent_done) Agent a;
+                _cleanup_free_ char *line = question_of_depth(depths[i]);
+                bool asked = depths[i] <= 62;
+
+                agent_init(&a, "claude");
+                assert_in(says(&a, line), asked ? "permission.request" : "\"type\":\"notice\"");
+                assert_int_equal(!!strstr(a.h.events.data, "permission.request"), asked);
+                if (asked)
+                        assert_int_equal(a.h.written.size, 0);
+                else
+                        assert_in(a.h.written.data,
+                                  "\"request_id\":\"deep\",\"response\":{\"behavior\":\"deny\"");
+        }
+}
+
 static char *init_with(const char *member, size_t n) {
         _cleanup_buffer_ Buffer b = {};
 
@@ -512,6 +547,7 @@ int main(void) {
                 cmocka_unit_test(open_questions_hold_their_bound_in_every_member),
                 cmocka_unit_test(open_question_with_an_overlong_title_is_found_in_an_old_state),
                 cmocka_unit_test(names_above_their_bound_are_not_remembered),
+                cmocka_unit_test(question_is_asked_or_denied_whatever_its_depth),
                 cmocka_unit_test(request_with_a_double_is_refused),
                 cmocka_unit_test(line_with_a_double_that_is_read_is_a_notice),
                 cmocka_unit_test(line_makes_1024_events_and_says_that_more_were_left_out),

@@ -386,7 +386,7 @@ int claude_feed(Driver *d, const char *line, size_t size, uint64_t offset, const
         if (size == 0 || (size == 1 && line[0] == '\r'))
                 return 0;
         if (!json_scan_valid(line, size))
-                return feed_notice_line(&f, "the agent wrote a line that is not JSON", line, size);
+                return claude_feed_broken_line(&f, o);
         if (claude_line_is_ambiguous(o)) {
                 c->ambiguous_lines++;
                 return claude_feed_ambiguous_request(c, &f, o);

@@ -105,6 +105,8 @@ int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line);
 int claude_feed_cancel(Claude *c, DriverFeed *f, Slice line);
 /* A request above its bound. line is its beginning, at least. */
 int claude_feed_oversize_request(Claude *c, DriverFeed *f, Slice line, uint64_t size);
+/* A line that is not JSON: a notice, and an answer where it was a request as far as can be seen. */
+int claude_feed_broken_line(DriverFeed *f, Slice line);
 /* A request in which a member stands twice: refused, and a notice. */
 int claude_feed_ambiguous_request(Claude *c, DriverFeed *f, Slice line);
 /* A tool that has a result has no open question any more. */
