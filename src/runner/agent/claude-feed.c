@@ -26,8 +26,9 @@ int claude_set_text(char **p, Slice value) {
 }
 
 bool claude_text_equal(const char *text, Slice value) {
-        return text ? strlen(text) == value.size && memcmp(text, value.data, value.size) == 0 :
-                      value.size == 0;
+        if (value.size == 0)
+                return !text;
+        return text && strlen(text) == value.size && memcmp(text, value.data, value.size) == 0;
 }
 
 void claude_feed_parent(DriverFeed *f, Slice line) {
