@@ -25,7 +25,7 @@ class Repository:
         os.mkdir(self.marks)
         self.write('CLAUDE.md', 'WORDS-CLAUDE Use tabs.\n@imported.md\n@../outside.md\n@link.md @/etc/hostname\n~~~~\n@imported.md\n')
         self.write('.claude/CLAUDE.md', 'WORDS-DOT-CLAUDE\n')
-        self.write('AGENTS.md', 'WORDS-AGENTS\n')
+        self.write('AGENTS.md', 'WORDS-AGENTS\n@imported.md\n@../outside.md\n')
         self.write('imported.md', 'IMPORTED\n')
         self.write('../outside.md', 'OUTSIDE\n')
         os.symlink('../outside.md', self.file('link.md'))
