@@ -359,15 +359,22 @@ static int asked(Hub *h, const char *id, const RunnerMessage *m) {
         if (r < 0)
                 return r;
         r = db_run(h->db,
-                   "INSERT INTO questions(id, conversation, tool, title, asked) SELECT ?1, ?2, ?3, ?4, ?5"
-                   " WHERE (SELECT count(*) FROM questions WHERE conversation=?2)<?6 ON CONFLICT DO NOTHING",
-                   "ssssii",
+                   "INSERT INTO questions(id, conversation, tool, title, asked) VALUES(?, ?, ?, ?, ?)"
+                   " ON CONFLICT DO NOTHING",
+                   "ssssi",
                    m->message_id,
                    id,
                    tool,
                    title,
-                   now_usec(CLOCK_REALTIME),
-                   (int64_t) HUB_QUESTIONS_MAX);
+                   now_usec(CLOCK_REALTIME));
+        /* Nothing says that somebody at the runner's machine has answered one: the old ones make room. */
+        if (r >= 0)
+                r = db_run(h->db,
+                           "DELETE FROM questions WHERE id IN (SELECT id FROM questions WHERE conversation=?"
+                           " ORDER BY asked DESC, id DESC LIMIT -1 OFFSET ?)",
+                           "si",
+                           id,
+                           (int64_t) HUB_QUESTIONS_MAX);
         return MIN(r, 0);
 }
 

@@ -3,6 +3,7 @@
 trusted. The trusted one shows that each mark can be seen."""
 import json
 import os
+import time
 
 from harness import check, new_id
 
@@ -12,7 +13,7 @@ SAID = ('WORDS-CLAUDE', 'WORDS-DOT-CLAUDE', 'WORDS-AGENTS')
 DONE = ('DOES-AGENT', 'DOES-COMMAND', 'DOES-SKILL', 'DOES-STYLE', 'DOES-RULE')
 # Each leaves a file of this name, with its environment.
 MARKS = (*HOOKS, 'apiKeyHelper', 'mcp')
-NEVER = ('statusLine', 'local', 'plugin', 'cron', 'preload', 'shell-rc', 'other')
+NEVER = ('statusLine', 'local', 'plugin', 'preload', 'shell-rc', 'other')
 
 
 class Repository:
@@ -24,7 +25,7 @@ class Repository:
         os.mkdir(self.marks)
         self.write('CLAUDE.md', 'WORDS-CLAUDE Use tabs.\n@imported.md\n@../outside.md\n@link.md @/etc/hostname\n~~~~\n@imported.md\n')
         self.write('.claude/CLAUDE.md', 'WORDS-DOT-CLAUDE\n')
-        self.write('AGENTS.md', 'WORDS-AGENTS\n')
+        self.write('AGENTS.md', 'WORDS-AGENTS\n@imported.md\n@../outside.md\n')
         self.write('imported.md', 'IMPORTED\n')
         self.write('../outside.md', 'OUTSIDE\n')
         os.symlink('../outside.md', self.file('link.md'))
@@ -193,6 +194,30 @@ def always(s, folder_type):
         check(repository.read('.claude/settings.json') == before, "the repository's settings were written")
 
 
+def scheduled(s, folder_type):
+    """A prompt whose time has come is said as if the user had said it, in a turn of its own."""
+    for trusted_by in ({}, {'trustedRepository': 'git.example.org'}):
+        with folder_type() as folder:
+            repository = Repository(folder)
+            os.unlink(repository.file('.claude/settings.json'))
+            repository.write('.claude/scheduled_tasks.json', json.dumps({'tasks': [
+                {'id': 'aaaaaaa1', 'cron': '* * * * *', 'prompt': 'DOES-CRON', 'createdAt': int(time.time() - 300) * 1000,
+                 'recurring': True}]}))
+            folder.give_away()
+            before = len(s.model.requests())
+            with s.agent(folder, cwd=repository.path, **trusted_by) as agent:
+                for _ in range(2):
+                    begin(s, agent)
+                if trusted_by:
+                    agent.until('the scheduled prompt', lambda _: 'DOES-CRON' in requests(s, before)[0])
+                # Who looks at the schedule has the lock.
+                locked = os.path.exists(repository.file('.claude/scheduled_tasks.lock'))
+                check(locked == bool(trusted_by), f'with {trusted_by}: the schedule is {"" if locked else "not "}looked at')
+                agent.command('end')
+                agent.finish(None)
+            check(('DOES-CRON' in requests(s, before)[0]) == bool(trusted_by), f'with {trusted_by}: the scheduled prompt was said, or not')
+
+
 def largest(s, folder_type):
     """As much as is handed over reaches the model, to its last line; of more, the beginning, and a line that says so."""
     line = '0123456789abcdef' * 4 + '\n'
@@ -217,5 +242,6 @@ SCENARIOS = {
     'a repository that is not trusted says what it says and does nothing': untrusted,
     'a trusted repository does what its settings say': trusted,
     'a rule for a repository that is not trusted holds for the session': always,
+    'a prompt that a repository has scheduled is said where it is trusted': scheduled,
     'of what a repository says 256 KiB reach the model': largest,
 }

@@ -101,6 +101,28 @@ class Bounds(Raw):
         self.assertEqual(got("u" + "ä" * 2000), "u" + "ä" * 1023)
         self.tell("Set", "ss", "orchestrator", "")
 
+    def test_a_name_that_no_property_has_is_not_quoted_however_long_it_is(self):
+        def refused(method, *names):
+            m = self.reply(MANAGER, PROPERTIES, method, "s" * len(names), *names)
+            self.assertEqual(m.kind, rawbus.ERROR)
+            self.assertLessEqual(len(m.body), self.ERROR_TEXT + 8)
+            self.same_runner()
+            return m.values()[0]
+        for size in (255, 256, 100000, (32 << 20) - 200):
+            name = "x" * size
+            for text in (refused("GetAll", name), refused("Get", name, "x"), refused("Get", I_MANAGER, name)):
+                self.assertEqual(name in text, size <= 255)
+        self.assertEqual(self.value(MANAGER, PROPERTIES, "Get", "ss", I_MANAGER, "OrchestratorUrl"), [""])
+
+    def test_a_path_that_no_object_has_is_not_quoted_however_long_it_is(self):
+        for size in (200, 300, 60000):
+            path = "/" + "x" * size
+            m = self.reply(path, "org.freedesktop.DBus.Introspectable", "Introspect")
+            self.assertEqual(m.error, "org.freedesktop.DBus.Error.UnknownObject")
+            self.assertLessEqual(len(m.body), self.ERROR_TEXT + 8)
+            self.assertEqual(path in m.values()[0], size <= 200)
+        self.same_runner()
+
     def event(self, size):
         """JSON text of so many bytes, with what is easily cut in two."""
         text = '{"method":"message.agent","params":{"event":{"type":"text","delta":"ä€😀'

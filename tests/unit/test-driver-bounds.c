@@ -240,6 +240,152 @@ static void open_question_above_the_bound_is_found_in_an_old_state(void **state)
         }
 }
 
+/* {"type":"control_request",…} whose member is a text of n bytes. */
+static char *question_with(const char *member, unsigned id, size_t n) {
+        _cleanup_buffer_ Buffer b = {};
+        bool outside = streq(member, "request_id");
+
+        (void) buffer_append_str(&b, "{\"type\":\"control_request\",\"request_id\":\"");
+        (void) buffer_printf(&b, "t%02u", id);
+        for (size_t i = 0; outside && i < n; i++)
+                (void) buffer_append(&b, "x", 1);
+        (void) buffer_append_str(
+                        &b, "\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\",\"input\":{}");
+        if (!outside) {
+                (void) buffer_printf(&b, ",\"%s\":\"", member);
+                for (size_t i = 0; i < n; i++)
+                        (void) buffer_append(&b, "x", 1);
+                (void) buffer_append_str(&b, "\"");
+        }
+        assert_int_equal(buffer_append_str(&b, "}}"), 0);
+        return buffer_steal(&b);
+}
+
+/* Whichever member the agent makes long: what is remembered of all of them has one bound. */
+static void open_questions_hold_their_bound_in_every_member(void **state) {
+        static const char *const members[] = {
+                "request_id", "tool_use_id", "title", "description", "display_name"
+        };
+
+        for (size_t m = 0; m < ELEMENTSOF(members); m++) {
+                _cleanup_(agent_done) Agent a;
+
+                agent_init(&a, "claude");
+                for (unsigned i = 0; i < 8; i++) {
+                        _cleanup_free_ char *line = question_with(members[m], i, 500 * 1024);
+
+                        (void) says(&a, line);
+                        assert_int_equal(a.h.events.size > 0, i < 4);
+                        if (i >= 4)
+                                assert_in(a.h.written.data, "too many questions are open");
+                }
+        }
+}
+
+/* A title is as much as an input: of an older runner's state, too. */
+static void open_question_with_an_overlong_title_is_found_in_an_old_state(void **state) {
+        /* Beside the title: the id, the tool, no input and no suggestions. */
+        const size_t most = ASK_MAX + 1024 - strlen("\"t00\"\"T\"{}[]");
+
+        for (size_t size = most; size <= most + 1; size++) {
+                _cleanup_(agent_done) Agent a;
+                _cleanup_(driver_freep) Driver *old = NULL;
+                _cleanup_json_ Json *saved = NULL;
+                _cleanup_free_ char *title = malloc(size + 1), *line = question_with("title", 0, 1);
+                uint64_t offset = 0;
+                unsigned n = 7;
+
+                agent_init(&a, "claude");
+                (void) says(&a, line);
+                assert_int_equal(a.d->ops->save(a.d, &saved), 0);
+                memset(title, 'x', size);
+                title[0] = title[size - 1] = '"';
+                title[size] = 0;
+                Json *ask = json_object_array_get_idx(json_get(saved, "asks"), 0);
+                assert_int_equal(json_set_string(ask, "title", title), 0);
+                assert_int_equal(a.d->ops->load(NULL, saved, &old), 0);
+                assert_int_equal(old->ops->overlong_question(old, &offset, &n), size > most);
+        }
+}
+
+/* A question whose input makes the line so deep. */
+static char *question_of_depth(unsigned depth) {
+        _cleanup_buffer_ Buffer b = {};
+
+        (void) buffer_append_str(
+                        &b,
+                        "{\"type\":\"control_request\",\"request_id\":\"deep\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\",\"input\":");
+        for (unsigned i = 2; i < depth; i++)
+                (void) buffer_append_str(&b, "{\"a\":");
+        (void) buffer_append_str(&b, "1");
+        for (unsigned i = 0; i < depth; i++)
+                (void) buffer_append_str(&b, "}");
+        return buffer_steal(&b);
+}
+
+/* Its event, in an array, has to be within the 64 levels that everybody reads. */
+static void question_is_asked_or_denied_whatever_its_depth(void **state) {
+        static const unsigned depths[] = { 62, 63, 64, 65, 1000 };
+
+        for (size_t i = 0; i < ELEMENTSOF(depths); i++) {
+                _cleanup_(agent_done) Agent a;
+                _cleanup_free_ char *line = question_of_depth(depths[i]);
+                bool asked = depths[i] <= 62;
+
+                agent_init(&a, "claude");
+                assert_in(says(&a, line), asked ? "permission.request" : "\"type\":\"notice\"");
+                assert_int_equal(!!strstr(a.h.events.data, "permission.request"), asked);
+                if (asked)
+                        assert_int_equal(a.h.written.size, 0);
+                else
+                        assert_in(a.h.written.data,
+                                  "\"request_id\":\"deep\",\"response\":{\"behavior\":\"deny\"");
+        }
+}
+
+static char *init_with(const char *member, size_t n) {
+        _cleanup_buffer_ Buffer b = {};
+
+        (void) buffer_printf(&b, "{\"type\":\"system\",\"subtype\":\"init\",\"%s\":\"", member);
+        for (size_t i = 0; i < n; i++)
+                (void) buffer_append(&b, "x", 1);
+        assert_int_equal(buffer_append_str(&b, "\"}"), 0);
+        return buffer_steal(&b);
+}
+
+/* They stay for as long as the conversation, and in its saved state. */
+static void names_above_their_bound_are_not_remembered(void **state) {
+        static const char *const members[] = { "session_id", "model", "permissionMode" };
+
+        for (size_t m = 0; m < ELEMENTSOF(members); m++)
+                for (size_t n = 1022; n <= 1023; n++) { /* and two quotes */
+                        _cleanup_(agent_done) Agent a;
+                        _cleanup_json_ Json *saved = NULL;
+                        _cleanup_free_ char *line = init_with(members[m], n);
+
+                        agent_init(&a, "claude");
+                        assert_in(says(&a, line), "\"type\":\"started\"");
+                        assert_int_equal(a.d->ops->save(a.d, &saved), 0);
+                        assert_int_equal(!!strstr(json_text(saved), "xxxx"), n <= 1022);
+                        assert_int_equal(!!strstr(a.h.events.data, "xxxx"), n <= 1022);
+                }
+        for (size_t n = 1022; n <= 1023; n++) {
+                static const char head[] = "{\"type\":\"assistant\",\"error\":\"";
+                _cleanup_(agent_done) Agent a;
+                _cleanup_free_ char *line = malloc(sizeof(head) + n + 2);
+
+                agent_init(&a, "claude");
+                memcpy(line, head, sizeof(head) - 1);
+                memset(line + sizeof(head) - 1, 'x', n);
+                memcpy(line + sizeof(head) - 1 + n, "\"}", 3);
+                (void) says(&a, "{\"type\":\"system\",\"subtype\":\"init\"}");
+                assert_string_equal(says(&a, line), "");
+                assert_in(says(&a,
+                               "{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":true,\"result\":\"API Error\"}"),
+                          n <= 1022 ? "\"kind\":\"xxxx" : "\"kind\":\"unknown\"");
+        }
+}
+
 static void request_with_a_double_is_refused(void **state) {
         static const char *const lines[] = {
                 "{\"type\":\"control_request\",\"request_id\":\"r1\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"A\"},"
@@ -398,6 +544,10 @@ int main(void) {
                 cmocka_unit_test(question_of_1_mib_is_asked_and_one_of_a_byte_more_is_denied),
                 cmocka_unit_test(question_of_which_only_the_head_is_there_is_denied_where_that_names_it),
                 cmocka_unit_test(open_question_above_the_bound_is_found_in_an_old_state),
+                cmocka_unit_test(open_questions_hold_their_bound_in_every_member),
+                cmocka_unit_test(open_question_with_an_overlong_title_is_found_in_an_old_state),
+                cmocka_unit_test(names_above_their_bound_are_not_remembered),
+                cmocka_unit_test(question_is_asked_or_denied_whatever_its_depth),
                 cmocka_unit_test(request_with_a_double_is_refused),
                 cmocka_unit_test(line_with_a_double_that_is_read_is_a_notice),
                 cmocka_unit_test(line_makes_1024_events_and_says_that_more_were_left_out),

@@ -118,8 +118,9 @@ static void test_environment(void **state) {
                                   &plan,
                                   &error),
                         0);
-        assert_int_equal(strv_length(plan.env), 8);
+        assert_int_equal(strv_length(plan.env), 9);
         static const char *const expected[] = {
+                "CLAUDE_CODE_DISABLE_CRON=1",
                 "CLAUDE_CODE_ENTRYPOINT=sdk-ts",
                 "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
                 "DISABLE_AUTOUPDATER=0",

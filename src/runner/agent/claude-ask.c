@@ -6,7 +6,11 @@
 /* The agent's requests: questions that somebody is to answer, and all the others, which are answered at once. */
 
 #define AMBIGUOUS_IDS_MAX 4
+/* What is looked at of a line that is not JSON. */
+#define BROKEN_HEAD_BYTES ((size_t) 4 * 1024)
 #define TOO_LONG "The request is longer than this host passes on, so this was not allowed."
+#define TOO_DEEP "The request is nested more deeply than this host passes on, so this was not allowed."
+#define UNREADABLE "The request cannot be read, so this was not allowed."
 
 void claude_settle_asks(Claude *c, Slice tool_call_id) {
         for (size_t i = c->n_asks; i > 0; i--)
@@ -63,11 +67,17 @@ static int write_denial(DriverFeed *f, Slice request_id, const char *message) {
         return r < 0 ? r : f->sink->write(f->sink->userdata, f->scratch->data, f->scratch->size);
 }
 
+size_t claude_ask_bytes(const ClaudeAsk *a) {
+        return strlen(a->request_id) + strlen(strempty(a->tool_call_id)) + strlen(a->tool) +
+                        strlen(a->title) + strlen(a->input) + strlen(a->suggestions);
+}
+
+/* For one more, of a line of so many bytes. */
 static bool has_room(const Claude *c, size_t more) {
         size_t bytes = more;
 
         for (size_t i = 0; i < c->n_asks; i++)
-                bytes += strlen(c->asks[i].input) + strlen(c->asks[i].suggestions);
+                bytes += claude_ask_bytes(&c->asks[i]);
         return c->n_asks < CLAUDE_ASKS_MAX && bytes <= CLAUDE_ASK_BYTES_MAX;
 }
 
@@ -141,7 +151,17 @@ int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line) {
                 return write_error(f, id, "the name of the tool is too long");
         if (line.size > CLAUDE_ASK_LINE_MAX)
                 return claude_feed_oversize_request(c, f, line, line.size);
-        if (!has_room(c, request.size))
+        /* Its event is one level deeper, and the body of a POST another. */
+        if (json_scan_check_bounded(line.data, line.size, SIZE_MAX, JSON_DEPTH_MAX - 2, NULL)) {
+                r = write_denial(f, id, TOO_DEEP);
+                return r < 0 ? r :
+                               feed_notice_line(
+                                               f,
+                                               "the agent asked what is nested too deeply",
+                                               line.data,
+                                               line.size);
+        }
+        if (!has_room(c, line.size))
                 return write_error(f, id, "too many questions are open");
         /* The same id again is the same question again: the newer one counts. */
         for (size_t i = c->n_asks; i > 0; i--)
@@ -163,21 +183,38 @@ int claude_feed_cancel(Claude *c, DriverFeed *f, Slice line) {
         return 0;
 }
 
-int claude_feed_oversize_request(Claude *c, DriverFeed *f, Slice line, uint64_t size) {
+/* Answers a request of which the beginning is there, as far as that names it. *ret_denied: it was a question. */
+static int refuse_head(DriverFeed *f, Slice line, const char *why, bool *ret_denied) {
         Slice id = slice_head_string(line, "request_id"), request = { line.data, 0 }, name, value;
-        bool question = false;
         size_t iter = 0;
-        int r = 0;
 
         /* The request itself may be cut off: where it begins is known, and its end need not be. */
         while (json_scan_next_member(line, &iter, &name, &value))
                 if (json_scan_string_is(name, "request"))
                         request = value;
-        question = json_scan_string_is(slice_head_string(request, "subtype"), "can_use_tool");
+        *ret_denied = slice_is_set(id) &&
+                        json_scan_string_is(slice_head_string(request, "subtype"), "can_use_tool");
+        return !slice_is_set(id) ? 0 : *ret_denied ? write_denial(f, id, why) : write_error(f, id, why);
+}
+
+int claude_feed_oversize_request(Claude *c, DriverFeed *f, Slice line, uint64_t size) {
+        bool denied;
+        int r;
+
         c->oversize_lines++;
-        if (slice_is_set(id))
-                r = question ? write_denial(f, id, TOO_LONG) : write_error(f, id, TOO_LONG);
-        return r < 0 ? r : feed_oversize_event(f, line, size, question && slice_is_set(id));
+        r = refuse_head(f, line, TOO_LONG, &denied);
+        return r < 0 ? r : feed_oversize_event(f, line, size, denied);
+}
+
+int claude_feed_broken_line(DriverFeed *f, Slice line) {
+        Slice head = { line.data, MIN(line.size, BROKEN_HEAD_BYTES) };
+        bool denied;
+        int r = 0;
+
+        if (json_scan_string_is(slice_head_string(head, "type"), "control_request"))
+                r = refuse_head(f, head, UNREADABLE, &denied);
+        return r < 0 ? r :
+                       feed_notice_line(f, "the agent wrote a line that is not JSON", line.data, line.size);
 }
 
 int claude_feed_ambiguous_request(Claude *c, DriverFeed *f, Slice line) {

@@ -26,8 +26,9 @@ int claude_set_text(char **p, Slice value) {
 }
 
 bool claude_text_equal(const char *text, Slice value) {
-        return text ? strlen(text) == value.size && memcmp(text, value.data, value.size) == 0 :
-                      value.size == 0;
+        if (value.size == 0)
+                return !text;
+        return text && strlen(text) == value.size && memcmp(text, value.data, value.size) == 0;
 }
 
 void claude_feed_parent(DriverFeed *f, Slice line) {
@@ -110,7 +111,9 @@ static int feed_assistant(Claude *c, DriverFeed *f, Slice line) {
 
         if (slice_is_set(error))
                 /* The model said nothing: the program speaks in its place. The result repeats the text. */
-                return claude_set_text(&c->error_kind, error);
+                return claude_set_text(
+                                &c->error_kind,
+                                error.size <= CLAUDE_NAME_MAX ? error : (Slice){ "\"unknown\"", 9 });
         if (!feed_wants_events(f) || !json_scan_path(line, &content, "message", "content", NULL))
                 return 0;
         while (json_scan_element(content, &iter, &block)) {
@@ -193,6 +196,13 @@ static int feed_user(Claude *c, DriverFeed *f, Slice line) {
 
 /* ---- start, state ---- */
 
+/* A string that is remembered, or none where it is too long for that. */
+static Slice short_string(Slice o, const char *name) {
+        Slice v = slice_member(o, name, SCAN_STRING);
+
+        return v.size <= CLAUDE_NAME_MAX ? v : (Slice){};
+}
+
 static int fail(DriverFeed *f, const char *what, Slice why) {
         _cleanup_free_ char *text = NULL, *reason = NULL;
 
@@ -232,9 +242,8 @@ static int feed_control_response(Claude *c, DriverFeed *f, Slice line) {
 }
 
 static int feed_init(Claude *c, DriverFeed *f, Slice line) {
-        Slice session = slice_member(line, "session_id", SCAN_STRING),
-              model = slice_member(line, "model", SCAN_STRING);
-        Slice mode = slice_member(line, "permissionMode", SCAN_STRING);
+        Slice session = short_string(line, "session_id"), model = short_string(line, "model");
+        Slice mode = short_string(line, "permissionMode");
         char *id;
         int r;
 
@@ -378,7 +387,7 @@ int claude_feed(Driver *d, const char *line, size_t size, uint64_t offset, const
         if (size == 0 || (size == 1 && line[0] == '\r'))
                 return 0;
         if (!json_scan_valid(line, size))
-                return feed_notice_line(&f, "the agent wrote a line that is not JSON", line, size);
+                return claude_feed_broken_line(&f, o);
         if (claude_line_is_ambiguous(o)) {
                 c->ambiguous_lines++;
                 return claude_feed_ambiguous_request(c, &f, o);

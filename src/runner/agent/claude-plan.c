@@ -18,10 +18,15 @@ static const char advice[] =
                         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"
 static const char *const trusted_env[] = { DEFAULT_ENV, NULL };
 
-/* Claude looks at the state of the working directory with git before anybody has said a word, and git runs what that one's
+/* A schedule in the working directory (.claude/scheduled_tasks.json) would speak as the user does. And
+ * Claude looks at the state of the working directory with git before anybody has said a word, and git runs what that one's
  * .git/config names as core.fsmonitor. A checkout of ours has no such thing; a directory of another's making may. */
 static const char *const untrusted_env[] = {
-        DEFAULT_ENV, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=core.fsmonitor", "GIT_CONFIG_VALUE_0=false",
+        DEFAULT_ENV,
+        "CLAUDE_CODE_DISABLE_CRON=1",
+        "GIT_CONFIG_COUNT=1",
+        "GIT_CONFIG_KEY_0=core.fsmonitor",
+        "GIT_CONFIG_VALUE_0=false",
         NULL,
 };
 

@@ -16,6 +16,9 @@
 #define CLAUDE_ASK_LINE_MAX ((size_t) 1024 * 1024)
 #define CLAUDE_ASK_BYTES_MAX ((size_t) 2 * 1024 * 1024)
 #define CLAUDE_TOOL_NAME_MAX 1024
+/* Of what is remembered of a line that is no question: the session, the model, the mode, the kind of an error. What is
+ * longer is taken for missing. */
+#define CLAUDE_NAME_MAX 1024
 
 /* Tasks in the background that are told apart; of more it is not known when they end. */
 #define CLAUDE_TASKS_MAX 64
@@ -90,6 +93,9 @@ void claude_feed_parent(DriverFeed *f, Slice line);
 /* Ends what is known of a question; told: with an ask_gone event. */
 int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool tell);
 void claude_ask_done(ClaudeAsk *a);
+/* What it holds; of a line of CLAUDE_ASK_LINE_MAX no more than CLAUDE_TOOL_NAME_MAX above that, as its title may be the
+ * name of the tool once more. */
+size_t claude_ask_bytes(const ClaudeAsk *a);
 
 /* claude-shape.c: whether a member of a valid line that we read is there twice. */
 bool claude_line_is_ambiguous(Slice line);
@@ -99,6 +105,8 @@ int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line);
 int claude_feed_cancel(Claude *c, DriverFeed *f, Slice line);
 /* A request above its bound. line is its beginning, at least. */
 int claude_feed_oversize_request(Claude *c, DriverFeed *f, Slice line, uint64_t size);
+/* A line that is not JSON: a notice, and an answer where it was a request as far as can be seen. */
+int claude_feed_broken_line(DriverFeed *f, Slice line);
 /* A request in which a member stands twice: refused, and a notice. */
 int claude_feed_ambiguous_request(Claude *c, DriverFeed *f, Slice line);
 /* A tool that has a result has no open question any more. */

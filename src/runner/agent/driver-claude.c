@@ -275,7 +275,9 @@ static bool driver_claude_overlong_question(Driver *d, uint64_t *ret_offset, uns
         for (size_t i = 0; i < c->n_asks; i++) {
                 const ClaudeAsk *a = &c->asks[i];
 
-                if (a->answered || strlen(a->input) + strlen(a->suggestions) <= CLAUDE_ASK_LINE_MAX)
+                if (a->answered ||
+                    (strlen(a->input) + strlen(a->suggestions) <= CLAUDE_ASK_LINE_MAX &&
+                     claude_ask_bytes(a) <= CLAUDE_ASK_LINE_MAX + CLAUDE_TOOL_NAME_MAX))
                         continue;
                 *ret_offset = a->offset;
                 *ret_n = a->n;

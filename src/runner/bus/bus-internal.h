@@ -58,7 +58,7 @@ struct BusObjects {
         unsigned n_calls;
         size_t calls_bytes;
         sd_bus_slot *manager_slot, *conversation_slot, *enumerator_slot, *object_manager_slot,
-                        *log_control_slot;
+                        *log_control_slot, *guard_slot;
 };
 
 #define BUS_ERROR_PREFIX "org.northflare.Runner1.Error."
@@ -83,6 +83,9 @@ void bus_remove_object(BusObjects *b, ConversationObject *o);
 int bus_list_objects(BusObjects *b, ConversationObject ***ret, size_t *ret_n);
 ConversationObject *bus_find_path(BusObjects *b, const char *path);
 ConversationObject *bus_find_conversation(BusObjects *b, Conversation *c);
+
+/* bus-guard.c: before all objects */
+int bus_guard_register(BusObjects *b);
 
 /* log-control.c */
 int log_control_register(BusObjects *b);

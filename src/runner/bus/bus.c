@@ -132,6 +132,8 @@ static int register_all(BusObjects *b) {
                 r = conversation_bus_register(b);
         if (r >= 0)
                 r = log_control_register(b);
+        if (r >= 0)
+                r = bus_guard_register(b);
         return r;
 }
 
@@ -178,6 +180,7 @@ BusObjects *bus_objects_free(BusObjects *b) {
         bus_calls_cancel(b);
         workspace_bus_cancel(b);
         sd_bus_slot_unref(b->log_control_slot);
+        sd_bus_slot_unref(b->guard_slot);
         sd_bus_slot_unref(b->enumerator_slot);
         sd_bus_slot_unref(b->conversation_slot);
         sd_bus_slot_unref(b->manager_slot);

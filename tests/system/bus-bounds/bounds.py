@@ -130,6 +130,11 @@ class Checker:
                 self.fault("property %s.%s: %d bytes, more than %d" % (short, name, len(value.encode()), bound))
         self.call("Properties.GetAll", path, PROPERTIES, "GetAll", "s", [interface])
         self.call("Introspectable.Introspect", path, "org.freedesktop.DBus.Introspectable", "Introspect", "", [])
+        # What is not there is not quoted, whatever its length; the bus carries no longer one than the last.
+        for name in (LONG, "x" * ((32 << 20) - 200)):
+            self.call("Properties.GetAll", path, PROPERTIES, "GetAll", "s", [name])
+        self.call("Properties.Get", path, PROPERTIES, "Get", "ss", [interface, LONG])
+        self.call("Properties.Get", "/" + LONG[:60000], PROPERTIES, "Get", "ss", [interface, "Id"])
 
     def read_all(self, path):
         """From the beginning to the end, by cursors."""
