@@ -178,6 +178,11 @@ for n in range(STREAMS):
         sys.exit("stream %d: %s" % (n, m.error))
 step("%d streams that nobody reads" % STREAMS)
 refused = bus.call(NAME, path_of(0), I_CONVERSATION, "OpenEvents", "s", [""])
+for n in range(conversations):
+    cursor = ""
+    for _ in range(3):
+        cursor = bus.call(NAME, path_of(n), I_CONVERSATION, "ReadEvents", "su", [cursor, 1]).values()[1]
+step("a reader of each conversation")
 pid, visitor = as_visitor(stranger)
 until("that call has come", lambda: not bus.call(NAME, path_of(0), I_CONVERSATION, "Describe").error)
 step("a call that waits for polkit")
