@@ -77,6 +77,18 @@ int buffer_printf(Buffer *b, const char *format, ...) {
         return 0;
 }
 
+void buffer_trim(Buffer *b) {
+        char *data;
+
+        if (b->failed || b->allocated <= b->size + 1)
+                return;
+        data = realloc(b->data, b->size + 1);
+        if (!data)
+                return;
+        b->data = data;
+        b->allocated = b->size + 1;
+}
+
 void buffer_consume(Buffer *b, size_t n) {
         assert(n <= b->size);
         if (n == 0)

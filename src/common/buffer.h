@@ -24,6 +24,8 @@ int buffer_reserve(Buffer *b, size_t extra);
 int buffer_append(Buffer *b, const void *data, size_t size);
 int buffer_append_str(Buffer *b, const char *s);
 int buffer_printf(Buffer *b, const char *format, ...) _printf_(2, 3);
+/* Gives back what is allocated and not used; where that fails all stays as it is. */
+void buffer_trim(Buffer *b);
 /* Drops the first n bytes. */
 void buffer_consume(Buffer *b, size_t n);
 /* The memory as a string of its own for the caller to free; the buffer is empty afterwards. NULL on failed. */

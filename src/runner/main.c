@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -7,6 +8,10 @@
 #include "common/log.h"
 #include "runner/config.h"
 #include "runner/runner.h"
+
+/* Larger blocks are mappings of their own, which the kernel has back as soon as they are freed, whatever lies beside them.
+ * glibc would raise its threshold to the size of what it frees. Smaller ones come and go all the time: their place is kept. */
+#define HEAP_BLOCK_MAX (1024 * 1024)
 
 static int run(const RunnerOptions *options, RunnerConfig *config) {
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
@@ -77,6 +82,8 @@ int main(int argc, char *argv[]) {
         case COMMAND_START:
                 break;
         }
+        (void) mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_MAX);
+        (void) mallopt(M_TRIM_THRESHOLD, 2 * HEAP_BLOCK_MAX);
         log_set_stream(true);
         r = config_load(&options, environ, &config, &code, &error);
         if (r < 0) {

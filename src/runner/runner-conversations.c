@@ -406,6 +406,8 @@ static int load(Runner *r, ConversationRow *row_consume, char *const *units, Con
         runner_link_conversation(r, c);
         adopt(r, c, units);
         runner_totals_skip(r, c);
+        if (!conversation_is_live(c))
+                conversation_shrink(c);
         if (ret)
                 *ret = c;
         return 0;

@@ -262,6 +262,7 @@ static void check_config(MethodCall *c) {
 /* What was asked for last is asked for again when the conversation is resumed. */
 static int store_config(MethodCall *c) {
         Json *limits = json_get(c->params, "limits"), *all = json_get(c->conversation->params, "limits");
+        _cleanup_json_ Json *params = NULL;
         Conversation *v = c->conversation;
         AuditEntry e;
         int r;
@@ -283,7 +284,11 @@ static int store_config(MethodCall *c) {
                 if (r < 0)
                         return r;
         }
-        r = free_and_strdup(&v->row.params, json_text(v->params));
+        r = conversation_all_params(v, &params);
+        if (r >= 0)
+                r = json_set(params, "limits", json_object_get(all));
+        if (r >= 0)
+                r = free_and_strdup(&v->row.params, json_text(params));
         if (r >= 0)
                 r = conversation_store_row(v);
         return r < 0 || !v->run ? r : run_limits_ask(v->run, limits);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "common/ident.h"
+#include "common/json-scan.h"
 #include "common/log.h"
 #include "runner/conversation/budget.h"
 #include "runner/conversation/limits.h"
@@ -54,6 +55,26 @@ void method_check_types(MethodCall *c) {
         if (prompt && !json_object_is_type(prompt, json_type_string) &&
             !json_object_is_type(prompt, json_type_array))
                 method_refuse(c, CODE_INVALID_PARAMS, "prompt is neither text nor a list of content blocks");
+}
+
+/* A message may be larger than what a conversation keeps of it. */
+static void check_size(MethodCall *c) {
+        const char *text = json_text(c->params);
+        size_t size = strlen(text), at;
+        Slice prompt = {};
+
+        if (json_scan_check_bounded(text, size, CONVERSATION_VALUES_MAX, JSON_DEPTH_MAX, &at))
+                method_refuse(c,
+                              CODE_INVALID_PARAMS,
+                              "there are more than %zu values in the parameters",
+                              CONVERSATION_VALUES_MAX);
+        (void) json_scan_member((Slice){ text, size }, "prompt", &prompt);
+        if (size - prompt.size > CONVERSATION_BYTES_MAX)
+                method_refuse(c,
+                              CODE_INVALID_PARAMS,
+                              "the parameters beside prompt have %zu bytes, more than %zu",
+                              size - prompt.size,
+                              CONVERSATION_BYTES_MAX);
 }
 
 static bool env_name_allowed(char *const *allowed, const char *name) {
@@ -203,6 +224,7 @@ void method_check_start(MethodCall *c) {
                 starting(c, known);
                 return;
         }
+        check_size(c);
         method_check_types(c);
         check_agent(c, agent);
         method_check_policy(c);

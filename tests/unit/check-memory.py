@@ -24,7 +24,7 @@ problems = []
 
 
 def value_of(text, names):
-    """An expression of C or of the table: numbers, sums, products and names."""
+    """An expression of C or of the table: numbers, sums, products, names, and max() of such."""
     text = re.sub(r"\(\(?size_t\)\s*", "(", text) if text.startswith("((size_t)") else text
     text = re.sub(r"\(size_t\)", "", text)
     text = re.sub(r"\b(\d+)[uUlL]+\b", r"\1", text)
@@ -37,7 +37,9 @@ def value_of(text, names):
         if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Mult)):
             a, b = walk(node.left), walk(node.right)
             return a + b if isinstance(node.op, ast.Add) else a * b
-        raise ValueError(f"not a sum or product: {text}")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "max" and node.args:
+            return max(walk(a) for a in node.args)
+        raise ValueError(f"not a sum, a product or the largest of some: {text}")
 
     return walk(ast.parse(text.strip(), mode="eval").body)
 

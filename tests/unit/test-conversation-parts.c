@@ -16,6 +16,7 @@
 #include "runner/conversation/line-reader.h"
 #include "runner/conversation/run-folder.h"
 #include "runner/conversation/runtime-clock.h"
+#include "runner/conversation/stream-room.h"
 #include "runner/conversation/verdict.h"
 #include "runner/conversation/watch.h"
 
@@ -201,6 +202,103 @@ static void one_call_passes_over_16_mib(void **state) {
                 before = r.passed;
         }
         assert_true(r.size == size);
+}
+
+/* What a reader that pauses gave back is read again, wherever in a line it was. */
+static void a_reader_that_pauses_keeps_little_and_loses_nothing(void **state) {
+        static const size_t sizes[] = { 100, LINE_KEEP_BYTES / 2, LINE_KEEP_BYTES + 1, 4 << 20 };
+
+        for (size_t i = 0; i < ELEMENTSOF(sizes); i++) {
+                _cleanup_close_ int fd = temporary_file();
+                _cleanup_(line_reader_done) LineReader r = {};
+                Slice line;
+
+                assert_int_equal(pwrite_all(fd, "a\n", 2, 0), 0);
+                write_long(fd, 2, sizes[i]);
+                assert_line(&r, fd, UINT64_MAX, "a");
+                assert_int_equal(line_reader_next(&r, fd, UINT64_MAX, &line), LINE_NONE);
+                line_reader_pause(&r);
+                assert_true(r.in.allocated <= LINE_KEEP_BYTES);
+                assert_int_equal(pwrite_all(fd, "\nb\n", 3, 2 + sizes[i]), 0);
+                assert_int_equal(line_reader_next(&r, fd, UINT64_MAX, &line), LINE_WHOLE);
+                assert_int_equal(line.size, sizes[i]);
+                /* Handed out, and not stepped over. */
+                line_reader_pause(&r);
+                assert_true(r.in.allocated <= LINE_KEEP_BYTES);
+                assert_int_equal(line_reader_next(&r, fd, UINT64_MAX, &line), LINE_WHOLE);
+                assert_int_equal(line.size, sizes[i]);
+                line_reader_step(&r);
+                line_reader_pause(&r);
+                assert_line(&r, fd, UINT64_MAX, "b");
+                assert_line(&r, fd, UINT64_MAX, NULL);
+                assert_int_equal(r.offset, sizes[i] + 5);
+        }
+}
+
+static void a_reader_that_pauses_goes_on_passing_over(void **state) {
+        _cleanup_close_ int fd = temporary_file();
+        _cleanup_(line_reader_done) LineReader r = { .max = 65536 };
+        Slice line;
+
+        write_long(fd, 0, 1 << 20);
+        assert_int_equal(line_reader_next(&r, fd, UINT64_MAX, &line), LINE_NONE);
+        line_reader_pause(&r);
+        assert_int_equal(r.passed, 1 << 20);
+        assert_int_equal(pwrite_all(fd, "\nb\n", 3, 1 << 20), 0);
+        assert_int_equal(line_reader_next(&r, fd, UINT64_MAX, &line), LINE_OVERSIZE);
+        assert_int_equal(r.size, 1 << 20);
+        assert_memory_equal(line.data, "xxxx", 4);
+        line_reader_pause(&r);
+        line_reader_step(&r);
+        assert_line(&r, fd, UINT64_MAX, "b");
+}
+
+static void streams_have_room_up_to_the_bound(void **state) {
+        const size_t max = EVENT_STREAMS_BYTES_MAX;
+        StreamRoom room = {};
+        StreamShare a, b;
+
+        stream_share_open(&a, &room, 1);
+        stream_share_open(&b, &room, 1);
+        /* One alone has as much as it needs. */
+        assert_true(stream_share_ask(&a, 2 * max));
+        stream_share_hold(&a, max / 2);
+        assert_true(stream_share_ask(&b, max / 2));
+        assert_false(stream_share_ask(&b, max / 2 + 1));
+        assert_int_equal(b.wanted, max / 2 + 1);
+        /* A short line always goes. */
+        stream_share_hold(&a, 2 * max);
+        assert_true(stream_share_ask(&b, STREAM_SHORT_BYTES));
+        assert_int_equal(b.wanted, 0);
+        assert_false(stream_share_ask(&b, STREAM_SHORT_BYTES + 1));
+        stream_share_hold(&b, 7);
+        assert_int_equal(room.held, 2 * max + 7);
+        stream_share_close(&a);
+        assert_int_equal(room.held, 7);
+        assert_true(stream_share_ask(&b, max));
+        stream_share_close(&b);
+        assert_null(room.shares);
+        assert_int_equal(room.held, 0);
+}
+
+static void a_stream_in_the_way_that_nobody_reads_is_the_one_to_go(void **state) {
+        StreamRoom room = {};
+        StreamShare waits, reads, sleeps, small;
+
+        stream_share_open(&waits, &room, 0);
+        stream_share_open(&reads, &room, 0);
+        stream_share_open(&sleeps, &room, 5);
+        stream_share_open(&small, &room, 0);
+        stream_share_hold(&waits, STREAM_SHORT_BYTES + 1);
+        stream_share_hold(&reads, 1 << 20);
+        stream_share_hold(&sleeps, STREAM_SHORT_BYTES + 1);
+        stream_share_hold(&small, STREAM_SHORT_BYTES);
+        reads.taken_usec = 5 * USEC_PER_SEC;
+        assert_null(stream_share_stalled(&waits, 4 + STREAM_ROOM_USEC));
+        assert_ptr_equal(stream_share_stalled(&waits, 5 + STREAM_ROOM_USEC), &sleeps);
+        stream_share_close(&sleeps);
+        assert_null(stream_share_stalled(&waits, 5 + STREAM_ROOM_USEC));
+        assert_ptr_equal(stream_share_stalled(&waits, 5 * USEC_PER_SEC + STREAM_ROOM_USEC), &reads);
 }
 
 static void lines_without_a_file(void **state) {
@@ -591,6 +689,10 @@ int main(void) {
                 cmocka_unit_test(a_line_of_the_bound_is_whole_and_one_of_a_byte_more_is_not),
                 cmocka_unit_test(a_line_above_the_bound_is_passed_over_in_pieces),
                 cmocka_unit_test(one_call_passes_over_16_mib),
+                cmocka_unit_test(a_reader_that_pauses_keeps_little_and_loses_nothing),
+                cmocka_unit_test(a_reader_that_pauses_goes_on_passing_over),
+                cmocka_unit_test(streams_have_room_up_to_the_bound),
+                cmocka_unit_test(a_stream_in_the_way_that_nobody_reads_is_the_one_to_go),
                 cmocka_unit_test(lines_without_a_file),
                 cmocka_unit_test(folder_is_made_once),
                 cmocka_unit_test(folder_that_is_a_link_is_refused),

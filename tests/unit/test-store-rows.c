@@ -75,6 +75,28 @@ static void test_conversation_row_round_trip(void **state) {
         conversation_row_done(&out);
 }
 
+/* Whoever does not hold them in memory any more stores the rest. */
+static void test_parameters_that_are_not_at_hand_stay_as_they_are(void **state) {
+        Fixture *f = *state;
+        ConversationRow in = conversation("c-1"), out = {};
+
+        in.params = (char *) "{\"a\":1}";
+        open_store(f);
+        assert_int_equal(store_put_conversation(f->store, &in), 0);
+        in.params = NULL;
+        in.state = (char *) "ended";
+        assert_int_equal(store_put_conversation(f->store, &in), 0);
+        assert_int_equal(store_get_conversation(f->store, "c-1", &out), 1);
+        assert_string_equal(out.params, "{\"a\":1}");
+        assert_string_equal(out.state, "ended");
+        conversation_row_done(&out);
+        in.params = (char *) "{}";
+        assert_int_equal(store_put_conversation(f->store, &in), 0);
+        assert_int_equal(store_get_conversation(f->store, "c-1", &out), 1);
+        assert_string_equal(out.params, "{}");
+        conversation_row_done(&out);
+}
+
 static int see_conversation(const ConversationRow *r, void *userdata) {
         Seen *s = userdata;
         size_t n = strlen(s->text);
@@ -541,6 +563,7 @@ static void test_indices_are_used(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 CASE(test_conversation_row_round_trip),
+                CASE(test_parameters_that_are_not_at_hand_stay_as_they_are),
                 CASE(test_list_conversations),
                 CASE(test_run_row_round_trip),
                 CASE(test_delete_conversation_takes_all),

@@ -201,7 +201,11 @@ int conversation_describe(Conversation *c, char **ret) {
         static const char *const copied[] = { "model", "permissionMode", "repository" };
         Description d = { .room = ROOM_MAX };
         Object o;
+        int r;
 
+        r = conversation_take_params(c);
+        if (r < 0)
+                return r;
         object_begin(&o, &d);
         add_string(&o, "id", c->row.id);
         add_string(&o, "taskId", c->row.task);
@@ -229,6 +233,8 @@ int conversation_describe(Conversation *c, char **ret) {
         if (c->row.detail && json_scan_valid(c->row.detail, strlen(c->row.detail)))
                 add_json(&o, "result", c->row.detail);
         object_end(&o);
+        if (!conversation_is_live(c))
+                conversation_shrink(c);
         *ret = buffer_steal(&d.b);
         return *ret ? 0 : -ENOMEM;
 }

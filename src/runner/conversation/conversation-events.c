@@ -443,12 +443,33 @@ typedef struct EventStream {
         Conversation *c;
         struct EventStream *next;
         Follower follower;
+        StreamShare share;
         Buffer out;
         size_t begun;  /* where the present event begins in it */
         unsigned skip; /* events that are behind the cursor */
         int fd;
+        bool waits; /* for room, with its timer running */
         sd_event_source *io, *stall;
 } EventStream;
+
+static EventStream *stream_of(StreamShare *share) {
+        return (EventStream *) ((char *) share - offsetof(EventStream, share));
+}
+
+/* Those that wait for room look again, each in a turn of its own. */
+static void wake_waiting(StreamRoom *room) {
+        for (StreamShare *share = room->shares; share; share = share->next)
+                if (share->wanted > 0)
+                        (void) sd_event_source_set_io_events(stream_of(share)->io, EPOLLOUT);
+}
+
+static void stream_hold(EventStream *s, size_t bytes) {
+        bool less = bytes < s->share.held;
+
+        stream_share_hold(&s->share, bytes);
+        if (less)
+                wake_waiting(s->share.room);
+}
 
 static EventStream *stream_free(EventStream *s) {
         Conversation *c = s->c;
@@ -459,6 +480,8 @@ static EventStream *stream_free(EventStream *s) {
                         break;
                 }
         c->ctx->event_streams--;
+        stream_share_close(&s->share);
+        wake_waiting(&c->ctx->stream_room);
         sd_event_source_disable_unref(s->io);
         sd_event_source_disable_unref(s->stall);
         follower_done(&s->follower);
@@ -487,44 +510,75 @@ static int stream_done(void *userdata, const char *message_id) {
 }
 
 static bool stream_full(void *userdata) {
-        return ((EventStream *) userdata)->out.size >= STREAM_PIECE_BYTES;
+        EventStream *s = userdata;
+
+        if (s->out.size >= STREAM_PIECE_BYTES)
+                return true;
+        stream_hold(s, s->out.allocated);
+        return !stream_share_ask(&s->share, event_reader_next_size(s->follower.reader));
 }
 
 /* Writes what fits. 1: all is out; 0: the reader is slow. */
 static int stream_flush(EventStream *s) {
         while (s->out.size > 0) {
                 ssize_t n = write(s->fd, s->out.data, s->out.size);
+                if (n < 0 && errno != EAGAIN)
+                        return -errno;
                 if (n < 0)
-                        return errno == EAGAIN ? 0 : -errno;
+                        break;
                 buffer_consume(&s->out, (size_t) n);
+                s->share.taken_usec = now_usec(CLOCK_MONOTONIC);
         }
-        buffer_clear(&s->out, 0);
-        return 1;
+        if (s->out.size == 0)
+                buffer_clear(&s->out, 0);
+        else
+                buffer_trim(&s->out);
+        stream_hold(s, s->out.allocated);
+        return s->out.size == 0;
 }
 
-static int on_stall(sd_event_source *source, uint64_t usec, void *userdata) {
-        stream_free(userdata);
-        return 0;
-}
+static int on_stall(sd_event_source *source, uint64_t usec, void *userdata);
 
-static int stream_set(EventStream *s, bool waiting) {
-        int r = sd_event_source_set_io_events(s->io, waiting ? EPOLLOUT : 0);
+static int stream_set_timer(EventStream *s, uint64_t usec) {
+        int r;
 
-        if (r < 0)
-                return r;
-        if (!waiting)
+        if (usec == 0)
                 return s->stall ? sd_event_source_set_enabled(s->stall, SD_EVENT_OFF) : 0;
         if (!s->stall)
                 return sd_event_add_time_relative(
-                                s->c->ctx->event,
-                                &s->stall,
-                                CLOCK_MONOTONIC,
-                                STREAM_STALL_USEC,
-                                0,
-                                on_stall,
-                                s);
-        r = sd_event_source_set_time_relative(s->stall, STREAM_STALL_USEC);
+                                s->c->ctx->event, &s->stall, CLOCK_MONOTONIC, usec, 0, on_stall, s);
+        r = sd_event_source_set_time_relative(s->stall, usec);
         return r < 0 ? r : sd_event_source_set_enabled(s->stall, SD_EVENT_ONESHOT);
+}
+
+/* A stream that waits for something keeps what its reader did not take, and little of what was read ahead. */
+static int stream_pause(EventStream *s, uint32_t events, uint64_t usec) {
+        int r = sd_event_source_set_io_events(s->io, events);
+
+        if (s->follower.reader)
+                event_reader_pause(s->follower.reader);
+        return r < 0 ? r : stream_set_timer(s, usec);
+}
+
+static int stream_wait_for_room(EventStream *s) {
+        /* The timer of one that was woken in vain goes on. */
+        if (s->waits)
+                return sd_event_source_set_io_events(s->io, 0);
+        s->waits = true;
+        return stream_pause(s, 0, STREAM_ROOM_USEC);
+}
+
+static int on_stall(sd_event_source *source, uint64_t usec, void *userdata) {
+        EventStream *s = userdata;
+        StreamShare *stalled;
+
+        if (!s->waits) {
+                stream_free(s);
+                return 0;
+        }
+        while ((stalled = stream_share_stalled(&s->share, now_usec(CLOCK_MONOTONIC))))
+                stream_free(stream_of(stalled));
+        return stream_set_timer(s, STREAM_ROOM_USEC);
 }
 
 /* Returns negative where the stream is at its end, good or bad: the caller frees it. */
@@ -539,21 +593,24 @@ static int stream_pump(EventStream *s) {
                 if (r < 0)
                         return r;
                 if (r == 0)
-                        return stream_set(s, true);
+                        return stream_pause(s, EPOLLOUT, STREAM_STALL_USEC);
+                if (s->share.wanted > 0 && !stream_share_ask(&s->share, s->share.wanted))
+                        return stream_wait_for_room(s);
+                s->waits = false;
                 r = follower_read(&s->follower, &out);
                 if (r < 0)
                         return r;
-                if (s->out.size > 0)
+                stream_hold(s, s->out.allocated);
+                if (s->out.size > 0 || s->share.wanted > 0)
                         continue;
                 if (r == 0)
                         break;
-                return stream_set(
-                                s,
-                                true); /* a long line is being passed over, the rest of it in the next turn */
+                /* A long line is being passed over, the rest of it in the next turn. */
+                return stream_pause(s, EPOLLOUT, STREAM_STALL_USEC);
         }
         if (!conversation_is_live(s->c))
                 return -ESHUTDOWN;
-        return stream_set(s, false);
+        return stream_pause(s, 0, 0);
 }
 
 static int on_stream_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -597,6 +654,7 @@ int conversation_open_events(Conversation *c, const char *cursor, int *ret_fd) {
         };
         c->streams = s;
         c->ctx->event_streams++;
+        stream_share_open(&s->share, &c->ctx->stream_room, now_usec(CLOCK_MONOTONIC));
         r = sd_event_add_io(c->ctx->event, &s->io, s->fd, 0, on_stream_io, s);
         if (r >= 0)
                 r = stream_pump(s);

@@ -17,6 +17,7 @@
 #include "runner/conversation/operation.h"
 #include "runner/conversation/run-limits.h"
 #include "runner/conversation/runtime-clock.h"
+#include "runner/conversation/stream-room.h"
 #include "runner/conversation/timeouts.h"
 #include "runner/conversation/units.h"
 #include "runner/conversation/watch.h"
@@ -62,6 +63,7 @@ typedef struct ConversationContext {
         bool ready;         /* scopes may be started (they wait for our own READY) */
         bool broken;        /* the store failed: nothing moves until everything was read from it again */
         unsigned event_streams;
+        StreamRoom stream_room;
         EventCache *event_cache; /* NULL: there is none yet */
         bool addresses_held;     /* a filter of addresses has an effect here, as was seen of some scope */
         char **controllers_told; /* without effect here, as the journal has it already */
@@ -132,7 +134,7 @@ struct Conversation {
         ConversationContext *ctx;
         Conversation *prev, *next; /* the hub's list */
         ConversationRow row;
-        Json *params;
+        Json *params;       /* what it was started with, except the prompt; NULL once it has ended */
         Json *agent_config; /* as the configuration had it at the beginning of the run */
         Run *run;
         Checkout *checkout;
@@ -174,6 +176,11 @@ struct Conversation {
 /* conversation.c */
 int conversation_new(ConversationContext *ctx, ConversationRow *row_consume, Conversation **ret);
 Conversation *conversation_free(Conversation *c);
+/* What it was started with, the prompt included: read from the text in its row for whoever needs all of it. */
+int conversation_all_params(Conversation *c, Json **ret);
+/* Of one that has ended: what it was started with is the store's alone, until conversation_take_params(). */
+void conversation_shrink(Conversation *c);
+int conversation_take_params(Conversation *c);
 /* Stores an own event of the present run and wakes who waits for it. Part of an open transaction where there is one. */
 int conversation_emit(Conversation *c, const char *message_id, const char *method, const char *members);
 int conversation_emit_state(Conversation *c);
@@ -217,6 +224,8 @@ void conversation_set_frozen(Conversation *c, bool frozen);
 /* run.c */
 int run_new(Conversation *c, RunRow *row_consume, Run **ret);
 Run *run_free(Run *r);
+/* Of one that is over: gives back what only a run needs that goes on. */
+void run_shrink(Run *r);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Run *, run_free);
 int run_open_folder(Run *r, bool make);
 int run_watch(Run *r);

@@ -213,6 +213,7 @@ static int on_fill(void *userdata, SendBatch *batch) {
                 if (r < 0)
                         return log_warning_errno(
                                         r, "Events of conversation %s cannot be read: %m", c->row.id);
+                event_reader_pause(c->send);
                 more = r > 0;
                 c->ack_offset = event_reader_offset(c->send);
                 c->ack_own = event_reader_own_seq(c->send);

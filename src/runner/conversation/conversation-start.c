@@ -122,6 +122,9 @@ int conversation_prepare_run(Conversation *c, const char *resume_session) {
         int r;
 
         conversation_take_agent_config(c);
+        r = conversation_take_params(c);
+        if (r < 0)
+                return r;
         r = make_spec(c, resume_session, &spec);
         if (r < 0)
                 return r;

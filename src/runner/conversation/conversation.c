@@ -22,7 +22,7 @@ int conversation_new(ConversationContext *ctx, ConversationRow *row_consume, Con
                 .local_outfd = -EBADF,
         };
         *row_consume = (ConversationRow){};
-        r = json_parse_from(JSON_OF_STORE, c->row.params, strlen(c->row.params), &c->params, NULL);
+        r = conversation_take_params(c);
         if (r < 0) {
                 conversation_free(c);
                 return r;
@@ -31,6 +31,43 @@ int conversation_new(ConversationContext *ctx, ConversationRow *row_consume, Con
         c->last_event_usec = c->row.created_usec;
         *ret = c;
         return 0;
+}
+
+int conversation_all_params(Conversation *c, Json **ret) {
+        _cleanup_(conversation_row_done) ConversationRow row = {};
+        const char *text = c->row.params;
+        int r;
+
+        if (!text) {
+                r = store_get_conversation(c->ctx->store, c->row.id, &row);
+                if (r <= 0)
+                        return r < 0 ? r : -ENOENT;
+                text = row.params;
+        }
+        return json_parse_from(JSON_OF_STORE, text, strlen(text), ret, NULL);
+}
+
+int conversation_take_params(Conversation *c) {
+        int r;
+
+        if (c->params)
+                return 0;
+        r = conversation_all_params(c, &c->params);
+        if (r < 0)
+                return r;
+        /* It is the agent's by a message of its own, and may be long. */
+        json_object_object_del(c->params, "prompt");
+        return 0;
+}
+
+void conversation_shrink(Conversation *c) {
+        if (c->params)
+                json_object_put(c->params);
+        c->params = NULL;
+        free(c->row.params);
+        c->row.params = NULL;
+        if (c->run)
+                run_shrink(c->run);
 }
 
 void conversation_take_agent_config(Conversation *c) {

@@ -7,6 +7,10 @@
 /* One conversation: its rows in the store, its runs, its agent. This header is what the rest of the runner sees. */
 typedef struct Conversation Conversation;
 
+/* What it is started with is kept for as long as it lives: so many values, and so many bytes of JSON beside the prompt. */
+#define CONVERSATION_VALUES_MAX ((size_t) 4096)
+#define CONVERSATION_BYTES_MAX ((size_t) 1024 * 1024)
+
 const char *conversation_id(Conversation *c);
 const char *conversation_task(Conversation *c); /* "" where there is none */
 const char *conversation_agent(Conversation *c);
@@ -64,6 +68,7 @@ int conversation_read_event(
                 uint64_t *ret_size);
 
 /* A stream of the same, one a line, on a descriptor for the caller to read; it ends (EOF) after conversation.ended or
- * where the reader stays away too long. -EMFILE: too many streams (EVENT_STREAMS_MAX). */
+ * where the reader stays away too long, which is shorter while others wait for room (stream-room.h). -EMFILE: too many
+ * streams (EVENT_STREAMS_MAX). */
 #define EVENT_STREAMS_MAX 64
 int conversation_open_events(Conversation *c, const char *cursor, int *ret_fd);

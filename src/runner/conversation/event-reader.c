@@ -22,6 +22,7 @@ struct EventReader {
         int64_t own_seq;
         OwnEvent own; /* the next one, where has_own */
         bool has_own;
+        size_t next_size; /* of what full() is asked about */
 
         /* during a line */
         const EventOut *out;
@@ -66,6 +67,14 @@ uint64_t event_reader_offset(EventReader *r) {
 
 int64_t event_reader_own_seq(EventReader *r) {
         return r->own_seq;
+}
+
+size_t event_reader_next_size(EventReader *r) {
+        return r->next_size;
+}
+
+void event_reader_pause(EventReader *r) {
+        line_reader_pause(&r->lines);
 }
 
 uint64_t event_reader_lines(EventReader *r) {
@@ -274,6 +283,7 @@ int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out) {
                 }
                 /* Own events at this place go first; then the lines up to the next one, or to the limit. */
                 if (r->has_own && r->own.at_offset <= r->lines.offset) {
+                        r->next_size = strlen(r->own.members);
                         if (out->full(out->userdata))
                                 return 1;
                         k = write_own(r);
@@ -283,6 +293,7 @@ int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out) {
                 }
                 uint64_t stop = r->has_own ? MIN(limit, r->own.at_offset) : limit;
                 while ((k = line_reader_next(&r->lines, r->outfd, stop, &line)) > 0) {
+                        r->next_size = line.size;
                         if (k == LINE_GO_ON || out->full(out->userdata))
                                 return 1;
                         r->line = line;

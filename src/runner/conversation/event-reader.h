@@ -44,6 +44,11 @@ typedef struct EventOut {
  * full: a line above the bound is passed over in pieces); 0: nothing is left below the limit. */
 int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out);
 
+/* In EventOut.full(): bytes of the output line or own event that is next. */
+size_t event_reader_next_size(EventReader *r);
+/* For whoever pauses: gives back what was read ahead, and reads it again later. */
+void event_reader_pause(EventReader *r);
+
 /* The conversation got an event of the runner's own. */
 void event_reader_own_added(EventReader *r);
 

@@ -167,3 +167,11 @@ void line_reader_step(LineReader *r) {
         if (r->in.allocated > LONG_BYTES && r->in.size - r->pos <= READ_BYTES)
                 shrink(r);
 }
+
+void line_reader_pause(LineReader *r) {
+        /* Of a line that is passed over there is little, and its head is not read again. */
+        if (r->passed > 0 || r->in.allocated <= LINE_KEEP_BYTES)
+                return;
+        buffer_done(&r->in);
+        r->pos = r->searched = 0;
+}

@@ -7,6 +7,8 @@
 
 /* What is kept of a longer one. */
 #define LINE_HEAD_BYTES ((size_t) 4 * 1024)
+/* What a reader that pauses keeps. */
+#define LINE_KEEP_BYTES ((size_t) 256 * 1024)
 /* How much of a longer line one call passes over. */
 #define LINE_SKIP_BYTES ((uint64_t) 16 * 1024 * 1024)
 
@@ -40,3 +42,5 @@ int line_reader_next(LineReader *r, int fd, uint64_t limit, Slice *ret);
 int line_reader_feed(LineReader *r, Driver *d, Slice line, const DriverSink *sink);
 /* Steps over what line_reader_next() handed out last. */
 void line_reader_step(LineReader *r);
+/* For whoever pauses: what was read ahead is given back where it is more than LINE_KEEP_BYTES, and read again later. */
+void line_reader_pause(LineReader *r);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <malloc.h>
+
 #include "common/log-ids.h"
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
@@ -236,6 +238,9 @@ static void finish(Conversation *c, Run *run, const char *reason, const char *te
                 if (streq(u.list[i].method, "conversation.stop"))
                         c->ctx->hooks->responded(c, u.list[i].seq, reason, c->ctx->userdata);
         conversation_changed(c);
+        conversation_shrink(c);
+        /* What was parsed lay in small pieces among those that stay. */
+        (void) malloc_trim(0);
         c->ctx->hooks->ended(c, c->ctx->userdata);
 }
 

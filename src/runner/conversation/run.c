@@ -109,10 +109,26 @@ Run *run_free(Run *r) {
         return NULL;
 }
 
+void run_shrink(Run *r) {
+        _cleanup_json_ Json *spec = json_object_new_object();
+
+        if (!spec ||
+            json_set_string(spec, "trustedRepository", json_get_string(r->spec, "trustedRepository")) < 0)
+                return;
+        json_object_put(r->spec);
+        r->spec = TAKE_PTR(spec);
+        line_reader_pause(&r->lines);
+}
+
 /* The run's spec, and what a store that has to be made anew needs to know of the conversation. */
 static int describe_for_adoption(Run *r, Json **ret) {
-        _cleanup_json_ Json *all = NULL;
+        _cleanup_json_ Json *all = NULL, *params = NULL;
         Conversation *c = r->conversation;
+        int k;
+
+        k = conversation_all_params(c, &params);
+        if (k < 0)
+                return k;
         Json *a = json_object_new_object();
 
         if (!a || json_object_deep_copy(r->spec, &all, NULL) < 0) {
@@ -127,8 +143,8 @@ static int describe_for_adoption(Run *r, Json **ret) {
         (void) json_set_string(a, "directory", c->row.directory);
         (void) json_set_string(a, "branch", c->row.branch);
         (void) json_set_u64(a, "createdUsec", c->row.created_usec);
-        (void) json_set(a, "params", json_object_get(c->params));
-        int k = json_set(all, "adoption", a);
+        (void) json_set(a, "params", TAKE_PTR(params));
+        k = json_set(all, "adoption", a);
         if (k < 0)
                 return k;
         *ret = TAKE_PTR(all);

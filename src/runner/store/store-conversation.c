@@ -26,7 +26,7 @@ int store_put_conversation(Store *s, const ConversationRow *r) {
                         "INSERT INTO conversations (id, workspace, task, agent, origin, params, session, state, reason, detail, "
                         "directory, branch, run, created_usec, ended_usec, delivered) "
                         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) "
-                        "ON CONFLICT (id) DO UPDATE SET workspace = ?2, task = ?3, agent = ?4, origin = ?5, params = ?6, "
+                        "ON CONFLICT (id) DO UPDATE SET workspace = ?2, task = ?3, agent = ?4, origin = ?5, params = coalesce(?6, params), "
                         "session = ?7, state = ?8, reason = ?9, detail = ?10, directory = ?11, branch = ?12, run = ?13, "
                         "created_usec = ?14, ended_usec = ?15, delivered = ?16",
                         "ssssssssssssiuui",

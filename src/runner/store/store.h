@@ -105,7 +105,8 @@ typedef struct ConversationRow {
 } ConversationRow;
 void conversation_row_done(ConversationRow *r);
 
-int store_put_conversation(Store *s, const ConversationRow *r);             /* insert or replace by id */
+/* Inserts or replaces by id; params NULL: those that are there stay. */
+int store_put_conversation(Store *s, const ConversationRow *r);
 int store_get_conversation(Store *s, const char *id, ConversationRow *ret); /* 1 or 0 */
 typedef int (*ConversationCallback)(const ConversationRow *r, void *userdata);
 /* live_only: without those that are ended and delivered. */
