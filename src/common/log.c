@@ -16,7 +16,8 @@ static struct {
         const char *identifier;
         LogTarget target;
         int max_level;
-        bool colour, stream;
+        int stream_level;
+        bool colour;
         struct {
                 const char *field, *value;
         } context[LOG_CONTEXT_MAX];
@@ -25,6 +26,7 @@ static struct {
         .identifier = "northflare",
         .target = LOG_TARGET_STDERR,
         .max_level = LOG_INFO,
+        .stream_level = -1,
 };
 
 static const char *const level_names[] = { "emerg",   "alert",  "crit", "err",
@@ -104,8 +106,8 @@ static void to_stderr(int level, const char *message) {
                        state.colour ? "\033[0m" : "");
 }
 
-void log_set_stream(bool stream) {
-        state.stream = stream;
+void log_set_stream(int level) {
+        state.stream_level = level;
 }
 
 /* What was said further out already: the journal would keep both. */
@@ -174,7 +176,7 @@ int log_internal(
 #pragma GCC diagnostic pop
         va_end(ap);
 
-        if (state.target == LOG_TARGET_JOURNAL && state.stream)
+        if (state.target == LOG_TARGET_JOURNAL && level <= state.stream_level && !message_id)
                 (void) fprintf(stderr, "<%d>%s\n", level, message);
         else if (state.target == LOG_TARGET_JOURNAL)
                 to_journal(level, error, message_id, file, line, func, message);

@@ -19,9 +19,10 @@ void log_open(const char *identifier, LogTarget target);
 void log_set_max_level(int level);
 int log_get_max_level(void);
 LogTarget log_get_target(void);
-/* To the journal by the stream that stderr is, without fields: for what a program says right before it exits. journald
- * looks up the unit of a sender by its pid, and on a busy machine the pid is gone by then; a stream has its unit. */
-void log_set_stream(bool stream);
+/* Lines of that level and more urgent ones, and none where it is -1, go to the journal by the stream that stderr is, without
+ * fields: for what a program says right before it exits. journald looks up the unit of a sender by its pid, and on a busy
+ * machine the pid is gone by then; a stream has its unit. A line with an id of its own needs fields and goes as ever. */
+void log_set_stream(int level);
 int log_level_from_string(const char *s); /* "debug" … "emerg", or -EINVAL */
 const char *log_level_to_string(int level);
 

@@ -29,6 +29,7 @@ static int run(const RunnerOptions *options, RunnerConfig *config) {
         r = runner_start(runner);
         if (r < 0)
                 return r;
+        log_set_stream(-1);
         r = sd_event_loop(event);
         if (r < 0)
                 return log_error_errno(r, "The event loop failed: %m");
@@ -84,13 +85,14 @@ int main(int argc, char *argv[]) {
         }
         (void) mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_MAX);
         (void) mallopt(M_TRIM_THRESHOLD, 2 * HEAP_BLOCK_MAX);
-        log_set_stream(true);
+        log_set_stream(LOG_DEBUG);
         r = config_load(&options, environ, &config, &code, &error);
         if (r < 0) {
                 log_error("%s", strempty(error));
                 return code;
         }
-        log_set_stream(false);
+        /* From here on errors only, and until it has started: after those it exits. */
+        log_set_stream(LOG_ERR);
         /* The token is in memory now, and nowhere that a child or /proc could show it. */
         config_scrub_environment();
         if (config->debug)

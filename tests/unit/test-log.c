@@ -186,6 +186,27 @@ static void test_journal_that_is_away(void **state) {
         assert_true(endswith(text, "not lost\n"));
 }
 
+/* What is said right before the end: errors without an id, as far as the level that was set. */
+static void test_last_words_go_by_the_stream(void **state) {
+        _cleanup_free_ char *text = NULL, *later = NULL, *none = NULL;
+
+        log_set_stream(LOG_ERR);
+        text = capture_stderr("cannot go on");
+        assert_string_equal(text, "<3>cannot go on\n");
+        assert_string_equal(entry, "");
+        (void) log_warning("goes on");
+        expect_field("MESSAGE=goes on");
+        (void) log_full(LOG_ERR, 0, "0123456789abcdef0123456789abcdef", "known");
+        expect_field("MESSAGE=known");
+        log_set_stream(LOG_CRIT);
+        none = capture_stderr("by the journal");
+        assert_string_equal(none, "");
+        log_set_stream(-1);
+        later = capture_stderr("later");
+        assert_string_equal(later, "");
+        expect_field("MESSAGE=later");
+}
+
 static void test_target_by_journal_stream(void **state) {
         _cleanup_free_ char *right = NULL;
         struct stat st;
@@ -218,6 +239,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_long_messages_are_cut, setup),
                 cmocka_unit_test_setup(test_stderr, setup),
                 cmocka_unit_test_setup(test_journal_that_is_away, setup),
+                cmocka_unit_test_setup(test_last_words_go_by_the_stream, setup),
                 cmocka_unit_test_setup(test_target_by_journal_stream, setup),
         };
 
