@@ -4,8 +4,9 @@
 # beside them. A job prints and counts into files of its own, which are shown when it is over; what it cost is kept for a
 # table at the end.
 
-# Jobs at a time, and of these at most so many that keep processors busy.
-JOBS_MAX=${NF_JOBS:-$((2 * $(nproc)))}
+# Jobs at a time, and of these at most so many that keep processors busy. More than this take as long, and make a machine
+# busier than one that is to be relied on.
+JOBS_MAX=${NF_JOBS:-$(($(nproc) + 1))}
 JOBS_BUSY_MAX=$(((JOBS_MAX + 1) / 2))
 
 jobs_dir='' jobs_n=0 jobs_busy=0
