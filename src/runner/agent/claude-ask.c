@@ -34,37 +34,43 @@ int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool tell) {
         return r;
 }
 
-static int write_error(DriverFeed *f, Slice request_id, const char *text) {
+/* An answer of this host's own: its subtype, what stands between the request's id and a text, and
+ * what stands behind that. */
+static int
+write_answer(DriverFeed *f,
+             const char *subtype,
+             Slice request_id,
+             const char *between,
+             const char *text,
+             const char *behind) {
         int r;
 
         if (!f->sink->write)
                 return 0;
         buffer_clear(f->scratch, 256 * 1024);
-        (void) buffer_append_str(
-                        f->scratch,
-                        "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":");
+        (void) buffer_append_str(f->scratch, "{\"type\":\"control_response\",\"response\":{\"subtype\":");
+        (void) buffer_append_str(f->scratch, subtype);
+        (void) buffer_append_str(f->scratch, ",\"request_id\":");
         (void) buffer_append(f->scratch, request_id.data, request_id.size);
-        (void) buffer_append_str(f->scratch, ",\"error\":");
+        (void) buffer_append_str(f->scratch, between);
         (void) buffer_append_json_str(f->scratch, text);
-        r = buffer_append_str(f->scratch, "}}\n");
+        r = buffer_append_str(f->scratch, behind);
         return r < 0 ? r : f->sink->write(f->sink->userdata, f->scratch->data, f->scratch->size);
+}
+
+static int write_error(DriverFeed *f, Slice request_id, const char *text) {
+        return write_answer(f, "\"error\"", request_id, ",\"error\":", text, "}}\n");
 }
 
 /* The model reads the message, and goes on. */
 static int write_denial(DriverFeed *f, Slice request_id, const char *message) {
-        int r;
-
-        if (!f->sink->write)
-                return 0;
-        buffer_clear(f->scratch, 256 * 1024);
-        (void) buffer_append_str(
-                        f->scratch,
-                        "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":");
-        (void) buffer_append(f->scratch, request_id.data, request_id.size);
-        (void) buffer_append_str(f->scratch, ",\"response\":{\"behavior\":\"deny\",\"message\":");
-        (void) buffer_append_json_str(f->scratch, message);
-        r = buffer_append_str(f->scratch, "}}}\n");
-        return r < 0 ? r : f->sink->write(f->sink->userdata, f->scratch->data, f->scratch->size);
+        return write_answer(
+                        f,
+                        "\"success\"",
+                        request_id,
+                        ",\"response\":{\"behavior\":\"deny\",\"message\":",
+                        message,
+                        "}}}\n");
 }
 
 size_t claude_ask_bytes(const ClaudeAsk *a) {
