@@ -145,6 +145,12 @@ static bool try_command(Drive *d, Json *o) {
         (void) json_get_u64(o, "offset", &c.offset);
         (void) json_get_u64(o, "n", &n);
         c.n = (unsigned) n;
+        if (c.type == DRIVER_COMMAND_ANSWER && c.offset < d->log.size) {
+                const char *line = d->log.data + c.offset,
+                           *end = memchr(line, '\n', d->log.size - (size_t) c.offset);
+
+                c.line = (Slice){ line, end ? (size_t) (end - line) : 0 };
+        }
         r = d->ops->command(d->driver, &c, &lines, &error);
         if (r == 0)
                 return false;

@@ -17,6 +17,16 @@
 /* The beginning of a line above the bound. */
 #define OVERSIZE '\2'
 
+/* What the agent wrote, as it stands in its output: a question is read there again. */
+static Slice output;
+
+static Slice line_at(uint64_t offset) {
+        Slice line = { output.data + offset, output.size - (size_t) offset };
+        const char *end = memchr(line.data, '\n', line.size);
+
+        return end ? (Slice){ line.data, (size_t) (end - line.data) } : line;
+}
+
 typedef struct Actor {
         Driver *driver;
         Buffer events, lines;
@@ -92,10 +102,16 @@ static void look_at(Driver *d) {
         size_t n = d->ops->questions(d, questions);
         CHECK(n <= DRIVER_QUESTIONS_MAX);
         for (size_t i = 0; i < n; i++) {
-                check_json(questions[i].tool, strlen(questions[i].tool));
-                check_json(questions[i].title, strlen(questions[i].title));
-                check_json(questions[i].input, strlen(questions[i].input));
-                check_json(questions[i].suggestions, strlen(questions[i].suggestions));
+                Slice line = line_at(questions[i].offset);
+                DriverQuestionText text;
+
+                CHECK(d->ops->read_question(d, &questions[i], line, &text) == 0);
+                check_json(text.tool.data, text.tool.size);
+                check_json(text.title.data, text.title.size);
+                check_json(text.input.data, text.input.size);
+                check_json(text.suggestions.data, text.suggestions.size);
+                if (d->ops->read_question(d, &questions[i], (Slice){ line.data, line.size / 2 }, &text) == 0)
+                        check_json(text.input.data, text.input.size);
         }
         CHECK(phase != DRIVER_WAITING_PERMISSION || n > 0);
         (void) d->ops->last_turn_failed(d);
@@ -110,6 +126,7 @@ static void aim(Driver *d, DriverCommand *c) {
                 return;
         c->offset = questions[0].offset;
         c->n = questions[0].n;
+        c->line = line_at(c->offset);
 }
 
 static void command(Actor *a, const char *text, size_t size, uint64_t seq) {
@@ -197,6 +214,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         size_t n;
         Cast c = {};
 
+        output = (Slice){ (const char *) data, size };
         CHECK(ops->new (NULL, &c.first.driver) >= 0 && ops->new (NULL, &c.reader.driver) >= 0 &&
               ops->new (NULL, &c.late.driver) >= 0);
         CHECK(ops->begin(c.first.driver, &c.first.lines) >= 0);

@@ -120,7 +120,39 @@ DriverSink heard_sink(Heard *h, bool events, bool effects) {
         };
 }
 
+/* The agent's output: what was fed last, by its offset. */
+static struct {
+        uint64_t offset;
+        Buffer line;
+} fed[64];
+static size_t n_fed;
+
+static void remember(uint64_t offset, const char *line, size_t size) {
+        size_t i = 0;
+
+        while (i < MIN(n_fed, ELEMENTSOF(fed)) && fed[i].offset != offset)
+                i++;
+        if (i == MIN(n_fed, ELEMENTSOF(fed)))
+                i = n_fed++ % ELEMENTSOF(fed);
+        fed[i].offset = offset;
+        buffer_clear(&fed[i].line, 0);
+        assert_int_equal(buffer_append(&fed[i].line, line, size), 0);
+}
+
+Slice fed_line(uint64_t offset) {
+        for (size_t i = 0; i < MIN(n_fed, ELEMENTSOF(fed)); i++)
+                if (fed[i].offset == offset)
+                        return (Slice){ strempty(fed[i].line.data), fed[i].line.size };
+        return (Slice){};
+}
+
+__attribute__((destructor)) static void forget_fed(void) {
+        for (size_t i = 0; i < ELEMENTSOF(fed); i++)
+                buffer_done(&fed[i].line);
+}
+
 void feed(Driver *d, const DriverSink *sink, Heard *h, const char *line, size_t size, uint64_t *offset) {
+        remember(*offset, line, size);
         /* Memory of exactly the line's size, for the sanitizers. */
         char *copy = malloc(size ?: 1);
 
@@ -230,6 +262,9 @@ command(Driver *d, DriverCommandType type, const char *params, uint64_t offset, 
         static uint64_t seq = 100;
         _cleanup_json_ Json *o = params ? parse(params) : NULL;
         DriverCommand c = { .type = type, .params = o, .seq = ++seq, .offset = offset, .n = n };
+
+        if (type == DRIVER_COMMAND_ANSWER)
+                c.line = fed_line(offset);
         _cleanup_free_ char *error = NULL;
         _cleanup_buffer_ Buffer b = {};
 

@@ -38,6 +38,9 @@ Buffer *heard_open(void *userdata);
 /* Feeds a line at an offset, which it moves behind the line. */
 void feed(Driver *d, const DriverSink *sink, Heard *h, const char *line, size_t size, uint64_t *offset);
 
+/* The line that was fed at that offset last, of the newest 64; empty where there is none. */
+Slice fed_line(uint64_t offset);
+
 Json *parse(const char *text);
 Driver *make(const DriverOps *ops, Json *spec);
 /* Saves, writes as text, parses, loads: what the store does. */
@@ -51,6 +54,6 @@ void assert_replay_law(
                 const Lines *lines,
                 void (*commands)(Driver *d, const Heard *h, uint64_t offset));
 
-/* Renders a command: the lines, "" for none, or NULL where it returned expected (0 or -EINVAL, with a reason). */
+/* Renders a command, an answer with the line that was fed to any driver at that offset last: the lines, "" for none, or NULL where it returned expected (0 or -EINVAL, with a reason). */
 char *
 command(Driver *d, DriverCommandType type, const char *params, uint64_t offset, unsigned n, int expected);

@@ -143,6 +143,10 @@ static void head_of_an_event_is_4_kib_at_the_most(void **state) {
         }
 }
 
+static bool slice_is(Slice s, const char *text) {
+        return s.size == strlen(text) && memcmp(s.data, text, s.size) == 0;
+}
+
 static void make_question(Buffer *b, size_t size) {
         static const char before[] =
                         "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
@@ -207,6 +211,31 @@ static void question_of_which_only_the_head_is_there_is_denied_where_that_names_
         }
 }
 
+/* A state of version 1, in which the one question had its texts: those that a short one has, and one of another length. */
+static Json *old_state(Driver *d, const char *member, const char *value) {
+        static const char *const texts[][2] = {
+                {"tool",         "\"T\""},
+                { "title",       "\"T\""},
+                { "input",       "{}"   },
+                { "suggestions", "[]"   },
+        };
+        Json *saved = NULL;
+
+        assert_int_equal(d->ops->save(d, &saved), 0);
+        Json *ask = json_object_array_get_idx(json_get(saved, "asks"), 0);
+        assert_non_null(ask);
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+                assert_int_equal(
+                                json_set_string(ask,
+                                                texts[i][0],
+                                                streq_ptr(texts[i][0], member) ? value : texts[i][1]),
+                                0);
+        json_object_object_del(ask, "size");
+        json_object_object_del(ask, "overlong");
+        assert_int_equal(json_set_u64(saved, "version", 1), 0);
+        return saved;
+}
+
 /* As an older runner saved it, which had another bound. */
 static void open_question_above_the_bound_is_found_in_an_old_state(void **state) {
         for (size_t size = ASK_MAX - 2; size <= ASK_MAX - 1; size++) {
@@ -222,14 +251,14 @@ static void open_question_above_the_bound_is_found_in_an_old_state(void **state)
                             "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
                             "\"tool_name\":\"Write\"}}");
                 assert_false(a.d->ops->overlong_question(a.d, &offset, &n));
-                assert_int_equal(a.d->ops->save(a.d, &saved), 0);
                 memset(input, ' ', size);
                 input[0] = '{';
                 input[size - 1] = '}';
                 input[size] = 0;
-                Json *ask = json_object_array_get_idx(json_get(saved, "asks"), 0);
-                assert_int_equal(json_set_string(ask, "input", input), 0);
+                saved = old_state(a.d, "input", input);
                 assert_int_equal(a.d->ops->load(NULL, saved, &old), 0);
+                /* It is still one after it was saved in today's way. */
+                driver_free(reload(old, NULL));
                 /* With the two bytes of no suggestions. */
                 assert_int_equal(old->ops->overlong_question(old, &offset, &n), size > ASK_MAX - 2);
                 if (size <= ASK_MAX - 2)
@@ -263,9 +292,7 @@ static char *question_with(const char *member, unsigned id, size_t n) {
 
 /* Whichever member the agent makes long: what is remembered of all of them has one bound. */
 static void open_questions_hold_their_bound_in_every_member(void **state) {
-        static const char *const members[] = {
-                "request_id", "tool_use_id", "title", "description", "display_name"
-        };
+        static const char *const members[] = { "tool_use_id", "title", "description", "display_name" };
 
         for (size_t m = 0; m < ELEMENTSOF(members); m++) {
                 _cleanup_(agent_done) Agent a;
@@ -297,14 +324,193 @@ static void open_question_with_an_overlong_title_is_found_in_an_old_state(void *
 
                 agent_init(&a, "claude");
                 (void) says(&a, line);
-                assert_int_equal(a.d->ops->save(a.d, &saved), 0);
                 memset(title, 'x', size);
                 title[0] = title[size - 1] = '"';
                 title[size] = 0;
-                Json *ask = json_object_array_get_idx(json_get(saved, "asks"), 0);
-                assert_int_equal(json_set_string(ask, "title", title), 0);
+                saved = old_state(a.d, "title", title);
                 assert_int_equal(a.d->ops->load(NULL, saved, &old), 0);
                 assert_int_equal(old->ops->overlong_question(old, &offset, &n), size > most);
+                _cleanup_(driver_freep) Driver *again = reload(old, NULL);
+                assert_int_equal(again->ops->overlong_question(again, &offset, &n), size > most);
+        }
+}
+
+static void state_holds_where_a_question_stands_and_not_what_it_says(void **state) {
+        static const char *const members[] = { "title", "description", "tool_use_id", "input" };
+
+        for (size_t m = 0; m < ELEMENTSOF(members); m++) {
+                _cleanup_(agent_done) Agent a;
+                _cleanup_json_ Json *saved = NULL;
+                _cleanup_buffer_ Buffer line = {};
+                DriverQuestion list[DRIVER_QUESTIONS_MAX];
+
+                if (streq(members[m], "input"))
+                        make_question(&line, (size_t) 100 * 1024);
+                else {
+                        _cleanup_free_ char *text = question_with(members[m], 0, (size_t) 100 * 1024);
+
+                        assert_int_equal(buffer_append_str(&line, text), 0);
+                }
+                agent_init(&a, "claude");
+                (void) says(&a, "not JSON");
+                assert_in(says(&a, line.data), "permission.request");
+                assert_int_equal(a.d->ops->save(a.d, &saved), 0);
+                assert_true(strlen(json_text(saved)) < 1024);
+                assert_int_equal(a.d->ops->questions(a.d, list), 1);
+                assert_int_equal(list[0].offset, strlen("not JSON") + 1);
+        }
+}
+
+/* Its input goes back to the agent as it stands in the output, byte for byte, whoever saved the question. */
+static void question_of_an_old_state_is_answered_with_its_line(void **state) {
+        static const char line[] =
+                        "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
+                        "\"tool_name\":\"Write\",\"input\":{ \"x\": 1e400}}}";
+        _cleanup_(agent_done) Agent a;
+        _cleanup_(driver_freep) Driver *old = NULL;
+        _cleanup_json_ Json *saved = NULL;
+        _cleanup_free_ char *answer = NULL;
+
+        agent_init(&a, "claude");
+        (void) says(&a, line);
+        saved = old_state(a.d, "input", "{\"x\":\"what was kept\"}");
+        assert_int_equal(a.d->ops->load(NULL, saved, &old), 0);
+        answer = command(old, DRIVER_COMMAND_ANSWER, "{\"behavior\":\"allow\"}", 0, 0, 1);
+        assert_in(answer, "\"updatedInput\":{ \"x\": 1e400}}}}");
+}
+
+static char *answer_with_line(Driver *d, const char *params, const char *line, int expected) {
+        _cleanup_json_ Json *o = parse(params);
+        DriverCommand c = {
+                .type = DRIVER_COMMAND_ANSWER,
+                .params = o,
+                .seq = 1,
+                .line = {line, line ? strlen(line) : 0},
+        };
+        _cleanup_free_ char *error = NULL;
+        _cleanup_buffer_ Buffer lines = {};
+
+        assert_int_equal(d->ops->command(d, &c, &lines, &error), expected);
+        return expected < 0 ? TAKE_PTR(error) : buffer_steal(&lines);
+}
+
+/* The output is a file, and a file can be gone, or be another. */
+static void question_that_cannot_be_read_again_is_denied_and_not_allowed(void **state) {
+#define QUESTION(id, rest)                                   \
+        "{\"type\":\"control_request\",\"request_id\":\"" id \
+        "\",\"request\":{\"subtype\":\"can_use_tool\"" rest "}}"
+        static const char *const lines[] = {
+                NULL,
+                "",
+                "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{",
+                "not JSON",
+                "[]",
+                "{\"type\":\"control_request\",\"request_id\":\"q7\"}",
+                QUESTION("q7", ",\"input\":{\"x\":2}"),
+                QUESTION("q8", ",\"tool_name\":\"Write\",\"input\":{\"x\":2}"),
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
+                _cleanup_(agent_done) Agent a;
+                _cleanup_free_ char *error = NULL, *updated = NULL, *denied = NULL;
+                Slice line = { strempty(lines[i]), strlen(strempty(lines[i])) };
+                DriverQuestionText text;
+
+                agent_init(&a, "claude");
+                (void) says(&a, QUESTION("q7", ",\"tool_name\":\"Write\",\"input\":{\"x\":1}"));
+                assert_int_equal(
+                                a.d->ops->read_question(a.d, &(DriverQuestion){ 0, 0 }, line, &text),
+                                -EBADMSG);
+                error = answer_with_line(a.d, "{\"behavior\":\"allow\"}", lines[i], -EINVAL);
+                assert_string_equal(error, "the question cannot be read in the agent's output any more");
+                _cleanup_(driver_freep) Driver *other = reload(a.d, NULL);
+                updated = answer_with_line(
+                                other, "{\"behavior\":\"allow\",\"updatedInput\":{\"y\":3}}", lines[i], 1);
+                assert_in(updated, "\"updatedInput\":{\"y\":3}");
+                denied = answer_with_line(a.d, "{\"behavior\":\"deny\"}", lines[i], 1);
+                assert_in(denied, "\"request_id\":\"q7\",\"response\":{\"behavior\":\"deny\"");
+        }
+#undef QUESTION
+}
+
+static void question_says_what_stands_in_its_line(void **state) {
+        static const struct {
+                const char *members, *title, *input, *suggestions;
+        } cases[] = {
+                {"",                                                                           "\"Run\"", "{}",                   "[]"},
+                { ",\"display_name\":\"d\"",                                                   "\"d\"",   "{}",                   "[]"},
+                { ",\"display_name\":\"d\",\"description\":\"e\"",                             "\"e\"",   "{}",                   "[]"},
+                { ",\"description\":\"e\",\"title\":\"f\",\"permission_suggestions\":[ 1 ]",
+                 "\"f\"",                                                                                 "{}",
+                 "[ 1 ]"                                                                                                              },
+                { ",\"title\":5,\"input\":{ \"a\":\"\\ud83d\"},\"permission_suggestions\":{}",
+                 "\"Run\"",                                                                               "{ \"a\":\"\\ud83d\"}",
+                 "[]"                                                                                                                 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(agent_done) Agent a;
+                _cleanup_free_ char *line = xasprintf(
+                                "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
+                                "\"tool_name\":\"Run\"%s}}",
+                                cases[i].members);
+                DriverQuestionText text;
+
+                agent_init(&a, "claude");
+                (void) says(&a, line);
+                assert_int_equal(
+                                a.d->ops->read_question(
+                                                a.d,
+                                                &(DriverQuestion){ 0, 0 },
+                                                (Slice){ line, strlen(line) },
+                                                &text),
+                                0);
+                assert_true(slice_is(text.tool, "\"Run\"") && slice_is(text.title, cases[i].title) &&
+                            slice_is(text.input, cases[i].input) &&
+                            slice_is(text.suggestions, cases[i].suggestions));
+                /* No other question stands there. */
+                assert_int_equal(
+                                a.d->ops->read_question(
+                                                a.d,
+                                                &(DriverQuestion){ 0, 1 },
+                                                (Slice){ line, strlen(line) },
+                                                &text),
+                                -EBADMSG);
+        }
+}
+
+static void request_with_an_id_above_its_bound_is_refused(void **state) {
+        for (size_t n = 1024 - 5; n <= 1024 - 4; n++) { /* with "t00" and two quotes */
+                _cleanup_(agent_done) Agent a;
+                _cleanup_free_ char *line = question_with("request_id", 0, n);
+
+                agent_init(&a, "claude");
+                assert_int_equal(strstr(says(&a, line), "permission.request") != NULL, n == 1024 - 5);
+                assert_int_equal(
+                                strstr(strempty(a.h.written.data), "the id of the request is too long") !=
+                                                NULL,
+                                n > 1024 - 5);
+        }
+}
+
+/* A tool's result ends the question about it, as far as that is known. */
+static void id_of_a_tool_call_above_its_bound_is_taken_for_missing(void **state) {
+        for (size_t n = 1022; n <= 1023; n++) { /* and two quotes */
+                _cleanup_(agent_done) Agent a;
+                _cleanup_free_ char *line = question_with("tool_use_id", 0, n), *id = malloc(n + 1),
+                                    *result = NULL;
+                DriverQuestion list[DRIVER_QUESTIONS_MAX];
+
+                agent_init(&a, "claude");
+                assert_in(says(&a, line), "\"toolCallId\":\"xxxx");
+                memset(id, 'x', n);
+                id[n] = 0;
+                result = xasprintf(
+                                "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"%s\","
+                                "\"content\":\"x\"}]}}",
+                                id);
+                (void) says(&a, result);
+                assert_int_equal(a.d->ops->questions(a.d, list), n > 1022);
         }
 }
 
@@ -546,6 +752,12 @@ int main(void) {
                 cmocka_unit_test(open_question_above_the_bound_is_found_in_an_old_state),
                 cmocka_unit_test(open_questions_hold_their_bound_in_every_member),
                 cmocka_unit_test(open_question_with_an_overlong_title_is_found_in_an_old_state),
+                cmocka_unit_test(state_holds_where_a_question_stands_and_not_what_it_says),
+                cmocka_unit_test(question_of_an_old_state_is_answered_with_its_line),
+                cmocka_unit_test(question_that_cannot_be_read_again_is_denied_and_not_allowed),
+                cmocka_unit_test(question_says_what_stands_in_its_line),
+                cmocka_unit_test(request_with_an_id_above_its_bound_is_refused),
+                cmocka_unit_test(id_of_a_tool_call_above_its_bound_is_taken_for_missing),
                 cmocka_unit_test(names_above_their_bound_are_not_remembered),
                 cmocka_unit_test(question_is_asked_or_denied_whatever_its_depth),
                 cmocka_unit_test(request_with_a_double_is_refused),

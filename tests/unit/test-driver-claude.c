@@ -699,7 +699,7 @@ static void test_bad_state(void **state) {
                 "{}",
                 "[]",
                 "{\"version\":1}",
-                "{\"version\":2,\"asks\":[]}",
+                "{\"version\":3,\"asks\":[]}",
                 "{\"version\":1,\"asks\":[{}],\"totalCost\":0,\"cost\":0}",
                 "{\"version\":1,\"asks\":[],\"totalCost\":\"x\",\"cost\":0}",
                 "{\"version\":1,\"asks\":[],\"totalCost\":0,\"cost\":0,\"session\":7}",

@@ -19,6 +19,13 @@ void claude_settle_asks(Claude *c, Slice tool_call_id) {
                         (void) claude_ask_drop(c, NULL, i - 1, false);
 }
 
+ClaudeAsk *claude_find_ask(Claude *c, uint64_t offset, unsigned n) {
+        for (size_t i = 0; i < c->n_asks; i++)
+                if (c->asks[i].offset == offset && c->asks[i].n == n)
+                        return &c->asks[i];
+        return NULL;
+}
+
 int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool tell) {
         ClaudeAsk a = c->asks[i];
         int r = 0;
@@ -73,65 +80,80 @@ static int write_denial(DriverFeed *f, Slice request_id, const char *message) {
                         "}}}\n");
 }
 
-size_t claude_ask_bytes(const ClaudeAsk *a) {
-        return strlen(a->request_id) + strlen(strempty(a->tool_call_id)) + strlen(a->tool) +
-                        strlen(a->title) + strlen(a->input) + strlen(a->suggestions);
+uint64_t claude_ask_text_bytes(const ClaudeAskText *t) {
+        return (uint64_t) t->request_id.size + t->tool_call_id.size + t->text.tool.size +
+                        t->text.title.size + t->text.input.size + t->text.suggestions.size;
 }
 
 /* For one more, of a line of so many bytes. */
-static bool has_room(const Claude *c, size_t more) {
-        size_t bytes = more;
+static bool has_room(const Claude *c, uint64_t more) {
+        uint64_t bytes = more;
 
         for (size_t i = 0; i < c->n_asks; i++)
-                bytes += claude_ask_bytes(&c->asks[i]);
+                bytes += MIN(c->asks[i].size, (uint64_t) CLAUDE_ASK_BYTES_MAX + 1);
         return c->n_asks < CLAUDE_ASKS_MAX && bytes <= CLAUDE_ASK_BYTES_MAX;
 }
 
-static int remember_ask(Claude *c, DriverFeed *f, Slice request_id, Slice request, ClaudeAsk **ret) {
-        Slice title = slice_member(request, "title", SCAN_STRING);
-        Slice input = slice_member(request, "input", SCAN_OBJECT);
-        Slice suggestions = slice_member(request, "permission_suggestions", SCAN_ARRAY);
-        ClaudeAsk a = { .offset = f->offset, .n = f->n };
+static void take_text(Slice request_id, Slice request, ClaudeAskText *ret) {
+        static const char *const titles[] = { "title", "description", "display_name", "tool_name" };
+        DriverQuestionText t = {
+                .tool = slice_member(request, "tool_name", SCAN_STRING),
+                .input = slice_member(request, "input", SCAN_OBJECT),
+                .suggestions = slice_member(request, "permission_suggestions", SCAN_ARRAY),
+        };
 
-        if (!slice_is_set(title))
-                title = slice_member(request, "description", SCAN_STRING);
-        if (!slice_is_set(title))
-                title = slice_member(request, "display_name", SCAN_STRING);
-        if (!slice_is_set(title))
-                title = slice_member(request, "tool_name", SCAN_STRING);
-        if (!slice_is_set(input))
-                input = (Slice){ "{}", 2 };
-        if (!slice_is_set(suggestions))
-                suggestions = (Slice){ "[]", 2 };
-        if (claude_set_text(&a.request_id, request_id) < 0 ||
-            claude_set_text(&a.tool_call_id, slice_member(request, "tool_use_id", SCAN_STRING)) < 0 ||
-            claude_set_text(&a.tool, slice_member(request, "tool_name", SCAN_STRING)) < 0 ||
-            claude_set_text(&a.title, title) < 0 || claude_set_text(&a.input, input) < 0 ||
-            claude_set_text(&a.suggestions, suggestions) < 0) {
+        for (size_t i = 0; i < ELEMENTSOF(titles) && !slice_is_set(t.title); i++)
+                t.title = slice_member(request, titles[i], SCAN_STRING);
+        if (!slice_is_set(t.input))
+                t.input = (Slice){ "{}", 2 };
+        if (!slice_is_set(t.suggestions))
+                t.suggestions = (Slice){ "[]", 2 };
+        *ret = (ClaudeAskText){ request_id, slice_member(request, "tool_use_id", SCAN_STRING), t };
+}
+
+int claude_ask_read(const ClaudeAsk *a, Slice line, ClaudeAskText *ret) {
+        Slice id, request;
+
+        if (!slice_is_set(line) || !json_scan_valid(line.data, line.size))
+                return -EBADMSG;
+        id = slice_member(line, "request_id", SCAN_STRING);
+        request = slice_member(line, "request", SCAN_OBJECT);
+        take_text(id, request, ret);
+        return claude_text_equal(a->request_id, id) && slice_is_set(ret->text.tool) ? 0 : -EBADMSG;
+}
+
+static int remember_ask(Claude *c, DriverFeed *f, const ClaudeAskText *t) {
+        ClaudeAsk a = { .offset = f->offset, .n = f->n, .size = claude_ask_text_bytes(t) };
+
+        if (claude_set_text(&a.request_id, t->request_id) < 0 ||
+            claude_set_text(&a.tool_call_id,
+                            t->tool_call_id.size <= CLAUDE_NAME_MAX ? t->tool_call_id : (Slice){}) < 0) {
                 claude_ask_done(&a);
                 return -ENOMEM;
         }
-        c->asks[c->n_asks] = a;
-        *ret = &c->asks[c->n_asks++];
+        c->asks[c->n_asks++] = a;
         return 0;
 }
 
-static int tell_ask(DriverFeed *f, const ClaudeAsk *a) {
+static void append_member(Buffer *b, const char *name, Slice value) {
+        (void) buffer_printf(b, "%s\"%s\":", b->size > 0 ? "," : "", name);
+        (void) buffer_append(b, value.data, value.size);
+}
+
+static int tell_ask(DriverFeed *f, const ClaudeAskText *t) {
         int r;
 
         f->n++;
         if (!feed_wants_events(f))
                 return 0;
         buffer_clear(f->scratch, 256 * 1024);
-        (void) buffer_printf(f->scratch, "\"tool\":%s", a->tool);
-        if (a->tool_call_id)
-                (void) buffer_printf(f->scratch, ",\"toolCallId\":%s", a->tool_call_id);
-        (void) buffer_append_str(f->scratch, ",\"title\":");
-        (void) buffer_append_str(f->scratch, a->title);
-        (void) buffer_append_str(f->scratch, ",\"input\":");
-        (void) buffer_append_str(f->scratch, a->input);
-        (void) buffer_append_str(f->scratch, ",\"suggestions\":");
-        r = buffer_append_str(f->scratch, a->suggestions);
+        append_member(f->scratch, "tool", t->text.tool);
+        if (slice_is_set(t->tool_call_id))
+                append_member(f->scratch, "toolCallId", t->tool_call_id);
+        append_member(f->scratch, "title", t->text.title);
+        append_member(f->scratch, "input", t->text.input);
+        append_member(f->scratch, "suggestions", t->text.suggestions);
+        r = f->scratch->failed ? -ENOMEM : 0;
         return r < 0 ? r :
                        f->sink->event(f->sink->userdata,
                                       "permission.request",
@@ -142,7 +164,7 @@ static int tell_ask(DriverFeed *f, const ClaudeAsk *a) {
 int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line) {
         Slice id = slice_member(line, "request_id", SCAN_STRING),
               request = slice_member(line, "request", SCAN_OBJECT);
-        ClaudeAsk *a;
+        ClaudeAskText t;
         int r;
 
         if (!slice_is_set(id) || !slice_is_set(request))
@@ -155,6 +177,8 @@ int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line) {
                 return write_error(f, id, "the request names no tool");
         if (tool.size > CLAUDE_TOOL_NAME_MAX)
                 return write_error(f, id, "the name of the tool is too long");
+        if (id.size > CLAUDE_NAME_MAX)
+                return write_error(f, id, "the id of the request is too long");
         if (line.size > CLAUDE_ASK_LINE_MAX)
                 return claude_feed_oversize_request(c, f, line, line.size);
         /* Its event is one level deeper, and the body of a POST another. */
@@ -176,8 +200,9 @@ int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line) {
                         if (r < 0)
                                 return r;
                 }
-        r = remember_ask(c, f, id, request, &a);
-        return r < 0 ? r : tell_ask(f, a);
+        take_text(id, request, &t);
+        r = remember_ask(c, f, &t);
+        return r < 0 ? r : tell_ask(f, &t);
 }
 
 int claude_feed_cancel(Claude *c, DriverFeed *f, Slice line) {

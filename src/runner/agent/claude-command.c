@@ -193,13 +193,6 @@ render_config(Claude *c, const DriverCommand *cmd, Buffer *b, Buffer *ret_lines,
 
 /* ---- answers ---- */
 
-static ClaudeAsk *find_ask(Claude *c, const DriverCommand *cmd) {
-        for (size_t i = 0; i < c->n_asks; i++)
-                if (c->asks[i].offset == cmd->offset && c->asks[i].n == cmd->n)
-                        return &c->asks[i];
-        return NULL;
-}
-
 /* Rules that would be written into the working directory, where nobody reads them again: they hold for the session instead.
  * *ret is new; permissions stays as it is, for others have it too. */
 static int keep_in_session(Json *permissions, Json **ret) {
@@ -220,16 +213,27 @@ static int keep_in_session(Json *permissions, Json **ret) {
 }
 
 /* The input goes back always: without it 2.1.197 takes the answer for a broken one. */
-static int render_allow(const Claude *c, const ClaudeAsk *a, Json *params, Buffer *b, char **ret_error) {
+static int
+append_input(const ClaudeAsk *a, const DriverCommand *cmd, Json *updated, Buffer *b, char **ret_error) {
+        ClaudeAskText t;
+
+        if (updated && !json_object_is_type(updated, json_type_object))
+                return refuse(ret_error, "updatedInput is not an object");
+        if (updated)
+                return append_json(b, updated);
+        if (claude_ask_read(a, cmd->line, &t) < 0)
+                return refuse(ret_error, "the question cannot be read in the agent's output any more");
+        return buffer_append(b, t.text.input.data, t.text.input.size);
+}
+
+static int
+render_allow(const Claude *c, const ClaudeAsk *a, const DriverCommand *cmd, Buffer *b, char **ret_error) {
         _cleanup_json_ Json *in_session = NULL;
-        Json *input = json_get(params, "updatedInput"),
-             *permissions = json_get(params, "updatedPermissions");
+        Json *permissions = json_get(cmd->params, "updatedPermissions");
         int r;
 
         (void) buffer_append_str(b, "\"behavior\":\"allow\",\"updatedInput\":");
-        if (input && !json_object_is_type(input, json_type_object))
-                return refuse(ret_error, "updatedInput is not an object");
-        r = input ? append_json(b, input) : buffer_append_str(b, a->input);
+        r = append_input(a, cmd, json_get(cmd->params, "updatedInput"), b, ret_error);
         if (r < 0)
                 return r;
         if (!permissions)
@@ -267,7 +271,7 @@ static int render_deny(Json *params, Buffer *b, char **ret_error) {
 static int
 render_answer(Claude *c, const DriverCommand *cmd, Buffer *b, Buffer *ret_lines, char **ret_error) {
         const char *behavior = json_get_string(cmd->params, "behavior");
-        ClaudeAsk *a = find_ask(c, cmd);
+        ClaudeAsk *a = claude_find_ask(c, cmd->offset, cmd->n);
         int r;
 
         if (!a)
@@ -280,7 +284,7 @@ render_answer(Claude *c, const DriverCommand *cmd, Buffer *b, Buffer *ret_lines,
         (void) buffer_append_str(b, a->request_id);
         (void) buffer_append_str(b, ",\"response\":{");
         if (behavior && streq(behavior, "allow"))
-                r = render_allow(c, a, cmd->params, b, ret_error);
+                r = render_allow(c, a, cmd, b, ret_error);
         else if (behavior && streq(behavior, "deny"))
                 r = render_deny(cmd->params, b, ret_error);
         else

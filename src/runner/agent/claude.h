@@ -10,15 +10,18 @@
 
 #define CLAUDE_INIT_ID "nf-init"
 
-/* Questions that may be open at once, and what they may hold in all. Claude asks one at a time. The line of one may be
- * CLAUDE_ASK_LINE_MAX long: a longer one is denied. */
+/* Questions that may be open at once, and what they may say in all. Claude asks one at a time. The line of one may be
+ * CLAUDE_ASK_LINE_MAX long: a longer one is denied. Of each no more is kept than its ids, which have CLAUDE_NAME_MAX: what it
+ * says stands in the agent's output, and is read there again when somebody asks for it or answers. */
 #define CLAUDE_ASKS_MAX 64
 #define CLAUDE_ASK_LINE_MAX ((size_t) 1024 * 1024)
 #define CLAUDE_ASK_BYTES_MAX ((size_t) 2 * 1024 * 1024)
 #define CLAUDE_TOOL_NAME_MAX 1024
-/* Of what is remembered of a line that is no question: the session, the model, the mode, the kind of an error. What is
- * longer is taken for missing. */
+/* Of what is remembered of a line: the session, the model, the mode, the kind of an error, the ids of a question. What is
+ * longer is taken for missing; but a request with a longer id is refused. */
 #define CLAUDE_NAME_MAX 1024
+/* What the open questions of one driver hold in memory. */
+#define CLAUDE_ASKS_HELD_MAX (CLAUDE_ASKS_MAX * 2 * CLAUDE_NAME_MAX)
 
 /* Tasks in the background that are told apart; of more it is not known when they end. */
 #define CLAUDE_TASKS_MAX 64
@@ -29,11 +32,18 @@
 typedef struct ClaudeAsk {
         uint64_t offset;
         unsigned n;
-        char *request_id;   /* JSON text, as all below */
-        char *tool_call_id; /* may be NULL */
-        char *tool, *title, *input, *suggestions;
-        bool answered; /* by driver_command(); of no account for events */
+        char *request_id;   /* JSON text */
+        char *tool_call_id; /* the same; may be NULL */
+        uint64_t size;      /* what it says, with both ids */
+        bool overlong;      /* of an older runner's state, and above today's bound */
+        bool answered;      /* by driver_command(); of no account for events */
 } ClaudeAsk;
+
+/* What a request says that asks for a permission, with what stands for members that are missing. */
+typedef struct ClaudeAskText {
+        Slice request_id, tool_call_id; /* the latter may be empty */
+        DriverQuestionText text;
+} ClaudeAskText;
 
 typedef struct Claude {
         Driver driver;
@@ -90,12 +100,15 @@ int claude_feed_result(Claude *c, DriverFeed *f, Slice line);
 /* ,"parent":"toolu_…" where the line belongs to a subagent. */
 void claude_feed_parent(DriverFeed *f, Slice line);
 
+ClaudeAsk *claude_find_ask(Claude *c, uint64_t offset, unsigned n);
 /* Ends what is known of a question; told: with an ask_gone event. */
 int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool tell);
 void claude_ask_done(ClaudeAsk *a);
-/* What it holds; of a line of CLAUDE_ASK_LINE_MAX no more than CLAUDE_TOOL_NAME_MAX above that, as its title may be the
- * name of the tool once more. */
-size_t claude_ask_bytes(const ClaudeAsk *a);
+/* What is said in all; of a line of CLAUDE_ASK_LINE_MAX no more than CLAUDE_TOOL_NAME_MAX above that, as its title may be
+ * the name of the tool once more. */
+uint64_t claude_ask_text_bytes(const ClaudeAskText *t);
+/* Of the ask's line, read once more; -EBADMSG where it is another. */
+int claude_ask_read(const ClaudeAsk *a, Slice line, ClaudeAskText *ret);
 
 /* claude-shape.c: whether a member of a valid line that we read is there twice. */
 bool claude_line_is_ambiguous(Slice line);

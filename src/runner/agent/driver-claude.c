@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/agent/claude.h"
 
-#define STATE_VERSION 1
+/* 1, which is still read: with what the questions say in the place of how much that is. */
+#define STATE_VERSION 2
 
 void claude_ask_done(ClaudeAsk *a) {
         free(a->request_id);
         free(a->tool_call_id);
-        free(a->tool);
-        free(a->title);
-        free(a->input);
-        free(a->suggestions);
         *a = (ClaudeAsk){};
 }
 
@@ -70,11 +67,9 @@ static int save_ask(Json *list, const ClaudeAsk *a) {
 
         if (!o || json_set_u64(o, "offset", a->offset) < 0 || json_set_u64(o, "n", a->n) < 0 ||
             json_set_string(o, "requestId", a->request_id) < 0 ||
-            json_set_string(o, "toolCallId", a->tool_call_id) < 0 ||
-            json_set_string(o, "tool", a->tool) < 0 || json_set_string(o, "title", a->title) < 0 ||
-            json_set_string(o, "input", a->input) < 0 ||
-            json_set_string(o, "suggestions", a->suggestions) < 0 ||
-            json_set_bool(o, "answered", a->answered) < 0 || json_object_array_add(list, o) < 0)
+            json_set_string(o, "toolCallId", a->tool_call_id) < 0 || json_set_u64(o, "size", a->size) < 0 ||
+            json_set_bool(o, "overlong", a->overlong) < 0 || json_set_bool(o, "answered", a->answered) < 0 ||
+            json_object_array_add(list, o) < 0)
                 return -ENOMEM;
         TAKE_PTR(o);
         return 0;
@@ -150,7 +145,28 @@ static int load_double(Json *o, const char *name, double *ret) {
         return 0;
 }
 
-static int load_ask(Claude *c, Json *o) {
+static Slice text_of(Json *o, const char *name) {
+        const char *s = json_get_string(o, name);
+
+        return (Slice){ s, s ? strlen(s) : 0 };
+}
+
+/* Of version 1, which had another bound for it. */
+static int measure_ask(ClaudeAsk *a, Json *o) {
+        const DriverQuestionText text = {
+                text_of(o, "tool"), text_of(o, "title"), text_of(o, "input"), text_of(o, "suggestions")
+        };
+        const ClaudeAskText t = { text_of(o, "requestId"), text_of(o, "toolCallId"), text };
+
+        if (!text.tool.data || !text.title.data || !text.input.data || !text.suggestions.data)
+                return -EINVAL;
+        a->size = claude_ask_text_bytes(&t);
+        a->overlong = text.input.size + text.suggestions.size > CLAUDE_ASK_LINE_MAX ||
+                        a->size > CLAUDE_ASK_LINE_MAX + CLAUDE_TOOL_NAME_MAX;
+        return 0;
+}
+
+static int load_ask(Claude *c, Json *o, uint64_t version) {
         uint64_t n = 0;
         int r;
 
@@ -159,14 +175,15 @@ static int load_ask(Claude *c, Json *o) {
         ClaudeAsk *a = &c->asks[c->n_asks++];
         if ((r = load_string(o, "requestId", &a->request_id)) < 0 ||
             (r = load_string(o, "toolCallId", &a->tool_call_id)) < 0 ||
-            (r = load_string(o, "tool", &a->tool)) < 0 || (r = load_string(o, "title", &a->title)) < 0 ||
-            (r = load_string(o, "input", &a->input)) < 0 ||
-            (r = load_string(o, "suggestions", &a->suggestions)) < 0 ||
             (r = json_get_u64(o, "offset", &a->offset)) < 0 || (r = json_get_u64(o, "n", &n)) < 0 ||
             (r = json_get_bool(o, "answered", &a->answered)) < 0)
                 return r;
+        if (version == 1)
+                r = measure_ask(a, o);
+        else if ((r = json_get_u64(o, "size", &a->size)) >= 0)
+                r = json_get_bool(o, "overlong", &a->overlong);
         a->n = (unsigned) n;
-        return a->request_id && a->tool && a->title && a->input && a->suggestions ? 0 : -EINVAL;
+        return r < 0 ? r : a->request_id ? 0 : -EINVAL;
 }
 
 static int load_members(Claude *c, Json *o) {
@@ -174,7 +191,7 @@ static int load_members(Claude *c, Json *o) {
         uint64_t version = 0;
         int r;
 
-        if (json_get_u64(o, "version", &version) <= 0 || version != STATE_VERSION ||
+        if (json_get_u64(o, "version", &version) <= 0 || version < 1 || version > STATE_VERSION ||
             !json_object_is_type(asks, json_type_array))
                 return -EINVAL;
         if ((r = json_get_bool(o, "ready", &c->ready)) < 0 ||
@@ -198,7 +215,7 @@ static int load_members(Claude *c, Json *o) {
             (r = json_get_bool(o, "sent", &c->sent)) < 0 || (r = json_get_bool(o, "queued", &c->queued)) < 0)
                 return r;
         for (size_t i = 0; i < json_object_array_length(asks); i++)
-                if ((r = load_ask(c, json_object_array_get_idx(asks, i))) < 0)
+                if ((r = load_ask(c, json_object_array_get_idx(asks, i), version)) < 0)
                         return r;
         return 0;
 }
@@ -262,11 +279,20 @@ static size_t driver_claude_questions(Driver *d, DriverQuestion ret[static DRIVE
                 const ClaudeAsk *a = &c->asks[i];
 
                 if (!a->answered)
-                        ret[n++] = (DriverQuestion){
-                                a->offset, a->n, a->tool, a->title, a->input, a->suggestions,
-                        };
+                        ret[n++] = (DriverQuestion){ a->offset, a->n };
         }
         return n;
+}
+
+static int
+driver_claude_read_question(Driver *d, const DriverQuestion *q, Slice line, DriverQuestionText *ret) {
+        ClaudeAsk *a = claude_find_ask(claude(d), q->offset, q->n);
+        ClaudeAskText t;
+
+        if (!a || claude_ask_read(a, line, &t) < 0)
+                return -EBADMSG;
+        *ret = t.text;
+        return 0;
 }
 
 static bool driver_claude_overlong_question(Driver *d, uint64_t *ret_offset, unsigned *ret_n) {
@@ -275,9 +301,7 @@ static bool driver_claude_overlong_question(Driver *d, uint64_t *ret_offset, uns
         for (size_t i = 0; i < c->n_asks; i++) {
                 const ClaudeAsk *a = &c->asks[i];
 
-                if (a->answered ||
-                    (strlen(a->input) + strlen(a->suggestions) <= CLAUDE_ASK_LINE_MAX &&
-                     claude_ask_bytes(a) <= CLAUDE_ASK_LINE_MAX + CLAUDE_TOOL_NAME_MAX))
+                if (a->answered || !a->overlong)
                         continue;
                 *ret_offset = a->offset;
                 *ret_n = a->n;
@@ -328,6 +352,7 @@ const DriverOps claude_driver_ops = {
         .command = claude_command,
         .phase = driver_claude_phase,
         .questions = driver_claude_questions,
+        .read_question = driver_claude_read_question,
         .overlong_question = driver_claude_overlong_question,
         .last_turn_failed = driver_claude_last_turn_failed,
         .background = driver_claude_background,

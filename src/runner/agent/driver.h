@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/buffer.h"
+#include "common/json-scan.h"
 #include "common/json.h"
 
 /* A driver speaks one agent's protocol. It is a pure function: lines of the agent go in, neutral events and
@@ -69,15 +70,21 @@ typedef struct DriverCommand {
         uint64_t seq;    /* unique and growing within a store: fit for request ids */
         uint64_t offset; /* ANSWER: the question */
         unsigned n;
+        Slice line; /* ANSWER: the agent's line at that offset; empty where it cannot be read any more */
 } DriverCommand;
 
-/* A question as the agent asked it. The texts are JSON, checked, and valid until the next call of feed() or command(). */
+/* Where a question of the agent's stands. What it says is as long as the agent likes, and is not kept: whoever wants it
+ * reads the line at that offset again. */
 #define DRIVER_QUESTIONS_MAX 64
 typedef struct DriverQuestion {
         uint64_t offset;
         unsigned n;
-        const char *tool, *title, *input, *suggestions;
 } DriverQuestion;
+
+/* What it says: JSON text within its line. */
+typedef struct DriverQuestionText {
+        Slice tool, title, input, suggestions;
+} DriverQuestionText;
 
 /* What the launcher is asked to run. */
 typedef struct LaunchPlan {
@@ -121,8 +128,11 @@ struct DriverOps {
 
         DriverPhase (*phase)(Driver *d);
         /* The open questions: what was told by permission.request events and is neither answered nor withdrawn. Returns
-         * how many there are. No tree is made of what they hold: it is the agent's, and as long as the agent likes. */
+         * how many there are. */
         size_t (*questions)(Driver *d, DriverQuestion ret[static DRIVER_QUESTIONS_MAX]);
+        /* What one of them says, of the line that stands at its offset now; valid as long as the line. -EBADMSG where that
+         * line is not the question. NULL: there never is one. */
+        int (*read_question)(Driver *d, const DriverQuestion *q, Slice line, DriverQuestionText *ret);
         /* An open question that is above today's bound, of a state that an older runner saved; true, or false where there is
          * none. NULL: there never is. */
         bool (*overlong_question)(Driver *d, uint64_t *ret_offset, unsigned *ret_n);

@@ -126,6 +126,33 @@ static void add_time(Object *o, const char *name, uint64_t usec) {
                 add_string(o, name, format_timestamp(usec, stamp));
 }
 
+static void add_slice(Object *o, const char *name, Slice json) {
+        _cleanup_free_ char *text = strndup(json.data, json.size);
+
+        o->d->b.failed |= !text;
+        add_json(o, name, text);
+}
+
+/* What it says: as it stands in the agent's output, one question in memory at a time. */
+static void add_question_text(Run *r, Object *o, const DriverQuestion *q) {
+        _cleanup_(line_reader_done) LineReader reader = {};
+        DriverQuestionText text;
+        Slice line;
+        int k;
+
+        k = run_read_question(r, q->offset, &reader, &line);
+        if (k >= 0)
+                k = r->ops->read_question(r->driver, q, line, &text);
+        if (k < 0) {
+                add_string(o, "unreadable", strerrordesc_np(-k));
+                return;
+        }
+        add_slice(o, "tool", text.tool);
+        add_slice(o, "title", text.title);
+        add_slice(o, "input", text.input);
+        add_slice(o, "suggestions", text.suggestions);
+}
+
 static void add_question(Conversation *c, Description *d, const DriverQuestion *q) {
         Object o;
 
@@ -141,10 +168,7 @@ static void add_question(Conversation *c, Description *d, const DriverQuestion *
                         (unsigned long long) q->offset,
                         (long long) INT64_MAX,
                         q->n);
-        add_json(&o, "tool", q->tool);
-        add_json(&o, "title", q->title);
-        add_json(&o, "input", q->input);
-        add_json(&o, "suggestions", q->suggestions);
+        add_question_text(c->run, &o, q);
         object_end(&o);
 }
 
@@ -154,7 +178,7 @@ static void add_questions(Conversation *c, Object *o) {
 
         if (!c->run || !c->run->driver)
                 return;
-        n = c->run->ops->questions(c->run->driver, list);
+        n = run_questions(c->run, list);
         name_member(o, "questions");
         (void) buffer_append_str(&o->d->b, "[");
         for (size_t i = 0; i < n; i++) {

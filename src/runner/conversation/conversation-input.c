@@ -123,18 +123,11 @@ static int parse_question(Run *r, const char *id, uint64_t *ret_offset, unsigned
 }
 
 bool conversation_has_question(Conversation *c, const char *request_id) {
-        DriverQuestion list[DRIVER_QUESTIONS_MAX];
         uint64_t offset;
-        size_t n_list;
         unsigned n;
 
-        if (!c->run || !c->run->driver || parse_question(c->run, request_id, &offset, &n) < 0)
-                return false;
-        n_list = c->run->ops->questions(c->run->driver, list);
-        for (size_t i = 0; i < n_list; i++)
-                if (list[i].offset == offset && list[i].n == n)
-                        return true;
-        return false;
+        return c->run && parse_question(c->run, request_id, &offset, &n) >= 0 &&
+                        run_has_question(c->run, offset, n);
 }
 
 /* The driver's command of a message. 1; 0: it is none for the driver (and is done); -EINVAL. */
@@ -268,6 +261,7 @@ static bool waits_for_budget(Run *r) {
 static int pump_one(Run *r, const InboundMessage *m, bool *user_blocked) {
         Conversation *c = r->conversation;
         _cleanup_free_ char *error = NULL;
+        _cleanup_(line_reader_done) LineReader question = {};
         _cleanup_json_ Json *params = NULL;
         _cleanup_buffer_ Buffer lines = {};
         DriverCommand command;
@@ -290,6 +284,9 @@ static int pump_one(Run *r, const InboundMessage *m, bool *user_blocked) {
                         *user_blocked = true;
                         return 0;
                 }
+                /* Where it cannot be read, the driver says what that means for this answer. */
+                if (command.type == DRIVER_COMMAND_ANSWER && run_has_question(r, command.offset, command.n))
+                        (void) run_read_question(r, command.offset, &question, &command.line);
                 k = r->ops->command(r->driver, &command, &lines, &error);
                 if (k == 0) {
                         *user_blocked = *user_blocked || command.type == DRIVER_COMMAND_USER;

@@ -246,6 +246,17 @@ unsigned run_count_processes(Run *r);
 int run_store_driven(Run *r);
 int run_store_row(Run *r);
 
+/* The agent's output, for reading: 1; 0: there is none yet. */
+int run_open_output(Run *r);
+
+/* run-question.c */
+/* The open questions; of a run that is over there are none. r may be NULL. */
+size_t run_questions(Run *r, DriverQuestion ret[static DRIVER_QUESTIONS_MAX]);
+bool run_has_question(Run *r, uint64_t offset, unsigned n);
+/* The line that stands there, for the driver. It is valid until line_reader_done(reader), which is due in any case. Where it
+ * cannot be read, a negative errno, which is logged, and an empty slice. */
+int run_read_question(Run *r, uint64_t offset, LineReader *reader, Slice *ret);
+
 /* run-finish.c */
 void run_conclude(Run *r);
 /* Whether the runner has died so often while it concluded this run that only what is needed for its end is done. */

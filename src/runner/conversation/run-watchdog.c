@@ -87,7 +87,7 @@ static void arm(Run *r) {
 static int take_phase(Run *r, uint64_t now) {
         DriverPhase phase = r->ops->phase(r->driver);
         DriverQuestion questions[DRIVER_QUESTIONS_MAX];
-        size_t n = phase == DRIVER_WAITING_PERMISSION ? r->ops->questions(r->driver, questions) : 0;
+        size_t n = phase == DRIVER_WAITING_PERMISSION ? run_questions(r, questions) : 0;
 
         return watchdog_update(r->watchdog, phase, questions, n, now);
 }

@@ -302,7 +302,7 @@ static int settle(Run *r, Drive *d, DriverPhase before) {
         return conversation_emit_state(c);
 }
 
-static int open_output(Run *r) {
+int run_open_output(Run *r) {
         if (r->outfd >= 0)
                 return 1;
         int fd = run_folder_open_output(r->dirfd);
@@ -327,7 +327,7 @@ int run_replay(Run *r) {
         const char *session;
         int k;
 
-        k = open_output(r);
+        k = run_open_output(r);
         if (k <= 0)
                 return k;
         do
@@ -365,7 +365,7 @@ static int drive_piece(Run *r, bool *ret_progress) {
         DriverUsage usage;
         int k, more;
 
-        k = open_output(r);
+        k = run_open_output(r);
         if (k <= 0)
                 return k;
         r->ops->usage(r->driver, &usage);
