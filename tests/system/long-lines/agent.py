@@ -33,7 +33,10 @@ def answer():
         m = json.loads(line)
         if m["type"] == "control_response":
             r = m["response"]
-            return "%s %s" % (r["request_id"], r.get("error") or "%(behavior)s: %(message)s" % r["response"])
+            if "error" in r:
+                return "%s %s" % (r["request_id"], r["error"])
+            a = r["response"]
+            return "%s %s: %s" % (r["request_id"], a["behavior"], a.get("message") or "%d bytes" % len(a["updatedInput"]["x"]))
 
 
 def obey(order):
