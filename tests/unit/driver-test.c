@@ -103,11 +103,11 @@ static int on_fail(void *userdata, const char *reason) {
         return free_and_strdup(&h->failure, reason);
 }
 
-Buffer *heard_open(void *userdata) {
+Buffer *heard_open(void *userdata, const char *method) {
         Heard *h = userdata;
 
         buffer_clear(&h->place, SIZE_MAX);
-        (void) buffer_append_str(&h->place, "\"event\":in front");
+        (void) buffer_printf(&h->place, "\"event\":in front of %s", method);
         return &h->place;
 }
 

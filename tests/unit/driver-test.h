@@ -33,7 +33,7 @@ void heard_done(Heard *h);
 /* A sink onto h; events and effects can be left out. */
 DriverSink heard_sink(Heard *h, bool events, bool effects);
 /* For a sink's open: behind something else in h->place. */
-Buffer *heard_open(void *userdata);
+Buffer *heard_open(void *userdata, const char *method);
 
 /* Feeds a line at an offset, which it moves behind the line. */
 void feed(Driver *d, const DriverSink *sink, Heard *h, const char *line, size_t size, uint64_t *offset);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -479,6 +480,87 @@ static void question_says_what_stands_in_its_line(void **state) {
         }
 }
 
+static int deaf_event(void *userdata, const char *method, const char *members, size_t size) {
+        return 0;
+}
+
+static int deaf_write(void *userdata, const char *line, size_t size) {
+        return 0;
+}
+
+/* {before}xxx…{after}, n bytes long. */
+static void make_long(Buffer *b, const char *before, const char *after, size_t n) {
+        (void) buffer_append_str(b, before);
+        assert_int_equal(buffer_reserve(b, n), 0);
+        memset(b->data + b->size, 'x', n - b->size - strlen(after));
+        b->size = n - strlen(after);
+        assert_int_equal(buffer_append_str(b, after), 0);
+}
+
+static size_t memory_in_use(void) {
+        struct mallinfo2 m = mallinfo2();
+
+        return m.uordblks + m.hblkhd;
+}
+
+/* Each conversation has two drivers, and each reader of its events one more. */
+static void nothing_of_a_long_line_stays_in_a_driver(void **state) {
+        static const struct {
+                const char *protocol, *before, *after;
+                size_t size;
+        } cases[] = {
+                {"shell",   "{\"type\":\"output\",\"text\":\"",                                                          "\"}",    4 << 20},
+                { "shell",  "{\"type\":\"started\",\"version\":\"",                                                      "\"}",    4 << 20},
+                { "claude",
+                 "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"",                     "\"}]}}",
+                 4 << 20                                                                                                                  },
+                { "claude",
+                 "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"x\",\"error\":\"",
+                 "\"}}",                                                                                                           4 << 20},
+                { "claude",
+                 "{\"type\":\"result\",\"is_error\":true,\"session_id\":\"s\",\"result\":\"",                            "\"}",
+                 4 << 20                                                                                                                  },
+                { "claude",
+                 "{\"type\":\"control_request\",\"request_id\":\"q\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":"
+                  "\"T\",\"input\":{\"x\":\"",                                                                           "\"}}}",
+                 1 << 20                                                                                                                  },
+                { "claude",
+                 "{\"type\":\"control_request\",\"request\":{\"subtype\":\"hello\"},\"request_id\":\"",                  "\"}",
+                 4 << 20                                                                                                                  },
+        };
+        const DriverSink sinks[] = {
+                {},
+                { .event = deaf_event },
+                { .write = deaf_write },
+        };
+        size_t before = memory_in_use();
+        char *volatile probe = malloc((size_t) 1 << 20); /* volatile: or the compiler leaves it out */
+
+        if (memory_in_use() < before + (1 << 20)) {
+                free(probe);
+                print_message("skipped: this allocator (a sanitizer's, valgrind's) does not count\n");
+                skip();
+        }
+        free(probe);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                for (size_t k = 0; k < ELEMENTSOF(sinks); k++) {
+                        _cleanup_(agent_done) Agent a;
+                        _cleanup_buffer_ Buffer line = {};
+
+                        agent_init(&a, cases[i].protocol);
+                        (void) says(&a,
+                                    "{\"type\":\"control_response\",\"response\":{\"request_id\":\"nf-init\"}}");
+                        make_long(&line, cases[i].before, cases[i].after, cases[i].size);
+                        before = memory_in_use();
+                        assert_int_equal(a.d->ops->feed(a.d, line.data, line.size, 7, &sinks[k]), 0);
+                        if (memory_in_use() > before + (32 << 10))
+                                fail_msg("case %zu, sink %zu: %zu bytes stay",
+                                         i,
+                                         k,
+                                         memory_in_use() - before);
+                }
+}
+
 static void request_with_an_id_above_its_bound_is_refused(void **state) {
         for (size_t n = 1024 - 5; n <= 1024 - 4; n++) { /* with "t00" and two quotes */
                 _cleanup_(agent_done) Agent a;
@@ -756,6 +838,7 @@ int main(void) {
                 cmocka_unit_test(question_of_an_old_state_is_answered_with_its_line),
                 cmocka_unit_test(question_that_cannot_be_read_again_is_denied_and_not_allowed),
                 cmocka_unit_test(question_says_what_stands_in_its_line),
+                cmocka_unit_test(nothing_of_a_long_line_stays_in_a_driver),
                 cmocka_unit_test(request_with_an_id_above_its_bound_is_refused),
                 cmocka_unit_test(id_of_a_tool_call_above_its_bound_is_taken_for_missing),
                 cmocka_unit_test(names_above_their_bound_are_not_remembered),

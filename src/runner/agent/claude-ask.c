@@ -54,7 +54,7 @@ write_answer(DriverFeed *f,
 
         if (!f->sink->write)
                 return 0;
-        buffer_clear(f->scratch, 256 * 1024);
+        buffer_clear(f->scratch, FEED_SCRATCH_KEPT);
         (void) buffer_append_str(f->scratch, "{\"type\":\"control_response\",\"response\":{\"subtype\":");
         (void) buffer_append_str(f->scratch, subtype);
         (void) buffer_append_str(f->scratch, ",\"request_id\":");
@@ -135,30 +135,23 @@ static int remember_ask(Claude *c, DriverFeed *f, const ClaudeAskText *t) {
         return 0;
 }
 
-static void append_member(Buffer *b, const char *name, Slice value) {
-        (void) buffer_printf(b, "%s\"%s\":", b->size > 0 ? "," : "", name);
-        (void) buffer_append(b, value.data, value.size);
-}
-
 static int tell_ask(DriverFeed *f, const ClaudeAskText *t) {
-        int r;
+        static const char method[] = "permission.request";
+        Buffer *b;
 
         f->n++;
         if (!feed_wants_events(f))
                 return 0;
-        buffer_clear(f->scratch, 256 * 1024);
-        append_member(f->scratch, "tool", t->text.tool);
-        if (slice_is_set(t->tool_call_id))
-                append_member(f->scratch, "toolCallId", t->tool_call_id);
-        append_member(f->scratch, "title", t->text.title);
-        append_member(f->scratch, "input", t->text.input);
-        append_member(f->scratch, "suggestions", t->text.suggestions);
-        r = f->scratch->failed ? -ENOMEM : 0;
-        return r < 0 ? r :
-                       f->sink->event(f->sink->userdata,
-                                      "permission.request",
-                                      f->scratch->data,
-                                      f->scratch->size);
+        feed_open(f, method);
+        b = f->b;
+        (void) buffer_append_str(b, "\"tool\":");
+        (void) buffer_append(b, t->text.tool.data, t->text.tool.size);
+        feed_json(f, "toolCallId", t->tool_call_id);
+        feed_json(f, "title", t->text.title);
+        feed_json(f, "input", t->text.input);
+        feed_json(f, "suggestions", t->text.suggestions);
+        return b->failed ? -ENOMEM :
+                           f->sink->event(f->sink->userdata, method, b->data + f->begin, b->size - f->begin);
 }
 
 int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line) {

@@ -376,7 +376,7 @@ static int feed_failed_start(Claude *c, DriverFeed *f, Slice line) {
 
 int claude_feed(Driver *d, const char *line, size_t size, uint64_t offset, const DriverSink *sink) {
         Claude *c = claude(d);
-        DriverFeed f = { .sink = sink, .offset = offset, .scratch = &c->scratch };
+        _cleanup_(feed_done) DriverFeed f = { .sink = sink, .offset = offset, .scratch = &c->scratch };
         Slice o = { line, size }, type, v;
 
         /* A piece of text changes nothing that is remembered. */
@@ -423,7 +423,7 @@ int claude_feed_oversize(
                 uint64_t offset,
                 const DriverSink *sink) {
         Claude *c = claude(d);
-        DriverFeed f = { .sink = sink, .offset = offset, .scratch = &c->scratch };
+        _cleanup_(feed_done) DriverFeed f = { .sink = sink, .offset = offset, .scratch = &c->scratch };
         Slice line = { head, head_size };
 
         if (json_scan_string_is(slice_head_string(line, "type"), "control_request"))

@@ -11,7 +11,8 @@ extern const DriverOps claude_driver_ops;
 
 /* A line that is being fed: where its events go and how many there were. Each event costs some hundred bytes beside what the
  * agent wrote, so of one line there are FEED_EVENTS_MAX at most and a notice that more were left out. The members of an event are built in b, from
- * begin on: the sink's own buffer, or else scratch, which the driver keeps from line to line. */
+ * begin on: the sink's own buffer, or else scratch, of which the driver keeps FEED_SCRATCH_KEPT from line to line. */
+#define FEED_SCRATCH_KEPT ((size_t) 16 * 1024)
 #define FEED_EVENTS_MAX 1024
 
 typedef struct DriverFeed {
@@ -27,9 +28,14 @@ static inline bool feed_wants_events(const DriverFeed *f) {
         return f->sink->event;
 }
 
+/* The line is done with: what was built for it does not stay. */
+void feed_done(DriverFeed *f);
+
+/* Where the members of the next event go: f->b, from f->begin on. */
+void feed_open(DriverFeed *f, const char *method);
 /* Begins {"type":TYPE in f->b; feed_end() closes and hands it over as a message.agent event. */
 void feed_begin(DriverFeed *f, const char *type);
-/* ,"name":value — JSON text as it is; nothing where the value is empty. name is a plain word. */
+/* ,"name":value — JSON text as it is; nothing where the value is empty, or nobody wants events. name is a plain word. */
 void feed_json(DriverFeed *f, const char *name, Slice value);
 void feed_text(DriverFeed *f, const char *name, const char *text, size_t size);
 int feed_end(DriverFeed *f);

@@ -178,7 +178,7 @@ static int shell_feed_oversize(
                 uint64_t offset,
                 const DriverSink *sink) {
         Shell *s = shell(d);
-        DriverFeed f = { .sink = sink, .offset = offset, .scratch = &s->scratch };
+        _cleanup_(feed_done) DriverFeed f = { .sink = sink, .offset = offset, .scratch = &s->scratch };
 
         s->oversize_lines++;
         return feed_oversize_event(&f, (Slice){ head, head_size }, size, false);
@@ -186,7 +186,7 @@ static int shell_feed_oversize(
 
 static int shell_feed(Driver *d, const char *line, size_t size, uint64_t offset, const DriverSink *sink) {
         Shell *s = shell(d);
-        DriverFeed f = { .sink = sink, .offset = offset, .scratch = &s->scratch };
+        _cleanup_(feed_done) DriverFeed f = { .sink = sink, .offset = offset, .scratch = &s->scratch };
         Slice o = { line, size }, type;
 
         if (size == 0)

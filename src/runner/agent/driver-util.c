@@ -27,14 +27,22 @@ int refuse(char **ret_error, const char *format, ...) {
 
 /* ---- events ---- */
 
-void feed_begin(DriverFeed *f, const char *type) {
+void feed_done(DriverFeed *f) {
+        buffer_clear(f->scratch, FEED_SCRATCH_KEPT);
+}
+
+void feed_open(DriverFeed *f, const char *method) {
         if (f->sink->open)
-                f->b = f->sink->open(f->sink->userdata);
+                f->b = f->sink->open(f->sink->userdata, method);
         else {
                 f->b = f->scratch;
-                buffer_clear(f->b, 256 * 1024);
+                buffer_clear(f->b, FEED_SCRATCH_KEPT);
         }
         f->begin = f->b->size;
+}
+
+void feed_begin(DriverFeed *f, const char *type) {
+        feed_open(f, "message.agent");
         (void) buffer_append_str(f->b, "\"event\":{\"type\":\"");
         (void) buffer_append_str(f->b, type);
         (void) buffer_append(f->b, "\"", 1);
@@ -47,13 +55,15 @@ static void name_member(Buffer *b, const char *name) {
 }
 
 void feed_json(DriverFeed *f, const char *name, Slice value) {
-        if (value.size == 0)
+        if (value.size == 0 || !feed_wants_events(f))
                 return;
         name_member(f->b, name);
         (void) buffer_append(f->b, value.data, value.size);
 }
 
 void feed_text(DriverFeed *f, const char *name, const char *text, size_t size) {
+        if (!feed_wants_events(f))
+                return;
         name_member(f->b, name);
         (void) buffer_append_json(f->b, text, size);
 }

@@ -51,9 +51,9 @@ typedef struct DriverSink {
         int (*write)(void *userdata, const char *line, size_t size);
         /* The agent has said that it cannot go on (a resume that failed, …). NULL: a replay. */
         int (*fail)(void *userdata, const char *reason);
-        /* Optional: where the members of the next message.agent event belong. What is appended to this buffer before
-         * event() is called with it need not be copied again; without that call it is dropped. */
-        Buffer *(*open)(void *userdata);
+        /* Optional: where the members of the next event belong, which is of this method. What is appended to this buffer
+         * before event() is called with it need not be copied again; without that call it is dropped. */
+        Buffer *(*open)(void *userdata, const char *method);
 } DriverSink;
 
 typedef enum DriverCommandType {

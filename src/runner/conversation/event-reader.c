@@ -176,7 +176,7 @@ static void drop_opened(EventReader *r) {
 }
 
 /* Begins the next event of the line; what is left of one that was begun and not ended goes. */
-static Buffer *on_open(void *userdata) {
+static Buffer *on_open(void *userdata, const char *method) {
         EventReader *r = userdata;
         Buffer *b;
         char *p;
@@ -190,7 +190,7 @@ static Buffer *on_open(void *userdata) {
         *write_decimal(p, r->n) = 0;
         r->opened = b;
         r->opened_at = b->size;
-        begin_event(r, b, "message.agent", r->message_id);
+        begin_event(r, b, method, r->message_id);
         return b;
 }
 
@@ -220,10 +220,7 @@ static int on_event(void *userdata, const char *method, const char *members, siz
         int k;
 
         if (!b) {
-                b = on_open(r);
-                /* Not the method that it was begun with. */
-                b->size = r->opened_at;
-                begin_event(r, b, method, r->message_id);
+                b = on_open(r, method);
                 k = buffer_append(b, members, size);
                 if (k < 0)
                         return k;
