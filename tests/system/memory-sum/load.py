@@ -23,7 +23,7 @@ from rawbus import ERROR, Connection, body_of  # noqa: E402
 MIB = 1 << 20
 NAME, MANAGER = "org.northflare.Runner1", "/org/northflare/Runner1"
 I_CONVERSATION = NAME + ".Conversation"
-STREAMS, LINE_MAX = 64, 8 * MIB
+STREAMS, LINE_MAX, ENDED = 64, 8 * MIB, 64
 conversations = int(sys.argv[1])
 
 
@@ -98,10 +98,32 @@ def describe(n):
 def start(n):
     """With as many values as there may be, nearly as many bytes beside the prompt, and the longest prompt."""
     params = {"agent": "long", "mcpServers": {"a": {"list": [{}] * 4000}}, "more": "m" * 900_000,
-              "model": "model of %d" % n, "prompt": "p" * (13 * MIB)}
+              "model": "model of %d" % n, "prompt": "p" * (14 * MIB)}
     status, text = administer("POST", "/v1/conversations", {"conversationId": "s-%d" % n, "params": params})
     if status != 200:
         sys.exit("conversation %d: %s" % (n, text))
+
+
+def end_some(count):
+    """So many come and go, each with as many bytes beside the prompt as there may be."""
+    for first in range(0, count, conversations):
+        some = ["e-%d" % n for n in range(first, min(first + conversations, count))]
+        for name in some:
+            status, text = administer("POST", "/v1/conversations", {"conversationId": name, "params": {"agent": "long", "more": "m" * (MIB - 4096)}})
+            if status != 200:
+                sys.exit("conversation %s: %s" % (name, text))
+        for name in some:
+            path = MANAGER + "/conversation/" + name.replace("-", "_2d")
+            until(name + " has begun", lambda p=path: state_at(p) in ("idle", "running"))
+            bus.call(NAME, path, I_CONVERSATION, "Stop", "a{sv}", [[]])
+        for name in some:
+            path = MANAGER + "/conversation/" + name.replace("-", "_2d")
+            until(name + " has ended", lambda p=path: state_at(p) == "ended")
+
+
+def state_at(path):
+    m = bus.call(NAME, path, "org.freedesktop.DBus.Properties", "Get", "ss", [I_CONVERSATION, "State"])
+    return None if m.kind == ERROR else m.values()[0]
 
 
 def stranger():
@@ -169,6 +191,8 @@ def lines_of(fd, least, found, n):
 bus = Bus()
 open("/proc/%d/clear_refs" % runner, "w").write("5")
 step("at the beginning")
+end_some(ENDED)
+step("%d conversations that have ended" % ENDED)
 for n in range(conversations):
     start(n)
 until("all have asked", lambda: all(len(describe(n).get("questions", [])) == 2 for n in range(conversations)))
