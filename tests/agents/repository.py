@@ -23,9 +23,11 @@ class Repository:
         self.folder = folder
         self.path, self.marks = folder.file('checkout'), folder.file('marks')
         os.mkdir(self.marks)
-        self.write('CLAUDE.md', 'WORDS-CLAUDE Use tabs.\n@imported.md\n@../outside.md\n@link.md @/etc/hostname\n~~~~\n@imported.md\n')
+        # Below the directory that is handed over there is nothing of that name, so each import is there by its whole path too.
+        imports = f'@imported.md\n@../outside.md\n@{self.path}/imported.md\n@{folder.file("outside.md")}\n'
+        self.write('CLAUDE.md', f'WORDS-CLAUDE Use tabs.\n{imports}@link.md @/etc/hostname\n~~~~\n{imports}')
         self.write('.claude/CLAUDE.md', 'WORDS-DOT-CLAUDE\n')
-        self.write('AGENTS.md', 'WORDS-AGENTS\n@imported.md\n@../outside.md\n')
+        self.write('AGENTS.md', f'WORDS-AGENTS\n{imports}')
         self.write('imported.md', 'IMPORTED\n')
         self.write('../outside.md', 'OUTSIDE\n')
         os.symlink('../outside.md', self.file('link.md'))

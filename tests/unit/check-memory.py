@@ -96,6 +96,8 @@ def check(program, section):
         limit = re.search(r"^MemoryMax=(\d+)([KMG])$", text, re.M)
         if not limit or int(limit[1]) * SIZES[limit[2]] <= total * MIB:
             problems.append(f"{unit}: MemoryMax={limit and limit[0]} is not above {total} MiB")
+        elif int(limit[1]) * SIZES[limit[2]] > total * MIB * 3 // 2:
+            problems.append(f"{unit}: {limit[0]} is more than half as much again as {total} MiB, and so no bound")
         if re.search("^MemoryHigh=", text, re.M):
             problems.append(f"{unit}: MemoryHigh= throttles a program that has a watchdog")
 

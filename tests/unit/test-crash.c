@@ -356,6 +356,10 @@ WRAP(int,
      (s, conversation, run, offset, state))
 WRAP(int, store_response_acked, (Store * s, int64_t upto), (s, upto))
 WRAP(int, store_put_conversation, (Store * s, const ConversationRow *r), (s, r))
+WRAP(int,
+     store_count_conclusion_crash,
+     (Store * s, const char *conversation, unsigned run),
+     (s, conversation, run))
 
 /* ---- one life of the runner ---- */
 
@@ -595,11 +599,115 @@ static void killed_again_while_it_recovers(void **state) {
                 }
 }
 
+/* ---- runs that the runner may have died of ---- */
+
+/* One run of each of these; c-1 has an earlier one as well. */
+static const struct {
+        const char *id, *state;
+        unsigned run;
+        bool concluding, counted;
+} left[] = {
+        {"c-1",  "live",  2, true,  true },
+        { "c-2", "live",  1, false, false},
+        { "c-3", "ended", 1, true,  false},
+        { "c-1", "live",  1, false, false},
+};
+
+/* What a runner leaves that died while it concluded runs. */
+static void leave_conclusions(void) {
+        _cleanup_close_ int conversations = mkdir_open_at(world.fd, "conversations", 0700);
+        _cleanup_free_ char *error = NULL;
+        Store *store;
+
+        assert_int_equal(store_open(world.fd, world.path, &store, &error), 0);
+        for (size_t i = 0; i < ELEMENTSOF(left); i++) {
+                char name[2] = { (char) ('0' + left[i].run), 0 };
+                _cleanup_close_ int parent = mkdir_open_at(conversations, left[i].id, 0700),
+                                    folder = mkdir_open_at(parent, name, 0700);
+                ConversationRow conversation = { .id = (char *) left[i].id,
+                                                 .state = (char *) left[i].state,
+                                                 .agent = (char *) "shell",
+                                                 .workspace = (char *) "w",
+                                                 .origin = (char *) "orchestrator",
+                                                 .run = left[i].run };
+                RunRow row = { .conversation = (char *) left[i].id,
+                               .run = left[i].run,
+                               .state = (char *) left[i].state,
+                               .spec = (char *) "{}" };
+
+                assert_true(folder >= 0);
+                run_folder_mark_conclusion(folder, left[i].concluding);
+                if (i + 1 < ELEMENTSOF(left))
+                        assert_int_equal(store_put_conversation(store, &conversation), 0);
+                assert_int_equal(store_put_run(store, &row), 0);
+        }
+        assert_int_equal(store_set(store, "running", "a:b"), 0);
+        store_close(store);
+}
+
+/* Begins, and dies without an end in order, at that point at the latest. */
+static void begin_only(unsigned crash_at) {
+        sd_event *event;
+
+        assert_true(sd_event_new(&event) >= 0);
+        world.runner = make_runner(event);
+        world.crash_at = crash_at;
+        world.points = 0;
+        runner_crash_open(world.runner);
+        _exit(0);
+}
+
+static void check_crashes(unsigned least, unsigned most) {
+        _cleanup_free_ char *crashed = NULL, *error = NULL;
+        Store *store;
+        unsigned told = 0;
+
+        assert_int_equal(store_open(world.fd, world.path, &store, &error), 0);
+        if (store_get(store, "crashed", &crashed) > 0)
+                told = 1 + count(crashed, "\n");
+        assert_in_range(told, least, most);
+        for (size_t i = 0; i < ELEMENTSOF(left); i++) {
+                RunRow row = {};
+
+                assert_int_equal(store_get_run(store, left[i].id, left[i].run, &row), 1);
+                assert_int_equal(row.conclusion_crashes, left[i].counted ? told : 0);
+                run_row_done(&row);
+        }
+        store_close(store);
+}
+
+/* As many runners as the store says have died: that and the count are one transaction. */
+static void a_conclusion_is_counted_once_for_each_runner_that_died_of_it(void **state) {
+        unsigned n = 0;
+        int status;
+
+        do {
+                fresh_world();
+                leave_conclusions();
+                pid_t pid = fork();
+                if (pid == 0)
+                        begin_only(n + 1);
+                assert_int_equal(waitpid(pid, &status, 0), pid);
+                assert_true(WIFEXITED(status));
+                check_crashes(0, 1);
+                pid = fork();
+                if (pid == 0)
+                        begin_only(0);
+                assert_int_equal(waitpid(pid, NULL, 0), pid);
+                check_crashes(1, 2);
+                end_world();
+                n++;
+        } while (WEXITSTATUS(status) == CRASHED);
+        /* Before and after the count and the commit. */
+        assert_int_equal(n, 5);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(undisturbed),
                 cmocka_unit_test(killed_at_every_point),
                 cmocka_unit_test(killed_again_while_it_recovers),
+                cmocka_unit_test(a_conclusion_is_counted_once_for_each_runner_that_died_of_it),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

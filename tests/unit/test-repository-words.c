@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -243,6 +246,44 @@ static void test_what_is_no_regular_file_is_not_opened(void **state) {
         expect_not_read(f, "fifo", "regular file");
         expect_not_read(f, "to-fifo", "regular file");
         expect_not_read(f, "directory", "regular file");
+        /* Nor is a device, which root alone can make. */
+        if (mknodat(f->repository, "device", S_IFCHR | 0600, makedev(1, 5)) == 0)
+                expect_not_read(f, "device", "regular file");
+        else
+                assert_int_equal(errno, EPERM);
+}
+
+/* 0: not read, and said so; 1: read; 2: there are no mounts for us, who are not root. */
+static int look_behind_a_mount(const Fixture *f) {
+        _cleanup_free_ char *path = xasprintf("%s/r/mounted", f->path),
+                            *repository = xasprintf("%s/r", f->path);
+        _cleanup_close_ int fd = -EBADF; /* the fixture's has the mounts of before */
+        Words w = {};
+
+        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("none", path, "tmpfs", 0, "size=64k") < 0)
+                return 2;
+        fd = open(repository, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        put_text(fd, "mounted/CLAUDE.md", "OUTSIDE\n");
+        if (words_add(&w, fd, "mounted/CLAUDE.md") < 0)
+                return 1;
+        return strstr(w.text.data, "OUTSIDE") || !strstr(w.text.data, "was not read: it leads out");
+}
+
+static void test_what_is_mounted_in_a_repository_is_not_the_repositorys(void **state) {
+        Fixture *f = *state;
+        int status;
+        pid_t pid;
+
+        assert_int_equal(mkdirat(f->repository, "mounted", 0700), 0);
+        pid = fork();
+        if (pid == 0)
+                _exit(look_behind_a_mount(f));
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == 2)
+                skip();
+        assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void test_a_huge_sparse_file_costs_no_more_than_the_bound(void **state) {
@@ -396,6 +437,7 @@ int main(void) {
                 TEST(bytes_that_are_no_text_are_replaced),
                 TEST(a_link_is_followed_inside_of_the_repository_only),
                 TEST(what_is_no_regular_file_is_not_opened),
+                TEST(what_is_mounted_in_a_repository_is_not_the_repositorys),
                 TEST(a_huge_sparse_file_costs_no_more_than_the_bound),
                 TEST(one_file_under_two_names_is_quoted_once),
                 TEST(as_many_files_as_there_is_room_for_are_taken_and_one_more_is_refused),

@@ -98,7 +98,7 @@ static void conclude(Operation *o, Json *outcome) {
         (void) json_get_u64(outcome, "signal", &signal);
         (void) json_get_u64(outcome, "errno", &error);
         if (o->timed_out)
-                finish(o, -ETIMEDOUT, "it took too long", 0);
+                finish(o, -ETIMEDOUT, "git.timeoutSecs was reached", 0);
         else if (json_get_string(outcome, "stage"))
                 finish(o, error > 0 ? -(int) error : -EIO, "the program could not be executed", 0);
         else if (streq_ptr(json_get_string(outcome, "stoppedBy"), "supervisor"))
