@@ -304,11 +304,15 @@ void method_check_resume(MethodCall *c) {
 int method_store_resume(MethodCall *c) {
         Conversation *v = c->conversation;
         const char *session = json_get_string(c->params, "sessionId");
+        int r;
 
         if (c->created)
                 return method_store_start(c);
         if (!v || c->code != 0)
                 return 0;
+        r = conversation_take_all(v);
+        if (r < 0)
+                return r;
         if (free_and_strdup(&v->row.state, "new") < 0 || free_and_strdup(&v->row.reason, NULL) < 0 ||
             free_and_strdup(&v->row.detail, NULL) < 0)
                 return -ENOMEM;
