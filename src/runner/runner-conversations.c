@@ -50,6 +50,17 @@ void runner_unlink_conversation(Runner *r, Conversation *c) {
         conversation_free(c);
 }
 
+unsigned runner_count_waiting(Runner *r) {
+        unsigned n = 0;
+
+        /* The others that have ended are few. */
+        if (r->n_ended < ENDED_WAITING_MAX)
+                return 0;
+        for (Conversation *c = r->first; c; c = c->next)
+                n += !conversation_is_live(c) && !c->row.delivered;
+        return n;
+}
+
 /* Keeps the newest that ended and drops the rest from memory; those with events to send stay. */
 static void forget_old(Runner *r) {
         for (Conversation *c = r->first, *next; c && r->n_ended > ENDED_KEPT_MAX; c = next) {
@@ -132,6 +143,7 @@ static void on_acked(Conversation *c, void *userdata) {
 }
 
 static void on_delivered(Conversation *c, void *userdata) {
+        runner_changed(userdata);
         runner_drain_look(userdata);
         /* The source that tells us so is on the stack: the list is tidied by the timer. */
         arm_flush(userdata);

@@ -157,13 +157,14 @@ static void check_room(MethodCall *c) {
                 [ADMISSION_MEMORY] = CODE_MACHINE_BUSY,
                 [ADMISSION_MEMORY_PRESSURE] = CODE_MACHINE_BUSY,
                 [ADMISSION_CPU_PRESSURE] = CODE_MACHINE_BUSY,
+                [ADMISSION_UNACKNOWLEDGED] = CODE_CAPACITY,
         };
         Admission a;
 
         if (c->code != 0)
                 return;
         a = runner_admission_ask(c->runner);
-        if (a == ADMISSION_OPEN)
+        if (!runner_admission_is_for(a, c->conversation ? c->conversation->row.origin : c->origin))
                 return;
         _cleanup_free_ char *text = runner_admission_text(c->runner);
         method_refuse(c, codes[a], "%s", strempty(text));

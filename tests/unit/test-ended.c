@@ -9,15 +9,16 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
-#include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/position.h"
 #include "runner/link/sender-internal.h"
+#include "runner/runner-internal.h"
 #include "test-server.h"
 
 /* Conversations that have ended and whose events the orchestrator has not acknowledged: what each of them holds, how many are
  * read at a time, and that none of what they say is lost by that. */
 
 #define N 24
+/* In docs/performance.md. */
 #define BYTES_MAX ((size_t) 8 * 1024)
 
 typedef struct Place {
@@ -382,6 +383,71 @@ static void test_people_read_few_at_a_time(void **state) {
                 free(cursors[i]);
 }
 
+/* A runner with so many of them. */
+static Conversation *put(Runner *r, Conversation *c, const char *state, bool delivered) {
+        *c = (Conversation){
+                .row = {.state = (char *) state, .delivered = delivered},
+                  .next = r->first
+        };
+        r->first = c;
+        *(streq(state, "ended") ? &r->n_ended : &r->n_live) += 1;
+        return c;
+}
+
+static void assert_admission(Runner *r, const char *expected) {
+        runner_admission_look(r);
+        assert_string_equal(admission_to_string(r->admission), expected);
+}
+
+static void test_the_bound_and_one_past_it(void **state) {
+        _cleanup_free_ Conversation *list = new0(Conversation, ENDED_WAITING_MAX + 100);
+        _cleanup_free_ char *text = NULL, *past = NULL;
+        RunnerConfig config = { .max_conversations = 16 };
+        Runner r = { .config = &config };
+        size_t n = 0;
+
+        /* Neither those that live count nor those that are acknowledged. */
+        for (size_t i = 0; i < 15; i++)
+                put(&r, &list[n++], "live", false);
+        for (size_t i = 0; i < ENDED_KEPT_MAX; i++)
+                put(&r, &list[n++], "ended", true);
+        assert_admission(&r, "");
+        for (size_t i = 0; i < ENDED_WAITING_MAX - 1; i++)
+                put(&r, &list[n++], "ended", false);
+        assert_admission(&r, "");
+        Conversation *last = put(&r, &list[n++], "ended", false);
+        assert_admission(&r, "unacknowledged");
+        text = runner_admission_text(&r);
+        assert_string_equal(
+                        text,
+                        "1024 conversations have ended and wait for the orchestrator to acknowledge their events: its log "
+                        "says why it does not");
+        /* What runs may end all the same. */
+        put(&r, &list[n++], "ended", false);
+        assert_admission(&r, "unacknowledged");
+        past = runner_admission_text(&r);
+        assert_non_null(strstr(past, "1025 conversations"));
+        /* It opens with the acknowledgement. */
+        last->row.delivered = true;
+        assert_admission(&r, "unacknowledged");
+        list[n - 1].row.delivered = true;
+        assert_admission(&r, "");
+        last->row.delivered = false;
+        assert_admission(&r, "unacknowledged");
+        /* What is for everybody is said first. */
+        put(&r, &list[n++], "live", false);
+        assert_admission(&r, "capacity");
+}
+
+static void test_whom_it_is_for(void **state) {
+        for (Admission a = ADMISSION_OPEN; a < _ADMISSION_MAX; a++) {
+                assert_int_equal(runner_admission_is_for(a, "orchestrator"), a != ADMISSION_OPEN);
+                assert_int_equal(
+                                runner_admission_is_for(a, "local"),
+                                a != ADMISSION_OPEN && a != ADMISSION_UNACKNOWLEDGED);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_one_that_waits_holds_little, setup, teardown),
@@ -391,6 +457,8 @@ int main(void) {
                                 test_a_reader_goes_with_each_acknowledgement, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_all_was_acknowledged_and_not_noted, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_people_read_few_at_a_time, setup, teardown),
+                cmocka_unit_test(test_the_bound_and_one_past_it),
+                cmocka_unit_test(test_whom_it_is_for),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
