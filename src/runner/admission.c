@@ -13,6 +13,7 @@ const char *admission_to_string(Admission a) {
                 [ADMISSION_MEMORY] = "memory",
                 [ADMISSION_MEMORY_PRESSURE] = "memory-pressure",
                 [ADMISSION_CPU_PRESSURE] = "cpu-pressure",
+                [ADMISSION_UNACKNOWLEDGED] = "unacknowledged",
         };
 
         return names[a];

@@ -25,15 +25,16 @@ typedef enum Admission {
         ADMISSION_MEMORY,
         ADMISSION_MEMORY_PRESSURE,
         ADMISSION_CPU_PRESSURE,
+        ADMISSION_UNACKNOWLEDGED,
         _ADMISSION_MAX,
 } Admission;
 
-/* "", draining, capacity, disk, memory, memory-pressure, cpu-pressure */
+/* "", draining, capacity, disk, memory, memory-pressure, cpu-pressure, unacknowledged */
 const char *admission_to_string(Admission a);
 
 /* Reads meminfo, pressure/memory and pressure/cpu below a folder (/proc). What is not there is not known. */
 void admission_measure(int proc_fd, AdmissionFigures *ret);
-/* ADMISSION_OPEN, or one of the last three. What is not known refuses nothing. */
+/* ADMISSION_OPEN, or one of the three that are of the machine. What is not known refuses nothing. */
 Admission admission_judge(const AdmissionFigures *f, const AdmissionBounds *b);
 /* What the judgement was about, for people: "maxCpuPressurePercent (60) …"; NULL: out of memory, or none of the three. */
 char *admission_explain(Admission a, const AdmissionFigures *f, const AdmissionBounds *b);

@@ -5,7 +5,7 @@
 #include "common/log.h"
 #include "runner/runner-internal.h"
 
-/* What every new conversation must pass: drain, capacity, disk, memory, pressure. It is looked at before anybody asks, so
+/* What every new conversation must pass: drain, capacity, disk, memory, pressure, what waits for acknowledgement. It is looked at before anybody asks, so
  * that an orchestrator can give its work to another runner instead. */
 
 #define LOOK_USEC (30 * USEC_PER_SEC)
@@ -30,6 +30,7 @@ static void measure(Runner *r) {
 
 static Admission judge(Runner *r) {
         AdmissionBounds b = bounds(r);
+        Admission a;
 
         if (r->draining || r->ctx.shutting_down)
                 return ADMISSION_DRAINING;
@@ -37,7 +38,11 @@ static Admission judge(Runner *r) {
                 return ADMISSION_CAPACITY;
         if (runner_disk_is_low(r))
                 return ADMISSION_DISK;
-        return admission_judge(&r->machine, &b);
+        a = admission_judge(&r->machine, &b);
+        /* The last: it is for the orchestrator's alone. */
+        return a == ADMISSION_OPEN && runner_count_waiting(r) >= ENDED_WAITING_MAX ?
+                        ADMISSION_UNACKNOWLEDGED :
+                        a;
 }
 
 char *runner_admission_text(Runner *r) {
@@ -57,6 +62,11 @@ char *runner_admission_text(Runner *r) {
                 return xasprintf(
                                 "less disk is free than minFreeDiskBytes (%llu) demands",
                                 (unsigned long long) r->config->min_free_disk_bytes);
+        case ADMISSION_UNACKNOWLEDGED:
+                return xasprintf(
+                                "%u conversations have ended and wait for the orchestrator to acknowledge their events: "
+                                "its log says why it does not",
+                                runner_count_waiting(r));
         default:
                 return admission_explain(r->admission, &r->machine, &b);
         }
@@ -71,14 +81,18 @@ static void log_change(Admission before, Runner *r) {
         _cleanup_free_ char *text = runner_admission_text(r);
         LOG_CONTEXT(log);
 
-        if (is_of_the_machine(r->admission)) {
+        if (r->admission != ADMISSION_OPEN)
                 log_context_push(&log, "NORTHFLARE_REASON", admission_to_string(r->admission));
+        if (is_of_the_machine(r->admission)) {
                 log_full(LOG_WARNING,
                          0,
                          NF_MESSAGE_MACHINE_BUSY,
                          "No new conversations: %s.",
                          strempty(text));
-        } else if (is_of_the_machine(before) && r->admission == ADMISSION_OPEN)
+        } else if (r->admission == ADMISSION_UNACKNOWLEDGED)
+                log_warning("No new conversations of the orchestrator: %s.", strempty(text));
+        else if ((is_of_the_machine(before) || before == ADMISSION_UNACKNOWLEDGED) &&
+                 r->admission == ADMISSION_OPEN)
                 log_notice("There is room for new conversations again.");
 }
 
@@ -113,6 +127,11 @@ void runner_admission_look(Runner *r) {
         runner_changed(r);
         look_in(r, r->admission == ADMISSION_OPEN ? LOOK_USEC : LOOK_AGAIN_USEC);
         tell(r);
+}
+
+bool runner_admission_is_for(Admission a, const char *origin) {
+        /* One that was started here leaves nothing to acknowledge. */
+        return a != ADMISSION_OPEN && (a != ADMISSION_UNACKNOWLEDGED || !streq(origin, "local"));
 }
 
 Admission runner_admission_ask(Runner *r) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <malloc.h>
 #include <stdio.h>
 
 #include "common/log.h"
@@ -47,6 +48,17 @@ void runner_unlink_conversation(Runner *r, Conversation *c) {
         else
                 r->n_ended--;
         conversation_free(c);
+}
+
+unsigned runner_count_waiting(Runner *r) {
+        unsigned n = 0;
+
+        /* The others that have ended are few. */
+        if (r->n_ended < ENDED_WAITING_MAX)
+                return 0;
+        for (Conversation *c = r->first; c; c = c->next)
+                n += !conversation_is_live(c) && !c->row.delivered;
+        return n;
 }
 
 /* Keeps the newest that ended and drops the rest from memory; those with events to send stay. */
@@ -131,6 +143,7 @@ static void on_acked(Conversation *c, void *userdata) {
 }
 
 static void on_delivered(Conversation *c, void *userdata) {
+        runner_changed(userdata);
         runner_drain_look(userdata);
         /* The source that tells us so is on the stack: the list is tidied by the timer. */
         arm_flush(userdata);
@@ -254,40 +267,11 @@ void runner_forget_all(Runner *r) {
 
 /* ---- adoption ---- */
 
-typedef struct Listing {
-        ConversationRow *rows;
-        size_t n;
-} Listing;
-
-static void listing_done(Listing *l) {
-        for (size_t i = 0; i < l->n; i++)
-                conversation_row_done(&l->rows[i]);
-        free(l->rows);
-}
-
-static char *copy(const char *s) {
-        return s ? strdup(s) : NULL;
-}
-
+/* Names only: rows have what was asked of the agent, and there may be many. */
 static int collect(const ConversationRow *row, void *userdata) {
-        Listing *l = userdata;
-        ConversationRow *rows = reallocarray(l->rows, l->n + 1, sizeof(*rows));
+        char ***ids = userdata;
 
-        if (!rows)
-                return -ENOMEM;
-        l->rows = rows;
-        l->rows[l->n] = *row;
-        ConversationRow *c = &l->rows[l->n++];
-        char **strings[] = { &c->id,      &c->workspace, &c->task,   &c->agent,  &c->origin,    &c->params,
-                             &c->session, &c->state,     &c->reason, &c->detail, &c->directory, &c->branch };
-        int r = 0;
-        for (size_t i = 0; i < ELEMENTSOF(strings); i++) {
-                char *s = copy(*strings[i]);
-                if (*strings[i] && !s)
-                        r = -ENOMEM;
-                *strings[i] = s;
-        }
-        return r;
+        return strv_extend(ids, row->id);
 }
 
 /* in.log may lack what the rows say (it is written again), but never hold more. */
@@ -397,33 +381,35 @@ static void adopt(Runner *r, Conversation *c, char *const *units) {
                 (void) store_unheard_start(r->store, c->row.id, &c->held);
 }
 
-static int load(Runner *r, ConversationRow *row_consume, char *const *units, Conversation **ret) {
+/* 1, or 0 where the store has none of that name. */
+static int load(Runner *r, const char *id, char *const *units, Conversation **ret) {
+        ConversationRow row = {};
         Conversation *c;
-        int k = conversation_new(&r->ctx, row_consume, &c);
+        int k;
 
+        k = store_get_conversation(r->store, id, &row);
+        if (k <= 0)
+                return k;
+        k = conversation_new(&r->ctx, &row, &c);
         if (k < 0)
                 return k;
         runner_link_conversation(r, c);
         adopt(r, c, units);
         runner_totals_skip(r, c);
-        if (!conversation_is_live(c))
-                conversation_shrink(c);
+        conversation_rest(c);
         if (ret)
                 *ret = c;
-        return 0;
+        return 1;
 }
 
 /* Of those that ended only the newest are in memory; the store knows all that were not removed as old. */
 Conversation *runner_find_conversation(Runner *r, const char *id) {
-        _cleanup_(conversation_row_done) ConversationRow row = {};
         Conversation *c = runner_find_loaded(r, id);
         int k;
 
         if (c || r->ctx.broken)
                 return c;
-        k = store_get_conversation(r->store, id, &row);
-        if (k > 0)
-                k = load(r, &row, NULL, &c);
+        k = load(r, id, NULL, &c);
         if (k < 0)
                 log_warning_errno(k, "Conversation %s cannot be read from the store: %m", id);
         /* Another one leaves for it, but not before whoever asks is done. */
@@ -479,8 +465,7 @@ static void kill_orphans(Runner *r, char *const *units) {
 }
 
 int runner_adopt(Runner *r) {
-        _cleanup_(listing_done) Listing listing = {};
-        _cleanup_strv_free_ char **units = NULL;
+        _cleanup_strv_free_ char **units = NULL, **ended = NULL, **others = NULL;
         int k;
 
         /* Scopes first, rows and outcomes second: the other way round an end between the two looks like a loss. */
@@ -489,22 +474,18 @@ int runner_adopt(Runner *r) {
                 return log_error_errno(k, "systemd does not tell its scopes: %m");
         k = runner_recover(r, units);
         if (k >= 0)
-                k = store_list_ended(r->store, ENDED_KEPT_MAX, collect, &listing);
-        for (size_t i = 0; i < listing.n / 2; i++) {
-                ConversationRow row = listing.rows[i];
-
-                listing.rows[i] = listing.rows[listing.n - 1 - i];
-                listing.rows[listing.n - 1 - i] = row;
-        }
+                k = store_list_ended(r->store, ENDED_KEPT_MAX, collect, &ended);
         if (k >= 0)
-                k = store_list_conversations(r->store, true, collect, &listing);
+                k = store_list_conversations(r->store, true, collect, &others);
+        /* The newest of those that have ended is the first. */
+        for (size_t i = strv_length(ended); i > 0 && k >= 0; i--)
+                k = load(r, ended[i - 1], units, NULL);
+        for (char **id = others; id && *id && k >= 0; id++)
+                k = load(r, *id, units, NULL);
         if (k < 0)
                 return k;
-        for (size_t i = 0; i < listing.n; i++) {
-                k = load(r, &listing.rows[i], units, NULL);
-                if (k < 0)
-                        return k;
-        }
+        /* What was read of those that have ended lay among what stays of them. */
+        (void) malloc_trim(0);
         kill_orphans(r, units);
         runner_recovered(r);
         return 0;

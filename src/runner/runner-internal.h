@@ -14,6 +14,8 @@
 
 /* Above so many the oldest that ended is forgotten (its files stay until they are old). */
 #define ENDED_KEPT_MAX 64
+/* So many that ended and wait for the orchestrator's acknowledgement, and no new one of its is taken. */
+#define ENDED_WAITING_MAX 1024
 #define PENDING_MESSAGES_MAX 256
 #define RUNNER_CALLS_MAX 1024
 /* The unit has RestartForceExitStatus= for it. */
@@ -118,6 +120,8 @@ void runner_forget_all(Runner *r);
 void runner_begin_all(Runner *r); /* after READY */
 void runner_unit_changed(const char *unit, void *userdata);
 void runner_flush_cursors(Runner *r);
+/* Those that ended and wait for the orchestrator's acknowledgement; 0: fewer than ENDED_WAITING_MAX. */
+unsigned runner_count_waiting(Runner *r);
 
 /* runner-retention.c */
 void runner_remove_old(Runner *r);
@@ -223,6 +227,8 @@ int runner_admission_open(Runner *r);
 void runner_admission_look(Runner *r);
 /* The same with fresh figures of the machine. */
 Admission runner_admission_ask(Runner *r);
+/* Whether it refuses a conversation of that origin. */
+bool runner_admission_is_for(Admission a, const char *origin);
 /* Why not, for people; NULL where it is open, or memory is out. */
 char *runner_admission_text(Runner *r);
 int runner_admission_json(Runner *r, Json **ret);

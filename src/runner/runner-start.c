@@ -157,13 +157,14 @@ static void check_room(MethodCall *c) {
                 [ADMISSION_MEMORY] = CODE_MACHINE_BUSY,
                 [ADMISSION_MEMORY_PRESSURE] = CODE_MACHINE_BUSY,
                 [ADMISSION_CPU_PRESSURE] = CODE_MACHINE_BUSY,
+                [ADMISSION_UNACKNOWLEDGED] = CODE_CAPACITY,
         };
         Admission a;
 
         if (c->code != 0)
                 return;
         a = runner_admission_ask(c->runner);
-        if (a == ADMISSION_OPEN)
+        if (!runner_admission_is_for(a, c->conversation ? c->conversation->row.origin : c->origin))
                 return;
         _cleanup_free_ char *text = runner_admission_text(c->runner);
         method_refuse(c, codes[a], "%s", strempty(text));
@@ -304,11 +305,15 @@ void method_check_resume(MethodCall *c) {
 int method_store_resume(MethodCall *c) {
         Conversation *v = c->conversation;
         const char *session = json_get_string(c->params, "sessionId");
+        int r;
 
         if (c->created)
                 return method_store_start(c);
         if (!v || c->code != 0)
                 return 0;
+        r = conversation_take_all(v);
+        if (r < 0)
+                return r;
         if (free_and_strdup(&v->row.state, "new") < 0 || free_and_strdup(&v->row.reason, NULL) < 0 ||
             free_and_strdup(&v->row.detail, NULL) < 0)
                 return -ENOMEM;

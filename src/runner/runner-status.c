@@ -178,7 +178,7 @@ static char *status_with_admission(Runner *r) {
 
         if (!text ||
             (r->admission != ADMISSION_MEMORY && r->admission != ADMISSION_MEMORY_PRESSURE &&
-             r->admission != ADMISSION_CPU_PRESSURE))
+             r->admission != ADMISSION_CPU_PRESSURE && r->admission != ADMISSION_UNACKNOWLEDGED))
                 return TAKE_PTR(text);
         why = runner_admission_text(r);
         return xasprintf("%s; no new ones: %s", text, strempty(why));

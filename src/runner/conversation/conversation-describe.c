@@ -203,7 +203,10 @@ static void add_limits(Conversation *c, Object *o) {
 
         if (c->run && c->run->limits)
                 limits = run_limits_describe(c->run);
-        else if (asked) {
+        else if (c->ended.limits && !conversation_is_live(c)) {
+                add_json(o, "limits", c->ended.limits);
+                return;
+        } else if (asked) {
                 limits = json_object_new_object();
                 if (!limits || json_set(limits, "asked", json_object_get(asked)) < 0)
                         o->d->b.failed = true;
@@ -227,7 +230,7 @@ int conversation_describe(Conversation *c, char **ret) {
         Object o;
         int r;
 
-        r = conversation_take_params(c);
+        r = conversation_take_all(c);
         if (r < 0)
                 return r;
         object_begin(&o, &d);
@@ -257,8 +260,7 @@ int conversation_describe(Conversation *c, char **ret) {
         if (c->row.detail && json_scan_valid(c->row.detail, strlen(c->row.detail)))
                 add_json(&o, "result", c->row.detail);
         object_end(&o);
-        if (!conversation_is_live(c))
-                conversation_shrink(c);
+        conversation_rest(c);
         *ret = buffer_steal(&d.b);
         return *ret ? 0 : -ENOMEM;
 }

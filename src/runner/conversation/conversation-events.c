@@ -71,8 +71,13 @@ static void follower_done(Follower *f) {
         *f = (Follower){ .outfd = -EBADF };
 }
 
-static bool is_present(Follower *f) {
-        return f->c->run && f->c->run->row.run == f->at.run;
+/* Up to here the run may be read. */
+static uint64_t follower_limit(Follower *f) {
+        Conversation *c = f->c;
+
+        if (c->run && c->run->row.run == f->at.run)
+                return c->run->row.driven;
+        return c->ended.run == f->at.run ? c->ended.driven : f->limit;
 }
 
 static int follower_output(Follower *f) {
@@ -137,8 +142,7 @@ static int follower_read(Follower *f, const EventOut *out) {
                 r = follower_open(f);
                 if (r < 0)
                         return r;
-                bool present = is_present(f);
-                r = event_reader_read(f->reader, present ? f->c->run->row.driven : f->limit, out);
+                r = event_reader_read(f->reader, follower_limit(f), out);
                 if (r < 0)
                         return r;
                 f->at.offset = event_reader_offset(f->reader);
@@ -164,7 +168,7 @@ static int end_cursor(Conversation *c, Cursor *ret) {
         if (r < 0)
                 return r;
         *ret = (Cursor){
-                {c->row.run, c->run ? c->run->row.driven : 0, seq},
+                {c->row.run, conversation_driven(c), seq},
                 0
         };
         return 0;
@@ -292,6 +296,30 @@ static char *collecting_end(Collecting *k) {
                                              format_cursor(k->at, k->stopped_at);
 }
 
+static void close_local(Conversation *c) {
+        for (size_t i = 0; i < ENDED_READERS_MAX; i++)
+                if (c->ctx->ended_read[i] == c)
+                        c->ctx->ended_read[i] = NULL;
+        c->local = event_reader_free(c->local);
+        c->local_outfd = safe_close(c->local_outfd);
+        free(c->local_cursor);
+        c->local_cursor = NULL;
+}
+
+/* Of those that have ended there may be many: the oldest of their readers goes. */
+static void keep_local(Conversation *c) {
+        ConversationContext *ctx = c->ctx;
+        Conversation **slot = &ctx->ended_read[ctx->ended_read_next % ENDED_READERS_MAX];
+
+        for (size_t i = 0; i < ENDED_READERS_MAX; i++)
+                if (ctx->ended_read[i] == c)
+                        return;
+        if (*slot)
+                close_local(*slot);
+        *slot = c;
+        ctx->ended_read_next++;
+}
+
 /* Reads from a cursor on into an empty *k, and keeps the reader for who comes back with the cursor behind it. */
 static int collect(Conversation *c, const Cursor *at, Collecting *k, char **ret_cursor) {
         const EventOut out = {
@@ -329,6 +357,8 @@ static int collect(Conversation *c, const Cursor *at, Collecting *k, char **ret_
         c->local = TAKE_PTR(f.reader);
         c->local_outfd = TAKE_FD(f.outfd);
         c->local_limit = f.limit;
+        if (!conversation_is_live(c))
+                keep_local(c);
         return free_and_strdup(&c->local_cursor, reached);
 }
 
@@ -680,8 +710,9 @@ void conversation_events_close(Conversation *c) {
         while (c->streams)
                 stream_free(c->streams);
         event_cache_drop(c->ctx->event_cache, c->row.id);
-        c->local = event_reader_free(c->local);
-        c->local_outfd = safe_close(c->local_outfd);
-        free(c->local_cursor);
-        c->local_cursor = NULL;
+        close_local(c);
+}
+
+void conversation_events_rest(Conversation *c) {
+        close_local(c);
 }

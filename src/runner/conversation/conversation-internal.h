@@ -47,6 +47,10 @@ typedef struct ConversationHooks {
         void (*question_expired)(Conversation *c, const char *request_id, void *userdata);
 } ConversationHooks;
 
+/* Of the conversations that have ended so many are read at a time by the sender, which is more than it has on the wire, and
+ * so many by people. */
+#define ENDED_READERS_MAX 8
+
 typedef struct ConversationContext {
         sd_event *event;
         sd_bus *bus;
@@ -65,6 +69,10 @@ typedef struct ConversationContext {
         unsigned event_streams;
         StreamRoom stream_room;
         EventCache *event_cache; /* NULL: there is none yet */
+        /* of those that have ended: how many the sender reads, and those whose reader waits for a person who reads on */
+        unsigned ended_sending;
+        Conversation *ended_read[ENDED_READERS_MAX];
+        unsigned ended_read_next;
         bool addresses_held;     /* a filter of addresses has an effect here, as was seen of some scope */
         char **controllers_told; /* without effect here, as the journal has it already */
 } ConversationContext;
@@ -130,13 +138,25 @@ typedef struct Counted {
         bool cpu_before; /* the first figure is of what was used before we looked */
 } Counted;
 
+/* What stays of a conversation that has ended, beside the short members of its row. */
+typedef struct Ended {
+        unsigned run;    /* which has ended, 0: none */
+        uint64_t driven; /* of that, as are … */
+        uint64_t lines;
+        char *scope, *limits;                 /* … its unit's name, and JSON text; or NULL */
+        bool forgotten;                       /* the longer members of the row */
+        bool rests;                           /* the sender has nothing of it in memory … */
+        uint64_t queued_bytes, queued_events; /* … but these figures */
+} Ended;
+
 struct Conversation {
         ConversationContext *ctx;
         Conversation *prev, *next; /* the hub's list */
         ConversationRow row;
         Json *params;       /* what it was started with, except the prompt; NULL once it has ended */
         Json *agent_config; /* as the configuration had it at the beginning of the run */
-        Run *run;
+        Run *run;           /* NULL where it has ended and rests */
+        Ended ended;
         Checkout *checkout;
 
         char *held; /* the message that began it: it is claimed once more before anything runs; or NULL */
@@ -157,12 +177,14 @@ struct Conversation {
         /* to the orchestrator */
         SendSource *source;
         EventReader *send;
-        RunRow send_row; /* of the run that is being sent */
+        RunRow send_row;     /* of the run that is being sent, without driven_state … */
+        uint64_t send_lines; /* … but how many lines that was behind */
         int send_outfd;
         uint64_t ack_offset;
         int64_t ack_own;
         char *ack_state;
         bool ack_pending, ack_dirty;
+        bool send_counted;          /* in ended_sending */
         uint64_t queued_since_usec; /* CLOCK_REALTIME, 0: nothing is queued */
 
         /* to people here */
@@ -180,6 +202,8 @@ Conversation *conversation_free(Conversation *c);
 int conversation_all_params(Conversation *c, Json **ret);
 /* Of one that has ended: what it was started with is the store's alone, until conversation_take_params(). */
 void conversation_shrink(Conversation *c);
+/* Up to here its newest run was read. */
+uint64_t conversation_driven(Conversation *c);
 int conversation_take_params(Conversation *c);
 /* Stores an own event of the present run and wakes who waits for it. Part of an open transaction where there is one. */
 int conversation_emit(Conversation *c, const char *message_id, const char *method, const char *members);
@@ -194,6 +218,12 @@ void conversation_usage(Conversation *c, DriverUsage *ret);
 const char *conversation_trusted_by(Conversation *c);
 /* The same as an object of the protocol; NULL: out of memory. */
 Json *conversation_usage_json(Conversation *c);
+
+/* conversation-rest.c */
+/* Gives back what one that has ended does not need while nobody asks for it. Frees its run. */
+void conversation_rest(Conversation *c);
+/* All of it is in memory again, until conversation_rest(). */
+int conversation_take_all(Conversation *c);
 
 /* conversation-start.c: what happens between the acceptance and the agent's first byte */
 /* Makes the rows of a new run (number row.run + 1), inside the caller's transaction. resume: session to resume or NULL. */
@@ -224,8 +254,6 @@ void conversation_set_frozen(Conversation *c, bool frozen);
 /* run.c */
 int run_new(Conversation *c, RunRow *row_consume, Run **ret);
 Run *run_free(Run *r);
-/* Of one that is over: gives back what only a run needs that goes on. */
-void run_shrink(Run *r);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Run *, run_free);
 int run_open_folder(Run *r, bool make);
 int run_watch(Run *r);
@@ -284,6 +312,8 @@ bool run_ask_git(Run *r);
 int conversation_send_open(Conversation *c);
 void conversation_send_close(Conversation *c);
 void conversation_send_wake(Conversation *c);
+/* Of one that rests: gives back what is not under way. */
+void conversation_send_rest(Conversation *c);
 /* Stores cursors that were not worth a transaction of their own. */
 int conversation_flush(Conversation *c);
 uint64_t conversation_queued_bytes(Conversation *c);
@@ -293,3 +323,5 @@ uint64_t conversation_queued_events(Conversation *c);
 /* conversation-events.c */
 void conversation_events_wake(Conversation *c);
 void conversation_events_close(Conversation *c);
+/* Of one that has just ended: whoever reads on opens it again. */
+void conversation_events_rest(Conversation *c);

@@ -28,6 +28,9 @@ static bool batch_full(void *userdata) {
 }
 
 static void close_reader(Conversation *c) {
+        if (c->send_counted)
+                c->ctx->ended_sending--;
+        c->send_counted = false;
         c->send = event_reader_free(c->send);
         c->send_outfd = safe_close(c->send_outfd);
         free(c->ack_state);
@@ -35,10 +38,19 @@ static void close_reader(Conversation *c) {
         c->ack_pending = false;
 }
 
+/* Which run it was is remembered: those before it are acknowledged. */
+static void forget_row(Conversation *c) {
+        unsigned run = c->send_row.run;
+
+        run_row_done(&c->send_row);
+        c->send_row.run = run;
+}
+
 /* The first run that is not all acknowledged. 1, or 0 where there is none. */
 static int find_run(Conversation *c) {
         int r;
 
+        c->ended.rests = false;
         if (c->send_row.conversation && !c->send_row.delivered)
                 return 1;
         for (unsigned i = MAX(c->send_row.run, 1U); i <= c->row.run; i++) {
@@ -46,6 +58,9 @@ static int find_run(Conversation *c) {
                 r = store_get_run(c->ctx->store, c->row.id, i, &c->send_row);
                 if (r < 0)
                         return r;
+                c->send_lines = position_lines(c->send_row.driven_state);
+                free(c->send_row.driven_state);
+                c->send_row.driven_state = NULL;
                 if (r > 0 && !c->send_row.delivered)
                         return 1;
         }
@@ -117,7 +132,7 @@ static uint64_t send_limit(Conversation *c, bool *ret_ended) {
                 return c->run->row.driven;
         }
         *ret_ended = true;
-        return c->send_row.out_bytes;
+        return c->ended.run == c->send_row.run ? c->ended.driven : c->send_row.out_bytes;
 }
 
 static bool all_acked(Conversation *c) {
@@ -159,13 +174,14 @@ static void note_delivered(Conversation *c) {
             !c->send_row.delivered)
                 return;
         c->row.delivered = true;
-        r = conversation_store_row(c);
+        r = store_set_delivered(c->ctx->store, c->row.id);
         if (r < 0) {
                 c->row.delivered = false;
                 c->ctx->hooks->store_failed(r, c->ctx->userdata);
                 return;
         }
         c->queued_since_usec = 0;
+        forget_row(c);
         c->ctx->hooks->delivered(c, c->ctx->userdata);
 }
 
@@ -181,64 +197,105 @@ static void take_ack(Conversation *c) {
                 c->queued_since_usec = 0;
 }
 
-static int on_fill(void *userdata, SendBatch *batch) {
-        Conversation *c = userdata;
-        Filling filling = { .batch = batch };
+/* One that has ended is read where its turn comes, and only so many of them are at a time: of each the whole run is in memory
+ * meanwhile. Those that are neither on the wire nor at their end pass over a long line. */
+static bool has_turn(Conversation *c) {
+        if (conversation_is_live(c) || c->send)
+                return true;
+        if (c->ctx->ended_sending < ENDED_READERS_MAX)
+                return true;
+        sender_wake(c->source);
+        return false;
+}
+
+static int open_counted(Conversation *c) {
+        bool open = c->send;
+        int r = open_reader(c);
+
+        if (r >= 0 && !open && !conversation_is_live(c)) {
+                c->send_counted = true;
+                c->ctx->ended_sending++;
+        }
+        return r;
+}
+
+/* Puts what there is of the run into the batch. 1: that is enough for now; 0: all of the run is acknowledged. */
+static int fill_run(Conversation *c, Filling *filling) {
         const EventOut out = {
-                .userdata = &filling,
+                .userdata = filling,
                 .buffer = batch_buffer,
                 .done = batch_done,
                 .full = batch_full,
         };
         uint64_t limit;
-        bool ended;
+        bool ended, more;
+        int r;
+
+        r = open_counted(c);
+        if (r < 0)
+                return r;
+        limit = send_limit(c, &ended);
+        /* Of a run that has ended there is a file, or there was one. */
+        event_reader_set_lost(c->send, ended && c->send_outfd < 0);
+        r = event_reader_read(c->send, limit, &out);
+        if (r < 0)
+                return r;
+        event_reader_pause(c->send);
+        more = r > 0;
+        c->ack_offset = event_reader_offset(c->send);
+        c->ack_own = event_reader_own_seq(c->send);
+        if (c->ack_offset != c->send_row.acked || c->ack_own != c->send_row.acked_own) {
+                free(c->ack_state);
+                c->ack_state = NULL;
+                r = event_reader_save(c->send, &c->ack_state);
+                if (r < 0)
+                        return r;
+                c->ack_pending = true;
+                if (filling->n > 0)
+                        return 1;
+                /* Lines that make no event need no word of the orchestrator. */
+                take_ack(c);
+        } else if (!c->ack_pending && !all_acked(c))
+                c->queued_since_usec = 0;
+        if (more)
+                sender_wake(c->source); /* a long line is being passed over */
+        if (all_acked(c))
+                return 0;
+        if (!more)
+                conversation_send_rest(c);
+        return 1;
+}
+
+static int on_fill(void *userdata, SendBatch *batch) {
+        Conversation *c = userdata;
+        Filling filling = { .batch = batch };
         int r;
 
         if (c->ctx->broken)
                 return 0;
-        for (;;) {
+        while (!c->row.delivered && has_turn(c)) {
                 r = find_run(c);
-                if (r <= 0)
+                if (r < 0)
                         return r;
-                r = open_reader(c);
-                if (r < 0)
+                /* All was acknowledged, and a runner before us had no time to note that. */
+                if (r == 0) {
+                        note_delivered(c);
+                        break;
+                }
+                r = fill_run(c, &filling);
+                if (r < 0) {
+                        conversation_send_rest(c);
                         return log_warning_errno(
                                         r, "Events of conversation %s cannot be read: %m", c->row.id);
-                bool more;
-
-                limit = send_limit(c, &ended);
-                /* Of a run that has ended there is a file, or there was one. */
-                event_reader_set_lost(c->send, ended && c->send_outfd < 0);
-                r = event_reader_read(c->send, limit, &out);
-                if (r < 0)
-                        return log_warning_errno(
-                                        r, "Events of conversation %s cannot be read: %m", c->row.id);
-                event_reader_pause(c->send);
-                more = r > 0;
-                c->ack_offset = event_reader_offset(c->send);
-                c->ack_own = event_reader_own_seq(c->send);
-                if (c->ack_offset != c->send_row.acked || c->ack_own != c->send_row.acked_own) {
-                        free(c->ack_state);
-                        c->ack_state = NULL;
-                        r = event_reader_save(c->send, &c->ack_state);
-                        if (r < 0)
-                                return r;
-                        c->ack_pending = true;
-                        if (filling.n > 0)
-                                return 0;
-                        /* Lines that make no event need no word of the orchestrator. */
-                        take_ack(c);
-                } else if (!c->ack_pending && !all_acked(c))
-                        c->queued_since_usec = 0;
-                if (more)
-                        sender_wake(c->source); /* a long line is being passed over */
-                if (!all_acked(c))
-                        return 0;
+                }
+                if (r > 0)
+                        break;
                 r = finish_run(c);
                 if (r < 0)
                         return r;
                 note_delivered(c);
         }
+        return 0;
 }
 
 static void on_acked(void *userdata) {
@@ -249,12 +306,14 @@ static void on_acked(void *userdata) {
         take_ack(c);
         if (all_acked(c) && finish_run(c) >= 0)
                 note_delivered(c);
+        conversation_send_rest(c);
         c->ctx->hooks->acked(c, c->ctx->userdata);
         sender_wake(c->source);
 }
 
 static void on_lost(void *userdata) {
         close_reader(userdata);
+        conversation_send_rest(userdata);
 }
 
 static int
@@ -279,8 +338,12 @@ int conversation_send_open(Conversation *c) {
         r = send_source_new(c->ctx->sender, &source_ops, c, &c->source);
         if (r < 0)
                 return r;
-        if (!c->row.delivered)
-                sender_wake(c->source);
+        if (c->row.delivered)
+                return 0;
+        /* It ended under a runner before us, and not all of it was acknowledged. */
+        if (!conversation_is_live(c))
+                c->queued_since_usec = c->row.ended_usec;
+        sender_wake(c->source);
         return 0;
 }
 
@@ -323,17 +386,46 @@ int conversation_flush(Conversation *c) {
         return r;
 }
 
+void conversation_send_rest(Conversation *c) {
+        uint64_t bytes, events;
+
+        /* What is on the wire is acknowledged or lost first. */
+        if (!c->source || c->row.delivered || conversation_is_live(c) || c->run || c->ack_pending ||
+            c->ended.rests || c->ctx->broken)
+                return;
+        if (conversation_flush(c) < 0)
+                return;
+        close_reader(c);
+        forget_row(c);
+        events = conversation_queued_events(c);
+        bytes = conversation_queued_bytes(c);
+        forget_row(c);
+        c->ended.queued_events = events;
+        c->ended.queued_bytes = bytes;
+        c->ended.rests = true;
+}
+
+/* Of the run behind the one that is being sent. */
+static bool is_behind(Conversation *c) {
+        return c->send_row.run < c->row.run;
+}
+
 uint64_t conversation_queued_events(Conversation *c) {
         uint64_t events = 0, acked;
 
-        if (!c->source || c->row.delivered || find_run(c) <= 0)
+        if (!c->source || c->row.delivered)
+                return 0;
+        if (c->ended.rests)
+                return c->ended.queued_events;
+        if (find_run(c) <= 0)
                 return 0;
         acked = position_lines(c->send_row.acked_state);
         if (is_present_run(c))
                 events = c->run->lines.lines > acked ? c->run->lines.lines - acked : 0;
         else {
-                uint64_t all = position_lines(c->send_row.driven_state);
-                events = (all > acked ? all - acked : 0) + (c->run ? c->run->lines.lines : 0);
+                events = c->send_lines > acked ? c->send_lines - acked : 0;
+                if (is_behind(c))
+                        events += c->run ? c->run->lines.lines : c->ended.lines;
         }
         return events +
                         store_count_own_events(
@@ -344,11 +436,15 @@ uint64_t conversation_queued_bytes(Conversation *c) {
         uint64_t end;
         bool ended;
 
-        if (!c->source || !c->send_row.conversation)
+        if (!c->source || c->row.delivered)
+                return 0;
+        if (c->ended.rests)
+                return c->ended.queued_bytes;
+        if (!c->send_row.conversation)
                 return 0;
         end = send_limit(c, &ended);
         uint64_t queued = end > c->send_row.acked ? end - c->send_row.acked : 0;
-        if (!is_present_run(c) && c->run)
-                queued += c->run->row.driven;
+        if (!is_present_run(c) && is_behind(c))
+                queued += conversation_driven(c);
         return queued;
 }

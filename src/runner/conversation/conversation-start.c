@@ -145,6 +145,7 @@ int conversation_prepare_run(Conversation *c, const char *resume_session) {
         /* The run before may still have to be sent: from now on its end is read from the copy. */
         if (c->run && c->send_row.conversation && c->send_row.run == c->run->row.run)
                 c->send_row.out_bytes = c->run->row.out_bytes;
+        c->ended.rests = false;
         c->run = run_free(c->run);
         r = run_new(c, &row, &c->run);
         if (r < 0)

@@ -22,7 +22,7 @@ int conversation_new(ConversationContext *ctx, ConversationRow *row_consume, Con
                 .local_outfd = -EBADF,
         };
         *row_consume = (ConversationRow){};
-        r = conversation_take_params(c);
+        r = conversation_is_live(c) ? conversation_take_params(c) : 0;
         if (r < 0) {
                 conversation_free(c);
                 return r;
@@ -66,8 +66,10 @@ void conversation_shrink(Conversation *c) {
         c->params = NULL;
         free(c->row.params);
         c->row.params = NULL;
-        if (c->run)
-                run_shrink(c->run);
+}
+
+uint64_t conversation_driven(Conversation *c) {
+        return c->run ? c->run->row.driven : c->ended.driven;
 }
 
 void conversation_take_agent_config(Conversation *c) {
@@ -92,6 +94,8 @@ Conversation *conversation_free(Conversation *c) {
         free(c->held);
         free(c->last_state);
         free(c->stop_reason);
+        free(c->ended.scope);
+        free(c->ended.limits);
         free(c);
         return NULL;
 }
@@ -125,7 +129,7 @@ const char *conversation_state(Conversation *c) {
 }
 
 const char *conversation_scope(Conversation *c) {
-        return c->run ? strempty(c->run->row.unit) : "";
+        return strempty(c->run ? c->run->row.unit : c->ended.scope);
 }
 
 uint64_t conversation_started_usec(Conversation *c) {
@@ -192,11 +196,18 @@ void conversation_changed(Conversation *c) {
 }
 
 int conversation_emit(Conversation *c, const char *message_id, const char *method, const char *members) {
-        uint64_t at = c->run ? c->run->row.driven : 0;
         int64_t seq;
         int r;
 
-        r = store_add_own_event(c->ctx->store, c->row.id, c->row.run, at, message_id, method, members, &seq);
+        r = store_add_own_event(
+                        c->ctx->store,
+                        c->row.id,
+                        c->row.run,
+                        conversation_driven(c),
+                        message_id,
+                        method,
+                        members,
+                        &seq);
         if (r < 0)
                 return r;
         if (c->send)

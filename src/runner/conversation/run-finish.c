@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <malloc.h>
-
 #include "common/log-ids.h"
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
@@ -239,8 +237,9 @@ static void finish(Conversation *c, Run *run, const char *reason, const char *te
                         c->ctx->hooks->responded(c, u.list[i].seq, reason, c->ctx->userdata);
         conversation_changed(c);
         conversation_shrink(c);
-        /* What was parsed lay in small pieces among those that stay. */
-        (void) malloc_trim(0);
+        /* Whoever called us still has the run: it goes in a turn of its own. */
+        (void) sd_event_source_set_enabled(run->drive_source, SD_EVENT_ONESHOT);
+        /* Which may forget the conversation. */
         c->ctx->hooks->ended(c, c->ctx->userdata);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -23,7 +24,12 @@
 static int on_drive(sd_event_source *source, void *userdata) {
         Run *r = userdata;
 
-        run_drive(r);
+        if (streq(r->row.state, "ended")) {
+                conversation_rest(r->conversation); /* and r goes */
+                /* What was parsed lay in small pieces among those that stay. */
+                (void) malloc_trim(0);
+        } else
+                run_drive(r);
         return 0;
 }
 
@@ -107,17 +113,6 @@ Run *run_free(Run *r) {
         free(r->result);
         free(r);
         return NULL;
-}
-
-void run_shrink(Run *r) {
-        _cleanup_json_ Json *spec = json_object_new_object();
-
-        if (!spec ||
-            json_set_string(spec, "trustedRepository", json_get_string(r->spec, "trustedRepository")) < 0)
-                return;
-        json_object_put(r->spec);
-        r->spec = TAKE_PTR(spec);
-        line_reader_pause(&r->lines);
 }
 
 /* The run's spec, and what a store that has to be made anew needs to know of the conversation. */
@@ -416,9 +411,11 @@ void run_drive(Run *r) {
                 /* What is left of its output may be what did it: whether the run is over is found out before that is read. */
                 if (!r->over)
                         run_check(r);
-                if (r->over)
-                        run_conclude(r);
-                if (r->over || r->result_call)
+                if (r->over) {
+                        run_conclude(r); /* r may be gone */
+                        return;
+                }
+                if (r->result_call)
                         return;
         }
         k = drive_piece(r, &progress);

@@ -154,6 +154,15 @@ int store_list_ended(Store *s, unsigned max, ConversationCallback cb, void *user
         return r < 0 ? r : walk_conversations(&st, cb, userdata);
 }
 
+int store_set_delivered(Store *s, const char *id) {
+        return store_change(
+                        s,
+                        STATEMENT_CONVERSATION_DELIVERED,
+                        "UPDATE conversations SET delivered = 1 WHERE id = ?",
+                        "s",
+                        id);
+}
+
 int store_delete_conversation(Store *s, const char *id) {
         static const struct {
                 StatementId id;

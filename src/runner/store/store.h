@@ -111,6 +111,7 @@ int store_get_conversation(Store *s, const char *id, ConversationRow *ret); /* 1
 typedef int (*ConversationCallback)(const ConversationRow *r, void *userdata);
 /* live_only: without those that are ended and delivered. */
 int store_list_conversations(Store *s, bool live_only, ConversationCallback cb, void *userdata);
+int store_set_delivered(Store *s, const char *id);
 /* Those that are ended and delivered, the newest first, so many at the most. */
 int store_list_ended(Store *s, unsigned max, ConversationCallback cb, void *userdata);
 /* With its runs, input, events and what its messages said; their ids are remembered until they are pruned. */

@@ -4,8 +4,8 @@
 
     proxy.py PORT UPSTREAM-PORT DIRECTORY
 
-DIRECTORY/refuse holds a text: a body that contains it gets 400. `*` is every request that comes from then on, a stream
-that stands goes on. DIRECTORY/refused gets a line for each 400.
+DIRECTORY/refuse holds a text: a body that contains it gets 400, or what DIRECTORY/status holds. `*` is every request that
+comes from then on, a stream that stands goes on. DIRECTORY/refused gets a line for each of them.
 """
 import http.client
 import http.server
@@ -21,6 +21,14 @@ def is_refused(body):
     except FileNotFoundError:
         return False
     return text == "*" or (text != "" and text.encode() in body)
+
+
+def refusal():
+    try:
+        with open(f"{directory}/status") as f:
+            return int(f.read())
+    except FileNotFoundError:
+        return 400
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -46,7 +54,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if is_refused(body):
             with open(f"{directory}/refused", "a") as f:
                 f.write(f"{self.command} {len(body)} bytes\n")
-            self.reply(400, "text/plain", b"not this one\n")
+            self.reply(refusal(), "text/plain", b"not this one\n")
             return
         answer = self.forward(body)
         if "event-stream" not in (answer.getheader("Content-Type") or ""):
