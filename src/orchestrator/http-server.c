@@ -95,6 +95,12 @@ static void count_answer(HttpExchange *x, size_t size) {
                         http_wake(i);
 }
 
+static void drop_body(HttpExchange *x) {
+        buffer_done(&x->body);
+        x->server->bodies -= x->counted;
+        x->counted = 0;
+}
+
 static void exchange_free(HttpExchange *x) {
         x->starved = false;
         count_answer(x, 0);
@@ -106,10 +112,9 @@ static void exchange_free(HttpExchange *x) {
                 x->server->exchanges = x->next;
         if (x->next)
                 x->next->previous = x->previous;
-        x->server->bodies -= x->counted;
         if (x->response)
                 MHD_destroy_response(x->response);
-        buffer_done(&x->body);
+        drop_body(x);
         buffer_done(&x->out);
         free(x->path);
         free(x);
@@ -354,9 +359,7 @@ static void take_body(HttpExchange *x, const char *data, size_t size) {
                 x->counted += size;
                 return;
         }
-        buffer_done(&x->body);
-        s->bodies -= x->counted;
-        x->counted = 0;
+        drop_body(x);
 }
 
 static enum MHD_Result
@@ -386,8 +389,11 @@ on_request(void *userdata,
         }
         if (s->closing)
                 return MHD_NO;
-        if (!x->response)
+        if (!x->response) {
                 s->ops.request(x, s->userdata);
+                /* It is not kept for as long as somebody waits for an answer, or takes none. */
+                drop_body(x);
+        }
         if (x->waiting && !x->response)
                 return MHD_YES;
         return send_reply(x);
