@@ -83,6 +83,14 @@ static int on_resume(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+static void run_again(HttpServer *s) {
+        if (s->closing)
+                return;
+        int r = sd_event_source_set_enabled(s->resume, SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_error_errno(r, "Failed to have the HTTP server run again: %m");
+}
+
 /* Notes how much of its answer is in memory. Streams that waited for others to be taken go on. */
 static void count_answer(HttpExchange *x, size_t size) {
         HttpServer *s = x->server;
@@ -306,11 +314,7 @@ void http_wake(HttpExchange *x) {
         x->waiting = false;
         MHD_resume_connection(x->connection);
         /* Without a thread of its own libmicrohttpd takes notice of that in its next run only. */
-        if (!x->server->closing) {
-                int r = sd_event_source_set_enabled(x->server->resume, SD_EVENT_ONESHOT);
-                if (r < 0)
-                        log_error_errno(r, "Failed to resume a connection: %m");
-        }
+        run_again(x->server);
 }
 
 bool http_is_answered(HttpExchange *x) {
@@ -417,8 +421,11 @@ on_connection(void *userdata,
         const union MHD_ConnectionInfo *info;
         unsigned timeout = USER_TIMEOUT_MSEC;
 
-        if (code != MHD_CONNECTION_NOTIFY_STARTED)
+        if (code != MHD_CONNECTION_NOTIFY_STARTED) {
+                /* With all connections in use libmicrohttpd does not listen, and begins to again in its next run only. */
+                run_again(userdata);
                 return;
+        }
         info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info) /* no TCP on a unix socket: it fails there, and is not needed */
                 (void) setsockopt(
@@ -485,7 +492,7 @@ int http_server_new(
                         NULL,
                         MHD_OPTION_NOTIFY_CONNECTION,
                         on_connection,
-                        NULL,
+                        s,
                         MHD_OPTION_END);
         if (!s->daemon)
                 return -EIO;
