@@ -16,7 +16,7 @@
 typedef struct AdminRequest {
         AdminApi *api;
         HttpExchange *exchange;
-        Json *body;
+        Json *body;                       /* borrowed, while the request is looked at */
         char *segments[SEGMENTS_MAX + 1]; /* of the path behind /v1/ */
         size_t n_segments;
         HubListener listener;
@@ -38,8 +38,6 @@ static void admin_request_free(void *p) {
         for (size_t i = 0; i < q->n_segments; i++)
                 free(q->segments[i]);
         free(q->token);
-        if (q->body)
-                json_object_put(q->body);
         free(q);
 }
 
@@ -498,11 +496,14 @@ static void request(HttpExchange *x, void *userdata) {
         AdminRequest *q = http_get_data(x);
         const Buffer *body = http_body(x);
         _cleanup_free_ char *text = NULL;
+        /* Costs more than its text: there is none of those who wait for an answer, or take none. */
+        _cleanup_json_ Json *tree = NULL;
         bool found = false;
         int r = 0;
 
-        if (body->size > 0 && !q->body)
-                r = json_parse_small(body->data, body->size, &q->body, &text);
+        if (body->size > 0)
+                r = json_parse_small(body->data, body->size, &tree, &text);
+        q->body = tree;
         if (r < 0) {
                 http_reply_error(
                                 x,

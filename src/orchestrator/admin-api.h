@@ -13,5 +13,4 @@ typedef struct AdminApi {
 extern const HttpServerOps admin_api_ops; /* userdata: AdminApi */
 
 #define ADMIN_GROUP "northflare-admin"
-/* A message must fit into a runner's 16 MiB with its envelope around it. */
-#define ADMIN_BODY_MAX ((size_t) 15 * 1024 * 1024)
+#define ADMIN_BODY_MAX HUB_PARAMS_MAX

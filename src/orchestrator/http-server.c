@@ -83,6 +83,14 @@ static int on_resume(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+static void run_again(HttpServer *s) {
+        if (s->closing)
+                return;
+        int r = sd_event_source_set_enabled(s->resume, SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_error_errno(r, "Failed to have the HTTP server run again: %m");
+}
+
 /* Notes how much of its answer is in memory. Streams that waited for others to be taken go on. */
 static void count_answer(HttpExchange *x, size_t size) {
         HttpServer *s = x->server;
@@ -93,6 +101,12 @@ static void count_answer(HttpExchange *x, size_t size) {
         for (HttpExchange *i = less && s->answers < HTTP_ANSWERS_MAX ? s->exchanges : NULL; i; i = i->next)
                 if (i->starved)
                         http_wake(i);
+}
+
+static void drop_body(HttpExchange *x) {
+        buffer_done(&x->body);
+        x->server->bodies -= x->counted;
+        x->counted = 0;
 }
 
 static void exchange_free(HttpExchange *x) {
@@ -106,10 +120,9 @@ static void exchange_free(HttpExchange *x) {
                 x->server->exchanges = x->next;
         if (x->next)
                 x->next->previous = x->previous;
-        x->server->bodies -= x->counted;
         if (x->response)
                 MHD_destroy_response(x->response);
-        buffer_done(&x->body);
+        drop_body(x);
         buffer_done(&x->out);
         free(x->path);
         free(x);
@@ -301,11 +314,7 @@ void http_wake(HttpExchange *x) {
         x->waiting = false;
         MHD_resume_connection(x->connection);
         /* Without a thread of its own libmicrohttpd takes notice of that in its next run only. */
-        if (!x->server->closing) {
-                int r = sd_event_source_set_enabled(x->server->resume, SD_EVENT_ONESHOT);
-                if (r < 0)
-                        log_error_errno(r, "Failed to resume a connection: %m");
-        }
+        run_again(x->server);
 }
 
 bool http_is_answered(HttpExchange *x) {
@@ -354,9 +363,7 @@ static void take_body(HttpExchange *x, const char *data, size_t size) {
                 x->counted += size;
                 return;
         }
-        buffer_done(&x->body);
-        s->bodies -= x->counted;
-        x->counted = 0;
+        drop_body(x);
 }
 
 static enum MHD_Result
@@ -386,8 +393,11 @@ on_request(void *userdata,
         }
         if (s->closing)
                 return MHD_NO;
-        if (!x->response)
+        if (!x->response) {
                 s->ops.request(x, s->userdata);
+                /* It is not kept for as long as somebody waits for an answer, or takes none. */
+                drop_body(x);
+        }
         if (x->waiting && !x->response)
                 return MHD_YES;
         return send_reply(x);
@@ -411,8 +421,11 @@ on_connection(void *userdata,
         const union MHD_ConnectionInfo *info;
         unsigned timeout = USER_TIMEOUT_MSEC;
 
-        if (code != MHD_CONNECTION_NOTIFY_STARTED)
+        if (code != MHD_CONNECTION_NOTIFY_STARTED) {
+                /* With all connections in use libmicrohttpd does not listen, and begins to again in its next run only. */
+                run_again(userdata);
                 return;
+        }
         info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info) /* no TCP on a unix socket: it fails there, and is not needed */
                 (void) setsockopt(
@@ -479,7 +492,7 @@ int http_server_new(
                         NULL,
                         MHD_OPTION_NOTIFY_CONNECTION,
                         on_connection,
-                        NULL,
+                        s,
                         MHD_OPTION_END);
         if (!s->daemon)
                 return -EIO;

@@ -15,7 +15,7 @@ typedef struct HttpServerOps {
         /* The headers are there. 0: go on and read the body; an HTTP status: http_reply() was called, a body is read
          * and thrown away. *max_body comes with the server's default and may be lowered. */
         int (*begin)(HttpExchange *x, size_t *max_body, void *userdata);
-        /* The whole request is there, or a held one was woken. Must reply, stream or hold. */
+        /* The whole request is there, or a held one was woken, which has no body any more. Must reply, stream or hold. */
         void (*request)(HttpExchange *x, void *userdata);
 } HttpServerOps;
 
@@ -49,7 +49,7 @@ const char *http_method(HttpExchange *x);
 const char *http_path(HttpExchange *x);
 const char *http_query(HttpExchange *x, const char *name); /* decoded; NULL where it is missing */
 const char *http_header(HttpExchange *x, const char *name);
-const Buffer *http_body(HttpExchange *x);
+const Buffer *http_body(HttpExchange *x); /* until request() returns */
 int http_socket(HttpExchange *x);
 
 /* Something of the handler's own; free_func (may be NULL) runs when the exchange is over, however it ends. */

@@ -148,7 +148,8 @@ int hub_conversation_start(
 }
 
 /* A runner that never had the conversation has to be told what it is. */
-static int complete_resume(Hub *h, const char *token, const char *owner, const char *start, Json *params) {
+static int
+complete_resume(Hub *h, const char *token, const char *owner, const char *start, Json *params, RpcError *e) {
         _cleanup_json_ Json *known = NULL;
         _cleanup_free_ char *active = NULL;
         int r;
@@ -165,6 +166,12 @@ static int complete_resume(Hub *h, const char *token, const char *owner, const c
                 if (r < 0)
                         return r;
         }
+        if (strlen(strempty(json_text(params))) > HUB_PARAMS_MAX)
+                return rpc_refuse(
+                                e,
+                                RPC_INVALID_PARAMS,
+                                "params: more than %zu bytes with those of its start",
+                                HUB_PARAMS_MAX);
         return 0;
 }
 
@@ -213,8 +220,8 @@ int hub_conversation_send(
                 if (!target)
                         return -ENOMEM;
         } else if (streq(method, "conversation.resume")) {
-                r = complete_resume(h, db_text(s, 0), strempty(db_text(s, 1)), db_text(s, 5), params);
-                if (r < 0)
+                r = complete_resume(h, db_text(s, 0), strempty(db_text(s, 1)), db_text(s, 5), params, e);
+                if (r != 0)
                         return r;
         }
         HubMessage m = {

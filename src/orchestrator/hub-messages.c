@@ -450,14 +450,15 @@ int hub_message_get(Hub *h, const char *id, bool *ret_answered, Json **ret) {
 
         if (!o)
                 return -ENOMEM;
+        /* The newest is found by ids alone: what is sorted is copied, and an answer may be long. */
         r = db_query(h->db,
                      &s,
                      "WITH RECURSIVE chain(id, depth) AS (SELECT ?1, 0 UNION ALL"
                      "  SELECT replaced_by, depth+1 FROM messages JOIN chain USING(id)"
                      "  WHERE replaced_by IS NOT NULL AND depth<100)"
                      " SELECT m.id, m.method, m.target, m.conversation, m.created, m.answered, m.response, m.claimed_by,"
-                     " m.seq, r.acked FROM chain JOIN messages m USING(id) LEFT JOIN runners r ON r.uid=m.target"
-                     " ORDER BY depth DESC LIMIT 1",
+                     " m.seq, r.acked FROM messages m LEFT JOIN runners r ON r.uid=m.target"
+                     " WHERE m.id=(SELECT id FROM chain JOIN messages USING(id) ORDER BY depth DESC LIMIT 1)",
                      "s",
                      id);
         if (r < 0)

@@ -16,6 +16,8 @@ typedef struct Hub Hub;
 
 /* Open messages of one token; beyond it the administrator gets an error. */
 #define HUB_OPEN_MESSAGES_MAX 10000
+/* Params of a message: it must fit into a runner's 16 MiB with its envelope around it. */
+#define HUB_PARAMS_MAX ((size_t) 15 * 1024 * 1024)
 #define HUB_RUNNERS_PER_TOKEN_MAX 64
 #define HUB_TOKENS_MAX 1000
 #define HUB_CLAIM_MAX 1000

@@ -23,9 +23,10 @@
 #define DEAD_AFTER_SEC 300
 #define KEEP_DAYS 30
 #define BODY_MAX_MIB 1024
-/* What is larger has pages of its own, which go back when it is freed: without this the allocator raises the threshold to the
- * largest body that it has seen, and keeps what that leaves behind. */
-#define HEAP_BLOCK_MAX (1024 * 1024)
+/* What is larger has pages of its own, which go back when it is freed: bodies, answers and buffers of connections. In the heap
+ * they would leave holes that are kept, beside which the next ones come, and by itself the allocator raises the threshold to
+ * the largest body that it has seen. */
+#define HEAP_BLOCK_MAX (32 * 1024)
 #define FILES_WANTED ((rlim_t) 2 * HTTP_CONNECTIONS_MAX + 64)
 
 typedef struct Server {
