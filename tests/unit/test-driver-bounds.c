@@ -407,6 +407,8 @@ static void question_that_cannot_be_read_again_is_denied_and_not_allowed(void **
                 "not JSON",
                 "[]",
                 "{\"type\":\"control_request\",\"request_id\":\"q7\"}",
+                "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"tool_name\":\"Write\",\"input\":{\"x\":2}} x",
+                "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"tool_name\":\"Write\",\"input\":{\"x\":02}}}",
                 QUESTION("q7", ",\"input\":{\"x\":2}"),
                 QUESTION("q8", ",\"tool_name\":\"Write\",\"input\":{\"x\":2}"),
         };
