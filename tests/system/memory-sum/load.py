@@ -169,15 +169,17 @@ def lines_of(fd, least, found, n):
     """Reads a stream until it has the line at the bound. One that was let go is opened anew."""
     longest = at = 0
     again = Bus()
-    while longest < least:
-        piece = os.read(fd, 1 << 20) if select.select([fd], [], [], 60)[0] else None
+    end = time.monotonic() + 180
+    while longest < least and time.monotonic() < end:
+        piece = os.read(fd, 1 << 20) if select.select([fd], [], [], 10)[0] else None
         if piece is None:
-            break
+            continue
         if not piece:
             m = again.call(NAME, path_of(n % conversations), I_CONVERSATION, "OpenEvents", "s", [cursors[n % conversations]])
             if m.kind == ERROR:
-                break
-            fd, at = again.fds[-1], 0
+                time.sleep(0.5)
+            else:
+                fd, at = again.fds[-1], 0
             continue
         for part in piece.split(b"\n")[:-1]:
             longest, at = max(longest, at + len(part)), 0
