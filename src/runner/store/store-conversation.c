@@ -236,8 +236,7 @@ int store_put_run(Store *s, const RunRow *r) {
                                 STATEMENT_PROGRESS_PUT,
                                 "INSERT INTO progress (conversation, run, driven, driven_state, acked, acked_state, acked_own, "
                                 "delivered) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
-                                "ON CONFLICT (conversation, run) DO UPDATE SET driven = ?3, driven_state = ?4, acked = ?5, "
-                                "acked_state = ?6, acked_own = ?7, delivered = ?8",
+                                "ON CONFLICT (conversation, run) DO NOTHING",
                                 "siususii",
                                 r->conversation,
                                 (int64_t) r->run,
