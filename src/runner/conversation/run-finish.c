@@ -364,9 +364,12 @@ void run_conclude(Run *r) {
                                 NULL);
         /* A failed scope keeps its name and its Result until somebody says that both were read. One that has not failed is
          * gone by itself; to start the launcher for it would take back a stop of the whole slice, which that one wants. */
-        if (r->row.unit && (r->result ? !streq(r->result, "success") : !r->outcome))
+        if (r->row.unit && (r->result ? !streq(r->result, "success") : !r->outcome)) {
+                /* What was asked of the scope before that is answered by its end. */
+                r->verb_call = launcher_call_free(r->verb_call);
                 (void) launcher_unit_verb(
                                 c->ctx->bus, "Collect", r->row.unit, on_collected, r, &r->verb_call);
+        }
         finish(c, r, reason, text);
 }
 
