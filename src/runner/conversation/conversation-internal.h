@@ -184,8 +184,9 @@ struct Conversation {
         int64_t ack_own;
         char *ack_state;
         bool ack_pending, ack_dirty;
-        bool send_counted;          /* in ended_sending */
-        uint64_t queued_since_usec; /* CLOCK_REALTIME, 0: nothing is queued */
+        bool send_counted;           /* in ended_sending */
+        sd_event_source *send_again; /* after an error */
+        uint64_t queued_since_usec;  /* CLOCK_REALTIME, 0: nothing is queued */
 
         /* to people here */
         EventReader *local;

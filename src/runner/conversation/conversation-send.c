@@ -7,6 +7,9 @@
 /* The way to the orchestrator: out.log is the queue, a cursor in the store says how much of it was acknowledged, and the
  * events between are made again whenever they have to be sent. An outage of any length costs disk and no memory. */
 
+/* What could not be read is tried again. */
+#define AGAIN_USEC (5 * USEC_PER_SEC)
+
 typedef struct Filling {
         SendBatch *batch;
         unsigned n;
@@ -152,7 +155,6 @@ static bool all_acked(Conversation *c) {
 static int finish_run(Conversation *c) {
         int r;
 
-        c->send_row.delivered = true;
         r =
                         store_set_acked(c->ctx->store,
                                         c->row.id,
@@ -161,8 +163,11 @@ static int finish_run(Conversation *c) {
                                         c->send_row.acked_own,
                                         c->send_row.acked_state,
                                         true);
-        if (r < 0)
+        if (r < 0) {
+                c->ctx->hooks->store_failed(r, c->ctx->userdata);
                 return r;
+        }
+        c->send_row.delivered = true;
         close_reader(c);
         return 0;
 }
@@ -195,6 +200,29 @@ static void take_ack(Conversation *c) {
         c->ack_dirty = true;
         if (conversation_queued_bytes(c) == 0)
                 c->queued_since_usec = 0;
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        Conversation *c = userdata;
+
+        c->send_again = sd_event_source_disable_unref(c->send_again);
+        sender_wake(c->source);
+        return 0;
+}
+
+/* What was read since the last acknowledgement goes nowhere: it is read once more, after a while. */
+static int fail(Conversation *c, int error) {
+        close_reader(c);
+        if (!c->send_again)
+                (void) sd_event_add_time_relative(
+                                c->ctx->event,
+                                &c->send_again,
+                                CLOCK_MONOTONIC,
+                                AGAIN_USEC,
+                                USEC_PER_SEC,
+                                on_again,
+                                c);
+        return log_warning_errno(error, "Events of conversation %s cannot be read: %m", c->row.id);
 }
 
 /* One that has ended is read where its turn comes, and only so many of them are at a time: of each the whole run is in memory
@@ -276,23 +304,20 @@ static int on_fill(void *userdata, SendBatch *batch) {
         while (!c->row.delivered && has_turn(c)) {
                 r = find_run(c);
                 if (r < 0)
-                        return r;
+                        return fail(c, r);
                 /* All was acknowledged, and a runner before us had no time to note that. */
                 if (r == 0) {
                         note_delivered(c);
                         break;
                 }
                 r = fill_run(c, &filling);
-                if (r < 0) {
-                        conversation_send_rest(c);
-                        return log_warning_errno(
-                                        r, "Events of conversation %s cannot be read: %m", c->row.id);
-                }
+                if (r < 0)
+                        return fail(c, r);
                 if (r > 0)
                         break;
                 r = finish_run(c);
                 if (r < 0)
-                        return r;
+                        return fail(c, r);
                 note_delivered(c);
         }
         return 0;
@@ -349,6 +374,7 @@ int conversation_send_open(Conversation *c) {
 
 void conversation_send_close(Conversation *c) {
         c->source = send_source_free(c->source);
+        c->send_again = sd_event_source_disable_unref(c->send_again);
         close_reader(c);
         run_row_done(&c->send_row);
 }
