@@ -180,7 +180,7 @@ static int load_ask(Claude *c, Json *o, uint64_t version) {
                 return r;
         if (version == 1)
                 r = measure_ask(a, o);
-        else if ((r = json_get_u64(o, "size", &a->size)) > 0)
+        else if (json_get_u64(o, "size", &a->size) > 0)
                 r = json_get_bool(o, "overlong", &a->overlong);
         else
                 r = -EINVAL;
