@@ -247,7 +247,7 @@ static int open_counted(Conversation *c) {
         return r;
 }
 
-/* Puts what there is of the run into the batch. 1: that is enough for now; 0: all of the run is acknowledged. */
+/* Puts what there is of the run into the batch. 1: nothing more is to be put into it; 0: all of the run is acknowledged. */
 static int fill_run(Conversation *c, Filling *filling) {
         const EventOut out = {
                 .userdata = filling,
