@@ -60,6 +60,21 @@ int json_parse_from(JsonSource source, const char *text, size_t size, Json **ret
         return -EBADMSG;
 }
 
+size_t json_count(Json *o) {
+        size_t n = 1;
+
+        if (json_object_is_type(o, json_type_array))
+                for (size_t i = 0; i < json_object_array_length(o); i++)
+                        n += json_count(json_object_array_get_idx(o, i));
+        else if (json_object_is_type(o, json_type_object)) {
+                json_object_object_foreach(o, name, value) {
+                        (void) name;
+                        n += json_count(value);
+                }
+        }
+        return n;
+}
+
 Json *json_get(Json *o, const char *name) {
         Json *v;
 

@@ -64,6 +64,9 @@ int json_get_bool(Json *o, const char *name, bool *ret);
 /* A copy of an array of strings. 1, 0 where missing, -EINVAL, -ENOMEM. */
 int json_get_strv(Json *o, const char *name, char ***ret);
 
+/* How many values there are in it, itself included. */
+size_t json_count(Json *o);
+
 /* Text on one line, borrowed from the object. */
 const char *json_text(Json *o);
 

@@ -568,6 +568,40 @@ static void test_queue_bound(void **state) {
         }
 }
 
+/* A value costs far more than its text where it is parsed: of messages that are little else few wait. */
+static void test_queue_bound_of_values(void **state) {
+        enum { N = 24, VALUES = 1200, FIT = 13 };
+        _cleanup_buffer_ Buffer params = {};
+        Fixture *f = *state;
+
+        (void) buffer_append_str(&params, "{\"list\":[{}");
+        for (unsigned i = 1; i < VALUES; i++)
+                (void) buffer_append_str(&params, ",{}");
+        assert_return_code(buffer_append_str(&params, "]}"), 0);
+        static_assert(FIT * VALUES * 1024 < LINK_QUEUE_BYTES_MAX, "they fit");
+        static_assert((FIT + 1) * VALUES * 1024 > LINK_QUEUE_BYTES_MAX, "and one more does not");
+        link_test_start(f);
+        f->hold_claims = true;
+        send_envelope(f, "1", "s1", "\"conversationId\":\"c-1\",", "conversation.start", "{}");
+        TestRequest *first = f->stream;
+        for (unsigned i = 2; i <= N; i++) {
+                char cursor[16], id[16];
+                (void) snprintf(cursor, sizeof(cursor), "%u", i);
+                (void) snprintf(id, sizeof(id), "m%u", i);
+                send_envelope(f, cursor, id, "\"conversationId\":\"c-1\",", "message.user", params.data);
+        }
+        RUN_UNTIL(f->event, f->claim);
+        RUN_UNTIL(f->event, !first->connection);
+        assert_int_equal(f->link->queue_count, 1 + FIT);
+        f->stream = NULL;
+        f->hold_claims = false;
+        answer_claim(f, f->claim);
+        RUN_UNTIL(f->event, f->stream);
+        assert_int_equal(f->n_processed, 1 + FIT);
+        assert_int_equal(f->link->queue_bytes, 0);
+        check_stored(f, "cursor", "14");
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, link_test_set_up, link_test_tear_down)
 
 int main(void) {
@@ -597,6 +631,7 @@ int main(void) {
                 CASE(test_confirm_refused),
                 CASE(test_stream_ends_under_claim),
                 CASE(test_queue_bound),
+                CASE(test_queue_bound_of_values),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

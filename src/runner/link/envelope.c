@@ -9,6 +9,8 @@
 #define METHOD_MAX 128
 #define REQUEST_ID_MAX 256
 #define QUOTE_MAX 80
+/* What a value costs as a node of a tree, beside its text. */
+#define VALUE_BYTES 1024
 
 /* Params that are ids wherever they stand. */
 static const char *const id_params[] = {
@@ -224,7 +226,7 @@ parse(Json *root,
         if (!p)
                 return -ENOMEM;
         p->root = json_object_get(root);
-        p->size = size;
+        p->size = text ? size + json_count(root) * VALUE_BYTES : 0;
         if (!isempty(cursor)) {
                 p->cursor = strdup(cursor);
                 if (!p->cursor)

@@ -10,7 +10,7 @@ typedef struct ParsedEnvelope {
         Envelope e; /* points into what follows */
         Json *root, *no_params;
         char *request_id, *cursor;
-        size_t size; /* of the text: what it costs to keep */
+        size_t size; /* what it costs to keep: its text, and a KiB for each value; 0 where it came parsed */
 } ParsedEnvelope;
 ParsedEnvelope *parsed_envelope_free(ParsedEnvelope *p);
 DEFINE_TRIVIAL_CLEANUP_FUNC(ParsedEnvelope *, parsed_envelope_free);

@@ -309,14 +309,15 @@ int link_inbound(Link *l, const char *text, size_t size, Json *object, const cha
         int r;
 
         l->stats.last_event_usec = now_usec(CLOCK_REALTIME);
-        if (text && l->queue &&
-            (l->queue_count >= LINK_QUEUE_MAX || l->queue_bytes + size > LINK_QUEUE_BYTES_MAX))
-                return -ENOBUFS;
         r = text ? envelope_parse(text, size, cursor, &p, &e) : envelope_parse_json(object, cursor, &p, &e);
         if (r == -EBADMSG)
                 return refuse(l, &e, cursor);
         if (r < 0)
                 return r;
+        /* A page is as large as one message, and the next one is asked for when the queue is empty. */
+        if (text && l->queue &&
+            (l->queue_count >= LINK_QUEUE_MAX || l->queue_bytes + p->size > LINK_QUEUE_BYTES_MAX))
+                return -ENOBUFS;
         bool first = l->queue == NULL;
         r = push(l, p);
         if (r < 0)
