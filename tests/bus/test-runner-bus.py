@@ -856,23 +856,58 @@ print(c.answers([refused := send(1)])[refused].error)
         self.assertIn("LimitsExceeded", p.stdout)
 
 
-class BusyCalls(OneBus):
-    def test_calls_under_way_hold_no_more_than_64_mib(self):
-        self.bus.set("hold", "all")
-        c, mib = Connection(self.bus.dir + "/bus"), 1 << 20
+class HeldCalls(OneBus):
+    """Calls that are replied to when their work is done."""
 
-        def send(size):
-            return c.send(NAME, FIRST, I_CONVERSATION, "SendMessage", "s", body_of("s", ("x" * size,)))
-        # A text counts 1 KiB besides itself: these fill the room to the last byte. One after the other, since each waits
-        # for its authorization first.
-        for size in (20 * mib - 1024, 20 * mib - 1024, 24 * mib - 1024):
-            send(size)
-            while not self.bus.last_call():
-                pass
-        refused = send(1)
-        self.assertIn("LimitsExceeded", c.answers([refused])[refused].error)
+    def setUp(self):
+        super().setUp()
+        self.bus.set("hold", "all")
+        self.c = Connection(self.bus.dir + "/bus")
+
+    def tearDown(self):
+        self.c.close()
+        super().tearDown()
+
+    def stop(self, reason):
+        return self.c.send(NAME, FIRST, I_CONVERSATION, "Stop", "a{sv}", body_of("a{sv}", [[("reason", ("s", reason))]]))
+
+    def until_called(self):
+        while not self.bus.last_call():
+            pass
+
+    def refused(self, serial, error, pattern):
+        m = self.c.answers([serial])[serial]
+        self.assertIn(error, m.error)
+        self.assertRegex(m.values()[0], pattern)
         self.assertIsNone(self.bus.last_call())
-        c.close()
+
+
+class HeldArguments(HeldCalls):
+    def test_each_has_16_kib_of_arguments(self):
+        # Each of the five values counts 1 KiB besides its text.
+        size = 16384 - 5 * 1024 - len("reason")
+        self.stop("x" * size)
+        self.until_called()
+        self.refused(self.stop("x" * (size + 1)), "InvalidArgument", "may have 16384 bytes")
+        # A text of JSON says the same with any number of blanks.
+        blank = [[("json", ("s", '{"force":%strue}' % (" " * (1 << 20))))]]
+        self.refused(self.c.send(NAME, MANAGER, I_MANAGER, "RemoveWorkspace", "sa{sv}", body_of("sa{sv}", ["w-1", *blank])),
+                     "InvalidArgument", "may have 16384 bytes")
+
+
+class HeldNumber(HeldCalls):
+    def test_no_more_than_256_are_under_way(self):
+        # One after the other, since each waits for its authorization first. A bus lets one connection wait for 128 replies.
+        connections = [self.c]
+        for n in range(256):
+            if n % 64 == 63:
+                self.c = Connection(self.bus.dir + "/bus")
+                connections.append(self.c)
+            self.stop("enough")
+            self.until_called()
+        self.refused(self.stop("enough"), "LimitsExceeded", "Too many calls are under way")
+        for c in connections[:-1]:
+            c.close()
 
 
 @unittest.skipUnless(can_change_user(), "needs root and setpriv")

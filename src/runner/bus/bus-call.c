@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 #include "runner/bus/bus-internal.h"
-#include "runner/bus/call-size.h"
 
 /* A call into the runner whose reply may come at once, in an hour, or never (then the daemon ends first). */
 struct BusCall {
         BusCall *next;
         BusObjects *bus_objects;
         sd_bus_message *request;
-        size_t size;
         RunnerCall *call;
         BusReply reply;
         bool starting; /* runner_call() has not returned */
@@ -57,7 +55,6 @@ static void bus_call_free(BusCall *c) {
                 if (*p == c) {
                         *p = c->next;
                         b->n_calls--;
-                        b->calls_bytes -= c->size;
                         break;
                 }
         /* Harmless after the reply; before it, the reply will not come. */
@@ -96,16 +93,12 @@ int bus_call(BusObjects *b,
         RunnerCaller who = {
                 .uid = caller->uid, .pid = caller->pid, .comm = caller->comm, .unit = caller->unit
         };
-        size_t size;
         BusCall *c;
         int r;
 
         if (!params)
                 return -ENOMEM;
-        r = call_size(request, BUS_CALLS_BYTES_MAX, &size);
-        if (r < 0)
-                return r;
-        if (b->n_calls >= BUS_CALLS_MAX || b->calls_bytes + size > BUS_CALLS_BYTES_MAX)
+        if (b->n_calls >= BUS_CALLS_MAX)
                 return bus_error(
                                 error,
                                 SD_BUS_ERROR_LIMITS_EXCEEDED,
@@ -117,13 +110,11 @@ int bus_call(BusObjects *b,
                 .next = b->calls,
                 .bus_objects = b,
                 .request = sd_bus_message_ref(request),
-                .size = size,
                 .reply = reply,
                 .starting = true,
         };
         b->calls = c;
         b->n_calls++;
-        b->calls_bytes += size;
         r = runner_call(b->runner, method, params, &who, on_reply, c, &c->call);
         c->starting = false;
         if (c->replied) {

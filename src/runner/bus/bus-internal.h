@@ -37,7 +37,8 @@ struct ConversationObject {
 };
 
 #define BUS_CALLS_MAX 256
-#define BUS_CALLS_BYTES_MAX ((size_t) 64 * 1024 * 1024)
+/* Of a call whose reply waits for the work: it is held until then. A value counts a KiB besides its text. */
+#define BUS_CALL_HELD_MAX ((size_t) 16 * 1024)
 
 struct BusObjects {
         Runner *runner;
@@ -56,7 +57,6 @@ struct BusObjects {
         BusCall *calls;
         BusWorkspaceCall *workspace_calls;
         unsigned n_calls;
-        size_t calls_bytes;
         sd_bus_slot *manager_slot, *conversation_slot, *enumerator_slot, *object_manager_slot,
                         *log_control_slot, *guard_slot;
 };
@@ -106,6 +106,7 @@ typedef struct BusMethod {
         const char *name;
         AccessLevel level;
         bool looks;         /* changes nothing */
+        bool waits;         /* replied to when the work is done; any other in the turn that it is read in */
         const char *method; /* "conversation.stop"; NULL: answer */
         /* Puts the arguments into params, which names the conversation already. NULL: there are none. */
         int (*parse)(sd_bus_message *m, Json *params, sd_bus_error *error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/bus/bus-internal.h"
+#include "runner/bus/call-size.h"
 
 int bus_invalid_argument(sd_bus_error *error, const char *text) {
         return bus_error(error, BUS_ERROR_PREFIX "InvalidArgument", "%s", text);
@@ -9,6 +10,19 @@ static const BusMethod *find_method(const BusMethod *methods, const char *name) 
         while (methods->name && !streq(methods->name, name))
                 methods++;
         return methods->name ? methods : NULL;
+}
+
+/* What is held as long as the work takes is small, whoever calls. */
+static int check_held(sd_bus_message *m, sd_bus_error *error) {
+        size_t size;
+        int r = call_size(m, BUS_CALL_HELD_MAX, &size);
+
+        return r < 0 || size <= BUS_CALL_HELD_MAX ?
+                        r :
+                        bus_error(error,
+                                  BUS_ERROR_PREFIX "InvalidArgument",
+                                  "The arguments of this method may have %zu bytes.",
+                                  BUS_CALL_HELD_MAX);
 }
 
 static int call(const BusMethod *row, const BusRequest *q, sd_bus_error *error) {
@@ -56,5 +70,8 @@ int bus_method_run(
         if (r <= 0)
                 return r < 0 ? r : 1;
         bus_audit(b->audit, row, &q, NULL);
+        r = row->waits ? check_held(m, error) : 0;
+        if (r < 0)
+                return r;
         return row->method ? call(row, &q, error) : row->answer(&q, error);
 }
