@@ -12,6 +12,7 @@
 
 #include "common/fileio.h"
 #include "runner/conversation/budget.h"
+#include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/limits.h"
 #include "runner/conversation/line-reader.h"
 #include "runner/conversation/run-folder.h"
@@ -597,6 +598,35 @@ static void budgets_spent(void **state) {
 
 /* ---- verdict ---- */
 
+static void on_changed(Conversation *c, void *userdata) {
+        (*(unsigned *) userdata)++;
+}
+
+/* An orchestrator's message has room for 16 MiB of it, and a conversation may be stopped for an hour. */
+static void of_the_reason_of_a_stop_little_is_kept(void **state) {
+        static char state_text[] = "starting";
+        static const ConversationHooks hooks = { .changed = on_changed };
+        unsigned changes = 0;
+        ConversationContext ctx = { .hooks = &hooks, .userdata = &changes };
+        Run run = { .call = (LauncherCall *) &ctx }; /* the launcher is at it */
+        Conversation c = { .ctx = &ctx, .run = &run, .row.state = state_text };
+        char reason[STOP_REASON_MAX + 8];
+
+        memset(reason, 'r', sizeof(reason));
+        reason[sizeof(reason) - 1] = 0;
+        memcpy(reason + STOP_REASON_MAX - 1, "ä", 2);
+        conversation_stop(&c, reason, 0);
+        assert_int_equal(changes, 1);
+        assert_int_equal(strlen(c.stop_reason), STOP_REASON_MAX - 1);
+        conversation_stop(&c, "timeout", 0);
+        assert_memory_equal(c.stop_reason, reason, STOP_REASON_MAX - 1);
+        free(c.stop_reason);
+        c.stop_reason = NULL;
+        conversation_stop(&c, "timeout", 0);
+        assert_string_equal(c.stop_reason, "timeout");
+        free(c.stop_reason);
+}
+
 static void verdicts(void **state) {
         static const struct {
                 const char *outcome, *result, *stop_reason, *failure, *reason;
@@ -705,6 +735,7 @@ int main(void) {
                 cmocka_unit_test(time_goes_on_after_a_restart),
                 cmocka_unit_test(budgets_refused),
                 cmocka_unit_test(budgets_spent),
+                cmocka_unit_test(of_the_reason_of_a_stop_little_is_kept),
                 cmocka_unit_test(verdicts),
         };
 

@@ -247,6 +247,9 @@ bool conversation_has_question(Conversation *c, const char *request_id);
 int conversation_expire_question(Conversation *c, const char *request_id, const DriverCommand *answer);
 
 /* conversation-stop.c */
+/* Of the reason of a stop so many bytes are kept at the most, up to the end of a character: a message has room for 16 MiB. */
+#define STOP_REASON_MAX 1024
+/* Begins to end a conversation that lives, or goes on with that: the first reason counts, which may be NULL. */
 void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec);
 void conversation_stop_forget(Conversation *c);
 /* Everything of it stands still, or goes on, whoever had it so: our clocks do the same. */

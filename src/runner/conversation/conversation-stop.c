@@ -177,7 +177,7 @@ void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec)
         if (!conversation_is_live(c))
                 return;
         if (reason && !c->stop_reason)
-                (void) free_and_strdup(&c->stop_reason, reason);
+                c->stop_reason = strndup(reason, (size_t) utf8_cut(reason, STOP_REASON_MAX));
         c->stop_grace_usec = grace_usec;
         if (c->checkout || (!r->call && !streq(c->row.state, "live"))) {
                 c->stop = STOP_ASKED;
