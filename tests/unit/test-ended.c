@@ -12,10 +12,12 @@
 #include "runner/conversation/position.h"
 #include "runner/link/sender-internal.h"
 #include "runner/runner-internal.h"
+#include "runner/store/store-internal.h"
 #include "test-server.h"
 
 /* Conversations that have ended and whose events the orchestrator has not acknowledged: what each of them holds, how many are
- * read at a time, and that none of what they say is lost by that. */
+ * read at a time, and that none of what they say is lost by that. And what is made of it where something on the way from the
+ * store to the orchestrator fails. */
 
 #define N 24
 /* In docs/performance.md. */
@@ -32,19 +34,40 @@ typedef struct Place {
         bool hold; /* the server does not answer */
         TestRequest *held[16];
         size_t n_held;
-        unsigned n_delivered, n_ends;
+        unsigned n_delivered, n_ends, n_posts;
+        char **taken;  /* the ids of all events that the server took */
+        bool may_fail; /* the store */
+        int store_error;
+        unsigned n_store_failed;
+        int stderr_fd; /* the real one, while ours is a file */
 } Place;
+
+/* The server has it now. */
+static void take(Place *p, TestRequest *r) {
+        static const char key[] = "\"messageId\":\"";
+
+        for (const char *at = r->body; (at = strstr(at, key));) {
+                _cleanup_free_ char *id = NULL;
+
+                at += strlen(key);
+                id = strndup(at, strcspn(at, "\""));
+                assert_non_null(id);
+                assert_return_code(strv_extend(&p->taken, id), 0);
+        }
+        test_reply(r, 204, NULL, NULL);
+}
 
 static void on_request(TestRequest *r, void *userdata) {
         Place *p = userdata;
 
+        p->n_posts++;
         for (const char *at = r->body; (at = strstr(at, "\"conversation.ended\"")); at++)
                 p->n_ends += !p->hold;
         if (p->hold) {
                 assert_true(p->n_held < ELEMENTSOF(p->held));
                 p->held[p->n_held++] = r;
         } else
-                test_reply(r, 204, NULL, NULL);
+                take(p, r);
 }
 
 static void on_trouble(SenderTrouble t, long status, void *userdata) {
@@ -59,7 +82,13 @@ static void on_delivered(Conversation *c, void *userdata) {
 }
 
 static void on_store_failed(int error, void *userdata) {
-        fail_msg("the store failed: %s", strerror(-error));
+        Place *p = userdata;
+
+        if (!p->may_fail)
+                fail_msg("the store failed: %s", strerror(-error));
+        p->n_store_failed++;
+        p->store_error = error;
+        p->ctx.broken = true;
 }
 
 static const ConversationHooks hooks = {
@@ -81,6 +110,7 @@ static int setup(void **state) {
         Place *p = new0(Place, 1);
 
         assert_non_null(p);
+        p->stderr_fd = -EBADF;
         (void) snprintf(p->path, sizeof(p->path), "/tmp/nf-ended-XXXXXX");
         assert_non_null(mkdtemp(p->path));
         p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -103,6 +133,9 @@ static int setup(void **state) {
 static int teardown(void **state) {
         Place *p = *state;
 
+        if (p->stderr_fd >= 0)
+                (void) dup2(p->stderr_fd, STDERR_FILENO);
+        safe_close(p->stderr_fd);
         for (size_t i = 0; i < N; i++)
                 conversation_free(p->list[i]);
         sender_free(p->ctx.sender);
@@ -110,6 +143,7 @@ static int teardown(void **state) {
         test_server_free(p->server);
         test_deadline_disarm();
         event_cache_free(p->ctx.event_cache);
+        strv_free(p->taken);
         store_close(p->ctx.store);
         sd_event_unref(p->ctx.event);
         safe_close(p->fd);
@@ -330,7 +364,7 @@ static void test_a_reader_goes_with_each_acknowledgement(void **state) {
         assert_non_null(c->send);
         assert_false(c->ended.rests);
         p->hold = false;
-        test_reply(p->held[0], 204, NULL, NULL);
+        take(p, p->held[0]);
         sender_set_enabled(p->ctx.sender, true);
         RUN_UNTIL(p->ctx.event, c->ended.rests);
         assert_null(c->send);
@@ -382,6 +416,434 @@ static void test_people_read_few_at_a_time(void **state) {
         for (size_t i = 0; i < N; i++)
                 free(cursors[i]);
 }
+
+/* ---- what fails on the way ---- */
+
+/* On the store's own connection, since its lock keeps out all others. */
+static void run_sql(Place *p, const char *sql) {
+        char *error = NULL;
+
+        if (sqlite3_exec(p->ctx.store->db, sql, NULL, NULL, &error) != SQLITE_OK)
+                fail_msg("%s: %s", sql, error);
+}
+
+/* From where such events of the conversation cannot be read, whatever comes before them can. */
+static void spoil_own_events(Place *p, const char *method) {
+        _cleanup_free_ char *view = xasprintf(
+                        "CREATE VIEW own_events AS SELECT seq, conversation, run, at_offset, message_id, method, "
+                        "CASE WHEN method = '%s' THEN abs(-9223372036854775807 - 1) ELSE members END AS members "
+                        "FROM own_rows",
+                        method);
+
+        run_sql(p, "ALTER TABLE own_events RENAME TO own_rows");
+        run_sql(p, view);
+}
+
+static void mend_own_events(Place *p) {
+        run_sql(p, "DROP VIEW own_events; ALTER TABLE own_rows RENAME TO own_events");
+}
+
+static Conversation *make_live(Conversation *c) {
+        assert_return_code(free_and_strdup(&c->row.state, "live"), 0);
+        return c;
+}
+
+/* It is tried again after five seconds, which begin and are over now. */
+static void let_again_come(Place *p, Conversation *c) {
+        uint64_t at, turn;
+
+        assert_non_null(c->send_again);
+        assert_return_code(sd_event_now(p->ctx.event, CLOCK_MONOTONIC, &turn), 0);
+        assert_return_code(sd_event_source_get_time(c->send_again, &at), 0);
+        assert_int_equal(at - turn, 5 * USEC_PER_SEC);
+        assert_return_code(sd_event_source_set_time_relative(c->send_again, 0), 0);
+        assert_return_code(sd_event_source_set_time_accuracy(c->send_again, 1), 0);
+}
+
+/* Nothing is kept of what was read, and nothing is said to be under way. */
+static void assert_nothing_read(Place *p, Conversation *c) {
+        SenderStats stats;
+
+        sender_get_stats(p->ctx.sender, &stats);
+        assert_int_equal(stats.in_flight, 0);
+        assert_null(c->send);
+        assert_null(c->ack_state);
+        assert_false(c->ack_pending);
+        assert_false(c->row.delivered);
+        assert_int_equal(p->ctx.ended_sending, 0);
+        assert_int_equal(p->n_delivered, 0);
+}
+
+/* The server took each line of the conversation once and in order, and then so many events of the runner's own. */
+static void assert_all_taken(Place *p, Conversation *c, unsigned lines, size_t size, unsigned own) {
+        assert_int_equal(strv_length(p->taken), lines + own);
+        for (unsigned i = 0; i < lines; i++) {
+                _cleanup_free_ char *id = xasprintf("%016x:%zu.0", (unsigned) atoi(c->row.id + 2), i * size);
+
+                assert_string_equal(p->taken[i], id);
+        }
+        for (size_t i = lines; i < lines + own; i++)
+                for (size_t k = 0; k < i; k++)
+                        assert_string_not_equal(p->taken[k], p->taken[i]);
+}
+
+static void move(Place *p, const char *from, const char *to) {
+        assert_return_code(renameat(p->fd, from, p->fd, to), errno);
+}
+
+static void hide_runs(Place *p) {
+        run_sql(p, "ALTER TABLE runs RENAME TO runs_away");
+}
+
+static void show_runs(Place *p) {
+        run_sql(p, "ALTER TABLE runs_away RENAME TO runs");
+}
+
+static void link_output(Place *p) {
+        move(p, "c-0/1/out.log", "c-0/1/away");
+        assert_return_code(symlinkat("away", p->fd, "c-0/1/out.log"), errno);
+}
+
+static void unlink_output(Place *p) {
+        assert_return_code(unlinkat(p->fd, "c-0/1/out.log", 0), errno);
+        move(p, "c-0/1/away", "c-0/1/out.log");
+}
+
+static void make_output_a_folder(Place *p) {
+        move(p, "c-0/1/out.log", "c-0/1/away");
+        assert_return_code(mkdirat(p->fd, "c-0/1/out.log", 0700), errno);
+}
+
+static void remove_the_folder(Place *p) {
+        assert_return_code(unlinkat(p->fd, "c-0/1/out.log", AT_REMOVEDIR), errno);
+        move(p, "c-0/1/away", "c-0/1/out.log");
+}
+
+static void test_what_cannot_be_read_at_all_is_read_later(void **state) {
+        static const struct {
+                void (*spoil)(Place *p);
+                void (*mend)(Place *p);
+        } cases[] = {
+                {hide_runs,             show_runs        },
+                { link_output,          unlink_output    },
+                { make_output_a_folder, remove_the_folder},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases) * 2; i++) {
+                bool live = i % 2;
+                Place *p = *state;
+                Conversation *c = live ? make_live(add(p, 0, 3, 100, 10, false)) :
+                                         add_resting(p, 0, 3, 100, 10);
+
+                cases[i / 2].spoil(p);
+                sender_set_enabled(p->ctx.sender, true);
+                RUN_UNTIL(p->ctx.event, c->send_again);
+                assert_nothing_read(p, c);
+                /* Not for good. */
+                let_again_come(p, c);
+                sd_event_source *first = sd_event_source_ref(c->send_again);
+                RUN_UNTIL(p->ctx.event, c->send_again && c->send_again != first);
+                sd_event_source_unref(first);
+                assert_nothing_read(p, c);
+                cases[i / 2].mend(p);
+                /* While it waits it holds as little as before, and it is not forgotten what that is. */
+                assert_int_equal(conversation_queued_events(c), 4);
+                assert_int_equal(conversation_queued_bytes(c), 300);
+                if (!live && i / 2 > 0)
+                        assert_null(c->send_row.spec);
+                assert_int_equal(p->n_posts, 0);
+                let_again_come(p, c);
+                if (live)
+                        RUN_UNTIL(p->ctx.event, c->send_row.delivered);
+                else
+                        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+                assert_all_taken(p, c, 3, 100, 1);
+                assert_null(c->send_again);
+                teardown(state);
+                setup(state);
+        }
+}
+
+static void test_what_cannot_be_read_is_said_once(void **state) {
+        _cleanup_free_ char *text = NULL;
+        Place *p = *state;
+        Conversation *c = add_resting(p, 0, 3, 100, 10);
+        int log = openat(p->fd, "log", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+        p->stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        assert_return_code(dup2(log, STDERR_FILENO), errno);
+        safe_close(log);
+        hide_runs(p);
+        sender_set_enabled(p->ctx.sender, true);
+        for (unsigned i = 0; i < 3; i++) {
+                RUN_UNTIL(p->ctx.event, c->send_again);
+                let_again_come(p, c);
+                RUN_UNTIL(p->ctx.event, !c->send_again);
+        }
+        show_runs(p);
+        /* The fourth of them is under way. */
+        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+        assert_return_code(read_file_at(p->fd, "log", 64 * 1024, &text, NULL), 0);
+        assert_non_null(strstr(text, "Events of conversation c-0 cannot be read"));
+        assert_ptr_equal(strchr(text, '\n'), strrchr(text, '\n'));
+        assert_false(c->send_failed);
+}
+
+static void test_one_that_is_gone_is_not_read_again(void **state) {
+        Place *p = *state;
+        Conversation *c = add_resting(p, 0, 3, 100, 10);
+
+        hide_runs(p);
+        sender_set_enabled(p->ctx.sender, true);
+        RUN_UNTIL(p->ctx.event, c->send_again);
+        let_again_come(p, c);
+        p->list[0] = conversation_free(c);
+        while (sd_event_run(p->ctx.event, 0) > 0)
+                ;
+}
+
+static void test_what_cannot_be_read_to_the_end_of_a_batch_is_read_once_more(void **state) {
+        for (unsigned live = 0; live < 2; live++) {
+                Place *p = *state;
+                Conversation *c = add(p, 0, 3, 100, 10, false);
+
+                assert_return_code(
+                                store_add_own_event(
+                                                p->ctx.store, "c-0", 1, 300, NULL, "error.report", "", NULL),
+                                0);
+                if (live)
+                        make_live(c);
+                /* The lines and one event are in the batch when the other one is asked for. */
+                spoil_own_events(p, "error.report");
+                sender_set_enabled(p->ctx.sender, true);
+                RUN_UNTIL(p->ctx.event, c->send_again);
+                assert_nothing_read(p, c);
+                assert_int_equal(p->n_posts, 0);
+                mend_own_events(p);
+                assert_int_equal(conversation_queued_events(c), 5);
+                let_again_come(p, c);
+                if (live)
+                        RUN_UNTIL(p->ctx.event, c->send_row.delivered);
+                else
+                        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+                assert_all_taken(p, c, 3, 100, 2);
+                assert_null(c->send_again);
+                teardown(state);
+                setup(state);
+        }
+}
+
+/* Memory was short when the last batch was to have an event that then did not become one. */
+static bool short_of_memory;
+
+int __real_event_reader_read(EventReader *r, uint64_t limit, const EventOut *out);
+int __wrap_event_reader_read(EventReader *r, uint64_t limit, const EventOut *out);
+int __wrap_event_reader_read(EventReader *r, uint64_t limit, const EventOut *out) {
+        int k = __real_event_reader_read(r, limit, out);
+
+        if (short_of_memory)
+                out->buffer(out->userdata)->failed = true;
+        short_of_memory = false;
+        return k;
+}
+
+static void test_a_batch_without_memory_is_read_once_more(void **state) {
+        Place *p = *state;
+        Conversation *c = make_live(add(p, 0, 3, 100, 10, false));
+
+        short_of_memory = true;
+        sender_set_enabled(p->ctx.sender, true);
+        RUN_UNTIL(p->ctx.event, !short_of_memory);
+        assert_nothing_read(p, c);
+        let_again_come(p, c);
+        RUN_UNTIL(p->ctx.event, c->send_row.delivered);
+        assert_all_taken(p, c, 3, 100, 1);
+}
+
+static void assert_stored(Place *p, uint64_t acked, bool run_delivered, bool delivered) {
+        _cleanup_(conversation_row_done) ConversationRow row = {};
+        _cleanup_(run_row_done) RunRow run = {};
+
+        assert_int_equal(store_get_conversation(p->ctx.store, "c-0", &row), 1);
+        assert_int_equal(store_get_run(p->ctx.store, "c-0", 1, &run), 1);
+        assert_int_equal(run.acked, acked);
+        assert_int_equal(run.delivered, run_delivered);
+        assert_int_equal(row.delivered, delivered);
+}
+
+/* As the runner does it some time after its store has failed. */
+static Conversation *read_all_again(Place *p) {
+        ConversationRow row = {};
+
+        p->list[0] = conversation_free(p->list[0]);
+        p->ctx.broken = false;
+        assert_int_equal(store_get_conversation(p->ctx.store, "c-0", &row), 1);
+        assert_return_code(conversation_new(&p->ctx, &row, &p->list[0]), 0);
+        assert_return_code(conversation_send_open(p->list[0]), 0);
+        return p->list[0];
+}
+
+static void refuse(Place *p, const char *what) {
+        _cleanup_free_ char *sql = xasprintf(
+                        "CREATE TRIGGER refuse BEFORE UPDATE ON %s BEGIN SELECT RAISE (ABORT, 'no'); END",
+                        what);
+
+        run_sql(p, sql);
+}
+
+static void accept_again(Place *p) {
+        run_sql(p, "DROP TRIGGER refuse");
+}
+
+static void test_an_acknowledgement_that_cannot_be_stored_is_none(void **state) {
+        Place *p = *state;
+        Conversation *c = add(p, 0, 3, 100, 10, false);
+
+        p->may_fail = true;
+        refuse(p, "progress");
+        sender_set_enabled(p->ctx.sender, true);
+        RUN_UNTIL(p->ctx.event, p->n_store_failed > 0);
+        assert_int_equal(p->store_error, -EEXIST);
+        assert_false(c->send_row.delivered);
+        assert_false(c->row.delivered);
+        /* Until everything is read from the store again, nothing goes on. */
+        while (sd_event_run(p->ctx.event, 0) > 0)
+                ;
+        assert_int_equal(p->n_store_failed, 1);
+        assert_int_equal(p->n_posts, 1);
+        assert_int_equal(p->n_delivered, 0);
+        assert_false(c->send_row.delivered);
+        assert_stored(p, 0, false, false);
+        accept_again(p);
+        p->taken = strv_free(p->taken);
+        c = read_all_again(p);
+        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+        /* With the ids by which the orchestrator knows that it has them. */
+        assert_all_taken(p, c, 3, 100, 1);
+        assert_stored(p, 300, true, true);
+        assert_int_equal(p->n_store_failed, 1);
+}
+
+/* A runner before this one has noted all of it but that it was all. */
+static void test_an_end_that_cannot_be_stored_is_none(void **state) {
+        Place *p = *state;
+        RunRow run = {};
+        Conversation *c = add(p, 0, 3, 100, 10, false);
+
+        assert_int_equal(store_get_run(p->ctx.store, "c-0", 1, &run), 1);
+        assert_return_code(store_set_acked(p->ctx.store, "c-0", 1, 300, 1, run.driven_state, false), 0);
+        run_row_done(&run);
+        p->may_fail = true;
+        refuse(p, "progress");
+        sender_set_enabled(p->ctx.sender, true);
+        RUN_UNTIL(p->ctx.event, p->n_store_failed > 0);
+        assert_nothing_read(p, c);
+        assert_int_equal(p->store_error, -EEXIST);
+        assert_false(c->send_row.delivered);
+        assert_stored(p, 300, false, false);
+        /* Should the store be there again before it is read again. */
+        accept_again(p);
+        p->ctx.broken = false;
+        let_again_come(p, c);
+        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+        assert_stored(p, 300, true, true);
+        assert_int_equal(p->n_posts, 0);
+        assert_int_equal(p->n_store_failed, 1);
+}
+
+static void test_a_delivery_that_cannot_be_stored_is_none(void **state) {
+        Place *p = *state;
+        Conversation *c = add(p, 0, 3, 100, 10, false);
+
+        p->may_fail = true;
+        refuse(p, "conversations");
+        sender_set_enabled(p->ctx.sender, true);
+        RUN_UNTIL(p->ctx.event, p->n_store_failed > 0);
+        assert_int_equal(p->store_error, -EEXIST);
+        while (sd_event_run(p->ctx.event, 0) > 0)
+                ;
+        assert_int_equal(p->n_store_failed, 1);
+        assert_int_equal(p->n_delivered, 0);
+        assert_false(c->row.delivered);
+        assert_stored(p, 300, true, false);
+        accept_again(p);
+        c = read_all_again(p);
+        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+        assert_true(c->row.delivered);
+        assert_stored(p, 300, true, true);
+        /* The events were acknowledged. */
+        assert_int_equal(p->n_posts, 1);
+        assert_all_taken(p, c, 3, 100, 1);
+}
+
+/* What was acknowledged is then known here only, and nobody may forget it. */
+static void test_a_cursor_that_cannot_be_stored_is_kept(void **state) {
+        Place *p = *state;
+        Conversation *c = add_resting(p, 0, 4000, 300, 10);
+
+        run_sql(p,
+                "CREATE TRIGGER refuse BEFORE UPDATE ON progress WHEN NOT NEW.delivered BEGIN SELECT RAISE (ABORT, "
+                "'no'); END");
+        p->hold = true;
+        sender_set_enabled(p->ctx.sender, true);
+        RUN_UNTIL(p->ctx.event, p->n_held == 1);
+        take(p, p->held[0]);
+        RUN_UNTIL(p->ctx.event, p->n_held == 2);
+        assert_stored(p, 0, false, false);
+        assert_true(c->send_row.acked > 0);
+        /* The second batch is lost with the link. */
+        sender_set_enabled(p->ctx.sender, false);
+        assert_false(c->ended.rests);
+        p->hold = false;
+        sender_set_enabled(p->ctx.sender, true);
+        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+        assert_all_taken(p, c, 4000, 300, 1);
+        assert_int_equal(p->ctx.ended_sending, 0);
+}
+
+/* No response waits for an acknowledgement. */
+static bool all_heard(Place *p) {
+        _cleanup_(inbound_message_done) InboundMessage m = {};
+
+        return store_next_response(p->ctx.store, 0, &m) == 0;
+}
+
+/* What the runner itself answers and says is lost with a batch as well, and said again. */
+static void test_a_response_is_not_lost_with_its_batch(void **state) {
+        static char *const headers[] = { (char *) "Content-Type: application/json", NULL };
+        Place *p = *state;
+        Runner r = { .event = p->ctx.event, .store = p->ctx.store, .config = &p->config };
+        InboundMessage m = { .envelope_id = (char *) "m-1",
+                             .method = (char *) "runner.ping",
+                             .params = (char *) "{}",
+                             .request_id = (char *) "1",
+                             .response = (char *) "{\"id\":1,\"messageId\":\"rsp:m-1\"}" };
+
+        p->config.orchestrator_url = (char *) test_server_url(p->server);
+        p->config.messages_path = p->config.events_path = (char *) "/";
+        p->config.retry_strategy = (char *) "none";
+        assert_return_code(store_accept(p->ctx.store, &m, NULL, true, &m.seq), 0);
+        assert_return_code(
+                        store_add_own_event(p->ctx.store, "", 0, 0, "said", "error.report", "\"a\":1", NULL),
+                        0);
+        spoil_own_events(p, "error.report");
+        assert_return_code(runner_open_link(&r), 0);
+        assert_return_code(sender_set_target(r.ctx.sender, test_server_url(p->server), headers), 0);
+        sender_set_enabled(r.ctx.sender, true);
+        while (sd_event_run(p->ctx.event, 0) > 0)
+                ;
+        assert_int_equal(p->n_posts, 0);
+        mend_own_events(p);
+        runner_control_wake(&r);
+        RUN_UNTIL(p->ctx.event, all_heard(p));
+        assert_int_equal(strv_length(p->taken), 2);
+        assert_string_equal(p->taken[0], "rsp:m-1");
+        assert_string_equal(p->taken[1], "said");
+        send_source_free(r.control);
+        link_free(r.link);
+}
+
+/* ---- how many there may be ---- */
 
 /* A runner with so many of them. */
 static Conversation *put(Runner *r, Conversation *c, const char *state, bool delivered) {
@@ -457,6 +919,24 @@ int main(void) {
                                 test_a_reader_goes_with_each_acknowledgement, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_all_was_acknowledged_and_not_noted, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_people_read_few_at_a_time, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_what_cannot_be_read_at_all_is_read_later, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_what_cannot_be_read_is_said_once, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_one_that_is_gone_is_not_read_again, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_what_cannot_be_read_to_the_end_of_a_batch_is_read_once_more,
+                                setup,
+                                teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_a_batch_without_memory_is_read_once_more, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_an_acknowledgement_that_cannot_be_stored_is_none, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_an_end_that_cannot_be_stored_is_none, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_a_delivery_that_cannot_be_stored_is_none, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_a_cursor_that_cannot_be_stored_is_kept, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_a_response_is_not_lost_with_its_batch, setup, teardown),
                 cmocka_unit_test(test_the_bound_and_one_past_it),
                 cmocka_unit_test(test_whom_it_is_for),
         };

@@ -23,7 +23,8 @@ typedef struct Source {
         unsigned aside[64];
         size_t n_aside;
         int fill_result, aside_result;
-        bool free_when_acked, free_when_aside, half; /* half: leaves an event unfinished */
+        bool free_when_acked, free_when_aside, half; /* half: leaves an event unfinished … */
+        bool no_memory;                              /* … for which there was none */
         /* What the server took of it, in its order. */
         unsigned taken[5000];
         size_t n_taken;
@@ -221,6 +222,8 @@ static int fill(void *userdata, SendBatch *b) {
                 add_event(s, b, s->filled + 1);
         if (s->half)
                 (void) buffer_append_str(send_batch_buffer(b), "{\"half\":");
+        if (s->no_memory)
+                send_batch_buffer(b)->failed = true;
         return s->fill_result;
 }
 
@@ -727,8 +730,15 @@ static void test_fill_fails(void **state) {
         sender_wake(t->source);
         RUN_UNTIL(f->event, t->acked == 10);
         assert_int_equal(s->n_filled, 1); /* not asked again before it says so */
+        assert_int_equal(s->n_lost, 1);
         assert_int_equal(s->n_taken, 0);
         s->fill_result = 0;
+        s->no_memory = true;
+        sender_wake(s->source);
+        RUN_UNTIL(f->event, s->n_lost == 2);
+        assert_int_equal(s->n_filled, 2);
+        assert_int_equal(s->n_taken, 0);
+        s->no_memory = false;
         sender_wake(s->source);
         RUN_UNTIL(f->event, s->acked == 10);
         check_taken(s);

@@ -185,6 +185,7 @@ struct Conversation {
         char *ack_state;
         bool ack_pending, ack_dirty;
         bool send_counted;           /* in ended_sending */
+        bool send_failed;            /* the last time, and that was said */
         sd_event_source *send_again; /* after an error */
         uint64_t queued_since_usec;  /* CLOCK_REALTIME, 0: nothing is queued */
 

@@ -210,9 +210,8 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* What was read since the last acknowledgement goes nowhere: it is read once more, after a while. */
+/* What was read since the last acknowledgement is lost with the batch: it is read once more, after a while. */
 static int fail(Conversation *c, int error) {
-        close_reader(c);
         if (!c->send_again)
                 (void) sd_event_add_time_relative(
                                 c->ctx->event,
@@ -222,7 +221,13 @@ static int fail(Conversation *c, int error) {
                                 USEC_PER_SEC,
                                 on_again,
                                 c);
-        return log_warning_errno(error, "Events of conversation %s cannot be read: %m", c->row.id);
+        log_full(c->send_failed ? LOG_DEBUG : LOG_WARNING,
+                 error,
+                 NULL,
+                 "Events of conversation %s cannot be read, trying again: %m",
+                 c->row.id);
+        c->send_failed = true;
+        return error;
 }
 
 /* One that has ended is read where its turn comes, and only so many of them are at a time: of each the whole run is in memory
@@ -266,6 +271,9 @@ static int fill_run(Conversation *c, Filling *filling) {
         /* Of a run that has ended there is a file, or there was one. */
         event_reader_set_lost(c->send, ended && c->send_outfd < 0);
         r = event_reader_read(c->send, limit, &out);
+        /* There was no memory for an event that did not become one: all of the batch goes. */
+        if (r >= 0 && batch_buffer(filling)->failed)
+                r = -ENOMEM;
         if (r < 0)
                 return r;
         event_reader_pause(c->send);
@@ -313,6 +321,7 @@ static int on_fill(void *userdata, SendBatch *batch) {
                 r = fill_run(c, &filling);
                 if (r < 0)
                         return fail(c, r);
+                c->send_failed = false;
                 if (r > 0)
                         break;
                 r = finish_run(c);
@@ -423,6 +432,8 @@ void conversation_send_rest(Conversation *c) {
                 return;
         close_reader(c);
         forget_row(c);
+        if (find_run(c) < 0)
+                return;
         events = conversation_queued_events(c);
         bytes = conversation_queued_bytes(c);
         forget_row(c);

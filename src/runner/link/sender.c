@@ -384,6 +384,8 @@ static void fill(SendSource *src, SendBatch *b) {
                 batch_cancel(b);
                 if (again)
                         ready_push(src);
+                if (r < 0)
+                        src->ops->lost(src->userdata);
                 return;
         }
         batch_pick(b);

@@ -26,12 +26,13 @@ int send_batch_event_done(SendBatch *b, const char *message_id);
 bool send_batch_full(SendBatch *b);
 
 typedef struct SendSourceOps {
-        /* Puts events into the batch until it is full or there are none. 0 or negative errno (what it has put in is
-         * forgotten, and the source is asked again after the next sender_wake). */
+        /* Puts events into the batch until it is full or there are none. 0 or negative errno (what it has put in is lost,
+         * and the source is asked again after the next sender_wake). */
         int (*fill)(void *userdata, SendBatch *b);
         /* All that the last fill put in was acknowledged or set aside. */
         void (*acked)(void *userdata);
-        /* The batch was given up (the link was closed): the next fill begins where the last acked one ended. */
+        /* The batch was given up (the link was closed, or the fill failed): the next fill begins where the last acked one
+         * ended. */
         void (*lost)(void *userdata);
         /* One event was refused for good, others are taken: keep it. Negative errno: it is sent again later. */
         int (*set_aside)(
