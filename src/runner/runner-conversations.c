@@ -246,12 +246,16 @@ void runner_flush_cursors(Runner *r) {
         if (r->ctx.broken)
                 return;
         k = store_begin(r->store);
-        for (Conversation *c = r->first; c && k >= 0; c = c->next)
-                k = conversation_flush(c);
-        if (k < 0)
-                store_rollback(r->store);
-        else
-                k = store_commit(r->store);
+        if (k >= 0) {
+                for (Conversation *c = r->first; c && k >= 0; c = c->next)
+                        k = conversation_flush(c);
+                if (k < 0)
+                        store_rollback(r->store);
+                else
+                        k = store_commit(r->store);
+                for (Conversation *c = r->first; c && k < 0; c = c->next)
+                        conversation_flush_undone(c);
+        }
         if (k < 0 && k != -EUCLEAN)
                 log_warning_errno(k, "Cursors could not be stored, some events may be sent again: %m");
         forget_old(r);

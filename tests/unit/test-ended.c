@@ -801,6 +801,51 @@ static void test_a_cursor_that_cannot_be_stored_is_kept(void **state) {
         assert_int_equal(p->ctx.ended_sending, 0);
 }
 
+/* Of one that runs, and whose output was read further than the store has it. */
+static Conversation *add_running(Place *p, size_t i) {
+        Conversation *c = add(p, i, 3, 100, 10, false);
+
+        assert_return_code(conversation_take_all(c), 0);
+        assert_return_code(free_and_strdup(&c->run->row.state, "live"), 0);
+        c->run->over = false;
+        make_live(c);
+        assert_return_code(store_set_driven(p->ctx.store, c->row.id, 1, 0, NULL), 0);
+        c->run->driven_stored = 0;
+        return c;
+}
+
+static void test_cursors_of_a_transaction_that_failed_are_stored_later(void **state) {
+        _cleanup_(run_row_done) RunRow before = {}, after = {};
+        Place *p = *state;
+        Conversation *first = add_running(p, 0), *second = add_running(p, 1);
+        Runner r = { .store = p->ctx.store, .config = &p->config, .first = first, .last = second };
+
+        first->next = second;
+        second->prev = first;
+        sender_set_enabled(p->ctx.sender, true);
+        RUN_UNTIL(p->ctx.event, first->ack_dirty && second->ack_dirty);
+        run_sql(p,
+                "CREATE TRIGGER refuse BEFORE UPDATE ON progress WHEN NEW.conversation = 'c-1' BEGIN SELECT RAISE "
+                "(ABORT, 'no'); END");
+        runner_flush_cursors(&r);
+        assert_true(first->ack_dirty);
+        assert_int_equal(store_get_run(p->ctx.store, "c-0", 1, &before), 1);
+        assert_int_equal(before.acked, 0);
+        assert_int_equal(before.driven, 0);
+        accept_again(p);
+        runner_flush_cursors(&r);
+        assert_int_equal(store_get_run(p->ctx.store, "c-0", 1, &after), 1);
+        assert_int_equal(after.acked, 300);
+        assert_int_equal(after.driven, 300);
+        /* Nor does it matter where not even that can be begun. */
+        first->ack_dirty = true;
+        run_sql(p, "BEGIN IMMEDIATE");
+        runner_flush_cursors(&r);
+        run_sql(p, "ROLLBACK");
+        assert_true(first->ack_dirty);
+        assert_int_equal(strv_length(p->taken), 8);
+}
+
 /* No response waits for an acknowledgement. */
 static bool all_heard(Place *p) {
         _cleanup_(inbound_message_done) InboundMessage m = {};
@@ -936,6 +981,8 @@ int main(void) {
                                 test_a_delivery_that_cannot_be_stored_is_none, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                                 test_a_cursor_that_cannot_be_stored_is_kept, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_cursors_of_a_transaction_that_failed_are_stored_later, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_response_is_not_lost_with_its_batch, setup, teardown),
                 cmocka_unit_test(test_the_bound_and_one_past_it),
                 cmocka_unit_test(test_whom_it_is_for),

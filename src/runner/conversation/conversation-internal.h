@@ -321,6 +321,8 @@ void conversation_send_wake(Conversation *c);
 void conversation_send_rest(Conversation *c);
 /* Stores cursors that were not worth a transaction of their own. */
 int conversation_flush(Conversation *c);
+/* The transaction that it was a part of was taken back. */
+void conversation_flush_undone(Conversation *c);
 uint64_t conversation_queued_bytes(Conversation *c);
 /* Lines of output and own events that were not acknowledged. */
 uint64_t conversation_queued_events(Conversation *c);

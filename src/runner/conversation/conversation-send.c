@@ -421,6 +421,12 @@ int conversation_flush(Conversation *c) {
         return r;
 }
 
+void conversation_flush_undone(Conversation *c) {
+        c->ack_dirty = true;
+        if (c->run)
+                c->run->driven_stored = UINT64_MAX;
+}
+
 void conversation_send_rest(Conversation *c) {
         uint64_t bytes, events;
 
