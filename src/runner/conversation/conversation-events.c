@@ -352,6 +352,9 @@ static int collect(Conversation *c, const Cursor *at, Collecting *k, char **ret_
         *ret_cursor = collecting_end(k);
         if (!reached || !*ret_cursor)
                 return -ENOMEM;
+        /* What is kept until the next call has little of what was read ahead. */
+        if (f.reader)
+                event_reader_pause(f.reader);
         event_reader_free(c->local);
         safe_close(c->local_outfd);
         c->local = TAKE_PTR(f.reader);

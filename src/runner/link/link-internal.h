@@ -12,7 +12,7 @@
 /* The parts of a link, one file each: link.c (the object, its state), link-register.c, link-stream.c (the event stream
  * and catching up without one), link-inbound.c (from envelope to effect), link-claim.c, link-heartbeat.c. */
 
-/* What waits behind the one that a claim is asked for: messages, and what they cost to keep. */
+/* Messages that wait for a claim, and what they cost to keep; the first one may have any size. */
 #define LINK_QUEUE_MAX 1024
 #define LINK_QUEUE_BYTES_MAX ((size_t) 16 * 1024 * 1024)
 #define LINK_CLAIM_MAX 64
