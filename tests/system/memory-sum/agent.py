@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 # An agent that speaks Claude Code's protocol. To its first message it asks two questions as long as a conversation may keep;
-# once /srv/go is there it writes a line at the bound and all of another one but its end; once /srv/end is there, that end.
+# then it writes a line of many events; once /srv/go is there, a line at the bound and all of another one but its end; once /srv/end is
+# there, that end.
 import json
 import os
 import sys
@@ -34,6 +35,8 @@ for text in sys.stdin:
     for n in "ab":
         write(line('{"type":"control_request","request_id":"%s","request":{"subtype":"can_use_tool","tool_name":"Bash","input":{"x":"' % n,
                    '"}}}\n', 1 << 20))
+    write('{"type":"assistant","session_id":"s-1","parent_tool_use_id":"%s","message":{"content":[%s]}}\n' %
+          ("p" * 254, ",".join(['{"type":"text","text":"%s"}' % ("s" * 36)] * 1024)))
     wait("/srv/go")
     write(line(BEFORE, '"}]}}\n', LINE_MAX))
     write(line(BEFORE, "", LINE_MAX - 8))

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Brings the runner to as many of its bounds as can be reached at one time, measures it, and lets go again: a line for each step,
-with what the runner has resident in MiB, and in the end the peak and what came of it.
+with what the runner has resident in MiB, and in the end the peak and what came of it. Between the runner and the orchestrator is
+proxy.py.
 
 usage: load.py CONVERSATIONS
 """
@@ -12,32 +13,18 @@ import pwd
 import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 
-sys.path.insert(0, "/src/tests/bus")
-from rawbus import ERROR, Connection, body_of  # noqa: E402
+from kit import (MANAGER, MESSAGE_MAX, MIB, NAME, Bus, call_start, envelope, event, inject, large_call, memory, pid_of, proxy, runner, until)
+from rawbus import ERROR, body_of
 
-MIB = 1 << 20
-NAME, MANAGER = "org.northflare.Runner1", "/org/northflare/Runner1"
 I_CONVERSATION = NAME + ".Conversation"
-STREAMS, LINE_MAX, ENDED = 64, 8 * MIB, 64
+STREAMS, LINE_MAX, ENDED, EVENTS_OF_A_LINE = 64, 8 * MIB, 64, 1024
+# So many of the streams have the line at the bound before them: they fill what streams have for long lines.
+LONG = 8
 conversations = int(sys.argv[1])
-
-
-class Bus(Connection):
-    """Keeps the descriptors that come."""
-
-    def __init__(self):
-        self.fds = []
-        super().__init__("/run/dbus/system_bus_socket", timeout=120)
-
-    def receive(self):
-        data, fds, _, _ = socket.recv_fds(self.s, 1 << 20, 16)
-        self.fds += fds
-        self.buffer += data
 
 
 class Unix(http.client.HTTPConnection):
@@ -56,34 +43,17 @@ def administer(method, path, body=None):
     return r.status, text
 
 
-def pid_of(unit):
-    return int(subprocess.run(["systemctl", "show", "-P", "MainPID", unit], capture_output=True, text=True, check=True).stdout)
-
-
-runner = pid_of("northflare-runner")
-
-
-def memory(key):
-    for text in open("/proc/%d/status" % runner):
-        if text.startswith(key + ":"):
-            return int(text.split()[1]) // 1024
-    sys.exit("the runner has no " + key)
-
-
 def step(what):
     print("%s: %d" % (what, memory("VmRSS")), flush=True)
 
 
-def until(what, function, seconds=120):
-    end = time.monotonic() + seconds
-    while not function():
-        if time.monotonic() > end:
-            sys.exit("not within %d s: %s" % (seconds, what))
-        time.sleep(0.2)
+def id_of(n):
+    """As long as an id may be: it is in each event."""
+    return ("s-%03d-" % n).ljust(64, "x")
 
 
 def path_of(n):
-    return MANAGER + "/conversation/s_2d%d" % n
+    return MANAGER + "/conversation/" + id_of(n).replace("-", "_2d")
 
 
 def get(n, name):
@@ -97,9 +67,9 @@ def describe(n):
 
 def start(n):
     """With as many values as there may be, nearly as many bytes beside the prompt, and the longest prompt."""
-    params = {"agent": "long", "mcpServers": {"a": {"list": [{}] * 4000}}, "more": "m" * 900_000,
+    params = {"agent": "long", "mcpServers": {"a": {"k%d" % k: {} for k in range(4000)}}, "more": "m" * 900_000,
               "model": "model of %d" % n, "prompt": "p" * (14 * MIB)}
-    status, text = administer("POST", "/v1/conversations", {"conversationId": "s-%d" % n, "params": params})
+    status, text = administer("POST", "/v1/conversations", {"conversationId": id_of(n), "params": params})
     if status != 200:
         sys.exit("conversation %d: %s" % (n, text))
 
@@ -129,9 +99,10 @@ def state_at(path):
 def stranger():
     """Somebody whose calls polkit is asked about, and who waits for its answer."""
     bus = Bus()
-    n = bus.send(NAME, path_of(0), I_CONVERSATION, "SendMessage", "s", body_of("s", ["s" * (15 * MIB)]))
+    calls = [bus.send(NAME, path_of(0), I_CONVERSATION, "SendMessage", "s", body_of("s", ["s" * (MESSAGE_MAX - 1024)])) for _ in range(2)]
     print("sent", flush=True)
-    print(bus.answers([n])[n].error or "done", flush=True)
+    answers = bus.answers(calls)
+    print(*[answers[n].error or "done" for n in calls], flush=True)
 
 
 def as_visitor(function):
@@ -149,20 +120,21 @@ def as_visitor(function):
     return pid, f
 
 
-def call_start(text):
-    return bus.call(NAME, MANAGER, NAME + ".Manager", "StartConversation", "a{sv}", [[("json", ("s", text))]])
-
-
 def refusal(values, size, prompt):
     """Of a start with so many values in its parameters, and so many bytes beside the prompt, which no agent is there for."""
     p = {"conversationId": "none", "agent": "none", "prompt": prompt, "allowedTools": ["t"] * (values - 6), "model": ""}
     p["model"] = "m" * (size + len(prompt) + 2 - len(json.dumps(p, separators=(",", ":"))))
-    m = call_start(json.dumps(p, separators=(",", ":")))
+    m = call_start(bus, json.dumps(p, separators=(",", ":")))
     return m.error.rsplit(".", 1)[1] + " " + m.values()[0]
 
 
 def written(n):
-    return os.stat("/var/lib/northflare/conversations/s-%d/1/out.log" % n).st_size
+    return os.stat("/var/lib/northflare/conversations/%s/1/out.log" % id_of(n)).st_size
+
+
+def answered():
+    """Whoever is answered behind what came sees it read."""
+    return not bus.call(NAME, path_of(0), "org.freedesktop.DBus.Properties", "Get", "ss", [I_CONVERSATION, "State"]).error
 
 
 def lines_of(fd, least, found, n):
@@ -175,7 +147,7 @@ def lines_of(fd, least, found, n):
         if piece is None:
             continue
         if not piece:
-            m = again.call(NAME, path_of(n % conversations), I_CONVERSATION, "OpenEvents", "s", [cursors[n % conversations]])
+            m = again.call(NAME, path_of(n % conversations), I_CONVERSATION, "OpenEvents", "s", [cursors[n]])
             if m.kind == ERROR:
                 time.sleep(0.5)
             else:
@@ -199,44 +171,63 @@ for n in range(conversations):
     start(n)
 until("all have asked", lambda: all(len(describe(n).get("questions", [])) == 2 for n in range(conversations)))
 step("parameters and questions of %d conversations" % conversations)
-orchestrator, polkit = pid_of("northflare-orchestrator"), pid_of("polkit")
-os.kill(orchestrator, signal.SIGSTOP)
+until("that is delivered", lambda: bus.call(NAME, MANAGER, "org.freedesktop.DBus.Properties", "Get", "ss",
+                                            [NAME + ".Manager", "QueuedEvents"]).values()[0] == 0)
+polkit = pid_of("polkit")
+proxy("hold")
 os.kill(polkit, signal.SIGSTOP)
 open("/srv/go", "w").close()
 until("all lines are there", lambda: all(written(n) > 2 * LINE_MAX for n in range(conversations)))
-# Whoever is answered behind those lines sees them read.
-until("the lines were read", lambda: memory("VmRSS") > 0 and not bus.call(NAME, path_of(0), I_CONVERSATION, "Describe").error)
+until("the lines were read", answered)
 step("lines without an end, and those under way to the orchestrator")
-# Behind its beginning and its questions, so that the line at the bound is the first that a stream has.
-cursors = [""] * conversations
+# Before the line of many events, and behind it: there the line at the bound is the first that a stream has.
+many, long = [""] * conversations, [""] * conversations
 for n in range(conversations):
-    for _ in range(8):
-        events, behind = bus.call(NAME, path_of(n), I_CONVERSATION, "ReadEvents", "su", [cursors[n], 1]).values()
-        if not events or '"type":"message"' in events[0][:1000]:
-            break
-        cursors[n] = behind
+    seen = 0
+    while seen < EVENTS_OF_A_LINE:
+        events, behind = bus.call(NAME, path_of(n), I_CONVERSATION, "ReadEvents", "su", [long[n], 1 if seen == 0 else 1024]).values()
+        if not events:
+            sys.exit("%s has %d messages" % (id_of(n), seen))
+        if seen == 0 and '"type":"message"' not in events[0][:1000]:
+            many[n] = behind
+        else:
+            seen += len(events)
+        long[n] = behind
+    if seen != EVENTS_OF_A_LINE:
+        sys.exit("%s has %d messages before the line at the bound" % (id_of(n), seen))
 step("a reader of each conversation")
+cursors = [(long if n < LONG else many)[n % conversations] for n in range(STREAMS)]
 for n in range(STREAMS):
-    m = bus.call(NAME, path_of(n % conversations), I_CONVERSATION, "OpenEvents", "s", [cursors[n % conversations]])
+    m = bus.call(NAME, path_of(n % conversations), I_CONVERSATION, "OpenEvents", "s", [cursors[n]])
     if m.kind == ERROR:
         sys.exit("stream %d: %s" % (n, m.error))
 step("%d streams that nobody reads" % STREAMS)
+# A claim is asked for, which nobody answers; behind it is the beginning of another message.
+inject(event(envelope("claim-1", "conversation.start", 65000, MESSAGE_MAX - 4096)))
+until("the message has come", answered)
+step("a message that waits for a claim")
+behind = event(envelope("claim-2", "message.user", 65000, MESSAGE_MAX - 4096))
+inject(behind[:-100])
+until("that message has come", answered)
+step("a message that is not whole")
 refused = bus.call(NAME, path_of(0), I_CONVERSATION, "OpenEvents", "s", [""])
-pid, visitor = as_visitor(stranger)
-until("that call has come", lambda: not bus.call(NAME, path_of(0), I_CONVERSATION, "Describe").error)
-step("a call that waits for polkit")
-# Large, and full of values: it is parsed, looked at and refused.
-large = '{"conversationId":"large","agent":"long","allowedTools":[%s],"prompt":"%s"}' % (",".join(["{}"] * 65000), "l" * (15 * MIB))
-m = call_start(large)
+# As large as the bus carries.
+m = call_start(bus, large_call(), ("appendSystemPrompt", ("s", "a" * (MESSAGE_MAX - 16384))))
 step("a call at the bounds of a call")
+# These fill the room of those that wait for polkit: no further one is taken, whoever calls.
+pid, visitor = as_visitor(stranger)
+until("they have come", lambda: "LimitsExceeded" in str(bus.call(NAME, path_of(0), I_CONVERSATION, "ReadEvents", "su", ["", 1]).error))
+step("calls that wait for polkit")
 print("peak: %d" % memory("VmHWM"))
+print("swap: %d" % memory("VmSwap"))
 print("one stream more:", refused.error)
 print("a call with too many values:", m.error, m.values()[0][:80])
 
 # Now all is let go.
 os.kill(polkit, signal.SIGCONT)
-os.kill(orchestrator, signal.SIGCONT)
-print("the call that waited:", *[text.strip() for text in visitor])
+inject(behind[-100:])
+proxy("go")
+print("the calls that waited:", *[text.strip() for text in visitor])
 os.waitpid(pid, 0)
 found = [0] * STREAMS
 threads = [threading.Thread(target=lines_of, args=(fd, LINE_MAX - 4096, found, n)) for n, fd in enumerate(bus.fds)]
