@@ -61,7 +61,8 @@ unsigned runner_count_waiting(Runner *r) {
         return n;
 }
 
-/* Keeps the newest that ended and drops the rest from memory; those with events to send stay. */
+/* Keeps the newest that ended and drops the rest from memory; those with events to send stay. Never where somebody who called
+ * has a conversation in his hands. */
 static void forget_old(Runner *r) {
         for (Conversation *c = r->first, *next; c && r->n_ended > ENDED_KEPT_MAX; c = next) {
                 next = c->next;
@@ -134,8 +135,9 @@ static void on_ended(Conversation *c, void *userdata) {
         r->n_ended++;
         runner_totals_ended(r, c);
         runner_changed(r);
+        /* Whoever ended it goes on with it, and may walk through the list: that is tidied by the timer. */
         if (c->row.delivered)
-                forget_old(r);
+                arm_flush(r);
 }
 
 static void on_acked(Conversation *c, void *userdata) {

@@ -31,6 +31,7 @@ typedef struct ConversationHooks {
         void (*events_available)(Conversation *c, void *userdata);
         /* A deferred response (conversation.stop) is known and stored. */
         void (*responded)(Conversation *c, int64_t seq, const char *response, void *userdata);
+        /* It stays: whoever ended it has it in his hands. */
         void (*ended)(Conversation *c, void *userdata);
         /* The orchestrator has more of it than before. */
         void (*acked)(Conversation *c, void *userdata);

@@ -239,7 +239,6 @@ static void finish(Conversation *c, Run *run, const char *reason, const char *te
         conversation_shrink(c);
         /* Whoever called us still has the run: it goes in a turn of its own. */
         (void) sd_event_source_set_enabled(run->drive_source, SD_EVENT_ONESHOT);
-        /* Which may forget the conversation. */
         c->ctx->hooks->ended(c, c->ctx->userdata);
 }
 
