@@ -80,6 +80,11 @@ static uint64_t follower_limit(Follower *f) {
         return c->ended.run == f->at.run ? c->ended.driven : f->limit;
 }
 
+/* Nothing is added to the output of that run. */
+static bool follower_is_ended(Follower *f) {
+        return f->at.run < f->c->row.run || !conversation_is_live(f->c);
+}
+
 static int follower_output(Follower *f) {
         _cleanup_close_ int parent = -EBADF, folder = -EBADF;
         char name[16];
@@ -130,6 +135,7 @@ static int follower_open(Follower *f) {
                                         .outfd = f->outfd,
                                         .offset = f->at.offset,
                                         .own_seq = f->at.own_seq,
+                                        .end = follower_is_ended(f) ? follower_limit(f) : 0,
                         },
                         &f->reader);
 }
@@ -142,6 +148,7 @@ static int follower_read(Follower *f, const EventOut *out) {
                 r = follower_open(f);
                 if (r < 0)
                         return r;
+                event_reader_set_ended(f->reader, follower_is_ended(f));
                 r = event_reader_read(f->reader, follower_limit(f), out);
                 if (r < 0)
                         return r;

@@ -268,8 +268,7 @@ static int fill_run(Conversation *c, Filling *filling) {
         if (r < 0)
                 return r;
         limit = send_limit(c, &ended);
-        /* Of a run that has ended there is a file, or there was one. */
-        event_reader_set_lost(c->send, ended && c->send_outfd < 0);
+        event_reader_set_ended(c->send, ended);
         r = event_reader_read(c->send, limit, &out);
         /* There was no memory for an event that did not become one: all of the batch goes. */
         if (r >= 0 && batch_buffer(filling)->failed)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "common/json-scan.h"
 #include "runner/conversation/event-reader.h"
@@ -17,7 +18,7 @@ struct EventReader {
         bool forward_raw;
         bool told_of_own, no_own; /* no_own: there was none, and nobody told of one since */
         int outfd;
-        bool lost;        /* it is not to be had any more */
+        bool ended;       /* nothing is added to it */
         LineReader lines; /* what lies before its offset has been read */
         int64_t own_seq;
         OwnEvent own; /* the next one, where has_own */
@@ -53,8 +54,8 @@ void event_reader_set_output(EventReader *r, int outfd) {
         r->outfd = outfd;
 }
 
-void event_reader_set_lost(EventReader *r, bool lost) {
-        r->lost = lost;
+void event_reader_set_ended(EventReader *r, bool ended) {
+        r->ended = ended;
 }
 
 void event_reader_own_added(EventReader *r) {
@@ -99,9 +100,39 @@ static int make_context(EventReader *r, const char *task) {
         return buffer_append_str(b, ",");
 }
 
+static bool is_shorter(int fd, uint64_t size) {
+        struct stat st;
+
+        return fd < 0 || (fstat(fd, &st) >= 0 && (uint64_t) st.st_size < size);
+}
+
+/* Feeds the driver what lies before the offset where the reader begins. */
+static int read_up_to(EventReader *r, uint64_t offset, uint64_t end) {
+        Slice line;
+        int k;
+
+        while (r->lines.offset < offset) {
+                k = line_reader_next(&r->lines, r->outfd, offset, &line);
+                if (k < 0)
+                        return k;
+                if (k == 0) {
+                        if (offset > end || (offset < end && !is_shorter(r->outfd, offset)))
+                                return -EINVAL; /* no line ends there */
+                        line_reader_skip(&r->lines, offset);
+                        return 0;
+                }
+                if (k == LINE_GO_ON)
+                        continue;
+                k = line_reader_feed(&r->lines, r->driver, line, &quiet_sink);
+                if (k < 0)
+                        return k;
+                line_reader_step(&r->lines);
+        }
+        return 0;
+}
+
 int event_reader_new(const EventReaderParams *p, EventReader **ret) {
         _cleanup_(event_reader_freep) EventReader *r = new0(EventReader, 1);
-        Slice line;
         int k;
 
         if (!r)
@@ -131,19 +162,9 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret) {
         if (p->state)
                 r->lines.offset = p->offset;
         else {
-                while (r->lines.offset < p->offset) {
-                        k = line_reader_next(&r->lines, r->outfd, p->offset, &line);
-                        if (k < 0)
-                                return k;
-                        if (k == 0)
-                                return -EINVAL; /* no line ends there */
-                        if (k == LINE_GO_ON)
-                                continue;
-                        k = line_reader_feed(&r->lines, r->driver, line, &quiet_sink);
-                        if (k < 0)
-                                return k;
-                        line_reader_step(&r->lines);
-                }
+                k = read_up_to(r, p->offset, p->end);
+                if (k < 0)
+                        return k;
         }
         *ret = TAKE_PTR(r);
         return 0;
@@ -304,8 +325,8 @@ int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out) {
                 }
                 if (k < 0)
                         return k;
-                if (r->lost && r->outfd < 0 && r->lines.offset < stop)
-                        r->lines.offset = stop;
+                if (r->ended && r->lines.offset < stop)
+                        line_reader_skip(&r->lines, stop);
                 if (!(r->has_own && r->own.at_offset <= r->lines.offset))
                         return 0;
         }

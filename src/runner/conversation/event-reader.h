@@ -23,14 +23,17 @@ typedef struct EventReaderParams {
         uint64_t offset;   /* begin here */
         int64_t own_seq;   /* own events up to here are behind us */
         const char *state; /* position saved at offset; NULL: made by reading from the beginning */
+        /* Of the output of a run that has ended: up to there offset may lie behind what there is of it. */
+        uint64_t end;
 } EventReaderParams;
 
 int event_reader_new(const EventReaderParams *p, EventReader **ret);
 EventReader *event_reader_free(EventReader *r);
 DEFINE_TRIVIAL_CLEANUP_FUNC(EventReader *, event_reader_free);
 void event_reader_set_output(EventReader *r, int outfd);
-/* There was an out.log, and it is gone before all of it was read: what it held is passed over, own events are not. */
-void event_reader_set_lost(EventReader *r, bool lost);
+/* The run has ended, and nobody writes to out.log: what cannot be had of it up to the limit is lost and is passed over (it was
+ * deleted, or power was lost before it was on the disk). Own events are not. */
+void event_reader_set_ended(EventReader *r, bool ended);
 
 typedef struct EventOut {
         void *userdata;

@@ -168,6 +168,14 @@ void line_reader_step(LineReader *r) {
                 shrink(r);
 }
 
+void line_reader_skip(LineReader *r, uint64_t offset) {
+        buffer_done(&r->in);
+        r->pos = r->searched = 0;
+        r->passed = 0;
+        r->oversize = false;
+        r->offset = offset;
+}
+
 void line_reader_pause(LineReader *r) {
         /* Of a line that is passed over there is little, and its head is not read again. */
         if (r->passed > 0 || r->in.allocated <= LINE_KEEP_BYTES)

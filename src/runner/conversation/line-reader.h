@@ -42,5 +42,7 @@ int line_reader_next(LineReader *r, int fd, uint64_t limit, Slice *ret);
 int line_reader_feed(LineReader *r, Driver *d, Slice line, const DriverSink *sink);
 /* Steps over what line_reader_next() handed out last. */
 void line_reader_step(LineReader *r);
+/* Goes on at an offset behind what there is to read. */
+void line_reader_skip(LineReader *r, uint64_t offset);
 /* For whoever pauses: what was read ahead is given back where it is more than LINE_KEEP_BYTES, and read again later. */
 void line_reader_pause(LineReader *r);

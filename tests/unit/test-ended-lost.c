@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "common/fileio.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/position.h"
+#include "runner/link/sender-internal.h"
+#include "test-server.h"
+
+/* Conversations that have ended, and of whose output there is less than the store knows of: after a loss of power the store is
+ * whole, and the output is not. Whoever reads them comes to their end. */
+
+#define RUN_ID "00000000000000aa"
+#define END "\"messageId\":\"" RUN_ID ":end\""
+
+typedef struct Place {
+        char path[64];
+        int fd, outfd;
+        RunnerConfig config;
+        ConversationContext ctx;
+        TestServer *server;
+        HttpClient *http;
+        Conversation *c;
+        Buffer received;
+        uint64_t begin[8], size; /* of the lines of its output */
+} Place;
+
+static void on_request(TestRequest *r, void *userdata) {
+        Place *p = userdata;
+
+        assert_return_code(buffer_append_str(&p->received, r->body), 0);
+        test_reply(r, 204, NULL, NULL);
+}
+
+static void on_trouble(SenderTrouble t, long status, void *userdata) {
+        fail_msg("the sender is in trouble: HTTP %ld", status);
+}
+
+static void on_change(Conversation *c, void *userdata) {
+}
+
+static void on_store_failed(int error, void *userdata) {
+        fail_msg("the store failed: %s", strerror(-error));
+}
+
+static const ConversationHooks hooks = {
+        .changed = on_change,
+        .events_available = on_change,
+        .acked = on_change,
+        .delivered = on_change,
+        .store_failed = on_store_failed,
+};
+
+static int setup(void **state) {
+        static char *const headers[] = { (char *) "Content-Type: application/json", NULL };
+        static const SenderTiming timing = {
+                .retry_min_usec = USEC_PER_MSEC,
+                .retry_max_usec = 20 * USEC_PER_MSEC,
+                .timeout_usec = 30 * USEC_PER_SEC,
+        };
+        _cleanup_free_ char *error = NULL;
+        Place *p = new0(Place, 1);
+
+        assert_non_null(p);
+        (void) snprintf(p->path, sizeof(p->path), "/tmp/nf-ended-lost-XXXXXX");
+        assert_non_null(mkdtemp(p->path));
+        p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(p->fd >= 0);
+        assert_return_code(mkdirat(p->fd, "c-1", 0700), errno);
+        assert_return_code(mkdirat(p->fd, "c-1/1", 0700), errno);
+        p->outfd = openat(p->fd, "c-1/1/out.log", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        assert_true(p->outfd >= 0);
+        assert_return_code(store_open(p->fd, p->path, &p->ctx.store, &error), 0);
+        assert_return_code(sd_event_new(&p->ctx.event), 0);
+        test_deadline_arm(p->ctx.event);
+        p->ctx.conversations_fd = p->fd;
+        p->ctx.config = &p->config;
+        p->ctx.hooks = &hooks;
+        p->ctx.userdata = p;
+        p->server = test_server_new(p->ctx.event, on_request, p);
+        assert_int_equal(http_client_new(p->ctx.event, NULL, &p->http), 0);
+        assert_int_equal(sender_new(p->ctx.event, p->http, &timing, on_trouble, p, &p->ctx.sender), 0);
+        assert_int_equal(sender_set_target(p->ctx.sender, test_server_url(p->server), headers), 0);
+        sender_set_enabled(p->ctx.sender, true);
+        *state = p;
+        return 0;
+}
+
+static int teardown(void **state) {
+        Place *p = *state;
+
+        conversation_free(p->c);
+        sender_free(p->ctx.sender);
+        http_client_free(p->http);
+        test_server_free(p->server);
+        test_deadline_disarm();
+        event_cache_free(p->ctx.event_cache);
+        store_close(p->ctx.store);
+        sd_event_unref(p->ctx.event);
+        buffer_done(&p->received);
+        safe_close(p->outfd);
+        safe_close(p->fd);
+        (void) remove_tree_at(AT_FDCWD, p->path);
+        free(p);
+        return 0;
+}
+
+/* What the shell agent says. */
+static void write_lines(Place *p, unsigned n) {
+        for (unsigned i = 0; i < n; i++) {
+                _cleanup_free_ char *line = xasprintf(
+                                "{\"type\":\"output\",\"stream\":\"stdout\",\"text\":\"line %u.\"}\n", i);
+
+                p->begin[i] = p->size;
+                assert_return_code(pwrite_all(p->outfd, line, strlen(line), (off_t) p->size), 0);
+                p->size += strlen(line);
+        }
+}
+
+static char *state_behind(unsigned lines) {
+        Driver *d = NULL;
+        char *text = NULL;
+
+        assert_return_code(driver_find("shell")->new (NULL, &d), 0);
+        assert_return_code(position_save(d, lines, &text), 0);
+        driver_free(d);
+        return text;
+}
+
+/* One that has ended behind all of its lines, as the store has it after a restart. */
+static void add(Place *p, unsigned lines) {
+        _cleanup_free_ char *state = state_behind(lines);
+        ConversationRow row = {
+                .id = strdup("c-1"),
+                .workspace = strdup("w"),
+                .agent = strdup("shell"),
+                .origin = strdup("orchestrator"),
+                .params = strdup("{}"),
+                .state = strdup("ended"),
+                .reason = strdup("lost"),
+                .run = 1,
+                .created_usec = 1,
+                .ended_usec = 2,
+        };
+        const RunRow run = {
+                .conversation = (char *) "c-1",
+                .run = 1,
+                .run_id = RUN_ID,
+                .state = (char *) "ended",
+                .unit = (char *) "northflare-conversation-c-1-1.scope",
+                .spec = (char *) "{}",
+                .driven = p->size,
+                .driven_state = state,
+                .out_bytes = p->size,
+        };
+        int64_t seq;
+
+        assert_return_code(store_put_conversation(p->ctx.store, &row), 0);
+        assert_return_code(store_put_run(p->ctx.store, &run), 0);
+        assert_return_code(
+                        store_add_own_event(
+                                        p->ctx.store,
+                                        "c-1",
+                                        1,
+                                        p->size,
+                                        RUN_ID ":end",
+                                        "conversation.ended",
+                                        "\"reason\":\"lost\"",
+                                        &seq),
+                        0);
+        assert_return_code(conversation_new(&p->ctx, &row, &p->c), 0);
+        /* As adoption does it. */
+        assert_return_code(conversation_take_all(p->c), 0);
+        conversation_rest(p->c);
+}
+
+static unsigned count(const char *text, const char *what) {
+        unsigned n = 0;
+
+        for (const char *at = text; at && (at = strstr(at, what)); at += strlen(what))
+                n++;
+        return n;
+}
+
+static void assert_events(const char *text, unsigned from, unsigned to, unsigned ends) {
+        for (unsigned i = 0; i < 8; i++) {
+                char line[16];
+
+                (void) snprintf(line, sizeof(line), "line %u.", i);
+                assert_int_equal(count(text, line), i >= from && i < to);
+        }
+        assert_int_equal(count(text, END), ends);
+}
+
+static void deliver(Place *p) {
+        assert_return_code(conversation_send_open(p->c), 0);
+        while (!p->c->row.delivered)
+                if (sd_event_run(p->ctx.event, 4 * USEC_PER_SEC) == 0)
+                        fail_msg("nothing goes on, and not all is delivered");
+        assert_int_equal(conversation_queued_events(p->c), 0);
+}
+
+/* The same by ReadEvents. */
+static char *read_events(Place *p, const char *cursor, char **ret_cursor) {
+        _cleanup_strv_free_ char **events = NULL;
+        _cleanup_free_ char *next = NULL;
+        Buffer b = {};
+
+        assert_return_code(conversation_read_events(p->c, cursor, 100, &events, &next), 0);
+        assert_return_code(buffer_append_str(&b, ""), 0);
+        STRV_FOREACH(e, events)
+                assert_return_code(buffer_append_str(&b, *e), 0);
+        if (ret_cursor)
+                *ret_cursor = TAKE_PTR(next);
+        return buffer_steal(&b);
+}
+
+static char *cursor_at(uint64_t offset) {
+        return xasprintf("1:%llu:0", (unsigned long long) offset);
+}
+
+static void test_all_is_there(void **state) {
+        Place *p = *state;
+        _cleanup_free_ char *people = NULL;
+
+        write_lines(p, 4);
+        add(p, 4);
+        people = read_events(p, "", NULL);
+        assert_events(people, 0, 4, 1);
+        deliver(p);
+        assert_events(p->received.data, 0, 4, 1);
+}
+
+/* In the middle of a line, between two, and all of it. */
+static void cut(Place *p, uint64_t size, unsigned whole) {
+        _cleanup_free_ char *people = NULL, *rest = NULL, *none = NULL, *end = NULL;
+
+        write_lines(p, 4);
+        add(p, 4);
+        assert_return_code(ftruncate(p->outfd, (off_t) size), errno);
+        people = read_events(p, "", &end);
+        assert_events(people, 0, whole, 1);
+        none = read_events(p, end, NULL);
+        assert_events(none, 0, 0, 0);
+        if (whole > 1) {
+                _cleanup_free_ char *cursor = cursor_at(p->begin[1]);
+
+                rest = read_events(p, cursor, NULL);
+                assert_events(rest, 1, whole, 1);
+        }
+        deliver(p);
+        assert_events(p->received.data, 0, whole, 1);
+}
+
+static void test_cut_in_a_line(void **state) {
+        Place *p = *state;
+
+        cut(p, 200, 3);
+        assert_in_range(200, p->begin[3] + 1, p->size - 2);
+}
+
+static void test_cut_between_lines(void **state) {
+        cut(*state, 106, 2);
+        assert_int_equal(((Place *) *state)->begin[2], 106);
+}
+
+static void test_empty(void **state) {
+        cut(*state, 0, 0);
+}
+
+/* Some of it had been acknowledged before. */
+static void test_cut_behind_what_was_acknowledged(void **state) {
+        Place *p = *state;
+        _cleanup_free_ char *acked = state_behind(2);
+
+        write_lines(p, 4);
+        add(p, 4);
+        assert_return_code(store_set_acked(p->ctx.store, "c-1", 1, p->begin[2], 0, acked, false), 0);
+        assert_return_code(ftruncate(p->outfd, (off_t) p->begin[3] + 5), errno);
+        deliver(p);
+        assert_events(p->received.data, 2, 3, 1);
+}
+
+static void test_cut_before_what_was_acknowledged(void **state) {
+        Place *p = *state;
+        _cleanup_free_ char *acked = state_behind(2);
+
+        write_lines(p, 4);
+        add(p, 4);
+        assert_return_code(store_set_acked(p->ctx.store, "c-1", 1, p->begin[2], 0, acked, false), 0);
+        assert_return_code(ftruncate(p->outfd, (off_t) p->begin[1] + 5), errno);
+        deliver(p);
+        assert_events(p->received.data, 0, 0, 1);
+}
+
+/* The size is there, what was written is not. */
+static void test_zeros(void **state) {
+        Place *p = *state;
+        _cleanup_free_ char *people = NULL, *last = NULL, *end = NULL;
+
+        write_lines(p, 4);
+        add(p, 4);
+        assert_return_code(ftruncate(p->outfd, (off_t) p->begin[2]), errno);
+        assert_return_code(ftruncate(p->outfd, (off_t) p->size), errno);
+        people = read_events(p, "", NULL);
+        assert_events(people, 0, 2, 1);
+        /* Its end is a place, though no line ends there now. */
+        last = cursor_at(p->size);
+        end = read_events(p, last, NULL);
+        assert_events(end, 0, 0, 1);
+        deliver(p);
+        assert_events(p->received.data, 0, 2, 1);
+}
+
+/* What comes behind an event of the runner's own is read where it stands. */
+static void test_a_hole(void **state) {
+        static const char nothing[64];
+        Place *p = *state;
+        _cleanup_free_ char *people = NULL;
+        int64_t seq;
+
+        write_lines(p, 4);
+        assert_return_code(
+                        store_add_own_event(
+                                        p->ctx.store,
+                                        "c-1",
+                                        1,
+                                        p->begin[3],
+                                        NULL,
+                                        "conversation.state",
+                                        "\"state\":\"idle\"",
+                                        &seq),
+                        0);
+        add(p, 4);
+        assert_return_code(
+                        pwrite_all(p->outfd,
+                                   nothing,
+                                   (size_t) (p->begin[3] - p->begin[2]),
+                                   (off_t) p->begin[2]),
+                        0);
+        people = read_events(p, "", NULL);
+        assert_int_equal(count(people, "line 3."), 1);
+        deliver(p);
+        assert_int_equal(count(p->received.data, "line 3."), 1);
+        assert_int_equal(count(p->received.data, "line 2."), 0);
+        assert_int_equal(count(p->received.data, "\"state\":\"idle\""), 1);
+        assert_int_equal(count(p->received.data, END), 1);
+}
+
+/* Whoever has read further than there is goes on behind it; what is no place is none. */
+static void test_cursors_behind_the_cut(void **state) {
+        Place *p = *state;
+        _cleanup_free_ char *lost = NULL, *last = NULL, *inside = NULL, *behind = NULL, *a = NULL, *b = NULL;
+        char **events = NULL, *next = NULL;
+
+        write_lines(p, 4);
+        add(p, 4);
+        lost = cursor_at(p->begin[3]);
+        last = cursor_at(p->size);
+        inside = cursor_at(p->begin[1] + 1);
+        behind = cursor_at(p->size + 1);
+        assert_int_equal(conversation_read_events(p->c, behind, 1, &events, &next), -EINVAL);
+        assert_return_code(ftruncate(p->outfd, (off_t) p->begin[2] + 5), errno);
+        a = read_events(p, lost, NULL);
+        assert_events(a, 0, 0, 1);
+        b = read_events(p, last, NULL);
+        assert_events(b, 0, 0, 1);
+        assert_int_equal(conversation_read_events(p->c, inside, 1, &events, &next), -EINVAL);
+        assert_int_equal(conversation_read_events(p->c, behind, 1, &events, &next), -EINVAL);
+        /* Nor is there less to say where it has gone altogether. */
+        assert_return_code(unlinkat(p->fd, "c-1/1/out.log", 0), errno);
+        conversation_events_rest(p->c);
+        free(b);
+        b = read_events(p, last, NULL);
+        assert_events(b, 0, 0, 1);
+}
+
+static void test_a_stream_comes_to_its_end(void **state) {
+        Place *p = *state;
+        _cleanup_close_ int fd = -EBADF;
+        char text[4096] = "";
+        size_t n = 0;
+        ssize_t k;
+
+        write_lines(p, 4);
+        add(p, 4);
+        assert_return_code(ftruncate(p->outfd, (off_t) p->begin[2] + 5), errno);
+        assert_return_code(conversation_open_events(p->c, "", &fd), 0);
+        assert_null(p->c->streams);
+        while ((k = read(fd, text + n, sizeof(text) - 1 - n)) > 0)
+                n += (size_t) k;
+        assert_int_equal(k, 0);
+        assert_events(text, 0, 2, 1);
+}
+
+/* What has not ended is waited for: it is on its way. */
+static void test_one_that_lives_waits(void **state) {
+        Place *p = *state;
+        _cleanup_free_ char *people = NULL;
+
+        write_lines(p, 4);
+        add(p, 4);
+        assert_return_code(conversation_take_all(p->c), 0);
+        assert_return_code(free_and_strdup(&p->c->row.state, "live"), 0);
+        assert_return_code(free_and_strdup(&p->c->run->row.state, "live"), 0);
+        assert_return_code(ftruncate(p->outfd, (off_t) p->begin[2] + 5), errno);
+        people = read_events(p, "", NULL);
+        assert_events(people, 0, 2, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(all_is_there),
+                TEST(cut_in_a_line),
+                TEST(cut_between_lines),
+                TEST(empty),
+                TEST(cut_behind_what_was_acknowledged),
+                TEST(cut_before_what_was_acknowledged),
+                TEST(zeros),
+                TEST(a_hole),
+                TEST(cursors_behind_the_cut),
+                TEST(a_stream_comes_to_its_end),
+                TEST(one_that_lives_waits),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
