@@ -307,7 +307,7 @@ static void adopt_live(Conversation *c, char *const *units) {
                                 r,
                                 "Conversation %s: its files do not fit the store (log mismatch): %m",
                                 c->row.id);
-                run->failure = strdup("log mismatch");
+                (void) free_and_strdup(&run->failure, "log mismatch");
         }
         if (run->dirfd < 0) {
                 conversation_fail(c, "lost", "its folder is gone");
@@ -355,22 +355,55 @@ static int pending_stop(const InboundMessage *m, void *userdata) {
         return 1;
 }
 
-static void adopt(Runner *r, Conversation *c, char *const *units) {
+/* One that lives has a run, whatever has become of its row: it must be possible to end it. */
+static int make_run_row(Conversation *c, RunRow *ret) {
+        int k;
+
+        c->row.run = MAX(c->row.run, 1U);
+        *ret = (RunRow){
+                .conversation = strdup(c->row.id),
+                .run = c->row.run,
+                .state = strdup(c->row.state),
+                .unit = xasprintf("northflare-conversation-%s-%u.scope", c->row.id, c->row.run),
+                .spec = strdup("{}"),
+                .out_bytes = UINT64_MAX,
+        };
+        (void) snprintf(ret->run_id, sizeof(ret->run_id), "%016llx", (unsigned long long) random_u64());
+        if (!ret->conversation || !ret->state || !ret->unit || !ret->spec)
+                return -ENOMEM;
+        k = conversation_store_row(c);
+        return k < 0 ? k : store_put_run(c->ctx->store, ret);
+}
+
+static int load_run(Runner *r, Conversation *c) {
         _cleanup_(run_row_done) RunRow row = {};
+        bool made;
         int k;
 
         k = store_get_run(r->store, c->row.id, c->row.run, &row);
-        k = k == 0 ? -ENOENT : k > 0 ? run_new(c, &row, &c->run) : k;
+        made = k == 0;
+        if (made)
+                k = conversation_is_live(c) ? make_run_row(c, &row) : -ENOENT;
+        if (k >= 0)
+                k = run_new(c, &row, &c->run);
+        if (k < 0 || !made)
+                return k;
+        c->run->failure = conversation_unread_run_text(c);
+        return c->run->failure ? 0 : -ENOMEM;
+}
+
+static int adopt(Runner *r, Conversation *c, char *const *units) {
+        int k;
+
+        k = load_run(r, c);
         if (k < 0) {
-                log_warning_errno(
-                                k,
-                                "Conversation %s cannot be read from the store, left alone: %m",
-                                c->row.id);
-                return;
+                log_warning_errno(k, "Conversation %s cannot be read from the store: %m", c->row.id);
+                /* Of one that has ended that is told which was stored with its end. */
+                return conversation_is_live(c) ? k : 0;
         }
         c->n_pending = (unsigned) store_count_pending(r->store, c->row.id);
         if (!conversation_is_live(c))
-                return;
+                return 0;
         if (streq(c->row.state, "starting")) {
                 _cleanup_free_ char *unit =
                                 xasprintf("northflare-conversation-%s-%u.scope", c->row.id, c->row.run);
@@ -385,6 +418,10 @@ static void adopt(Runner *r, Conversation *c, char *const *units) {
         else if (r->link && !streq(c->row.origin, "local"))
                 /* Nothing of it has run, and the orchestrator may not know that it is here. */
                 (void) store_unheard_start(r->store, c->row.id, &c->held);
+        /* What may be there of a start is killed with all else that nobody wants. */
+        if (!c->held)
+                (void) conversation_refuse_start(c);
+        return 0;
 }
 
 /* 1, or 0 where the store has none of that name. */
@@ -400,7 +437,11 @@ static int load(Runner *r, const char *id, char *const *units, Conversation **re
         if (k < 0)
                 return k;
         runner_link_conversation(r, c);
-        adopt(r, c, units);
+        k = adopt(r, c, units);
+        if (k < 0) {
+                runner_unlink_conversation(r, c);
+                return k;
+        }
         runner_totals_skip(r, c);
         conversation_rest(c);
         if (ret)

@@ -14,7 +14,8 @@
 #include "test-server.h"
 
 /* Conversations that have ended, and of whose output there is less than the store knows of: after a loss of power the store is
- * whole, and the output is not. Whoever reads them comes to their end. */
+ * whole, and the output is not. Or it is there, and what the store has to read it by is not. Whoever reads them comes to their
+ * end. */
 
 #define RUN_ID "00000000000000aa"
 #define END "\"messageId\":\"" RUN_ID ":end\""
@@ -28,7 +29,8 @@ typedef struct Place {
         HttpClient *http;
         Conversation *c;
         Buffer received;
-        uint64_t begin[8], size; /* of the lines of its output */
+        uint64_t begin[8], size;  /* of the lines of its output */
+        const char *agent, *spec; /* NULL: "shell", "{}" */
 } Place;
 
 static void on_request(TestRequest *r, void *userdata) {
@@ -139,7 +141,7 @@ static void add(Place *p, unsigned lines) {
         ConversationRow row = {
                 .id = strdup("c-1"),
                 .workspace = strdup("w"),
-                .agent = strdup("shell"),
+                .agent = strdup(p->agent ? p->agent : "shell"),
                 .origin = strdup("orchestrator"),
                 .params = strdup("{}"),
                 .state = strdup("ended"),
@@ -154,7 +156,7 @@ static void add(Place *p, unsigned lines) {
                 .run_id = RUN_ID,
                 .state = (char *) "ended",
                 .unit = (char *) "northflare-conversation-c-1-1.scope",
-                .spec = (char *) "{}",
+                .spec = (char *) (p->spec ? p->spec : "{}"),
                 .driven = p->size,
                 .driven_state = state,
                 .out_bytes = p->size,
@@ -414,6 +416,68 @@ static void test_one_that_lives_waits(void **state) {
         assert_events(people, 0, 2, 0);
 }
 
+/* Nobody can say what it meant. */
+static void test_an_agent_that_is_not_known(void **state) {
+        Place *p = *state;
+        _cleanup_free_ char *people = NULL;
+
+        p->agent = "gone";
+        write_lines(p, 4);
+        add(p, 4);
+        people = read_events(p, "", NULL);
+        assert_events(people, 0, 0, 1);
+        deliver(p);
+        assert_events(p->received.data, 0, 0, 1);
+}
+
+static void test_an_agent_whose_protocol_is_known(void **state) {
+        Place *p = *state;
+        _cleanup_free_ char *people = NULL;
+
+        p->agent = "gone";
+        p->spec = "{\"protocol\":\"shell\"}";
+        write_lines(p, 4);
+        add(p, 4);
+        people = read_events(p, "", NULL);
+        assert_events(people, 0, 4, 1);
+        deliver(p);
+        assert_events(p->received.data, 0, 4, 1);
+}
+
+static void test_a_spec_that_cannot_be_read(void **state) {
+        Place *p = *state;
+        _cleanup_free_ char *people = NULL;
+
+        p->spec = "{";
+        write_lines(p, 4);
+        add(p, 4);
+        people = read_events(p, "", NULL);
+        assert_events(people, 0, 4, 1);
+        deliver(p);
+        assert_events(p->received.data, 0, 4, 1);
+}
+
+/* It is made anew from the output. */
+static void acked_by_another(Place *p, uint64_t size, unsigned whole) {
+        static const char other[] = "{\"lines\":2,\"driver\":{}}";
+
+        write_lines(p, 4);
+        add(p, 4);
+        assert_return_code(store_set_acked(p->ctx.store, "c-1", 1, p->begin[2], 0, other, false), 0);
+        assert_return_code(ftruncate(p->outfd, (off_t) size), errno);
+        deliver(p);
+        assert_events(p->received.data, 2, whole, 1);
+}
+
+static void test_a_state_that_cannot_be_read(void **state) {
+        acked_by_another(*state, 212, 4);
+        assert_int_equal(((Place *) *state)->size, 212);
+}
+
+static void test_a_state_that_cannot_be_read_nor_made(void **state) {
+        acked_by_another(*state, 60, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
 int main(void) {
@@ -429,6 +493,11 @@ int main(void) {
                 TEST(cursors_behind_the_cut),
                 TEST(a_stream_comes_to_its_end),
                 TEST(one_that_lives_waits),
+                TEST(an_agent_that_is_not_known),
+                TEST(an_agent_whose_protocol_is_known),
+                TEST(a_spec_that_cannot_be_read),
+                TEST(a_state_that_cannot_be_read),
+                TEST(a_state_that_cannot_be_read_nor_made),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

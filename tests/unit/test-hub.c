@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* The hub's list of conversations. Real: the store, the method table, the conversations, files, inotify. There is no bus:
- * nothing is started, and PID 1, which is asked for scopes alone, is played by the test. */
+/* The hub's list of conversations. Real: the store, the method table, the conversations, drivers, files, inotify. Played by the
+ * test: PID 1, the launcher, the supervisor and the kernel's cgroups, of one conversation at the most. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
 #include "common/fileio.h"
 #include "common/log.h"
+#include "runner/conversation/run-folder.h"
 #include "runner/runner-internal.h"
 
 typedef struct Place {
@@ -19,9 +21,46 @@ typedef struct Place {
         RunnerConfig config;
         Runner r;
         bool called; /* a call is on the stack */
+        bool scope;  /* of c-0, and the agent in it lives */
+        char *killed;
         unsigned n_removed, n_replies;
         char *reason; /* in the last reply */
 } Place;
+
+#define UNIT "northflare-conversation-c-0-1.scope"
+#define CGROUP "/played"
+
+static Place *place;
+
+/* ---- PID 1, the launcher, the kernel ---- */
+
+int units_list(Units *u, char ***ret) {
+        *ret = new0(char *, 1);
+        return place->scope ? strv_extend(ret, UNIT) : 0;
+}
+
+int units_get_result(Units *u, const char *unit, UnitsResult callback, void *userdata, sd_bus_slot **ret) {
+        *ret = NULL;
+        callback("success", userdata);
+        return 0;
+}
+
+int launcher_unit_verb(
+                sd_bus *bus,
+                const char *verb,
+                const char *unit,
+                LauncherDone done,
+                void *userdata,
+                LauncherCall **ret) {
+        if (streq(verb, "Kill"))
+                assert_return_code(free_and_strdup(&place->killed, unit), 0);
+        return -EIO; /* there is no answer */
+}
+
+int cgroup_is_populated(const char *cgroup) {
+        assert_string_equal(cgroup, CGROUP);
+        return place->scope;
+}
 
 /* ---- the bus objects ---- */
 
@@ -90,7 +129,7 @@ static int setup(void **state) {
         assert_true(sd_event_add_time_relative(
                                     p->event, &r->flush_timer, CLOCK_MONOTONIC, 0, 0, on_flush, r) >= 0);
         assert_true(sd_event_source_set_enabled(r->flush_timer, SD_EVENT_OFF) >= 0);
-        *state = p;
+        *state = place = p;
         return 0;
 }
 
@@ -111,6 +150,7 @@ static int teardown(void **state) {
         safe_close(p->fd);
         (void) remove_tree_at(AT_FDCWD, p->path);
         free(p->reason);
+        free(p->killed);
         free(p);
         return 0;
 }
@@ -163,11 +203,273 @@ static void test_one_that_ends_is_not_forgotten_under_its_caller(void **state) {
         turn_until(p, &p->n_removed, 2);
 }
 
+/* ---- conversations that cannot be read as they were ---- */
+
+/* The line that the shell agent says, and the state of its driver behind so many of them. */
+#define LINE "{\"type\":\"output\",\"stream\":\"stdout\",\"text\":\"said\"}\n"
+#define BEHIND_ONE "{\"lines\":1,\"driver\":{\"version\":1,\"started\":true,\"turns\":3}}"
+
+typedef struct Stored {
+        const char *agent, *state, *spec, *driven_state;
+        bool no_row, no_folder;
+} Stored;
+
+static void write_file(Place *p, const char *name, const char *text) {
+        _cleanup_close_ int fd =
+                        openat(p->r.ctx.conversations_fd, "c-0/1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        assert_true(fd >= 0);
+        assert_return_code(write_file_atomic_at(fd, name, text, strlen(text), 0600), 0);
+}
+
+/* What a runner before us left: one line was read, a second one is there. */
+static void store(Place *p, const Stored *s) {
+        const ConversationRow row = {
+                .id = (char *) "c-0",
+                .workspace = (char *) "w",
+                .agent = (char *) s->agent,
+                .origin = (char *) "local",
+                .params = (char *) "{}",
+                .state = (char *) s->state,
+                .run = 1,
+                .created_usec = 1,
+        };
+        const RunRow run = {
+                .conversation = (char *) "c-0",
+                .run = 1,
+                .run_id = "00000000000000aa",
+                .state = (char *) (streq(s->state, "new") ? "preparing" : s->state),
+                .unit = (char *) (streq(s->state, "live") ? UNIT : NULL),
+                .spec = (char *) (s->spec ? s->spec : "{}"),
+                .driven = s->driven_state ? strlen(LINE) : 0,
+                .driven_state = (char *) s->driven_state,
+                .out_bytes = UINT64_MAX,
+                .started_usec = 1,
+        };
+
+        assert_return_code(store_put_conversation(p->r.store, &row), 0);
+        if (!s->no_row)
+                assert_return_code(store_put_run(p->r.store, &run), 0);
+        if (s->no_folder)
+                return;
+        assert_return_code(mkdirat(p->r.ctx.conversations_fd, "c-0", 0700), errno);
+        assert_return_code(mkdirat(p->r.ctx.conversations_fd, "c-0/1", 0700), errno);
+        write_file(p, "in.log", "");
+        if (!streq(s->state, "live"))
+                return;
+        write_file(p, "started", "{\"version\":1,\"cgroup\":\"" CGROUP "\",\"cwd\":\"/w\"}");
+        write_file(p, "out.log", LINE LINE);
+}
+
+static void supervisor_ends(Place *p, const char *members) {
+        _cleanup_free_ char *outcome =
+                        xasprintf("{\"version\":1,\"outBytes\":%zu,%s}", 2 * strlen(LINE), members);
+
+        p->scope = false;
+        write_file(p, "outcome.json", outcome);
+}
+
+static Conversation *adopt(Place *p) {
+        Conversation *c;
+
+        assert_return_code(runner_adopt(&p->r), 0);
+        p->r.ctx.ready = true;
+        runner_begin_all(&p->r);
+        c = runner_find_loaded(&p->r, "c-0");
+        assert_non_null(c);
+        return c;
+}
+
+/* All that can go on does. */
+static void turn(Place *p) {
+        while (sd_event_run(p->event, 0) > 0)
+                ;
+}
+
+/* It has ended, once, for that reason, and with what it said. */
+static void assert_end(Place *p, const char *reason, const char *words, unsigned said) {
+        Conversation *c = runner_find_loaded(&p->r, "c-0");
+        _cleanup_(conversation_row_done) ConversationRow row = {};
+        _cleanup_free_ char *cursor = NULL;
+        unsigned ends = 0, lines = 0;
+        char **events = NULL;
+
+        assert_non_null(c);
+        assert_string_equal(c->row.state, "ended");
+        assert_int_equal(p->r.n_live, 0);
+        assert_int_equal(p->r.n_ended, 1);
+        assert_int_equal(store_get_conversation(p->r.store, "c-0", &row), 1);
+        assert_string_equal(row.reason, reason);
+        if (words)
+                assert_non_null(strstr(row.detail, words));
+        assert_return_code(conversation_read_events(c, "", 100, &events, &cursor), 0);
+        STRV_FOREACH(e, events) {
+                ends += strstr(*e, "\"conversation.ended\"") != NULL;
+                lines += strstr(*e, "\"delta\":\"said\"") != NULL;
+        }
+        strv_free(events);
+        assert_int_equal(ends, 1);
+        assert_int_equal(lines, said);
+}
+
+/* It lives, and is stopped, since nobody knows what it says; that is told in its end. */
+static void lives_and_is_stopped(Place *p, const Stored *s, const char *words, unsigned said) {
+        _cleanup_(conversation_row_done) ConversationRow row = {};
+        Conversation *c;
+
+        store(p, s);
+        p->scope = true;
+        c = adopt(p);
+        assert_int_equal(p->r.n_live, 1);
+        assert_null(p->killed); /* its supervisor is asked */
+        turn(p);
+        assert_true(conversation_is_live(c));
+        assert_string_equal(conversation_state(c), "stopping");
+        assert_true(c->run->end_sent);
+        /* Whoever wants that as well gets his answer. */
+        call(p, "conversation.stop", 0, ",\"graceMs\":0");
+        assert_int_equal(p->n_replies, 0);
+        supervisor_ends(p, "\"signal\":15");
+        turn(p);
+        assert_end(p, "failed", words, said);
+        /* Nobody knows what it has used. */
+        assert_int_equal(store_get_conversation(p->r.store, "c-0", &row), 1);
+        assert_int_equal(strstr(row.detail, "usage") != NULL, s->no_row);
+        assert_int_equal(p->n_replies, 1);
+        assert_string_equal(p->reason, "failed");
+}
+
+/* A conversation that runs keeps what it was started with. */
+static void test_an_agent_that_is_not_configured_any_more(void **state) {
+        Place *p = *state;
+        Conversation *c;
+
+        store(p,
+              &(Stored){
+                              .agent = "brief",
+                              .state = "live",
+                              .spec = "{\"protocol\":\"shell\"}",
+                              .driven_state = BEHIND_ONE,
+              });
+        p->scope = true;
+        c = adopt(p);
+        turn(p);
+        assert_null(p->killed);
+        assert_string_equal(conversation_state(c), "idle");
+        call(p, "conversation.stop", 0, "");
+        assert_int_equal(p->n_replies, 0);
+        supervisor_ends(p, "\"exitCode\":0");
+        turn(p);
+        assert_end(p, "stopped", "\"turns\":3", 2);
+        assert_int_equal(p->n_replies, 1);
+        assert_string_equal(p->reason, "stopped");
+}
+
+/* It began under an older program, and what the agent speaks was the configuration's knowledge. */
+static void test_an_agent_of_an_unknown_protocol(void **state) {
+        lives_and_is_stopped(
+                        *state,
+                        &(Stored){ .agent = "brief", .state = "live", .driven_state = BEHIND_ONE },
+                        "agent brief is not known here any more: put it back into \\\"agents\\\"",
+                        0);
+}
+
+static void test_a_state_that_cannot_be_read(void **state) {
+        lives_and_is_stopped(
+                        *state,
+                        &(Stored){
+                                        .agent = "shell",
+                                        .state = "live",
+                                        .driven_state = "{\"lines\":1,\"driver\":{\"version\":99}}",
+                        },
+                        "what was stored of the run of agent shell cannot be read",
+                        2);
+}
+
+static void test_a_spec_that_cannot_be_read(void **state) {
+        lives_and_is_stopped(
+                        *state,
+                        &(Stored){ .agent = "shell",
+                                   .state = "live",
+                                   .spec = "{",
+                                   .driven_state = BEHIND_ONE },
+                        "what was stored of the run of agent shell cannot be read",
+                        2);
+}
+
+static void test_a_run_that_is_not_in_the_store(void **state) {
+        lives_and_is_stopped(
+                        *state,
+                        &(Stored){ .agent = "shell", .state = "live", .no_row = true },
+                        "what was stored of the run of agent shell cannot be read",
+                        2);
+}
+
+/* It ended by itself meanwhile: that is what is told. */
+static void test_an_agent_that_has_ended_meanwhile(void **state) {
+        Place *p = *state;
+
+        store(p,
+              &(Stored){
+                              .agent = "brief",
+                              .state = "live",
+                              .spec = "{\"protocol\":\"shell\"}",
+                              .driven_state = BEHIND_ONE,
+              });
+        supervisor_ends(p, "\"exitCode\":0");
+        (void) adopt(p);
+        turn(p);
+        assert_end(p, "completed", NULL, 2);
+}
+
+/* What was asked of the launcher goes with it. */
+static void test_an_agent_that_had_not_begun(void **state) {
+        Place *p = *state;
+
+        store(p, &(Stored){ .agent = "brief", .state = "starting", .spec = "{\"protocol\":\"shell\"}" });
+        p->scope = true;
+        (void) adopt(p);
+        assert_string_equal(p->killed, UNIT);
+        assert_end(p, "failed", "agent brief is not known here any more", 0);
+}
+
+static void test_an_agent_that_was_not_asked_for_yet(void **state) {
+        Place *p = *state;
+
+        store(p, &(Stored){ .agent = "brief", .state = "new", .no_folder = true });
+        (void) adopt(p);
+        assert_end(p, "failed", "agent brief is not known here any more", 0);
+}
+
+/* Nothing makes one that lives without a run. */
+static void test_one_without_a_run_is_left_alone(void **state) {
+        Place *p = *state;
+        Conversation *c;
+
+        store(p, &(Stored){ .agent = "shell", .state = "new", .no_folder = true });
+        assert_return_code(runner_adopt(&p->r), 0);
+        p->r.ctx.ready = true;
+        c = runner_find_loaded(&p->r, "c-0");
+        c->run = run_free(c->run);
+        conversation_advance(c);
+        conversation_stop(c, NULL, 0);
+        assert_true(conversation_is_live(c));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(one_that_ends_is_not_forgotten_under_its_caller),
+                TEST(an_agent_that_is_not_configured_any_more),
+                TEST(an_agent_of_an_unknown_protocol),
+                TEST(a_state_that_cannot_be_read),
+                TEST(a_spec_that_cannot_be_read),
+                TEST(a_run_that_is_not_in_the_store),
+                TEST(an_agent_that_has_ended_meanwhile),
+                TEST(an_agent_that_had_not_begun),
+                TEST(an_agent_that_was_not_asked_for_yet),
+                TEST(one_without_a_run_is_left_alone),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

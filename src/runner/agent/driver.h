@@ -168,7 +168,7 @@ static inline uint64_t driver_line_max_of_body(uint64_t body) {
         return MIN(MAX(body, (uint64_t) DRIVER_LINE_MIN), (uint64_t) DRIVER_LINE_MAX);
 }
 
-/* spec, the part that drivers read (the runner writes it to spec.json, version 1): conversationId, model,
+/* spec, the part that drivers read (the runner writes it to spec.json, version 1): conversationId, protocol, model,
  * appendSystemPrompt, permissionMode, allowedTools[], disallowedTools[], mcpServers{}, sessionId (the id to use
  * for a new session: a UUID made by the runner), resumeSessionId, forkSession, env{}, cwd, trustedRepository (the
  * administrator's rule by which what the repository's settings do counts; missing: it does not). */
@@ -176,6 +176,8 @@ static inline uint64_t driver_line_max_of_body(uint64_t body) {
 /* Protocol by name ("shell", "claude"), NULL where there is none. A configured agent's protocol is its
  * "protocol" member, else its name. */
 const DriverOps *driver_find(const char *protocol);
+/* Has no protocol and is not found: in place of a driver that is not to be had. It takes every state, and knows of nothing. */
+extern const DriverOps none_driver_ops;
 
 static inline Driver *driver_free(Driver *d) {
         if (d)

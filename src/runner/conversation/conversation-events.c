@@ -108,25 +108,22 @@ static int follower_output(Follower *f) {
 static int follower_open(Follower *f) {
         _cleanup_(run_row_done) RunRow row = {};
         _cleanup_json_ Json *spec = NULL;
-        const DriverOps *ops = conversation_driver(f->c);
         int r;
 
         r = follower_output(f);
         if (r < 0 || f->reader)
                 return r;
-        if (!ops)
-                return -ENOENT;
         r = store_get_run(f->c->ctx->store, f->c->row.id, f->at.run, &row);
         if (r <= 0)
                 return r < 0 ? r : -EINVAL;
         f->limit = row.out_bytes;
         r = json_parse_from(JSON_OF_STORE, row.spec, strlen(row.spec), &spec, NULL);
-        if (r < 0)
+        if (r == -ENOMEM)
                 return r;
         return event_reader_new(
                         &(EventReaderParams){
                                         .store = f->c->ctx->store,
-                                        .driver = ops,
+                                        .driver = conversation_driver(f->c, spec),
                                         .spec = spec,
                                         .conversation = f->c->row.id,
                                         .task = f->c->row.task,

@@ -100,7 +100,7 @@ typedef struct Run {
         LauncherCall *call, *verb_call;
         sd_bus_slot *result_call;
         sd_event_source *drive_source, *check_timer;
-        char *failure;          /* in the driver's words */
+        char *failure;          /* in the driver's words, or why there is none: it is ended for that */
         uint64_t driven_stored; /* what the store has of row.driven */
         uint64_t input_written; /* in.log is known to hold this much */
         Json *outcome;          /* once over, NULL where the supervisor left none */
@@ -215,7 +215,13 @@ int conversation_store_row(Conversation *c);
 void conversation_changed(Conversation *c);
 /* error.report with a stable code. */
 int conversation_report(Conversation *c, const char *code, const char *text, const char *message_id);
-const DriverOps *conversation_driver(Conversation *c);
+/* For a run with that spec (NULL: it cannot be read): never NULL, but none_driver_ops where there is none. */
+const DriverOps *conversation_driver(Conversation *c, Json *spec);
+/* Whether its agent may still be started: it is in the configuration, or needs not be. */
+bool conversation_knows_agent(Conversation *c);
+/* What is told where it may not be, and of a run that cannot be read. */
+char *conversation_unknown_agent_text(Conversation *c);
+char *conversation_unread_run_text(Conversation *c);
 void conversation_usage(Conversation *c, DriverUsage *ret);
 /* The rule by which the administrator trusts what it works on, as its newest run was started; NULL: none. */
 const char *conversation_trusted_by(Conversation *c);
@@ -236,6 +242,8 @@ int conversation_prepare_run(Conversation *c, const char *resume_session);
 int conversation_adopt_started(Conversation *c, const char *unit);
 /* Goes on from whatever state the rows say. */
 void conversation_advance(Conversation *c);
+/* Ends one that has not begun, and cannot any more. True where it was so. */
+bool conversation_refuse_start(Conversation *c);
 /* Ends a conversation that has no process (yet): workspace failed, launcher refused, … */
 void conversation_fail(Conversation *c, const char *reason, const char *text);
 
@@ -258,6 +266,7 @@ void conversation_stop_forget(Conversation *c);
 void conversation_set_frozen(Conversation *c, bool frozen);
 
 /* run.c */
+/* Where it cannot be read it has a failure, and a driver that knows nothing. */
 int run_new(Conversation *c, RunRow *row_consume, Run **ret);
 Run *run_free(Run *r);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Run *, run_free);

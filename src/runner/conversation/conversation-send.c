@@ -94,21 +94,38 @@ static int open_output(Conversation *c) {
         return 0;
 }
 
+/* How far the run that is being sent may be read, and whether it ends there. */
+static uint64_t send_limit(Conversation *c, bool *ret_ended) {
+        if (is_present_run(c)) {
+                *ret_ended = streq(c->run->row.state, "ended");
+                return c->run->row.driven;
+        }
+        *ret_ended = true;
+        return c->ended.run == c->send_row.run ? c->ended.driven : c->send_row.out_bytes;
+}
+
 static int open_reader(Conversation *c) {
         _cleanup_json_ Json *spec = NULL;
-        const DriverOps *ops = conversation_driver(c);
+        const DriverOps *ops;
+        uint64_t limit;
+        bool ended;
         int r;
 
-        if (!ops)
-                return -ENOENT;
         r = open_output(c);
         if (r < 0)
                 return r;
         if (c->send)
                 return 0;
         r = json_parse_from(JSON_OF_STORE, c->send_row.spec, strlen(c->send_row.spec), &spec, NULL);
-        if (r < 0)
+        if (r == -ENOMEM)
                 return r;
+        ops = conversation_driver(c, spec);
+        if (ops == &none_driver_ops)
+                log_warning("Agent %s of conversation %s is not known here any more: what it said is left in its out.log, and only "
+                            "what there is to say of it is sent.",
+                            c->row.agent,
+                            c->row.id);
+        limit = send_limit(c, &ended);
         return event_reader_new(
                         &(EventReaderParams){
                                         .store = c->ctx->store,
@@ -124,18 +141,9 @@ static int open_reader(Conversation *c) {
                                         .offset = c->send_row.acked,
                                         .own_seq = c->send_row.acked_own,
                                         .state = c->send_row.acked_state,
+                                        .end = ended ? limit : 0,
                         },
                         &c->send);
-}
-
-/* How far the run that is being sent may be read, and whether it ends there. */
-static uint64_t send_limit(Conversation *c, bool *ret_ended) {
-        if (is_present_run(c)) {
-                *ret_ended = streq(c->run->row.state, "ended");
-                return c->run->row.driven;
-        }
-        *ret_ended = true;
-        return c->ended.run == c->send_row.run ? c->ended.driven : c->send_row.out_bytes;
 }
 
 static bool all_acked(Conversation *c) {

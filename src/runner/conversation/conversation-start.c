@@ -94,6 +94,9 @@ static int make_spec(Conversation *c, const char *resume_session, Json **ret) {
         r = json_set_u64(spec, "version", 1);
         if (r >= 0)
                 r = json_set_string(spec, "conversationId", c->row.id);
+        /* So that it can be read without the configuration, which may be another one by then. */
+        if (r >= 0)
+                r = json_set_string(spec, "protocol", conversation_driver(c, NULL)->name);
         if (r >= 0)
                 r = copy_members(spec, c->params, names, ELEMENTSOF(names));
         if (r < 0)
@@ -556,13 +559,29 @@ static int start_process(Run *r, char **ret_error) {
                         &r->call);
 }
 
+bool conversation_refuse_start(Conversation *c) {
+        Run *r = c->run;
+
+        if (!conversation_is_live(c) || streq(c->row.state, "live"))
+                return false;
+        /* What the configuration said of it was the half of what is started. */
+        if (!r->failure && !conversation_knows_agent(c))
+                r->failure = conversation_unknown_agent_text(c);
+        if (!r->failure)
+                return false;
+        conversation_fail(c, "failed", r->failure);
+        return true;
+}
+
 void conversation_advance(Conversation *c) {
         _cleanup_free_ char *error = NULL;
         Run *r = c->run;
         int k;
 
-        if (!c->ctx->ready || c->ctx->broken || !conversation_is_live(c) || c->held || c->checkout ||
+        if (!c->ctx->ready || c->ctx->broken || !conversation_is_live(c) || c->held || c->checkout || !r ||
             r->call)
+                return;
+        if (conversation_refuse_start(c))
                 return;
         if (streq(c->row.state, "new") || streq(c->row.state, "checkout")) {
                 if (json_get(c->params, "repository") && !c->row.branch) {

@@ -174,7 +174,8 @@ static void step(Conversation *c) {
 void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec) {
         Run *r = c->run;
 
-        if (!conversation_is_live(c))
+        /* What lives has a run. */
+        if (!conversation_is_live(c) || !r)
                 return;
         if (reason && !c->stop_reason)
                 c->stop_reason = strndup(reason, (size_t) utf8_cut(reason, STOP_REASON_MAX));

@@ -2,9 +2,29 @@
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
 
-const DriverOps *conversation_driver(Conversation *c) {
-        const char *protocol = json_get_string(c->agent_config, "protocol");
-        return driver_find(protocol ? protocol : c->row.agent);
+const DriverOps *conversation_driver(Conversation *c, Json *spec) {
+        const char *protocol = json_get_string(spec, "protocol");
+        const DriverOps *ops;
+
+        /* An older program left that to the configuration. */
+        if (!protocol)
+                protocol = json_get_string(c->agent_config, "protocol");
+        ops = driver_find(protocol ? protocol : c->row.agent);
+        return ops ? ops : &none_driver_ops;
+}
+
+bool conversation_knows_agent(Conversation *c) {
+        return c->agent_config || driver_find(c->row.agent);
+}
+
+char *conversation_unknown_agent_text(Conversation *c) {
+        return xasprintf(
+                        "agent %s is not known here any more: put it back into \"agents\" in the runner's configuration",
+                        c->row.agent);
+}
+
+char *conversation_unread_run_text(Conversation *c) {
+        return xasprintf("what was stored of the run of agent %s cannot be read", c->row.agent);
 }
 
 int conversation_new(ConversationContext *ctx, ConversationRow *row_consume, Conversation **ret) {

@@ -9,7 +9,6 @@
 
 struct EventReader {
         Store *store;
-        const DriverOps *ops;
         Driver *driver;
         char *conversation, *message_prefix; /* the run id */
         size_t message_prefix_size;
@@ -131,6 +130,22 @@ static int read_up_to(EventReader *r, uint64_t offset, uint64_t end) {
         return 0;
 }
 
+static int begin_at(EventReader *r, const EventReaderParams *p) {
+        int k;
+
+        k = position_load(p->driver, p->spec, p->state, &r->driver, &r->lines.lines);
+        if (k >= 0 && p->state) {
+                r->lines.offset = p->offset;
+                return 0;
+        }
+        /* A state that cannot be read is made anew from what it came of. */
+        if (k < 0 && k != -ENOMEM && p->state)
+                k = position_load(p->driver, p->spec, NULL, &r->driver, &r->lines.lines);
+        if (k < 0 && k != -ENOMEM)
+                k = position_load(&none_driver_ops, NULL, NULL, &r->driver, &r->lines.lines);
+        return k < 0 ? k : read_up_to(r, p->offset, p->end);
+}
+
 int event_reader_new(const EventReaderParams *p, EventReader **ret) {
         _cleanup_(event_reader_freep) EventReader *r = new0(EventReader, 1);
         int k;
@@ -139,7 +154,6 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret) {
                 return -ENOMEM;
         *r = (EventReader){
                 .store = p->store,
-                .ops = p->driver,
                 .conversation = strdup(p->conversation),
                 .message_prefix = strdup(p->run_id),
                 .run = p->run,
@@ -156,16 +170,9 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret) {
         if (k < 0)
                 return k;
         r->lines.max = driver_line_max(p->spec);
-        k = position_load(r->ops, p->spec, p->state, &r->driver, &r->lines.lines);
+        k = begin_at(r, p);
         if (k < 0)
                 return k;
-        if (p->state)
-                r->lines.offset = p->offset;
-        else {
-                k = read_up_to(r, p->offset, p->end);
-                if (k < 0)
-                        return k;
-        }
         *ret = TAKE_PTR(r);
         return 0;
 }

@@ -29,7 +29,7 @@ static int describe_end(Conversation *c, Run *run, const char *reason, const cha
         (void) json_set_string(o, "detail", text);
         (void) json_set_string(o, "sessionId", c->row.session);
         (void) json_set_string(o, "directory", c->row.directory);
-        if (!run || !run_conclusion_is_short(run))
+        if (!run || (!run_conclusion_is_short(run) && run->ops != &none_driver_ops))
                 (void) json_set(o, "usage", conversation_usage_json(c));
         if (run && run->git)
                 (void) json_set(o, "git", json_object_get(run->git));

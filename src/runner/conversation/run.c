@@ -48,6 +48,36 @@ static void on_watch(bool new_files, void *userdata) {
         (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
 }
 
+/* Whatever of it there is: what lives has to be ended in order, even where nothing of it can be understood. */
+static int load(Run *r) {
+        Conversation *c = r->conversation;
+        int k;
+
+        k = json_parse_from(JSON_OF_STORE, r->row.spec, strlen(r->row.spec), &r->spec, NULL);
+        if (k >= 0) {
+                r->ops = conversation_driver(c, r->spec);
+                k = position_load(r->ops, r->spec, r->row.driven_state, &r->driver, &r->lines.lines);
+        } else if (k != -ENOMEM)
+                r->spec = json_object_new_object();
+        if (k == -ENOMEM || !r->spec)
+                return -ENOMEM;
+        if (k >= 0 && r->ops != &none_driver_ops)
+                return 0;
+        if (k < 0) {
+                log_warning_errno(
+                                k,
+                                "What was stored of a run of conversation %s cannot be read: %m",
+                                c->row.id);
+                r->ops = &none_driver_ops;
+                k = position_load(r->ops, r->spec, NULL, &r->driver, &r->lines.lines);
+                if (k < 0)
+                        return k;
+                r->failure = conversation_unread_run_text(c);
+        } else
+                r->failure = conversation_unknown_agent_text(c);
+        return r->failure ? 0 : -ENOMEM;
+}
+
 int run_new(Conversation *c, RunRow *row_consume, Run **ret) {
         _cleanup_(run_freep) Run *r = new0(Run, 1);
         int k;
@@ -58,13 +88,7 @@ int run_new(Conversation *c, RunRow *row_consume, Run **ret) {
         }
         *r = (Run){ .conversation = c, .row = *row_consume, .dirfd = -EBADF, .outfd = -EBADF };
         *row_consume = (RunRow){};
-        r->ops = conversation_driver(c);
-        if (!r->ops)
-                return -ENOENT;
-        k = json_parse_from(JSON_OF_STORE, r->row.spec, strlen(r->row.spec), &r->spec, NULL);
-        if (k < 0)
-                return k;
-        k = position_load(r->ops, r->spec, r->row.driven_state, &r->driver, &r->lines.lines);
+        k = load(r);
         if (k < 0)
                 return k;
         r->lines.offset = r->row.driven;
