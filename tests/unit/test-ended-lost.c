@@ -478,6 +478,51 @@ static void test_a_state_that_cannot_be_read_nor_made(void **state) {
         acked_by_another(*state, 60, 0);
 }
 
+/* ---- what cannot be read ---- */
+
+/* When the next try is; 0: there is none, or it is due. */
+static uint64_t again_at(Place *p) {
+        uint64_t at = 0;
+
+        if (p->c->send_again)
+                assert_true(sd_event_source_get_time(p->c->send_again, &at) >= 0);
+        return at;
+}
+
+/* It is tried again, in times that grow. */
+static void test_what_cannot_be_read_is_tried_more_and_more_seldom(void **state) {
+        static const unsigned secs[] = { 5, 10, 20, 40, 80, 160, 300, 300 };
+        Place *p = *state;
+
+        write_lines(p, 4);
+        add(p, 4);
+        assert_return_code(renameat(p->fd, "c-1/1/out.log", p->fd, "c-1/1/there"), errno);
+        assert_return_code(symlinkat("there", p->fd, "c-1/1/out.log"), errno);
+        for (size_t i = 0; i < ELEMENTSOF(secs); i++) {
+                uint64_t from = now_usec(CLOCK_MONOTONIC);
+
+                if (i == 0)
+                        assert_return_code(conversation_send_open(p->c), 0);
+                else
+                        /* The time has come. */
+                        assert_true(sd_event_source_set_time(p->c->send_again, 0) >= 0);
+                RUN_UNTIL(p->ctx.event, again_at(p) > 0);
+                /* Seen from before this try and from after it. */
+                assert_in_range(again_at(p) - secs[i] * USEC_PER_SEC, from, now_usec(CLOCK_MONOTONIC));
+                /* Nothing of it is held meanwhile. */
+                assert_true(p->c->ended.rests);
+                assert_null(p->c->send_row.spec);
+        }
+        assert_return_code(renameat(p->fd, "c-1/1/there", p->fd, "c-1/1/out.log"), errno);
+        assert_true(sd_event_source_set_time(p->c->send_again, 0) >= 0);
+        while (!p->c->row.delivered)
+                if (sd_event_run(p->ctx.event, 4 * USEC_PER_SEC) == 0)
+                        fail_msg("nothing goes on, and not all is delivered");
+        assert_events(p->received.data, 0, 4, 1);
+        /* The next trouble is a new one. */
+        assert_int_equal(p->c->send_again_usec, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
 int main(void) {
@@ -498,6 +543,7 @@ int main(void) {
                 TEST(a_spec_that_cannot_be_read),
                 TEST(a_state_that_cannot_be_read),
                 TEST(a_state_that_cannot_be_read_nor_made),
+                TEST(what_cannot_be_read_is_tried_more_and_more_seldom),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,7 +187,8 @@ struct Conversation {
         bool ack_pending, ack_dirty;
         bool send_counted;           /* in ended_sending */
         bool send_failed;            /* the last time, and that was said */
-        sd_event_source *send_again; /* after an error */
+        sd_event_source *send_again; /* after an error … */
+        uint64_t send_again_usec;    /* … so much later; 0: there was none */
         uint64_t queued_since_usec;  /* CLOCK_REALTIME, 0: nothing is queued */
 
         /* to people here */

@@ -7,8 +7,9 @@
 /* The way to the orchestrator: out.log is the queue, a cursor in the store says how much of it was acknowledged, and the
  * events between are made again whenever they have to be sent. An outage of any length costs disk and no memory. */
 
-/* What could not be read is tried again. */
-#define AGAIN_USEC (5 * USEC_PER_SEC)
+/* What could not be read is tried again, more and more seldom. */
+#define AGAIN_MIN_USEC (5 * USEC_PER_SEC)
+#define AGAIN_MAX_USEC (300 * USEC_PER_SEC)
 
 typedef struct Filling {
         SendBatch *batch;
@@ -220,15 +221,17 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
 
 /* What was read since the last acknowledgement is lost with the batch: it is read once more, after a while. */
 static int fail(Conversation *c, int error) {
-        if (!c->send_again)
+        if (!c->send_again) {
+                c->send_again_usec = MIN(MAX(2 * c->send_again_usec, AGAIN_MIN_USEC), AGAIN_MAX_USEC);
                 (void) sd_event_add_time_relative(
                                 c->ctx->event,
                                 &c->send_again,
                                 CLOCK_MONOTONIC,
-                                AGAIN_USEC,
+                                c->send_again_usec,
                                 USEC_PER_SEC,
                                 on_again,
                                 c);
+        }
         log_full(c->send_failed ? LOG_DEBUG : LOG_WARNING,
                  error,
                  NULL,
@@ -329,6 +332,7 @@ static int on_fill(void *userdata, SendBatch *batch) {
                 if (r < 0)
                         return fail(c, r);
                 c->send_failed = false;
+                c->send_again_usec = 0;
                 if (r > 0)
                         break;
                 r = finish_run(c);
