@@ -9,6 +9,7 @@
 #include <sqlite3.h>
 
 #include "common/buffer.h"
+#include "runner/agent/driver.h"
 #include "store-test.h"
 
 static void run_sql(Fixture *f, const char *sql) {
@@ -20,8 +21,10 @@ static void run_sql(Fixture *f, const char *sql) {
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
-/* What version 3 has and version 2 had not, and so on. */
-#define MAKE_VERSION_2 "ALTER TABLE runs DROP COLUMN conclusion_crashes; PRAGMA user_version = 2;"
+/* What version 4 has and version 3 had not, and so on. */
+#define MAKE_VERSION_3 "PRAGMA user_version = 3;"
+#define MAKE_VERSION_2 \
+        MAKE_VERSION_3 "ALTER TABLE runs DROP COLUMN conclusion_crashes; PRAGMA user_version = 2;"
 #define MAKE_VERSION_1 MAKE_VERSION_2 "DROP TABLE audit; PRAGMA user_version = 1;"
 
 static int count_audit(const AuditRow *row, void *userdata) {
@@ -57,6 +60,61 @@ static void test_upgrade_counts_no_crash_of_older_runs(void **state) {
         assert_int_equal(store_get_run(f->store, "c-1", 1, &row), 1);
         assert_int_equal(row.conclusion_crashes, 0);
         run_row_done(&row);
+}
+
+static int64_t version_of(Fixture *f) {
+        _cleanup_free_ char *path = xasprintf("%s/store.db", f->path);
+        sqlite3_stmt *stmt;
+        int64_t version;
+        sqlite3 *db;
+
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &stmt, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+        version = sqlite3_column_int64(stmt, 0);
+        assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+        return version;
+}
+
+/* What a program of before that one cannot read may be in it from now on, so it must not open it. */
+static void test_upgrade_shuts_out_older_programs(void **state) {
+        _cleanup_free_ char *value = NULL;
+        Fixture *f = *state;
+
+        open_store(f);
+        assert_int_equal(store_set(f->store, "runnerId", "r-1"), 0);
+        f->store = store_close(f->store);
+        run_sql(f, MAKE_VERSION_3);
+        open_store(f);
+        assert_int_equal(store_get(f->store, "runnerId", &value), 1);
+        f->store = store_close(f->store);
+        assert_int_equal(version_of(f), 4);
+        open_store(f);
+}
+
+/* The states of drivers are a part of the store, and have versions of their own. Whoever changes a number here gives the store
+ * another one too. */
+static void test_states_of_drivers_go_with_the_store(void **state) {
+        static const struct {
+                const char *driver;
+                uint64_t version;
+        } states[] = {
+                {"shell",   1},
+                { "claude", 2},
+        };
+
+        assert_int_equal(STORE_SCHEMA_VERSION, 4);
+        for (size_t i = 0; i < ELEMENTSOF(states); i++) {
+                _cleanup_(driver_freep) Driver *d = NULL;
+                _cleanup_json_ Json *spec = json_object_new_object(), *saved = NULL;
+                uint64_t version = 0;
+
+                assert_int_equal(driver_find(states[i].driver)->new (spec, &d), 0);
+                assert_int_equal(d->ops->save(d, &saved), 0);
+                assert_int_equal(json_get_u64(saved, "version", &version), 1);
+                assert_int_equal(version, states[i].version);
+        }
 }
 
 /* A step of an upgrade that fails takes those before it back: the next start finds what this one found. */
@@ -147,6 +205,8 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 CASE(test_upgrade_keeps_everything),
                 CASE(test_upgrade_counts_no_crash_of_older_runs),
+                CASE(test_upgrade_shuts_out_older_programs),
+                CASE(test_states_of_drivers_go_with_the_store),
                 CASE(test_failed_upgrade_changes_nothing),
                 CASE(test_audit),
                 CASE(test_audit_is_bounded),

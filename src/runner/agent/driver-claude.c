@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/agent/claude.h"
 
-/* 1, which is still read: with what the questions say in the place of how much that is. */
+/* 1, which is still read: with what the questions say in the place of how much that is. With another one comes another version
+ * of the store (store-schema.c), which keeps older programs out of it. */
 #define STATE_VERSION 2
 
 void claude_ask_done(ClaudeAsk *a) {

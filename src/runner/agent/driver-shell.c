@@ -5,6 +5,7 @@
 
 /* The agent of our own: every message is a shell script (see src/shell-agent). */
 
+/* With another one comes another version of the store (store-schema.c), which keeps older programs out of it. */
 #define STATE_VERSION 1
 
 typedef struct Shell {

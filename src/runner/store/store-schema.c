@@ -101,11 +101,17 @@ static int upgrade_to_3(Store *s) {
         return store_execute_script(s, schema_3);
 }
 
+/* The driver of Claude Code saves states that a program of version 3 cannot read: where they stand is as before. */
+static int upgrade_to_4(Store *s) {
+        return 0;
+}
+
 /* upgrades[n] brings a store from version n to n + 1; all that are needed run in one transaction. */
 static int (*const upgrades[])(Store *s) = {
         upgrade_to_1,
         upgrade_to_2,
         upgrade_to_3,
+        upgrade_to_4,
 };
 static_assert(ELEMENTSOF(upgrades) == STORE_SCHEMA_VERSION, "one upgrade for each version");
 

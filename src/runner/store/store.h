@@ -10,7 +10,7 @@
  * an error inside store_begin() … store_commit() the commit rolls back and returns the first error. */
 typedef struct Store Store;
 
-#define STORE_SCHEMA_VERSION 3
+#define STORE_SCHEMA_VERSION 4
 
 /* Opens or makes dir/store.db and takes an exclusive lock (two runners on one store: -EBUSY). Upgrades an older
  * schema in one transaction. -EPROTONOSUPPORT: written by a newer program; -EMEDIUMTYPE: no store at all; -EUCLEAN:
