@@ -33,6 +33,14 @@ typedef struct Place {
         const char *agent, *spec; /* NULL: "shell", "{}" */
 } Place;
 
+static bool no_memory;
+
+int __real_free_and_strdup(char **p, const char *s);
+int __wrap_free_and_strdup(char **p, const char *s);
+int __wrap_free_and_strdup(char **p, const char *s) {
+        return no_memory ? -ENOMEM : __real_free_and_strdup(p, s);
+}
+
 static void on_request(TestRequest *r, void *userdata) {
         Place *p = userdata;
 
@@ -489,6 +497,34 @@ static uint64_t again_at(Place *p) {
         return at;
 }
 
+/* Whoever reads on gets the next one, whatever there was no memory for: from where he says that he is. */
+static void test_people_miss_nothing_without_memory(void **state) {
+        Place *p = *state;
+        char *cursor = strdup("");
+
+        write_lines(p, 4);
+        add(p, 4);
+        for (unsigned i = 0, tries = 0; i < 4; tries++) {
+                char line[16], **events = NULL, *next = NULL;
+                int r;
+
+                assert_in_range(tries, 0, 8);
+                no_memory = i == 2 && tries == 2;
+                r = conversation_read_events(p->c, cursor, 1, &events, &next);
+                no_memory = false;
+                if (r == -ENOMEM)
+                        continue;
+                assert_return_code(r, 0);
+                assert_int_equal(strv_length(events), 1);
+                (void) snprintf(line, sizeof(line), "line %u.", i++);
+                assert_non_null(strstr(events[0], line));
+                strv_free(events);
+                free(cursor);
+                cursor = next;
+        }
+        free(cursor);
+}
+
 /* It is tried again, in times that grow. */
 static void test_what_cannot_be_read_is_tried_more_and_more_seldom(void **state) {
         static const unsigned secs[] = { 5, 10, 20, 40, 80, 160, 300, 300 };
@@ -543,6 +579,7 @@ int main(void) {
                 TEST(a_spec_that_cannot_be_read),
                 TEST(a_state_that_cannot_be_read),
                 TEST(a_state_that_cannot_be_read_nor_made),
+                TEST(people_miss_nothing_without_memory),
                 TEST(what_cannot_be_read_is_tried_more_and_more_seldom),
         };
 

@@ -366,7 +366,9 @@ static int collect(Conversation *c, const Cursor *at, Collecting *k, char **ret_
         c->local_limit = f.limit;
         if (!conversation_is_live(c))
                 keep_local(c);
-        return free_and_strdup(&c->local_cursor, reached);
+        free(c->local_cursor);
+        c->local_cursor = TAKE_PTR(reached);
+        return 0;
 }
 
 /* The rest of an item, as far as the cache has it. 1; 0: nothing of it. */
