@@ -388,6 +388,7 @@ static int load_run(Runner *r, Conversation *c) {
                 k = run_new(c, &row, &c->run);
         if (k < 0 || !made)
                 return k;
+        free(c->run->failure);
         c->run->failure = conversation_unread_run_text(c);
         return c->run->failure ? 0 : -ENOMEM;
 }
