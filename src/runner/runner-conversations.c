@@ -263,6 +263,10 @@ void runner_flush_cursors(Runner *r) {
         forget_old(r);
         /* What was acknowledged may have been all that a drain waited for. */
         runner_drain_look(r);
+        /* What could not be read for a batch, which no timer of its own tries again. */
+        runner_control_wake(r);
+        if (r->resend)
+                sender_wake(r->resend);
 }
 
 void runner_forget_all(Runner *r) {
@@ -419,7 +423,7 @@ static int adopt(Runner *r, Conversation *c, char *const *units) {
         else if (r->link && !streq(c->row.origin, "local"))
                 /* Nothing of it has run, and the orchestrator may not know that it is here. */
                 (void) store_unheard_start(r->store, c->row.id, &c->held);
-        /* What may be there of a start is killed with all else that nobody wants. */
+        /* A scope that is there by now is killed with all else that nobody wants. */
         if (!c->held)
                 (void) conversation_refuse_start(c);
         return 0;
