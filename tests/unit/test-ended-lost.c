@@ -424,7 +424,16 @@ static void test_one_that_lives_waits(void **state) {
         assert_events(people, 0, 2, 0);
 }
 
-/* Nobody can say what it meant. */
+/* When the next try is; 0: there is none, or it is due. */
+static uint64_t again_at(Place *p) {
+        uint64_t at = 0;
+
+        if (p->c->send_again)
+                assert_true(sd_event_source_get_time(p->c->send_again, &at) >= 0);
+        return at;
+}
+
+/* Nobody can say what it meant, until its agent is in the configuration again. */
 static void test_an_agent_that_is_not_known(void **state) {
         Place *p = *state;
         _cleanup_free_ char *people = NULL;
@@ -434,6 +443,24 @@ static void test_an_agent_that_is_not_known(void **state) {
         add(p, 4);
         people = read_events(p, "", NULL);
         assert_events(people, 0, 0, 1);
+        assert_return_code(conversation_send_open(p->c), 0);
+        RUN_UNTIL(p->ctx.event, again_at(p) > 0);
+        assert_int_equal(p->received.size, 0);
+        assert_true(p->c->ended.rests);
+        assert_return_code(json_parse("{\"protocol\":\"shell\"}", 20, &p->c->agent_config, NULL), 0);
+        assert_true(sd_event_source_set_time(p->c->send_again, 0) >= 0);
+        RUN_UNTIL(p->ctx.event, p->c->row.delivered);
+        assert_events(p->received.data, 0, 4, 1);
+}
+
+/* It was ended because nobody knew: that stays, whatever is configured later. */
+static void test_a_run_that_was_ended_since_its_agent_is_not_known(void **state) {
+        Place *p = *state;
+
+        p->agent = "gone";
+        p->spec = "{\"protocol\":\"none\"}";
+        write_lines(p, 4);
+        add(p, 4);
         deliver(p);
         assert_events(p->received.data, 0, 0, 1);
 }
@@ -487,15 +514,6 @@ static void test_a_state_that_cannot_be_read_nor_made(void **state) {
 }
 
 /* ---- what cannot be read ---- */
-
-/* When the next try is; 0: there is none, or it is due. */
-static uint64_t again_at(Place *p) {
-        uint64_t at = 0;
-
-        if (p->c->send_again)
-                assert_true(sd_event_source_get_time(p->c->send_again, &at) >= 0);
-        return at;
-}
 
 /* Whoever reads on gets the next one, whatever there was no memory for: from where he says that he is. */
 static void test_people_miss_nothing_without_memory(void **state) {
@@ -575,6 +593,7 @@ int main(void) {
                 TEST(a_stream_comes_to_its_end),
                 TEST(one_that_lives_waits),
                 TEST(an_agent_that_is_not_known),
+                TEST(a_run_that_was_ended_since_its_agent_is_not_known),
                 TEST(an_agent_whose_protocol_is_known),
                 TEST(a_spec_that_cannot_be_read),
                 TEST(a_state_that_cannot_be_read),

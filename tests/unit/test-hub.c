@@ -312,6 +312,13 @@ static void assert_end(Place *p, const char *reason, const char *words, unsigned
         assert_int_equal(lines, said);
 }
 
+static void assert_spec(Place *p, const char *expected) {
+        _cleanup_(run_row_done) RunRow run = {};
+
+        assert_int_equal(store_get_run(p->r.store, "c-0", 1, &run), 1);
+        assert_string_equal(run.spec, expected);
+}
+
 /* It lives, and is stopped, since nobody knows what it says; that is told in its end. */
 static void lives_and_is_stopped(Place *p, const Stored *s, const char *words, unsigned said) {
         _cleanup_(conversation_row_done) ConversationRow row = {};
@@ -372,6 +379,7 @@ static void test_an_agent_of_an_unknown_protocol(void **state) {
                         &(Stored){ .agent = "brief", .state = "live", .driven_state = BEHIND_ONE },
                         "agent brief is not known here any more: put it back into \\\"agents\\\"",
                         0);
+        assert_spec(*state, "{\"protocol\":\"none\"}");
 }
 
 static void test_a_state_that_cannot_be_read(void **state) {
@@ -403,6 +411,25 @@ static void test_a_run_that_is_not_in_the_store(void **state) {
                         &(Stored){ .agent = "shell", .state = "live", .no_row = true },
                         "what was stored of the run of agent shell cannot be read",
                         2);
+}
+
+/* It may say more than can be read in one go, and more again while that is read. */
+static void test_an_agent_of_an_unknown_protocol_that_says_much(void **state) {
+        enum { LINES = 40000 };
+        Place *p = *state;
+        _cleanup_buffer_ Buffer lines = {};
+        Conversation *c;
+
+        store(p, &(Stored){ .agent = "brief", .state = "live" });
+        for (unsigned i = 0; i < LINES; i++)
+                (void) buffer_append_str(&lines, LINE);
+        assert_return_code(buffer_append(&lines, "", 1), 0);
+        write_file(p, "out.log", lines.data);
+        p->scope = true;
+        c = adopt(p);
+        run_drive(c->run);
+        assert_in_range(c->run->row.driven, 1, LINES * strlen(LINE) - 1);
+        assert_string_equal(conversation_state(c), "stopping");
 }
 
 /* It ended by itself meanwhile: that is what is told. */
@@ -463,6 +490,7 @@ int main(void) {
                 TEST(one_that_ends_is_not_forgotten_under_its_caller),
                 TEST(an_agent_that_is_not_configured_any_more),
                 TEST(an_agent_of_an_unknown_protocol),
+                TEST(an_agent_of_an_unknown_protocol_that_says_much),
                 TEST(a_state_that_cannot_be_read),
                 TEST(a_spec_that_cannot_be_read),
                 TEST(a_run_that_is_not_in_the_store),

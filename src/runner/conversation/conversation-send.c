@@ -105,6 +105,20 @@ static uint64_t send_limit(Conversation *c, bool *ret_ended) {
         return c->ended.run == c->send_row.run ? c->ended.driven : c->send_row.out_bytes;
 }
 
+/* Where nobody knows how to read a run that has ended, because its agent was taken out of the configuration and an older program
+ * began it, its events wait for the agent to come back. A run that was ended for that says so in its spec. */
+static int find_driver(Conversation *c, Json *spec, const DriverOps **ret) {
+        *ret = is_present_run(c) ? c->run->ops : conversation_driver(c, spec);
+        if (*ret != &none_driver_ops || is_present_run(c) || !spec || json_get_string(spec, "protocol"))
+                return 0;
+        if (!c->send_failed)
+                log_warning("Events of conversation %s wait: agent %s is not known here any more, put it back into \"agents\" in "
+                            "the runner's configuration.",
+                            c->row.id,
+                            c->row.agent);
+        return -ENOENT;
+}
+
 static int open_reader(Conversation *c) {
         _cleanup_json_ Json *spec = NULL;
         const DriverOps *ops;
@@ -120,12 +134,9 @@ static int open_reader(Conversation *c) {
         r = json_parse_from(JSON_OF_STORE, c->send_row.spec, strlen(c->send_row.spec), &spec, NULL);
         if (r == -ENOMEM)
                 return r;
-        ops = conversation_driver(c, spec);
-        if (ops == &none_driver_ops)
-                log_warning("Agent %s of conversation %s is not known here any more: what it said is left in its out.log, and only "
-                            "what there is to say of it is sent.",
-                            c->row.agent,
-                            c->row.id);
+        r = find_driver(c, spec, &ops);
+        if (r < 0)
+                return r;
         limit = send_limit(c, &ended);
         return event_reader_new(
                         &(EventReaderParams){

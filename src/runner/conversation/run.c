@@ -63,19 +63,22 @@ static int load(Run *r) {
                 return -ENOMEM;
         if (k >= 0 && r->ops != &none_driver_ops)
                 return 0;
-        if (k < 0) {
+        if (k >= 0) {
+                r->failure = conversation_unknown_agent_text(c);
+                /* Whoever reads it when it has ended shall know as much. */
+                k = json_set_string(r->spec, "protocol", none_driver_ops.name);
+                if (k >= 0)
+                        k = free_and_strdup(&r->row.spec, json_text(r->spec));
+        } else {
                 log_warning_errno(
                                 k,
                                 "What was stored of a run of conversation %s cannot be read: %m",
                                 c->row.id);
+                r->failure = conversation_unread_run_text(c);
                 r->ops = &none_driver_ops;
                 k = position_load(r->ops, r->spec, NULL, &r->driver, &r->lines.lines);
-                if (k < 0)
-                        return k;
-                r->failure = conversation_unread_run_text(c);
-        } else
-                r->failure = conversation_unknown_agent_text(c);
-        return r->failure ? 0 : -ENOMEM;
+        }
+        return k < 0 ? k : r->failure ? 0 : -ENOMEM;
 }
 
 int run_new(Conversation *c, RunRow *row_consume, Run **ret) {
@@ -457,12 +460,13 @@ void run_drive(Run *r) {
                 conversation_pump_input(c);
                 run_watchdog_look(r, true);
         }
+        /* However much of its output is left, and however fast there is more. */
+        if (r->failure && !r->end_sent && c->stop == STOP_NONE)
+                conversation_stop(c, NULL, 0);
         if (k > 0) {
                 (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
                 return;
         }
-        if (r->failure && !r->end_sent && c->stop == STOP_NONE)
-                conversation_stop(c, NULL, 0);
         if (r->over) {
                 run_conclude(r);
                 return;
