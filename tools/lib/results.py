@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Turns what suites leave behind into one line a test: ok|not ok|skip <tab> suite <tab> name [<tab> reason].
 
-results.py tap SUITE FILE [STATUS]   TAP of a script; a plan that is missing or not kept is a failure of its own
+results.py tap SUITE FILE [STATUS [LOG]]   TAP of a script; a plan that is missing or not kept is a failure of its own, and so is what
+                                           bash says in LOG of a line that it could not run: the checks behind it were left out
 results.py meson SUITE TESTLOG       meson's testlog.json; TAP inside a test's output is counted line by line
 results.py summary FILE              prints the totals; exit status 1 where something failed or nothing ran
 """
@@ -48,7 +49,16 @@ def parse_tap(lines):
     return results, plan
 
 
-def tap(suite, path, status='0'):
+def script_errors(path):
+    """Not that a child died of a signal, which stands there as "line 7: 1234 Killed"."""
+    try:
+        with open(path, errors='replace') as f:
+            return [line.strip() for line in f if re.match(r'[^ ]+: line \d+: (?!\s*\d+ [A-Z])', line)]
+    except FileNotFoundError:
+        return []
+
+
+def tap(suite, path, status='0', log=''):
     try:
         with open(path, errors='replace') as f:
             results, plan = parse_tap(f)
@@ -63,6 +73,8 @@ def tap(suite, path, status='0'):
         emit('not ok', suite, f'planned {plan} tests and ran {len(results)}')
     elif status != '0' and not failed:
         emit('not ok', suite, f'exit status {status} with no failed test')
+    for text in script_errors(log):
+        emit('not ok', suite, f'the script itself failed: {text}')
 
 
 def meson(suite, path):
