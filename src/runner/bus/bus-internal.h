@@ -105,8 +105,8 @@ typedef struct BusRequest {
 typedef struct BusMethod {
         const char *name;
         AccessLevel level;
-        bool looks;         /* changes nothing */
-        bool waits;         /* replied to when the work is done, with arguments of any size; others at once, or they are small */
+        bool looks; /* changes nothing */
+        bool waits; /* replied to when the work is done, with arguments of any size; others at once, or they are small */
         const char *method; /* "conversation.stop"; NULL: answer */
         /* Puts the arguments into params, which names the conversation already. NULL: there are none. */
         int (*parse)(sd_bus_message *m, Json *params, sd_bus_error *error);
