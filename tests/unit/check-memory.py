@@ -19,6 +19,29 @@ PROGRAMS = {
     "northflare-orchestrator": (("src/orchestrator", "src/common"), ("orchestrator", "orchestrator-user")),
 }
 
+# A size of a MiB or more is in a row of the table, or is nothing that is held from turn to turn.
+NOT_HELD = {
+    "northflare-runner": {
+        "BUS_CONTENTS_MAX": "a reply, made and sent in one turn",
+        "BUS_LIST_MAX": "a reply, made and sent in one turn",
+        "CHECK_ALWAYS_BYTES": "a size of the store's file, on disk",
+        "CLAUDE_ASK_BYTES_MAX": "questions stay in the agent's output, on disk",
+        "CLAUDE_ASK_LINE_MAX": "questions stay in the agent's output, on disk",
+        "CONFIG_FILE_MAX": "the administrator's file, read once",
+        "DRIVE_BYTES_MAX": "how much of lines that are read already is worked on in one turn",
+        "HEAP_BLOCK_MAX": "from where on a block is given back to the kernel",
+        "LINE_SKIP_BYTES": "how much of a long line is passed over in one turn, in pieces",
+        "LONG_BYTES": "how a line's own buffer grows",
+        "SPEC_MAX": "a file of ours, read in one turn where a store was lost",
+    },
+    "northflare-orchestrator": {
+        "ANSWER_MAX": "in the commands for an administrator, which are processes of their own",
+        "CATCH_UP_BYTES": "an answer, in the row of answers that nobody has taken yet",
+        "HUB_PARAMS_MAX": "ADMIN_BODY_MAX by another name",
+        "HUB_REGISTRATION_MAX": "a part of a body, in the row of bodies that are read",
+    },
+}
+
 top = Path(sys.argv[1])
 problems = []
 
@@ -77,6 +100,17 @@ def check(program, section):
             raise ValueError(f"there is no constant {name}")
         return value
 
+    used = set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", " ".join(re.findall(r"^\| [^|]+ \| `([^`]+)` \|", section, re.M))))
+    for name, (where, _) in code.items():
+        try:
+            size = names(name)
+        except (ValueError, SyntaxError):
+            continue
+        if where == directories[0] and MIB <= size and re.search("_(MAX|BYTES|SIZE)$", name) and name not in used | set(NOT_HELD[program]):
+            problems.append(f"{program}: {name} ({size // MIB} MiB) is in no row of the table; is it held?")
+    for name in NOT_HELD[program]:
+        if name not in code or name in used:
+            problems.append(f"{program}: {name} is there no more, or is in the table: it has no exception")
     rows = re.findall(r"^\| ([^|]+) \| `([^`]+)` \| (\d+) \|$", section, re.M)
     total = 0
     for what, expression, stated in rows:

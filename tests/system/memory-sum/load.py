@@ -202,6 +202,11 @@ for n in range(STREAMS):
     if m.kind == ERROR:
         sys.exit("stream %d: %s" % (n, m.error))
 step("%d streams that nobody reads" % STREAMS)
+# The line at the bound, for whoever fetches it in pieces.
+size = bus.call(NAME, path_of(0), I_CONVERSATION, "ReadEvent", "st", [long[0], 0]).values()[1]
+if size < LINE_MAX - 4096:
+    sys.exit("an event of %d bytes in place of the line at the bound" % size)
+step("an event that is fetched in pieces")
 # A claim is asked for, which nobody answers; behind it is the beginning of another message.
 inject(event(envelope("claim-1", "conversation.start", 65000, MESSAGE_MAX - 4096)))
 until("the message has come", answered)
