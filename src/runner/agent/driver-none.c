@@ -4,6 +4,8 @@
 /* In place of a driver that is not to be had: its agent is not in the configuration any more, or what was stored of it cannot
  * be read. What the agent says has no meaning and no effect, and there is nothing to say to it. */
 
+#define UNKNOWN_TEXT "nobody knows how to speak to this agent"
+
 static int none_new(Json *spec, Driver **ret) {
         Driver *d = new0(Driver, 1);
 
@@ -29,12 +31,12 @@ static int none_save(Driver *d, Json **ret) {
 }
 
 static int none_probe(Json *agent_config, char **ret_error) {
-        *ret_error = strdup("nobody knows how to speak to this agent");
+        *ret_error = strdup(UNKNOWN_TEXT);
         return -ENOENT;
 }
 
 static int none_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_error) {
-        return refuse(ret_error, "nobody knows how to speak to this agent");
+        return refuse(ret_error, UNKNOWN_TEXT);
 }
 
 static int none_begin(Driver *d, Buffer *ret_lines) {
@@ -56,7 +58,7 @@ static int none_feed_oversize(
 }
 
 static int none_command(Driver *d, const DriverCommand *c, Buffer *ret_lines, char **ret_error) {
-        return refuse(ret_error, "nobody knows how to speak to this agent");
+        return refuse(ret_error, UNKNOWN_TEXT);
 }
 
 static DriverPhase none_phase(Driver *d) {

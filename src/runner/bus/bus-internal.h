@@ -106,7 +106,7 @@ typedef struct BusMethod {
         const char *name;
         AccessLevel level;
         bool looks; /* changes nothing */
-        bool waits; /* replied to when the work is done, with arguments of any size; others at once, or they are small */
+        bool waits; /* replied to when the work is done, and held until then: arguments up to BUS_CALL_HELD_MAX */
         const char *method; /* "conversation.stop"; NULL: answer */
         /* Puts the arguments into params, which names the conversation already. NULL: there are none. */
         int (*parse)(sd_bus_message *m, Json *params, sd_bus_error *error);
