@@ -6,7 +6,7 @@
 #include <systemd/sd-event.h>
 
 #include "common/log.h"
-#include "runner/config.h"
+#include "runner/config/config.h"
 #include "runner/runner.h"
 
 /* Larger blocks are mappings of their own, which the kernel has back as soon as they are freed, whatever lies beside them.

@@ -3,8 +3,8 @@
 #include <stdio.h>
 
 #include "common/log.h"
-#include "runner/conversation/run-folder.h"
 #include "runner/runner-internal.h"
+#include "runner/scope/run-folder.h"
 
 /* The list of conversations: hooks, adoption after a restart, housekeeping. */
 

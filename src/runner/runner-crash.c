@@ -5,9 +5,9 @@
 
 #include "common/log-ids.h"
 #include "common/log.h"
-#include "runner/conversation/run-folder.h"
+#include "runner/host/unit-end.h"
 #include "runner/runner-internal.h"
-#include "runner/unit-end.h"
+#include "runner/scope/run-folder.h"
 
 /* A runner that did not end in order is told by the one after it. While one runs, the store has a mark: boot and invocation.
  * The end takes it away; a crash does not. Then the mark moves to the crashes that are to be told, and leaves those in the

@@ -3,14 +3,14 @@
 
 /* What the files of the hub share. */
 
-#include "runner/admission.h"
 #include "runner/bus/bus.h"
-#include "runner/ceilings.h"
 #include "runner/conversation/conversation-internal.h"
-#include "runner/conversation/shutdown-watch.h"
+#include "runner/host/admission.h"
+#include "runner/host/service-watch.h"
+#include "runner/host/shutdown-watch.h"
+#include "runner/limits/ceilings.h"
 #include "runner/link/link.h"
 #include "runner/runner.h"
-#include "runner/service-watch.h"
 
 /* Above so many the oldest that ended is forgotten (its files stay until they are old). */
 #define ENDED_KEPT_MAX 64

@@ -8,8 +8,8 @@
 #include "common/ident.h"
 #include "common/log-ids.h"
 #include "common/log.h"
-#include "runner/conversation/run-folder.h"
 #include "runner/runner-internal.h"
+#include "runner/scope/run-folder.h"
 
 /* A store that was damaged is put aside, and a new one is made from the runs' folders: who this runner is, and the
  * conversations that live or ended lately. Their events are all sent again, with the ids that they had, so that the

@@ -4,7 +4,7 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
-#include "runner/config.h"
+#include "runner/config/config.h"
 #include "runner/conversation/conversation.h"
 
 /* The hub: owns the loop's long-lived objects (store, link, launcher connection, conversations, bus objects) and knows

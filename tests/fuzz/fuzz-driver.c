@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/json-scan.h"
 #include "fuzz.h"
-#include "runner/conversation/position.h"
+#include "runner/run/position.h"
 
 /* Lines of an agent, with commands between them. DRIVER names the driver. The first byte says before which line the state
  * is saved; a line that begins with the byte 1 is a command: a letter for its type, and its params; one that begins with the

@@ -2,9 +2,9 @@
 #include <fcntl.h>
 
 #include "fuzz.h"
-#include "runner/conversation/line-reader.h"
-#include "runner/conversation/run-folder.h"
-#include "runner/conversation/verdict.h"
+#include "runner/run/verdict.h"
+#include "runner/scope/line-reader.h"
+#include "runner/scope/run-folder.h"
 
 /* What the runner reads of a run, three files with NULs between them: outcome.json, started, out.log. A file that is half
  * written, or not ours, is no outcome; every outcome has a reason; and lines are those that memchr finds. */

@@ -79,7 +79,7 @@ def constants(directories):
 
 
 def settings():
-    text = (top / "src/runner/config-keys.c").read_text()
+    text = (top / "src/runner/config/config-keys.c").read_text()
     return {name: int(n) for name, n in re.findall(r'"(\w+)",\s+CONFIG_\w+,\s+"(\d+)"', text)}
 
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "runner/conversation/operation.h"
+#include "runner/scope/operation.h"
 
 /* operation.h without systemd: runs northflare-git as a child of the test, or plays what the test wrote down. */
 typedef struct FakeOperation {

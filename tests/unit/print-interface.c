@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
-#include "runner/config-internal.h"
+#include "runner/config/config-internal.h"
 
 /* For check-docs.py: what the runner's command line and configuration really are, as one JSON object. */
 

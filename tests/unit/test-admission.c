@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
-#include "runner/admission.h"
+#include "runner/host/admission.h"
 
 static const char calm[] =
                 "some avg10=0.00 avg60=80.00 avg300=0.00 total=0\nfull avg10=99.00 avg60=0.00 avg300=0.00 total=0\n";

@@ -9,7 +9,7 @@
 
 #include "common/fileio.h"
 #include "runner/conversation/conversation-internal.h"
-#include "runner/conversation/run-folder.h"
+#include "runner/scope/run-folder.h"
 
 /* The end of a run while something is still asked of the launcher. Real: the store, the conversation, the run's folder, the
  * clients of launcher and systemd, over a socket pair. The test is launcher and systemd, and answers when it wants to. */

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
-#include "runner/config-internal.h"
+#include "runner/config/config-internal.h"
 
 #define ENV_MAX 16
 

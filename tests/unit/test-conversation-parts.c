@@ -11,15 +11,15 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
-#include "runner/conversation/budget.h"
 #include "runner/conversation/conversation-internal.h"
-#include "runner/conversation/limits.h"
-#include "runner/conversation/line-reader.h"
-#include "runner/conversation/run-folder.h"
-#include "runner/conversation/runtime-clock.h"
 #include "runner/conversation/stream-room.h"
-#include "runner/conversation/verdict.h"
-#include "runner/conversation/watch.h"
+#include "runner/limits/limits.h"
+#include "runner/run/budget.h"
+#include "runner/run/runtime-clock.h"
+#include "runner/run/verdict.h"
+#include "runner/scope/line-reader.h"
+#include "runner/scope/run-folder.h"
+#include "runner/scope/watch.h"
 
 static int temporary_file(void) {
         int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

@@ -17,8 +17,8 @@
 
 #include "common/fileio.h"
 #include "common/log.h"
-#include "runner/conversation/run-folder.h"
 #include "runner/runner-internal.h"
+#include "runner/scope/run-folder.h"
 
 #define CRASHED 99
 

@@ -9,8 +9,8 @@
 
 #include "common/fileio.h"
 #include "runner/conversation/conversation-internal.h"
-#include "runner/conversation/position.h"
 #include "runner/link/sender-internal.h"
+#include "runner/run/position.h"
 #include "test-server.h"
 
 /* Conversations that have ended, and of whose output there is less than the store knows of: after a loss of power the store is

@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
-#include "runner/conversation/position.h"
 #include "runner/link/sender-internal.h"
+#include "runner/run/position.h"
 #include "runner/runner-internal.h"
 #include "runner/store/store-internal.h"
 #include "test-server.h"

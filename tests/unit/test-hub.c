@@ -11,8 +11,8 @@
 
 #include "common/fileio.h"
 #include "common/log.h"
-#include "runner/conversation/run-folder.h"
 #include "runner/runner-internal.h"
+#include "runner/scope/run-folder.h"
 
 typedef struct Place {
         char path[64];

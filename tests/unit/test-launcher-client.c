@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <systemd/sd-event.h>
 
-#include "runner/conversation/launcher-client.h"
+#include "runner/scope/launcher-client.h"
 
 /* The client over a socket pair, with a launcher that answers as it is told. */
 typedef struct Fixture {

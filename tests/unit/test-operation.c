@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
-#include "runner/conversation/operation.h"
+#include "runner/scope/operation.h"
 
 /* What is said of an operation that ended, by what its supervisor wrote down. Real: the files and the watch on them. Launcher and
  * supervisor are the test's; what a scope's limits do is seen in tests/limits/memory and tests/system/workspace. */

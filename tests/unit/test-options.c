@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/util.h"
-#include "runner/options.h"
+#include "runner/config/options.h"
 
 #define ARGS_MAX 12
 

@@ -11,11 +11,11 @@
 #include "common/buffer.h"
 #include "common/cgroup.h"
 #include "common/fileio.h"
-#include "runner/conversation/limit-files.h"
-#include "runner/conversation/limit-filter.h"
-#include "runner/conversation/limit-victim.h"
-#include "runner/conversation/limit-watch.h"
-#include "runner/conversation/limits.h"
+#include "runner/limits/limit-files.h"
+#include "runner/limits/limit-filter.h"
+#include "runner/limits/limit-victim.h"
+#include "runner/limits/limit-watch.h"
+#include "runner/limits/limits.h"
 
 #define MINUTE (60 * USEC_PER_SEC)
 

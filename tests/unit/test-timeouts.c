@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "runner/conversation/timeouts.h"
+#include "runner/run/timeouts.h"
 
 static int parse(const char *text, Timeouts *t, char **ret_error) {
         _cleanup_json_ Json *o = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/bus/bus-internal.h"
-#include "runner/conversation/limit-watch.h"
+#include "runner/limits/limit-watch.h"
 
 /* Figures for whoever watches: all conversations in one reply, since who watches asks again and again. */
 

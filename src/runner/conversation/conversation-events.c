@@ -6,7 +6,7 @@
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/event-cut.h"
-#include "runner/conversation/run-folder.h"
+#include "runner/scope/run-folder.h"
 
 /* Events for people on this machine: the same that the orchestrator gets, read again from out.log and the store. */
 

@@ -3,8 +3,8 @@
 
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
-#include "runner/conversation/position.h"
-#include "runner/conversation/run-folder.h"
+#include "runner/run/position.h"
+#include "runner/scope/run-folder.h"
 
 /* From accepted messages to bytes of in.log. Every byte stands in the store first, with its offset; writing it to the
  * file is then a thing that may be done again at any time. */

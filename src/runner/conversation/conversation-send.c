@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
-#include "runner/conversation/position.h"
-#include "runner/conversation/run-folder.h"
+#include "runner/run/position.h"
+#include "runner/scope/run-folder.h"
 
 /* The way to the orchestrator: out.log is the queue, a cursor in the store says how much of it was acknowledged, and the
  * events between are made again whenever they have to be sent. An outage of any length costs disk and no memory. */

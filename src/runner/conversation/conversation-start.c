@@ -10,8 +10,8 @@
 #include "common/log.h"
 #include "common/repository-rule.h"
 #include "runner/conversation/conversation-internal.h"
-#include "runner/conversation/limits.h"
-#include "runner/conversation/run-folder.h"
+#include "runner/limits/limits.h"
+#include "runner/scope/run-folder.h"
 
 /* From acceptance to the agent's first byte. Every step reads from the rows where it stands, so that a runner that was
  * killed in between goes on from there. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
-#include "runner/conversation/run-folder.h"
+#include "runner/scope/run-folder.h"
 
 /* Interrupt and end → SIGTERM → cgroup.kill by the supervisor → SIGKILL to the whole scope by the launcher. Each step has
  * its time; the answer is given when the cgroup was seen empty, never before. */

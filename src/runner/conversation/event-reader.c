@@ -4,8 +4,8 @@
 
 #include "common/json-scan.h"
 #include "runner/conversation/event-reader.h"
-#include "runner/conversation/line-reader.h"
-#include "runner/conversation/position.h"
+#include "runner/run/position.h"
+#include "runner/scope/line-reader.h"
 
 struct EventReader {
         Store *store;

@@ -3,7 +3,7 @@
 
 #include "common/git-bounds.h"
 #include "common/json.h"
-#include "runner/conversation/operation.h"
+#include "runner/scope/operation.h"
 
 /* The checkout of a conversation's repository: fetch into the shared bare cache as northflare-git (the only step that
  * sees the network and the credentials), then a clone with alternates as the agent user of the workspace. Running it

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "common/ident.h"
+#include "common/json-scan.h"
+#include "common/log.h"
+#include "runner/limits/limits.h"
+#include "runner/method/method-internal.h"
+#include "runner/run/budget.h"
+
+/* What begins a run: conversation.start and conversation.resume, and all that is asked of their parameters. */
+
+void method_check_types(MethodCall *c) {
+        static const struct {
+                const char *name;
+                enum json_type type;
+        } types[] = {
+                {"model",               json_type_string },
+                { "appendSystemPrompt", json_type_string },
+                { "permissionMode",     json_type_string },
+                { "resumeSessionId",    json_type_string },
+                { "sessionId",          json_type_string },
+                { "directory",          json_type_string },
+                { "allowedTools",       json_type_array  },
+                { "disallowedTools",    json_type_array  },
+                { "mcpServers",         json_type_object },
+                { "env",                json_type_object },
+                { "repository",         json_type_object },
+                { "limits",             json_type_object },
+                { "budget",             json_type_object },
+                { "timeouts",           json_type_object },
+                { "forkSession",        json_type_boolean},
+                { "takeover",           json_type_boolean},
+        };
+        char **list = NULL;
+
+        for (size_t i = 0; i < ELEMENTSOF(types); i++) {
+                Json *v = json_get(c->params, types[i].name);
+                if (v && !json_object_is_type(v, types[i].type))
+                        method_refuse(c,
+                                      CODE_INVALID_PARAMS,
+                                      "%s is not %s",
+                                      types[i].name,
+                                      json_type_to_name(types[i].type));
+                if (v && types[i].type == json_type_array) {
+                        if (json_get_strv(c->params, types[i].name, &list) < 0)
+                                method_refuse(c,
+                                              CODE_INVALID_PARAMS,
+                                              "%s is not a list of strings",
+                                              types[i].name);
+                        list = strv_free(list);
+                }
+        }
+        Json *prompt = json_get(c->params, "prompt");
+        if (prompt && !json_object_is_type(prompt, json_type_string) &&
+            !json_object_is_type(prompt, json_type_array))
+                method_refuse(c, CODE_INVALID_PARAMS, "prompt is neither text nor a list of content blocks");
+}
+
+/* A message may be larger than what a conversation keeps of it. */
+static void check_size(MethodCall *c) {
+        const char *text = json_text(c->params);
+        size_t size = strlen(text), at;
+        Slice prompt = {};
+
+        if (json_scan_check_bounded(text, size, CONVERSATION_VALUES_MAX, JSON_DEPTH_MAX, &at))
+                method_refuse(c,
+                              CODE_INVALID_PARAMS,
+                              "there are more than %zu values in the parameters",
+                              CONVERSATION_VALUES_MAX);
+        (void) json_scan_member((Slice){ text, size }, "prompt", &prompt);
+        if (size - prompt.size > CONVERSATION_BYTES_MAX)
+                method_refuse(c,
+                              CODE_INVALID_PARAMS,
+                              "the parameters beside prompt have %zu bytes, more than %zu",
+                              size - prompt.size,
+                              CONVERSATION_BYTES_MAX);
+}
+
+static bool env_name_allowed(char *const *allowed, const char *name) {
+        STRV_FOREACH(a, allowed) {
+                size_t n = strlen(*a);
+                if (n > 0 && (*a)[n - 1] == '*' ? strncmp(*a, name, n - 1) == 0 : streq(*a, name))
+                        return true;
+        }
+        return false;
+}
+
+void method_check_policy(MethodCall *c) {
+        const RunnerConfig *config = c->runner->config;
+        const char *mode = json_get_string(c->params, "permissionMode");
+        _cleanup_free_ char *error = NULL;
+        Json *env = json_get(c->params, "env"), *limits = json_get(c->params, "limits");
+        uint64_t ceiling = 0;
+        const char *above;
+        Limits parsed;
+
+        if (mode && !strv_contains(config->permission_modes, mode))
+                method_refuse(c,
+                              CODE_NOT_ALLOWED,
+                              "permissionMode %.*s is not among permissionModes of this runner",
+                              utf8_cut(mode, 64),
+                              mode);
+        if (env) {
+                json_object_object_foreach(env, name, value) {
+                        if (!json_object_is_type(value, json_type_string))
+                                method_refuse(c,
+                                              CODE_INVALID_PARAMS,
+                                              "env.%.*s is not a string",
+                                              utf8_cut(name, 64),
+                                              name);
+                        else if (!env_name_allowed(config->env_allowed, name))
+                                method_refuse(c,
+                                              CODE_NOT_ALLOWED,
+                                              "env.%.*s is not among envAllowed of this runner",
+                                              utf8_cut(name, 64),
+                                              name);
+                }
+        }
+        int r = limits_parse(limits, &config->limits, &parsed, &error);
+        if (r < 0)
+                method_refuse(c,
+                              r == -EOPNOTSUPP ? CODE_NOT_ALLOWED : CODE_INVALID_PARAMS,
+                              "%s",
+                              strempty(error));
+        else if ((above = ceilings_exceeded(&c->runner->ceilings, &parsed, &ceiling)))
+                method_refuse(c,
+                              CODE_NOT_ALLOWED,
+                              "%s is above the ceiling of this machine, %llu",
+                              above,
+                              (unsigned long long) ceiling);
+}
+
+static void check_agent(MethodCall *c, const char *agent) {
+        Json *config = json_get(c->runner->config->agents, agent);
+        const char *protocol = json_get_string(config, "protocol");
+        const DriverOps *ops = driver_find(protocol ? protocol : agent);
+        _cleanup_free_ char *error = NULL;
+
+        if (!ops) {
+                method_refuse(c,
+                              CODE_NO_AGENT,
+                              "agent %s is not known here: add it to \"agents\" in the runner's configuration",
+                              agent);
+                return;
+        }
+        if (ops->probe(config, &error) < 0)
+                method_refuse(c, CODE_NO_AGENT, "%s", error ? error : "the agent's program is missing");
+}
+
+/* What every new process must pass. */
+static void check_room(MethodCall *c) {
+        static const int codes[_ADMISSION_MAX] = {
+                [ADMISSION_DRAINING] = CODE_DRAINING,
+                [ADMISSION_CAPACITY] = CODE_CAPACITY,
+                [ADMISSION_DISK] = CODE_LOW_DISK,
+                [ADMISSION_MEMORY] = CODE_MACHINE_BUSY,
+                [ADMISSION_MEMORY_PRESSURE] = CODE_MACHINE_BUSY,
+                [ADMISSION_CPU_PRESSURE] = CODE_MACHINE_BUSY,
+                [ADMISSION_UNACKNOWLEDGED] = CODE_CAPACITY,
+        };
+        Admission a;
+
+        if (c->code != 0)
+                return;
+        a = runner_admission_ask(c->runner);
+        if (!runner_admission_is_for(a, c->conversation ? c->conversation->row.origin : c->origin))
+                return;
+        _cleanup_free_ char *text = runner_admission_text(c->runner);
+        method_refuse(c, codes[a], "%s", strempty(text));
+        c->reason = admission_to_string(a);
+}
+
+static void check_workspace(MethodCall *c, const char *workspace) {
+        if (runner_workspace_is_removed(c->runner, workspace))
+                method_refuse(c, CODE_WRONG_STATE, "workspace %s is being removed", workspace);
+}
+
+static void starting(MethodCall *c, Conversation *v) {
+        c->result = json_object_new_object();
+        (void) json_set_string(c->result, "conversationId", v->row.id);
+        (void) json_set_string(c->result, "state", conversation_state(v));
+}
+
+static int make_conversation(MethodCall *c, const char *id, const char *workspace, const char *agent) {
+        Runner *r = c->runner;
+        const char *directory = json_get_string(c->params, "directory"),
+                   *task = json_get_string(c->params, "taskId");
+        ConversationRow row = {
+                .id = strdup(id),
+                .workspace = strdup(workspace ? workspace : id),
+                .agent = strdup(agent),
+                .origin = strdup(c->origin),
+                .params = strdup(json_text(c->params)),
+                .state = strdup("new"),
+                .created_usec = now_usec(CLOCK_REALTIME),
+        };
+
+        if (task || c->task)
+                row.task = strdup(task ? task : c->task);
+        if (!directory && !json_get(c->params, "repository"))
+                directory = r->config->workspace_dir;
+        if (directory)
+                row.directory = strdup(directory);
+        if (!row.id || !row.workspace || !row.agent || !row.origin || !row.params || !row.state) {
+                conversation_row_done(&row);
+                return -ENOMEM;
+        }
+        return conversation_new(&r->ctx, &row, &c->created);
+}
+
+void method_check_start(MethodCall *c) {
+        const char *id = method_id_param(c, "conversationId", true),
+                   *workspace = method_id_param(c, "workspaceId", false),
+                   *agent = method_id_param(c, "agent", true);
+        Json *repository = json_get(c->params, "repository");
+        _cleanup_free_ char *error = NULL;
+
+        (void) method_id_param(c, "taskId", false);
+        if (c->code != 0)
+                return;
+        Conversation *known = runner_find_conversation(c->runner, id);
+        if (known) {
+                /* Idempotent by id. A takeover of what we have ourselves is the same. */
+                starting(c, known);
+                return;
+        }
+        check_size(c);
+        method_check_types(c);
+        check_agent(c, agent);
+        method_check_policy(c);
+        if (c->code == 0 && json_get(c->params, "directory") && streq(c->origin, "orchestrator"))
+                method_refuse(c,
+                              CODE_NOT_ALLOWED,
+                              "directory is for conversations that are started on this machine");
+        if (c->code == 0 && json_get(c->params, "budget") &&
+            budget_check(json_get(c->params, "budget"), &error) < 0)
+                method_refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
+        if (c->code == 0 && timeouts_parse(json_get(c->params, "timeouts"), &(Timeouts){}, &error) < 0)
+                method_refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
+        if (c->code == 0 && repository && checkout_check(repository, &c->runner->ctx.git, &error) < 0)
+                method_refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
+        check_room(c);
+        check_workspace(c, workspace ? workspace : id);
+        if (c->code != 0)
+                return;
+        if (make_conversation(c, id, workspace, agent) < 0) {
+                method_refuse(c, -32603, "out of memory");
+                return;
+        }
+        starting(c, c->created);
+        c->pending = true;
+}
+
+int method_store_start(MethodCall *c) {
+        if (!c->created)
+                return 0;
+        int r = conversation_store_row(c->created);
+        return r < 0 ? r : conversation_prepare_run(c->created, NULL);
+}
+
+void method_act_start(MethodCall *c) {
+        Conversation *v = c->created;
+
+        if (!v)
+                return;
+        c->created = NULL;
+        v->n_pending = 1;
+        runner_link_conversation(c->runner, v);
+        runner_totals_started(c->runner, v);
+        runner_workspace_note(c->runner, v->row.workspace, true);
+        conversation_advance(v);
+}
+
+void method_check_resume(MethodCall *c) {
+        const char *id = method_id_param(c, "conversationId", true);
+
+        (void) method_id_param(c, "sessionId", false);
+        method_check_types(c);
+        if (c->code != 0)
+                return;
+        c->conversation = runner_find_conversation(c->runner, id);
+        if (!c->conversation) {
+                if (json_get(c->params, "agent"))
+                        method_check_start(c); /* it lived elsewhere: all that is needed came along */
+                else
+                        method_refuse(c, CODE_UNKNOWN_CONVERSATION, "conversation %s is not known here", id);
+                return;
+        }
+        if (conversation_is_live(c->conversation)) {
+                method_refuse(c, CODE_WRONG_STATE, "conversation %s is running", id);
+                return;
+        }
+        check_agent(c, c->conversation->row.agent);
+        check_room(c);
+        check_workspace(c, c->conversation->row.workspace);
+        if (c->code != 0)
+                return;
+        c->result = json_object_new_object();
+        (void) json_set_string(c->result, "conversationId", id);
+        (void) json_set_string(c->result, "state", "starting");
+        c->pending = true;
+}
+
+int method_store_resume(MethodCall *c) {
+        Conversation *v = c->conversation;
+        const char *session = json_get_string(c->params, "sessionId");
+        int r;
+
+        if (c->created)
+                return method_store_start(c);
+        if (!v || c->code != 0)
+                return 0;
+        r = conversation_take_all(v);
+        if (r < 0)
+                return r;
+        if (free_and_strdup(&v->row.state, "new") < 0 || free_and_strdup(&v->row.reason, NULL) < 0 ||
+            free_and_strdup(&v->row.detail, NULL) < 0)
+                return -ENOMEM;
+        v->row.ended_usec = 0;
+        v->row.delivered = false;
+        v->stop = STOP_NONE;
+        (void) free_and_strdup(&v->stop_reason, NULL);
+        (void) free_and_strdup(&v->last_state, NULL);
+        return conversation_prepare_run(v, session ? session : v->row.session);
+}
+
+void method_act_resume(MethodCall *c) {
+        if (c->created) {
+                method_act_start(c);
+                return;
+        }
+        if (!c->conversation || c->code != 0)
+                return;
+        c->conversation->n_pending = 1;
+        c->runner->n_live++;
+        if (c->runner->n_ended > 0)
+                c->runner->n_ended--;
+        runner_totals_started(c->runner, c->conversation);
+        runner_workspace_note(c->runner, c->conversation->row.workspace, true);
+        conversation_changed(c->conversation);
+        conversation_advance(c->conversation);
+}

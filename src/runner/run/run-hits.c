@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/log-ids.h"
+#include "common/log.h"
+#include "runner/limits/limit-files.h"
+#include "runner/limits/limit-victim.h"
+#include "runner/run/run-limits-internal.h"
+
+/* What of a run's limits was hit: told while it runs, and counted in its end. */
+
+/* The kernel's line is in the journal some moments after the kill. */
+#define VICTIM_USEC (100 * USEC_PER_MSEC)
+#define VICTIM_TRIES 10
+/* From the kill of the agent to the end of all that it leaves. */
+#define KILL_NEAR_USEC (10 * USEC_PER_SEC)
+
+static void log_hit(RunLimits *l, LimitHit what, const char *limit, uint64_t hits, const char *victim) {
+        static const char *const texts[_LIMIT_HIT_MAX] = {
+                [LIMIT_HIT_OOM_KILL] = "processes were killed for memory",
+                [LIMIT_HIT_MEMORY_HIGH] = "times slowed down at memoryHigh",
+                [LIMIT_HIT_TASKS] = "forks were refused at tasksMax",
+        };
+        LOG_CONTEXT(log);
+
+        log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", l->run->row.conversation);
+        log_context_push(&log, "NORTHFLARE_TASK_ID", l->run->conversation->row.task);
+        log_context_push(&log, "NORTHFLARE_UNIT", l->run->row.unit);
+        log_context_push(&log, "NORTHFLARE_LIMIT", limit);
+        log_context_push(&log, "NORTHFLARE_VICTIM", victim);
+        log_full(what == LIMIT_HIT_OOM_KILL ? LOG_WARNING : LOG_NOTICE,
+                 0,
+                 NF_MESSAGE_LIMIT_HIT,
+                 "Conversation %s: %llu %s%s%s%s.",
+                 l->run->row.conversation,
+                 (unsigned long long) hits,
+                 texts[what],
+                 startswith(limit, "workspace") ? ", by the limit of the workspace" : "",
+                 victim ? ", last " : "",
+                 strempty(victim));
+}
+
+/* By the kernel's own line where it was found, else by which counter has moved. */
+static const char *killer(RunLimits *l, const LimitCounts *now, const LimitVictim *victim) {
+        if (victim && victim->limit)
+                return streq(victim->limit, l->cgroup)                 ? "memoryMax" :
+                                streq_ptr(victim->limit, l->workspace) ? "workspaceMemoryMax" :
+                                                                         "memory";
+        return now->oom > l->told.oom                      ? "memoryMax" :
+                        l->slice_ooms > l->slice_ooms_told ? "workspaceMemoryMax" :
+                                                             "memory";
+}
+
+static void
+tell_hit(RunLimits *l, LimitHit what, uint64_t hits, const LimitCounts *now, const LimitVictim *whom) {
+        const char *victim = whom ? whom->name : NULL;
+        bool workspace_tasks = what == LIMIT_HIT_TASKS && l->workspace && limit_workspace_tasks(l->fd);
+        const char *limit = what == LIMIT_HIT_MEMORY_HIGH ? "memoryHigh" :
+                        workspace_tasks                   ? "workspaceTasksMax" :
+                        what == LIMIT_HIT_TASKS           ? "tasksMax" :
+                                                            killer(l, now, whom);
+        LimitCounts before = l->told;
+        uint64_t slice_before = l->slice_ooms_told;
+        _cleanup_buffer_ Buffer b = {};
+
+        (void) buffer_printf(&b, "\"limit\":\"%s\",\"hits\":%llu", limit, (unsigned long long) hits);
+        if (victim) {
+                (void) buffer_append_str(&b, ",\"victim\":");
+                (void) buffer_append_json_str(&b, victim);
+        }
+        l->told.hits[what] += hits;
+        if (what == LIMIT_HIT_OOM_KILL) {
+                l->told.oom = now->oom;
+                l->slice_ooms_told = l->slice_ooms;
+        }
+        if (b.failed || run_limits_emit(l, "conversation.limit", b.data) < 0) {
+                l->told = before;
+                l->slice_ooms_told = slice_before;
+                return;
+        }
+        if (what == LIMIT_HIT_OOM_KILL) {
+                l->kill_told_usec = now_usec(CLOCK_REALTIME);
+                if (streq(limit, "workspaceMemoryMax"))
+                        l->workspace_kill_usec = l->kill_told_usec;
+        }
+        log_hit(l, what, limit, hits, victim);
+}
+
+/* 1: told; 0: its name may still come. */
+static int tell_kill(RunLimits *l, bool last) {
+        _cleanup_(limit_victim_done) LimitVictim victim = {};
+        int found;
+
+        if (l->kill_hits == 0)
+                return 1;
+        found = limit_victim_find(l->cgroup, l->kill_since_usec, &victim);
+        if (found == 0 && !last)
+                return 0;
+        l->kill_since_usec = now_usec(CLOCK_REALTIME);
+        uint64_t hits = l->kill_hits;
+        l->kill_hits = 0;
+        tell_hit(l, LIMIT_HIT_OOM_KILL, hits, &l->kill_now, found > 0 ? &victim : NULL);
+        return 1;
+}
+
+static int on_victim(sd_event_source *source, uint64_t usec, void *userdata) {
+        RunLimits *l = userdata;
+
+        if (l->run->over || tell_kill(l, ++l->kill_tries >= VICTIM_TRIES) > 0)
+                return 0;
+        (void) sd_event_source_set_time_relative(source, VICTIM_USEC);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *userdata) {
+        RunLimits *l = userdata;
+        int k;
+
+        /* Its last ones are told with its end, from the figures of the end. */
+        if (l->run->over || l->run->conversation->ctx->broken)
+                return;
+        if (what != LIMIT_HIT_OOM_KILL) {
+                tell_hit(l, what, hits, now, NULL);
+                return;
+        }
+        l->kill_hits += hits;
+        l->kill_now = *now;
+        l->kill_tries = 0;
+        if (l->victim) {
+                k = sd_event_source_set_time_relative(l->victim, VICTIM_USEC);
+                if (k >= 0)
+                        k = sd_event_source_set_enabled(l->victim, SD_EVENT_ONESHOT);
+        } else
+                k = sd_event_add_time_relative(
+                                l->run->conversation->ctx->event,
+                                &l->victim,
+                                CLOCK_MONOTONIC,
+                                VICTIM_USEC,
+                                USEC_PER_MSEC,
+                                on_victim,
+                                l);
+        if (k < 0)
+                (void) tell_kill(l, true);
+}
+
+void run_limits_set_frozen(bool frozen, void *userdata) {
+        RunLimits *l = userdata;
+        Conversation *c = l->run->conversation;
+
+        if (l->run->over || c->ctx->broken)
+                return;
+        conversation_set_frozen(c, frozen);
+        if (run_limits_save(l) < 0)
+                log_debug("Conversation %s: %s is not stored.", c->row.id, frozen ? "frozen" : "thawed");
+}
+
+static void on_looked(void *userdata) {
+        RunLimits *l = userdata;
+
+        run_limits_sample(l->run);
+}
+
+const LimitWatchOps run_limits_watch_ops = { .looked = on_looked,
+                                             .hit = on_hit,
+                                             .frozen = run_limits_set_frozen };
+
+void run_limits_finish(Run *r, Json *resources) {
+        static const char *const figures[_LIMIT_HIT_MAX] = {
+                [LIMIT_HIT_OOM_KILL] = "oomKills",
+                [LIMIT_HIT_MEMORY_HIGH] = "memoryHighEvents",
+                [LIMIT_HIT_TASKS] = "pidsMaxEvents",
+        };
+        RunLimits *l = r->limits;
+
+        if (!l)
+                return;
+        l->watch = limit_watch_free(l->watch);
+        for (LimitHit i = 0; i < _LIMIT_HIT_MAX; i++) {
+                _cleanup_(limit_victim_done) LimitVictim victim = {};
+                /* Whose limit it was is not among the figures; the scope's own is by far the likeliest, unless its
+                 * workspace's was seen to be hit. */
+                LimitCounts now = { .oom = l->told.oom + (l->slice_ooms <= l->slice_ooms_told) };
+                uint64_t count = 0;
+                int found = 0;
+
+                if (json_get_u64(resources, figures[i], &count) <= 0 || count <= l->told.hits[i])
+                        continue;
+                if (i == LIMIT_HIT_OOM_KILL && l->cgroup)
+                        found = limit_victim_find(l->cgroup, l->kill_since_usec, &victim);
+                tell_hit(l, i, count - l->told.hits[i], &now, found > 0 ? &victim : NULL);
+        }
+        l->kill_hits = 0;
+}
+
+bool run_limits_oom(Run *r, Json *outcome) {
+        Json *resources = outcome ? json_get(outcome, "resources") : r->usage;
+        uint64_t count = 0, ended = now_usec(CLOCK_REALTIME);
+        RunLimits *l = r->limits;
+
+        if (run_limits_oomd(r))
+                return true;
+        (void) json_get_u64(resources, "oomKills", &count);
+        if (count == 0 && l)
+                count = l->told.hits[LIMIT_HIT_OOM_KILL];
+        if (count == 0)
+                return false;
+        (void) json_get_u64(outcome, "endedUsec", &ended);
+        return !l || l->kill_told_usec == 0 || l->kill_told_usec + KILL_NEAR_USEC > ended;
+}
+
+bool run_limits_oom_by_workspace(Run *r, Json *outcome) {
+        uint64_t ended = now_usec(CLOCK_REALTIME);
+
+        (void) json_get_u64(outcome, "endedUsec", &ended);
+        return r->limits && r->limits->workspace_kill_usec > 0 &&
+                        r->limits->workspace_kill_usec + KILL_NEAR_USEC > ended;
+}
+
+int run_limits_folder(Run *r) {
+        return r->limits ? r->limits->fd : -EBADF;
+}
+
+uint64_t run_limits_hits(Run *r, LimitHit what) {
+        return r->limits ? r->limits->told.hits[what] : 0;
+}
+
+bool run_limits_oomd(Run *r) {
+        bool killed = false;
+
+        /* Of the agent's cgroup the supervisor tells. On the scope's own the mark is where that has no memory controller
+         * to hand down, or where somebody took the agent's away. */
+        if (json_get_bool(r->outcome, "oomd", &killed) > 0 && killed)
+                return true;
+        return r->limits && cgroup_is_oomd_victim(r->limits->fd);
+}
+
+void run_limits_sample(Run *r) {
+        RunLimits *l = r->limits;
+        CgroupUsage now;
+
+        if (!l || l->fd < 0)
+                return;
+        cgroup_usage(l->fd, &now);
+        if (l->workspace)
+                (void) limit_workspace_ooms(l->fd, &l->slice_ooms);
+        for (size_t i = 0; i < ELEMENTSOF(now.figures); i++)
+                /* They only grow; one that is not there now was read before, or never. */
+                if (now.figures[i].known)
+                        l->usage.figures[i] = now.figures[i];
+}
+
+/* The cgroup may be gone before its last counter was read; the kernel's line stays. */
+static void count_kill(RunLimits *l) {
+        _cleanup_(limit_victim_done) LimitVictim victim = {};
+        struct CgroupFigure *f = l->usage.figures;
+
+        while (!streq(f->name, "oomKills"))
+                f++;
+        if ((f->known && f->value > 0) || !l->cgroup ||
+            limit_victim_find(l->cgroup, now_usec(CLOCK_REALTIME) - KILL_NEAR_USEC, &victim) == 0)
+                return;
+        f->known = true;
+        f->value = 1;
+}
+
+Json *run_limits_usage(Run *r) {
+        _cleanup_json_ Json *o = json_object_new_object();
+
+        if (!o || !r->limits)
+                return NULL;
+        run_limits_sample(r);
+        count_kill(r->limits);
+        for (size_t i = 0; i < ELEMENTSOF(r->limits->usage.figures); i++) {
+                const struct CgroupFigure *f = &r->limits->usage.figures[i];
+
+                if (f->known ? json_set_u64(o, f->name, f->value) < 0 :
+                               json_object_object_add(o, f->name, NULL) < 0)
+                        return NULL;
+        }
+        return TAKE_PTR(o);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/cgroup.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/limits/limit-filter.h"
+#include "runner/limits/limit-watch.h"
+#include "runner/run/run-limits.h"
+
+/* What run-limits.c (what is in force) and run-hits.c (what was hit) share. */
+
+struct RunLimits {
+        Run *run;
+        Json *asked, *effective, *missing; /* effective, missing: as last told */
+        Json *filter;                      /* of addresses, as last told; NULL: none */
+        LimitFilterQuery *filter_query;
+        bool filter_again;   /* something has changed while systemd was asked */
+        bool addresses_held; /* it was seen once that filters are */
+        LimitCounts told;
+        int fd;                   /* the scope's folder */
+        char *cgroup, *workspace; /* of the scope, and of the workspace's slice that it is in, or NULL */
+        CgroupUsage usage;        /* as last read */
+        uint64_t slice_ooms, slice_ooms_told;
+        LimitWatch *watch;
+        WatchSlot *slot;
+        sd_event_source *reread, *victim;
+
+        /* a kill that waits for its name */
+        LimitCounts kill_now;
+        uint64_t kill_hits, kill_since_usec;
+        unsigned kill_tries;
+        uint64_t kill_told_usec;      /* CLOCK_REALTIME; 0: none, or before the runner was restarted */
+        uint64_t workspace_kill_usec; /* the last one because of the workspace's limit */
+};
+
+/* Stores all of it; part of an open transaction where there is one. */
+int run_limits_save(RunLimits *l);
+/* An event and what it leaves in the store, at once or not at all. */
+int run_limits_emit(RunLimits *l, const char *method, const char *members);
+
+/* run-hits.c */
+extern const LimitWatchOps run_limits_watch_ops;
+void run_limits_set_frozen(bool frozen, void *userdata);
