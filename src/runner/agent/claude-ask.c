@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
 
-#include "runner/agent/claude.h"
+#include "runner/agent/claude-ask.h"
+#include "runner/agent/claude-text.h"
+#include "runner/agent/driver-util.h"
 
 /* The agent's requests: questions that somebody is to answer, and all the others, which are answered at once. */
 
@@ -11,6 +13,12 @@
 #define TOO_LONG "The request is longer than this host passes on, so this was not allowed."
 #define TOO_DEEP "The request is nested more deeply than this host passes on, so this was not allowed."
 #define UNREADABLE "The request cannot be read, so this was not allowed."
+
+void claude_ask_done(ClaudeAsk *a) {
+        free(a->request_id);
+        free(a->tool_call_id);
+        *a = (ClaudeAsk){};
+}
 
 void claude_settle_asks(Claude *c, Slice tool_call_id) {
         for (size_t i = c->n_asks; i > 0; i--)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
 
-#include "runner/agent/claude.h"
+#include "runner/agent/claude-ask.h"
+#include "runner/agent/claude-command.h"
+#include "runner/agent/driver-util.h"
+#include "runner/agent/launch-plan.h"
 
 /* From commands to lines. Claude Code exits at the first line that is not JSON, so each one is looked at once more
  * before it goes. */

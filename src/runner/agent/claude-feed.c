@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
 
-#include "runner/agent/claude.h"
+#include "runner/agent/claude-ask.h"
+#include "runner/agent/claude-feed.h"
+#include "runner/agent/claude-result.h"
+#include "runner/agent/claude-shape.h"
+#include "runner/agent/claude-text.h"
+#include "runner/agent/driver-feed.h"
+#include "runner/agent/driver-util.h"
 
 /* From the agent's lines to events. Members stand in any order (versions differ), and what is not known is not an
  * error: every release adds lines and members. Only what cannot be this protocol at all is a notice. */
@@ -12,26 +18,7 @@
 /* Nearly every line of a busy agent is a piece of text. */
 static const char stream_prefix[] = "{\"type\":\"stream_event\",";
 
-int claude_set_text(char **p, Slice value) {
-        char *copy = NULL;
-
-        if (slice_is_set(value)) {
-                copy = strndup(value.data, value.size);
-                if (!copy)
-                        return -ENOMEM;
-        }
-        free(*p);
-        *p = copy;
-        return 0;
-}
-
-bool claude_text_equal(const char *text, Slice value) {
-        if (value.size == 0)
-                return !text;
-        return text && strlen(text) == value.size && memcmp(text, value.data, value.size) == 0;
-}
-
-void claude_feed_parent(DriverFeed *f, Slice line) {
+static void feed_parent(DriverFeed *f, Slice line) {
         Slice parent = slice_member(line, "parent_tool_use_id", SCAN_STRING);
 
         /* It is in each event of the line. */
@@ -61,7 +48,7 @@ static int feed_stream(DriverFeed *f, Slice line) {
                 return 0;
         feed_begin(f, kind);
         feed_json(f, "delta", text);
-        claude_feed_parent(f, line);
+        feed_parent(f, line);
         return feed_end(f);
 }
 
@@ -83,7 +70,7 @@ static int feed_block(DriverFeed *f, Slice line, Slice block) {
                         return 0;
                 feed_begin(f, "message");
                 feed_json(f, "text", text);
-                claude_feed_parent(f, line);
+                feed_parent(f, line);
                 return feed_end(f);
         }
         if (json_scan_string_is(type, "tool_use") || json_scan_string_is(type, "server_tool_use") ||
@@ -98,7 +85,7 @@ static int feed_block(DriverFeed *f, Slice line, Slice block) {
                 feed_json(f, "id", id);
                 feed_json(f, "name", name);
                 feed_json(f, "input", slice_is_set(input) ? input : (Slice){ "{}", 2 });
-                claude_feed_parent(f, line);
+                feed_parent(f, line);
                 return feed_end(f);
         }
         return 0;
@@ -186,7 +173,7 @@ static int feed_user(Claude *c, DriverFeed *f, Slice line) {
                 feed_json(f, "id", id);
                 feed_json(f, "ok", failed ? (Slice){ "false", 5 } : (Slice){ "true", 4 });
                 result_text(f->b, json_scan_member(block, "content", &v) ? v : (Slice){});
-                claude_feed_parent(f, line);
+                feed_parent(f, line);
                 r = feed_end(f);
                 if (r < 0)
                         return r;

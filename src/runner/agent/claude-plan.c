@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/ident.h"
-#include "runner/agent/claude.h"
+#include "runner/agent/claude-plan.h"
+#include "runner/agent/driver-util.h"
 
 #define NAME_MAX_BYTES 256
 /* The kernel takes 128 KiB in one argument. */

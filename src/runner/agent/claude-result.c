@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
 
-#include "runner/agent/claude.h"
+#include "runner/agent/claude-ask.h"
+#include "runner/agent/claude-result.h"
+#include "runner/agent/driver-util.h"
 
 /* The end of a turn: how it went, what it took, what it cost. */
 

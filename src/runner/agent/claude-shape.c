@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "runner/agent/claude.h"
+#include "runner/agent/claude-shape.h"
+#include "runner/agent/line-shape.h"
 
 /* Which members of a line are read. What is looked up in claude-feed.c, claude-ask.c and claude-result.c is named here, by
  * the type of the line. */

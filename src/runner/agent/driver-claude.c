@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "runner/agent/claude.h"
+#include "runner/agent/claude-ask.h"
+#include "runner/agent/claude-command.h"
+#include "runner/agent/claude-feed.h"
+#include "runner/agent/claude-plan.h"
+#include "runner/agent/driver-claude.h"
 
 /* 1, which is still read: with what the questions say in the place of how much that is. With another one comes another version
  * of the store (store-schema.c), which keeps older programs out of it. */
 #define STATE_VERSION 2
-
-void claude_ask_done(ClaudeAsk *a) {
-        free(a->request_id);
-        free(a->tool_call_id);
-        *a = (ClaudeAsk){};
-}
 
 static void driver_claude_free(Driver *d) {
         Claude *c = claude(d);

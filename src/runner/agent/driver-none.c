@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "runner/agent/driver-internal.h"
+#include "runner/agent/driver-none.h"
+#include "runner/agent/driver-util.h"
 
 /* In place of a driver that is not to be had: its agent is not in the configuration any more, or what was stored of it cannot
  * be read. What the agent says has no meaning and no effect, and there is nothing to say to it. */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
 
-#include "runner/agent/driver-internal.h"
+#include "runner/agent/driver-feed.h"
+#include "runner/agent/driver-shell.h"
+#include "runner/agent/driver-util.h"
+#include "runner/agent/line-shape.h"
 
 /* The agent of our own: every message is a shell script (see src/shell-agent). */
 

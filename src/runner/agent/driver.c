@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "runner/agent/driver-internal.h"
+#include "runner/agent/driver-claude.h"
+#include "runner/agent/driver-shell.h"
+#include "runner/agent/driver.h"
 
 static const DriverOps *const drivers[] = {
         &shell_driver_ops,
@@ -22,11 +24,4 @@ const char *driver_phase_to_string(DriverPhase p) {
         };
 
         return names[p];
-}
-
-void launch_plan_done(LaunchPlan *p) {
-        strv_free(p->argv);
-        strv_free(p->env);
-        free(p->private_file);
-        *p = (LaunchPlan){};
 }

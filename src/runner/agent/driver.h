@@ -4,6 +4,7 @@
 #include "common/buffer.h"
 #include "common/json-scan.h"
 #include "common/json.h"
+#include "runner/agent/launch-plan.h"
 
 /* A driver speaks one agent's protocol. It is a pure function: lines of the agent go in, neutral events and
  * effects come out, and its whole state can be saved as JSON and loaded again. That is what lets the runner die
@@ -85,14 +86,6 @@ typedef struct DriverQuestion {
 typedef struct DriverQuestionText {
         Slice tool, title, input, suggestions;
 } DriverQuestionText;
-
-/* What the launcher is asked to run. */
-typedef struct LaunchPlan {
-        char **argv; /* argv[0] absolute; "{private}" inside an argument becomes the private file's path */
-        char **env;  /* NAME=value */
-        char *private_file; /* contents of a 0600 file of the agent user (MCP servers, …), or NULL */
-} LaunchPlan;
-void launch_plan_done(LaunchPlan *p);
 
 struct DriverOps {
         const char *name; /* protocol: "shell", "claude", … */
@@ -176,8 +169,6 @@ static inline uint64_t driver_line_max_of_body(uint64_t body) {
 /* Protocol by name ("shell", "claude"), NULL where there is none. A configured agent's protocol is its
  * "protocol" member, else its name. */
 const DriverOps *driver_find(const char *protocol);
-/* Has no protocol and is not found: in place of a driver that is not to be had. It takes every state, and knows of nothing. */
-extern const DriverOps none_driver_ops;
 
 static inline Driver *driver_free(Driver *d) {
         if (d)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "runner/agent/driver-none.h"
 #include "runner/conversation/conversation-internal.h"
 
 const DriverOps *conversation_driver(Conversation *c, Json *spec) {

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "common/json-scan.h"
+#include "runner/agent/driver-none.h"
 #include "runner/conversation/event-reader.h"
 #include "runner/run/position.h"
 #include "runner/scope/line-reader.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log-ids.h"
 #include "common/log.h"
+#include "runner/agent/driver-none.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/host/shutdown-watch.h"
 #include "runner/run/verdict.h"

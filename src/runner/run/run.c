@@ -8,6 +8,7 @@
 #include "common/cgroup.h"
 #include "common/fileio.h"
 #include "common/log.h"
+#include "runner/agent/driver-none.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/run/budget.h"
 #include "runner/run/position.h"

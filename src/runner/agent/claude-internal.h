@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "runner/agent/driver-internal.h"
+#include "runner/agent/driver.h"
 
 /* Claude Code as its own SDK drives it: JSON lines in both directions ("stream-json").
  *
@@ -39,12 +39,6 @@ typedef struct ClaudeAsk {
         bool answered;      /* by driver_command(); of no account for events */
 } ClaudeAsk;
 
-/* What a request says that asks for a permission, with what stands for members that are missing. */
-typedef struct ClaudeAskText {
-        Slice request_id, tool_call_id; /* the latter may be empty */
-        DriverQuestionText text;
-} ClaudeAskText;
-
 typedef struct Claude {
         Driver driver;
 
@@ -81,52 +75,3 @@ typedef struct Claude {
 static inline Claude *claude(Driver *d) {
         return (Claude *) d;
 }
-
-/* Whether what the repository's settings do counts. */
-bool claude_is_trusted(Json *spec);
-
-int claude_probe(Json *agent_config, char **ret_error);
-int claude_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_error);
-
-int claude_feed(Driver *d, const char *line, size_t size, uint64_t offset, const DriverSink *sink);
-int claude_feed_oversize(
-                Driver *d,
-                const char *head,
-                size_t head_size,
-                uint64_t size,
-                uint64_t offset,
-                const DriverSink *sink);
-int claude_feed_result(Claude *c, DriverFeed *f, Slice line);
-/* ,"parent":"toolu_…" where the line belongs to a subagent. */
-void claude_feed_parent(DriverFeed *f, Slice line);
-
-ClaudeAsk *claude_find_ask(Claude *c, uint64_t offset, unsigned n);
-/* Ends what is known of a question; told: with an ask_gone event. */
-int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool tell);
-void claude_ask_done(ClaudeAsk *a);
-/* What is said in all; of a line of CLAUDE_ASK_LINE_MAX no more than CLAUDE_TOOL_NAME_MAX above that, as its title may be
- * the name of the tool once more. */
-uint64_t claude_ask_text_bytes(const ClaudeAskText *t);
-/* Of the ask's line, read once more; -EBADMSG where it is another. */
-int claude_ask_read(const ClaudeAsk *a, Slice line, ClaudeAskText *ret);
-
-/* claude-shape.c: whether a member of a valid line that we read is there twice. */
-bool claude_line_is_ambiguous(Slice line);
-
-/* claude-ask.c: questions, and requests that are answered at once */
-int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line);
-int claude_feed_cancel(Claude *c, DriverFeed *f, Slice line);
-/* A request above its bound. line is its beginning, at least. */
-int claude_feed_oversize_request(Claude *c, DriverFeed *f, Slice line, uint64_t size);
-/* A line that is not JSON: a notice, and an answer where it was a request as far as can be seen. */
-int claude_feed_broken_line(DriverFeed *f, Slice line);
-/* A request in which a member stands twice: refused, and a notice. */
-int claude_feed_ambiguous_request(Claude *c, DriverFeed *f, Slice line);
-/* A tool that has a result has no open question any more. */
-void claude_settle_asks(Claude *c, Slice tool_call_id);
-
-int claude_set_text(char **p, Slice value);
-bool claude_text_equal(const char *text, Slice value);
-
-int claude_begin(Claude *c, Buffer *ret_lines);
-int claude_command(Driver *d, const DriverCommand *cmd, Buffer *ret_lines, char **ret_error);

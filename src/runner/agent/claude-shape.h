@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/json-scan.h"
+
+/* Whether a member that is read stands twice in a valid line of Claude Code. */
+bool claude_line_is_ambiguous(Slice line);

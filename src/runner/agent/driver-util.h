@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/json-scan.h"
+
+/* Member of a valid object where it has the type; an empty slice otherwise. */
+Slice slice_member(Slice o, const char *name, ScanType type);
+/* The string member of the beginning of an object, where it is whole and valid; an empty slice otherwise. */
+Slice slice_head_string(Slice head, const char *name);
+static inline bool slice_is_set(Slice v) {
+        return v.size > 0;
+}
+
+/* Sets *ret_error by format and returns -EINVAL (-ENOMEM where there is no memory for it). */
+int refuse(char **ret_error, const char *format, ...) _printf_(2, 3);
