@@ -32,7 +32,7 @@ static Admission judge(Runner *r) {
         AdmissionBounds b = bounds(r);
         Admission a;
 
-        if (r->draining || r->ctx.shutting_down)
+        if (r->draining || r->ctx.run.shutting_down)
                 return ADMISSION_DRAINING;
         if (r->n_live >= r->config->max_conversations)
                 return ADMISSION_CAPACITY;

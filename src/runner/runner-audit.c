@@ -144,7 +144,7 @@ int runner_audit_store(Runner *r, const AuditEntry *e) {
 }
 
 void runner_audit(Runner *r, const AuditEntry *e) {
-        int k = r->ctx.broken ? -EIO : runner_audit_store(r, e);
+        int k = r->ctx.run.broken ? -EIO : runner_audit_store(r, e);
 
         if (k < 0)
                 log_warning_errno(

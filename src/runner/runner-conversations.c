@@ -156,11 +156,11 @@ static int on_readopt(sd_event_source *source, uint64_t usec, void *userdata) {
         int k;
 
         runner_forget_all(r);
-        r->ctx.broken = false;
+        r->ctx.run.broken = false;
         k = runner_adopt(r);
         if (k < 0) {
                 log_warning_errno(k, "The store cannot be read yet, trying again: %m");
-                r->ctx.broken = true;
+                r->ctx.run.broken = true;
                 (void) sd_event_source_set_time_relative(r->readopt_timer, 5 * READOPT_USEC);
                 (void) sd_event_source_set_enabled(r->readopt_timer, SD_EVENT_ONESHOT);
                 return 0;
@@ -174,19 +174,19 @@ static int on_readopt(sd_event_source *source, uint64_t usec, void *userdata) {
 static void on_store_failed(int error, void *userdata) {
         Runner *r = userdata;
 
-        if (r->ctx.broken)
+        if (r->ctx.run.broken)
                 return;
         if (error == -EUCLEAN) {
                 /* It is looked at as a whole at the next start, and made anew if need be. */
                 log_error("The store is damaged; starting again.");
                 (void) store_suspect(r->store);
-                r->ctx.broken = true;
+                r->ctx.run.broken = true;
                 r->exit_code = EXIT_START_AGAIN;
                 (void) sd_event_exit(r->event, r->exit_code);
                 return;
         }
         log_error_errno(error, "The store cannot be written; nothing goes on until it can be: %m");
-        r->ctx.broken = true;
+        r->ctx.run.broken = true;
         runner_disk_look(r);
         int k = r->readopt_timer ? sd_event_source_set_time_relative(r->readopt_timer, READOPT_USEC) :
                                    sd_event_add_time_relative(
@@ -245,7 +245,7 @@ const ConversationHooks runner_conversation_hooks = {
 void runner_flush_cursors(Runner *r) {
         int k;
 
-        if (r->ctx.broken)
+        if (r->ctx.run.broken)
                 return;
         k = store_begin(r->store);
         if (k >= 0) {
@@ -289,7 +289,7 @@ static int check_input(Conversation *c) {
         uint64_t total, written, size;
         int r;
 
-        r = store_input_size(c->ctx->store, c->row.id, c->row.run, &total, &written);
+        r = store_input_size(c->ctx->run.store, c->row.id, c->row.run, &total, &written);
         if (r < 0)
                 return r;
         r = run_folder_input_size(c->run->dirfd, &size);
@@ -376,7 +376,7 @@ static int make_run_row(Conversation *c, RunRow *ret) {
         if (!ret->conversation || !ret->state || !ret->unit || !ret->spec)
                 return -ENOMEM;
         k = conversation_store_row(c);
-        return k < 0 ? k : store_put_run(c->ctx->store, ret);
+        return k < 0 ? k : store_put_run(c->ctx->run.store, ret);
 }
 
 static int load_run(Runner *r, Conversation *c) {
@@ -459,7 +459,7 @@ Conversation *runner_find_conversation(Runner *r, const char *id) {
         Conversation *c = runner_find_loaded(r, id);
         int k;
 
-        if (c || r->ctx.broken)
+        if (c || r->ctx.run.broken)
                 return c;
         k = load(r, id, NULL, &c);
         if (k < 0)
@@ -521,7 +521,7 @@ int runner_adopt(Runner *r) {
         int k;
 
         /* Scopes first, rows and outcomes second: the other way round an end between the two looks like a loss. */
-        k = units_list(r->ctx.units, &units);
+        k = units_list(r->ctx.run.units, &units);
         if (k < 0)
                 return log_error_errno(k, "systemd does not tell its scopes: %m");
         k = runner_recover(r, units);

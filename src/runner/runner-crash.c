@@ -77,7 +77,7 @@ static int note_concluding(const ConversationRow *c, void *userdata) {
         if (streq(c->state, "ended"))
                 return 0;
         (void) snprintf(name, sizeof(name), "%u", c->run);
-        parent = run_folder_open(k->runner->ctx.conversations_fd, c->id);
+        parent = run_folder_open(k->runner->ctx.run.conversations_fd, c->id);
         folder = parent < 0 ? parent : run_folder_open(parent, name);
         if (folder < 0 || !run_folder_is_concluding(folder))
                 return 0;
@@ -234,16 +234,16 @@ static void look_later(Runner *r) {
 }
 
 void runner_crash_look(Runner *r) {
-        if (!r->crash_marked && (r->ctx.broken || set_mark(r, false) < 0)) {
+        if (!r->crash_marked && (r->ctx.run.broken || set_mark(r, false) < 0)) {
                 look_later(r);
                 return;
         }
         for (;;) {
                 _cleanup_free_ char *marks = NULL;
                 char *rest;
-                int k = r->ctx.broken ? 0 : store_get(r->store, KEY_CRASHED, &marks);
+                int k = r->ctx.run.broken ? 0 : store_get(r->store, KEY_CRASHED, &marks);
 
-                if (k == 0 && !r->ctx.broken)
+                if (k == 0 && !r->ctx.run.broken)
                         return;
                 if (k > 0) {
                         rest = strchr(marks, '\n');
@@ -282,7 +282,7 @@ static void on_launcher_failed(const UnitEnd *end, uint64_t exit_usec, void *use
         if (!text)
                 return;
         log_full(LOG_ERR, 0, NF_MESSAGE_PROGRAM_LOST, "%s", text);
-        if (r->ctx.broken || hits_a_start(r))
+        if (r->ctx.run.broken || hits_a_start(r))
                 return;
         if (add_report(r, "launcher-lost", end, text) < 0)
                 log_warning("That cannot be told to the orchestrator: the store takes nothing.");

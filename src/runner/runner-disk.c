@@ -27,7 +27,7 @@ static uint64_t least_free(Runner *r) {
         uint64_t a = UINT64_MAX, b = UINT64_MAX;
 
         (void) free_bytes(r->state_fd, &a);
-        (void) free_bytes(r->ctx.conversations_fd, &b);
+        (void) free_bytes(r->ctx.run.conversations_fd, &b);
         return MIN(a, b);
 }
 
@@ -83,7 +83,7 @@ static void arm(Runner *r, uint64_t usec) {
 /* What could not be written or begun for want of room. Who fails again calls runner_disk_wait(). */
 static void try_again(Runner *r) {
         r->disk_waiters = false;
-        for (Conversation *c = r->first; c && !r->ctx.broken; c = c->next) {
+        for (Conversation *c = r->first; c && !r->ctx.run.broken; c = c->next) {
                 if (!conversation_is_live(c) || !c->run)
                         continue;
                 conversation_advance(c);

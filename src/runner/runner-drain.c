@@ -58,7 +58,7 @@ static int on_drain(sd_event_source *source, void *userdata) {
         Runner *r = userdata;
         bool wait = false;
 
-        if (!r->draining || r->ctx.broken)
+        if (!r->draining || r->ctx.run.broken)
                 return 0;
         for (Conversation *c = r->first, *next; c; c = next) {
                 next = c->next;

@@ -146,7 +146,7 @@ static int recover_one(Runner *r, const char *id, char *const *units) {
         k = store_get_conversation(r->store, id, &known);
         if (k != 0)
                 return MIN(k, 0);
-        parent = run_folder_open(r->ctx.conversations_fd, id);
+        parent = run_folder_open(r->ctx.run.conversations_fd, id);
         unsigned run = parent < 0 ? 0 : newest_run(parent);
         if (run == 0)
                 return 0;
@@ -170,7 +170,7 @@ static int recover_one(Runner *r, const char *id, char *const *units) {
 }
 
 static int recover_all(Runner *r, char *const *units, unsigned *ret_taken, unsigned *ret_left) {
-        int fd = openat(r->ctx.conversations_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), k = 0;
+        int fd = openat(r->ctx.run.conversations_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), k = 0;
         DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
         if (!d) {

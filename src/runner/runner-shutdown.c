@@ -30,7 +30,7 @@ static bool may_report(Runner *r) {
 }
 
 void runner_shutdown_look(Runner *r) {
-        if (!r->ctx.shutting_down || may_report(r))
+        if (!r->ctx.run.shutting_down || may_report(r))
                 return;
         if (r->exit_timer)
                 (void) sd_event_exit(r->event, 0);
@@ -42,7 +42,7 @@ static void on_begun(uint64_t waits_usec, void *userdata) {
         Runner *r = userdata;
         uint64_t grace = r->config->stop_grace_ms * USEC_PER_MSEC;
 
-        r->ctx.shutting_down = true;
+        r->ctx.run.shutting_down = true;
         runner_changed(r);
         if (waits_usec == 0)
                 return;
@@ -60,7 +60,7 @@ static void on_cancelled(void *userdata) {
         Runner *r = userdata;
 
         log_notice("The machine stays up after all.");
-        r->ctx.shutting_down = false;
+        r->ctx.run.shutting_down = false;
         runner_changed(r);
 }
 
@@ -105,11 +105,11 @@ static void on_answered(bool stopping, void *userdata) {
         Runner *r = userdata;
 
         r->exit_question = sd_bus_slot_unref(r->exit_question);
-        if (!stopping && !r->ctx.shutting_down) {
+        if (!stopping && !r->ctx.run.shutting_down) {
                 (void) sd_event_exit(r->event, 0);
                 return;
         }
-        if (!r->ctx.shutting_down)
+        if (!r->ctx.run.shutting_down)
                 on_begun(0, r);
         (void) report_and_exit(r);
 }
@@ -121,7 +121,7 @@ int runner_shutdown_exit(Runner *r) {
         /* A second signal means now. */
         if (!first || !may_report(r))
                 return sd_event_exit(r->event, 0);
-        if (r->ctx.shutting_down)
+        if (r->ctx.run.shutting_down)
                 return report_and_exit(r);
         /* The signal may have been quicker than the word that the system goes down. */
         return shutdown_ask(r->bus, on_answered, r, &r->exit_question) < 0 ? sd_event_exit(r->event, 0) : 0;

@@ -135,7 +135,7 @@ static char *status_text(Runner *r) {
         unsigned long long most = (unsigned long long) r->config->max_conversations;
         Queue q;
 
-        if (r->ctx.broken)
+        if (r->ctx.run.broken)
                 return strdup("The store cannot be written: nothing goes on until it can (see the journal)");
         if (r->disk == DISK_FULL)
                 return xasprintf("Disk full: %u conversations wait for room (see the journal)", r->n_live);

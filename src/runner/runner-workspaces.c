@@ -199,7 +199,7 @@ int runner_workspace_call(
         const OperationContext context = {
                 .event = r->event,
                 .bus = r->bus,
-                .watch = r->ctx.watch,
+                .watch = r->ctx.run.watch,
                 .state_fd = r->state_fd,
         };
         _cleanup_json_ Json *live = NULL;

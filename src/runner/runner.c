@@ -168,7 +168,7 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
         Runner *r = userdata;
 
         runner_disk_look(r);
-        if (!r->ctx.broken) {
+        if (!r->ctx.run.broken) {
                 runner_flush_cursors(r);
                 (void) store_prune_inbound(
                                 r->store, now_usec(CLOCK_REALTIME) - SEEN_KEEP_USEC, SEEN_KEEP_ROWS);
@@ -234,11 +234,11 @@ static int open_state(Runner *r) {
         if (k < 0)
                 return log_error_errno(
                                 k, "The state directory %s cannot be opened: %m", r->config->data_dir);
-        r->ctx.state_fd = r->state_fd;
-        r->ctx.conversations_fd = mkdir_open_at(r->state_fd, "conversations", 0700);
-        if (r->ctx.conversations_fd < 0)
+        r->ctx.run.state_fd = r->state_fd;
+        r->ctx.run.conversations_fd = mkdir_open_at(r->state_fd, "conversations", 0700);
+        if (r->ctx.run.conversations_fd < 0)
                 return log_error_errno(
-                                r->ctx.conversations_fd,
+                                r->ctx.run.conversations_fd,
                                 "%s/conversations cannot be opened: %m",
                                 r->config->data_dir);
         k = store_open(r->state_fd, r->config->data_dir, &r->store, &error);
@@ -251,7 +251,7 @@ static int open_state(Runner *r) {
         }
         if (k < 0)
                 return log_error_errno(k, "%s", error ? error : "The store cannot be opened");
-        r->ctx.store = r->store;
+        r->ctx.run.store = r->store;
         store_on_damage(r->store, on_damage, r);
         k = runner_recover_identity(r);
         if (k < 0)
@@ -274,10 +274,10 @@ static int open_bus(Runner *r) {
                 k = sd_bus_set_exit_on_disconnect(r->bus, true);
         if (k < 0)
                 return k;
-        r->ctx.bus = r->bus;
+        r->ctx.run.bus = r->bus;
         k = runner_shutdown_open(r);
         if (k >= 0)
-                k = units_new(r->bus, runner_unit_changed, r, &r->ctx.units);
+                k = units_new(r->bus, runner_unit_changed, r, &r->ctx.run.units);
         return k < 0 ? k : runner_crash_watch(r);
 }
 
@@ -322,10 +322,10 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
                 .started_at_usec = now_usec(CLOCK_REALTIME),
         };
         r->ctx = (ConversationContext){
-                .event = event,
-                .config = config,
-                .state_fd = -EBADF,
-                .conversations_fd = -EBADF,
+                .run.event = event,
+                .run.config = config,
+                .run.state_fd = -EBADF,
+                .run.conversations_fd = -EBADF,
                 .hooks = &runner_conversation_hooks,
                 .userdata = r,
         };
@@ -363,7 +363,7 @@ int runner_start(Runner *r) {
         k = open_state(r);
         if (k < 0)
                 return k;
-        k = watch_new(r->event, &r->ctx.watch);
+        k = watch_new(r->event, &r->ctx.run.watch);
         if (k < 0)
                 return log_error_errno(k, "inotify: %m");
         k = open_bus(r);
@@ -386,7 +386,7 @@ int runner_start(Runner *r) {
         runner_changed(r);
         (void) sd_notify(0, "READY=1");
         log_info("northflare-runner " PROJECT_VERSION " is ready, %u conversations adopted.", r->n_live);
-        r->ctx.ready = true;
+        r->ctx.run.ready = true;
         runner_begin_all(r);
         runner_tell_user_mode(r);
         runner_crash_look(r);
@@ -411,8 +411,8 @@ Runner *runner_free(Runner *r) {
         runner_crash_close(r);
         sd_bus_slot_unref(r->exit_question);
         shutdown_watch_free(r->shutdown);
-        units_free(r->ctx.units);
-        watch_free(r->ctx.watch);
+        units_free(r->ctx.run.units);
+        watch_free(r->ctx.run.watch);
         store_close(r->store);
         sd_event_source *sources[] = { r->status_source,   r->flush_timer,  r->readopt_timer,
                                        r->disk_timer,      r->drain_source, r->admission_timer,
@@ -422,12 +422,12 @@ Runner *runner_free(Runner *r) {
         for (size_t i = 0; i < ELEMENTSOF(sources); i++)
                 sd_event_source_disable_unref(sources[i]);
         sd_bus_flush_close_unref(r->bus);
-        safe_close(r->ctx.conversations_fd);
+        safe_close(r->ctx.run.conversations_fd);
         safe_close(r->state_fd);
         sd_event_unref(r->event);
         free(r->status_text);
         free(r->git_cache);
-        strv_free(r->ctx.controllers_told);
+        strv_free(r->ctx.run.controllers_told);
         runner_totals_done(r);
         free(r);
         return NULL;

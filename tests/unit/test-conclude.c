@@ -156,20 +156,20 @@ static int setup(void **state) {
         assert_return_code(sd_event_new(&p->event), 0);
         connect_both(p);
         p->ctx = (ConversationContext){
-                .event = p->event,
-                .bus = p->client,
-                .config = &p->config,
-                .state_fd = p->fd,
-                .conversations_fd = p->fd,
+                .run.event = p->event,
+                .run.bus = p->client,
+                .run.config = &p->config,
+                .run.state_fd = p->fd,
+                .run.conversations_fd = p->fd,
                 .hooks = &hooks,
                 .userdata = p,
-                .ready = true,
+                .run.ready = true,
         };
-        assert_return_code(store_open(p->fd, p->path, &p->ctx.store, &error), 0);
-        assert_return_code(watch_new(p->event, &p->ctx.watch), 0);
-        assert_return_code(units_new(p->client, on_unit, p, &p->ctx.units), 0);
-        assert_return_code(store_put_conversation(p->ctx.store, &row), 0);
-        assert_return_code(store_put_run(p->ctx.store, &run), 0);
+        assert_return_code(store_open(p->fd, p->path, &p->ctx.run.store, &error), 0);
+        assert_return_code(watch_new(p->event, &p->ctx.run.watch), 0);
+        assert_return_code(units_new(p->client, on_unit, p, &p->ctx.run.units), 0);
+        assert_return_code(store_put_conversation(p->ctx.run.store, &row), 0);
+        assert_return_code(store_put_run(p->ctx.run.store, &run), 0);
         assert_return_code(conversation_new(&p->ctx, &row, &p->c), 0);
         assert_return_code(conversation_take_params(p->c), 0);
         assert_return_code(run_new(p->c, &run, &p->c->run), 0);
@@ -185,9 +185,9 @@ static int teardown(void **state) {
         conversation_free(p->c);
         for (unsigned i = 0; i < p->n_held; i++)
                 sd_bus_message_unref(p->held[i]);
-        units_free(p->ctx.units);
-        watch_free(p->ctx.watch);
-        store_close(p->ctx.store);
+        units_free(p->ctx.run.units);
+        watch_free(p->ctx.run.watch);
+        store_close(p->ctx.run.store);
         sd_bus_flush_close_unref(p->client);
         sd_bus_flush_close_unref(p->server);
         sd_event_unref(p->event);

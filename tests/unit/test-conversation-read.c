@@ -48,10 +48,10 @@ static int setup(void **state) {
         assert_true(p->fd >= 0);
         assert_return_code(mkdirat(p->fd, "c", 0700), errno);
         assert_return_code(mkdirat(p->fd, "c/1", 0700), errno);
-        assert_return_code(store_open(p->fd, p->path, &p->ctx.store, &error), 0);
-        assert_return_code(sd_event_new(&p->ctx.event), 0);
-        p->ctx.conversations_fd = p->fd;
-        p->ctx.config = &p->config;
+        assert_return_code(store_open(p->fd, p->path, &p->ctx.run.store, &error), 0);
+        assert_return_code(sd_event_new(&p->ctx.run.event), 0);
+        p->ctx.run.conversations_fd = p->fd;
+        p->ctx.run.config = &p->config;
         *state = p;
         return 0;
 }
@@ -82,8 +82,8 @@ static void begin(Place *p) {
         assert_true(folder >= 0);
         assert_return_code(write_file_atomic_at(folder, "out.log", p->out.data, p->out.size, 0600), 0);
         safe_close(folder);
-        assert_return_code(store_put_conversation(p->ctx.store, &row), 0);
-        assert_return_code(store_put_run(p->ctx.store, &run), 0);
+        assert_return_code(store_put_conversation(p->ctx.run.store, &row), 0);
+        assert_return_code(store_put_run(p->ctx.run.store, &run), 0);
         assert_return_code(conversation_new(&p->ctx, &row, &p->c), 0);
 }
 
@@ -92,8 +92,8 @@ static int teardown(void **state) {
 
         conversation_free(p->c);
         event_cache_free(p->ctx.event_cache);
-        store_close(p->ctx.store);
-        sd_event_unref(p->ctx.event);
+        store_close(p->ctx.run.store);
+        sd_event_unref(p->ctx.run.event);
         buffer_done(&p->out);
         safe_close(p->fd);
         (void) remove_tree_at(AT_FDCWD, p->path);
@@ -243,7 +243,14 @@ static void test_a_long_event_of_the_runners_own(void **state) {
         assert_non_null(members);
         assert_return_code(
                         store_add_own_event(
-                                        p->ctx.store, "c", 1, 0, NULL, "conversation.ended", members, &seq),
+                                        p->ctx.run.store,
+                                        "c",
+                                        1,
+                                        0,
+                                        NULL,
+                                        "conversation.ended",
+                                        members,
+                                        &seq),
                         0);
         text = all(p, 10, false);
         again = all(p, 10, true);

@@ -378,16 +378,16 @@ static Runner *make_runner(sd_event *event) {
         *r = (Runner){ .event = event, .config = &config, .state_fd = world.fd };
         assert_int_equal(store_open(world.fd, world.path, &r->store, &error), 0);
         r->ctx = (ConversationContext){
-                .event = event,
-                .config = &config,
-                .store = r->store,
+                .run.event = event,
+                .run.config = &config,
+                .run.store = r->store,
                 .sender = (Sender *) &world,
                 .hooks = &runner_conversation_hooks,
                 .userdata = r,
-                .state_fd = world.fd,
-                .conversations_fd = mkdir_open_at(world.fd, "conversations", 0700),
+                .run.state_fd = world.fd,
+                .run.conversations_fd = mkdir_open_at(world.fd, "conversations", 0700),
         };
-        assert_int_equal(watch_new(event, &r->ctx.watch), 0);
+        assert_int_equal(watch_new(event, &r->ctx.run.watch), 0);
         return r;
 }
 
@@ -439,7 +439,7 @@ static void live(void) {
         assert_int_equal(send_source_new(NULL, &response_ops, r, &r->control), 0);
         sender_wake(r->control);
         assert_int_equal(runner_adopt(r), 0);
-        r->ready = r->ctx.ready = true;
+        r->ready = r->ctx.run.ready = true;
         runner_begin_all(r);
         if (store_get(r->store, "cursor", &cursor) > 0)
                 next = (size_t) atoi(cursor);

@@ -86,16 +86,16 @@ static int setup(void **state) {
         assert_return_code(mkdirat(p->fd, "c-1/1", 0700), errno);
         p->outfd = openat(p->fd, "c-1/1/out.log", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         assert_true(p->outfd >= 0);
-        assert_return_code(store_open(p->fd, p->path, &p->ctx.store, &error), 0);
-        assert_return_code(sd_event_new(&p->ctx.event), 0);
-        test_deadline_arm(p->ctx.event);
-        p->ctx.conversations_fd = p->fd;
-        p->ctx.config = &p->config;
+        assert_return_code(store_open(p->fd, p->path, &p->ctx.run.store, &error), 0);
+        assert_return_code(sd_event_new(&p->ctx.run.event), 0);
+        test_deadline_arm(p->ctx.run.event);
+        p->ctx.run.conversations_fd = p->fd;
+        p->ctx.run.config = &p->config;
         p->ctx.hooks = &hooks;
         p->ctx.userdata = p;
-        p->server = test_server_new(p->ctx.event, on_request, p);
-        assert_int_equal(http_client_new(p->ctx.event, NULL, &p->http), 0);
-        assert_int_equal(sender_new(p->ctx.event, p->http, &timing, on_trouble, p, &p->ctx.sender), 0);
+        p->server = test_server_new(p->ctx.run.event, on_request, p);
+        assert_int_equal(http_client_new(p->ctx.run.event, NULL, &p->http), 0);
+        assert_int_equal(sender_new(p->ctx.run.event, p->http, &timing, on_trouble, p, &p->ctx.sender), 0);
         assert_int_equal(sender_set_target(p->ctx.sender, test_server_url(p->server), headers), 0);
         sender_set_enabled(p->ctx.sender, true);
         *state = p;
@@ -111,8 +111,8 @@ static int teardown(void **state) {
         test_server_free(p->server);
         test_deadline_disarm();
         event_cache_free(p->ctx.event_cache);
-        store_close(p->ctx.store);
-        sd_event_unref(p->ctx.event);
+        store_close(p->ctx.run.store);
+        sd_event_unref(p->ctx.run.event);
         buffer_done(&p->received);
         safe_close(p->outfd);
         safe_close(p->fd);
@@ -171,11 +171,11 @@ static void add(Place *p, unsigned lines) {
         };
         int64_t seq;
 
-        assert_return_code(store_put_conversation(p->ctx.store, &row), 0);
-        assert_return_code(store_put_run(p->ctx.store, &run), 0);
+        assert_return_code(store_put_conversation(p->ctx.run.store, &row), 0);
+        assert_return_code(store_put_run(p->ctx.run.store, &run), 0);
         assert_return_code(
                         store_add_own_event(
-                                        p->ctx.store,
+                                        p->ctx.run.store,
                                         "c-1",
                                         1,
                                         p->size,
@@ -211,7 +211,7 @@ static void assert_events(const char *text, unsigned from, unsigned to, unsigned
 static void deliver(Place *p) {
         assert_return_code(conversation_send_open(p->c), 0);
         while (!p->c->row.delivered)
-                if (sd_event_run(p->ctx.event, 4 * USEC_PER_SEC) == 0)
+                if (sd_event_run(p->ctx.run.event, 4 * USEC_PER_SEC) == 0)
                         fail_msg("nothing goes on, and not all is delivered");
         assert_int_equal(conversation_queued_events(p->c), 0);
 }
@@ -291,7 +291,7 @@ static void test_cut_behind_what_was_acknowledged(void **state) {
 
         write_lines(p, 4);
         add(p, 4);
-        assert_return_code(store_set_acked(p->ctx.store, "c-1", 1, p->begin[2], 0, acked, false), 0);
+        assert_return_code(store_set_acked(p->ctx.run.store, "c-1", 1, p->begin[2], 0, acked, false), 0);
         assert_return_code(ftruncate(p->outfd, (off_t) p->begin[3] + 5), errno);
         deliver(p);
         assert_events(p->received.data, 2, 3, 1);
@@ -303,7 +303,7 @@ static void test_cut_before_what_was_acknowledged(void **state) {
 
         write_lines(p, 4);
         add(p, 4);
-        assert_return_code(store_set_acked(p->ctx.store, "c-1", 1, p->begin[2], 0, acked, false), 0);
+        assert_return_code(store_set_acked(p->ctx.run.store, "c-1", 1, p->begin[2], 0, acked, false), 0);
         assert_return_code(ftruncate(p->outfd, (off_t) p->begin[1] + 5), errno);
         deliver(p);
         assert_events(p->received.data, 0, 0, 1);
@@ -338,7 +338,7 @@ static void test_a_hole(void **state) {
         write_lines(p, 4);
         assert_return_code(
                         store_add_own_event(
-                                        p->ctx.store,
+                                        p->ctx.run.store,
                                         "c-1",
                                         1,
                                         p->begin[3],
@@ -444,12 +444,12 @@ static void test_an_agent_that_is_not_known(void **state) {
         people = read_events(p, "", NULL);
         assert_events(people, 0, 0, 1);
         assert_return_code(conversation_send_open(p->c), 0);
-        RUN_UNTIL(p->ctx.event, again_at(p) > 0);
+        RUN_UNTIL(p->ctx.run.event, again_at(p) > 0);
         assert_int_equal(p->received.size, 0);
         assert_true(p->c->ended.rests);
         assert_return_code(json_parse("{\"protocol\":\"shell\"}", 20, &p->c->agent_config, NULL), 0);
         assert_true(sd_event_source_set_time(p->c->send_again, 0) >= 0);
-        RUN_UNTIL(p->ctx.event, p->c->row.delivered);
+        RUN_UNTIL(p->ctx.run.event, p->c->row.delivered);
         assert_events(p->received.data, 0, 4, 1);
 }
 
@@ -498,7 +498,7 @@ static void acked_by_another(Place *p, uint64_t size, unsigned whole) {
 
         write_lines(p, 4);
         add(p, 4);
-        assert_return_code(store_set_acked(p->ctx.store, "c-1", 1, p->begin[2], 0, other, false), 0);
+        assert_return_code(store_set_acked(p->ctx.run.store, "c-1", 1, p->begin[2], 0, other, false), 0);
         assert_return_code(ftruncate(p->outfd, (off_t) size), errno);
         deliver(p);
         assert_events(p->received.data, 2, whole, 1);
@@ -560,7 +560,7 @@ static void test_what_cannot_be_read_is_tried_more_and_more_seldom(void **state)
                 else
                         /* The time has come. */
                         assert_true(sd_event_source_set_time(p->c->send_again, 0) >= 0);
-                RUN_UNTIL(p->ctx.event, again_at(p) > 0);
+                RUN_UNTIL(p->ctx.run.event, again_at(p) > 0);
                 /* Seen from before this try and from after it. */
                 assert_in_range(again_at(p) - secs[i] * USEC_PER_SEC, from, now_usec(CLOCK_MONOTONIC));
                 /* Nothing of it is held meanwhile. */
@@ -570,7 +570,7 @@ static void test_what_cannot_be_read_is_tried_more_and_more_seldom(void **state)
         assert_return_code(renameat(p->fd, "c-1/1/there", p->fd, "c-1/1/out.log"), errno);
         assert_true(sd_event_source_set_time(p->c->send_again, 0) >= 0);
         while (!p->c->row.delivered)
-                if (sd_event_run(p->ctx.event, 4 * USEC_PER_SEC) == 0)
+                if (sd_event_run(p->ctx.run.event, 4 * USEC_PER_SEC) == 0)
                         fail_msg("nothing goes on, and not all is delivered");
         assert_events(p->received.data, 0, 4, 1);
         /* The next trouble is a new one. */

@@ -88,7 +88,7 @@ static void on_store_failed(int error, void *userdata) {
                 fail_msg("the store failed: %s", strerror(-error));
         p->n_store_failed++;
         p->store_error = error;
-        p->ctx.broken = true;
+        p->ctx.run.broken = true;
 }
 
 static const ConversationHooks hooks = {
@@ -115,16 +115,16 @@ static int setup(void **state) {
         assert_non_null(mkdtemp(p->path));
         p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_true(p->fd >= 0);
-        assert_return_code(store_open(p->fd, p->path, &p->ctx.store, &error), 0);
-        assert_return_code(sd_event_new(&p->ctx.event), 0);
-        test_deadline_arm(p->ctx.event);
-        p->ctx.conversations_fd = p->fd;
-        p->ctx.config = &p->config;
+        assert_return_code(store_open(p->fd, p->path, &p->ctx.run.store, &error), 0);
+        assert_return_code(sd_event_new(&p->ctx.run.event), 0);
+        test_deadline_arm(p->ctx.run.event);
+        p->ctx.run.conversations_fd = p->fd;
+        p->ctx.run.config = &p->config;
         p->ctx.hooks = &hooks;
         p->ctx.userdata = p;
-        p->server = test_server_new(p->ctx.event, on_request, p);
-        assert_int_equal(http_client_new(p->ctx.event, NULL, &p->http), 0);
-        assert_int_equal(sender_new(p->ctx.event, p->http, &timing, on_trouble, p, &p->ctx.sender), 0);
+        p->server = test_server_new(p->ctx.run.event, on_request, p);
+        assert_int_equal(http_client_new(p->ctx.run.event, NULL, &p->http), 0);
+        assert_int_equal(sender_new(p->ctx.run.event, p->http, &timing, on_trouble, p, &p->ctx.sender), 0);
         assert_int_equal(sender_set_target(p->ctx.sender, test_server_url(p->server), headers), 0);
         *state = p;
         return 0;
@@ -144,8 +144,8 @@ static int teardown(void **state) {
         test_deadline_disarm();
         event_cache_free(p->ctx.event_cache);
         strv_free(p->taken);
-        store_close(p->ctx.store);
-        sd_event_unref(p->ctx.event);
+        store_close(p->ctx.run.store);
+        sd_event_unref(p->ctx.run.event);
         safe_close(p->fd);
         (void) remove_tree_at(AT_FDCWD, p->path);
         free(p);
@@ -223,12 +223,12 @@ add(Place *p, size_t i, unsigned lines, size_t line_size, size_t weight, bool ru
 
         run.out_bytes = run.driven;
         (void) snprintf(run.run_id, sizeof(run.run_id), "%016zx", i);
-        assert_return_code(store_put_conversation(p->ctx.store, &row), 0);
-        assert_return_code(store_put_run(p->ctx.store, &run), 0);
+        assert_return_code(store_put_conversation(p->ctx.run.store, &row), 0);
+        assert_return_code(store_put_run(p->ctx.run.store, &run), 0);
         if (!run_delivered)
                 assert_return_code(
                                 store_add_own_event(
-                                                p->ctx.store,
+                                                p->ctx.run.store,
                                                 id,
                                                 1,
                                                 run.driven,
@@ -322,7 +322,7 @@ static void test_the_sender_reads_few_at_a_time(void **state) {
         sender_set_enabled(p->ctx.sender, true);
         do {
                 assert_false(test_deadline_over);
-                assert_true(sd_event_run(p->ctx.event, UINT64_MAX) >= 0);
+                assert_true(sd_event_run(p->ctx.run.event, UINT64_MAX) >= 0);
                 most = MAX(most, count_open(p));
                 assert_in_range(count_open(p), 0, ENDED_READERS_MAX);
                 sender_get_stats(p->ctx.sender, &stats);
@@ -338,7 +338,7 @@ static void test_the_sender_reads_few_at_a_time(void **state) {
         sender_set_enabled(p->ctx.sender, true);
         while (p->n_delivered < N) {
                 assert_false(test_deadline_over);
-                assert_true(sd_event_run(p->ctx.event, UINT64_MAX) >= 0);
+                assert_true(sd_event_run(p->ctx.run.event, UINT64_MAX) >= 0);
                 assert_in_range(count_open(p), 0, ENDED_READERS_MAX);
         }
         assert_int_equal(p->n_ends, N);
@@ -346,7 +346,7 @@ static void test_the_sender_reads_few_at_a_time(void **state) {
         for (size_t i = 0; i < N; i++) {
                 _cleanup_(conversation_row_done) ConversationRow row = {};
 
-                assert_int_equal(store_get_conversation(p->ctx.store, p->list[i]->row.id, &row), 1);
+                assert_int_equal(store_get_conversation(p->ctx.run.store, p->list[i]->row.id, &row), 1);
                 assert_true(row.delivered);
                 assert_int_equal(strlen(row.session), 1000);
         }
@@ -360,17 +360,17 @@ static void test_a_reader_goes_with_each_acknowledgement(void **state) {
         /* More than a batch: what is left of it rests between two of them. */
         p->hold = true;
         sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.event, p->n_held == 1);
+        RUN_UNTIL(p->ctx.run.event, p->n_held == 1);
         assert_non_null(c->send);
         assert_false(c->ended.rests);
         p->hold = false;
         take(p, p->held[0]);
         sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.event, c->ended.rests);
+        RUN_UNTIL(p->ctx.run.event, c->ended.rests);
         assert_null(c->send);
         assert_null(c->send_row.spec);
         assert_in_range(conversation_queued_bytes(c), 1, before - 1);
-        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
         assert_int_equal(p->n_ends, 1);
 }
 
@@ -379,7 +379,7 @@ static void test_all_was_acknowledged_and_not_noted(void **state) {
         Conversation *c = add(p, 0, 3, 100, 10, true);
 
         sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.event, c->row.delivered);
+        RUN_UNTIL(p->ctx.run.event, c->row.delivered);
         assert_int_equal(p->n_delivered, 1);
 }
 
@@ -423,7 +423,7 @@ static void test_people_read_few_at_a_time(void **state) {
 static void run_sql(Place *p, const char *sql) {
         char *error = NULL;
 
-        if (sqlite3_exec(p->ctx.store->db, sql, NULL, NULL, &error) != SQLITE_OK)
+        if (sqlite3_exec(p->ctx.run.store->db, sql, NULL, NULL, &error) != SQLITE_OK)
                 fail_msg("%s: %s", sql, error);
 }
 
@@ -453,7 +453,7 @@ static void let_again_come(Place *p, Conversation *c) {
         uint64_t at, turn;
 
         assert_non_null(c->send_again);
-        assert_return_code(sd_event_now(p->ctx.event, CLOCK_MONOTONIC, &turn), 0);
+        assert_return_code(sd_event_now(p->ctx.run.event, CLOCK_MONOTONIC, &turn), 0);
         assert_return_code(sd_event_source_get_time(c->send_again, &at), 0);
         assert_int_equal(at - turn, c->send_again_usec);
         assert_in_range(c->send_again_usec, 5 * USEC_PER_SEC, 20 * USEC_PER_SEC);
@@ -538,12 +538,12 @@ static void test_what_cannot_be_read_at_all_is_read_later(void **state) {
 
                 cases[i / 2].spoil(p);
                 sender_set_enabled(p->ctx.sender, true);
-                RUN_UNTIL(p->ctx.event, c->send_again);
+                RUN_UNTIL(p->ctx.run.event, c->send_again);
                 assert_nothing_read(p, c);
                 /* Not for good. */
                 let_again_come(p, c);
                 sd_event_source *first = sd_event_source_ref(c->send_again);
-                RUN_UNTIL(p->ctx.event, c->send_again && c->send_again != first);
+                RUN_UNTIL(p->ctx.run.event, c->send_again && c->send_again != first);
                 sd_event_source_unref(first);
                 assert_nothing_read(p, c);
                 cases[i / 2].mend(p);
@@ -555,9 +555,9 @@ static void test_what_cannot_be_read_at_all_is_read_later(void **state) {
                 assert_int_equal(p->n_posts, 0);
                 let_again_come(p, c);
                 if (live)
-                        RUN_UNTIL(p->ctx.event, c->send_row.delivered);
+                        RUN_UNTIL(p->ctx.run.event, c->send_row.delivered);
                 else
-                        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+                        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
                 assert_all_taken(p, c, 3, 100, 1);
                 assert_null(c->send_again);
                 teardown(state);
@@ -577,13 +577,13 @@ static void test_what_cannot_be_read_is_said_once(void **state) {
         hide_runs(p);
         sender_set_enabled(p->ctx.sender, true);
         for (unsigned i = 0; i < 3; i++) {
-                RUN_UNTIL(p->ctx.event, c->send_again);
+                RUN_UNTIL(p->ctx.run.event, c->send_again);
                 let_again_come(p, c);
-                RUN_UNTIL(p->ctx.event, !c->send_again);
+                RUN_UNTIL(p->ctx.run.event, !c->send_again);
         }
         show_runs(p);
         /* The fourth of them is under way. */
-        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
         assert_return_code(read_file_at(p->fd, "log", 64 * 1024, &text, NULL), 0);
         assert_non_null(strstr(text, "Events of conversation c-0 cannot be read"));
         assert_ptr_equal(strchr(text, '\n'), strrchr(text, '\n'));
@@ -596,10 +596,10 @@ static void test_one_that_is_gone_is_not_read_again(void **state) {
 
         hide_runs(p);
         sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.event, c->send_again);
+        RUN_UNTIL(p->ctx.run.event, c->send_again);
         let_again_come(p, c);
         p->list[0] = conversation_free(c);
-        while (sd_event_run(p->ctx.event, 0) > 0)
+        while (sd_event_run(p->ctx.run.event, 0) > 0)
                 ;
 }
 
@@ -610,23 +610,30 @@ static void test_what_cannot_be_read_to_the_end_of_a_batch_is_read_once_more(voi
 
                 assert_return_code(
                                 store_add_own_event(
-                                                p->ctx.store, "c-0", 1, 300, NULL, "error.report", "", NULL),
+                                                p->ctx.run.store,
+                                                "c-0",
+                                                1,
+                                                300,
+                                                NULL,
+                                                "error.report",
+                                                "",
+                                                NULL),
                                 0);
                 if (live)
                         make_live(c);
                 /* The lines and one event are in the batch when the other one is asked for. */
                 spoil_own_events(p, "error.report");
                 sender_set_enabled(p->ctx.sender, true);
-                RUN_UNTIL(p->ctx.event, c->send_again);
+                RUN_UNTIL(p->ctx.run.event, c->send_again);
                 assert_nothing_read(p, c);
                 assert_int_equal(p->n_posts, 0);
                 mend_own_events(p);
                 assert_int_equal(conversation_queued_events(c), 5);
                 let_again_come(p, c);
                 if (live)
-                        RUN_UNTIL(p->ctx.event, c->send_row.delivered);
+                        RUN_UNTIL(p->ctx.run.event, c->send_row.delivered);
                 else
-                        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+                        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
                 assert_all_taken(p, c, 3, 100, 2);
                 assert_null(c->send_again);
                 teardown(state);
@@ -654,10 +661,10 @@ static void test_a_batch_without_memory_is_read_once_more(void **state) {
 
         short_of_memory = true;
         sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.event, !short_of_memory);
+        RUN_UNTIL(p->ctx.run.event, !short_of_memory);
         assert_nothing_read(p, c);
         let_again_come(p, c);
-        RUN_UNTIL(p->ctx.event, c->send_row.delivered);
+        RUN_UNTIL(p->ctx.run.event, c->send_row.delivered);
         assert_all_taken(p, c, 3, 100, 1);
 }
 
@@ -665,8 +672,8 @@ static void assert_stored(Place *p, uint64_t acked, bool run_delivered, bool del
         _cleanup_(conversation_row_done) ConversationRow row = {};
         _cleanup_(run_row_done) RunRow run = {};
 
-        assert_int_equal(store_get_conversation(p->ctx.store, "c-0", &row), 1);
-        assert_int_equal(store_get_run(p->ctx.store, "c-0", 1, &run), 1);
+        assert_int_equal(store_get_conversation(p->ctx.run.store, "c-0", &row), 1);
+        assert_int_equal(store_get_run(p->ctx.run.store, "c-0", 1, &run), 1);
         assert_int_equal(run.acked, acked);
         assert_int_equal(run.delivered, run_delivered);
         assert_int_equal(row.delivered, delivered);
@@ -677,8 +684,8 @@ static Conversation *read_all_again(Place *p) {
         ConversationRow row = {};
 
         p->list[0] = conversation_free(p->list[0]);
-        p->ctx.broken = false;
-        assert_int_equal(store_get_conversation(p->ctx.store, "c-0", &row), 1);
+        p->ctx.run.broken = false;
+        assert_int_equal(store_get_conversation(p->ctx.run.store, "c-0", &row), 1);
         assert_return_code(conversation_new(&p->ctx, &row, &p->list[0]), 0);
         assert_return_code(conversation_send_open(p->list[0]), 0);
         return p->list[0];
@@ -703,12 +710,12 @@ static void test_an_acknowledgement_that_cannot_be_stored_is_none(void **state) 
         p->may_fail = true;
         refuse(p, "progress");
         sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.event, p->n_store_failed > 0);
+        RUN_UNTIL(p->ctx.run.event, p->n_store_failed > 0);
         assert_int_equal(p->store_error, -EEXIST);
         assert_false(c->send_row.delivered);
         assert_false(c->row.delivered);
         /* Until everything is read from the store again, nothing goes on. */
-        while (sd_event_run(p->ctx.event, 0) > 0)
+        while (sd_event_run(p->ctx.run.event, 0) > 0)
                 ;
         assert_int_equal(p->n_store_failed, 1);
         assert_int_equal(p->n_posts, 1);
@@ -718,7 +725,7 @@ static void test_an_acknowledgement_that_cannot_be_stored_is_none(void **state) 
         accept_again(p);
         p->taken = strv_free(p->taken);
         c = read_all_again(p);
-        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
         /* With the ids by which the orchestrator knows that it has them. */
         assert_all_taken(p, c, 3, 100, 1);
         assert_stored(p, 300, true, true);
@@ -731,22 +738,22 @@ static void test_an_end_that_cannot_be_stored_is_none(void **state) {
         RunRow run = {};
         Conversation *c = add(p, 0, 3, 100, 10, false);
 
-        assert_int_equal(store_get_run(p->ctx.store, "c-0", 1, &run), 1);
-        assert_return_code(store_set_acked(p->ctx.store, "c-0", 1, 300, 1, run.driven_state, false), 0);
+        assert_int_equal(store_get_run(p->ctx.run.store, "c-0", 1, &run), 1);
+        assert_return_code(store_set_acked(p->ctx.run.store, "c-0", 1, 300, 1, run.driven_state, false), 0);
         run_row_done(&run);
         p->may_fail = true;
         refuse(p, "progress");
         sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.event, p->n_store_failed > 0);
+        RUN_UNTIL(p->ctx.run.event, p->n_store_failed > 0);
         assert_nothing_read(p, c);
         assert_int_equal(p->store_error, -EEXIST);
         assert_false(c->send_row.delivered);
         assert_stored(p, 300, false, false);
         /* Should the store be there again before it is read again. */
         accept_again(p);
-        p->ctx.broken = false;
+        p->ctx.run.broken = false;
         let_again_come(p, c);
-        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
         assert_stored(p, 300, true, true);
         assert_int_equal(p->n_posts, 0);
         assert_int_equal(p->n_store_failed, 1);
@@ -759,9 +766,9 @@ static void test_a_delivery_that_cannot_be_stored_is_none(void **state) {
         p->may_fail = true;
         refuse(p, "conversations");
         sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.event, p->n_store_failed > 0);
+        RUN_UNTIL(p->ctx.run.event, p->n_store_failed > 0);
         assert_int_equal(p->store_error, -EEXIST);
-        while (sd_event_run(p->ctx.event, 0) > 0)
+        while (sd_event_run(p->ctx.run.event, 0) > 0)
                 ;
         assert_int_equal(p->n_store_failed, 1);
         assert_int_equal(p->n_delivered, 0);
@@ -769,7 +776,7 @@ static void test_a_delivery_that_cannot_be_stored_is_none(void **state) {
         assert_stored(p, 300, true, false);
         accept_again(p);
         c = read_all_again(p);
-        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
         assert_true(c->row.delivered);
         assert_stored(p, 300, true, true);
         /* The events were acknowledged. */
@@ -787,9 +794,9 @@ static void test_a_cursor_that_cannot_be_stored_is_kept(void **state) {
                 "'no'); END");
         p->hold = true;
         sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.event, p->n_held == 1);
+        RUN_UNTIL(p->ctx.run.event, p->n_held == 1);
         take(p, p->held[0]);
-        RUN_UNTIL(p->ctx.event, p->n_held == 2);
+        RUN_UNTIL(p->ctx.run.event, p->n_held == 2);
         assert_stored(p, 0, false, false);
         assert_true(c->send_row.acked > 0);
         /* The second batch is lost with the link. */
@@ -797,7 +804,7 @@ static void test_a_cursor_that_cannot_be_stored_is_kept(void **state) {
         assert_false(c->ended.rests);
         p->hold = false;
         sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.event, p->n_delivered == 1);
+        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
         assert_all_taken(p, c, 4000, 300, 1);
         assert_int_equal(p->ctx.ended_sending, 0);
 }
@@ -810,7 +817,7 @@ static Conversation *add_running(Place *p, size_t i) {
         assert_return_code(free_and_strdup(&c->run->row.state, "live"), 0);
         c->run->over = false;
         make_live(c);
-        assert_return_code(store_set_driven(p->ctx.store, c->row.id, 1, 0, NULL), 0);
+        assert_return_code(store_set_driven(p->ctx.run.store, c->row.id, 1, 0, NULL), 0);
         c->run->driven_stored = 0;
         return c;
 }
@@ -819,23 +826,23 @@ static void test_cursors_of_a_transaction_that_failed_are_stored_later(void **st
         _cleanup_(run_row_done) RunRow before = {}, after = {};
         Place *p = *state;
         Conversation *first = add_running(p, 0), *second = add_running(p, 1);
-        Runner r = { .store = p->ctx.store, .config = &p->config, .first = first, .last = second };
+        Runner r = { .store = p->ctx.run.store, .config = &p->config, .first = first, .last = second };
 
         first->next = second;
         second->prev = first;
         sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.event, first->ack_dirty && second->ack_dirty);
+        RUN_UNTIL(p->ctx.run.event, first->ack_dirty && second->ack_dirty);
         run_sql(p,
                 "CREATE TRIGGER refuse BEFORE UPDATE ON progress WHEN NEW.conversation = 'c-1' BEGIN SELECT RAISE "
                 "(ABORT, 'no'); END");
         runner_flush_cursors(&r);
         assert_true(first->ack_dirty);
-        assert_int_equal(store_get_run(p->ctx.store, "c-0", 1, &before), 1);
+        assert_int_equal(store_get_run(p->ctx.run.store, "c-0", 1, &before), 1);
         assert_int_equal(before.acked, 0);
         assert_int_equal(before.driven, 0);
         accept_again(p);
         runner_flush_cursors(&r);
-        assert_int_equal(store_get_run(p->ctx.store, "c-0", 1, &after), 1);
+        assert_int_equal(store_get_run(p->ctx.run.store, "c-0", 1, &after), 1);
         assert_int_equal(after.acked, 300);
         assert_int_equal(after.driven, 300);
         /* Nor does it matter where not even that can be begun. */
@@ -851,14 +858,14 @@ static void test_cursors_of_a_transaction_that_failed_are_stored_later(void **st
 static bool all_heard(Place *p) {
         _cleanup_(inbound_message_done) InboundMessage m = {};
 
-        return store_next_response(p->ctx.store, 0, &m) == 0;
+        return store_next_response(p->ctx.run.store, 0, &m) == 0;
 }
 
 /* What the runner itself answers and says is lost with a batch as well, and said again. */
 static void test_a_response_is_not_lost_with_its_batch(void **state) {
         static char *const headers[] = { (char *) "Content-Type: application/json", NULL };
         Place *p = *state;
-        Runner r = { .event = p->ctx.event, .store = p->ctx.store, .config = &p->config };
+        Runner r = { .event = p->ctx.run.event, .store = p->ctx.run.store, .config = &p->config };
         InboundMessage m = { .envelope_id = (char *) "m-1",
                              .method = (char *) "runner.ping",
                              .params = (char *) "{}",
@@ -868,21 +875,22 @@ static void test_a_response_is_not_lost_with_its_batch(void **state) {
         p->config.orchestrator_url = (char *) test_server_url(p->server);
         p->config.messages_path = p->config.events_path = (char *) "/";
         p->config.retry_strategy = (char *) "none";
-        assert_return_code(store_accept(p->ctx.store, &m, NULL, true, &m.seq), 0);
+        assert_return_code(store_accept(p->ctx.run.store, &m, NULL, true, &m.seq), 0);
         assert_return_code(
-                        store_add_own_event(p->ctx.store, "", 0, 0, "said", "error.report", "\"a\":1", NULL),
+                        store_add_own_event(
+                                        p->ctx.run.store, "", 0, 0, "said", "error.report", "\"a\":1", NULL),
                         0);
         spoil_own_events(p, "error.report");
         assert_return_code(runner_open_link(&r), 0);
         assert_return_code(sender_set_target(r.ctx.sender, test_server_url(p->server), headers), 0);
         sender_set_enabled(r.ctx.sender, true);
-        while (sd_event_run(p->ctx.event, 0) > 0)
+        while (sd_event_run(p->ctx.run.event, 0) > 0)
                 ;
         assert_int_equal(p->n_posts, 0);
         mend_own_events(p);
         /* Nobody has anything new to say: it is tried again with what is done every minute. */
         runner_flush_cursors(&r);
-        RUN_UNTIL(p->ctx.event, all_heard(p));
+        RUN_UNTIL(p->ctx.run.event, all_heard(p));
         assert_int_equal(strv_length(p->taken), 2);
         assert_string_equal(p->taken[0], "rsp:m-1");
         assert_string_equal(p->taken[1], "said");

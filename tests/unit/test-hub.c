@@ -117,15 +117,15 @@ static int setup(void **state) {
         };
         assert_return_code(store_open(p->fd, p->path, &r->store, &error), 0);
         r->ctx = (ConversationContext){
-                .event = p->event,
-                .config = &p->config,
-                .store = r->store,
+                .run.event = p->event,
+                .run.config = &p->config,
+                .run.store = r->store,
                 .hooks = &runner_conversation_hooks,
                 .userdata = r,
-                .state_fd = p->fd,
-                .conversations_fd = mkdir_open_at(p->fd, "conversations", 0700),
+                .run.state_fd = p->fd,
+                .run.conversations_fd = mkdir_open_at(p->fd, "conversations", 0700),
         };
-        assert_return_code(watch_new(p->event, &r->ctx.watch), 0);
+        assert_return_code(watch_new(p->event, &r->ctx.run.watch), 0);
         assert_true(sd_event_add_time_relative(
                                     p->event, &r->flush_timer, CLOCK_MONOTONIC, 0, 0, on_flush, r) >= 0);
         assert_true(sd_event_source_set_enabled(r->flush_timer, SD_EVENT_OFF) >= 0);
@@ -141,9 +141,9 @@ static int teardown(void **state) {
         runner_forget_all(r);
         runner_totals_done(r);
         event_cache_free(r->ctx.event_cache);
-        watch_free(r->ctx.watch);
+        watch_free(r->ctx.run.watch);
         store_close(r->store);
-        safe_close(r->ctx.conversations_fd);
+        safe_close(r->ctx.run.conversations_fd);
         sd_event_source_disable_unref(r->flush_timer);
         sd_event_unref(p->event);
         json_object_put(p->config.agents);
@@ -216,7 +216,7 @@ typedef struct Stored {
 
 static void write_file(Place *p, const char *name, const char *text) {
         _cleanup_close_ int fd =
-                        openat(p->r.ctx.conversations_fd, "c-0/1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                        openat(p->r.ctx.run.conversations_fd, "c-0/1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         assert_true(fd >= 0);
         assert_return_code(write_file_atomic_at(fd, name, text, strlen(text), 0600), 0);
@@ -252,8 +252,8 @@ static void store(Place *p, const Stored *s) {
                 assert_return_code(store_put_run(p->r.store, &run), 0);
         if (s->no_folder)
                 return;
-        assert_return_code(mkdirat(p->r.ctx.conversations_fd, "c-0", 0700), errno);
-        assert_return_code(mkdirat(p->r.ctx.conversations_fd, "c-0/1", 0700), errno);
+        assert_return_code(mkdirat(p->r.ctx.run.conversations_fd, "c-0", 0700), errno);
+        assert_return_code(mkdirat(p->r.ctx.run.conversations_fd, "c-0/1", 0700), errno);
         write_file(p, "in.log", "");
         if (!streq(s->state, "live"))
                 return;
@@ -273,7 +273,7 @@ static Conversation *adopt(Place *p) {
         Conversation *c;
 
         assert_return_code(runner_adopt(&p->r), 0);
-        p->r.ctx.ready = true;
+        p->r.ctx.run.ready = true;
         runner_begin_all(&p->r);
         c = runner_find_loaded(&p->r, "c-0");
         assert_non_null(c);
@@ -475,7 +475,7 @@ static void test_one_without_a_run_is_left_alone(void **state) {
 
         store(p, &(Stored){ .agent = "shell", .state = "new", .no_folder = true });
         assert_return_code(runner_adopt(&p->r), 0);
-        p->r.ctx.ready = true;
+        p->r.ctx.run.ready = true;
         c = runner_find_loaded(&p->r, "c-0");
         c->run = run_free(c->run);
         conversation_advance(c);

@@ -92,7 +92,7 @@ static int follower_output(Follower *f) {
         if (f->outfd >= 0)
                 return 0;
         (void) snprintf(name, sizeof(name), "%u", f->at.run);
-        parent = run_folder_open(f->c->ctx->conversations_fd, f->c->row.id);
+        parent = run_folder_open(f->c->ctx->run.conversations_fd, f->c->row.id);
         folder = parent < 0 ? parent : run_folder_open(parent, name);
         int fd = folder < 0 ? folder : run_folder_open_output(folder);
         if (fd == -ENOENT)
@@ -113,7 +113,7 @@ static int follower_open(Follower *f) {
         r = follower_output(f);
         if (r < 0 || f->reader)
                 return r;
-        r = store_get_run(f->c->ctx->store, f->c->row.id, f->at.run, &row);
+        r = store_get_run(f->c->ctx->run.store, f->c->row.id, f->at.run, &row);
         if (r <= 0)
                 return r < 0 ? r : -EINVAL;
         f->limit = row.out_bytes;
@@ -122,7 +122,7 @@ static int follower_open(Follower *f) {
                 return r;
         return event_reader_new(
                         &(EventReaderParams){
-                                        .store = f->c->ctx->store,
+                                        .store = f->c->ctx->run.store,
                                         .driver = conversation_driver(f->c, spec),
                                         .spec = spec,
                                         .conversation = f->c->row.id,
@@ -164,7 +164,7 @@ static int end_cursor(Conversation *c, Cursor *ret) {
         int64_t seq = 0;
         int r;
 
-        while ((r = store_next_own_event(c->ctx->store, c->row.id, c->row.run, seq, &e)) > 0) {
+        while ((r = store_next_own_event(c->ctx->run.store, c->row.id, c->row.run, seq, &e)) > 0) {
                 seq = e.seq;
                 own_event_done(&e);
                 e = (OwnEvent){};
@@ -219,7 +219,7 @@ static int stop_at(Collecting *k, unsigned n, char *text_consume) {
 
         k->stopped = true;
         k->stopped_at = n;
-        r = event_cache_begin(k->cache, k->f->c->ctx->event, k->f->c->row.id, k->at);
+        r = event_cache_begin(k->cache, k->f->c->ctx->run.event, k->f->c->row.id, k->at);
         if (r < 0) {
                 free(text_consume);
                 return r;
@@ -585,7 +585,7 @@ static int stream_set_timer(EventStream *s, uint64_t usec) {
                 return s->stall ? sd_event_source_set_enabled(s->stall, SD_EVENT_OFF) : 0;
         if (!s->stall)
                 return sd_event_add_time_relative(
-                                s->c->ctx->event, &s->stall, CLOCK_MONOTONIC, usec, 0, on_stall, s);
+                                s->c->ctx->run.event, &s->stall, CLOCK_MONOTONIC, usec, 0, on_stall, s);
         r = sd_event_source_set_time_relative(s->stall, usec);
         return r < 0 ? r : sd_event_source_set_enabled(s->stall, SD_EVENT_ONESHOT);
 }
@@ -694,7 +694,7 @@ int conversation_open_events(Conversation *c, const char *cursor, int *ret_fd) {
         c->streams = s;
         c->ctx->event_streams++;
         stream_share_open(&s->share, &c->ctx->stream_room, now_usec(CLOCK_MONOTONIC));
-        r = sd_event_add_io(c->ctx->event, &s->io, s->fd, 0, on_stream_io, s);
+        r = sd_event_add_io(c->ctx->run.event, &s->io, s->fd, 0, on_stream_io, s);
         if (r >= 0)
                 r = stream_pump(s);
         if (r < 0) {

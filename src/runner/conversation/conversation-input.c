@@ -44,13 +44,13 @@ int conversation_write_input(Conversation *c) {
 
         if (!r || r->dirfd < 0 || r->over)
                 return 0;
-        k = store_input_size(c->ctx->store, c->row.id, r->row.run, &total, &written);
+        k = store_input_size(c->ctx->run.store, c->row.id, r->row.run, &total, &written);
         if (k < 0)
                 return k;
         r->input_written = MAX(r->input_written, written);
         if (total == r->input_written)
                 return 0;
-        k = store_unwritten_input(c->ctx->store, c->row.id, r->row.run, write_row, &w);
+        k = store_unwritten_input(c->ctx->run.store, c->row.id, r->row.run, write_row, &w);
         if (w.wrote) {
                 int rung = run_folder_ring(r->dirfd, 'w');
                 if (rung < 0 && rung != -ENXIO)
@@ -176,12 +176,12 @@ static int store_rendered(Run *r, const InboundMessage *m, const char *expired, 
 
         if (expired && !members)
                 return -ENOMEM;
-        k = store_begin(c->ctx->store);
+        k = store_begin(c->ctx->run.store);
         if (k < 0)
                 return k;
         if (lines->size > 0)
                 k =
-                                store_render(c->ctx->store,
+                                store_render(c->ctx->run.store,
                                              c->row.id,
                                              r->row.run,
                                              lines->data,
@@ -189,11 +189,11 @@ static int store_rendered(Run *r, const InboundMessage *m, const char *expired, 
                                              m ? m->seq : 0,
                                              &offset);
         else if (m)
-                k = store_inbound_done(c->ctx->store, m->seq);
+                k = store_inbound_done(c->ctx->run.store, m->seq);
         if (k >= 0)
                 k = position_save(r->driver, r->lines.lines, &state);
         if (k >= 0)
-                k = store_set_driven(c->ctx->store, c->row.id, r->row.run, r->row.driven, state);
+                k = store_set_driven(c->ctx->run.store, c->row.id, r->row.run, r->row.driven, state);
         if (k >= 0 && members)
                 k = conversation_emit(c, NULL, "permission.expired", members);
         if (k >= 0 && expired)
@@ -201,10 +201,10 @@ static int store_rendered(Run *r, const InboundMessage *m, const char *expired, 
         if (k >= 0)
                 k = conversation_emit_state(c);
         if (k < 0) {
-                store_rollback(c->ctx->store);
+                store_rollback(c->ctx->run.store);
                 return k;
         }
-        k = store_commit(c->ctx->store);
+        k = store_commit(c->ctx->run.store);
         if (k >= 0)
                 r->driven_stored = r->row.driven;
         return k;
@@ -235,17 +235,17 @@ static int refuse(Conversation *c, const InboundMessage *m, const char *why) {
                     c->row.id,
                     m->envelope_id,
                     why);
-        k = store_begin(c->ctx->store);
+        k = store_begin(c->ctx->run.store);
         if (k < 0)
                 return k;
         k = conversation_report(c, "message-not-delivered", why, m->envelope_id);
         if (k >= 0)
-                k = store_inbound_done(c->ctx->store, m->seq);
+                k = store_inbound_done(c->ctx->run.store, m->seq);
         if (k < 0) {
-                store_rollback(c->ctx->store);
+                store_rollback(c->ctx->run.store);
                 return k;
         }
-        return store_commit(c->ctx->store);
+        return store_commit(c->ctx->run.store);
 }
 
 /* What the agent has in its own queue is spent whatever the budget says: with one, a message waits here until the turn
@@ -275,7 +275,7 @@ static int pump_one(Run *r, const InboundMessage *m, bool *user_blocked) {
         }
         k = command_of(r, m, &params, &command);
         if (k == 0) {
-                k = store_inbound_done(c->ctx->store, m->seq);
+                k = store_inbound_done(c->ctx->run.store, m->seq);
                 return k < 0 ? k : 1;
         }
         if (k > 0) {
@@ -307,7 +307,7 @@ static int pump_some(Run *r, bool *progress) {
         Conversation *c = r->conversation;
         int k;
 
-        k = store_pending_inbound(c->ctx->store, c->row.id, collect, &pending);
+        k = store_pending_inbound(c->ctx->run.store, c->row.id, collect, &pending);
         for (size_t i = 0; k >= 0 && i < pending.n; i++) {
                 left = left || !pending.list[i].params;
                 k = pump_one(r, &pending.list[i], &user_blocked);
@@ -324,7 +324,7 @@ void conversation_pump_input(Conversation *c) {
         Run *r = c->run;
         int k;
 
-        if (c->n_pending == 0 || c->ctx->broken || !r || !r->driver || r->over || c->stop != STOP_NONE ||
+        if (c->n_pending == 0 || c->ctx->run.broken || !r || !r->driver || r->over || c->stop != STOP_NONE ||
             !streq(c->row.state, "live"))
                 return;
         do

@@ -14,6 +14,7 @@
 #include "runner/conversation/stream-room.h"
 #include "runner/limits/limit-watch.h"
 #include "runner/link/sender.h"
+#include "runner/run/run-context.h"
 #include "runner/run/run-limits.h"
 #include "runner/run/runtime-clock.h"
 #include "runner/run/timeouts.h"
@@ -53,20 +54,11 @@ typedef struct ConversationHooks {
 #define ENDED_READERS_MAX 8
 
 typedef struct ConversationContext {
-        sd_event *event;
-        sd_bus *bus;
-        Store *store;
-        Watch *watch;
-        Units *units;
-        RunnerConfig *config;
+        RunContext run;
         Sender *sender; /* NULL where there is no orchestrator */
-        int state_fd, conversations_fd;
         GitConfig git;
         const ConversationHooks *hooks;
         void *userdata;
-        bool shutting_down; /* of the machine */
-        bool ready;         /* scopes may be started (they wait for our own READY) */
-        bool broken;        /* the store failed: nothing moves until everything was read from it again */
         unsigned event_streams;
         StreamRoom stream_room;
         EventCache *event_cache; /* NULL: there is none yet */
@@ -74,8 +66,6 @@ typedef struct ConversationContext {
         unsigned ended_sending;
         Conversation *ended_read[ENDED_READERS_MAX];
         unsigned ended_read_next;
-        bool addresses_held;     /* a filter of addresses has an effect here, as was seen of some scope */
-        char **controllers_told; /* without effect here, as the journal has it already */
 } ConversationContext;
 
 typedef enum StopStage {

@@ -49,7 +49,7 @@ static void forget_row(Conversation *c) {
 }
 
 void conversation_rest(Conversation *c) {
-        if (c->ctx->broken || conversation_is_live(c))
+        if (c->ctx->run.broken || conversation_is_live(c))
                 return;
         if (c->run) {
                 if (keep_of_run(c) < 0)
@@ -67,7 +67,7 @@ static int take_row(Conversation *c) {
 
         if (!c->ended.forgotten)
                 return 0;
-        r = store_get_conversation(c->ctx->store, c->row.id, &row);
+        r = store_get_conversation(c->ctx->run.store, c->row.id, &row);
         if (r <= 0)
                 return r < 0 ? r : -ENOENT;
         c->row.session = TAKE_PTR(row.session);
@@ -84,7 +84,7 @@ static int take_run(Conversation *c) {
 
         if (c->run)
                 return 0;
-        r = store_get_run(c->ctx->store, c->row.id, c->row.run, &row);
+        r = store_get_run(c->ctx->run.store, c->row.id, c->row.run, &row);
         if (r <= 0)
                 return r < 0 ? r : -ENOENT;
         r = run_new(c, &row, &c->run);

@@ -60,7 +60,7 @@ static int find_run(Conversation *c) {
                 return 1;
         for (unsigned i = MAX(c->send_row.run, 1U); i <= c->row.run; i++) {
                 run_row_done(&c->send_row);
-                r = store_get_run(c->ctx->store, c->row.id, i, &c->send_row);
+                r = store_get_run(c->ctx->run.store, c->row.id, i, &c->send_row);
                 if (r < 0)
                         return r;
                 c->send_lines = position_lines(c->send_row.driven_state);
@@ -83,7 +83,7 @@ static int open_output(Conversation *c) {
         if (c->send_outfd >= 0)
                 return 0;
         (void) snprintf(name, sizeof(name), "%u", c->send_row.run);
-        parent = run_folder_open(c->ctx->conversations_fd, c->row.id);
+        parent = run_folder_open(c->ctx->run.conversations_fd, c->row.id);
         folder = parent < 0 ? parent : run_folder_open(parent, name);
         int fd = folder < 0 ? folder : run_folder_open_output(folder);
         if (fd == -ENOENT)
@@ -141,14 +141,14 @@ static int open_reader(Conversation *c) {
         limit = send_limit(c, &ended);
         return event_reader_new(
                         &(EventReaderParams){
-                                        .store = c->ctx->store,
+                                        .store = c->ctx->run.store,
                                         .driver = ops,
                                         .spec = spec,
                                         .conversation = c->row.id,
                                         .task = c->row.task,
                                         .run = c->send_row.run,
                                         .run_id = c->send_row.run_id,
-                                        .forward_raw = c->ctx->config->forward_raw,
+                                        .forward_raw = c->ctx->run.config->forward_raw,
                                         .told_of_own = true,
                                         .outfd = c->send_outfd,
                                         .offset = c->send_row.acked,
@@ -166,7 +166,7 @@ static bool all_acked(Conversation *c) {
 
         return ended && c->send_row.acked >= limit &&
                         store_next_own_event(
-                                        c->ctx->store,
+                                        c->ctx->run.store,
                                         c->row.id,
                                         c->send_row.run,
                                         c->send_row.acked_own,
@@ -177,7 +177,7 @@ static int finish_run(Conversation *c) {
         int r;
 
         r =
-                        store_set_acked(c->ctx->store,
+                        store_set_acked(c->ctx->run.store,
                                         c->row.id,
                                         c->send_row.run,
                                         c->send_row.acked,
@@ -200,7 +200,7 @@ static void note_delivered(Conversation *c) {
             !c->send_row.delivered)
                 return;
         c->row.delivered = true;
-        r = store_set_delivered(c->ctx->store, c->row.id);
+        r = store_set_delivered(c->ctx->run.store, c->row.id);
         if (r < 0) {
                 c->row.delivered = false;
                 c->ctx->hooks->store_failed(r, c->ctx->userdata);
@@ -236,7 +236,7 @@ static int fail(Conversation *c, int error) {
         if (!c->send_again) {
                 c->send_again_usec = MIN(MAX(2 * c->send_again_usec, AGAIN_MIN_USEC), AGAIN_MAX_USEC);
                 (void) sd_event_add_time_relative(
-                                c->ctx->event,
+                                c->ctx->run.event,
                                 &c->send_again,
                                 CLOCK_MONOTONIC,
                                 c->send_again_usec,
@@ -329,7 +329,7 @@ static int on_fill(void *userdata, SendBatch *batch) {
         Filling filling = { .batch = batch };
         int r;
 
-        if (c->ctx->broken)
+        if (c->ctx->run.broken)
                 return 0;
         while (!c->row.delivered && has_turn(c)) {
                 r = find_run(c);
@@ -377,7 +377,7 @@ static int
 on_set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
         Conversation *c = userdata;
 
-        return store_set_aside(c->ctx->store, message_id, c->row.id, json, size, why);
+        return store_set_aside(c->ctx->run.store, message_id, c->row.id, json, size, why);
 }
 
 static const SendSourceOps source_ops = {
@@ -428,11 +428,14 @@ int conversation_flush(Conversation *c) {
                 r = run_store_driven(c->run);
                 if (r >= 0 && c->run->input_written > 0)
                         r = store_input_written(
-                                        c->ctx->store, c->row.id, c->run->row.run, c->run->input_written);
+                                        c->ctx->run.store,
+                                        c->row.id,
+                                        c->run->row.run,
+                                        c->run->input_written);
         }
         if (r >= 0 && c->send_row.conversation && !c->send_row.delivered)
                 r =
-                                store_set_acked(c->ctx->store,
+                                store_set_acked(c->ctx->run.store,
                                                 c->row.id,
                                                 c->send_row.run,
                                                 c->send_row.acked,
@@ -455,7 +458,7 @@ void conversation_send_rest(Conversation *c) {
 
         /* What is on the wire is acknowledged or lost first. */
         if (!c->source || c->row.delivered || conversation_is_live(c) || c->run || c->ack_pending ||
-            c->ended.rests || c->ctx->broken)
+            c->ended.rests || c->ctx->run.broken)
                 return;
         if (conversation_flush(c) < 0)
                 return;
@@ -495,7 +498,10 @@ uint64_t conversation_queued_events(Conversation *c) {
         }
         return events +
                         store_count_own_events(
-                                        c->ctx->store, c->row.id, c->send_row.run, c->send_row.acked_own);
+                                        c->ctx->run.store,
+                                        c->row.id,
+                                        c->send_row.run,
+                                        c->send_row.acked_own);
 }
 
 uint64_t conversation_queued_bytes(Conversation *c) {

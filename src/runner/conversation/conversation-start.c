@@ -34,8 +34,8 @@ static uint64_t line_max(Conversation *c) {
         _cleanup_free_ char *text = NULL;
         uint64_t body;
 
-        if (streq(c->row.origin, "local") || store_get(c->ctx->store, STORE_MAX_BODY_BYTES, &text) <= 0 ||
-            safe_atou64(text, &body) < 0)
+        if (streq(c->row.origin, "local") ||
+            store_get(c->ctx->run.store, STORE_MAX_BODY_BYTES, &text) <= 0 || safe_atou64(text, &body) < 0)
                 return DRIVER_LINE_MAX;
         return driver_line_max_of_body(body);
 }
@@ -48,7 +48,7 @@ static const char *find_rule(Conversation *c) {
 
         if (repository && giturl_parse(json_get_string(repository, "url"), &url, NULL) < 0)
                 return NULL;
-        STRV_FOREACH(rule, c->ctx->config->trusted_repositories)
+        STRV_FOREACH(rule, c->ctx->run.config->trusted_repositories)
                 if (repository ? repository_rule_matches_url(*rule, &url) :
                                     c->row.directory ?
                                  repository_rule_matches_directory(*rule, c->row.directory) :
@@ -63,7 +63,7 @@ static int was_trusted(Conversation *c) {
         _cleanup_json_ Json *spec = NULL;
         int r;
 
-        r = store_get_run(c->ctx->store, c->row.id, c->row.run, &row);
+        r = store_get_run(c->ctx->run.store, c->row.id, c->row.run, &row);
         if (r <= 0)
                 return r;
         r = json_parse_from(JSON_OF_STORE, row.spec, strlen(row.spec), &spec, NULL);
@@ -141,7 +141,7 @@ int conversation_prepare_run(Conversation *c, const char *resume_session) {
         if (!row.conversation || !row.state || !row.spec)
                 return -ENOMEM;
         (void) snprintf(row.run_id, sizeof(row.run_id), "%016llx", (unsigned long long) random_u64());
-        r = store_put_run(c->ctx->store, &row);
+        r = store_put_run(c->ctx->run.store, &row);
         if (r < 0)
                 return r;
         c->row.run = row.run;
@@ -203,7 +203,7 @@ on_checkout(int error,
         (void) buffer_append_json_str(&b, strempty(branch));
         (void) buffer_append_str(&b, ",\"head\":");
         (void) buffer_append_json_str(&b, strempty(head));
-        r = b.failed ? -ENOMEM : store_begin(c->ctx->store);
+        r = b.failed ? -ENOMEM : store_begin(c->ctx->run.store);
         if (r >= 0) {
                 if (free_and_strdup(&c->row.directory, directory) < 0 ||
                     free_and_strdup(&c->row.branch, branch) < 0)
@@ -213,9 +213,9 @@ on_checkout(int error,
                 if (r >= 0)
                         r = conversation_emit(c, NULL, "git.result", b.data);
                 if (r < 0)
-                        store_rollback(c->ctx->store);
+                        store_rollback(c->ctx->run.store);
                 else
-                        r = store_commit(c->ctx->store);
+                        r = store_commit(c->ctx->run.store);
         }
         if (r < 0) {
                 c->ctx->hooks->store_failed(r, c->ctx->userdata);
@@ -227,10 +227,10 @@ on_checkout(int error,
 
 static void start_checkout(Conversation *c) {
         const OperationContext context = {
-                .event = c->ctx->event,
-                .bus = c->ctx->bus,
-                .watch = c->ctx->watch,
-                .state_fd = c->ctx->state_fd,
+                .event = c->ctx->run.event,
+                .bus = c->ctx->run.bus,
+                .watch = c->ctx->run.watch,
+                .state_fd = c->ctx->run.state_fd,
         };
         int r;
 
@@ -284,7 +284,7 @@ static int begin_lines(Run *r) {
         Conversation *c = r->conversation;
         int k;
 
-        k = store_input_size(c->ctx->store, c->row.id, r->row.run, &total, &written);
+        k = store_input_size(c->ctx->run.store, c->row.id, r->row.run, &total, &written);
         if (k < 0 || total > 0)
                 return k;
         k = r->ops->begin(r->driver, &b);
@@ -292,7 +292,7 @@ static int begin_lines(Run *r) {
                 return k;
         if (b.size == 0)
                 return 0;
-        return store_render(c->ctx->store, c->row.id, r->row.run, b.data, b.size, 0, &offset);
+        return store_render(c->ctx->run.store, c->row.id, r->row.run, b.data, b.size, 0, &offset);
 }
 
 static int private_memfd(const char *contents) {
@@ -373,15 +373,15 @@ static void log_start(Conversation *c) {
 int conversation_adopt_started(Conversation *c, const char *unit) {
         int r;
 
-        r = store_begin(c->ctx->store);
+        r = store_begin(c->ctx->run.store);
         if (r < 0)
                 return r;
         r = store_started(c->run, unit, NULL);
         if (r < 0) {
-                store_rollback(c->ctx->store);
+                store_rollback(c->ctx->run.store);
                 return r;
         }
-        return store_commit(c->ctx->store);
+        return store_commit(c->ctx->run.store);
 }
 
 static void
@@ -430,13 +430,13 @@ on_started(int error, const char *text, const char *unit, const char *invocation
                 conversation_fail(c, "failed", text);
                 return;
         }
-        k = store_begin(c->ctx->store);
+        k = store_begin(c->ctx->run.store);
         if (k >= 0) {
                 k = store_started(r, unit, invocation);
                 if (k < 0)
-                        store_rollback(c->ctx->store);
+                        store_rollback(c->ctx->run.store);
                 else
-                        k = store_commit(c->ctx->store);
+                        k = store_commit(c->ctx->run.store);
         }
         if (k < 0) {
                 c->ctx->hooks->store_failed(k, c->ctx->userdata);
@@ -460,7 +460,7 @@ static int store_starting(Run *r, const Limits *limits) {
 
         if (free_and_strdup(&r->row.state, "starting") < 0)
                 return -ENOMEM;
-        k = store_begin(c->ctx->store);
+        k = store_begin(c->ctx->run.store);
         if (k < 0)
                 return k;
         k = run_store_row(r);
@@ -469,10 +469,10 @@ static int store_starting(Run *r, const Limits *limits) {
         if (k >= 0)
                 k = set_state(c, "starting");
         if (k < 0) {
-                store_rollback(c->ctx->store);
+                store_rollback(c->ctx->run.store);
                 return k;
         }
-        return store_commit(c->ctx->store);
+        return store_commit(c->ctx->run.store);
 }
 
 /* The launcher is called over the bus. */
@@ -512,7 +512,7 @@ static int start_process(Run *r, char **ret_error) {
                 k = check_plan(&plan, c->row.directory, ret_error);
         if (k < 0)
                 return k;
-        k = limits_parse(json_get(c->params, "limits"), &c->ctx->config->limits, &limits, ret_error);
+        k = limits_parse(json_get(c->params, "limits"), &c->ctx->run.config->limits, &limits, ret_error);
         if (k < 0)
                 return k;
         k = run_open_folder(r, true);
@@ -539,7 +539,7 @@ static int start_process(Run *r, char **ret_error) {
                 return k;
         }
         return launcher_start(
-                        c->ctx->bus,
+                        c->ctx->run.bus,
                         &(LauncherStart){
                                         .kind = LAUNCHER_AGENT,
                                         .id = c->row.id,
@@ -578,8 +578,8 @@ void conversation_advance(Conversation *c) {
         Run *r = c->run;
         int k;
 
-        if (!c->ctx->ready || c->ctx->broken || !conversation_is_live(c) || c->held || c->checkout || !r ||
-            r->call)
+        if (!c->ctx->run.ready || c->ctx->run.broken || !conversation_is_live(c) || c->held || c->checkout ||
+            !r || r->call)
                 return;
         if (conversation_refuse_start(c))
                 return;
@@ -596,13 +596,13 @@ void conversation_advance(Conversation *c) {
         if (!streq(c->row.state, "starting"))
                 return;
         k = start_process(r, &error);
-        if ((k == -ENOSPC || k == -EDQUOT) && !c->ctx->broken) {
+        if ((k == -ENOSPC || k == -EDQUOT) && !c->ctx->run.broken) {
                 /* Not the conversation's fault, and nothing of it has begun. */
                 log_warning_errno(k, "Conversation %s waits for room to begin: %m", c->row.id);
                 c->ctx->hooks->no_room(c->ctx->userdata);
                 return;
         }
-        if (k < 0 && !c->ctx->broken) {
+        if (k < 0 && !c->ctx->run.broken) {
                 if (!error)
                         error = xasprintf("the agent could not be started: %s", strerror(-k));
                 conversation_fail(c, "failed", strempty(error));

@@ -25,7 +25,7 @@ static void arm(Conversation *c, uint64_t usec) {
         }
         if (!c->stop_timer)
                 r = sd_event_add_time_relative(
-                                c->ctx->event, &c->stop_timer, CLOCK_MONOTONIC, usec, 1, on_timer, c);
+                                c->ctx->run.event, &c->stop_timer, CLOCK_MONOTONIC, usec, 1, on_timer, c);
         else {
                 r = sd_event_source_set_time_relative(c->stop_timer, usec);
                 if (r >= 0)
@@ -71,7 +71,7 @@ static void thaw(Conversation *c) {
 
         if (r->verb_call)
                 return;
-        k = launcher_unit_verb(c->ctx->bus, "Thaw", r->row.unit, on_thawed, c, &r->verb_call);
+        k = launcher_unit_verb(c->ctx->run.bus, "Thaw", r->row.unit, on_thawed, c, &r->verb_call);
         if (k < 0)
                 log_warning_errno(k, "Thawing %s: %m", r->row.unit);
 }
@@ -115,7 +115,7 @@ static void send_command(Conversation *c, DriverCommandType type) {
         k = r->ops->command(r->driver, &command, &lines, &error);
         if (k <= 0 || lines.size == 0)
                 return;
-        k = store_render(c->ctx->store, c->row.id, r->row.run, lines.data, lines.size, 0, &offset);
+        k = store_render(c->ctx->run.store, c->row.id, r->row.run, lines.data, lines.size, 0, &offset);
         if (k >= 0)
                 (void) conversation_write_input(c);
 }
@@ -162,7 +162,7 @@ static void step(Conversation *c) {
                 c->stop = STOP_FORCED;
                 if (!r->verb_call) {
                         k = launcher_unit_verb(
-                                        c->ctx->bus, "Kill", r->row.unit, on_killed, c, &r->verb_call);
+                                        c->ctx->run.bus, "Kill", r->row.unit, on_killed, c, &r->verb_call);
                         if (k < 0)
                                 log_warning_errno(k, "Killing %s: %m", r->row.unit);
                 }

@@ -60,7 +60,7 @@ int conversation_all_params(Conversation *c, Json **ret) {
         int r;
 
         if (!text) {
-                r = store_get_conversation(c->ctx->store, c->row.id, &row);
+                r = store_get_conversation(c->ctx->run.store, c->row.id, &row);
                 if (r <= 0)
                         return r < 0 ? r : -ENOENT;
                 text = row.params;
@@ -94,7 +94,7 @@ uint64_t conversation_driven(Conversation *c) {
 }
 
 void conversation_take_agent_config(Conversation *c) {
-        Json *config = json_object_get(json_get(c->ctx->config->agents, c->row.agent));
+        Json *config = json_object_get(json_get(c->ctx->run.config->agents, c->row.agent));
 
         json_object_put(c->agent_config);
         c->agent_config = config;
@@ -209,7 +209,7 @@ double conversation_cost_usd(Conversation *c) {
 }
 
 int conversation_store_row(Conversation *c) {
-        return store_put_conversation(c->ctx->store, &c->row);
+        return store_put_conversation(c->ctx->run.store, &c->row);
 }
 
 void conversation_changed(Conversation *c) {
@@ -221,7 +221,7 @@ int conversation_emit(Conversation *c, const char *message_id, const char *metho
         int r;
 
         r = store_add_own_event(
-                        c->ctx->store,
+                        c->ctx->run.store,
                         c->row.id,
                         c->row.run,
                         conversation_driven(c),

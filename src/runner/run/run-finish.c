@@ -95,7 +95,7 @@ static int settle_pending(Conversation *c, const char *reason, Undelivered *u, c
 
         do {
                 size_t from = u->n;
-                r = store_pending_inbound(c->ctx->store, c->row.id, collect_pending, u);
+                r = store_pending_inbound(c->ctx->run.store, c->row.id, collect_pending, u);
                 if (r < 0)
                         return r;
                 for (size_t i = from; i < u->n; i++) {
@@ -111,7 +111,7 @@ static int settle_pending(Conversation *c, const char *reason, Undelivered *u, c
                                                 u->list[i].envelope_id);
                                 if (!response)
                                         return -ENOMEM;
-                                r = store_set_response(c->ctx->store, u->list[i].seq, response);
+                                r = store_set_response(c->ctx->run.store, u->list[i].seq, response);
                                 if (r < 0)
                                         return r;
                                 free(*ret_stop_response);
@@ -125,7 +125,7 @@ static int settle_pending(Conversation *c, const char *reason, Undelivered *u, c
                                 if (r < 0)
                                         return r;
                         }
-                        r = store_inbound_done(c->ctx->store, u->list[i].seq);
+                        r = store_inbound_done(c->ctx->run.store, u->list[i].seq);
                         if (r < 0)
                                 return r;
                 }
@@ -208,13 +208,13 @@ static void finish(Conversation *c, Run *run, const char *reason, const char *te
 
         r = describe_end(c, run, reason, text, &end);
         if (r >= 0)
-                r = store_begin(c->ctx->store);
+                r = store_begin(c->ctx->run.store);
         if (r >= 0) {
                 r = store_end(c, run, reason, end, &u);
                 if (r < 0)
-                        store_rollback(c->ctx->store);
+                        store_rollback(c->ctx->run.store);
                 else
-                        r = store_commit(c->ctx->store);
+                        r = store_commit(c->ctx->run.store);
         }
         if (r < 0) {
                 c->ctx->hooks->store_failed(r, c->ctx->userdata);
@@ -273,10 +273,10 @@ static bool ask_system(Run *r) {
         bool by_systemd = r->stopped_usec > 0 ||
                         streq_ptr(json_get_string(r->outcome, "stoppedBy"), "systemd");
 
-        if (r->system_asked || !by_systemd || r->conversation->ctx->shutting_down)
+        if (r->system_asked || !by_systemd || r->conversation->ctx->run.shutting_down)
                 return r->system_question != NULL;
         r->system_asked = true;
-        return shutdown_ask(r->conversation->ctx->bus, on_system, r, &r->system_question) >= 0;
+        return shutdown_ask(r->conversation->ctx->run.bus, on_system, r, &r->system_question) >= 0;
 }
 
 bool run_conclusion_is_short(Run *r) {
@@ -294,7 +294,7 @@ static void conclude_short(Run *r) {
                         .result = r->result,
                         .stop_requested = c->stop != STOP_NONE,
                         .stop_reason = c->stop_reason,
-                        .shutdown = c->ctx->shutting_down,
+                        .shutdown = c->ctx->run.shutting_down,
         });
         text = xasprintf(
                         "the runner died %u times while it concluded this run: the rest of its output, its usage and the state "
@@ -313,7 +313,7 @@ void run_conclude(Run *r) {
         if (streq(r->row.state, "ended"))
                 return;
         if (run_conclusion_is_short(r)) {
-                if (!c->ctx->broken)
+                if (!c->ctx->run.broken)
                         conclude_short(r);
                 return;
         }
@@ -325,7 +325,7 @@ void run_conclude(Run *r) {
         if (!r->outcome && !r->usage)
                 r->usage = run_limits_usage(r);
         run_limits_finish(r, r->outcome ? json_get(r->outcome, "resources") : r->usage);
-        if (c->ctx->broken)
+        if (c->ctx->run.broken)
                 return;
         reason = verdict_reason(&(VerdictInput){
                         .outcome = r->outcome,
@@ -333,7 +333,7 @@ void run_conclude(Run *r) {
                         .stop_requested = c->stop != STOP_NONE && !r->failure,
                         .stop_reason = c->stop_reason,
                         .end_requested = r->end_sent,
-                        .shutdown = c->ctx->shutting_down || r->system_stops || is_of_an_earlier_boot(r),
+                        .shutdown = c->ctx->run.shutting_down || r->system_stops || is_of_an_earlier_boot(r),
                         .stopped_by_systemd = r->stopped_usec > 0,
                         .oom = run_limits_oom(r, r->outcome),
                         .last_turn_failed = r->ops->last_turn_failed(r->driver),
@@ -368,7 +368,7 @@ void run_conclude(Run *r) {
                 /* What was asked of the scope before that is answered by its end. */
                 r->verb_call = launcher_call_free(r->verb_call);
                 (void) launcher_unit_verb(
-                                c->ctx->bus, "Collect", r->row.unit, on_collected, r, &r->verb_call);
+                                c->ctx->run.bus, "Collect", r->row.unit, on_collected, r, &r->verb_call);
         }
         finish(c, r, reason, text);
 }

@@ -23,15 +23,15 @@ bool run_ask_git(Run *r) {
         Conversation *c = r->conversation;
         int k;
 
-        if (r->git_asked || !c->row.branch || !c->row.directory || !c->ctx->ready)
+        if (r->git_asked || !c->row.branch || !c->row.directory || !c->ctx->run.ready)
                 return r->git_status != NULL;
         r->git_asked = true;
         k = checkout_status_start(
                         &(OperationContext){
-                                        .event = c->ctx->event,
-                                        .bus = c->ctx->bus,
-                                        .watch = c->ctx->watch,
-                                        .state_fd = c->ctx->state_fd,
+                                        .event = c->ctx->run.event,
+                                        .bus = c->ctx->run.bus,
+                                        .watch = c->ctx->run.watch,
+                                        .state_fd = c->ctx->run.state_fd,
                         },
                         &c->ctx->git,
                         c->row.id,

@@ -115,7 +115,7 @@ static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *u
         int k;
 
         /* Its last ones are told with its end, from the figures of the end. */
-        if (l->run->over || l->run->conversation->ctx->broken)
+        if (l->run->over || l->run->conversation->ctx->run.broken)
                 return;
         if (what != LIMIT_HIT_OOM_KILL) {
                 tell_hit(l, what, hits, now, NULL);
@@ -130,7 +130,7 @@ static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *u
                         k = sd_event_source_set_enabled(l->victim, SD_EVENT_ONESHOT);
         } else
                 k = sd_event_add_time_relative(
-                                l->run->conversation->ctx->event,
+                                l->run->conversation->ctx->run.event,
                                 &l->victim,
                                 CLOCK_MONOTONIC,
                                 VICTIM_USEC,
@@ -145,7 +145,7 @@ void run_limits_set_frozen(bool frozen, void *userdata) {
         RunLimits *l = userdata;
         Conversation *c = l->run->conversation;
 
-        if (l->run->over || c->ctx->broken)
+        if (l->run->over || c->ctx->run.broken)
                 return;
         conversation_set_frozen(c, frozen);
         if (run_limits_save(l) < 0)

@@ -64,13 +64,13 @@ int run_limits_save(RunLimits *l) {
         if (l->workspace)
                 (void) json_set_u64(o, "workspaceOom", l->slice_ooms_told);
         (void) json_set_bool(o, "frozen", c->frozen);
-        return store_set(c->ctx->store, key, json_text(o));
+        return store_set(c->ctx->run.store, key, json_text(o));
 }
 
 int run_limits_forget(Run *r) {
         _cleanup_free_ char *key = store_key(r);
 
-        return key ? store_set(r->conversation->ctx->store, key, NULL) : -ENOMEM;
+        return key ? store_set(r->conversation->ctx->run.store, key, NULL) : -ENOMEM;
 }
 
 static int new_limits(Run *r, Json *asked_consume, RunLimits **ret) {
@@ -111,7 +111,7 @@ int run_limits_restore(Run *r) {
 
         if (!key)
                 return -ENOMEM;
-        k = store_get(r->conversation->ctx->store, key, &text);
+        k = store_get(r->conversation->ctx->run.store, key, &text);
         if (k <= 0)
                 return k;
         k = json_parse_from(JSON_OF_STORE, text, strlen(text), &o, NULL);
@@ -141,15 +141,15 @@ int run_limits_emit(RunLimits *l, const char *method, const char *members) {
         Conversation *c = l->run->conversation;
         int k;
 
-        k = store_begin(c->ctx->store);
+        k = store_begin(c->ctx->run.store);
         if (k >= 0) {
                 k = conversation_emit(c, NULL, method, members);
                 if (k >= 0)
                         k = run_limits_save(l);
                 if (k < 0)
-                        store_rollback(c->ctx->store);
+                        store_rollback(c->ctx->run.store);
                 else
-                        k = store_commit(c->ctx->store);
+                        k = store_commit(c->ctx->run.store);
         }
         if (k < 0)
                 c->ctx->hooks->store_failed(k, c->ctx->userdata);
@@ -217,9 +217,9 @@ static void log_missing(RunLimits *l, const char *name) {
         const char *controller = limit_controller(name);
         LOG_CONTEXT(log);
 
-        if (strv_contains(ctx->controllers_told, controller))
+        if (strv_contains(ctx->run.controllers_told, controller))
                 return;
-        if (strv_extend(&ctx->controllers_told, controller) < 0)
+        if (strv_extend(&ctx->run.controllers_told, controller) < 0)
                 return;
         log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", l->run->row.conversation);
         log_context_push(&log, "NORTHFLARE_UNIT", l->run->row.unit);
@@ -267,7 +267,7 @@ static void log_change(RunLimits *l) {
 /* An administrator's `systemctl set-property`: systemd does not say whose. What was asked of us has its row already. */
 static void store_change_of_others(RunLimits *l) {
         int r =
-                        store_audit_add(l->run->conversation->ctx->store,
+                        store_audit_add(l->run->conversation->ctx->run.store,
                                         &(AuditRow){
                                                         .when_usec = now_usec(CLOCK_REALTIME),
                                                         .kind = "limits",
@@ -291,7 +291,7 @@ static void reread(RunLimits *l, bool ordered) {
         _cleanup_free_ char *members = NULL;
         bool same;
 
-        if (l->run->over || l->run->conversation->ctx->broken || l->fd < 0 ||
+        if (l->run->over || l->run->conversation->ctx->run.broken || l->fd < 0 ||
             limit_files_read(l->fd, &now) < 0)
                 return;
         same = l->effective && json_object_equal(l->effective, now);
@@ -325,8 +325,8 @@ static void log_filter(RunLimits *l) {
                  "The filter of addresses of conversation %s is now %s.",
                  l->run->row.conversation,
                  l->filter ? json_text(l->filter) : "none");
-        if (held || strv_contains(ctx->controllers_told, "bpf") ||
-            strv_extend(&ctx->controllers_told, "bpf") < 0)
+        if (held || strv_contains(ctx->run.controllers_told, "bpf") ||
+            strv_extend(&ctx->run.controllers_told, "bpf") < 0)
                 return;
         log_context_push(&log, "NORTHFLARE_CONTROLLER", "bpf");
         log_full(LOG_WARNING,
@@ -349,14 +349,14 @@ static void on_filter(int error, Json *filter, bool counted, void *userdata) {
                 ask_filter(l);
                 return;
         }
-        if (error < 0 || l->run->over || ctx->broken)
+        if (error < 0 || l->run->over || ctx->run.broken)
                 return;
-        ctx->addresses_held = ctx->addresses_held || counted || l->addresses_held;
-        if (ctx->addresses_held && !l->addresses_held) {
+        ctx->run.addresses_held = ctx->run.addresses_held || counted || l->addresses_held;
+        if (ctx->run.addresses_held && !l->addresses_held) {
                 l->addresses_held = true;
                 (void) run_limits_save(l);
         }
-        if (ctx->addresses_held && filter)
+        if (ctx->run.addresses_held && filter)
                 (void) json_set_bool(filter, "enforced", true);
         if ((l->filter ? filter && json_object_equal(l->filter, filter) : !filter))
                 return;
@@ -375,10 +375,15 @@ static void ask_filter(RunLimits *l) {
                 l->filter_again = true;
                 return;
         }
-        if (r->over || !l->cgroup || !r->row.unit || !r->conversation->ctx->bus)
+        if (r->over || !l->cgroup || !r->row.unit || !r->conversation->ctx->run.bus)
                 return;
         k = limit_filter_query(
-                        r->conversation->ctx->bus, r->row.unit, l->cgroup, on_filter, l, &l->filter_query);
+                        r->conversation->ctx->run.bus,
+                        r->row.unit,
+                        l->cgroup,
+                        on_filter,
+                        l,
+                        &l->filter_query);
         if (k < 0)
                 log_debug_errno(k, "systemd cannot be asked for the addresses of %s: %m", r->row.unit);
 }
@@ -393,7 +398,7 @@ static void arm_reread(RunLimits *l) {
 
         if (!l->reread) {
                 (void) sd_event_add_time_relative(
-                                l->run->conversation->ctx->event,
+                                l->run->conversation->ctx->run.event,
                                 &l->reread,
                                 CLOCK_MONOTONIC,
                                 REREAD_USEC,
@@ -503,9 +508,9 @@ void run_limits_open(Run *r) {
                         log_debug_errno(k, "The limits of conversation %s cannot be read: %m", c->row.id);
                 (void) run_limits_save(l);
         }
-        k = limit_watch_new(c->ctx->event, l->fd, &l->told, &run_limits_watch_ops, l, &l->watch);
+        k = limit_watch_new(c->ctx->run.event, l->fd, &l->told, &run_limits_watch_ops, l, &l->watch);
         if (k >= 0)
-                k = watch_add(c->ctx->watch, l->fd, on_folder, l, &l->slot);
+                k = watch_add(c->ctx->run.watch, l->fd, on_folder, l, &l->slot);
         if (k < 0)
                 log_debug_errno(k, "The limits of conversation %s are not watched: %m", c->row.id);
         if (l->watch && limit_watch_is_frozen(l->watch) != c->frozen)

@@ -12,17 +12,17 @@ static int save(Run *r) {
         _cleanup_free_ char *key = store_key(r);
         _cleanup_json_ Json *o = runtime_clock_to_json(&r->runtime);
 
-        return key && o ? store_set(r->conversation->ctx->store, key, json_text(o)) : -ENOMEM;
+        return key && o ? store_set(r->conversation->ctx->run.store, key, json_text(o)) : -ENOMEM;
 }
 
 static int on_over(sd_event_source *source, uint64_t usec, void *userdata) {
         Run *r = userdata;
         Conversation *c = r->conversation;
 
-        if (r->over || c->ctx->broken || c->stop != STOP_NONE)
+        if (r->over || c->ctx->run.broken || c->stop != STOP_NONE)
                 return 0;
         log_notice("Conversation %s has had its time (runtimeMaxSec) and is stopped.", c->row.id);
-        conversation_stop(c, "timeout", c->ctx->config->stop_grace_ms * USEC_PER_MSEC);
+        conversation_stop(c, "timeout", c->ctx->run.config->stop_grace_ms * USEC_PER_MSEC);
         return 0;
 }
 
@@ -36,7 +36,7 @@ static void arm(Run *r) {
         }
         if (!r->runtime_timer)
                 k = sd_event_add_time(
-                                r->conversation->ctx->event,
+                                r->conversation->ctx->run.event,
                                 &r->runtime_timer,
                                 CLOCK_MONOTONIC,
                                 now + left,
@@ -62,7 +62,7 @@ static uint64_t limit_usec(Run *r) {
                          "runtimeMaxSec",
                          &seconds) <= 0 &&
             !limits)
-                seconds = r->conversation->ctx->config->limits.runtime_max_sec;
+                seconds = r->conversation->ctx->run.config->limits.runtime_max_sec;
         return seconds * USEC_PER_SEC;
 }
 
@@ -83,7 +83,7 @@ int run_runtime_restore(Run *r) {
 
         if (!key)
                 return -ENOMEM;
-        k = store_get(r->conversation->ctx->store, key, &text);
+        k = store_get(r->conversation->ctx->run.store, key, &text);
         if (k < 0)
                 return k;
         if (k > 0)
@@ -110,5 +110,5 @@ int run_runtime_forget(Run *r) {
         _cleanup_free_ char *key = store_key(r);
 
         r->runtime_timer = sd_event_source_disable_unref(r->runtime_timer);
-        return key ? store_set(r->conversation->ctx->store, key, NULL) : -ENOMEM;
+        return key ? store_set(r->conversation->ctx->run.store, key, NULL) : -ENOMEM;
 }

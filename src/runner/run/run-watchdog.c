@@ -22,7 +22,7 @@ static void stop_silent(Run *r) {
         log_notice("The agent of conversation %s says nothing (timeouts.silenceSec) and is stopped.",
                    c->row.id);
         r->silent = true;
-        conversation_stop(c, "timeout", c->ctx->config->stop_grace_ms * USEC_PER_MSEC);
+        conversation_stop(c, "timeout", c->ctx->run.config->stop_grace_ms * USEC_PER_MSEC);
 }
 
 /* Denied in the name of those who did not answer, or cannot. */
@@ -68,7 +68,7 @@ static void arm(Run *r) {
                 r->watchdog_timer = sd_event_source_disable_unref(r->watchdog_timer);
         else if (!r->watchdog_timer)
                 k = sd_event_add_time(
-                                r->conversation->ctx->event,
+                                r->conversation->ctx->run.event,
                                 &r->watchdog_timer,
                                 CLOCK_MONOTONIC,
                                 next,
@@ -98,7 +98,7 @@ static void look(Run *r) {
         unsigned n;
         int k;
 
-        if (r->over || c->ctx->broken || c->stop != STOP_NONE) {
+        if (r->over || c->ctx->run.broken || c->stop != STOP_NONE) {
                 r->watchdog_timer = sd_event_source_disable_unref(r->watchdog_timer);
                 r->watchdog_usec = USEC_INFINITY;
                 return;
@@ -142,8 +142,8 @@ void run_watchdog_freeze(Run *r, bool frozen) {
 int run_watchdog_begin(Run *r) {
         Conversation *c = r->conversation;
         Timeouts timeouts = {
-                .silence_usec = c->ctx->config->silence_secs * USEC_PER_SEC,
-                .answer_usec = c->ctx->config->answer_secs * USEC_PER_SEC,
+                .silence_usec = c->ctx->run.config->silence_secs * USEC_PER_SEC,
+                .answer_usec = c->ctx->run.config->answer_secs * USEC_PER_SEC,
         };
         _cleanup_free_ char *error = NULL;
         int k;

@@ -98,7 +98,7 @@ int run_new(Conversation *c, RunRow *row_consume, Run **ret) {
         r->lines.offset = r->row.driven;
         r->lines.max = driver_line_max(r->spec);
         r->driven_stored = r->row.driven;
-        k = sd_event_add_defer(c->ctx->event, &r->drive_source, on_drive, r);
+        k = sd_event_add_defer(c->ctx->run.event, &r->drive_source, on_drive, r);
         if (k < 0)
                 return k;
         (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_OFF);
@@ -183,8 +183,8 @@ int run_open_folder(Run *r, bool make) {
         if (r->dirfd >= 0)
                 return 0;
         (void) snprintf(name, sizeof(name), "%u", r->row.run);
-        parent = make ? mkdir_open_at(c->ctx->conversations_fd, c->row.id, RUN_FOLDER_MODE) :
-                        run_folder_open(c->ctx->conversations_fd, c->row.id);
+        parent = make ? mkdir_open_at(c->ctx->run.conversations_fd, c->row.id, RUN_FOLDER_MODE) :
+                        run_folder_open(c->ctx->run.conversations_fd, c->row.id);
         if (parent < 0)
                 return parent;
         if (make) {
@@ -207,7 +207,7 @@ int run_watch(Run *r) {
 
         if (r->watch)
                 return 0;
-        k = watch_add(r->conversation->ctx->watch, r->dirfd, on_watch, r, &r->watch);
+        k = watch_add(r->conversation->ctx->run.watch, r->dirfd, on_watch, r, &r->watch);
         if (k < 0)
                 return k;
         /* What came before the watch is looked at as well. */
@@ -227,7 +227,7 @@ static int drive_begin(Drive *d) {
 
         if (d->open)
                 return 0;
-        k = store_begin(d->run->conversation->ctx->store);
+        k = store_begin(d->run->conversation->ctx->run.store);
         d->open = k >= 0;
         return k;
 }
@@ -242,7 +242,7 @@ static int on_write(void *userdata, const char *line, size_t size) {
         if (k < 0)
                 return k;
         return store_render(
-                        r->conversation->ctx->store,
+                        r->conversation->ctx->run.store,
                         r->conversation->row.id,
                         r->row.run,
                         line,
@@ -283,7 +283,7 @@ static int store_driven(Run *r) {
         k = position_save(r->driver, r->lines.lines, &state);
         if (k < 0)
                 return k;
-        k = store_set_driven(c->ctx->store, c->row.id, r->row.run, r->row.driven, state);
+        k = store_set_driven(c->ctx->run.store, c->row.id, r->row.run, r->row.driven, state);
         if (k < 0)
                 return k;
         r->driven_stored = r->row.driven;
@@ -295,7 +295,7 @@ int run_store_driven(Run *r) {
 }
 
 int run_store_row(Run *r) {
-        return store_put_run(r->conversation->ctx->store, &r->row);
+        return store_put_run(r->conversation->ctx->run.store, &r->row);
 }
 
 /* Puts what a piece of output meant into the store: the offset, the driver's state, the session, the state event.
@@ -396,9 +396,9 @@ static int drive_piece(Run *r, bool *ret_progress) {
         k = more < 0 ? more : settle(r, &d, before);
         if (d.open) {
                 if (k < 0)
-                        store_rollback(c->ctx->store);
+                        store_rollback(c->ctx->run.store);
                 else
-                        k = store_commit(c->ctx->store);
+                        k = store_commit(c->ctx->run.store);
         }
         if (k < 0)
                 return k;
@@ -425,7 +425,7 @@ static void stop_at_budget(Run *r) {
         if (!what)
                 return;
         log_notice("Conversation %s has spent its budget (%s) and is stopped.", c->row.id, what);
-        conversation_stop(c, "budget", c->ctx->config->stop_grace_ms * USEC_PER_MSEC);
+        conversation_stop(c, "budget", c->ctx->run.config->stop_grace_ms * USEC_PER_MSEC);
 }
 
 void run_drive(Run *r) {
@@ -433,7 +433,7 @@ void run_drive(Run *r) {
         bool progress = false;
         int k;
 
-        if (r->dirfd < 0 || c->ctx->broken)
+        if (r->dirfd < 0 || c->ctx->run.broken)
                 return;
         if (run_conclusion_is_short(r)) {
                 /* What is left of its output may be what did it: whether the run is over is found out before that is read. */
@@ -485,7 +485,7 @@ static int arm_check(Run *r) {
                 return k < 0 ? k : sd_event_source_set_enabled(r->check_timer, SD_EVENT_ONESHOT);
         }
         return sd_event_add_time_relative(
-                        r->conversation->ctx->event,
+                        r->conversation->ctx->run.event,
                         &r->check_timer,
                         CLOCK_MONOTONIC,
                         CHECK_INTERVAL_USEC,
@@ -522,7 +522,8 @@ static void watch_supervisor(Run *r, uint64_t pid) {
                         supervisor_gone(r);
                 return;
         }
-        if (sd_event_add_io(r->conversation->ctx->event, &r->supervisor, fd, EPOLLIN, on_supervisor, r) < 0)
+        if (sd_event_add_io(r->conversation->ctx->run.event, &r->supervisor, fd, EPOLLIN, on_supervisor, r) <
+            0)
                 return;
         (void) sd_event_source_set_io_fd_own(r->supervisor, true);
         (void) TAKE_FD(fd);
@@ -546,7 +547,12 @@ static void kill_orphan(Run *r) {
         log_warning("The supervisor of conversation %s was killed; what it left is killed too.",
                     r->row.conversation);
         k = launcher_unit_verb(
-                        r->conversation->ctx->bus, "Kill", r->row.unit, on_orphan_killed, r, &r->verb_call);
+                        r->conversation->ctx->run.bus,
+                        "Kill",
+                        r->row.unit,
+                        on_orphan_killed,
+                        r,
+                        &r->verb_call);
         if (k < 0)
                 log_warning_errno(k, "Killing %s: %m", r->row.unit);
 }
@@ -589,7 +595,7 @@ static void over(Run *r, Json *outcome_consume, const char *result) {
 static bool look_for_stop(Run *r, const char *result) {
         Conversation *c = r->conversation;
 
-        if (c->stop != STOP_NONE || c->ctx->shutting_down || streq_ptr(result, "oom-kill") ||
+        if (c->stop != STOP_NONE || c->ctx->run.shutting_down || streq_ptr(result, "oom-kill") ||
             streq_ptr(result, "timeout") ||
             scope_stop_find(r->row.unit, r->row.started_usec, &r->stopped_usec) > 0)
                 return false;
@@ -659,7 +665,7 @@ void run_check(Run *r) {
                 return;
         }
         /* No word of the supervisor, or systemd stopped the scope: its Result tells why. */
-        k = units_get_result(c->ctx->units, r->row.unit, on_result, r, &r->result_call);
+        k = units_get_result(c->ctx->run.units, r->row.unit, on_result, r, &r->result_call);
         if (k < 0)
                 (void) arm_check(r);
 }

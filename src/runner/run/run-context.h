@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "runner/config/config.h"
+#include "runner/scope/units.h"
+#include "runner/scope/watch.h"
+#include "runner/store/store.h"
+
+/* What all runs of this runner share. Nothing in it is owned. */
+typedef struct RunContext {
+        sd_event *event;
+        sd_bus *bus;
+        Store *store;
+        Watch *watch;
+        Units *units;
+        RunnerConfig *config;
+        int state_fd, conversations_fd;
+        bool shutting_down;  /* of the machine */
+        bool ready;          /* scopes may be started (they wait for our own READY) */
+        bool broken;         /* the store failed: nothing moves until everything was read from it again */
+        bool addresses_held; /* a filter of addresses has an effect here, as was seen of some scope */
+        char **controllers_told; /* without effect here, as the journal has it already; owned by who made this */
+} RunContext;
