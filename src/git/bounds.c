@@ -8,7 +8,7 @@
 #include "git/allocator.h"
 #include "git/bounds.h"
 #include "git/output.h"
-#include "git/verbs.h"
+#include "git/process.h"
 
 /* Lists of libgit2's (of objects, of references) are one block too, also where objects are to be small. */
 #define BLOCK_MIN (UINT64_C(64) << 20)

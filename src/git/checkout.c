@@ -13,8 +13,11 @@
 #include "common/ident.h"
 #include "git/bounds.h"
 #include "git/cache.h"
+#include "git/checkout.h"
 #include "git/output.h"
-#include "git/verbs.h"
+#include "git/process.h"
+#include "git/start.h"
+#include "git/status.h"
 
 /* A clone that borrows its objects from the cache (objects/info/alternates) and its references by copying them. It is
  * built as ".<name>.part" beside its place and renamed at the end, so that whatever has the right name is whole. */

@@ -7,11 +7,13 @@
 #include "git/bounds.h"
 #include "git/cache.h"
 #include "git/credentials.h"
+#include "git/fetch.h"
 #include "git/guard.h"
 #include "git/hostkeys.h"
 #include "git/output.h"
 #include "git/pack.h"
-#include "git/verbs.h"
+#include "git/process.h"
+#include "git/start.h"
 
 #define CA_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
 

@@ -6,8 +6,11 @@
 #include <sys/stat.h>
 
 #include "common/ident.h"
+#include "git/folder.h"
 #include "git/output.h"
-#include "git/verbs.h"
+#include "git/process.h"
+#include "git/start.h"
+#include "git/status.h"
 
 /* The whole folder of a workspace, which is the working directory here: how much is in it, and all of it away. It was
  * written by agents: it may be deep, unreadable, full of links, and change while we look. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "git/output.h"
-#include "git/verbs.h"
+#include "git/process.h"
+#include "git/start.h"
+#include "git/status.h"
 
 /* Beyond that many nobody needs to know. */
 #define UNPUSHED_MAX 10000
@@ -43,6 +45,25 @@ static int look_for_changes(git_repository *repository, bool *ret) {
                 return r;
         *ret = dirty;
         return 0;
+}
+
+int result_set_head(Json *result, git_repository *repository) {
+        git_reference *head = NULL;
+        char hex[GIT_OID_HEXSZ + 1];
+        git_oid oid;
+        int r = 0;
+
+        if (git_reference_lookup(&head, repository, "HEAD") < 0)
+                return 0;
+        if (git_reference_type(head) == GIT_REFERENCE_SYMBOLIC) {
+                const char *name = startswith(git_reference_symbolic_target(head), "refs/heads/");
+                if (name)
+                        r = json_set_string(result, "branch", name);
+        }
+        git_reference_free(head);
+        if (r >= 0 && git_reference_name_to_id(&oid, repository, "HEAD") == 0)
+                r = json_set_string(result, "head", git_oid_tostr(hex, sizeof(hex), &oid));
+        return r < 0 ? output_fail("failed", "out of memory") : 0;
 }
 
 int checkout_read(const char *path, Json *o) {
