@@ -11,7 +11,8 @@
 
 #include "common/fileio.h"
 #include "common/ident.h"
-#include "launcher/manager.h"
+#include "launcher/child.h"
+#include "launcher/manager-internal.h"
 
 /* The time of a run is the runner's to keep. For as long as there is none, the supervisor ends it, somewhat later: its
  * clock stands still where that of systemd's goes on, in a frozen scope. 0: there is no such limit. */

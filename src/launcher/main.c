@@ -5,7 +5,8 @@
 #include <systemd/sd-daemon.h>
 
 #include "common/log.h"
-#include "launcher/manager.h"
+#include "launcher/manager-internal.h"
+#include "launcher/task.h"
 
 /* northflare-launcher: makes the scopes that programs run in, and starts them there as users that the caller cannot
  * choose. It is started by the bus for a call and leaves when there was none for a while. */
@@ -13,15 +14,6 @@
 #define BUS_NAME "org.northflare.Launcher1"
 #define BUS_PATH "/org/northflare/Launcher1"
 #define IDLE_SEC_DEFAULT 60U
-
-void manager_touch(Manager *m) {
-        bool busy = m->n_starts > 0 || m->n_verbs > 0;
-
-        if (m->leaving && !busy)
-                (void) sd_event_exit(m->event, 0);
-        (void) sd_event_source_set_time_relative(m->idle, m->idle_usec);
-        (void) sd_event_source_set_enabled(m->idle, busy || m->leaving ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
-}
 
 /* Gives the name up first and then serves what had come for it before: a call that comes later starts a launcher anew,
  * and systemd waits for this one to end before it does so. */

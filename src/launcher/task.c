@@ -8,8 +8,10 @@
 
 #include "common/cgroup.h"
 #include "common/ident.h"
-#include "launcher/manager.h"
+#include "launcher/child.h"
+#include "launcher/manager-internal.h"
 #include "launcher/sum.h"
+#include "launcher/task.h"
 
 /* Calls that wait for systemd.
  *
@@ -51,6 +53,15 @@ static const struct Verb verbs[] = {
 #define VERBS_MAX 64U
 
 static void starts_pump(Manager *m);
+
+void manager_touch(Manager *m) {
+        bool busy = m->n_starts > 0 || m->n_verbs > 0;
+
+        if (m->leaving && !busy)
+                (void) sd_event_exit(m->event, 0);
+        (void) sd_event_source_set_time_relative(m->idle, m->idle_usec);
+        (void) sd_event_source_set_enabled(m->idle, busy || m->leaving ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+}
 
 /* NULL where memory is out, or with e set where there are too many already. */
 static Task *task_new(Manager *m, sd_bus_message *call, const struct Verb *verb, sd_bus_error *e) {

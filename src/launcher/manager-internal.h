@@ -48,13 +48,3 @@ struct Manager {
         Task *starts; /* oldest first; the first ones run, the others wait */
         unsigned n_starts, n_verbs;
 };
-
-/* Something began or ended: leaves after a while where nothing is under way. */
-void manager_touch(Manager *m);
-
-/* Serves every method of the interface; userdata: the manager, here and below. */
-int on_call(sd_bus_message *call, void *userdata, sd_bus_error *e);
-int on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *e);
-
-/* The child of a start, from the fork on. A byte from the gate lets it go on, its end ends it. */
-__attribute__((noreturn)) void child_run(const Task *t, pid_t parent, int gate);
