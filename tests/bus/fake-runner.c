@@ -868,9 +868,9 @@ static int test_change_all(sd_bus_message *m, void *userdata, sd_bus_error *erro
 /* What it has cost since the last time: questions to conversations, comparisons of objects, names listed. */
 static int test_cost(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         BusObjects **b = userdata;
-        uint64_t asked = n_asked, compared = (*b)->cost.compared, listed = (*b)->cost.listed;
+        uint64_t asked = n_asked, compared = (*b)->index.compared, listed = (*b)->listed;
 
-        n_asked = (*b)->cost.compared = (*b)->cost.listed = 0;
+        n_asked = (*b)->index.compared = (*b)->listed = 0;
         return sd_bus_reply_method_return(m, "ttt", asked, compared, listed);
 }
 

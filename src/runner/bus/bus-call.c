@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
-#include "runner/bus/bus-internal.h"
+#include "runner/bus/bus-call.h"
 
 /* A call into the runner whose reply may come at once, in an hour, or never (then the daemon ends first). */
 struct BusCall {
@@ -31,7 +31,8 @@ static const struct {
         { -32012, BUS_ERROR_PREFIX "MachineBusy"       },
 };
 
-int bus_error_set_json(sd_bus_error *error, Json *e) {
+/* The D-Bus error of a JSON-RPC error object; negative. */
+static int set_error(sd_bus_error *error, Json *e) {
         const char *name = BUS_ERROR_PREFIX "Failed";
         const char *message = json_get_string(e, "message"),
                    *detail = json_get_string(json_get(e, "data"), "detail");
@@ -71,7 +72,7 @@ static void on_reply(Json *result, Json *error, void *userdata) {
         if (error) {
                 _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
 
-                (void) bus_error_set_json(&e, error);
+                (void) set_error(&e, error);
                 bus_answer_error(c->request, e.name, e.message);
         } else {
                 r = c->reply ? c->reply(c->request, result) : bus_answer(c->request, "");

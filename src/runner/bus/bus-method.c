@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "runner/bus/bus-internal.h"
+#include "runner/bus/bus-audit.h"
+#include "runner/bus/bus-call.h"
+#include "runner/bus/bus-method.h"
 #include "runner/bus/call-size.h"
-
-int bus_invalid_argument(sd_bus_error *error, const char *text) {
-        return bus_error(error, BUS_ERROR_PREFIX "InvalidArgument", "%s", text);
-}
 
 static const BusMethod *find_method(const BusMethod *methods, const char *name) {
         while (methods->name && !streq(methods->name, name))

@@ -195,6 +195,10 @@ int bus_error_errno(sd_bus_error *error, int r) {
         return sd_bus_error_set_errno(error, r);
 }
 
+int bus_invalid_argument(sd_bus_error *error, const char *text) {
+        return bus_error(error, BUS_ERROR_PREFIX "InvalidArgument", "%s", text);
+}
+
 /* ---- properties ---- */
 
 int bus_property_string(sd_bus_message *reply, const char *value, size_t max) {

@@ -75,9 +75,12 @@ int bus_answer_text(sd_bus_message *request, const char *json, size_t max, const
 void bus_answer_error(sd_bus_message *request, const char *name, const char *text);
 void bus_answer_errno(sd_bus_message *request, int r);
 
+#define BUS_ERROR_PREFIX "org.northflare.Runner1.Error."
 /* An error for a handler to return: its text is cut to its bound, and what sd-bus does not take is replaced. Negative. */
 int bus_error(sd_bus_error *error, const char *name, const char *format, ...) _printf_(3, 4);
 int bus_error_errno(sd_bus_error *error, int r);
+/* text names the argument: "max: must be 1 or more". */
+int bus_invalid_argument(sd_bus_error *error, const char *text);
 
 /* The value of a property: at most max bytes of a string; or a number (type t, u, b or d). */
 int bus_property_string(sd_bus_message *reply, const char *value, size_t max);

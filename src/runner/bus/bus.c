@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "runner/bus/bus-audit.h"
+#include "runner/bus/bus-call.h"
 #include "runner/bus/bus-internal.h"
+#include "runner/bus/conversation-bus.h"
+#include "runner/bus/log-control.h"
+#include "runner/bus/manager-bus.h"
+#include "runner/bus/workspace-bus.h"
 
 /* A signal about the same thing comes at most this often: an agent that streams makes hundreds of changes a second,
  * and every signal wakes the bus daemon and all who listen. The first change after a quiet time is told at once. */
 #define FLUSH_INTERVAL_USEC (100 * USEC_PER_MSEC)
+
+/* The specification's bound of a name. */
+#define NAME_MAX_BYTES 255
+/* No object here has a longer path. */
+#define PATH_MAX_BYTES BUS_PATH_BYTES_MAX
 
 static int on_flush(sd_event_source *s, uint64_t usec, void *userdata) {
         BusObjects *b = userdata;
@@ -14,7 +25,7 @@ static int on_flush(sd_event_source *s, uint64_t usec, void *userdata) {
                 b->manager_changed = false;
                 manager_bus_announce(b);
         }
-        for (ConversationObject *o = b->conversations; o; o = o->next)
+        for (ConversationObject *o = b->index.first; o; o = o->next)
                 if (o->changed || o->events || !o->announced)
                         conversation_bus_announce(o);
         return 0;
@@ -40,7 +51,7 @@ static int add_object(BusObjects *b, Conversation *c, bool announced) {
         if (r < 0)
                 return r;
         o->announced = announced;
-        r = bus_add_object(b, o);
+        r = object_index_add(&b->index, o);
         if (r < 0)
                 conversation_object_free(o);
         return r;
@@ -57,7 +68,7 @@ static void on_conversation_added(Conversation *c, void *userdata) {
         BusObjects *b = userdata;
         int r;
 
-        if (bus_find_conversation(b, c))
+        if (object_index_find_conversation(&b->index, c))
                 return;
         r = add_object(b, c, false);
         if (r < 0) {
@@ -69,7 +80,7 @@ static void on_conversation_added(Conversation *c, void *userdata) {
 
 static void on_conversation_changed(Conversation *c, void *userdata) {
         BusObjects *b = userdata;
-        ConversationObject *o = bus_find_conversation(b, c);
+        ConversationObject *o = object_index_find_conversation(&b->index, c);
 
         if (!o)
                 return on_conversation_added(c, userdata);
@@ -79,7 +90,7 @@ static void on_conversation_changed(Conversation *c, void *userdata) {
 
 static void on_conversation_removed(Conversation *c, void *userdata) {
         BusObjects *b = userdata;
-        ConversationObject *o = bus_find_conversation(b, c);
+        ConversationObject *o = object_index_find_conversation(&b->index, c);
         int r;
 
         if (!o)
@@ -89,13 +100,13 @@ static void on_conversation_removed(Conversation *c, void *userdata) {
                 if (r < 0)
                         log_debug_errno(r, "Cannot announce that %s is gone, ignoring: %m", o->path);
         }
-        bus_remove_object(b, o);
+        object_index_remove(&b->index, o);
         conversation_object_free(o);
 }
 
 static void on_events_available(Conversation *c, void *userdata) {
         BusObjects *b = userdata;
-        ConversationObject *o = bus_find_conversation(b, c);
+        ConversationObject *o = object_index_find_conversation(&b->index, c);
 
         if (!o)
                 return;
@@ -123,6 +134,33 @@ static int adopt_conversations(BusObjects *b) {
         return 0;
 }
 
+/* ---- before all objects ---- */
+
+static int refuse_message(sd_bus_message *m, const char *name, const char *text) {
+        bus_answer_error(m, name, text);
+        return 1;
+}
+
+/* sd-bus quotes in an error, whole, what it does not know: an object, or an interface or a property that somebody asks for. A
+ * name in a call about properties may be as long as a message, and the error is a little longer. Such a call ends here. */
+static int on_any_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const char *name;
+
+        if (!sd_bus_message_is_method_call(m, NULL, NULL))
+                return 0;
+        if (strlen(strempty(sd_bus_message_get_path(m))) > PATH_MAX_BYTES)
+                return refuse_message(m, SD_BUS_ERROR_UNKNOWN_OBJECT, "No object has so long a path.");
+        if (!sd_bus_message_is_method_call(m, "org.freedesktop.DBus.Properties", NULL))
+                return 0;
+        while (sd_bus_message_read_basic(m, 's', &name) > 0)
+                if (strlen(name) > NAME_MAX_BYTES)
+                        return refuse_message(
+                                        m,
+                                        SD_BUS_ERROR_INVALID_ARGS,
+                                        "The name of an interface or of a property has at most 255 bytes.");
+        return MIN(sd_bus_message_rewind(m, true), 0);
+}
+
 static int register_all(BusObjects *b) {
         int r = sd_bus_add_object_manager(b->bus, &b->object_manager_slot, BUS_PATH_MANAGER);
 
@@ -133,7 +171,7 @@ static int register_all(BusObjects *b) {
         if (r >= 0)
                 r = log_control_register(b);
         if (r >= 0)
-                r = bus_guard_register(b);
+                r = sd_bus_add_filter(b->bus, &b->guard_slot, on_any_message, b);
         return r;
 }
 
@@ -185,10 +223,10 @@ BusObjects *bus_objects_free(BusObjects *b) {
         sd_bus_slot_unref(b->conversation_slot);
         sd_bus_slot_unref(b->manager_slot);
         sd_bus_slot_unref(b->object_manager_slot);
-        while (b->conversations) {
-                ConversationObject *o = b->conversations;
+        while (b->index.first) {
+                ConversationObject *o = b->index.first;
 
-                bus_remove_object(b, o);
+                object_index_remove(&b->index, o);
                 conversation_object_free(o);
         }
         manager_snapshot_done(&b->manager_snapshot);

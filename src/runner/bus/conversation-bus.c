@@ -3,7 +3,9 @@
 
 #include "common/ident.h"
 #include "common/log.h"
-#include "runner/bus/bus-internal.h"
+#include "runner/bus/bus-method.h"
+#include "runner/bus/conversation-bus.h"
+#include "runner/bus/variant-json.h"
 
 #define READ_EVENTS_MAX 1024
 
@@ -432,13 +434,13 @@ static int find_conversation(
                 void **ret_found,
                 sd_bus_error *error) {
         BusObjects *b = userdata;
-        ConversationObject *o = bus_find_path(b, path);
+        ConversationObject *o = object_index_find_path(&b->index, path);
         _cleanup_free_ char *id = NULL;
 
         /* One that ended long ago gets an object when somebody asks for it, as systemd loads units. */
         if (!o && sd_bus_path_decode(path, BUS_PATH_CONVERSATIONS, &id) > 0 && ident_is_valid(id) &&
             runner_find_conversation(b->runner, id))
-                o = bus_find_path(b, path);
+                o = object_index_find_path(&b->index, path);
         *ret_found = o;
         return o ? 1 : 0;
 }
@@ -459,14 +461,14 @@ static int enumerate_conversations(
          * each. */
         if (startswith(prefix, BUS_PATH_CONVERSATIONS "/"))
                 return 0;
-        r = bus_list_objects(b, &list, &n);
+        r = object_index_list(&b->index, &list, &n);
         if (r < 0)
                 return r;
         nodes = new0(char *, n + 1);
         if (!nodes)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++) {
-                b->cost.listed++;
+                b->listed++;
                 nodes[i] = strdup(list[i]->path);
                 if (!nodes[i])
                         return -ENOMEM;

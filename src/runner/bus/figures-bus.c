@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "runner/bus/bus-internal.h"
+#include "runner/bus/figures-bus.h"
 #include "runner/limits/limit-watch.h"
 
 /* Figures for whoever watches: all conversations in one reply, since who watches asks again and again. */
@@ -26,7 +26,7 @@ int figures_bus_resources(const BusRequest *q, sd_bus_error *error) {
                         BUS_LIST_MAX,
                         "GetManagedObjects() has the counters of each conversation.");
         bus_answer_open(&a, 'a', "(sa{st})");
-        for (ConversationObject *o = q->bus_objects->conversations; o; o = o->next)
+        for (ConversationObject *o = q->bus_objects->index.first; o; o = o->next)
                 if (conversation_is_live(o->conversation))
                         append_figures(&a, o->conversation);
         bus_answer_close(&a);

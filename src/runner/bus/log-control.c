@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/buffer.h"
 #include "common/log.h"
-#include "runner/bus/bus-internal.h"
+#include "runner/bus/log-control.h"
 
 /* org.freedesktop.LogControl1, for `systemctl service-log-level`. Setting is for root (the bus policy lets nobody else
  * send Set, and the property lacks SD_BUS_VTABLE_UNPRIVILEGED). The target is what it was at start. */

@@ -4,7 +4,11 @@
 
 #include "common/buffer.h"
 #include "common/log.h"
-#include "runner/bus/bus-internal.h"
+#include "runner/bus/bus-method.h"
+#include "runner/bus/figures-bus.h"
+#include "runner/bus/manager-bus.h"
+#include "runner/bus/variant-json.h"
+#include "runner/bus/workspace-bus.h"
 
 #define LIST_AUDIT_MAX 20000
 
@@ -168,7 +172,7 @@ static int list_conversations(const BusRequest *q, sd_bus_error *error) {
         BusAnswer a;
         int r;
 
-        r = bus_list_objects(q->bus_objects, &list, &n);
+        r = object_index_list(&q->bus_objects->index, &list, &n);
         if (r < 0)
                 return r;
         bus_answer_begin(&a, q->message, BUS_LIST_MAX, "GetConversation() finds one by its id.");
@@ -200,7 +204,7 @@ static int get_conversation(const BusRequest *q, sd_bus_error *error) {
                 r = sd_bus_path_encode(BUS_PATH_CONVERSATIONS, id, &path);
         if (r < 0)
                 return r;
-        if (bus_find_path(q->bus_objects, path))
+        if (object_index_find_path(&q->bus_objects->index, path))
                 return bus_answer(q->message, "o", path);
         return bus_error(
                         error,

@@ -9,14 +9,14 @@
 static int by_path(const void *a, const void *b) {
         const ConversationObject *x = a, *y = b;
 
-        x->bus_objects->cost.compared++;
+        x->index->compared++;
         return strcmp(x->path, y->path);
 }
 
 static int by_conversation(const void *a, const void *b) {
         const ConversationObject *x = a, *y = b;
 
-        x->bus_objects->cost.compared++;
+        x->index->compared++;
         return (x->conversation > y->conversation) - (x->conversation < y->conversation);
 }
 
@@ -25,39 +25,40 @@ static ConversationObject *key_of(void *node) {
         return node ? *(ConversationObject **) node : NULL;
 }
 
-ConversationObject *bus_find_path(BusObjects *b, const char *path) {
-        ConversationObject key = { .bus_objects = b, .path = (char *) path };
+ConversationObject *object_index_find_path(ObjectIndex *i, const char *path) {
+        ConversationObject key = { .index = i, .path = (char *) path };
 
-        return key_of(tfind(&key, &b->by_path, by_path));
+        return key_of(tfind(&key, &i->by_path, by_path));
 }
 
-ConversationObject *bus_find_conversation(BusObjects *b, Conversation *c) {
-        ConversationObject key = { .bus_objects = b, .conversation = c };
+ConversationObject *object_index_find_conversation(ObjectIndex *i, Conversation *c) {
+        ConversationObject key = { .index = i, .conversation = c };
 
-        return key_of(tfind(&key, &b->by_conversation, by_conversation));
+        return key_of(tfind(&key, &i->by_conversation, by_conversation));
 }
 
-int bus_add_object(BusObjects *b, ConversationObject *o) {
-        if (!tsearch(o, &b->by_path, by_path))
+int object_index_add(ObjectIndex *i, ConversationObject *o) {
+        o->index = i;
+        if (!tsearch(o, &i->by_path, by_path))
                 return -ENOMEM;
-        if (!tsearch(o, &b->by_conversation, by_conversation)) {
-                (void) tdelete(o, &b->by_path, by_path);
+        if (!tsearch(o, &i->by_conversation, by_conversation)) {
+                (void) tdelete(o, &i->by_path, by_path);
                 return -ENOMEM;
         }
-        o->previous = b->last;
-        if (b->last)
-                b->last->next = o;
+        o->previous = i->last;
+        if (i->last)
+                i->last->next = o;
         else
-                b->conversations = o;
-        b->last = o;
+                i->first = o;
+        i->last = o;
         return 0;
 }
 
-int bus_list_objects(BusObjects *b, ConversationObject ***ret, size_t *ret_n) {
+int object_index_list(const ObjectIndex *i, ConversationObject ***ret, size_t *ret_n) {
         size_t live = 0, all = 0, skip, n = 0;
         ConversationObject **list;
 
-        for (ConversationObject *o = b->conversations; o; o = o->next) {
+        for (ConversationObject *o = i->first; o; o = o->next) {
                 live += conversation_is_live(o->conversation);
                 all++;
         }
@@ -66,7 +67,7 @@ int bus_list_objects(BusObjects *b, ConversationObject ***ret, size_t *ret_n) {
         list = new0(ConversationObject *, MIN(all, BUS_OBJECTS_MAX) + 1);
         if (!list)
                 return -ENOMEM;
-        for (ConversationObject *o = b->conversations; o && n < BUS_OBJECTS_MAX; o = o->next)
+        for (ConversationObject *o = i->first; o && n < BUS_OBJECTS_MAX; o = o->next)
                 if (skip > 0 && !conversation_is_live(o->conversation))
                         skip--;
                 else
@@ -76,15 +77,15 @@ int bus_list_objects(BusObjects *b, ConversationObject ***ret, size_t *ret_n) {
         return 0;
 }
 
-void bus_remove_object(BusObjects *b, ConversationObject *o) {
-        (void) tdelete(o, &b->by_path, by_path);
-        (void) tdelete(o, &b->by_conversation, by_conversation);
+void object_index_remove(ObjectIndex *i, ConversationObject *o) {
+        (void) tdelete(o, &i->by_path, by_path);
+        (void) tdelete(o, &i->by_conversation, by_conversation);
         if (o->previous)
                 o->previous->next = o->next;
         else
-                b->conversations = o->next;
+                i->first = o->next;
         if (o->next)
                 o->next->previous = o->previous;
         else
-                b->last = o->previous;
+                i->last = o->previous;
 }

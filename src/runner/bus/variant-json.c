@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
 
-#include "runner/bus/bus-internal.h"
+#include "runner/bus/variant-json.h"
 
 #define DEPTH_MAX 16
 
@@ -233,7 +233,9 @@ static int merge_json_member(Json *o, sd_bus_error *error) {
         return 0;
 }
 
-int bus_check_keys(Json *o, const BusKey *keys, sd_bus_error *error) {
+/* Each member of o must be listed (the list ends with a NULL name) and have its type. Takes the member "json", a text, out of o
+ * and puts its members in, unless they are there. */
+static int check_keys(Json *o, const BusKey *keys, sd_bus_error *error) {
         int r = merge_json_member(o, error);
 
         if (r < 0)
@@ -267,7 +269,7 @@ int bus_message_read_params(sd_bus_message *m, const BusKey *keys, Json *params,
         r = bus_message_read_json(m, "{sv}", &o, error);
         if (r < 0)
                 return r;
-        r = bus_check_keys(o, keys, error);
+        r = check_keys(o, keys, error);
         if (r < 0)
                 return r;
         json_object_object_foreach(o, name, value) {

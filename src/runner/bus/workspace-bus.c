@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/buffer.h"
-#include "runner/bus/bus-internal.h"
+#include "runner/bus/variant-json.h"
+#include "runner/bus/workspace-bus.h"
 
 /* Workspaces: what is asked of one is answered when a process of its agent user has looked. */
 
