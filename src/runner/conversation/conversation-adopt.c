@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "common/log.h"
+#include "runner/conversation/conversation-adopt.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/scope/run-folder.h"
+
+/* What a runner finds of a conversation that was begun under a runner before it. */
+
+/* in.log may lack what the rows say (it is written again), but never hold more. */
+static int check_input(Conversation *c) {
+        uint64_t total, written, size;
+        int r;
+
+        r = store_input_size(c->ctx->run.store, c->row.id, c->row.run, &total, &written);
+        if (r < 0)
+                return r;
+        r = run_folder_input_size(c->run->dirfd, &size);
+        if (r < 0)
+                return r;
+        return size > total || size < written ? -EUCLEAN : 0;
+}
+
+static void adopt_live(Conversation *c, char *const *units, bool recovering) {
+        Run *run = c->run;
+        int r;
+
+        r = run_open_folder(run, false);
+        run_folder_mark_conclusion(run->dirfd, false); /* it was counted, or its runner ended in order */
+        if (r >= 0)
+                r = check_input(c);
+        if (r < 0) {
+                log_warning_errno(
+                                r,
+                                "Conversation %s: its files do not fit the store (log mismatch): %m",
+                                c->row.id);
+                (void) free_and_strdup(&run->failure, "log mismatch");
+        }
+        if (run->dirfd < 0) {
+                conversation_fail(c, "lost", "its folder is gone");
+                return;
+        }
+        if (recovering && run->row.driven == 0) {
+                r = run_replay(run);
+                if (r < 0)
+                        log_warning_errno(
+                                        r,
+                                        "Conversation %s: its output cannot be read again: %m",
+                                        c->row.id);
+        }
+        r = run_watch(run);
+        if (r < 0)
+                log_warning_errno(r, "Conversation %s cannot be watched: %m", c->row.id);
+        (void) run_limits_restore(run);
+        r = run_runtime_restore(run);
+        if (r < 0)
+                log_warning_errno(r, "Conversation %s: its clock cannot be read: %m", c->row.id);
+        run_runtime_freeze(run, c->frozen);
+        r = run_watchdog_begin(run);
+        if (r < 0)
+                log_warning_errno(r, "Conversation %s: nobody looks at its timeouts: %m", c->row.id);
+        run_watchdog_freeze(run, c->frozen);
+        run_deny_overlong_questions(run);
+        /* What was said before the restart is not said again. */
+        (void) free_and_strdup(&c->last_state, conversation_state(c));
+        (void) conversation_write_input(c);
+        log_info("Conversation %s adopted: %s %s.",
+                 c->row.id,
+                 strempty(run->row.unit),
+                 strv_contains(units, strempty(run->row.unit)) ? "runs" : "is gone");
+        run_look(run);
+}
+
+/* One that lives has a run, whatever has become of its row: it must be possible to end it. */
+static int make_run_row(Conversation *c, RunRow *ret) {
+        int k;
+
+        c->row.run = MAX(c->row.run, 1U);
+        *ret = (RunRow){
+                .conversation = strdup(c->row.id),
+                .run = c->row.run,
+                .state = strdup(c->row.state),
+                .unit = xasprintf("northflare-conversation-%s-%u.scope", c->row.id, c->row.run),
+                .spec = strdup("{}"),
+                .out_bytes = UINT64_MAX,
+        };
+        (void) snprintf(ret->run_id, sizeof(ret->run_id), "%016llx", (unsigned long long) random_u64());
+        if (!ret->conversation || !ret->state || !ret->unit || !ret->spec)
+                return -ENOMEM;
+        k = conversation_store_row(c);
+        return k < 0 ? k : store_put_run(c->ctx->run.store, ret);
+}
+
+static int load_run(Conversation *c) {
+        _cleanup_(run_row_done) RunRow row = {};
+        bool made;
+        int k;
+
+        k = store_get_run(c->ctx->run.store, c->row.id, c->row.run, &row);
+        made = k == 0;
+        if (made)
+                k = conversation_is_live(c) ? make_run_row(c, &row) : -ENOENT;
+        if (k >= 0)
+                k = run_new(c, &row, &c->run);
+        if (k < 0 || !made)
+                return k;
+        free(c->run->failure);
+        c->run->failure = conversation_unread_run_text(c);
+        return c->run->failure ? 0 : -ENOMEM;
+}
+
+int conversation_adopt(Conversation *c, char *const *units, bool recovering, bool may_be_unheard) {
+        int k;
+
+        k = load_run(c);
+        if (k < 0) {
+                log_warning_errno(k, "Conversation %s cannot be read from the store: %m", c->row.id);
+                /* Of one that has ended that is told which was stored with its end. */
+                return conversation_is_live(c) ? k : 0;
+        }
+        c->n_pending = (unsigned) store_count_pending(c->ctx->run.store, c->row.id);
+        if (!conversation_is_live(c))
+                return 0;
+        if (streq(c->row.state, "starting")) {
+                _cleanup_free_ char *unit =
+                                xasprintf("northflare-conversation-%s-%u.scope", c->row.id, c->row.run);
+
+                /* A scope without `started` is one whose child waits in vain, or has: it is started again. */
+                k = run_open_folder(c->run, false);
+                if (unit && k >= 0 && run_folder_is_started(c->run->dirfd) > 0)
+                        (void) conversation_adopt_started(c, unit);
+        }
+        if (streq(c->row.state, "live"))
+                adopt_live(c, units, recovering);
+        else if (may_be_unheard && !streq(c->row.origin, "local"))
+                /* Nothing of it has run, and the orchestrator may not know that it is here. */
+                (void) store_unheard_start(c->ctx->run.store, c->row.id, &c->held);
+        /* A scope that is there by now is killed with all else that nobody wants. */
+        if (!c->held)
+                (void) conversation_refuse_start(c);
+        return 0;
+}
