@@ -6,34 +6,83 @@
 #include <systemd/sd-event.h>
 
 #include "common/log.h"
+#include "runner/bus/bus.h"
 #include "runner/config/config.h"
+#include "runner/method/method-entry.h"
 #include "runner/runner.h"
 
 /* Larger blocks are mappings of their own, which the kernel has back as soon as they are freed, whatever lies beside them.
  * glibc would raise its threshold to the size of what it frees. Smaller ones come and go all the time: their place is kept. */
 #define HEAP_BLOCK_MAX (1024 * 1024)
 
-static int run(const RunnerOptions *options, RunnerConfig *config) {
-        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
-        _cleanup_(runner_freep) Runner *runner = NULL;
-        int r;
+/* The parts of the daemon, from the bottom up. The runner has the store, the link and the conversations; the methods are
+ * what it hands messages to; the bus objects call the methods and hear from the runner what changes. */
+typedef struct Daemon {
+        sd_event *event;
+        Runner *runner;
+        Methods *methods;
+        BusObjects *bus_objects;
+} Daemon;
 
-        r = sd_event_default(&event);
-        if (r >= 0)
-                r = sd_event_set_watchdog(event, true);
+/* From the top down; but what the runner forgets at the end is announced, as long as somebody could hear it. */
+static void daemon_done(Daemon *d) {
+        runner_stop(d->runner);
+        bus_objects_free(d->bus_objects);
+        methods_free(d->methods);
+        runner_free(d->runner);
+        sd_event_unref(d->event);
+}
+
+static int take_name(sd_bus *bus) {
+        int r = sd_bus_request_name(bus, BUS_NAME, 0);
+
+        if (r == -EEXIST)
+                return log_error_errno(r, "Another runner has the bus name " BUS_NAME " already.");
         if (r < 0)
-                return log_error_errno(r, "No event loop: %m");
-        r = runner_new(event, options, config, &runner);
+                return log_error_errno(
+                                r,
+                                "The bus name " BUS_NAME
+                                " cannot be taken (is the bus policy installed?): %m");
+        return 0;
+}
+
+/* The order matters. The store is opened before anything can be asked for; the name comes before adoption, so that no
+ * second runner adopts what the first one has; the orchestrator is the last to hear of us. */
+static int start(Daemon *d) {
+        int r = runner_open(d->runner);
+
+        if (r < 0)
+                return r;
+        r = methods_new(d->runner, &d->methods);
         if (r < 0)
                 return log_oom();
-        r = runner_start(runner);
+        r = bus_objects_new(d->runner, d->methods, runner_get_bus(d->runner), &d->bus_objects);
+        if (r < 0)
+                return log_error_errno(r, "The bus objects cannot be made: %m");
+        r = take_name(runner_get_bus(d->runner));
+        return r < 0 ? r : runner_begin(d->runner);
+}
+
+static int run(const RunnerOptions *options, RunnerConfig *config) {
+        _cleanup_(daemon_done) Daemon d = {};
+        int r;
+
+        r = sd_event_default(&d.event);
+        if (r >= 0)
+                r = sd_event_set_watchdog(d.event, true);
+        if (r < 0)
+                return log_error_errno(r, "No event loop: %m");
+        r = runner_new(d.event, options, config, &d.runner);
+        if (r < 0)
+                return log_oom();
+        r = start(&d);
         if (r < 0)
                 return r;
         log_set_stream(-1);
-        r = sd_event_loop(event);
+        r = sd_event_loop(d.event);
         if (r < 0)
                 return log_error_errno(r, "The event loop failed: %m");
-        return runner_exit_code(runner) != 0 ? runner_exit_code(runner) : r;
+        return runner_exit_code(d.runner) != 0 ? runner_exit_code(d.runner) : r;
 }
 
 static int block_signals(void) {

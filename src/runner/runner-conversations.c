@@ -104,27 +104,8 @@ static void on_events(Conversation *c, void *userdata) {
 static void on_responded(Conversation *c, int64_t seq, const char *reason, void *userdata) {
         Runner *r = userdata;
 
-        for (RunnerCall **p = &r->calls; *p; p = &(*p)->next) {
-                RunnerCall *call = *p;
-                _cleanup_json_ Json *result = NULL;
-
-                if (call->seq != seq)
-                        continue;
-                *p = call->next;
-                call->next = NULL;
-                call->runner = NULL; /* not in the list any more: the caller may still free it */
-                result = json_object_new_object();
-                (void) json_set_string(result, "conversationId", c->row.id);
-                (void) json_set_bool(result, "stopped", true);
-                (void) json_set_string(result, "reason", reason);
-                RunnerReply reply = call->reply;
-                void *data = call->userdata;
-                if (call->floating)
-                        free(call);
-                if (reply)
-                        reply(result, NULL, data);
-                break;
-        }
+        if (r->methods)
+                r->methods->responded(c, seq, reason, r->methods_data);
         runner_control_wake(r);
 }
 

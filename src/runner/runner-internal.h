@@ -3,7 +3,6 @@
 
 /* What the files of the hub share. */
 
-#include "runner/bus/bus.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/host/admission.h"
 #include "runner/host/service-watch.h"
@@ -16,8 +15,6 @@
 #define ENDED_KEPT_MAX 64
 /* So many that ended and wait for the orchestrator's acknowledgement, and no new one of its is taken. */
 #define ENDED_WAITING_MAX 1024
-#define PENDING_MESSAGES_MAX 256
-#define RUNNER_CALLS_MAX 1024
 /* The unit has RestartForceExitStatus= for it. */
 #define EXIT_START_AGAIN 75
 
@@ -37,15 +34,6 @@ typedef struct Queue {
         unsigned conversations;
 } Queue;
 
-struct RunnerCall {
-        Runner *runner;
-        RunnerCall *next;
-        int64_t seq;   /* of the message that waits for its response */
-        bool floating; /* nobody holds it: it frees itself */
-        RunnerReply reply;
-        void *userdata;
-};
-
 struct Runner {
         sd_event *event;
         sd_bus *bus;
@@ -54,7 +42,6 @@ struct Runner {
         Ceilings ceilings;
         Store *store;
         Link *link;
-        BusObjects *objects;
         ConversationContext ctx;
         Conversation *first, *last;
         unsigned n_live, n_ended;
@@ -74,8 +61,9 @@ struct Runner {
         uint64_t queue_turn;
         bool queue_known;
 
-        RunnerCall *calls;
         WorkspaceCall *workspace_calls;
+        const RunnerMethods *methods;
+        void *methods_data;
         const RunnerObserver *observer;
         void *observer_data;
         sd_event_source *status_source, *flush_timer, *readopt_timer, *housekeeping, *disk_timer, *sigterm,
@@ -149,32 +137,6 @@ void runner_recovered(Runner *r);
 extern const LinkOps runner_link_ops;
 int runner_open_link(Runner *r);
 void runner_control_wake(Runner *r);
-
-/* runner-methods.c */
-typedef struct MethodCall {
-        Runner *runner;
-        const char *method;
-        Json *params;
-        const char *origin;         /* "orchestrator" or "local" */
-        const RunnerCaller *caller; /* of a local one */
-        const char *envelope_id, *request_id, *task, *cursor;
-
-        /* what the check found */
-        Conversation *conversation, *created;
-        Json *result;
-        int code; /* of an error, 0: none */
-        char *text;
-        const char *reason; /* a word for a machine, static, or NULL */
-        bool deferred;      /* the response comes later */
-        bool pending;       /* there is something left to do for the message */
-        int64_t seq;
-        bool duplicate;
-} MethodCall;
-void method_call_done(MethodCall *c);
-/* Checks, accepts (one transaction) and acts. Negative errno: it could not be stored, nothing has happened. */
-int runner_accept(MethodCall *c);
-/* The JSON-RPC error object of a call. */
-Json *method_error(MethodCall *c);
 
 /* runner-user.c: where it is one person's own, says at its start what that does not do. */
 void runner_tell_user_mode(Runner *r);

@@ -162,26 +162,12 @@ static void held_decided(void *userdata, const char *id, bool granted, const cha
 }
 
 static int process(void *userdata, const Envelope *e) {
-        _cleanup_(method_call_done) MethodCall c = {
-                .runner = userdata,
-                .method = e->method,
-                .params = e->params,
-                .origin = "orchestrator",
-                .envelope_id = e->id,
-                .request_id = e->request_id,
-                .task = e->task,
-                .cursor = e->cursor,
-        };
+        Runner *r = userdata;
+        int k = r->methods->message(e, r->methods_data);
 
-        /* The envelope names the conversation too; a message without it in its params means that one. */
-        if (e->conversation && !json_get(e->params, "conversationId"))
-                (void) json_set_string(e->params, "conversationId", e->conversation);
-        int r = runner_accept(&c);
-        if (r < 0)
-                return log_warning_errno(
-                                r, "Message %s cannot be accepted, the stream is dropped: %m", e->id);
-        runner_control_wake(userdata);
-        return 0;
+        if (k >= 0)
+                runner_control_wake(r);
+        return k;
 }
 
 static void responded(void *userdata) {

@@ -10,7 +10,6 @@
 #include "common/log.h"
 #include "runner/runner-internal.h"
 
-#define BUS_NAME "org.northflare.Runner1"
 #define HOUSEKEEPING_USEC (60 * USEC_PER_SEC)
 #define RETENTION_USEC (3600 * USEC_PER_SEC)
 #define SEEN_KEEP_USEC (7 * 24 * 3600 * USEC_PER_SEC)
@@ -43,82 +42,9 @@ void runner_set_observer(Runner *r, const RunnerObserver *observer, void *userda
         r->observer_data = userdata;
 }
 
-/* ---- calls from here ---- */
-
-RunnerCall *runner_call_free(RunnerCall *c) {
-        if (!c)
-                return NULL;
-        if (c->runner)
-                for (RunnerCall **p = &c->runner->calls; *p; p = &(*p)->next)
-                        if (*p == c) {
-                                *p = c->next;
-                                break;
-                        }
-        free(c);
-        return NULL;
-}
-
-static int
-wait_for_response(Runner *r, int64_t seq, RunnerReply reply, void *userdata, RunnerCall **ret_call) {
-        RunnerCall *call = new0(RunnerCall, 1);
-
-        if (!call)
-                return -ENOMEM;
-        *call = (RunnerCall){
-                .runner = r,
-                .next = r->calls,
-                .seq = seq,
-                .floating = !ret_call,
-                .reply = reply,
-                .userdata = userdata,
-        };
-        r->calls = call;
-        if (ret_call)
-                *ret_call = call;
-        return 0;
-}
-
-int runner_call(Runner *r,
-                const char *method,
-                Json *params,
-                const RunnerCaller *caller,
-                RunnerReply reply,
-                void *userdata,
-                RunnerCall **ret_call) {
-        _cleanup_free_ char *id = xasprintf("local-%016llx", (unsigned long long) random_u64());
-        _cleanup_(method_call_done) MethodCall c = {
-                .runner = r,
-                .method = method,
-                .params = params,
-                .origin = "local",
-                .caller = caller,
-                .envelope_id = id,
-        };
-        _cleanup_json_ Json *error = NULL;
-        int k;
-
-        if (ret_call)
-                *ret_call = NULL;
-        if (!id)
-                return -ENOMEM;
-        k = runner_accept(&c);
-        if (k < 0)
-                return k;
-        if (c.deferred) {
-                /* The end may have come while the method acted. */
-                if (!conversation_is_live(c.conversation)) {
-                        c.result = json_object_new_object();
-                        (void) json_set_string(c.result, "conversationId", c.conversation->row.id);
-                        (void) json_set_bool(c.result, "stopped", true);
-                        (void) json_set_string(c.result, "reason", c.conversation->row.reason);
-                } else
-                        return wait_for_response(r, c.seq, reply, userdata, ret_call);
-        }
-        if (c.code != 0)
-                error = method_error(&c);
-        if (reply)
-                reply(c.code == 0 ? c.result : NULL, error, userdata);
-        return 0;
+void runner_set_methods(Runner *r, const RunnerMethods *methods, void *userdata) {
+        r->methods = methods;
+        r->methods_data = userdata;
 }
 
 /* ---- flush ---- */
@@ -281,23 +207,6 @@ static int open_bus(Runner *r) {
         return k < 0 ? k : runner_crash_watch(r);
 }
 
-static int take_name(Runner *r) {
-        int k;
-
-        k = bus_objects_new(r, r->bus, &r->objects);
-        if (k < 0)
-                return log_error_errno(k, "The bus objects cannot be made: %m");
-        k = sd_bus_request_name(r->bus, BUS_NAME, 0);
-        if (k == -EEXIST)
-                return log_error_errno(k, "Another runner has the bus name " BUS_NAME " already.");
-        if (k < 0)
-                return log_error_errno(
-                                k,
-                                "The bus name " BUS_NAME
-                                " cannot be taken (is the bus policy installed?): %m");
-        return 0;
-}
-
 static void read_identity(Runner *r) {
         sd_id128_t id;
 
@@ -343,7 +252,7 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
         return 0;
 }
 
-int runner_start(Runner *r) {
+int runner_open(Runner *r) {
         _cleanup_free_ char *error = NULL;
         int k;
 
@@ -374,9 +283,12 @@ int runner_start(Runner *r) {
                 if (k < 0)
                         return log_error_errno(k, "The link to the orchestrator cannot be made: %m");
         }
-        k = take_name(r);
-        if (k < 0)
-                return k;
+        return 0;
+}
+
+int runner_begin(Runner *r) {
+        int k;
+
         runner_sweep(r);
         runner_workspaces_open(r);
         k = runner_adopt(r);
@@ -394,17 +306,16 @@ int runner_start(Runner *r) {
         return r->link ? link_start(r->link) : 0;
 }
 
+void runner_stop(Runner *r) {
+        if (r && r->store)
+                runner_flush_cursors(r);
+}
+
 Runner *runner_free(Runner *r) {
         if (!r)
                 return NULL;
-        if (r->store)
-                runner_flush_cursors(r);
-        r->observer = NULL;
-        bus_objects_free(r->objects);
         runner_forget_all(r);
         event_cache_free(r->ctx.event_cache);
-        while (r->calls)
-                runner_call_free(r->calls);
         send_source_free(r->control);
         send_source_free(r->resend);
         link_free(r->link);

@@ -6,18 +6,24 @@
 
 #include "runner/config/config.h"
 #include "runner/conversation/conversation.h"
+#include "runner/link/link.h"
 
-/* The hub: owns the loop's long-lived objects (store, link, launcher connection, conversations, bus objects) and knows
- * the methods of the protocol. Whatever a person or an orchestrator asks for goes through one door, the method table,
- * so that D-Bus and the wire cannot disagree. */
+/* The hub: owns the loop's long-lived objects (store, link, launcher connection, conversations). What stands above it, the
+ * methods of the protocol and the bus objects, is tied to it by main() and hears from it by tables of calls. */
 typedef struct Runner Runner;
 
 /* options and config are borrowed for its life. */
 int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *config, Runner **ret);
 Runner *runner_free(Runner *r);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Runner *, runner_free);
-/* Opens the store, takes the bus name, adopts what lives, says READY, then connects. */
-int runner_start(Runner *r);
+/* Opens the store and the bus, and makes the link. Nobody sees the runner yet: the methods and the bus objects are hung in
+ * and the bus name is taken behind this. What fails is logged. */
+int runner_open(Runner *r);
+/* Adopts what lives, says READY, then connects. What fails is logged. */
+int runner_begin(Runner *r);
+/* After the loop, while the observer still hears of what goes: stores what was not worth a transaction of its own. r may
+ * be NULL. */
+void runner_stop(Runner *r);
 
 /* What the loop's end means for the exit status; the text (may be NULL) was logged. */
 int runner_exit_code(Runner *r);
@@ -28,22 +34,6 @@ typedef struct RunnerCaller {
         pid_t pid;
         const char *comm, *unit;
 } RunnerCaller;
-
-/* The answer to a call: result or error, both JSON, borrowed; exactly one of them is set. */
-typedef void (*RunnerReply)(Json *result, Json *error, void *userdata);
-/* Calls a protocol method ("conversation.start", "message.user", "runner.drain", …) on behalf of a local caller. It is
- * accepted into the store like a message of the orchestrator; reply runs once, maybe from inside this call, maybe much
- * later (conversation.stop answers when the cgroup was seen empty). ret_call (may be NULL) lets the caller drop the
- * reply; the effect stays. */
-typedef struct RunnerCall RunnerCall;
-int runner_call(Runner *r,
-                const char *method,
-                Json *params,
-                const RunnerCaller *caller,
-                RunnerReply reply,
-                void *userdata,
-                RunnerCall **ret_call);
-RunnerCall *runner_call_free(RunnerCall *c);
 
 sd_event *runner_get_event(Runner *r);
 sd_bus *runner_get_bus(Runner *r);
@@ -132,3 +122,12 @@ typedef struct RunnerObserver {
         void (*events_available)(Conversation *c, void *userdata);     /* may come often: coalesce */
 } RunnerObserver;
 void runner_set_observer(Runner *r, const RunnerObserver *observer, void *userdata);
+
+/* What the runner hands messages to. */
+typedef struct RunnerMethods {
+        /* A message of the orchestrator that is ours: it is accepted and acted on, as LinkOps.process says. */
+        int (*message)(const Envelope *e, void *userdata);
+        /* The deferred response to a message (conversation.stop) is known and stored. */
+        void (*responded)(Conversation *c, int64_t seq, const char *reason, void *userdata);
+} RunnerMethods;
+void runner_set_methods(Runner *r, const RunnerMethods *methods, void *userdata);

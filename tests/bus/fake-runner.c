@@ -33,18 +33,18 @@ struct Runner {
         Conversation *conversations;
         const RunnerObserver *observer;
         void *observer_userdata;
-        char *last_call; /* method, caller and params of the last runner_call() */
+        char *last_call; /* method, caller and params of the last methods_call() */
         char *error;     /* JSON error that the next call ends with, or NULL */
         bool hold;       /* do not reply until released */
         bool hold_all;   /* nor to any other call, ever */
-        RunnerCall *held;
+        LocalCall *held;
         unsigned streams;
         Json *set_aside; /* array, or NULL */
         Json *audit;     /* array */
 };
 
-struct RunnerCall {
-        RunnerReply reply;
+struct LocalCall {
+        MethodReply reply;
         void *userdata;
         char *result;
 };
@@ -609,14 +609,16 @@ static char *act(const char *method, Json *params, Conversation *c) {
         return strdup("{\"accepted\":true}");
 }
 
-int runner_call(Runner *r,
+int methods_call(
+                Methods *m,
                 const char *method,
                 Json *params,
                 const RunnerCaller *caller,
-                RunnerReply reply,
+                MethodReply reply,
                 void *userdata,
-                RunnerCall **ret_call) {
+                LocalCall **ret_call) {
         const char *id = json_get_string(params, "conversationId");
+        Runner *r = &runner;
         Conversation *c = id ? runner_find_conversation(r, id) : NULL;
         _cleanup_json_ Json *answer = NULL;
         char *text;
@@ -632,9 +634,9 @@ int runner_call(Runner *r,
         }
         text = act(method, params, c);
         if (r->hold && (r->hold_all || !r->held)) {
-                RunnerCall *call = new0(RunnerCall, 1);
+                LocalCall *call = new0(LocalCall, 1);
 
-                *call = (RunnerCall){ .reply = reply, .userdata = userdata, .result = text };
+                *call = (LocalCall){ .reply = reply, .userdata = userdata, .result = text };
                 r->held = call;
                 if (ret_call)
                         *ret_call = call;
@@ -646,7 +648,7 @@ int runner_call(Runner *r,
         return 0;
 }
 
-RunnerCall *runner_call_free(RunnerCall *c) {
+LocalCall *local_call_free(LocalCall *c) {
         if (c && runner.held == c)
                 runner.held = NULL;
         if (c)
@@ -828,7 +830,7 @@ static int test_set(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
 static int test_release(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_json_ Json *answer = NULL;
-        RunnerCall *c = runner.held;
+        LocalCall *c = runner.held;
 
         if (!c)
                 return -ENOENT;
@@ -1064,7 +1066,7 @@ int main(int argc, char *argv[]) {
                 return 1;
         add_conversation("first", "shell", NULL);
         runner.bus = serve(NULL, NULL, NULL, NULL, NULL);
-        r = bus_objects_new(&runner, runner.bus, &objects);
+        r = bus_objects_new(&runner, NULL, runner.bus, &objects);
         if (r < 0)
                 return log_error_errno(r, "bus_objects_new: %m") ? 1 : 0;
         (void) serve("org.freedesktop.PolicyKit1",

@@ -17,6 +17,7 @@
 
 #include "common/fileio.h"
 #include "common/log.h"
+#include "runner/method/method.h"
 #include "runner/runner-internal.h"
 #include "runner/scope/run-folder.h"
 
@@ -65,7 +66,7 @@ static int deliver(size_t i) {
                 .request_id = request,
                 .cursor = cursor,
         };
-        return runner_accept(&c);
+        return method_accept(&c);
 }
 
 /* ---- the orchestrator's side of the sender: received events, one a line, in server.log ---- */

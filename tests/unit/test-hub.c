@@ -11,6 +11,7 @@
 
 #include "common/fileio.h"
 #include "common/log.h"
+#include "runner/method/method-entry.h"
 #include "runner/runner-internal.h"
 #include "runner/scope/run-folder.h"
 
@@ -20,6 +21,7 @@ typedef struct Place {
         sd_event *event;
         RunnerConfig config;
         Runner r;
+        Methods *methods;
         bool called; /* a call is on the stack */
         bool scope;  /* of c-0, and the agent in it lives */
         char *killed;
@@ -126,6 +128,7 @@ static int setup(void **state) {
                 .run.conversations_fd = mkdir_open_at(p->fd, "conversations", 0700),
         };
         assert_return_code(watch_new(p->event, &r->ctx.run.watch), 0);
+        assert_return_code(methods_new(r, &p->methods), 0);
         assert_true(sd_event_add_time_relative(
                                     p->event, &r->flush_timer, CLOCK_MONOTONIC, 0, 0, on_flush, r) >= 0);
         assert_true(sd_event_source_set_enabled(r->flush_timer, SD_EVENT_OFF) >= 0);
@@ -138,6 +141,7 @@ static int teardown(void **state) {
         Runner *r = &p->r;
 
         p->called = false;
+        methods_free(p->methods);
         runner_forget_all(r);
         runner_totals_done(r);
         event_cache_free(r->ctx.event_cache);
@@ -170,7 +174,7 @@ static void call(Place *p, const char *method, unsigned i, const char *members) 
 
         assert_return_code(json_parse(text, strlen(text), &params, NULL), 0);
         p->called = true;
-        assert_return_code(runner_call(&p->r, method, params, &caller, on_reply, p, NULL), 0);
+        assert_return_code(methods_call(p->methods, method, params, &caller, on_reply, p, NULL), 0);
         p->called = false;
 }
 

@@ -7,9 +7,9 @@ struct BusCall {
         BusCall *next;
         BusObjects *bus_objects;
         sd_bus_message *request;
-        RunnerCall *call;
+        LocalCall *call;
         BusReply reply;
-        bool starting; /* runner_call() has not returned */
+        bool starting; /* methods_call() has not returned */
         bool replied;
 };
 
@@ -59,7 +59,7 @@ static void bus_call_free(BusCall *c) {
                         break;
                 }
         /* Harmless after the reply; before it, the reply will not come. */
-        runner_call_free(c->call);
+        local_call_free(c->call);
         sd_bus_message_unref(c->request);
         free(c);
 }
@@ -116,7 +116,7 @@ int bus_call(BusObjects *b,
         };
         b->calls = c;
         b->n_calls++;
-        r = runner_call(b->runner, method, params, &who, on_reply, c, &c->call);
+        r = methods_call(b->methods, method, params, &who, on_reply, c, &c->call);
         c->starting = false;
         if (c->replied) {
                 bus_call_free(c);

@@ -39,6 +39,7 @@ struct ConversationObject {
 
 struct BusObjects {
         Runner *runner;
+        Methods *methods;
         sd_bus *bus;
         Access *access;
         BusAudit *audit;

@@ -175,7 +175,7 @@ static int register_all(BusObjects *b) {
         return r;
 }
 
-int bus_objects_new(Runner *runner, sd_bus *bus, BusObjects **ret) {
+int bus_objects_new(Runner *runner, Methods *methods, sd_bus *bus, BusObjects **ret) {
         _cleanup_(bus_objects_freep) BusObjects *b = new0(BusObjects, 1);
         sd_event *event = runner_get_event(runner);
         int r;
@@ -183,6 +183,7 @@ int bus_objects_new(Runner *runner, sd_bus *bus, BusObjects **ret) {
         if (!b)
                 return -ENOMEM;
         b->runner = runner;
+        b->methods = methods;
         b->bus = sd_bus_ref(bus);
         r = access_new(event, runner_is_user_mode(runner), &b->access);
         if (r < 0)

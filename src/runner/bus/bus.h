@@ -3,6 +3,7 @@
 
 #include <systemd/sd-bus.h>
 
+#include "runner/method/method-entry.h"
 #include "runner/runner.h"
 
 /* The runner on D-Bus: /org/northflare/Runner1, one object for each conversation, and LogControl1. Every method is
@@ -15,9 +16,9 @@ typedef struct BusObjects BusObjects;
 #define BUS_INTERFACE_MANAGER "org.northflare.Runner1.Manager"
 #define BUS_INTERFACE_CONVERSATION "org.northflare.Runner1.Conversation"
 
-/* Registers the objects and becomes the runner's observer. bus must be attached to the runner's loop; r and bus
+/* Registers the objects and becomes the runner's observer. bus must be attached to the runner's loop; r, m and bus
  * outlive the result. Returns 0 or negative errno. */
-int bus_objects_new(Runner *r, sd_bus *bus, BusObjects **ret);
+int bus_objects_new(Runner *r, Methods *m, sd_bus *bus, BusObjects **ret);
 /* Calls under way lose their reply, not their effect. */
 BusObjects *bus_objects_free(BusObjects *b);
 DEFINE_TRIVIAL_CLEANUP_FUNC(BusObjects *, bus_objects_free);
