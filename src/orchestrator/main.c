@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
-#include "orchestrator/verbs.h"
+#include "orchestrator/command/verbs.h"
 
 /* The letters of `options` are the groups of the table in options.c. */
 static const Verb verbs[] = {

@@ -15,9 +15,9 @@
 
 #include "common/fileio.h"
 #include "common/log.h"
-#include "orchestrator/admin-api.h"
-#include "orchestrator/runner-api.h"
-#include "orchestrator/verbs.h"
+#include "orchestrator/command/verbs.h"
+#include "orchestrator/http/admin-api.h"
+#include "orchestrator/http/runner-api.h"
 
 #define BACKLOG 128
 #define DEAD_AFTER_SEC 300

@@ -2,8 +2,8 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "fuzz.h"
-#include "orchestrator/hub.h"
-#include "orchestrator/json-members.h"
+#include "orchestrator/hub/hub.h"
+#include "orchestrator/wire/json-members.h"
 
 /* Bodies that runners post, and what an administrator's client may ask for, one a line: they meet a hub with a runner,
  * a conversation and open messages. Nothing of it stays: each input is a transaction that is given up. A line begins

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "common/log.h"
-#include "orchestrator/hub-internal.h"
+#include "orchestrator/hub/hub-internal.h"
 
 #define SWEEP_USEC (5 * USEC_PER_SEC)
 

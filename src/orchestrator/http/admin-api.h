@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "orchestrator/http-server.h"
-#include "orchestrator/hub.h"
+#include "orchestrator/http/server.h"
+#include "orchestrator/hub/hub.h"
 
 /* /v1/…: administration, on a unix socket, for root, this program's own user and the members of one group. */
 typedef struct AdminApi {

@@ -4,8 +4,8 @@
 
 #include "common/ident.h"
 #include "common/log.h"
-#include "orchestrator/hub-internal.h"
-#include "orchestrator/json-members.h"
+#include "orchestrator/hub/hub-internal.h"
+#include "orchestrator/wire/json-members.h"
 
 #define NEXT_SEQ "UPDATE meta SET value=value+1 WHERE key='seq' RETURNING value"
 

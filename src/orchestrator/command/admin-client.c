@@ -4,7 +4,7 @@
 #include <curl/curl.h>
 
 #include "common/buffer.h"
-#include "orchestrator/admin-client.h"
+#include "orchestrator/command/admin-client.h"
 
 #define SYSTEM_SOCKET "/run/northflare-orchestrator/admin.socket"
 #define ANSWER_MAX ((size_t) 256 * 1024 * 1024)

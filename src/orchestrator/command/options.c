@@ -2,8 +2,8 @@
 #include <getopt.h>
 #include <stdio.h>
 
-#include "orchestrator/json-members.h"
-#include "orchestrator/options.h"
+#include "orchestrator/command/options.h"
+#include "orchestrator/wire/json-members.h"
 
 #define PROGRAM "northflare-orchestrator"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
-#include "orchestrator/admin-client.h"
-#include "orchestrator/verbs.h"
+#include "orchestrator/command/admin-client.h"
+#include "orchestrator/command/verbs.h"
 
 /* Where a method goes: conversations are made at one place, messages to one at another, the rest to a runner. */
 static char *path_for(const Options *o, const char *method, Json *params) {

@@ -2,8 +2,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "orchestrator/admin-client.h"
-#include "orchestrator/verbs.h"
+#include "orchestrator/command/admin-client.h"
+#include "orchestrator/command/verbs.h"
 
 static uint64_t number(Slice o, const char *name) {
         uint64_t v = 0;

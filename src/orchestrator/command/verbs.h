@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "orchestrator/options.h"
+#include "orchestrator/command/options.h"
 
 /* One function for each verb; returns the exit code. */
 int verb_serve(const Options *o, char *const *args);

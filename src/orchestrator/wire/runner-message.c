@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "orchestrator/json-members.h"
-#include "orchestrator/runner-message.h"
+#include "orchestrator/wire/json-members.h"
+#include "orchestrator/wire/runner-message.h"
 
 bool runner_message_next(Slice body, size_t *iter, Slice *ret) {
         if (json_scan_type(body) == SCAN_ARRAY)

@@ -3,7 +3,7 @@
 
 #include "common/ident.h"
 #include "common/json-scan.h"
-#include "orchestrator/rpc.h"
+#include "orchestrator/wire/rpc.h"
 
 /* The messages in a body that a runner posts, taken apart where they stand: an event is stored as it came, and what the
  * orchestrator reads of it are slices of the body. Nothing here makes a tree, so that a body costs its own size. */

@@ -8,8 +8,8 @@
 #include <microhttpd.h>
 
 #include "common/log.h"
-#include "orchestrator/http-server.h"
-#include "orchestrator/rpc.h"
+#include "orchestrator/http/server.h"
+#include "orchestrator/wire/rpc.h"
 
 /* What is left of a stream's buffer after a large message. */
 #define STREAM_BUFFER_KEEP HTTP_ANSWER_FREE

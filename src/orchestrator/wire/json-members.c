@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "orchestrator/json-members.h"
+#include "orchestrator/wire/json-members.h"
 
 /* The longest spelling of a character that is no pair of two: a \uXXXX. */
 #define ESCAPE_MAX 6

@@ -4,8 +4,8 @@
 
 #include "common/ident.h"
 #include "common/log.h"
-#include "orchestrator/admin-api.h"
-#include "orchestrator/json-members.h"
+#include "orchestrator/http/admin-api.h"
+#include "orchestrator/wire/json-members.h"
 
 #define WAIT_MAX_SEC 600
 #define LIST_DEFAULT 1000

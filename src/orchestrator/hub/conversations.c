@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/ident.h"
 #include "common/log.h"
-#include "orchestrator/hub-internal.h"
-#include "orchestrator/json-members.h"
+#include "orchestrator/hub/hub-internal.h"
+#include "orchestrator/wire/json-members.h"
 
 /* Where a conversation is, seen from here: queued (nobody has claimed it), claimed (granted, nothing heard of it yet),
  * starting (accepted by its owner), then what its owner says (idle, running, …), ended; or refused by its owner. */

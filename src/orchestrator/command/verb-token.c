@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
-#include "orchestrator/admin-client.h"
-#include "orchestrator/verbs.h"
+#include "orchestrator/command/admin-client.h"
+#include "orchestrator/command/verbs.h"
 
 int verb_token_create(const Options *o, char *const *args) {
         _cleanup_json_ Json *body = json_object_new_object();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "orchestrator/json-members.h"
-#include "orchestrator/options.h"
+#include "orchestrator/command/options.h"
+#include "orchestrator/wire/json-members.h"
 
 /* The command line's side of the administration socket: blocking calls. Failures are printed here; the return value is
  * an exit code, 0 for success. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
-#include "orchestrator/hub-internal.h"
-#include "orchestrator/json-members.h"
+#include "orchestrator/hub/hub-internal.h"
+#include "orchestrator/wire/json-members.h"
 
 /* Conversations whose owner does not serve them: issued anew for another, or given up with a runner that was forgotten. */
 

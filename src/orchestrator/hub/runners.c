@@ -4,8 +4,8 @@
 
 #include "common/ident.h"
 #include "common/log.h"
-#include "orchestrator/hub-internal.h"
-#include "orchestrator/json-members.h"
+#include "orchestrator/hub/hub-internal.h"
+#include "orchestrator/wire/json-members.h"
 
 /* A store's identity is its storeId; the uid that addresses its runner stays the same for the store's whole life. The
  * runnerId is another one for each generation, so that requests of a process that was superseded are told from

@@ -2,8 +2,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "orchestrator/admin-client.h"
-#include "orchestrator/verbs.h"
+#include "orchestrator/command/admin-client.h"
+#include "orchestrator/command/verbs.h"
 
 #define TEXT_MAX 400
 

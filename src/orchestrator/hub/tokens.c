@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "common/ident.h"
-#include "orchestrator/hub-internal.h"
+#include "orchestrator/hub/hub-internal.h"
 
 #define TOKEN_PREFIX "nfr_"
 #define TOKEN_MAX 256

@@ -2,8 +2,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "orchestrator/admin-client.h"
-#include "orchestrator/verbs.h"
+#include "orchestrator/command/admin-client.h"
+#include "orchestrator/command/verbs.h"
 
 /* A reference to --param's object, or an empty one. Options of their own win over it. */
 static Json *params_of(const Options *o) {

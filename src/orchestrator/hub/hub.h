@@ -5,9 +5,9 @@
 
 #include "common/buffer.h"
 #include "common/json.h"
-#include "orchestrator/database.h"
-#include "orchestrator/rpc.h"
-#include "orchestrator/runner-message.h"
+#include "orchestrator/hub/database.h"
+#include "orchestrator/wire/rpc.h"
+#include "orchestrator/wire/runner-message.h"
 
 /* What the orchestrator knows and decides: tokens, the runners registered with them, conversations and who owns them,
  * messages to runners, events from them. It knows nothing of HTTP: the two APIs call it, and it wakes their streams

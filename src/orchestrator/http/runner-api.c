@@ -3,8 +3,8 @@
 #include <strings.h>
 
 #include "common/log.h"
-#include "orchestrator/json-members.h"
-#include "orchestrator/runner-api.h"
+#include "orchestrator/http/runner-api.h"
+#include "orchestrator/wire/json-members.h"
 
 #define CATCH_UP_DEFAULT 100
 #define CATCH_UP_MAX 1000

@@ -3,8 +3,8 @@
 
 #include "common/ident.h"
 #include "common/log.h"
-#include "orchestrator/hub-internal.h"
-#include "orchestrator/json-members.h"
+#include "orchestrator/hub/hub-internal.h"
+#include "orchestrator/wire/json-members.h"
 
 /* Copied only where there is a line break in it: events are lines for those who follow them. */
 static int on_one_line(Slice text, Buffer *memory, Slice *ret) {

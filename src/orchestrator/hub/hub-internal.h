@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "orchestrator/hub.h"
+#include "orchestrator/hub/hub.h"
 
 struct Hub {
         sd_event *event;

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "common/fileio.h"
-#include "orchestrator/database.h"
+#include "orchestrator/hub/database.h"
 
 #define SCHEMA_VERSION 1
 
