@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
-#include "orchestrator/command/verbs.h"
+#include "orchestrator/command/verb-conversation.h"
+#include "orchestrator/command/verb-events.h"
+#include "orchestrator/command/verb-runners.h"
+#include "orchestrator/command/verb-token.h"
+#include "orchestrator/serve.h"
 
 /* The letters of `options` are the groups of the table in options.c. */
 static const Verb verbs[] = {

@@ -15,9 +15,10 @@
 
 #include "common/fileio.h"
 #include "common/log.h"
-#include "orchestrator/command/verbs.h"
 #include "orchestrator/http/admin-api.h"
 #include "orchestrator/http/runner-api.h"
+#include "orchestrator/hub/upkeep.h"
+#include "orchestrator/serve.h"
 
 #define BACKLOG 128
 #define DEAD_AFTER_SEC 300
@@ -35,6 +36,7 @@ typedef struct Server {
         sd_event *event;
         Database *db;
         Hub *hub;
+        Upkeep *upkeep;
         AdminApi admin;
         HttpServer *runners_http, *admin_http;
 } Server;
@@ -43,6 +45,7 @@ typedef struct Server {
 static void server_done(Server *s) {
         http_server_free(s->runners_http);
         http_server_free(s->admin_http);
+        upkeep_free(s->upkeep);
         hub_free(s->hub);
         database_close(s->db);
         sd_event_unref(s->event);
@@ -283,7 +286,9 @@ static int setup_hub(Server *s, const Options *o) {
         r = database_open(dir, &s->db, &error);
         if (r < 0)
                 return log_error_errno(r, "%s.", error ? error : "Out of memory");
-        r = hub_new(s->event, s->db, &config, &s->hub);
+        r = hub_new(s->db, &config, &s->hub);
+        if (r >= 0)
+                r = upkeep_new(s->event, s->hub, &s->upkeep);
         return r < 0 ? log_error_errno(r, "Failed to read the state in %s: %m", dir) : 0;
 }
 

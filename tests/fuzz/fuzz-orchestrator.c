@@ -2,7 +2,11 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "fuzz.h"
-#include "orchestrator/hub/hub.h"
+#include "orchestrator/hub/conversations.h"
+#include "orchestrator/hub/events.h"
+#include "orchestrator/hub/messages.h"
+#include "orchestrator/hub/runners.h"
+#include "orchestrator/hub/tokens.h"
 #include "orchestrator/wire/json-members.h"
 
 /* Bodies that runners post, and what an administrator's client may ask for, one a line: they meet a hub with a runner,
@@ -24,16 +28,13 @@ static void prepare(void) {
         _cleanup_json_ Json *params = NULL, *result = NULL, *started = NULL, *secret = NULL;
         _cleanup_free_ char *error = NULL;
         RpcError e = {};
-        sd_event *event;
 
         if (hub)
                 return;
         log_set_max_level(LOG_EMERG);
         CHECK(fuzz_folder() >= 0);
-        CHECK(sd_event_new(&event) >= 0);
         CHECK(database_open(fuzz_folder_path(), &database, &error) >= 0);
-        CHECK(hub_new(event,
-                      database,
+        CHECK(hub_new(database,
                       &(HubConfig){ .dead_after_usec = USEC_INFINITY / 2, .keep_usec = USEC_INFINITY / 2 },
                       &hub) >= 0);
         must(hub_token_create(hub, "t", &secret, &e), &e);

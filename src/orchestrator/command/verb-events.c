@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "orchestrator/command/admin-client.h"
-#include "orchestrator/command/verbs.h"
+#include "orchestrator/command/verb-events.h"
 
 #define TEXT_MAX 400
 

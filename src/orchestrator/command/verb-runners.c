@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "orchestrator/command/admin-client.h"
-#include "orchestrator/command/verbs.h"
+#include "orchestrator/command/verb-runners.h"
 
 static uint64_t number(Slice o, const char *name) {
         uint64_t v = 0;

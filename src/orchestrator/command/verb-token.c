@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "orchestrator/command/admin-client.h"
-#include "orchestrator/command/verbs.h"
+#include "orchestrator/command/verb-token.h"
 
 int verb_token_create(const Options *o, char *const *args) {
         _cleanup_json_ Json *body = json_object_new_object();

@@ -5,6 +5,12 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "orchestrator/http/admin-api.h"
+#include "orchestrator/hub/conversations.h"
+#include "orchestrator/hub/events.h"
+#include "orchestrator/hub/messages.h"
+#include "orchestrator/hub/runners.h"
+#include "orchestrator/hub/takeover.h"
+#include "orchestrator/hub/tokens.h"
 #include "orchestrator/wire/json-members.h"
 
 #define WAIT_MAX_SEC 600

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "orchestrator/http/server.h"
-#include "orchestrator/hub/hub.h"
+#include "orchestrator/hub/messages.h"
 
 /* /v1/…: administration, on a unix socket, for root, this program's own user and the members of one group. */
 typedef struct AdminApi {

@@ -4,7 +4,12 @@
 
 #include "common/log.h"
 #include "orchestrator/http/runner-api.h"
+#include "orchestrator/hub/events.h"
+#include "orchestrator/hub/messages.h"
+#include "orchestrator/hub/runners.h"
+#include "orchestrator/hub/tokens.h"
 #include "orchestrator/wire/json-members.h"
+#include "orchestrator/wire/runner-message.h"
 
 #define CATCH_UP_DEFAULT 100
 #define CATCH_UP_MAX 1000

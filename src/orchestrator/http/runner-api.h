@@ -2,7 +2,6 @@
 #pragma once
 
 #include "orchestrator/http/server.h"
-#include "orchestrator/hub/hub.h"
 
 /* /api/runner/…: what runners speak to. Everything needs a bearer token; userdata of the ops is the hub. */
 extern const HttpServerOps runner_api_ops;

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include <time.h>
+
 #include "common/ident.h"
 #include "common/log.h"
+#include "orchestrator/hub/conversations.h"
 #include "orchestrator/hub/hub-internal.h"
+#include "orchestrator/hub/messages.h"
+#include "orchestrator/hub/tokens.h"
 #include "orchestrator/wire/json-members.h"
 
 /* Where a conversation is, seen from here: queued (nobody has claimed it), claimed (granted, nothing heard of it yet),
@@ -154,7 +159,7 @@ complete_resume(Hub *h, const char *token, const char *owner, const char *start,
         _cleanup_free_ char *active = NULL;
         int r;
 
-        r = active_runner(h, token, &active);
+        r = hub_active_runner(h, token, &active);
         if (r < 0)
                 return r;
         if (streq_ptr(active, owner) || !start || json_parse_small(start, strlen(start), &known, NULL) < 0)
@@ -579,36 +584,4 @@ int hub_conversation_is_over(Hub *h, const char *id, bool *ret_known) {
                 return r;
         *ret_known = r > 0;
         return over != 0;
-}
-
-int prune(Hub *h) {
-        uint64_t now = now_usec(CLOCK_REALTIME), limit = now - MIN(now, h->config.keep_usec);
-        _cleanup_(transaction_done) Transaction t = {};
-        _cleanup_free_ char *id = NULL;
-        int r;
-
-        /* One at a time: a conversation may be large, and the loop must go on. */
-        r = db_lookup(h->db, &id, "SELECT id FROM conversations WHERE ended<? LIMIT 1", "i", limit);
-        if (r < 0)
-                return r;
-        r = transaction_begin(h->db, &t);
-        if (r < 0)
-                return r;
-        if (id) {
-                (void) db_run(h->db, "DELETE FROM events WHERE conversation=?", "s", id);
-                (void) db_run(h->db, "DELETE FROM messages WHERE conversation=?", "s", id);
-                (void) db_run(h->db, "DELETE FROM questions WHERE conversation=?", "s", id);
-                (void) db_run(h->db, "DELETE FROM conversations WHERE id=?", "s", id);
-                log_debug("Conversation %s, ended long ago, was removed.", id);
-        }
-        (void) db_run(h->db,
-                      "DELETE FROM events WHERE n IN (SELECT n FROM events WHERE conversation IS NULL AND received<? LIMIT 100)",
-                      "i",
-                      limit);
-        (void) db_run(h->db,
-                      "DELETE FROM messages WHERE n IN"
-                      " (SELECT n FROM messages WHERE conversation IS NULL AND answered<? LIMIT 100)",
-                      "i",
-                      limit);
-        return transaction_commit(&t);
 }

@@ -329,3 +329,15 @@ Database *database_close(Database *d) {
         free(d);
         return NULL;
 }
+
+int row_string(Json *o, const char *name, Statement *s, int column) {
+        return json_set_string(o, name, db_text(s, column));
+}
+
+int row_time(Json *o, const char *name, Statement *s, int column) {
+        char buf[TIMESTAMP_MAX];
+
+        if (!db_text(s, column))
+                return 0;
+        return json_set_string(o, name, format_timestamp((uint64_t) db_int(s, column), buf));
+}

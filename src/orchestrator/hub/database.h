@@ -3,6 +3,7 @@
 
 #include <sqlite3.h>
 
+#include "common/json.h"
 #include "common/util.h"
 
 /* The orchestrator's SQLite file with its schema, and short ways to run a statement on it. Errors are negative errnos:
@@ -31,6 +32,10 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Statement *, db_finish);
 /* Columns of the row, borrowed until the next step; NULL where the value is. */
 const char *db_text(Statement *s, int column);
 int64_t db_int(Statement *s, int column);
+
+/* Members of an object from columns that are strings or times; left out where they are NULL. 0 or -ENOMEM. */
+int row_string(Json *o, const char *name, Statement *s, int column);
+int row_time(Json *o, const char *name, Statement *s, int column);
 
 /* The first column of the first row as a copy: 1, or 0 where there is no row or it is NULL. */
 int db_lookup(Database *d, char **ret, const char *sql, const char *types, ...);

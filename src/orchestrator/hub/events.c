@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
+#include <time.h>
 
 #include "common/ident.h"
 #include "common/log.h"
+#include "orchestrator/hub/conversations.h"
+#include "orchestrator/hub/events.h"
 #include "orchestrator/hub/hub-internal.h"
+#include "orchestrator/hub/runners.h"
 #include "orchestrator/wire/json-members.h"
 
 /* Copied only where there is a line break in it: events are lines for those who follow them. */
@@ -60,6 +64,51 @@ static int store_event(Hub *h, const char *token, const char *uid, const RunnerM
         return MIN(r, 0);
 }
 
+static int store_response(Hub *h, const char *uid, const RunnerMessage *response) {
+        bool failed = response->error.size > 0;
+        _cleanup_statement_ Statement *s = NULL;
+        const char *id = response->answers;
+        _cleanup_buffer_ Buffer answer = {};
+        int r;
+
+        if (isempty(id))
+                return 0;
+        r = db_query(h->db,
+                     &s,
+                     "SELECT conversation, method FROM messages WHERE id=?1 AND answered IS NULL"
+                     " AND ?2 IN (target, claimed_by)",
+                     "ss",
+                     id,
+                     uid);
+        if (r < 0)
+                return r;
+        r = db_step(s);
+        if (r < 0)
+                return r;
+        if (r == 0) {
+                log_debug("Runner %s answered %s, which is answered already or not its own, ignoring.",
+                          uid,
+                          id);
+                return 0;
+        }
+        (void) buffer_append_str(&answer, failed ? "{\"error\":" : "{\"result\":");
+        (void) json_append_line(&answer, failed ? response->error : response->result);
+        if (buffer_append_str(&answer, "}") < 0)
+                return -ENOMEM;
+        r = db_run(h->db,
+                   "UPDATE messages SET answered=?, response=? WHERE id=?",
+                   "its",
+                   now_usec(CLOCK_REALTIME),
+                   answer.data,
+                   answer.size,
+                   id);
+        if (r < 0)
+                return r;
+        hub_wake_topic(h, HUB_ANSWERS);
+        return db_text(s, 0) ? conversation_answered(h, uid, db_text(s, 0), db_text(s, 1), response->error) :
+                               0;
+}
+
 static int store_one(Hub *h, const char *token, const char *uid, Slice text, size_t i) {
         RunnerMessage m;
         RpcError e;
@@ -69,7 +118,7 @@ static int store_one(Hub *h, const char *token, const char *uid, Slice text, siz
                 return r < 0 ? r : -EBADMSG;
         switch (m.kind) {
         case MESSAGE_RESPONSE:
-                return hub_response(h, uid, &m);
+                return store_response(h, uid, &m);
         case MESSAGE_HEARTBEAT:
                 return hub_heartbeat(h, uid, &m);
         case MESSAGE_EVENT:

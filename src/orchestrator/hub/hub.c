@@ -1,22 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
-#include "common/log.h"
 #include "orchestrator/hub/hub-internal.h"
-
-#define SWEEP_USEC (5 * USEC_PER_SEC)
-
-int rpc_refuse(RpcError *e, int code, const char *format, ...) {
-        va_list ap;
-
-        e->code = code;
-        va_start(ap, format);
-        (void) vsnprintf(e->text, sizeof(e->text), format, ap);
-        va_end(ap);
-        return 1;
-}
 
 void random_id(const char *prefix, char ret[static RANDOM_ID_SIZE]) {
         (void) snprintf(ret,
@@ -25,18 +12,6 @@ void random_id(const char *prefix, char ret[static RANDOM_ID_SIZE]) {
                         prefix,
                         random_u64(),
                         random_u64());
-}
-
-int row_string(Json *o, const char *name, Statement *s, int column) {
-        return json_set_string(o, name, db_text(s, column));
-}
-
-int row_time(Json *o, const char *name, Statement *s, int column) {
-        char buf[TIMESTAMP_MAX];
-
-        if (!db_text(s, column))
-                return 0;
-        return json_set_string(o, name, format_timestamp((uint64_t) db_int(s, column), buf));
 }
 
 void hub_listen(Hub *h, HubListener *l) {
@@ -69,6 +44,13 @@ void hub_unlisten(Hub *h, HubListener *l) {
         l->next = l->previous = NULL;
 }
 
+bool hub_is_connected(Hub *h, const char *uid) {
+        for (HubListener *l = h->listeners; l; l = l->next)
+                if (l->topic == HUB_RUNNER && streq(l->key, uid))
+                        return true;
+        return false;
+}
+
 void hub_wake_runner(Hub *h, const char *uid) {
         for (HubListener *l = h->listeners; l; l = l->next)
                 if (l->topic == HUB_RUNNER && streq(l->key, uid))
@@ -81,41 +63,18 @@ void hub_wake_topic(Hub *h, HubTopic topic) {
                         l->wake(l);
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        Hub *h = userdata;
-        int r;
-
-        r = sweep_dead(h, NULL);
-        if (r < 0)
-                log_warning_errno(r, "Failed to look for work of dead runners, trying again later: %m");
-        r = prune(h);
-        if (r < 0)
-                log_warning_errno(r, "Failed to remove old conversations, trying again later: %m");
-        r = sd_event_source_set_time_relative(source, SWEEP_USEC);
-        if (r < 0)
-                log_error_errno(r, "Failed to arm the hub's timer: %m");
-        return 0;
-}
-
-int hub_new(sd_event *event, Database *db, const HubConfig *config, Hub **ret) {
+int hub_new(Database *db, const HubConfig *config, Hub **ret) {
         _cleanup_(hub_freep) Hub *h = new0(Hub, 1);
         int r;
 
         if (!h)
                 return -ENOMEM;
-        h->event = sd_event_ref(event);
         h->db = db;
         h->config = *config;
         h->started = now_usec(CLOCK_REALTIME);
         r = db_lookup(db, &h->epoch, "SELECT value FROM meta WHERE key='epoch'", "");
         if (r <= 0)
                 return r < 0 ? r : -EUCLEAN;
-        r = sd_event_add_time_relative(event, &h->timer, CLOCK_MONOTONIC, SWEEP_USEC, 0, on_timer, h);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(h->timer, SD_EVENT_ON);
-        if (r < 0)
-                return r;
         *ret = TAKE_PTR(h);
         return 0;
 }
@@ -123,8 +82,6 @@ int hub_new(sd_event *event, Database *db, const HubConfig *config, Hub **ret) {
 Hub *hub_free(Hub *h) {
         if (!h)
                 return NULL;
-        sd_event_source_disable_unref(h->timer);
-        sd_event_unref(h->event);
         free(h->epoch);
         free(h);
         return NULL;

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "common/ident.h"
 #include "common/log.h"
 #include "orchestrator/hub/hub-internal.h"
+#include "orchestrator/hub/messages.h"
+#include "orchestrator/hub/tokens.h"
 #include "orchestrator/wire/json-members.h"
+#include "orchestrator/wire/runner-message.h"
 
 #define NEXT_SEQ "UPDATE meta SET value=value+1 WHERE key='seq' RETURNING value"
 
@@ -90,7 +94,7 @@ int hub_send(Hub *h, const HubMessage *m, char **ret_id, RpcError *e) {
         if (m->target)
                 r = free_and_strdup(&target, m->target);
         else if (hub_is_work(m->method) || !m->conversation)
-                r = active_runner(h, m->token, &target);
+                r = hub_active_runner(h, m->token, &target);
         else
                 r = db_lookup(h->db,
                               &target,
@@ -381,51 +385,6 @@ int hub_claim(Hub *h, const char *token, const char *uid, Slice params, Json **r
 }
 
 /* ---- answers ---- */
-
-int hub_response(Hub *h, const char *uid, const RunnerMessage *response) {
-        bool failed = response->error.size > 0;
-        _cleanup_statement_ Statement *s = NULL;
-        const char *id = response->answers;
-        _cleanup_buffer_ Buffer answer = {};
-        int r;
-
-        if (isempty(id))
-                return 0;
-        r = db_query(h->db,
-                     &s,
-                     "SELECT conversation, method FROM messages WHERE id=?1 AND answered IS NULL"
-                     " AND ?2 IN (target, claimed_by)",
-                     "ss",
-                     id,
-                     uid);
-        if (r < 0)
-                return r;
-        r = db_step(s);
-        if (r < 0)
-                return r;
-        if (r == 0) {
-                log_debug("Runner %s answered %s, which is answered already or not its own, ignoring.",
-                          uid,
-                          id);
-                return 0;
-        }
-        (void) buffer_append_str(&answer, failed ? "{\"error\":" : "{\"result\":");
-        (void) json_append_line(&answer, failed ? response->error : response->result);
-        if (buffer_append_str(&answer, "}") < 0)
-                return -ENOMEM;
-        r = db_run(h->db,
-                   "UPDATE messages SET answered=?, response=? WHERE id=?",
-                   "its",
-                   now_usec(CLOCK_REALTIME),
-                   answer.data,
-                   answer.size,
-                   id);
-        if (r < 0)
-                return r;
-        hub_wake_topic(h, HUB_ANSWERS);
-        return db_text(s, 0) ? conversation_answered(h, uid, db_text(s, 0), db_text(s, 1), response->error) :
-                               0;
-}
 
 /* The runner's words are put in as they stand. */
 static int add_answer(Json *o, const char *text) {

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "common/ident.h"
 #include "common/log.h"
+#include "orchestrator/hub/conversations.h"
 #include "orchestrator/hub/hub-internal.h"
+#include "orchestrator/hub/messages.h"
+#include "orchestrator/hub/runners.h"
+#include "orchestrator/hub/takeover.h"
+#include "orchestrator/hub/tokens.h"
 #include "orchestrator/wire/json-members.h"
 
 /* A store's identity is its storeId; the uid that addresses its runner stays the same for the store's whole life. The
@@ -30,17 +36,6 @@ typedef struct Registration {
 static void registration_done(Registration *g) {
         free(g->hostname);
         free(g->version);
-}
-
-bool hub_is_connected(Hub *h, const char *uid) {
-        for (HubListener *l = h->listeners; l; l = l->next)
-                if (l->topic == HUB_RUNNER && streq(l->key, uid))
-                        return true;
-        return false;
-}
-
-int active_runner(Hub *h, const char *token, char **ret_uid) {
-        return db_lookup(h->db, ret_uid, "SELECT uid FROM runners WHERE token=? AND active", "s", token);
 }
 
 /* How many conversations it names. */
@@ -432,7 +427,7 @@ int hub_register(Hub *h, const char *token, const char *runner_id, Slice params,
         r = find_known(h, &g, runner_id, e);
         if (r != 0)
                 return r;
-        r = active_runner(h, token, &active);
+        r = hub_active_runner(h, token, &active);
         if (r < 0)
                 return r;
         r = store_registration(h, &g);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include <time.h>
+
 #include "common/log.h"
 #include "orchestrator/hub/hub-internal.h"
+#include "orchestrator/hub/messages.h"
+#include "orchestrator/hub/takeover.h"
 #include "orchestrator/wire/json-members.h"
 
 /* Conversations whose owner does not serve them: issued anew for another, or given up with a runner that was forgotten. */

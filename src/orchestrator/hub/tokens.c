@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "common/ident.h"
+#include "common/json-scan.h"
 #include "orchestrator/hub/hub-internal.h"
+#include "orchestrator/hub/tokens.h"
 
 #define TOKEN_PREFIX "nfr_"
 #define TOKEN_MAX 256
@@ -200,4 +203,8 @@ int hub_token_find(Hub *h, const char *name, char **ret_id, RpcError *e) {
                                 "no runner is connected: say which token the work is for");
         *ret_id = TAKE_PTR(best);
         return 0;
+}
+
+int hub_active_runner(Hub *h, const char *token, char **ret_uid) {
+        return db_lookup(h->db, ret_uid, "SELECT uid FROM runners WHERE token=? AND active", "s", token);
 }

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/json.h"
+#include "orchestrator/hub/hub.h"
+#include "orchestrator/wire/runner-message.h"
+
+/* Conversations: who owns them, what their runners say of them, and what is open. */
+
+/* Of what a runner says of one, in bytes: longer texts are cut. */
+#define HUB_TITLE_MAX 1024
+#define HUB_REASON_MAX 1024
+/* Open questions of a conversation; more are events and nothing else. */
+#define HUB_QUESTIONS_MAX 256
+
+/* token and id may be NULL. *ret: {"conversationId","messageId"}. */
+int hub_conversation_start(Hub *h, const char *token, const char *id, Json *params, Json **ret, RpcError *e);
+int hub_conversation_send(
+                Hub *h,
+                const char *id,
+                const char *method,
+                Json *params,
+                bool notification,
+                char **ret_id,
+                RpcError *e);
+int hub_conversation_get(Hub *h, const char *id, Json **ret); /* 1, or 0: unknown */
+/* 1: it has ended, or was refused; 0: not so; *ret_known: there is one. */
+int hub_conversation_is_over(Hub *h, const char *id, bool *ret_known);
+int hub_conversation_list(Hub *h, bool all, uint64_t limit, Json **ret);
+
+/* A conversation that runs at this runner: makes it known, or the runner its owner where it has none, unless it was
+ * taken from this very runner. */
+int adopt_conversation(Hub *h, const char *token, const char *uid, const char *id);
+/* What the answer to a message means for its conversation. error: empty where it is a result. */
+int conversation_answered(Hub *h, const char *uid, const char *id, const char *method, Slice error);
+/* What an event means for its conversation; *ret_foreign: it belongs to another token's runner. */
+int conversation_event(
+                Hub *h,
+                const char *token,
+                const char *uid,
+                const RunnerMessage *event,
+                bool *ret_foreign);
