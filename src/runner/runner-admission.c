@@ -34,13 +34,13 @@ static Admission judge(Runner *r) {
 
         if (r->draining || r->ctx.run.shutting_down)
                 return ADMISSION_DRAINING;
-        if (r->n_live >= r->config->max_conversations)
+        if (registry_count_live(r->conversations) >= r->config->max_conversations)
                 return ADMISSION_CAPACITY;
         if (runner_disk_is_low(r))
                 return ADMISSION_DISK;
         a = admission_judge(&r->machine, &b);
         /* The last: it is for the orchestrator's alone. */
-        return a == ADMISSION_OPEN && runner_count_waiting(r) >= ENDED_WAITING_MAX ?
+        return a == ADMISSION_OPEN && registry_count_waiting(r->conversations) >= ENDED_WAITING_MAX ?
                         ADMISSION_UNACKNOWLEDGED :
                         a;
 }
@@ -66,7 +66,7 @@ char *runner_admission_text(Runner *r) {
                 return xasprintf(
                                 "%u conversations have ended and wait for the orchestrator to acknowledge their events: "
                                 "its log says why it does not",
-                                runner_count_waiting(r));
+                                registry_count_waiting(r->conversations));
         default:
                 return admission_explain(r->admission, &r->machine, &b);
         }
@@ -124,7 +124,7 @@ void runner_admission_look(Runner *r) {
         if (r->admission == before)
                 return;
         log_change(before, r);
-        runner_changed(r);
+        announcer_changed(r->announcer);
         look_in(r, r->admission == ADMISSION_OPEN ? LOOK_USEC : LOOK_AGAIN_USEC);
         tell(r);
 }

@@ -3,6 +3,7 @@
 
 #include "common/log-ids.h"
 #include "common/log.h"
+#include "runner/runner-audit.h"
 #include "runner/runner-internal.h"
 
 /* Who had what done: a row in the store, which nobody else can write, and a line in the journal for whoever reads there. */
@@ -77,7 +78,7 @@ static void log_call(const AuditEntry *e, const char *who) {
                  strempty(e->detail));
 }
 
-void runner_audit_log(const AuditEntry *e) {
+void audit_log(const AuditEntry *e) {
         _cleanup_free_ char *who = caller_text(e->caller);
         CallerFields fields;
         LOG_CONTEXT(log);
@@ -117,7 +118,7 @@ void runner_audit_log(const AuditEntry *e) {
         }
 }
 
-int runner_audit_store(Runner *r, const AuditEntry *e) {
+int audit_store(Store *store, const AuditEntry *e) {
         const RunnerCaller *c = e->caller;
         _cleanup_free_ char *detail =
                         e->detail ? strndup(e->detail, (size_t) utf8_cut(e->detail, DETAIL_MAX)) : NULL;
@@ -125,7 +126,7 @@ int runner_audit_store(Runner *r, const AuditEntry *e) {
         if (e->detail && !detail)
                 return -ENOMEM;
         return store_audit_add(
-                        r->store,
+                        store,
                         &(AuditRow){
                                         .when_usec = now_usec(CLOCK_REALTIME),
                                         .minor = e->minor,
@@ -144,13 +145,13 @@ int runner_audit_store(Runner *r, const AuditEntry *e) {
 }
 
 void runner_audit(Runner *r, const AuditEntry *e) {
-        int k = r->ctx.run.broken ? -EIO : runner_audit_store(r, e);
+        int k = r->ctx.run.broken ? -EIO : audit_store(r->store, e);
 
         if (k < 0)
                 log_warning_errno(
                                 k,
                                 "A line of the audit record cannot be stored, it is in the journal only: %m");
-        runner_audit_log(e);
+        audit_log(e);
 }
 
 static int list_one(const AuditRow *row, void *userdata) {

@@ -11,61 +11,32 @@
 #define FLUSH_USEC (250 * USEC_PER_MSEC)
 #define READOPT_USEC (1 * USEC_PER_SEC)
 
-Conversation *runner_find_loaded(Runner *r, const char *id) {
-        for (Conversation *c = r->last; c; c = c->prev)
-                if (streq(c->row.id, id))
-                        return c;
-        return NULL;
-}
-
 Conversation *runner_next_conversation(Runner *r, Conversation *after) {
-        return after ? after->next : r->first;
+        return registry_next(r->conversations, after);
 }
 
 void runner_link_conversation(Runner *r, Conversation *c) {
-        c->prev = r->last;
-        *(r->last ? &r->last->next : &r->first) = c;
-        r->last = c;
-        if (conversation_is_live(c))
-                r->n_live++;
-        else
-                r->n_ended++;
+        registry_add(r->conversations, c);
         if (conversation_send_open(c) < 0)
                 log_oom();
-        if (r->observer)
-                r->observer->conversation_added(c, r->observer_data);
-        runner_changed(r);
+        announcer_conversation_added(r->announcer, c);
+        announcer_changed(r->announcer);
 }
 
 void runner_unlink_conversation(Runner *r, Conversation *c) {
-        if (r->observer)
-                r->observer->conversation_removed(c, r->observer_data);
-        runner_totals_count(r, c);
-        *(c->prev ? &c->prev->next : &r->first) = c->next;
-        *(c->next ? &c->next->prev : &r->last) = c->prev;
-        if (conversation_is_live(c))
-                r->n_live--;
-        else
-                r->n_ended--;
+        announcer_conversation_removed(r->announcer, c);
+        totals_count(r->totals, c);
+        registry_remove(r->conversations, c);
         conversation_free(c);
-}
-
-unsigned runner_count_waiting(Runner *r) {
-        unsigned n = 0;
-
-        /* The others that have ended are few. */
-        if (r->n_ended < ENDED_WAITING_MAX)
-                return 0;
-        for (Conversation *c = r->first; c; c = c->next)
-                n += !conversation_is_live(c) && !c->row.delivered;
-        return n;
 }
 
 /* Keeps the newest that ended and drops the rest from memory; those with events to send stay. Never where somebody who called
  * has a conversation in his hands. */
 static void forget_old(Runner *r) {
-        for (Conversation *c = r->first, *next; c && r->n_ended > ENDED_KEPT_MAX; c = next) {
-                next = c->next;
+        for (Conversation *c = registry_next(r->conversations, NULL), *next;
+             c && registry_count_ended(r->conversations) > ENDED_KEPT_MAX;
+             c = next) {
+                next = registry_next(r->conversations, c);
                 if (!conversation_is_live(c) && c->row.delivered && !c->streams)
                         runner_unlink_conversation(r, c);
         }
@@ -85,9 +56,8 @@ static void arm_flush(Runner *r) {
 static void on_changed(Conversation *c, void *userdata) {
         Runner *r = userdata;
 
-        if (r->observer)
-                r->observer->conversation_changed(c, r->observer_data);
-        runner_changed(r);
+        announcer_conversation_changed(r->announcer, c);
+        announcer_changed(r->announcer);
         runner_drain_look(r);
         arm_flush(r);
 }
@@ -95,8 +65,7 @@ static void on_changed(Conversation *c, void *userdata) {
 static void on_events(Conversation *c, void *userdata) {
         Runner *r = userdata;
 
-        if (r->observer)
-                r->observer->events_available(c, r->observer_data);
+        announcer_events_available(r->announcer, c);
         runner_drain_look(r);
         arm_flush(r);
 }
@@ -106,16 +75,15 @@ static void on_responded(Conversation *c, int64_t seq, const char *reason, void 
 
         if (r->methods)
                 r->methods->responded(c, seq, reason, r->methods_data);
-        runner_control_wake(r);
+        control_wake(r->control);
 }
 
 static void on_ended(Conversation *c, void *userdata) {
         Runner *r = userdata;
 
-        r->n_live--;
-        r->n_ended++;
-        runner_totals_ended(r, c);
-        runner_changed(r);
+        registry_count_end(r->conversations);
+        totals_ended(r->totals, c);
+        announcer_changed(r->announcer);
         /* Whoever ended it goes on with it, and may walk through the list: that is tidied by the timer. */
         if (c->row.delivered)
                 arm_flush(r);
@@ -126,7 +94,7 @@ static void on_acked(Conversation *c, void *userdata) {
 }
 
 static void on_delivered(Conversation *c, void *userdata) {
-        runner_changed(userdata);
+        announcer_changed(((Runner *) userdata)->announcer);
         runner_drain_look(userdata);
         /* The source that tells us so is on the stack: the list is tidied by the timer. */
         arm_flush(userdata);
@@ -182,7 +150,7 @@ static void on_store_failed(int error, void *userdata) {
                 k = sd_event_source_set_enabled(r->readopt_timer, SD_EVENT_ONESHOT);
         if (k < 0)
                 (void) sd_event_exit(r->event, EXIT_FAILURE);
-        runner_changed(r);
+        announcer_changed(r->announcer);
 }
 
 static void on_no_room(void *userdata) {
@@ -201,13 +169,13 @@ static AuditEntry expired_entry(Conversation *c, const char *request_id) {
 static int on_question_expiring(Conversation *c, const char *request_id, void *userdata) {
         AuditEntry e = expired_entry(c, request_id);
 
-        return runner_audit_store(userdata, &e);
+        return audit_store(((Runner *) userdata)->store, &e);
 }
 
 static void on_question_expired(Conversation *c, const char *request_id, void *userdata) {
         AuditEntry e = expired_entry(c, request_id);
 
-        runner_audit_log(&e);
+        audit_log(&e);
 }
 
 const ConversationHooks runner_conversation_hooks = {
@@ -230,13 +198,15 @@ void runner_flush_cursors(Runner *r) {
                 return;
         k = store_begin(r->store);
         if (k >= 0) {
-                for (Conversation *c = r->first; c && k >= 0; c = c->next)
+                for (Conversation *c = registry_next(r->conversations, NULL); c && k >= 0;
+                     c = registry_next(r->conversations, c))
                         k = conversation_flush(c);
                 if (k < 0)
                         store_rollback(r->store);
                 else
                         k = store_commit(r->store);
-                for (Conversation *c = r->first; c && k < 0; c = c->next)
+                for (Conversation *c = registry_next(r->conversations, NULL); c && k < 0;
+                     c = registry_next(r->conversations, c))
                         conversation_flush_undone(c);
         }
         if (k < 0 && k != -EUCLEAN)
@@ -245,15 +215,13 @@ void runner_flush_cursors(Runner *r) {
         /* What was acknowledged may have been all that a drain waited for. */
         runner_drain_look(r);
         /* What could not be read for a batch, which no timer of its own tries again. */
-        runner_control_wake(r);
-        if (r->resend)
-                sender_wake(r->resend);
+        control_wake(r->control);
+        resend_wake(r->resend);
 }
 
 void runner_forget_all(Runner *r) {
-        while (r->first)
-                runner_unlink_conversation(r, r->first);
-        r->n_live = r->n_ended = 0;
+        for (Conversation *c; (c = registry_next(r->conversations, NULL));)
+                runner_unlink_conversation(r, c);
 }
 
 /* ---- adoption ---- */
@@ -294,7 +262,7 @@ static int load(Runner *r, const char *id, char *const *units, Conversation **re
                 runner_unlink_conversation(r, c);
                 return k;
         }
-        runner_totals_skip(r, c);
+        totals_skip(c);
         conversation_rest(c);
         if (ret)
                 *ret = c;
@@ -303,7 +271,7 @@ static int load(Runner *r, const char *id, char *const *units, Conversation **re
 
 /* Of those that ended only the newest are in memory; the store knows all that were not removed as old. */
 Conversation *runner_find_conversation(Runner *r, const char *id) {
-        Conversation *c = runner_find_loaded(r, id);
+        Conversation *c = registry_find(r->conversations, id);
         int k;
 
         if (c || r->ctx.run.broken)
@@ -320,7 +288,8 @@ Conversation *runner_find_conversation(Runner *r, const char *id) {
 static bool is_wanted(Runner *r, const char *unit) {
         if (!startswith(unit, "northflare-conversation-"))
                 return false; /* a git or hook job of the runner before us: it is done anew */
-        for (Conversation *c = r->first; c; c = c->next)
+        for (Conversation *c = registry_next(r->conversations, NULL); c;
+             c = registry_next(r->conversations, c))
                 if (!conversation_is_live(c))
                         continue;
                 else if (c->run && streq_ptr(c->run->row.unit, unit))
@@ -393,8 +362,8 @@ int runner_adopt(Runner *r) {
 void runner_begin_all(Runner *r) {
         uint64_t grace;
 
-        for (Conversation *c = r->first, *next; c; c = next) {
-                next = c->next;
+        for (Conversation *c = registry_next(r->conversations, NULL), *next; c; c = next) {
+                next = registry_next(r->conversations, c);
                 if (!conversation_is_live(c) || !c->run)
                         continue;
                 grace = r->config->stop_grace_ms;
@@ -411,7 +380,8 @@ void runner_begin_all(Runner *r) {
 void runner_unit_changed(const char *unit, void *userdata) {
         Runner *r = userdata;
 
-        for (Conversation *c = r->first; c; c = c->next)
+        for (Conversation *c = registry_next(r->conversations, NULL); c;
+             c = registry_next(r->conversations, c))
                 if (c->run && streq_ptr(c->run->row.unit, unit)) {
                         run_look(c->run);
                         run_limits_look(c->run);

@@ -255,7 +255,7 @@ void runner_crash_look(Runner *r) {
                         look_later(r);
                         return;
                 }
-                runner_control_wake(r);
+                control_wake(r->control);
         }
 }
 
@@ -263,7 +263,8 @@ void runner_crash_look(Runner *r) {
 
 /* Then the conversation tells it, with what came of it. */
 static bool hits_a_start(Runner *r) {
-        for (Conversation *c = r->first; c; c = c->next)
+        for (Conversation *c = registry_next(r->conversations, NULL); c;
+             c = registry_next(r->conversations, c))
                 if (c->run && streq(c->row.state, "starting") &&
                     (c->run->call || c->run->start_attempts > 0))
                         return true;
@@ -286,7 +287,7 @@ static void on_launcher_failed(const UnitEnd *end, uint64_t exit_usec, void *use
                 return;
         if (add_report(r, "launcher-lost", end, text) < 0)
                 log_warning("That cannot be told to the orchestrator: the store takes nothing.");
-        runner_control_wake(r);
+        control_wake(r->control);
 }
 
 int runner_crash_watch(Runner *r) {

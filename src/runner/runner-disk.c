@@ -83,7 +83,8 @@ static void arm(Runner *r, uint64_t usec) {
 /* What could not be written or begun for want of room. Who fails again calls runner_disk_wait(). */
 static void try_again(Runner *r) {
         r->disk_waiters = false;
-        for (Conversation *c = r->first; c && !r->ctx.run.broken; c = c->next) {
+        for (Conversation *c = registry_next(r->conversations, NULL); c && !r->ctx.run.broken;
+             c = registry_next(r->conversations, c)) {
                 if (!conversation_is_live(c) || !c->run)
                         continue;
                 conversation_advance(c);
@@ -100,7 +101,7 @@ void runner_disk_look(Runner *r) {
         if (now != r->disk) {
                 tell(r, now);
                 r->disk = now;
-                runner_changed(r);
+                announcer_changed(r->announcer);
         }
         if (now != DISK_FULL && r->disk_waiters)
                 try_again(r);

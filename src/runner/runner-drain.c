@@ -60,8 +60,8 @@ static int on_drain(sd_event_source *source, void *userdata) {
 
         if (!r->draining || r->ctx.run.broken)
                 return 0;
-        for (Conversation *c = r->first, *next; c; c = next) {
-                next = c->next;
+        for (Conversation *c = registry_next(r->conversations, NULL), *next; c; c = next) {
+                next = registry_next(r->conversations, c);
                 if (may_end(c, &wait)) {
                         log_info("Conversation %s is idle and is ended, since this runner drains.",
                                  c->row.id);
@@ -78,9 +78,10 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
 
         if (!r->draining)
                 return 0;
-        log_notice("The time for draining is over: %u conversations are stopped.", r->n_live);
-        for (Conversation *c = r->first, *next; c; c = next) {
-                next = c->next;
+        log_notice("The time for draining is over: %u conversations are stopped.",
+                   registry_count_live(r->conversations));
+        for (Conversation *c = registry_next(r->conversations, NULL), *next; c; c = next) {
+                next = registry_next(r->conversations, c);
                 if (conversation_is_live(c) && c->stop == STOP_NONE)
                         conversation_stop(c, "drain", r->config->stop_grace_ms * USEC_PER_MSEC);
         }
@@ -108,7 +109,7 @@ void runner_set_draining(Runner *r, bool draining, uint64_t deadline_usec) {
         int k = 0;
 
         r->draining = draining;
-        r->drain_total = draining ? MAX(r->drain_total, r->n_live) : 0;
+        r->drain_total = draining ? MAX(r->drain_total, registry_count_live(r->conversations)) : 0;
         r->drain_deadline = sd_event_source_disable_unref(r->drain_deadline);
         if (draining && deadline_usec != USEC_INFINITY)
                 k = sd_event_add_time_relative(
@@ -122,7 +123,7 @@ void runner_set_draining(Runner *r, bool draining, uint64_t deadline_usec) {
         if (k < 0)
                 log_error_errno(k, "No timer for the end of draining: %m");
         runner_drain_look(r);
-        runner_changed(r);
+        announcer_changed(r->announcer);
 }
 
 int runner_store_draining(Runner *r, bool draining, uint64_t deadline_usec) {

@@ -9,30 +9,23 @@
 #include "runner/host/shutdown-watch.h"
 #include "runner/limits/ceilings.h"
 #include "runner/link/link.h"
+#include "runner/runner-announce.h"
+#include "runner/runner-audit.h"
+#include "runner/runner-control.h"
+#include "runner/runner-queue.h"
+#include "runner/runner-registry.h"
+#include "runner/runner-set-aside.h"
+#include "runner/runner-totals.h"
 #include "runner/runner.h"
 
-/* Above so many the oldest that ended is forgotten (its files stay until they are old). */
-#define ENDED_KEPT_MAX 64
-/* So many that ended and wait for the orchestrator's acknowledgement, and no new one of its is taken. */
-#define ENDED_WAITING_MAX 1024
 /* The unit has RestartForceExitStatus= for it. */
 #define EXIT_START_AGAIN 75
-
-/* Agents that are counted by themselves, and one for all others. */
-#define TOTALS_MAX 32
-static_assert(RUNNER_LIMIT_HITS == _LIMIT_HIT_MAX, "one for each limit");
 
 typedef enum DiskState {
         DISK_ENOUGH,
         DISK_LOW,  /* below the configured floor */
         DISK_FULL, /* nothing fits any more */
 } DiskState;
-
-/* What the orchestrator has not acknowledged. */
-typedef struct Queue {
-        uint64_t events, bytes, oldest_usec, set_aside;
-        unsigned conversations;
-} Queue;
 
 struct Runner {
         sd_event *event;
@@ -43,31 +36,18 @@ struct Runner {
         Store *store;
         Link *link;
         ConversationContext ctx;
-        Conversation *first, *last;
-        unsigned n_live, n_ended;
+        Registry *conversations;
+        Announcer *announcer;
+        Totals *totals;
+        QueueCounter *queue;
+        Control *control; /* NULL where there is no orchestrator, as the link */
+        Resend *resend;
         ShutdownWatch *shutdown;
-
-        /* responses and the runner's own events */
-        SendSource *control;
-        int64_t control_response, control_event; /* sent up to here, not acknowledged yet */
-
-        /* events set aside that are sent again: those up to resend_upto, resend_now is under way */
-        SendSource *resend;
-        int64_t resend_at, resend_now, resend_upto;
-        unsigned resend_count;
-        bool resend_refused;
-
-        Queue queue; /* as it was in that turn of the loop */
-        uint64_t queue_turn;
-        bool queue_known;
 
         WorkspaceCall *workspace_calls;
         const RunnerMethods *methods;
         void *methods_data;
-        const RunnerObserver *observer;
-        void *observer_data;
-        sd_event_source *status_source, *flush_timer, *readopt_timer, *housekeeping, *disk_timer, *sigterm,
-                        *sigint, *sighup;
+        sd_event_source *flush_timer, *readopt_timer, *housekeeping, *disk_timer, *sigterm, *sigint, *sighup;
         int state_fd;
         bool user_mode, draining, ready;
         sd_bus_slot *exit_question;
@@ -85,22 +65,17 @@ struct Runner {
         bool disk_waiters;        /* something could not be written for want of room */
         uint64_t started_usec;    /* CLOCK_MONOTONIC */
         uint64_t started_at_usec; /* CLOCK_REALTIME */
-        RunnerTotals totals[TOTALS_MAX];
-        size_t n_totals;
-        uint64_t removed_usec; /* old conversations were looked for, CLOCK_MONOTONIC */
+        uint64_t removed_usec;    /* old conversations were looked for, CLOCK_MONOTONIC */
         sd_event_source *drain_source, *drain_deadline, *drain_processes;
         unsigned drain_total;     /* conversations when it began */
         uint64_t drain_left_usec; /* at the start, of a deadline that was set before */
         int exit_code;
-        char *status_text; /* the last STATUS= */
-        char *git_cache;   /* in user mode */
+        char *git_cache; /* in user mode */
         char machine_id[33], hostname[256];
 };
 
 /* runner-conversations.c */
 extern const ConversationHooks runner_conversation_hooks;
-/* Of those in memory only. */
-Conversation *runner_find_loaded(Runner *r, const char *id);
 void runner_link_conversation(Runner *r, Conversation *c);
 void runner_unlink_conversation(Runner *r, Conversation *c);
 int runner_adopt(Runner *r);
@@ -108,9 +83,6 @@ void runner_forget_all(Runner *r);
 void runner_begin_all(Runner *r); /* after READY */
 void runner_unit_changed(const char *unit, void *userdata);
 void runner_flush_cursors(Runner *r);
-/* Those that ended and wait for the orchestrator's acknowledgement; 0: fewer than ENDED_WAITING_MAX. */
-unsigned runner_count_waiting(Runner *r);
-
 /* runner-retention.c */
 void runner_remove_old(Runner *r);
 void runner_sweep(Runner *r); /* what a removal or an operation of the runner before us left */
@@ -136,14 +108,13 @@ void runner_recovered(Runner *r);
 /* runner-link.c */
 extern const LinkOps runner_link_ops;
 int runner_open_link(Runner *r);
-void runner_control_wake(Runner *r);
 
 /* runner-user.c: where it is one person's own, says at its start what that does not do. */
 void runner_tell_user_mode(Runner *r);
 
 /* runner-status.c */
-void runner_changed(Runner *r);
-int runner_status_open(Runner *r);
+/* What the announcer does before the observer hears. */
+void runner_update_status(void *userdata);
 const char *runner_state_name(Runner *r);
 int runner_queue_json(Runner *r, Json **ret);
 int runner_delivery_json(Runner *r, Json **ret);
@@ -155,20 +126,8 @@ void runner_workspace_note(Runner *r, const char *id, bool used);
 /* Nothing may begin in it. */
 bool runner_workspace_is_removed(Runner *r, const char *id);
 
-/* runner-totals.c */
-void runner_totals_count(Runner *r, Conversation *c);
-/* It has used something before this program looked at it. */
-void runner_totals_skip(Runner *r, Conversation *c);
-void runner_totals_started(Runner *r, Conversation *c);
-void runner_totals_ended(Runner *r, Conversation *c);
-void runner_totals_done(Runner *r);
-
 /* runner-reload.c */
 void runner_take_git_settings(Runner *r);
-
-/* runner-audit.c: the two halves of runner_audit(), for what is stored inside another transaction. */
-int runner_audit_store(Runner *r, const AuditEntry *e);
-void runner_audit_log(const AuditEntry *e);
 
 /* runner-crash.c: marks that a runner is there, finds the mark of one that did not end in order, and hears of the launcher. */
 void runner_crash_open(Runner *r);

@@ -13,7 +13,8 @@ static int add_conversations(Runner *r, Json *params, bool with_times) {
 
         if (!list)
                 return -ENOMEM;
-        for (Conversation *c = r->first; c; c = c->next) {
+        for (Conversation *c = registry_next(r->conversations, NULL); c;
+             c = registry_next(r->conversations, c)) {
                 if (!conversation_is_live(c) || streq(c->row.origin, "local"))
                         continue;
                 Json *o = json_object_new_object();
@@ -38,7 +39,7 @@ static int add_capacity(Runner *r, Json *params) {
         if (!o)
                 return -ENOMEM;
         (void) json_set_u64(o, "maxConversations", r->config->max_conversations);
-        (void) json_set_u64(o, "active", r->n_live);
+        (void) json_set_u64(o, "active", registry_count_live(r->conversations));
         return json_set(params, "capacity", o);
 }
 
@@ -122,13 +123,14 @@ static bool knows(void *userdata, const char *conversation) {
 }
 
 static bool has_work(void *userdata) {
-        return ((Runner *) userdata)->n_live > 0;
+        return registry_count_live(((Runner *) userdata)->conversations) > 0;
 }
 
 static int list_held(void *userdata, Json *ids) {
         Runner *r = userdata;
 
-        for (Conversation *c = r->first; c; c = c->next) {
+        for (Conversation *c = registry_next(r->conversations, NULL); c;
+             c = registry_next(r->conversations, c)) {
                 if (!c->held || !conversation_is_live(c))
                         continue;
                 Json *id = json_object_new_string(c->held);
@@ -143,7 +145,8 @@ static int list_held(void *userdata, Json *ids) {
 static void held_decided(void *userdata, const char *id, bool granted, const char *owner) {
         Runner *r = userdata;
 
-        for (Conversation *c = r->first; c; c = c->next) {
+        for (Conversation *c = registry_next(r->conversations, NULL); c;
+             c = registry_next(r->conversations, c)) {
                 if (!streq_ptr(c->held, id))
                         continue;
                 (void) free_and_strdup(&c->held, NULL);
@@ -166,16 +169,18 @@ static int process(void *userdata, const Envelope *e) {
         int k = r->methods->message(e, r->methods_data);
 
         if (k >= 0)
-                runner_control_wake(r);
+                control_wake(r->control);
         return k;
 }
 
 static void responded(void *userdata) {
-        runner_control_wake(userdata);
+        Runner *r = userdata;
+
+        control_wake(r->control);
 }
 
 static void state_changed(void *userdata, LinkState state) {
-        runner_changed(userdata);
+        announcer_changed(((Runner *) userdata)->announcer);
 }
 
 static void give_up(void *userdata, int exit_code, const char *text) {
@@ -198,94 +203,6 @@ const LinkOps runner_link_ops = {
         .held_decided = held_decided,
         .has_work = has_work,
 };
-
-/* ---- responses and the runner's own events ---- */
-
-static int fill_events(Runner *r, SendBatch *batch) {
-        int k = 0;
-
-        while (!send_batch_full(batch)) {
-                _cleanup_(own_event_done) OwnEvent e = {};
-
-                k = store_next_own_event(r->store, "", 0, r->control_event, &e);
-                if (k <= 0)
-                        return k;
-                k = buffer_printf(
-                                send_batch_buffer(batch),
-                                "{\"jsonrpc\":\"2.0\",\"method\":\"%s\",\"params\":{\"messageId\":\"%s\",%s}}",
-                                e.method,
-                                e.message_id,
-                                e.members);
-                if (k >= 0)
-                        k = send_batch_event_done(batch, e.message_id);
-                if (k < 0)
-                        return k;
-                r->control_event = e.seq;
-        }
-        return 0;
-}
-
-static int on_fill(void *userdata, SendBatch *batch) {
-        Runner *r = userdata;
-        int k;
-
-        while (!send_batch_full(batch)) {
-                _cleanup_(inbound_message_done) InboundMessage m = {};
-                _cleanup_free_ char *id = NULL;
-
-                k = store_next_response(r->store, r->control_response, &m);
-                if (k < 0)
-                        return k;
-                if (k == 0)
-                        break;
-                id = xasprintf("rsp:%s", m.envelope_id);
-                if (!id)
-                        return -ENOMEM;
-                k = send_batch_add(batch, id, m.response, strlen(m.response));
-                if (k < 0)
-                        return k;
-                r->control_response = m.seq;
-        }
-        return fill_events(r, batch);
-}
-
-static void on_acked(void *userdata) {
-        Runner *r = userdata;
-        int k;
-
-        k = store_response_acked(r->store, r->control_response);
-        if (k >= 0)
-                k = store_delete_own_events(r->store, "", 0, r->control_event);
-        if (k < 0)
-                log_warning_errno(
-                                k, "Acknowledged responses could not be noted, they will be sent again: %m");
-        sender_wake(r->control);
-}
-
-static void on_lost(void *userdata) {
-        Runner *r = userdata;
-
-        r->control_response = r->control_event = 0;
-}
-
-static int
-on_set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
-        Runner *r = userdata;
-
-        return store_set_aside(r->store, message_id, NULL, json, size, why);
-}
-
-static const SendSourceOps control_ops = {
-        .fill = on_fill,
-        .acked = on_acked,
-        .lost = on_lost,
-        .set_aside = on_set_aside,
-};
-
-void runner_control_wake(Runner *r) {
-        if (r->control)
-                sender_wake(r->control);
-}
 
 static RetryStrategy strategy_of(const char *s) {
         return streq(s, "none") ? RETRY_NONE : streq(s, "interval") ? RETRY_INTERVAL : RETRY_EXPONENTIAL;
@@ -317,9 +234,5 @@ int runner_open_link(Runner *r) {
         if (k < 0)
                 return k;
         r->ctx.sender = link_get_sender(r->link);
-        k = send_source_new(r->ctx.sender, &control_ops, r, &r->control);
-        if (k < 0)
-                return k;
-        sender_wake(r->control);
-        return 0;
+        return control_new(r->store, r->ctx.sender, &r->control);
 }

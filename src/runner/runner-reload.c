@@ -60,7 +60,7 @@ static void apply(Runner *r, char *const *changed) {
         (void) runner_admission_ask(r);
         if (r->link && begins_with_any(changed, told))
                 link_describe_again(r->link);
-        runner_changed(r);
+        announcer_changed(r->announcer);
 }
 
 static int join(Buffer *b, const char *title, char *const *names) {

@@ -33,7 +33,7 @@ static int collect(const ConversationRow *row, void *userdata) {
 
 static void remove_one(Runner *r, const char *id) {
         _cleanup_free_ char *removed = xasprintf(REMOVED "%s", id);
-        Conversation *c = runner_find_loaded(r, id);
+        Conversation *c = registry_find(r->conversations, id);
         int k;
 
         if (!removed || (c && c->streams))

@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
-#include "runner/runner-internal.h"
+#include "runner/runner-set-aside.h"
 
 /* Events that the orchestrator refused for good while it took others: kept, listed, and sent again on command, one at a
  * time, so that each refusal is known by its event. */
+
+struct Resend {
+        Store *store;
+        Sender *sender;        /* NULL: there is no orchestrator */
+        SendSource *source;    /* from the first command on */
+        int64_t at, now, upto; /* those up to upto are sent again; now is under way */
+        unsigned count;
+        bool refused; /* that one, again */
+};
 
 static int list_one(const SetAside *e, void *userdata) {
         Json *o = json_object_new_object();
@@ -21,7 +30,7 @@ static int list_one(const SetAside *e, void *userdata) {
         return 0;
 }
 
-int runner_list_set_aside(Runner *r, Json **ret) {
+int resend_list(Resend *r, Json **ret) {
         _cleanup_json_ Json *list = json_object_new_array();
         int k;
 
@@ -51,34 +60,34 @@ static int find_next(const SetAside *e, void *userdata) {
 }
 
 static int on_fill(void *userdata, SendBatch *batch) {
-        Runner *r = userdata;
-        Next next = { .after = r->resend_at };
+        Resend *r = userdata;
+        Next next = { .after = r->at };
         int k;
 
-        if (r->resend_at >= r->resend_upto)
+        if (r->at >= r->upto)
                 return 0;
         k = store_list_set_aside(r->store, find_next, &next);
-        if (k > 0 && next.seq <= r->resend_upto) {
+        if (k > 0 && next.seq <= r->upto) {
                 k = send_batch_add(batch, next.message_id, next.json, strlen(next.json));
-                r->resend_now = next.seq;
-                r->resend_refused = false;
+                r->now = next.seq;
+                r->refused = false;
         } else if (k >= 0)
-                r->resend_at = r->resend_upto;
+                r->at = r->upto;
         free(next.message_id);
         free(next.json);
         return k < 0 ? k : 0;
 }
 
 static void on_acked(void *userdata) {
-        Runner *r = userdata;
+        Resend *r = userdata;
 
-        if (!r->resend_refused) {
-                int k = store_delete_set_aside(r->store, r->resend_now);
+        if (!r->refused) {
+                int k = store_delete_set_aside(r->store, r->now);
                 if (k < 0)
                         log_warning_errno(k, "An event that was taken now stays among those set aside: %m");
         }
-        r->resend_at = r->resend_now;
-        sender_wake(r->resend);
+        r->at = r->now;
+        sender_wake(r->source);
 }
 
 static void on_lost(void *userdata) {
@@ -86,10 +95,10 @@ static void on_lost(void *userdata) {
 
 static int
 on_set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
-        Runner *r = userdata;
+        Resend *r = userdata;
 
         log_warning("Event %s was refused again: %s", message_id, strempty(why));
-        r->resend_refused = true;
+        r->refused = true;
         return 0;
 }
 
@@ -101,29 +110,52 @@ static const SendSourceOps resend_ops = {
 };
 
 static int count_one(const SetAside *e, void *userdata) {
-        Runner *r = userdata;
+        Resend *r = userdata;
 
-        r->resend_upto = MAX(r->resend_upto, e->seq);
-        r->resend_count++;
+        r->upto = MAX(r->upto, e->seq);
+        r->count++;
         return 0;
 }
 
-int runner_resend_set_aside(Runner *r, unsigned *ret_count) {
+int resend_begin(Resend *r, unsigned *ret_count) {
         int k;
 
-        if (!r->link)
+        if (!r->sender)
                 return -ENOTCONN;
-        if (!r->resend) {
-                k = send_source_new(link_get_sender(r->link), &resend_ops, r, &r->resend);
+        if (!r->source) {
+                k = send_source_new(r->sender, &resend_ops, r, &r->source);
                 if (k < 0)
                         return k;
         }
-        r->resend_at = 0;
-        r->resend_count = 0;
+        r->at = 0;
+        r->count = 0;
         k = store_list_set_aside(r->store, count_one, r);
         if (k < 0)
                 return k;
-        *ret_count = r->resend_count;
-        sender_wake(r->resend);
+        *ret_count = r->count;
+        sender_wake(r->source);
         return 0;
+}
+
+void resend_wake(Resend *r) {
+        if (r && r->source)
+                sender_wake(r->source);
+}
+
+int resend_new(Store *store, Sender *sender, Resend **ret) {
+        Resend *r = new0(Resend, 1);
+
+        if (!r)
+                return -ENOMEM;
+        *r = (Resend){ .store = store, .sender = sender };
+        *ret = r;
+        return 0;
+}
+
+Resend *resend_free(Resend *r) {
+        if (!r)
+                return NULL;
+        send_source_free(r->source);
+        free(r);
+        return NULL;
 }

@@ -12,7 +12,8 @@
 #define REPORT_USEC (2 * USEC_PER_SEC)
 
 static bool is_reported(Runner *r) {
-        for (Conversation *c = r->first; c; c = c->next)
+        for (Conversation *c = registry_next(r->conversations, NULL); c;
+             c = registry_next(r->conversations, c))
                 if (conversation_is_live(c) || (c->source && conversation_queued_events(c) > 0))
                         return false;
         return true;
@@ -21,7 +22,8 @@ static bool is_reported(Runner *r) {
 /* Whether waiting could be of any use. */
 static bool may_report(Runner *r) {
         if (!r->link || !link_is_connected(r->link)) {
-                for (Conversation *c = r->first; c; c = c->next)
+                for (Conversation *c = registry_next(r->conversations, NULL); c;
+                     c = registry_next(r->conversations, c))
                         if (conversation_is_live(c))
                                 return true;
                 return false;
@@ -43,13 +45,14 @@ static void on_begun(uint64_t waits_usec, void *userdata) {
         uint64_t grace = r->config->stop_grace_ms * USEC_PER_MSEC;
 
         r->ctx.run.shutting_down = true;
-        runner_changed(r);
+        announcer_changed(r->announcer);
         if (waits_usec == 0)
                 return;
-        log_info("%u conversations are ended before the machine goes down.", r->n_live);
+        log_info("%u conversations are ended before the machine goes down.",
+                 registry_count_live(r->conversations));
         grace = MIN(grace, waits_usec > 2 * REPORT_USEC ? waits_usec - REPORT_USEC : waits_usec / 2);
-        for (Conversation *c = r->first, *next; c; c = next) {
-                next = c->next;
+        for (Conversation *c = registry_next(r->conversations, NULL), *next; c; c = next) {
+                next = registry_next(r->conversations, c);
                 if (conversation_is_live(c) && c->stop == STOP_NONE)
                         conversation_stop(c, "shutdown", grace);
         }
@@ -61,7 +64,7 @@ static void on_cancelled(void *userdata) {
 
         log_notice("The machine stays up after all.");
         r->ctx.run.shutting_down = false;
-        runner_changed(r);
+        announcer_changed(r->announcer);
 }
 
 int runner_shutdown_open(Runner *r) {

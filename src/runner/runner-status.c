@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
-#include <systemd/sd-daemon.h>
-
 #include "common/log.h"
 #include "runner/runner-internal.h"
 
@@ -17,40 +15,13 @@ const char *runner_state_name(Runner *r) {
         return r->link ? link_state_to_string(link_get_state(r->link)) : "local";
 }
 
-/* Looks at every conversation, and for some into the store: once a turn of the loop, whoever asks, and however many of the
- * properties that come from it. */
-static void queue_of(Runner *r, Queue *ret) {
-        uint64_t turn = 0, now;
-        Queue q = {};
-
-        if (sd_event_get_iteration(r->event, &turn) >= 0 && r->queue_known && r->queue_turn == turn) {
-                *ret = r->queue;
-                return;
-        }
-        now = now_usec(CLOCK_REALTIME);
-        for (Conversation *c = r->first; c; c = c->next) {
-                if (!c->source || c->queued_since_usec == 0)
-                        continue;
-                q.bytes += conversation_queued_bytes(c);
-                q.events += conversation_queued_events(c);
-                q.conversations++;
-                if (now > c->queued_since_usec)
-                        q.oldest_usec = MAX(q.oldest_usec, now - c->queued_since_usec);
-        }
-        q.set_aside = store_count_set_aside(r->store);
-        r->queue = q;
-        r->queue_turn = turn;
-        r->queue_known = true;
-        *ret = q;
-}
-
 int runner_queue_json(Runner *r, Json **ret) {
         Json *o = json_object_new_object();
-        Queue q;
+        QueueFigures q;
 
         if (!o)
                 return -ENOMEM;
-        queue_of(r, &q);
+        queue_counter_get(r->queue, &q);
         (void) json_set_u64(o, "events", q.events);
         (void) json_set_u64(o, "conversations", q.conversations);
         (void) json_set_u64(o, "bytes", q.bytes);
@@ -79,9 +50,9 @@ int runner_delivery_json(Runner *r, Json **ret) {
 void runner_get_status(Runner *r, RunnerStatus *ret) {
         SenderStats sender = {};
         LinkStats link = {};
-        Queue q;
+        QueueFigures q;
 
-        queue_of(r, &q);
+        queue_counter_get(r->queue, &q);
         if (r->link) {
                 sender_get_stats(link_get_sender(r->link), &sender);
                 link_get_stats(r->link, &link);
@@ -96,7 +67,7 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
                 .active = r->link && link_get_state(r->link) == LINK_ACTIVE,
                 .draining = r->draining,
                 .refusing = admission_to_string(r->admission),
-                .conversations = r->n_live,
+                .conversations = registry_count_live(r->conversations),
                 .capacity = (uint32_t) MIN(r->config->max_conversations, (uint64_t) UINT32_MAX),
                 .queued_events = q.events,
                 .queued_bytes = q.bytes,
@@ -126,49 +97,54 @@ static char *refused_text(Runner *r) {
                         "Refused by %s (%s), trying again every 60 s; %u conversations go on",
                         r->config->orchestrator_url,
                         said,
-                        r->n_live);
+                        registry_count_live(r->conversations));
 }
 
 /* One line for a person at `systemctl status`: what is, and where it is bad, what happens next. */
 static char *status_text(Runner *r) {
         const char *state = runner_state_name(r);
         unsigned long long most = (unsigned long long) r->config->max_conversations;
-        Queue q;
+        QueueFigures q;
 
         if (r->ctx.run.broken)
                 return strdup("The store cannot be written: nothing goes on until it can (see the journal)");
         if (r->disk == DISK_FULL)
-                return xasprintf("Disk full: %u conversations wait for room (see the journal)", r->n_live);
+                return xasprintf(
+                                "Disk full: %u conversations wait for room (see the journal)",
+                                registry_count_live(r->conversations));
         if (r->disk == DISK_LOW)
                 return xasprintf(
                                 "%c%s, too little disk for new conversations, %u of %llu conversations",
                                 (char) (state[0] - 'a' + 'A'),
                                 state + 1,
-                                r->n_live,
+                                registry_count_live(r->conversations),
                                 most);
         if (streq(state, "local"))
                 return xasprintf(
                                 "Local (no orchestrator configured), %u of %llu conversations",
-                                r->n_live,
+                                registry_count_live(r->conversations),
                                 most);
         if (streq(state, "registering"))
                 return xasprintf("Waiting to be registered at %s", r->config->orchestrator_url);
-        queue_of(r, &q);
+        queue_counter_get(r->queue, &q);
         if (streq(state, "offline"))
                 return xasprintf(
                                 "Offline: %s is not reachable, trying again; %u conversations go on, %llu events wait",
                                 r->config->orchestrator_url,
-                                r->n_live,
+                                registry_count_live(r->conversations),
                                 (unsigned long long) q.events);
         if (streq(state, "refused"))
                 return refused_text(r);
         if (streq(state, "draining"))
-                return xasprintf("Draining, %u of %u conversations left", r->n_live, r->drain_total);
+                return xasprintf(
+                                "Draining, %u of %u conversations left",
+                                registry_count_live(r->conversations),
+                                r->drain_total);
         return xasprintf(
                         "%s, %s, %u of %llu conversations",
                         streq(state, "standby") ? "Standby" : "Active",
                         r->link && link_is_connected(r->link) ? "connected" : "connecting",
-                        r->n_live,
+                        registry_count_live(r->conversations),
                         most);
 }
 
@@ -184,33 +160,20 @@ static char *status_with_admission(Runner *r) {
         return xasprintf("%s; no new ones: %s", text, strempty(why));
 }
 
-static int on_status(sd_event_source *source, void *userdata) {
+void runner_update_status(void *userdata) {
+        _cleanup_free_ char *text = NULL;
         Runner *r = userdata;
+
         runner_admission_look(r);
-        _cleanup_free_ char *text = status_with_admission(r);
-
-        if (text && !streq_ptr(text, r->status_text)) {
-                (void) sd_notifyf(0, "STATUS=%s", text);
-                free(r->status_text);
-                r->status_text = TAKE_PTR(text);
-        }
-        if (r->observer)
-                r->observer->runner_changed(r->observer_data);
-        return 0;
+        text = status_with_admission(r);
+        announcer_set_status(r->announcer, text);
 }
 
-void runner_changed(Runner *r) {
-        if (r->status_source)
-                (void) sd_event_source_set_enabled(r->status_source, SD_EVENT_ONESHOT);
-}
-
-int runner_status_open(Runner *r) {
-        int k;
-
-        k = sd_event_add_defer(r->event, &r->status_source, on_status, r);
-        if (k < 0)
-                return k;
-        (void) sd_event_source_set_description(r->status_source, "status");
-        /* Once for many changes: after everything else of the turn. */
-        return sd_event_source_set_priority(r->status_source, SD_EVENT_PRIORITY_IDLE);
+const RunnerTotals *runner_get_totals(Runner *r, size_t i) {
+        if (i == 0)
+                for (Conversation *c = registry_next(r->conversations, NULL); c;
+                     c = registry_next(r->conversations, c))
+                        if (conversation_is_live(c))
+                                totals_count(r->totals, c);
+        return totals_get(r->totals, i);
 }

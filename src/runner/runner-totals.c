@@ -1,30 +1,40 @@
 /* SPDX-License-Identifier: MIT */
-#include "runner/runner-internal.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/runner-totals.h"
 
 /* What conversations have used since the start of the program, summed up by agent: sums that never go down, whichever
  * conversation is forgotten. Each conversation remembers what of it was counted, so it does not matter when and how often
  * it is looked at, as long as that happens before it goes. */
+
+/* Agents that are counted by themselves, and one for all others. */
+#define TOTALS_MAX 32
+static_assert(RUNNER_LIMIT_HITS == _LIMIT_HIT_MAX, "one for each limit");
+
+struct Totals {
+        RunnerTotals list[TOTALS_MAX];
+        size_t n;
+};
 
 const char *const runner_end_reasons[RUNNER_END_REASONS] = {
         "completed",    "stopped", "timeout",    "budget",   "failed",
         "agent-exited", "lost",    "oom-killed", "shutdown", "other",
 };
 
-static RunnerTotals *totals_of(Runner *r, const char *agent) {
+static RunnerTotals *totals_of(Totals *all, const char *agent) {
         size_t i = 0;
 
-        while (i < r->n_totals && !streq(r->totals[i].agent, agent))
+        while (i < all->n && !streq(all->list[i].agent, agent))
                 i++;
-        if (i < r->n_totals)
-                return &r->totals[i];
+        if (i < all->n)
+                return &all->list[i];
         /* The last one is for all that have no place of their own: the configuration may be another every day. */
         if (i >= TOTALS_MAX)
-                return &r->totals[TOTALS_MAX - 1];
-        r->totals[i].agent = strdup(i == TOTALS_MAX - 1 ? "other" : agent);
-        if (!r->totals[i].agent)
+                return &all->list[TOTALS_MAX - 1];
+        all->list[i].agent = strdup(i == TOTALS_MAX - 1 ? "other" : agent);
+        if (!all->list[i].agent)
                 return NULL;
-        r->n_totals++;
-        return &r->totals[i];
+        all->n++;
+        return &all->list[i];
 }
 
 /* What a counter has grown by; one that is smaller than before began anew. */
@@ -87,29 +97,29 @@ static void count(Conversation *c, RunnerTotals *t) {
         k->cpu_before = false;
 }
 
-void runner_totals_count(Runner *r, Conversation *c) {
-        RunnerTotals *t = totals_of(r, c->row.agent);
+void totals_count(Totals *all, Conversation *c) {
+        RunnerTotals *t = totals_of(all, c->row.agent);
 
         if (t)
                 count(c, t);
 }
 
-void runner_totals_skip(Runner *r, Conversation *c) {
+void totals_skip(Conversation *c) {
         RunnerTotals nothing = {};
 
         c->counted = (Counted){ .run = c->row.run, .cpu_before = true };
         count(c, &nothing);
 }
 
-void runner_totals_started(Runner *r, Conversation *c) {
-        RunnerTotals *t = totals_of(r, c->row.agent);
+void totals_started(Totals *all, Conversation *c) {
+        RunnerTotals *t = totals_of(all, c->row.agent);
 
         if (t)
                 t->started++;
 }
 
-void runner_totals_ended(Runner *r, Conversation *c) {
-        RunnerTotals *t = totals_of(r, c->row.agent);
+void totals_ended(Totals *all, Conversation *c) {
+        RunnerTotals *t = totals_of(all, c->row.agent);
         size_t i = 0;
 
         if (!t)
@@ -120,16 +130,20 @@ void runner_totals_ended(Runner *r, Conversation *c) {
         t->ended[i]++;
 }
 
-const RunnerTotals *runner_get_totals(Runner *r, size_t i) {
-        if (i == 0)
-                for (Conversation *c = r->first; c; c = c->next)
-                        if (conversation_is_live(c))
-                                runner_totals_count(r, c);
-        return i < r->n_totals ? &r->totals[i] : NULL;
+const RunnerTotals *totals_get(const Totals *all, size_t i) {
+        return i < all->n ? &all->list[i] : NULL;
 }
 
-void runner_totals_done(Runner *r) {
-        for (size_t i = 0; i < r->n_totals; i++)
-                free(r->totals[i].agent);
-        r->n_totals = 0;
+int totals_new(Totals **ret) {
+        *ret = new0(Totals, 1);
+        return *ret ? 0 : -ENOMEM;
+}
+
+Totals *totals_free(Totals *all) {
+        if (!all)
+                return NULL;
+        for (size_t i = 0; i < all->n; i++)
+                free(all->list[i].agent);
+        free(all);
+        return NULL;
 }

@@ -65,7 +65,8 @@ void runner_workspaces_open(Runner *r) {
 static Json *live_in(Runner *r, const char *id) {
         Json *list = json_object_new_array();
 
-        for (Conversation *c = r->first; list && c; c = c->next)
+        for (Conversation *c = registry_next(r->conversations, NULL); list && c;
+             c = registry_next(r->conversations, c))
                 if (conversation_is_live(c) && streq(c->row.workspace, id) &&
                     json_object_array_add(list, json_object_new_string(c->row.id)) < 0) {
                         json_object_put(list);

@@ -38,8 +38,11 @@ int runner_exit_code(Runner *r) {
 }
 
 void runner_set_observer(Runner *r, const RunnerObserver *observer, void *userdata) {
-        r->observer = observer;
-        r->observer_data = userdata;
+        announcer_set_observer(r->announcer, observer, userdata);
+}
+
+Resend *runner_get_resend(Runner *r) {
+        return r->resend;
 }
 
 void runner_set_methods(Runner *r, const RunnerMethods *methods, void *userdata) {
@@ -51,8 +54,9 @@ void runner_set_methods(Runner *r, const RunnerMethods *methods, void *userdata)
 
 int runner_flush(Runner *r) {
         runner_flush_cursors(r);
-        runner_control_wake(r);
-        for (Conversation *c = r->first; c; c = c->next)
+        control_wake(r->control);
+        for (Conversation *c = registry_next(r->conversations, NULL); c;
+             c = registry_next(r->conversations, c))
                 if (c->source)
                         sender_wake(c->source);
         if (r->link)
@@ -65,7 +69,8 @@ int runner_flush(Runner *r) {
 static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
         Runner *r = userdata;
 
-        log_notice("Stopping; %u conversations go on in their scopes.", r->n_live);
+        log_notice("Stopping; %u conversations go on in their scopes.",
+                   registry_count_live(r->conversations));
         (void) sd_notify(0, "STOPPING=1");
         return runner_shutdown_exit(r);
 }
@@ -103,7 +108,8 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
                         r->removed_usec = now_usec(CLOCK_MONOTONIC);
                         runner_remove_old(r);
                 }
-                for (Conversation *c = r->first; c; c = c->next)
+                for (Conversation *c = registry_next(r->conversations, NULL); c;
+                     c = registry_next(r->conversations, c))
                         if (conversation_is_live(c))
                                 (void) conversation_write_input(c);
         }
@@ -178,6 +184,9 @@ static int open_state(Runner *r) {
         if (k < 0)
                 return log_error_errno(k, "%s", error ? error : "The store cannot be opened");
         r->ctx.run.store = r->store;
+        k = queue_counter_new(r->event, r->store, r->conversations, &r->queue);
+        if (k < 0)
+                return log_oom();
         store_on_damage(r->store, on_damage, r);
         k = runner_recover_identity(r);
         if (k < 0)
@@ -238,6 +247,10 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
                 .hooks = &runner_conversation_hooks,
                 .userdata = r,
         };
+        if (registry_new(&r->conversations) < 0 || totals_new(&r->totals) < 0) {
+                runner_free(r);
+                return -ENOMEM;
+        }
         runner_take_git_settings(r);
         if (r->user_mode) {
                 const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -258,7 +271,7 @@ int runner_open(Runner *r) {
 
         k = add_sources(r);
         if (k >= 0)
-                k = runner_status_open(r);
+                k = announcer_new(r->event, runner_update_status, r, &r->announcer);
         if (k >= 0)
                 k = runner_drain_open(r);
         if (k >= 0)
@@ -283,6 +296,9 @@ int runner_open(Runner *r) {
                 if (k < 0)
                         return log_error_errno(k, "The link to the orchestrator cannot be made: %m");
         }
+        k = resend_new(r->store, r->ctx.sender, &r->resend);
+        if (k < 0)
+                return log_oom();
         return 0;
 }
 
@@ -295,9 +311,10 @@ int runner_begin(Runner *r) {
         if (k < 0)
                 return k;
         r->ready = true;
-        runner_changed(r);
+        announcer_changed(r->announcer);
         (void) sd_notify(0, "READY=1");
-        log_info("northflare-runner " PROJECT_VERSION " is ready, %u conversations adopted.", r->n_live);
+        log_info("northflare-runner " PROJECT_VERSION " is ready, %u conversations adopted.",
+                 registry_count_live(r->conversations));
         r->ctx.run.ready = true;
         runner_begin_all(r);
         runner_tell_user_mode(r);
@@ -314,10 +331,11 @@ void runner_stop(Runner *r) {
 Runner *runner_free(Runner *r) {
         if (!r)
                 return NULL;
-        runner_forget_all(r);
+        if (r->conversations)
+                runner_forget_all(r);
         event_cache_free(r->ctx.event_cache);
-        send_source_free(r->control);
-        send_source_free(r->resend);
+        control_free(r->control);
+        resend_free(r->resend);
         link_free(r->link);
         runner_crash_close(r);
         sd_bus_slot_unref(r->exit_question);
@@ -325,21 +343,23 @@ Runner *runner_free(Runner *r) {
         units_free(r->ctx.run.units);
         watch_free(r->ctx.run.watch);
         store_close(r->store);
-        sd_event_source *sources[] = { r->status_source,   r->flush_timer,  r->readopt_timer,
-                                       r->disk_timer,      r->drain_source, r->admission_timer,
-                                       r->exit_timer,      r->crash_timer,  r->drain_deadline,
-                                       r->drain_processes, r->housekeeping, r->sigterm,
-                                       r->sigint,          r->sighup };
+        sd_event_source *sources[] = { r->flush_timer,  r->readopt_timer,   r->disk_timer,
+                                       r->drain_source, r->admission_timer, r->exit_timer,
+                                       r->crash_timer,  r->drain_deadline,  r->drain_processes,
+                                       r->housekeeping, r->sigterm,         r->sigint,
+                                       r->sighup };
         for (size_t i = 0; i < ELEMENTSOF(sources); i++)
                 sd_event_source_disable_unref(sources[i]);
         sd_bus_flush_close_unref(r->bus);
         safe_close(r->ctx.run.conversations_fd);
         safe_close(r->state_fd);
         sd_event_unref(r->event);
-        free(r->status_text);
         free(r->git_cache);
         strv_free(r->ctx.run.controllers_told);
-        runner_totals_done(r);
+        totals_free(r->totals);
+        queue_counter_free(r->queue);
+        registry_free(r->conversations);
+        announcer_free(r->announcer);
         free(r);
         return NULL;
 }

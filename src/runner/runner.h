@@ -7,6 +7,9 @@
 #include "runner/config/config.h"
 #include "runner/conversation/conversation.h"
 #include "runner/link/link.h"
+#include "runner/runner-announce.h"
+#include "runner/runner-set-aside.h"
+#include "runner/runner-totals.h"
 
 /* The hub: owns the loop's long-lived objects (store, link, launcher connection, conversations). What stands above it, the
  * methods of the protocol and the bus objects, is tied to it by main() and hears from it by tables of calls. */
@@ -39,6 +42,8 @@ sd_event *runner_get_event(Runner *r);
 sd_bus *runner_get_bus(Runner *r);
 const RunnerConfig *runner_get_config(Runner *r);
 bool runner_is_user_mode(Runner *r);
+/* Its parts, borrowed. */
+Resend *runner_get_resend(Runner *r);
 
 /* Properties of org.northflare.Runner1.Manager. */
 typedef struct RunnerStatus {
@@ -60,22 +65,6 @@ Conversation *runner_next_conversation(Runner *r, Conversation *after);
 /* Parses the configuration anew and takes over what can change live (token, log level, limits, agents); what cannot is
  * returned in ret_ignored (names, may be NULL). -EINVAL with *ret_error: nothing was changed. */
 int runner_reload(Runner *r, char ***ret_ignored, char **ret_error);
-/* What the orchestrator refused for good: an array of {messageId, conversationId, why, when, size}. */
-int runner_list_set_aside(Runner *r, Json **ret);
-/* Sends it again; what is taken leaves the list. -ENOTCONN: there is no orchestrator. */
-int runner_resend_set_aside(Runner *r, unsigned *ret_count);
-/* Who had what done: stored, then logged. Texts may be NULL. */
-typedef struct AuditEntry {
-        const char *kind, *verdict; /* see AuditRow */
-        const RunnerCaller *caller; /* NULL: the orchestrator */
-        const char *method, *conversation, *detail;
-        bool minor;     /* nothing is changed by it */
-        uint64_t count; /* how many like it are held together; 0 is 1 */
-} AuditEntry;
-void runner_audit(Runner *r, const AuditEntry *e);
-/* The newest max lines of it, the oldest first: an array of {when, kind, verdict, origin, uid, pid, comm, unit, method,
- * conversationId, detail, count}. conversation "": of all. */
-int runner_list_audit(Runner *r, const char *conversation, unsigned max, Json **ret);
 /* Sends what is queued and a heartbeat now. */
 int runner_flush(Runner *r);
 
@@ -97,30 +86,9 @@ int runner_workspace_call(
                 WorkspaceCall **ret);
 WorkspaceCall *workspace_call_free(WorkspaceCall *c);
 
-/* What the conversations of one agent have used since the start of the program; none of it ever goes down. */
-#define RUNNER_END_REASONS 10
-extern const char *const runner_end_reasons[RUNNER_END_REASONS];
-#define RUNNER_LIMIT_HITS 3
-typedef struct RunnerTotals {
-        char *agent;
-        uint64_t started; /* resumed ones as well */
-        uint64_t ended[RUNNER_END_REASONS];
-        uint64_t turns, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cpu_usec;
-        uint64_t oversize_lines, ambiguous_lines;
-        double cost_usd;
-        uint64_t limit_hits[RUNNER_LIMIT_HITS]; /* by LimitHit */
-} RunnerTotals;
 /* The i-th, counted from 0; NULL: there are no more. Borrowed; 0 brings them all up to date. */
 const RunnerTotals *runner_get_totals(Runner *r, size_t i);
 
-/* Who wants to hear of changes (the bus objects). Called after the change was stored. */
-typedef struct RunnerObserver {
-        void (*runner_changed)(void *userdata);
-        void (*conversation_added)(Conversation *c, void *userdata);
-        void (*conversation_changed)(Conversation *c, void *userdata);
-        void (*conversation_removed)(Conversation *c, void *userdata); /* before it is freed */
-        void (*events_available)(Conversation *c, void *userdata);     /* may come often: coalesce */
-} RunnerObserver;
 void runner_set_observer(Runner *r, const RunnerObserver *observer, void *userdata);
 
 /* What the runner hands messages to. */

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "runner/bus/bus-internal.h"
 #include "runner/conversation/event-cut.h"
+#include "runner/runner-audit.h"
 
 struct Conversation {
         Conversation *next;
@@ -343,11 +344,19 @@ int runner_flush(Runner *r) {
         return free_and_strdup(&r->last_call, "flush");
 }
 
-int runner_list_set_aside(Runner *r, Json **ret) {
+Resend *runner_get_resend(Runner *r) {
+        return (Resend *) r;
+}
+
+int resend_list(Resend *resend, Json **ret) {
+        Runner *r = (Runner *) resend;
+
         *ret = r->set_aside ? json_object_get(r->set_aside) : json_object_new_array();
         return 0;
 }
-int runner_resend_set_aside(Runner *r, unsigned *ret_count) {
+int resend_begin(Resend *resend, unsigned *ret_count) {
+        Runner *r = (Runner *) resend;
+
         if (isempty(r->status.orchestrator_url))
                 return -ENOTCONN;
         *ret_count = r->set_aside ? (unsigned) json_object_array_length(r->set_aside) : 0;

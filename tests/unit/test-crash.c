@@ -389,31 +389,10 @@ static Runner *make_runner(sd_event *event) {
                 .run.conversations_fd = mkdir_open_at(world.fd, "conversations", 0700),
         };
         assert_int_equal(watch_new(event, &r->ctx.run.watch), 0);
+        assert_int_equal(registry_new(&r->conversations), 0);
+        assert_int_equal(totals_new(&r->totals), 0);
         return r;
 }
-
-/* The control source is part of the link's file; its answers are what the orchestrator waits for. */
-static int fill_responses(void *userdata, SendBatch *b) {
-        Runner *r = userdata;
-
-        for (;;) {
-                _cleanup_(inbound_message_done) InboundMessage m = {};
-                int k = store_next_response(r->store, r->control_response, &m);
-                if (k <= 0 || send_batch_full(b))
-                        return k < 0 ? k : 0;
-                assert_int_equal(send_batch_add(b, "rsp", m.response, strlen(m.response)), 0);
-                r->control_response = m.seq;
-        }
-}
-
-static void acked_responses(void *userdata) {
-        Runner *r = userdata;
-
-        assert_int_equal(store_response_acked(r->store, r->control_response), 0);
-        sender_wake(r->control);
-}
-
-static const SendSourceOps response_ops = { .fill = fill_responses, .acked = acked_responses };
 
 static void settle(void) {
         bool again;
@@ -437,8 +416,7 @@ static void live(void) {
         assert_true(sd_event_new(&event) >= 0);
         world.runner = make_runner(event);
         Runner *r = world.runner;
-        assert_int_equal(send_source_new(NULL, &response_ops, r, &r->control), 0);
-        sender_wake(r->control);
+        assert_int_equal(control_new(r->store, NULL, &r->control), 0);
         assert_int_equal(runner_adopt(r), 0);
         r->ready = r->ctx.run.ready = true;
         runner_begin_all(r);
@@ -449,14 +427,14 @@ static void live(void) {
                 assert_int_equal(deliver(next - 1), 0);
         for (; next < ELEMENTSOF(script); next++) {
                 assert_int_equal(deliver(next), 0);
-                sender_wake(r->control);
+                control_wake(r->control);
                 /* Some messages come in a rush, some when all is quiet. */
                 if (next % 2 == 0)
                         settle();
         }
         settle();
         runner_flush_cursors(r);
-        sender_wake(r->control);
+        control_wake(r->control);
         settle();
 }
 

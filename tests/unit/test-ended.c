@@ -826,10 +826,11 @@ static void test_cursors_of_a_transaction_that_failed_are_stored_later(void **st
         _cleanup_(run_row_done) RunRow before = {}, after = {};
         Place *p = *state;
         Conversation *first = add_running(p, 0), *second = add_running(p, 1);
-        Runner r = { .store = p->ctx.run.store, .config = &p->config, .first = first, .last = second };
+        Runner r = { .store = p->ctx.run.store, .config = &p->config };
 
-        first->next = second;
-        second->prev = first;
+        assert_return_code(registry_new(&r.conversations), 0);
+        registry_add(r.conversations, first);
+        registry_add(r.conversations, second);
         sender_set_enabled(p->ctx.sender, true);
         RUN_UNTIL(p->ctx.run.event, first->ack_dirty && second->ack_dirty);
         run_sql(p,
@@ -852,6 +853,7 @@ static void test_cursors_of_a_transaction_that_failed_are_stored_later(void **st
         run_sql(p, "ROLLBACK");
         assert_true(first->ack_dirty);
         assert_int_equal(strv_length(p->taken), 8);
+        registry_free(r.conversations);
 }
 
 /* No response waits for an acknowledgement. */
@@ -881,6 +883,7 @@ static void test_a_response_is_not_lost_with_its_batch(void **state) {
                                         p->ctx.run.store, "", 0, 0, "said", "error.report", "\"a\":1", NULL),
                         0);
         spoil_own_events(p, "error.report");
+        assert_return_code(registry_new(&r.conversations), 0);
         assert_return_code(runner_open_link(&r), 0);
         assert_return_code(sender_set_target(r.ctx.sender, test_server_url(p->server), headers), 0);
         sender_set_enabled(r.ctx.sender, true);
@@ -894,8 +897,9 @@ static void test_a_response_is_not_lost_with_its_batch(void **state) {
         assert_int_equal(strv_length(p->taken), 2);
         assert_string_equal(p->taken[0], "rsp:m-1");
         assert_string_equal(p->taken[1], "said");
-        send_source_free(r.control);
+        control_free(r.control);
         link_free(r.link);
+        registry_free(r.conversations);
 }
 
 /* ---- how many there may be ---- */
@@ -904,10 +908,8 @@ static void test_a_response_is_not_lost_with_its_batch(void **state) {
 static Conversation *put(Runner *r, Conversation *c, const char *state, bool delivered) {
         *c = (Conversation){
                 .row = {.state = (char *) state, .delivered = delivered},
-                  .next = r->first
         };
-        r->first = c;
-        *(streq(state, "ended") ? &r->n_ended : &r->n_live) += 1;
+        registry_add(r->conversations, c);
         return c;
 }
 
@@ -922,6 +924,8 @@ static void test_the_bound_and_one_past_it(void **state) {
         RunnerConfig config = { .max_conversations = 16 };
         Runner r = { .config = &config };
         size_t n = 0;
+
+        assert_return_code(registry_new(&r.conversations), 0);
 
         /* Neither those that live count nor those that are acknowledged. */
         for (size_t i = 0; i < 15; i++)
@@ -954,6 +958,7 @@ static void test_the_bound_and_one_past_it(void **state) {
         /* What is for everybody is said first. */
         put(&r, &list[n++], "live", false);
         assert_admission(&r, "capacity");
+        registry_free(r.conversations);
 }
 
 static void test_whom_it_is_for(void **state) {

@@ -66,6 +66,9 @@ int cgroup_is_populated(const char *cgroup) {
 
 /* ---- the bus objects ---- */
 
+static void on_update(void *userdata) {
+}
+
 static void on_runner(void *userdata) {
 }
 
@@ -114,9 +117,11 @@ static int setup(void **state) {
                 .event = p->event,
                 .config = &p->config,
                 .state_fd = p->fd,
-                .observer = &observer,
-                .observer_data = p,
         };
+        assert_return_code(registry_new(&r->conversations), 0);
+        assert_return_code(totals_new(&r->totals), 0);
+        assert_return_code(announcer_new(p->event, on_update, r, &r->announcer), 0);
+        announcer_set_observer(r->announcer, &observer, p);
         assert_return_code(store_open(p->fd, p->path, &r->store, &error), 0);
         r->ctx = (ConversationContext){
                 .run.event = p->event,
@@ -143,7 +148,9 @@ static int teardown(void **state) {
         p->called = false;
         methods_free(p->methods);
         runner_forget_all(r);
-        runner_totals_done(r);
+        totals_free(r->totals);
+        registry_free(r->conversations);
+        announcer_free(r->announcer);
         event_cache_free(r->ctx.event_cache);
         watch_free(r->ctx.run.watch);
         store_close(r->store);
@@ -194,15 +201,15 @@ static void test_one_that_ends_is_not_forgotten_under_its_caller(void **state) {
                 call(p, "conversation.start", i, ",\"agent\":\"shell\"");
         for (unsigned i = ENDED_KEPT_MAX; i > 0; i--)
                 call(p, "conversation.stop", i, "");
-        assert_int_equal(p->r.n_ended, ENDED_KEPT_MAX);
+        assert_int_equal(registry_count_ended(p->r.conversations), ENDED_KEPT_MAX);
         call(p, "conversation.stop", 0, "");
         assert_string_equal(p->reason, "stopped");
         assert_int_equal(p->n_replies, 2 * (ENDED_KEPT_MAX + 1));
         /* It goes by itself, and can be had again. */
         assert_int_equal(p->n_removed, 0);
         turn_until(p, &p->n_removed, 1);
-        assert_null(runner_find_loaded(&p->r, "c-0"));
-        assert_int_equal(p->r.n_ended, ENDED_KEPT_MAX);
+        assert_null(registry_find(p->r.conversations, "c-0"));
+        assert_int_equal(registry_count_ended(p->r.conversations), ENDED_KEPT_MAX);
         assert_non_null(runner_find_conversation(&p->r, "c-0"));
         turn_until(p, &p->n_removed, 2);
 }
@@ -279,7 +286,7 @@ static Conversation *adopt(Place *p) {
         assert_return_code(runner_adopt(&p->r), 0);
         p->r.ctx.run.ready = true;
         runner_begin_all(&p->r);
-        c = runner_find_loaded(&p->r, "c-0");
+        c = registry_find(p->r.conversations, "c-0");
         assert_non_null(c);
         return c;
 }
@@ -292,7 +299,7 @@ static void turn(Place *p) {
 
 /* It has ended, once, for that reason, and with what it said. */
 static void assert_end(Place *p, const char *reason, const char *words, unsigned said) {
-        Conversation *c = runner_find_loaded(&p->r, "c-0");
+        Conversation *c = registry_find(p->r.conversations, "c-0");
         _cleanup_(conversation_row_done) ConversationRow row = {};
         _cleanup_free_ char *cursor = NULL;
         unsigned ends = 0, lines = 0;
@@ -300,8 +307,8 @@ static void assert_end(Place *p, const char *reason, const char *words, unsigned
 
         assert_non_null(c);
         assert_string_equal(c->row.state, "ended");
-        assert_int_equal(p->r.n_live, 0);
-        assert_int_equal(p->r.n_ended, 1);
+        assert_int_equal(registry_count_live(p->r.conversations), 0);
+        assert_int_equal(registry_count_ended(p->r.conversations), 1);
         assert_int_equal(store_get_conversation(p->r.store, "c-0", &row), 1);
         assert_string_equal(row.reason, reason);
         if (words)
@@ -331,7 +338,7 @@ static void lives_and_is_stopped(Place *p, const Stored *s, const char *words, u
         store(p, s);
         p->scope = true;
         c = adopt(p);
-        assert_int_equal(p->r.n_live, 1);
+        assert_int_equal(registry_count_live(p->r.conversations), 1);
         assert_null(p->killed); /* its supervisor is asked */
         turn(p);
         assert_true(conversation_is_live(c));
@@ -480,7 +487,7 @@ static void test_one_without_a_run_is_left_alone(void **state) {
         store(p, &(Stored){ .agent = "shell", .state = "new", .no_folder = true });
         assert_return_code(runner_adopt(&p->r), 0);
         p->r.ctx.run.ready = true;
-        c = runner_find_loaded(&p->r, "c-0");
+        c = registry_find(p->r.conversations, "c-0");
         c->run = run_free(c->run);
         conversation_advance(c);
         conversation_stop(c, NULL, 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 #include "runner/bus/bus-audit.h"
+#include "runner/runner-audit.h"
 
 /* What is written down of calls. A call that changes something has a line of its own. One that only looks (a client that
  * follows events makes ten a second) and one that is refused (nobody who is refused may fill disk and journal) has one

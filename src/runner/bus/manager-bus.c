@@ -9,6 +9,7 @@
 #include "runner/bus/manager-bus.h"
 #include "runner/bus/variant-json.h"
 #include "runner/bus/workspace-bus.h"
+#include "runner/runner-audit.h"
 
 #define LIST_AUDIT_MAX 20000
 
@@ -286,7 +287,7 @@ static int flush(const BusRequest *q, sd_bus_error *error) {
 
 static int list_set_aside(const BusRequest *q, sd_bus_error *error) {
         _cleanup_json_ Json *list = NULL;
-        int r = runner_list_set_aside(q->bus_objects->runner, &list);
+        int r = resend_list(runner_get_resend(q->bus_objects->runner), &list);
 
         return r < 0 ? r :
                        bus_answer_json(q->message,
@@ -320,7 +321,7 @@ static int list_audit(const BusRequest *q, sd_bus_error *error) {
 
 static int resend_set_aside(const BusRequest *q, sd_bus_error *error) {
         unsigned count = 0;
-        int r = runner_resend_set_aside(q->bus_objects->runner, &count);
+        int r = resend_begin(runner_get_resend(q->bus_objects->runner), &count);
 
         if (r == -ENOTCONN)
                 return bus_error(

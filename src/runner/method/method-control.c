@@ -82,7 +82,7 @@ int method_store_config(MethodCall *c) {
         if (!limits)
                 return 0;
         e = limits_entry(c, limits);
-        r = runner_audit_store(c->runner, &e);
+        r = audit_store(c->runner->store, &e);
         if (r < 0)
                 return r;
         if (!all) {
@@ -164,7 +164,7 @@ void method_act_config(MethodCall *c) {
         if (limits && limits_parse(limits, NULL, &parsed, &error) >= 0) {
                 AuditEntry e = limits_entry(c, limits);
 
-                runner_audit_log(&e);
+                audit_log(&e);
                 launcher_verb(c, "SetLimits", &parsed);
         }
 }

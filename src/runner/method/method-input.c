@@ -72,7 +72,7 @@ static AuditEntry answer_entry(MethodCall *c) {
 int method_store_respond(MethodCall *c) {
         AuditEntry e = answer_entry(c);
 
-        return runner_audit_store(c->runner, &e);
+        return audit_store(c->runner->store, &e);
 }
 
 void method_act_respond(MethodCall *c) {
@@ -81,6 +81,6 @@ void method_act_respond(MethodCall *c) {
         if (!c->pending)
                 return;
         e = answer_entry(c);
-        runner_audit_log(&e);
+        audit_log(&e);
         method_act_pump(c);
 }

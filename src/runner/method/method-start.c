@@ -167,7 +167,7 @@ void method_act_start(MethodCall *c) {
         c->created = NULL;
         v->n_pending = 1;
         runner_link_conversation(c->runner, v);
-        runner_totals_started(c->runner, v);
+        totals_started(c->runner->totals, v);
         runner_workspace_note(c->runner, v->row.workspace, true);
         conversation_advance(v);
 }
@@ -233,10 +233,8 @@ void method_act_resume(MethodCall *c) {
         if (!c->conversation || c->code != 0)
                 return;
         c->conversation->n_pending = 1;
-        c->runner->n_live++;
-        if (c->runner->n_ended > 0)
-                c->runner->n_ended--;
-        runner_totals_started(c->runner, c->conversation);
+        registry_count_resume(c->runner->conversations);
+        totals_started(c->runner->totals, c->conversation);
         runner_workspace_note(c->runner, c->conversation->row.workspace, true);
         conversation_changed(c->conversation);
         conversation_advance(c->conversation);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "runner/conversation/conversation.h"
+
+/* What is told of changes: STATUS= to the service manager, and the observer (the bus objects). Whoever changes something
+ * says so, as often as he likes: it is announced once, after everything else of the turn. In all calls the announcer may be
+ * NULL: nobody hears of it. */
+typedef struct Announcer Announcer;
+
+/* Who wants to hear of changes. Called after the change was stored. */
+typedef struct RunnerObserver {
+        void (*runner_changed)(void *userdata);
+        void (*conversation_added)(Conversation *c, void *userdata);
+        void (*conversation_changed)(Conversation *c, void *userdata);
+        void (*conversation_removed)(Conversation *c, void *userdata); /* before it is freed */
+        void (*events_available)(Conversation *c, void *userdata);     /* may come often: coalesce */
+} RunnerObserver;
+
+/* update: before the observer hears that the runner changed, for what follows from it; it may call announcer_set_status(). */
+int announcer_new(sd_event *event, void (*update)(void *userdata), void *userdata, Announcer **ret);
+Announcer *announcer_free(Announcer *a);
+/* observer NULL: there is none any more. */
+void announcer_set_observer(Announcer *a, const RunnerObserver *observer, void *userdata);
+
+/* Something of the runner is another than before. */
+void announcer_changed(Announcer *a);
+/* The line for `systemctl status`; sent where it is another. NULL: it stays. */
+void announcer_set_status(Announcer *a, const char *text);
+
+/* At once, to the observer. */
+void announcer_conversation_added(Announcer *a, Conversation *c);
+void announcer_conversation_changed(Announcer *a, Conversation *c);
+void announcer_conversation_removed(Announcer *a, Conversation *c);
+void announcer_events_available(Announcer *a, Conversation *c);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#include "runner/conversation/conversation-internal.h"
+#include "runner/runner-queue.h"
+
+struct QueueCounter {
+        sd_event *event;
+        Store *store;
+        const Registry *conversations;
+        QueueFigures figures; /* as they were in that turn of the loop */
+        uint64_t turn;
+        bool known;
+};
+
+int queue_counter_new(sd_event *event, Store *store, const Registry *conversations, QueueCounter **ret) {
+        QueueCounter *q = new0(QueueCounter, 1);
+
+        if (!q)
+                return -ENOMEM;
+        *q = (QueueCounter){ .event = event, .store = store, .conversations = conversations };
+        *ret = q;
+        return 0;
+}
+
+QueueCounter *queue_counter_free(QueueCounter *q) {
+        free(q);
+        return NULL;
+}
+
+void queue_counter_get(QueueCounter *q, QueueFigures *ret) {
+        uint64_t turn = 0, now;
+        QueueFigures f = {};
+
+        if (sd_event_get_iteration(q->event, &turn) >= 0 && q->known && q->turn == turn) {
+                *ret = q->figures;
+                return;
+        }
+        now = now_usec(CLOCK_REALTIME);
+        for (Conversation *c = registry_next(q->conversations, NULL); c;
+             c = registry_next(q->conversations, c)) {
+                if (!c->source || c->queued_since_usec == 0)
+                        continue;
+                f.bytes += conversation_queued_bytes(c);
+                f.events += conversation_queued_events(c);
+                f.conversations++;
+                if (now > c->queued_since_usec)
+                        f.oldest_usec = MAX(f.oldest_usec, now - c->queued_since_usec);
+        }
+        f.set_aside = store_count_set_aside(q->store);
+        q->figures = f;
+        q->turn = turn;
+        q->known = true;
+        *ret = f;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "runner/runner-registry.h"
+#include "runner/store/store.h"
+
+/* What the orchestrator has not acknowledged. */
+typedef struct QueueFigures {
+        uint64_t events, bytes, oldest_usec, set_aside;
+        unsigned conversations;
+} QueueFigures;
+
+/* Counts it: that looks at every conversation, and for some into the store, so it is done once a turn of the loop, whoever
+ * asks, and however many of the properties that come from it. */
+typedef struct QueueCounter QueueCounter;
+
+/* All are borrowed. */
+int queue_counter_new(sd_event *event, Store *store, const Registry *conversations, QueueCounter **ret);
+QueueCounter *queue_counter_free(QueueCounter *q);
+void queue_counter_get(QueueCounter *q, QueueFigures *ret);

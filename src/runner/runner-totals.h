@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "runner/conversation/conversation.h"
+
+/* What the conversations of one agent have used since the start of the program; none of it ever goes down. */
+#define RUNNER_END_REASONS 10
+extern const char *const runner_end_reasons[RUNNER_END_REASONS];
+#define RUNNER_LIMIT_HITS 3
+typedef struct RunnerTotals {
+        char *agent;
+        uint64_t started; /* resumed ones as well */
+        uint64_t ended[RUNNER_END_REASONS];
+        uint64_t turns, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cpu_usec;
+        uint64_t oversize_lines, ambiguous_lines;
+        double cost_usd;
+        uint64_t limit_hits[RUNNER_LIMIT_HITS]; /* by LimitHit */
+} RunnerTotals;
+
+/* The same of all agents. */
+typedef struct Totals Totals;
+
+int totals_new(Totals **ret);
+Totals *totals_free(Totals *all);
+/* Adds what the conversation has used since it was counted last. */
+void totals_count(Totals *all, Conversation *c);
+/* It has used something before this program looked at it. */
+void totals_skip(Conversation *c);
+void totals_started(Totals *all, Conversation *c);
+/* Counts it a last time, and its end by its reason. */
+void totals_ended(Totals *all, Conversation *c);
+/* The i-th agent, counted from 0, borrowed; NULL: there are no more. */
+const RunnerTotals *totals_get(const Totals *all, size_t i);
