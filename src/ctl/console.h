@@ -2,7 +2,7 @@
 #pragma once
 
 #include "ctl/ctl.h"
-#include "ctl/render.h"
+#include "ctl/terminal/render.h"
 
 /* The person at the keyboard: lines for the agent, and one key for each of its questions. While a question stands the
  * terminal hands keys on one by one and shows none of them; else it edits lines as always. */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "ctl/ctl.h"
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 
 /* Which verbs there are, and --help, in one table: what is called and what is shown cannot differ. */
 

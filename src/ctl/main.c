@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "ctl/ctl.h"
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 
 static int usage(const char *what, const char *word) {
         (void) fprintf(stderr, "northflarectl: %s %s (see northflarectl --help)\n", what, word);

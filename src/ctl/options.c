@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "ctl/ctl.h"
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 
 /* Which options there are, what they mean, and which verbs take them: one table for parsing, checking and --help. */
 

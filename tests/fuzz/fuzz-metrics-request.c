@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "ctl/http-answer.h"
+#include "ctl/metrics/http-answer.h"
 #include "fuzz.h"
 
 /* A request for metrics, from whoever connects: one status, which no byte that comes later changes. */

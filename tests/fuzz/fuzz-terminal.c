@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl/ctl.h"
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 #include "fuzz.h"
 
 /* Text of an agent on its way to a terminal: nothing that a terminal obeys is left of it, wherever it is cut. */

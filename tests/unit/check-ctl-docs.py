@@ -92,13 +92,13 @@ compare("northflarectl(1), exit statuses", re.findall(r"^\.It (\d+)$", section("
         [n for n in statuses.values() if n != "125"])
 if "125" not in section("EXIT STATUS"):
     problems.append("northflarectl(1): 125 is missing")
-variables = {v for f in (source / "src/ctl").glob("*.c") for v in re.findall(r'getenv\("(\w+)"\)', f.read_text())}
+variables = {v for f in (source / "src/ctl").rglob("*.c") for v in re.findall(r'getenv\("(\w+)"\)', f.read_text())}
 compare("northflarectl(1), environment",
         re.findall(r"\b([A-Z][A-Z_]+)\b", " ".join(re.findall(r"^\.It Ev (.*)$", section("ENVIRONMENT"), re.M))), variables)
 
 # ---- the properties of set-property ----
 
-properties = set(re.findall(r'"([A-Z]\w+)",\s+"[a-z]\w+",\s+UNIT_', (source / "src/ctl/properties.c").read_text()))
+properties = set(re.findall(r'"([A-Z]\w+)",\s+"[a-z]\w+",\s+UNIT_', (source / "src/ctl/verb/properties.c").read_text()))
 shown = re.search(r"^\.It Cm set-property.*?(?=^\.It )", man, re.M | re.S)[0]
 compare("northflarectl(1), properties", set(re.findall(r"\b([A-Z][A-Za-z]+(?:Max|High|Weight|Quota))\b", shown)), properties)
 

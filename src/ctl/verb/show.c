@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "ctl/ctl.h"
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 
 /* What of the questions is not there in full. */
 static void say_what_is_cut(const char *id, Json *description) {

@@ -4,8 +4,8 @@
 #include <sys/signalfd.h>
 
 #include "common/buffer.h"
+#include "ctl/bus/event-stream.h"
 #include "ctl/console.h"
-#include "ctl/events.h"
 
 typedef struct Chat {
         sd_event *event;

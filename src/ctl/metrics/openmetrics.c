@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "ctl/openmetrics.h"
+#include "ctl/metrics/openmetrics.h"
 
 /* Backslash, quote and newline are escaped; a backslash and a newline in a help text are the same. */
 static void append_escaped(Buffer *out, const char *s) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "ctl/event-json.h"
+#include "ctl/bus/event-json.h"
 
 /* A member that is a plain value and longer than this is named with its size, too. */
 #define PLAIN_MAX ((size_t) 64 * 1024)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 
 /* Shows neutral events to a person. Text of the agent goes to stdout (stderr, where it is the shell agent's stderr), all that
  * is about it to stderr. */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "ctl/ctl.h"
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 
 /* workspace list|show|remove: what conversations left on the disk. Each is looked into by a process of its agent user. */
 

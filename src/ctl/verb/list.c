@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl/ctl.h"
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 
 typedef struct Row {
         const char *id, *state, *agent, *task, *path;

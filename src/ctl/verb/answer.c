@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "ctl/ctl.h"
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 
 /* The one question that waits; NULL after a message where there is none or more than one. */
 static char *only_question(const char *id, int *ret_status) {

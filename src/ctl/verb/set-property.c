@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "ctl/ctl.h"
-#include "ctl/properties.h"
+#include "ctl/verb/properties.h"
 
 /* set-property ID NAME=VALUE...: limits of a conversation that runs, in the words of systemctl set-property. */
 int verb_set_property(char **words) {

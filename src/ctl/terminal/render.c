@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl/ctl.h"
-#include "ctl/render.h"
+#include "ctl/terminal/render.h"
 
 #define SUMMARY_MAX 160
 

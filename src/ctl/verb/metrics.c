@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
+#include "ctl/bus/snapshot.h"
 #include "ctl/ctl.h"
-#include "ctl/http-answer.h"
-#include "ctl/metrics.h"
-#include "ctl/openmetrics.h"
-#include "ctl/snapshot.h"
-#include "ctl/terminal.h"
+#include "ctl/metrics/http-answer.h"
+#include "ctl/metrics/metrics.h"
+#include "ctl/metrics/openmetrics.h"
+#include "ctl/terminal/terminal.h"
 
 /* A scraper gives up after ten seconds by default. */
 #define CALL_TIMEOUT_USEC (5 * USEC_PER_SEC)

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "ctl/ctl.h"
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 
 int verb_reload(char **words) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;

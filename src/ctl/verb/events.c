@@ -2,8 +2,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "ctl/events.h"
-#include "ctl/terminal.h"
+#include "ctl/bus/event-stream.h"
+#include "ctl/terminal/terminal.h"
 
 static void on_event(Json *event, bool whole, const char *line, void *userdata) {
         if (arg.json == JSON_PRETTY && whole)

@@ -3,7 +3,7 @@
 #include <stdarg.h>
 
 #include "ctl/ctl.h"
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 
 _printf_(2, 3) static void row(const char *name, const char *format, ...) {
         _cleanup_free_ char *text = NULL, *line = NULL;

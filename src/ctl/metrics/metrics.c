@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "ctl/metrics.h"
-#include "ctl/openmetrics.h"
+#include "ctl/metrics/metrics.h"
+#include "ctl/metrics/openmetrics.h"
 
 #define PREFIX "northflare_runner"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
 
-#include "ctl/terminal.h"
-#include "ctl/top-view.h"
+#include "ctl/terminal/terminal.h"
+#include "ctl/verb/top-view.h"
 
 #define CELL AMOUNT_MAX
 

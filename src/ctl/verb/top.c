@@ -7,9 +7,9 @@
 #include <termios.h>
 #include <time.h>
 
-#include "ctl/snapshot.h"
-#include "ctl/terminal.h"
-#include "ctl/top-view.h"
+#include "ctl/bus/snapshot.h"
+#include "ctl/terminal/terminal.h"
+#include "ctl/verb/top-view.h"
 
 #define DELAY_DEFAULT_SECS 2
 /* Head, titles, and the line below. */

@@ -6,7 +6,7 @@
 #include <systemd/sd-journal.h>
 
 #include "ctl/ctl.h"
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 
 /* The journal of a conversation: what the processes in its scopes wrote, what systemd says about these scopes, and what the
  * runner says about the conversation. An agent can write any field it likes except those that begin with _, so each rule rests

@@ -4,7 +4,7 @@
 #include <sys/wait.h>
 
 #include "ctl/ctl.h"
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 
 /* A string sequence that never ends must not swallow the rest of the output. */
 #define STRING_MAX 4096

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "ctl/ctl.h"
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 
 sd_bus *bus;
 

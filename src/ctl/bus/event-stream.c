@@ -3,8 +3,8 @@
 #include <stdio.h>
 
 #include "common/buffer.h"
-#include "ctl/event-json.h"
-#include "ctl/events.h"
+#include "ctl/bus/event-json.h"
+#include "ctl/bus/event-stream.h"
 
 #define READ_MAX 256
 /* Of one event; no line of an agent makes one as long. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
-#include "ctl/events.h"
-#include "ctl/terminal.h"
+#include "ctl/bus/event-stream.h"
+#include "ctl/terminal/terminal.h"
 
 /* The words for what is not in the description in full: "5242880 bytes of input". NULL: nothing is cut. */
 static char *what_is_cut(Json *q) {

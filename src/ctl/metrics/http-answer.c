@@ -3,7 +3,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "ctl/http-answer.h"
+#include "ctl/metrics/http-answer.h"
 
 /* ---- the form of a request ---- */
 

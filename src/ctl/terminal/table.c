@@ -2,7 +2,7 @@
 #include <inttypes.h>
 
 #include "ctl/ctl.h"
-#include "ctl/terminal.h"
+#include "ctl/terminal/terminal.h"
 
 #define CELL_MAX 64
 

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <sys/signalfd.h>
 
+#include "ctl/bus/event-stream.h"
 #include "ctl/console.h"
-#include "ctl/events.h"
 
 typedef struct Run {
         sd_event *event;

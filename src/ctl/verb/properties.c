@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "ctl/properties.h"
+#include "ctl/verb/properties.h"
 
 typedef enum Unit {
         UNIT_BYTES,   /* with K, M, G, T to the base of 1024 */
