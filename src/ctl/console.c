@@ -2,7 +2,10 @@
 #include <stdio.h>
 #include <termios.h>
 
+#include "ctl/bus/connection.h"
 #include "ctl/console.h"
+#include "ctl/terminal/render.h"
+#include "ctl/terminal/terminal.h"
 
 typedef struct Question Question;
 struct Question {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "ctl/ctl.h"
+#include <systemd/sd-event.h>
+
+#include "common/json.h"
 #include "ctl/terminal/render.h"
 
 /* The person at the keyboard: lines for the agent, and one key for each of its questions. While a question stands the

@@ -2,8 +2,22 @@
 #include <limits.h>
 #include <stdio.h>
 
-#include "ctl/ctl.h"
+#include "ctl/help.h"
+#include "ctl/options.h"
 #include "ctl/terminal/terminal.h"
+#include "ctl/verb/attach.h"
+#include "ctl/verb/audit.h"
+#include "ctl/verb/control.h"
+#include "ctl/verb/events.h"
+#include "ctl/verb/list.h"
+#include "ctl/verb/logs.h"
+#include "ctl/verb/metrics.h"
+#include "ctl/verb/permissions.h"
+#include "ctl/verb/run.h"
+#include "ctl/verb/runner.h"
+#include "ctl/verb/status.h"
+#include "ctl/verb/top.h"
+#include "ctl/verb/workspace.h"
 
 /* Which verbs there are, and --help, in one table: what is called and what is shown cannot differ. */
 

@@ -2,8 +2,13 @@
 #include <locale.h>
 #include <stdio.h>
 
-#include "ctl/ctl.h"
+#include "ctl/bus/connection.h"
+#include "ctl/bus/polkit-agent.h"
+#include "ctl/help.h"
+#include "ctl/options.h"
 #include "ctl/terminal/terminal.h"
+#include "ctl/verb/events.h"
+#include "ctl/verb/run.h"
 
 static int usage(const char *what, const char *word) {
         (void) fprintf(stderr, "northflarectl: %s %s (see northflarectl --help)\n", what, word);

@@ -2,8 +2,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
-#include "ctl/ctl.h"
-#include "ctl/terminal/terminal.h"
+#include "ctl/options.h"
 
 /* Which options there are, what they mean, and which verbs take them: one table for parsing, checking and --help. */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "ctl/ctl.h"
+#include "ctl/options.h"
 #include "ctl/terminal/terminal.h"
 #include "fuzz.h"
 

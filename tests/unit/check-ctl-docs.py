@@ -87,7 +87,7 @@ for line in re.findall(r"^\.It (Fl .*)$", section("OPTIONS"), re.M):
             documented[name] = (letter, bool(m and m[2]))
             letter = None
 compare("northflarectl(1), options", documented.items(), options.items())
-statuses = dict(re.findall(r"EXIT_(\w+) = (\d+)", (source / "src/ctl/ctl.h").read_text()))
+statuses = dict(re.findall(r"EXIT_(\w+) = (\d+)", (source / "src/ctl/options.h").read_text()))
 compare("northflarectl(1), exit statuses", re.findall(r"^\.It (\d+)$", section("EXIT STATUS"), re.M),
         [n for n in statuses.values() if n != "125"])
 if "125" not in section("EXIT STATUS"):

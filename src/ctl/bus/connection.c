@@ -2,7 +2,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "ctl/ctl.h"
+#include "ctl/bus/connection.h"
+#include "ctl/bus/polkit-agent.h"
+#include "ctl/options.h"
 #include "ctl/terminal/terminal.h"
 
 sd_bus *bus;

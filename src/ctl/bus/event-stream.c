@@ -3,8 +3,10 @@
 #include <stdio.h>
 
 #include "common/buffer.h"
+#include "ctl/bus/connection.h"
 #include "ctl/bus/event-json.h"
 #include "ctl/bus/event-stream.h"
+#include "ctl/options.h"
 
 #define READ_MAX 256
 /* Of one event; no line of an agent makes one as long. */

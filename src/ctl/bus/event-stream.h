@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "ctl/ctl.h"
+#include <systemd/sd-event.h>
+
+#include "common/json.h"
 
 /* The events of a conversation as they come: by a descriptor where one can reach us, by ReadEvents and its signal where
  * not (-H). Where the runner is restarted, reading goes on after the last event that was seen. */

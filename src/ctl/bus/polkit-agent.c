@@ -5,7 +5,8 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "ctl/ctl.h"
+#include "ctl/bus/polkit-agent.h"
+#include "ctl/options.h"
 
 /* polkit asks for a password by an agent of the session; a plain terminal has none, so pkttyagent is run beside us for as
  * long as we are there, as systemctl does. Where it is missing or not needed, polkit simply says no. */

@@ -2,7 +2,10 @@
 #include <ctype.h>
 #include <time.h>
 
+#include "ctl/bus/connection.h"
 #include "ctl/bus/snapshot.h"
+#include "ctl/bus/values.h"
+#include "ctl/options.h"
 
 static int call(const char *interface, const char *method, Json **ret, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;

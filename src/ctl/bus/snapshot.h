@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "ctl/ctl.h"
+#include "common/json.h"
 
 /* All figures of the runner at one moment, over D-Bus alone, so that -H and -M see what is seen here:
  *

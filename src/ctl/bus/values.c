@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "ctl/ctl.h"
+#include "ctl/bus/connection.h"
+#include "ctl/bus/values.h"
 
 /* What comes over the bus, as JSON. */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "ctl/ctl.h"
+#include "ctl/options.h"
 #include "ctl/terminal/render.h"
+#include "ctl/terminal/terminal.h"
 
 #define SUMMARY_MAX 160
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
+#include <time.h>
 
-#include "ctl/ctl.h"
+#include "ctl/options.h"
+#include "ctl/terminal/table.h"
 #include "ctl/terminal/terminal.h"
 
 #define CELL_MAX 64

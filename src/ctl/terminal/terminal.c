@@ -3,7 +3,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "ctl/ctl.h"
+#include "ctl/options.h"
 #include "ctl/terminal/terminal.h"
 
 /* A string sequence that never ends must not swallow the rest of the output. */

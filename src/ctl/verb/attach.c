@@ -4,8 +4,13 @@
 #include <sys/signalfd.h>
 
 #include "common/buffer.h"
+#include "ctl/bus/connection.h"
 #include "ctl/bus/event-stream.h"
 #include "ctl/console.h"
+#include "ctl/options.h"
+#include "ctl/terminal/render.h"
+#include "ctl/terminal/terminal.h"
+#include "ctl/verb/attach.h"
 
 typedef struct Chat {
         sd_event *event;

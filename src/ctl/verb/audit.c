@@ -2,8 +2,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "ctl/ctl.h"
+#include "ctl/bus/connection.h"
+#include "ctl/options.h"
+#include "ctl/terminal/table.h"
 #include "ctl/terminal/terminal.h"
+#include "ctl/verb/audit.h"
 
 #define LINES_MAX 20000
 

@@ -2,8 +2,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "ctl/bus/connection.h"
 #include "ctl/bus/event-stream.h"
+#include "ctl/options.h"
+#include "ctl/terminal/table.h"
 #include "ctl/terminal/terminal.h"
+#include "ctl/verb/events.h"
 
 static void on_event(Json *event, bool whole, const char *line, void *userdata) {
         if (arg.json == JSON_PRETTY && whole)

@@ -5,8 +5,9 @@
 
 #include <systemd/sd-journal.h>
 
-#include "ctl/ctl.h"
+#include "ctl/options.h"
 #include "ctl/terminal/terminal.h"
+#include "ctl/verb/logs.h"
 
 /* The journal of a conversation: what the processes in its scopes wrote, what systemd says about these scopes, and what the
  * runner says about the conversation. An agent can write any field it likes except those that begin with _, so each rule rests

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
+#include "ctl/bus/connection.h"
 #include "ctl/bus/snapshot.h"
-#include "ctl/ctl.h"
 #include "ctl/metrics/http-answer.h"
 #include "ctl/metrics/metrics.h"
 #include "ctl/metrics/openmetrics.h"
+#include "ctl/options.h"
 #include "ctl/terminal/terminal.h"
+#include "ctl/verb/metrics.h"
 
 /* A scraper gives up after ten seconds by default. */
 #define CALL_TIMEOUT_USEC (5 * USEC_PER_SEC)

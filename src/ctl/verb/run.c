@@ -3,8 +3,13 @@
 #include <stdio.h>
 #include <sys/signalfd.h>
 
+#include "ctl/bus/connection.h"
 #include "ctl/bus/event-stream.h"
 #include "ctl/console.h"
+#include "ctl/options.h"
+#include "ctl/terminal/render.h"
+#include "ctl/terminal/terminal.h"
+#include "ctl/verb/run.h"
 
 typedef struct Run {
         sd_event *event;

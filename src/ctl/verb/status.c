@@ -2,8 +2,12 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
-#include "ctl/ctl.h"
+#include "ctl/bus/connection.h"
+#include "ctl/bus/values.h"
+#include "ctl/options.h"
+#include "ctl/terminal/table.h"
 #include "ctl/terminal/terminal.h"
+#include "ctl/verb/status.h"
 
 _printf_(2, 3) static void row(const char *name, const char *format, ...) {
         _cleanup_free_ char *text = NULL, *line = NULL;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
 
+#include "ctl/options.h"
+#include "ctl/terminal/table.h"
 #include "ctl/terminal/terminal.h"
 #include "ctl/verb/top-view.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "ctl/ctl.h"
+#include "common/json.h"
 
 /* What `top` shows of a snapshot. */
 

@@ -7,9 +7,12 @@
 #include <termios.h>
 #include <time.h>
 
+#include "ctl/bus/connection.h"
 #include "ctl/bus/snapshot.h"
+#include "ctl/options.h"
 #include "ctl/terminal/terminal.h"
 #include "ctl/verb/top-view.h"
+#include "ctl/verb/top.h"
 
 #define DELAY_DEFAULT_SECS 2
 /* Head, titles, and the line below. */

@@ -2,7 +2,10 @@
 #include <signal.h>
 #include <stdio.h>
 
-#include "ctl/ctl.h"
+#include "ctl/bus/connection.h"
+#include "ctl/options.h"
+#include "ctl/terminal/terminal.h"
+#include "ctl/verb/runner.h"
 
 static volatile sig_atomic_t interrupts;
 
@@ -100,4 +103,33 @@ int verb_drain(char **words) {
         status = arg.deadline_set ? call_manager("DrainWithin", NULL, "u", (uint32_t) arg.deadline) :
                                     call_manager("Drain", NULL, NULL);
         return status == EXIT_OK && arg.wait ? wait_until_empty() : status;
+}
+
+int verb_undrain(char **words) {
+        return call_manager("Undrain", NULL, NULL);
+}
+
+int verb_reload(char **words) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_strv_free_ char **ignored = NULL;
+        _cleanup_json_ Json *list = NULL;
+        int status, r;
+
+        status = call_manager("Reload", &reply, NULL);
+        if (status != EXIT_OK)
+                return status;
+        r = sd_bus_message_read_strv(reply, &ignored);
+        if (r < 0)
+                return report_error(NULL, r, NULL);
+        list = json_object_new_array();
+        STRV_FOREACH(name, ignored)
+                if (arg.json != JSON_OFF)
+                        (void) json_object_array_add(list, json_object_new_string(*name));
+                else {
+                        put_str(stderr, *name);
+                        (void) fputs(": the new value counts after a restart of the service\n", stderr);
+                }
+        if (arg.json != JSON_OFF)
+                print_json(list);
+        return EXIT_OK;
 }

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <systemd/sd-bus.h>
+
+#include "common/json.h"
+
+/* The connection to the bus, and calls of the runner's objects. */
+
+#define BUS_NAME "org.northflare.Runner1"
+#define PATH_MANAGER "/org/northflare/Runner1"
+#define PATH_CONVERSATIONS "/org/northflare/Runner1/conversation"
+#define INTERFACE_MANAGER "org.northflare.Runner1.Manager"
+#define INTERFACE_CONVERSATION "org.northflare.Runner1.Conversation"
+#define INTERFACE_PROPERTIES "org.freedesktop.DBus.Properties"
+#define ERROR_PREFIX "org.northflare.Runner1.Error."
+
+/* NULL where there is no connection. */
+extern sd_bus *bus;
+/* Connects to the bus that the options name. Returns 0, or an exit status after the message. */
+int connect_bus(void);
+void disconnect_bus(void);
+/* Says on stderr what went wrong and what helps; returns the exit status. conversation: whose call it was, or NULL. */
+int report_error(const sd_bus_error *error, int r, const char *conversation);
+/* The object of a conversation, or NULL after a message (then the exit status is *ret_status). */
+char *conversation_path(const char *id, int *ret_status);
+/* A call of the conversation's or the manager's interface that waits for its reply, for ever where it must. ret may be
+ * NULL. Returns 0 or an exit status after the message. */
+int call_conversation(const char *id, const char *method, sd_bus_message **ret, const char *types, ...);
+/* The same without arguments for each of a list of conversations, up to the first that fails. */
+int call_conversations(char **ids, const char *method);
+int call_manager(const char *method, sd_bus_message **ret, const char *types, ...);
+/* A reply that is the JSON text of a list. Returns 0 or an exit status after the message. */
+int read_list(sd_bus_message *reply, Json **ret);
+/* Describe() of a conversation, parsed. */
+int describe(const char *id, Json **ret);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/json.h"
+
+/* Lists and objects for people, on stdout. */
+
+/* A table: cells are copied and made fit for a terminal. */
+typedef struct Table Table;
+Table *table_new(size_t columns, const char *const *titles);
+int table_add(Table *t, const char *const *cells);
+/* Titles and the line with the count are left out with --no-legend. what: "conversation"; NULL: no such line. */
+void table_print(Table *t, const char *what);
+Table *table_free(Table *t);
+DEFINE_TRIVIAL_CLEANUP_FUNC(Table *, table_free);
+/* An object, a line for each member, parts below. */
+void print_object(Json *o);
+/* "512", "1.5K", "2.0G", with K of base. */
+#define AMOUNT_MAX 32
+void format_amount(double v, double base, char buf[static AMOUNT_MAX]);
+/* "3min ago", of a CLOCK_REALTIME value; "-" of 0. */
+#define AGO_MAX 32
+const char *format_ago(uint64_t usec, char buf[static AGO_MAX]);
