@@ -7,6 +7,8 @@
 
 #include "common/log.h"
 #include "runner/bus/bus.h"
+#include "runner/config/config-dump.h"
+#include "runner/config/config-token.h"
 #include "runner/config/config.h"
 #include "runner/method/method-entry.h"
 #include "runner/runner.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/buffer.h"
 #include "common/log.h"
+#include "runner/config/config-reload.h"
 #include "runner/runner-internal.h"
 
 /* A configuration that is read while the runner runs: parsed as a whole first, then swapped; what needs a restart is

@@ -2,7 +2,10 @@
 #include <stdio.h>
 
 #include "fuzz.h"
-#include "runner/config/config-internal.h"
+#include "runner/config/config-expand.h"
+#include "runner/config/config-file.h"
+#include "runner/config/config-position.h"
+#include "runner/config/config-values.h"
 
 /* A runner.json, with ${} in it. What is refused is refused in one sentence that names the file; what is taken, written
  * down as a file of its own, is taken again and means the same. The scanner of positions and the parser agree on what

@@ -7,7 +7,7 @@
 #include "common/git-url.h"
 #include "common/repository-rule.h"
 #include "fuzz.h"
-#include "runner/config/config-internal.h"
+#include "runner/config/config-url.h"
 
 /* Addresses: of the orchestrator and of repositories. What is taken means to libcurl, and to whoever reads the key of a
  * cache, what it means here: above all the same host. */

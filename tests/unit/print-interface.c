@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
-#include "runner/config/config-internal.h"
+#include "runner/config/config-dump.h"
+#include "runner/config/config-keys.h"
+#include "runner/config/options.h"
 
 /* For check-docs.py: what the runner's command line and configuration really are, as one JSON object. */
 

@@ -8,7 +8,8 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
-#include "runner/config/config-internal.h"
+#include "runner/config/config-keys.h"
+#include "runner/config/config-reload.h"
 
 typedef struct Fixture {
         char path[64], file[96], home[96], config_home[96];

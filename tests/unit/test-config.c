@@ -9,7 +9,13 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
-#include "runner/config/config-internal.h"
+#include "runner/config/config-dump.h"
+#include "runner/config/config-file.h"
+#include "runner/config/config-keys.h"
+#include "runner/config/config-position.h"
+#include "runner/config/config-token.h"
+#include "runner/config/config-url.h"
+#include "runner/config/config.h"
 
 #define ENV_MAX 16
 

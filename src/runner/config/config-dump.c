@@ -2,7 +2,10 @@
 #include <strings.h>
 
 #include "common/buffer.h"
-#include "runner/config/config-internal.h"
+#include "runner/config/config-dump.h"
+#include "runner/config/config-token.h"
+#include "runner/config/config-values.h"
+#include "runner/config/config.h"
 
 #define MASK "********"
 

@@ -2,7 +2,7 @@
 #include <ctype.h>
 
 #include "common/buffer.h"
-#include "runner/config/config-internal.h"
+#include "runner/config/config-expand.h"
 
 static int why(char **ret_why, char *text) {
         *ret_why = text;

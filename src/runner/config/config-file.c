@@ -4,7 +4,11 @@
 
 #include "common/buffer.h"
 #include "common/ident.h"
-#include "runner/config/config-internal.h"
+#include "runner/config/config-expand.h"
+#include "runner/config/config-file.h"
+#include "runner/config/config-position.h"
+
+#define CONFIG_DROPINS_MAX 256
 
 /* One file on its way into the loader's values. */
 typedef struct ConfigFile {

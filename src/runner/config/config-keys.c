@@ -5,7 +5,8 @@
 #include "common/buffer.h"
 #include "common/ident.h"
 #include "common/repository-rule.h"
-#include "runner/config/config-internal.h"
+#include "runner/config/config-keys.h"
+#include "runner/config/config-url.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (1024 * KIB)

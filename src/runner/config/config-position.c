@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/buffer.h"
 #include "common/json-scan.h"
-#include "runner/config/config-internal.h"
+#include "common/json.h"
+#include "runner/config/config-position.h"
 
 /* A reader of JSON that keeps nothing but where each key stands. */
 typedef struct Scanner {

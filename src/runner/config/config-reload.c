@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "runner/config/config-internal.h"
+#include "runner/config/config-keys.h"
+#include "runner/config/config-reload.h"
 
 /* A configuration that was read again: what differs, and what of it counts at once. The table of keys says of each whether
  * it does, so that none is forgotten: what is not taken over is named. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
 
-#include "runner/config/config-internal.h"
+#include "runner/config/config-token.h"
 
 #define TOKEN_VARIABLE "NORTHFLARE_RUNNER_TOKEN"
 #define TOKEN_CREDENTIAL "runner-token"

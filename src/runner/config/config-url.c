@@ -3,7 +3,7 @@
 #include <ctype.h>
 #include <strings.h>
 
-#include "runner/config/config-internal.h"
+#include "runner/config/config-url.h"
 
 static int why(char **ret_why, const char *text) {
         *ret_why = strdup(text);

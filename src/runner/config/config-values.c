@@ -4,7 +4,9 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include "runner/config/config-internal.h"
+#include "runner/config/config-file.h"
+#include "runner/config/config-url.h"
+#include "runner/config/config-values.h"
 
 void config_loader_done(ConfigLoader *l) {
         free(l->config_dir);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "runner/config/config-internal.h"
+#include "runner/config/config-token.h"
+#include "runner/config/config-values.h"
+#include "runner/config/config.h"
 
 static int take_string(ConfigLoader *l, const char *name, char **ret) {
         Json *value = config_get_value(l, name);

@@ -49,6 +49,8 @@ typedef struct RunnerConfig {
         } git;
 } RunnerConfig;
 
+#define EXIT_CONFIG 78 /* EX_CONFIG of sysexits.h, which systemd knows by this name too */
+
 /* Loads it all. *ret_error: one sentence with file, line and key. The caller exits with *ret_exit (78, or what the
  * error calls for). env: as environ. The token is read here: credential, environment, tokenFile, in this order. */
 int config_load(const RunnerOptions *options,
@@ -65,22 +67,5 @@ int config_reload(
                 RunnerConfig **ret,
                 int *ret_exit,
                 char **ret_error);
-/* The keys that differ, as northflare-runner.json(5) has them, "agents" for all of that; *ret_fixed: those whose new
- * value needs a restart. */
-int config_compare(const RunnerConfig *old, const RunnerConfig *fresh, char ***ret_live, char ***ret_fixed);
-/* Takes over what can change live, from fresh, which is what old had in its place then. The token is not among it. */
-int config_take(RunnerConfig *c, RunnerConfig *fresh);
 RunnerConfig *config_free(RunnerConfig *c);
 DEFINE_TRIVIAL_CLEANUP_FUNC(RunnerConfig *, config_free);
-
-/* `northflare-runner config`: every key with its value and origin, secrets masked; as a table, or one JSON object
- * {key: {"value":…, "origin":…}}. *ret may be set with an error too (address without token): print it first. */
-int config_dump(const RunnerOptions *options,
-                char *const *env,
-                bool json,
-                char **ret,
-                int *ret_exit,
-                char **ret_error);
-
-/* Erases NORTHFLARE_RUNNER_TOKEN from environ, its memory included (/proc/PID/environ). For main, after config_load(). */
-void config_scrub_environment(void);

@@ -2,7 +2,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
-#include "runner/config/config-internal.h"
+#include "runner/config/config-keys.h"
 #include "runner/config/options.h"
 
 void options_help(void) {

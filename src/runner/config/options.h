@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <getopt.h>
+
 #include "common/util.h"
 
 /* The command line of northflare-runner. NULL or 0 with *_set false: not given. */
@@ -20,3 +22,4 @@ typedef struct RunnerOptions {
 /* 0, or -EINVAL after one line on stderr that names the option (the caller exits with 2). */
 int options_parse(int argc, char *argv[], RunnerOptions *ret);
 void options_help(void);
+extern const struct option options_long[]; /* ends with a row of zeros */

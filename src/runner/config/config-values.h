@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "runner/config/config-keys.h"
+#include "runner/config/options.h"
+
+/* The merged object. */
+
+typedef struct ConfigLoader {
+        const RunnerOptions *options;
+        char *const *env;
+        bool user_mode;
+        char *config_dir; /* /etc/northflare, or the user's */
+        char *main_file;
+        Json *values;  /* nested */
+        Json *origins; /* dotted name → where from */
+        char *error;
+} ConfigLoader;
+
+void config_loader_done(ConfigLoader *l);
+/* Everything but the token. */
+int config_loader_run(ConfigLoader *l, const RunnerOptions *options, char *const *env);
+/* Sets the error sentence "<origin>: <key>: <text>" (either NULL: left out). Returns -EINVAL. */
+int config_fail(ConfigLoader *l, const char *origin, const char *key, const char *format, ...)
+                _printf_(4, 5);
+int config_set_value(ConfigLoader *l, const ConfigPath *path, Json *value_consume, const char *origin);
+int config_reset_value(ConfigLoader *l, const ConfigPath *path, const ConfigKey *key);
+Json *config_get_value(ConfigLoader *l, const char *name); /* borrowed, NULL: unset */
+const char *config_get_origin(ConfigLoader *l, const char *name);
