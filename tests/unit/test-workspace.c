@@ -9,6 +9,7 @@
 
 #include "common/fileio.h"
 #include "fake-operation.h"
+#include "runner/workspace/repository.h"
 #include "runner/workspace/workspace.h"
 
 /* The whole of a checkout but for the launcher: operations are children of the test or a script. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "runner/workspace/workspace.h"
+#include "runner/scope/operation.h"
+#include "runner/workspace/repository.h"
 
 /* The folder of a workspace, which is an agent user's and not ours to look into: asked and removed as that user. */
 typedef struct Folder Folder;

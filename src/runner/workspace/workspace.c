@@ -6,6 +6,7 @@
 #include "common/fileio.h"
 #include "common/git-url.h"
 #include "runner/workspace/git-call.h"
+#include "runner/workspace/repository.h"
 #include "runner/workspace/workspace.h"
 
 #define CREDENTIAL_MAX (64 * 1024)

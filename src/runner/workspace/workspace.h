@@ -1,33 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "common/git-bounds.h"
 #include "common/json.h"
 #include "runner/scope/operation.h"
+#include "runner/workspace/repository.h"
 
 /* The checkout of a conversation's repository: fetch into the shared bare cache as northflare-git (the only step that
  * sees the network and the credentials), then a clone with alternates as the agent user of the workspace. Running it
  * again for the same conversation (the runner was killed in the middle) finds a finished checkout or begins anew. */
 typedef struct Checkout Checkout;
-
-typedef struct GitConfig {
-        const char *cache_dir;                  /* or NULL: NF_GITCACHEDIR */
-        const char *ca_file, *known_hosts_file; /* or NULL: the system's; read by northflare-git */
-        const char *token_file,
-                        *ssh_key_file; /* credentials, or NULL; read by the runner, passed by descriptor */
-        char *const *credential_hosts; /* hosts that are given a credential, or NULL: every one */
-        const char *username;          /* for https, default "x-access-token" */
-        bool allow_loopback;           /* tests and self-hosting: loopback hosts, http, file */
-        uint64_t timeout_usec;
-        uint64_t bounds[_GIT_BOUND_MAX]; /* 0: northflare-git's own default */
-} GitConfig;
-
-/* Checks repository {url, branch, baseBranch, commit} without touching anything: 0, or -EINVAL and a sentence that
- * names the member. https and ssh only, no loopback or link-local host unless allowed; no option-like branch names. */
-int checkout_check(Json *repository, const GitConfig *config, char **ret_error);
-
-/* The branch that a conversation works on, for the caller to free: the requested one, else northflare/<conversation>. */
-char *checkout_branch(Json *repository, const char *conversation);
 
 /* progress: members of a git.progress event, {"phase":…,"received":…,"total":…,"bytes":…}. */
 typedef void (*CheckoutProgress)(Json *progress, void *userdata);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/git-url.h"
-#include "runner/workspace/workspace.h"
-
-/* What may stand in repository {}: pure checks, before anything is accepted. */
+#include "runner/workspace/repository.h"
 
 static int
 check_string(Json *repository,
