@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "runner/runner-audit.h"
 #include "runner/runner-internal.h"
+#include "runner/store/store-audit.h"
 
 /* Who had what done: a row in the store, which nobody else can write, and a line in the journal for whoever reads there. */
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 #include "runner/runner-control.h"
+#include "runner/store/store-events.h"
+#include "runner/store/store-inbound.h"
 
 struct Control {
         Store *store;

@@ -5,6 +5,8 @@
 #include "common/log.h"
 #include "runner/conversation/conversation-adopt.h"
 #include "runner/runner-internal.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-inbound.h"
 
 /* The list of conversations: hooks, adoption after a restart, housekeeping. */
 

@@ -8,6 +8,8 @@
 #include "runner/host/unit-end.h"
 #include "runner/runner-internal.h"
 #include "runner/scope/run-folder.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-events.h"
 
 /* A runner that did not end in order is told by the one after it. While one runs, the store has a mark: boot and invocation.
  * The end takes it away; a crash does not. Then the mark moves to the crashes that are to be told, and leaves those in the

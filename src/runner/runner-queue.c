@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/conversation/conversation-internal.h"
 #include "runner/runner-queue.h"
+#include "runner/store/store-events.h"
 
 struct QueueCounter {
         sd_event *event;

@@ -10,6 +10,9 @@
 #include "common/log.h"
 #include "runner/runner-internal.h"
 #include "runner/scope/run-folder.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-inbound.h"
+#include "runner/store/store-input.h"
 
 /* A store that was damaged is put aside, and a new one is made from the runs' folders: who this runner is, and the
  * conversations that live or ended lately. Their events are all sent again, with the ids that they had, so that the

@@ -6,6 +6,7 @@
 #include "common/fileio.h"
 #include "common/log.h"
 #include "runner/runner-internal.h"
+#include "runner/store/store-conversation.h"
 
 /* Forgets what has ended, was delivered, and is old. The folder is renamed first, so that a crash leaves either the whole
  * or rubbish with a name that says so; rubbish goes at the next start. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 #include "runner/runner-set-aside.h"
+#include "runner/store/store-events.h"
 
 /* Events that the orchestrator refused for good while it took others: kept, listed, and sent again on command, one at a
  * time, so that each refusal is known by its event. */

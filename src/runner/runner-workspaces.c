@@ -7,6 +7,7 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "runner/runner-internal.h"
+#include "runner/store/store-conversation.h"
 #include "runner/workspace/folder.h"
 
 /* Which workspaces there are on this machine: a file `workspaces/<key>` for each, with its id in it, whose time is that of

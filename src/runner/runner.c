@@ -9,6 +9,7 @@
 #include "common/fileio.h"
 #include "common/log.h"
 #include "runner/runner-internal.h"
+#include "runner/store/store-inbound.h"
 
 #define HOUSEKEEPING_USEC (60 * USEC_PER_SEC)
 #define RETENTION_USEC (3600 * USEC_PER_SEC)

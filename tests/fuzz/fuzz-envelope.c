@@ -3,6 +3,7 @@
 #include "fuzz.h"
 #include "runner/link/envelope.h"
 #include "runner/link/rpc.h"
+#include "runner/store/store-inbound.h"
 
 /* What is accepted keeps every promise of Envelope; what is refused can be answered with valid JSON; what is kept in the
  * store can be read again. */

@@ -12,6 +12,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "link-test.h"
+#include "runner/store/store-inbound.h"
 
 void set(char **p, const char *s) {
         assert_int_equal(free_and_strdup(p, s), 0);

@@ -11,6 +11,8 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-inbound.h"
 #include "store-test.h"
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {

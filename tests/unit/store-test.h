@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-inbound.h"
 #include "runner/store/store.h"
 
 /* What the tests of the store share: a store in a folder of its own, and rows to put into it. */

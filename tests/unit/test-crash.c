@@ -20,6 +20,8 @@
 #include "runner/method/method.h"
 #include "runner/runner-internal.h"
 #include "runner/scope/run-folder.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-inbound.h"
 
 #define CRASHED 99
 

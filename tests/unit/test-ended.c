@@ -12,6 +12,9 @@
 #include "runner/link/sender-internal.h"
 #include "runner/run/position.h"
 #include "runner/runner-internal.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-events.h"
+#include "runner/store/store-inbound.h"
 #include "runner/store/store-internal.h"
 #include "test-server.h"
 

@@ -9,6 +9,7 @@
 #include "common/json.h"
 #include "runner/link/envelope.h"
 #include "runner/link/rpc.h"
+#include "runner/store/store-inbound.h"
 
 #define GOOD                                                                                         \
         "{\"id\":\"01JD\",\"runnerUid\":\"ru-1\",\"taskId\":\"t-7\",\"conversationId\":\"c-42\","    \

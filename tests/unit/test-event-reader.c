@@ -11,6 +11,8 @@
 
 #include "common/fileio.h"
 #include "runner/conversation/event-reader.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-events.h"
 
 /* ---- a driver whose events count: line "two" makes two events, "none" none, "ask" the end of a question ---- */
 

@@ -14,6 +14,7 @@
 #include "runner/method/method-entry.h"
 #include "runner/runner-internal.h"
 #include "runner/scope/run-folder.h"
+#include "runner/store/store-conversation.h"
 
 typedef struct Place {
         char path[64];

@@ -11,6 +11,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "link-test.h"
+#include "runner/store/store-inbound.h"
 
 /* ---- registration ---- */
 

@@ -10,6 +10,8 @@
 
 #include "common/buffer.h"
 #include "runner/agent/driver.h"
+#include "runner/store/store-audit.h"
+#include "runner/store/store-conversation.h"
 #include "store-test.h"
 
 static void run_sql(Fixture *f, const char *sql) {

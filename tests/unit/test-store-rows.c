@@ -16,6 +16,10 @@
 #include "common/buffer.h"
 #include "common/fileio.h"
 #include "common/ident.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-events.h"
+#include "runner/store/store-inbound.h"
+#include "runner/store/store-input.h"
 #include "store-test.h"
 
 /* ---- conversations and runs ---- */

@@ -16,6 +16,9 @@
 #include "common/buffer.h"
 #include "common/fileio.h"
 #include "common/ident.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-inbound.h"
+#include "runner/store/store-input.h"
 #include "store-test.h"
 
 /* ---- opening ---- */

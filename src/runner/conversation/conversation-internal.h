@@ -23,6 +23,10 @@
 #include "runner/scope/operation.h"
 #include "runner/scope/units.h"
 #include "runner/scope/watch.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-events.h"
+#include "runner/store/store-inbound.h"
+#include "runner/store/store-input.h"
 #include "runner/store/store.h"
 #include "runner/workspace/workspace.h"
 

@@ -7,6 +7,8 @@
 #include "runner/conversation/event-reader.h"
 #include "runner/run/position.h"
 #include "runner/scope/line-reader.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-events.h"
 
 struct EventReader {
         Store *store;

@@ -5,6 +5,7 @@
 #include "common/ident.h"
 #include "runner/link/envelope.h"
 #include "runner/link/rpc.h"
+#include "runner/store/store-inbound.h"
 
 #define METHOD_MAX 128
 #define REQUEST_ID_MAX 256

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runner/link/link.h"
+#include "runner/store/store-inbound.h"
 
 /* From the text of an envelope to an Envelope, strictly: what is not exactly an envelope is refused with a JSON-RPC
  * error. Members that are not known are left alone. */

@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include "runner/link/decision.h"
 #include "runner/link/link-internal.h"
+#include "runner/store/store-inbound.h"
 
 /* From envelope to effect, in the order of the stream. A message that has to be claimed stops the line: what comes behind
  * it waits in a queue, so that a conversation.start is never overtaken by the message for it. */

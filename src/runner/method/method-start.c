@@ -8,6 +8,7 @@
 #include "runner/method/method-start.h"
 #include "runner/run/budget.h"
 #include "runner/runner-internal.h"
+#include "runner/store/store-conversation.h"
 
 /* What begins a run: conversation.start and conversation.resume, and all that is asked of their parameters. */
 

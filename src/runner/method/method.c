@@ -8,6 +8,7 @@
 #include "runner/method/method-start.h"
 #include "runner/method/method.h"
 #include "runner/runner-internal.h"
+#include "runner/store/store-inbound.h"
 
 /* The methods of the protocol, for the wire and for D-Bus alike. A method's check looks and touches nothing; what it finds
  * decides the response; then message, response, cursor and rows go into the store in one transaction; only then does the

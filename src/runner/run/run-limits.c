@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "runner/limits/limit-files.h"
 #include "runner/run/run-limits-internal.h"
+#include "runner/store/store-audit.h"
 
 /* The files of a busy cgroup change a hundred times a second. */
 #define REREAD_USEC (200 * USEC_PER_MSEC)

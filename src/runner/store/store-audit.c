@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "runner/store/store-internal.h"
+#include "runner/store/store-audit.h"
+#include "runner/store/store-statement.h"
 
 /* The audit record. What did something and what did nothing are bounded apart: whoever is refused a thousand times does
  * not push out who stopped what. */
@@ -38,7 +39,7 @@ int store_audit_add(Store *s, const AuditRow *row) {
                                 "ii",
                                 (int64_t) row->minor,
                                 (int64_t) STORE_AUDIT_MAX);
-        r = store_end(s, r);
+        r = store_finish(s, r);
         return r < 0 ? r : 0;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
-#include "runner/store/store-internal.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-statement.h"
 
 void conversation_row_done(ConversationRow *r) {
         free(r->id);
@@ -189,7 +190,7 @@ int store_delete_conversation(Store *s, const char *id) {
                 return r;
         for (size_t i = 0; i < ELEMENTSOF(steps) && r >= 0; i++)
                 r = store_execute(s, steps[i].id, steps[i].sql, "s", id);
-        r = store_end(s, r);
+        r = store_finish(s, r);
         return r < 0 ? r : 0;
 }
 
@@ -246,7 +247,7 @@ int store_put_run(Store *s, const RunRow *r) {
                                 r->acked_state,
                                 r->acked_own,
                                 (int64_t) r->delivered);
-        q = store_end(s, q);
+        q = store_finish(s, q);
         return q < 0 ? q : 0;
 }
 

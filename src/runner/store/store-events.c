@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <time.h>
 
-#include "runner/store/store-internal.h"
+#include "runner/store/store-events.h"
+#include "runner/store/store-statement.h"
 
 /* ---- the runner's own events ---- */
 
@@ -87,7 +88,7 @@ int store_add_own_event(
                 if (!message_id)
                         r = name_event(s, conversation, run, seq);
         }
-        r = store_end(s, r);
+        r = store_finish(s, r);
         if (r < 0)
                 return r;
         if (ret_seq)
@@ -204,7 +205,7 @@ int store_set_aside(
                                 "DELETE FROM set_aside WHERE seq <= (SELECT max(seq) FROM set_aside) - ?",
                                 "i",
                                 (int64_t) STORE_SET_ASIDE_MAX);
-        r = store_end(s, r);
+        r = store_finish(s, r);
         return r < 0 ? r : 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "runner/store/store-internal.h"
+#include "runner/store/store-inbound.h"
+#include "runner/store/store-statement.h"
 
 /* One call deletes at most so many, so that the loop is not held up; the caller comes again. */
 #define PRUNE_AT_ONCE 5000
@@ -84,7 +85,7 @@ int store_accept(Store *s, const InboundMessage *m, const char *cursor, bool don
                 r = queue_response(s, seq);
         if (r >= 0 && cursor)
                 r = store_set(s, "cursor", cursor);
-        r = store_end(s, r);
+        r = store_finish(s, r);
         if (r < 0)
                 return r;
         if (ret_seq)
@@ -123,7 +124,7 @@ int store_set_response(Store *s, int64_t seq, const char *response) {
                                      response);
         if (r >= 0)
                 r = queue_response(s, seq);
-        r = store_end(s, r);
+        r = store_finish(s, r);
         return r < 0 ? r : 0;
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "runner/store/store-internal.h"
+#include "runner/store/store-inbound.h"
+#include "runner/store/store-input.h"
+#include "runner/store/store-statement.h"
 
 static int set_size(Store *s, const char *conversation, unsigned run, uint64_t total, uint64_t written) {
         return store_execute(
@@ -103,7 +105,7 @@ int store_render(
         r = append_row(s, conversation, run, data, size, &offset);
         if (r >= 0 && inbound_seq > 0)
                 r = store_inbound_done(s, inbound_seq);
-        r = store_end(s, r);
+        r = store_finish(s, r);
         if (r < 0)
                 return r;
         if (ret_offset)
@@ -196,6 +198,6 @@ int store_input_written(Store *s, const char *conversation, unsigned run, uint64
         r = store_begin(s);
         if (r < 0)
                 return r;
-        r = store_end(s, written_upto(s, conversation, run, upto));
+        r = store_finish(s, written_upto(s, conversation, run, upto));
         return r < 0 ? r : 0;
 }

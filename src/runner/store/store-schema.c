@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/ident.h"
-#include "runner/store/store-internal.h"
+#include "runner/store/store-schema.h"
+#include "runner/store/store-statement.h"
 
 /* "NFRS" in SQLite's header (file(1) and sqlite3 show it): tells a store from any other database. */
 #define APPLICATION_ID INT64_C(0x4e465253)
@@ -144,7 +145,7 @@ static int upgrade(Store *s, int64_t version) {
                                 STORE_SCHEMA_VERSION);
                 r = sql ? store_execute_script(s, sql) : -ENOMEM;
         }
-        return store_end(s, r);
+        return store_finish(s, r);
 }
 
 int store_schema_prepare(Store *s, const char *path, char **ret_error) {

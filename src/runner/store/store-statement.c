@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdarg.h>
 
-#include "runner/store/store-internal.h"
+#include "runner/store/store-statement.h"
 
 int store_error(Store *s, int result) {
         int e;
@@ -52,11 +52,6 @@ static int note_error(Store *s, int result) {
                 damaged(s->userdata);
         }
         return r;
-}
-
-void store_on_damage(Store *s, void (*damaged)(void *userdata), void *userdata) {
-        s->damaged = damaged;
-        s->userdata = userdata;
 }
 
 int statement_prepare(Store *s, StatementId id, const char *sql, Statement *ret) {
@@ -197,7 +192,7 @@ execute(Store *s, bool needs_row, StatementId id, const char *sql, const char *t
         statement_done(&st);
         if (r >= 0)
                 r = sqlite3_changes(s->db);
-        return store_end(s, r == 0 && needs_row ? -ENOENT : r);
+        return store_finish(s, r == 0 && needs_row ? -ENOENT : r);
 }
 
 int store_execute(Store *s, StatementId id, const char *sql, const char *types, ...) {

@@ -7,7 +7,8 @@
 
 #include "common/fileio.h"
 #include "common/json.h"
-#include "runner/store/store-internal.h"
+#include "runner/store/store-schema.h"
+#include "runner/store/store-statement.h"
 
 /* A whole check reads the whole file. Above this size only a store that was not closed properly gets one. */
 #define CHECK_ALWAYS_BYTES (32 * 1024 * 1024)
@@ -31,6 +32,11 @@ static int run_simple(Store *s, StatementId id, const char *sql) {
 
         r = statement_prepare(s, id, sql, &st);
         return r < 0 ? r : statement_step(&st);
+}
+
+void store_on_damage(Store *s, void (*damaged)(void *userdata), void *userdata) {
+        s->damaged = damaged;
+        s->userdata = userdata;
 }
 
 int store_begin(Store *s) {
@@ -73,7 +79,7 @@ void store_rollback(Store *s) {
         s->failed = 0;
 }
 
-int store_end(Store *s, int r) {
+int store_finish(Store *s, int r) {
         int q;
 
         if (r < 0) {
@@ -307,7 +313,7 @@ int store_begin_anew(Store *s, const char *store_id, uint64_t generation) {
                 return r;
         r = store_get(s, "begunAnew", &id);
         if (r != 0)
-                return store_end(s, MIN(r, 0));
+                return store_finish(s, MIN(r, 0));
         /* Events and requests are named by these numbers: none may come a second time. */
         for (size_t i = 0; i < ELEMENTSOF(tables) && r >= 0; i++) {
                 _cleanup_free_ char *sql =
@@ -327,7 +333,7 @@ int store_begin_anew(Store *s, const char *store_id, uint64_t generation) {
                 if (r >= 0)
                         r = store_set(s, "registered", "1");
         }
-        return store_end(s, r);
+        return store_finish(s, r);
 }
 
 Store *store_close(Store *s) {
@@ -406,7 +412,7 @@ int store_next_generation(Store *s, uint64_t *ret) {
                 (void) snprintf(text, sizeof(text), "%llu", (unsigned long long) ++generation);
                 r = store_set(s, "generation", text);
         }
-        r = store_end(s, r);
+        r = store_finish(s, r);
         if (r < 0)
                 return r;
         /* Of use only if the store breaks; what cannot be written now is not worth a refusal. */
