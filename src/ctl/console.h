@@ -16,6 +16,7 @@ typedef struct ConsoleOps {
         void (*failed)(const char *text, void *userdata); /* an answer was refused */
 } ConsoleOps;
 
+/* id: the conversation's. renderer, ops and userdata are borrowed. Returns 0 or negative errno. */
 int console_new(sd_event *event,
                 const char *id,
                 Renderer *renderer,
@@ -25,7 +26,8 @@ int console_new(sd_event *event,
 Console *console_free(Console *c); /* the terminal is as it was */
 DEFINE_TRIVIAL_CLEANUP_FUNC(Console *, console_free);
 
-/* A question: params of permission.request, or of Describe(). One that stands already is not asked twice. */
+/* A question: params of permission.request, or of Describe(), of which a reference is taken. One that stands already is not
+ * asked twice. */
 void console_ask(Console *c, Json *question);
 /* It needs no answer any more; request NULL: none does. */
 void console_gone(Console *c, const char *request);

@@ -3,7 +3,7 @@
 
 #include "common/util.h"
 
-/* A verb returns the exit status. words[0] is its name. */
+/* The verbs there are. One returns the exit status; words[0] is its name. */
 typedef struct Verb {
         const char *name;
         unsigned min_words, max_words; /* without the name; UINT_MAX: any number */

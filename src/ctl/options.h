@@ -20,7 +20,7 @@ typedef enum JsonMode {
         JSON_PRETTY,
 } JsonMode;
 
-/* The command line. */
+/* The command line. Strings are borrowed from argv. */
 typedef struct Arguments {
         char **words; /* the verb and what follows it; borrowed strings */
         bool user, no_pager, no_legend, no_ask_password, help, version;

@@ -11,7 +11,8 @@
 typedef struct HostKeys HostKeys;
 
 /* Reads the files: knownHostsFile of the request, or ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts. home: a directory
- * (borrowed path) that the copy goes below. Changes $HOME: to be called before libgit2 is started. */
+ * (borrowed path) that the copy goes below. Changes $HOME: to be called before libgit2 is started. request is borrowed for the
+ * life of *ret. Returns 0, or -EIO after output_fail(). */
 int hostkeys_load(const Request *request, const char *home, HostKeys **ret);
 HostKeys *hostkeys_free(HostKeys *k);
 DEFINE_TRIVIAL_CLEANUP_FUNC(HostKeys *, hostkeys_free);

@@ -13,10 +13,12 @@ void output_set_secret(const char *secret);
 int output_fail(const char *code, const char *format, ...) _printf_(2, 3);
 /* The same from libgit2's last error: "<what>: <libgit2's words>", with the code that its class calls for. */
 int output_fail_git(int git_code, const char *what);
+/* Whether a failure is noted. */
 bool output_failed(void);
 
-/* At most four lines a second, and each phase's first and last (received == total) line. */
+/* At most four lines a second, and each phase's first and last (received == total) line. phase: a string constant. received
+ * and total: objects, files or whatever the phase counts; bytes: how many came so far, 0 where nobody counts them. */
 void output_progress(const char *phase, uint64_t received, uint64_t total, uint64_t bytes);
 /* Writes {"type":"result"} with the members of result, or where a failure is noted {"type":"error"}; returns the exit
- * status. result may be NULL. */
+ * status. result is borrowed, and may be NULL. */
 int output_finish(Json *result);

@@ -25,6 +25,7 @@ typedef struct Request {
         uint64_t bounds[_GIT_BOUND_MAX];
 } Request;
 
-/* Reads and checks it. verb: what the command line says, or NULL. A failure is noted with output_fail(). */
+/* Reads and checks it. verb: what the command line says, or NULL. *ret is for request_done(). Returns 0, or -EIO after
+ * output_fail(). */
 int request_read(int fd, const char *verb, Request *ret);
 void request_done(Request *r);

@@ -70,35 +70,38 @@ typedef struct Request {
         unsigned n_extra;
 } Request;
 
+/* Frees what request_read() has made; what is borrowed stays. */
 void request_done(Request *r);
 
 /* _KIND_INVALID where there is none of this name. */
 Kind kind_from_string(const char *s);
 
-/* Adds one limit. Error: unknown, twice, or out of range. */
+/* Adds one limit. Returns 0, or negative with e set: unknown, twice, or out of range. */
 int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e);
 /* What was not asked for becomes the default, or its ceiling (0: none) where that is lower. */
 void limits_default(Limits *l, const Limits *defaults, const uint64_t ceilings[static _LIMIT_MAX]);
 /* Holds them against the ceilings (0: none); a limit that was not asked for becomes its ceiling, a weight at most the
- * usual 100. */
+ * usual 100. Returns 0, or negative with e set. */
 int limits_cap(Limits *l, const uint64_t ceilings[static _LIMIT_MAX], sd_bus_error *e);
 /* Appends them as a(sv) of a scope's properties, less its outermost container, and less the time: that is not systemd's
- * to keep, whose clock for a scope goes on while it is frozen and cannot be set again. */
+ * to keep, whose clock for a scope goes on while it is frozen and cannot be set again. Returns 0 or more, or negative errno. */
 int limits_append(sd_bus_message *m, const Limits *l);
 
-/* Adds one variable. Error: a name that is none, twice, one too many, or the launcher's own. */
+/* Adds one variable to the list, which is for the caller to free. Returns 0, or negative with e set: a name that is none,
+ * twice, one too many, or the launcher's own; -ENOMEM leaves e alone. */
 int environment_add(char ***env, const char *name, const char *value, sd_bus_error *e);
 
 /* Reads a{st} into limits, or without limits a{ss} into env. Returns 0 or more, or negative with e set. */
 int pairs_read(sd_bus_message *m, Limits *limits, char ***env, sd_bus_error *e);
 /* Reads the arguments of Start; they stay borrowed from the message. Returns as above. */
 int request_read(sd_bus_message *m, Request *ret, sd_bus_error *e);
-/* Everything that can be said without looking at other scopes. owner: whose the run's folder must be. */
+/* Everything that can be said without looking at other scopes. owner: whose the run's folder must be. Returns 0, or
+ * negative with e set. */
 int request_check(const Request *r, uid_t owner, sd_bus_error *e);
 
 /* Whether the name is that of a workspace's slice, northflare-ws_KEY.slice; being called so it is below that of all. */
 bool slice_name_is_ours(const char *slice);
-/* northflare-conversation-c-1-2.scope; NULL where memory is out. */
+/* northflare-conversation-c-1-2.scope; for the caller to free; NULL where memory is out. */
 char *request_unit_name(const Request *r);
 /* Whether the name is one that request_unit_name could have made. */
 bool unit_name_is_ours(const char *unit);
@@ -109,6 +112,8 @@ typedef struct Place {
         const char *home, *tmp; /* $HOME and $TMPDIR */
 } Place;
 
-/* The arguments with {private} replaced by tmp/private, and git's program put in front. */
+/* The arguments with {private} replaced by tmp/private, and git's program put in front. For the caller to free, NULL where
+ * memory is out; so is what follows. */
 char **request_argv(const Request *r, const Place *place);
+/* The launcher's own variables, then those of the request. */
 char **request_environment(const Request *r, const Place *place);

@@ -24,10 +24,12 @@ int settings_init(Settings *s, bool user_mode, char **ret_error);
 /* Reads the file and looks the other users up. A missing file is all defaults; anything in it that is not known fails,
  * since a misspelt ceiling is none. Returns as above; no sentence where memory is out. */
 int settings_load(Settings *s, char **ret_error);
+/* Frees what the two have made. */
 void settings_done(Settings *s);
-/* The file's contents alone; agent_users is for the caller to free. */
+/* The file's contents alone; *ret_agent_users is for the caller to free, NULL where the file names none. Returns as
+ * above. */
 int settings_parse(Settings *s, const char *text, size_t size, char ***ret_agent_users, char **ret_error);
 
 /* The agent user of a workspace: the one it had before, else the one with the fewest, remembered before it is told.
- * Returns 0 or negative errno. */
+ * *ret is borrowed from s. Returns 0 or negative errno. */
 int settings_agent_user(Settings *s, const char *key, const User **ret);

@@ -19,10 +19,12 @@
 extern sd_bus *bus;
 /* Connects to the bus that the options name. Returns 0, or an exit status after the message. */
 int connect_bus(void);
+/* Also where there is no connection. */
 void disconnect_bus(void);
-/* Says on stderr what went wrong and what helps; returns the exit status. conversation: whose call it was, or NULL. */
+/* Says on stderr what went wrong and what helps; returns the exit status. error may be NULL, then r (negative errno) is said.
+ * conversation: whose call it was, or NULL. */
 int report_error(const sd_bus_error *error, int r, const char *conversation);
-/* The object of a conversation, or NULL after a message (then the exit status is *ret_status). */
+/* The object path of a conversation, for the caller to free; or NULL after a message (then the exit status is *ret_status). */
 char *conversation_path(const char *id, int *ret_status);
 /* A call of the conversation's or the manager's interface that waits for its reply, for ever where it must. ret may be
  * NULL. Returns 0 or an exit status after the message. */
@@ -30,7 +32,8 @@ int call_conversation(const char *id, const char *method, sd_bus_message **ret, 
 /* The same without arguments for each of a list of conversations, up to the first that fails. */
 int call_conversations(char **ids, const char *method);
 int call_manager(const char *method, sd_bus_message **ret, const char *types, ...);
-/* A reply that is the JSON text of a list. Returns 0 or an exit status after the message. */
+/* A reply that is the JSON text of a list. *ret is for the caller to free. Returns 0 or an exit status after the
+ * message. */
 int read_list(sd_bus_message *reply, Json **ret);
-/* Describe() of a conversation, parsed. */
+/* Describe() of a conversation, parsed. Returns as above. */
 int describe(const char *id, Json **ret);

@@ -20,7 +20,7 @@ typedef struct EventStreamOps {
 } EventStreamOps;
 
 /* follow: wait for more, to the end of the conversation; else end() comes after the events that are there. Returns an exit
- * status. The bus must be attached to event. */
+ * status, not 0 after a message. The bus must be attached to event; ops and userdata are borrowed. */
 int event_stream_open(
                 sd_event *event,
                 const char *id,
@@ -31,8 +31,8 @@ int event_stream_open(
                 EventStream **ret);
 EventStream *event_stream_free(EventStream *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(EventStream *, event_stream_free);
-/* All of the event at a cursor that a description or an event that was cut names, piece by piece; NULL after a message, then
- * the exit status is *ret_status. */
+/* All of the event at a cursor that a description or an event that was cut names, piece by piece, for the caller to free; NULL
+ * after a message, then the exit status is *ret_status. */
 char *read_event(const char *id, const char *cursor, int *ret_status);
-/* The cursor behind the last event, where it is known (ReadEvents only). */
+/* The cursor behind the last event, where it is known (ReadEvents only), borrowed; else NULL. */
 const char *event_stream_cursor(EventStream *s);

@@ -11,5 +11,5 @@
  *                  inputTokens, costUsd, …) and what ListResources() says (cpuUsec, memoryCurrent, …)
  *   totals         by agent what ListTotals() says, and `agent`
  *
- * Returns an exit status, after a message where quiet is not set. */
+ * *ret is for the caller to free. Returns an exit status, not 0 after a message where quiet is not set. */
 int snapshot_take(bool quiet, Json **ret);

@@ -18,6 +18,7 @@ typedef struct TurnEnd {
         int status; /* what run exits with */
 } TurnEnd;
 
+/* Shows what there is to see of an event; *ret_turn is what it means for the turn. event is borrowed. */
 void render_event(Renderer *r, Json *event, TurnEnd *ret_turn);
 /* A line of our own on stderr, on a line of its own. */
 void render_note(Renderer *r, Style s, const char *text);

@@ -23,9 +23,10 @@ typedef struct Sanitizer {
         bool carriage_return;
 } Sanitizer;
 
-/* Appends what of text may be shown. Sequences may be cut anywhere between two calls; characters may not. */
+/* Appends what of text may be shown. Sequences may be cut anywhere between two calls; characters may not. s starts as {}.
+ * Returns 0 or -ENOMEM. */
 int sanitize(Sanitizer *s, const char *text, size_t size, Buffer *out);
-/* One line of at most max characters; NULL without memory. */
+/* One line of at most max characters, for the caller to free; NULL without memory. */
 char *sanitize_line(const char *text, size_t max);
 
 /* Looks at the terminal, once, before anything is printed or a pager runs. */
@@ -50,6 +51,7 @@ void put_str(FILE *f, const char *text);
 
 /* Sends stdout through $PAGER (less) where it is a terminal. */
 void pager_open(void);
+/* Waits for it to be left. */
 void pager_close(void);
 
 void print_json(Json *o); /* to stdout, as --json= says */

@@ -7,10 +7,10 @@
 /* The command line's side of the administration socket: blocking calls. Failures are printed here; the return value is
  * an exit code, 0 for success. */
 
-/* path: a format whose arguments must need no escaping (see admin_escape). body (may be NULL) is borrowed. */
-/* *ret is the answer, valid JSON that is not made a tree of: what runners said is in there as it came. */
+/* path: what needs escaping in it is escaped (see admin_path()). body is borrowed, and may be NULL. *ret is the answer, for the
+ * caller to free, valid JSON that is not made a tree of: what runners said is in there as it came. */
 int admin_call(const Options *o, const char *method, const char *path, Json *body, Buffer *ret);
-/* An answer or a member of it; an empty slice where there is none. */
+/* An answer or a member of it, borrowed; an empty slice where there is none. */
 Slice answer_of(const Buffer *answer);
 Slice answer_member(Slice object, const char *name);
 
@@ -21,11 +21,12 @@ int admin_stream(
                 int (*line)(const char *text, size_t size, void *userdata),
                 void *userdata);
 
-/* A path with one piece of the user's in it: "%s" in format stands for it, escaped. NULL: no memory. */
+/* A path with one piece of the user's in it: "%s" in format stands for it, escaped. For the caller to free; NULL: no memory. */
 char *admin_path(const char *format, const char *piece) __attribute__((format_arg(1)));
 
 /* After a message was queued ({"messageId"} in made): prints what is due, and waits for its answer with --wait.
- * headline: printed for success without --json; NULL: nothing. *ret_result may be NULL. */
+ * headline: printed for success without --json; NULL: nothing. print_result: the runner's result too, or without --wait and
+ * headline the message's id. */
 int admin_finish(const Options *o, Slice made, const char *headline, bool print_result);
 
 /* A value as it is, on a line. */

@@ -21,6 +21,7 @@ typedef struct Options {
         bool wait, follow, all, force, notification;
 } Options;
 
+/* Gives params back. */
 void options_done(Options *o);
 
 typedef struct Verb {
@@ -39,7 +40,8 @@ enum {
         EXIT_TIMED_OUT = 4,   /* --wait: no answer yet */
 };
 
-/* Reads argv into options, the verb and what is left of the words. 0; or EXIT_USAGE, and it was said why. */
+/* Reads argv into options, the verb and what is left of the words. verbs is the table of all. *ret_args is borrowed from argv,
+ * ends with NULL and has as many words as the verb takes. 0; or EXIT_USAGE, and it was said why. */
 int options_parse(
                 int argc,
                 char **argv,
@@ -48,5 +50,5 @@ int options_parse(
                 Options *ret,
                 const Verb **ret_verb,
                 char ***ret_args);
-/* verb NULL: of the program. */
+/* Prints the help of a verb on stdout. verb NULL: of the program. */
 void options_help(const Verb *verbs, size_t n_verbs, const Verb *verb);

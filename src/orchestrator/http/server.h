@@ -31,7 +31,8 @@ typedef struct HttpServerOps {
 #define HTTP_IDLE_SEC 75
 #define HTTP_KEEPALIVE_SEC 15
 
-/* Serves a listening socket, which is taken over (also on failure). max_body: of a request, in bytes. */
+/* Serves a listening socket, which is taken over (also on failure). max_body: of a request, in bytes. ops and userdata are
+ * borrowed. Returns 0 or negative errno. */
 int http_server_new(
                 sd_event *event,
                 int listen_fd_consume,
@@ -50,7 +51,7 @@ const char *http_path(HttpExchange *x);
 const char *http_query(HttpExchange *x, const char *name); /* decoded; NULL where it is missing */
 const char *http_header(HttpExchange *x, const char *name);
 const Buffer *http_body(HttpExchange *x); /* until request() returns */
-int http_socket(HttpExchange *x);
+int http_socket(HttpExchange *x);         /* the connection's, still the server's own */
 
 /* Something of the handler's own; free_func (may be NULL) runs when the exchange is over, however it ends. */
 void http_set_data(HttpExchange *x, void *data, void (*free_func)(void *data));
@@ -69,9 +70,9 @@ void http_reply_error(HttpExchange *x, unsigned status, int code, const char *fo
 /* No answer yet: request() is called again after http_wake(). */
 void http_hold(HttpExchange *x);
 
-/* A 200 whose body comes in pieces; keepalive goes out in each HTTP_KEEPALIVE_SEC without anything else, since a
- * stream that sends nothing never learns that its peer is gone. fill appends to b: 1: something was appended; 0: nothing now, ask again after
- * http_wake(); negative: the stream ends here. */
+/* A 200 whose body comes in pieces; keepalive goes out in each HTTP_KEEPALIVE_SEC without anything else, since a stream that
+ * sends nothing never learns that its peer is gone. fill appends to b: 1: something was appended; 0: nothing now, ask again
+ * after http_wake(); negative: the stream ends here. */
 typedef int (*HttpFill)(HttpExchange *x, Buffer *b, void *userdata);
 void http_stream(
                 HttpExchange *x,

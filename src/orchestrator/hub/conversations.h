@@ -13,8 +13,10 @@
 /* Open questions of a conversation; more are events and nothing else. */
 #define HUB_QUESTIONS_MAX 256
 
-/* token and id may be NULL. *ret: {"conversationId","messageId"}. */
+/* Makes one and queues its start. token: an id or name, or NULL for hub_token_find() to choose; id: NULL for a new one. params
+ * are borrowed, and get their conversationId. *ret: {"conversationId","messageId"}. */
 int hub_conversation_start(Hub *h, const char *token, const char *id, Json *params, Json **ret, RpcError *e);
+/* Queues a message for whoever owns it. params as above; *ret_id is the message's. */
 int hub_conversation_send(
                 Hub *h,
                 const char *id,
@@ -23,9 +25,11 @@ int hub_conversation_send(
                 bool notification,
                 char **ret_id,
                 RpcError *e);
-int hub_conversation_get(Hub *h, const char *id, Json **ret); /* 1, or 0: unknown */
+/* All that is known of it, with its open questions and the params of its start. 1 and *ret, or 0: unknown. */
+int hub_conversation_get(Hub *h, const char *id, Json **ret);
 /* 1: it has ended, or was refused; 0: not so; *ret_known: there is one. */
 int hub_conversation_is_over(Hub *h, const char *id, bool *ret_known);
+/* The newest ones, at most limit of them, as a list in the order of their start; all: also those that have ended. */
 int hub_conversation_list(Hub *h, bool all, uint64_t limit, Json **ret);
 
 /* A conversation that runs at this runner: makes it known, or the runner its owner where it has none, unless it was

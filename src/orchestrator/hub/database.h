@@ -50,6 +50,7 @@ int db_lookup_int(Database *d, int64_t *ret, const char *sql, const char *types,
 typedef struct Transaction {
         Database *database;
 } Transaction;
+/* 0 or negative errno, both. */
 int transaction_begin(Database *d, Transaction *t);
 int transaction_commit(Transaction *t);
 void transaction_done(Transaction *t);

@@ -24,6 +24,7 @@ typedef struct HubConfig {
 
 /* db is borrowed. */
 int hub_new(Database *db, const HubConfig *config, Hub **ret);
+/* No listener is left by then. */
 Hub *hub_free(Hub *h);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Hub *, hub_free);
 
@@ -43,7 +44,8 @@ struct HubListener {
         void (*close)(HubListener *l);
         HubListener *next, *previous;
 };
-/* A second HUB_RUNNER listener of the same runner closes the first. */
+/* l is the caller's, who fills it in and keeps it until hub_unlisten(). A second HUB_RUNNER listener of the same runner closes
+ * the first. */
 void hub_listen(Hub *h, HubListener *l);
 void hub_unlisten(Hub *h, HubListener *l);
 

@@ -26,8 +26,9 @@ typedef struct HubMessage {
         Json *params; /* borrowed */
         bool notification;
 } HubMessage;
-/* Queues it; *ret_id is its envelope id. */
+/* Queues it; *ret_id is its envelope id. All of m is borrowed until the call returns. */
 int hub_send(Hub *h, const HubMessage *m, char **ret_id, RpcError *e);
+/* Whether a message of this method is work, which a runner has to claim before it does it. */
 bool hub_is_work(const char *method);
 
 /* The next message for that runner behind place *seq, as an envelope; moves *seq on. 1, or 0 where there is none. */
@@ -39,8 +40,9 @@ int hub_acknowledge(Hub *h, const char *uid, int64_t seq);
 const char *hub_cursor(Hub *h, int64_t seq, char buf[static CURSOR_SIZE]);
 int64_t hub_cursor_parse(Hub *h, const char *cursor);
 
+/* A runner claims pieces of work: params is {"ids":[…]}, *ret {"granted":[…],"refused":[{"id","owner"}…]}. */
 int hub_claim(Hub *h, const char *token, const char *uid, Slice params, Json **ret, RpcError *e);
-/* State, and the answer where there is one, of the message or of that which has replaced it. 1, or 0: unknown. */
+/* State, and the answer where there is one, of the message or of that which has replaced it. 1 and *ret, or 0: unknown. */
 int hub_message_get(Hub *h, const char *id, bool *ret_answered, Json **ret);
 
 /* Gives each open, unclaimed piece of work of the token a new place, addressed to that runner. */

@@ -10,8 +10,10 @@
 /* Valid ones at a time. */
 #define HUB_TOKENS_MAX 1000
 
-/* The secret is in the answer and nowhere else; stored is its SHA-256. */
+/* name: an identifier that no valid token has, or NULL. *ret: {"id","name","token"}. The secret is in there and nowhere else;
+ * stored is its SHA-256. */
 int hub_token_create(Hub *h, const char *name, Json **ret, RpcError *e);
+/* All that ever were, as a list of objects, the oldest first. */
 int hub_token_list(Hub *h, Json **ret);
 /* name: or the id. Ends the streams opened with it. 1: done; 0: there is no such token. */
 int hub_token_revoke(Hub *h, const char *name);

@@ -36,5 +36,6 @@ int json_append_line(Buffer *b, Slice v);
 /* A node of a tree that prints as v, whose text is copied as it is. NULL: no memory. */
 Json *json_raw(Slice v);
 
-/* A tree of text with JSON_TREE_VALUES_MAX values at most: -E2BIG where it has more. */
+/* A tree of text with JSON_TREE_VALUES_MAX values at most: -E2BIG where it has more. Returns 0 or
+ * negative errno with a sentence in *ret_error (may be NULL); both are for the caller to free. */
 int json_parse_small(const char *text, size_t size, Json **ret, char **ret_error);
