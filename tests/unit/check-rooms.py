@@ -65,6 +65,8 @@ int low(Own *own, int (*f)(void)) { return hidden(own->a) + text[0]; }
 int (*low_function(void))(void) { return util; }
 Own *low_free(Own *own) { return 0; }
 static int hidden(int i) { return low_table[i]; }
+/* In the C library's place. */
+int connect(int fd) { return fd; }
 """,
     "tool/low/low-internal.h": """#pragma once
 #include "tool/low/low.h"
