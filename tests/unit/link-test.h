@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "runner/link/link-internal.h"
+#include "runner/link/link.h"
 #include "test-server.h"
 
 /* What the tests of the link share: an orchestrator that does what its members say, and the owner of a link. */

@@ -9,7 +9,7 @@
 
 #include "common/fileio.h"
 #include "runner/conversation/conversation-internal.h"
-#include "runner/link/sender-internal.h"
+#include "runner/link/sender.h"
 #include "runner/run/position.h"
 #include "test-server.h"
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
-#include "runner/link/sender-internal.h"
+#include "runner/link/sender.h"
 #include "runner/run/position.h"
 #include "runner/runner-internal.h"
 #include "runner/store/store-conversation.h"

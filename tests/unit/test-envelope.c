@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "common/json.h"
+#include "common/buffer.h"
 #include "runner/link/envelope.h"
 #include "runner/link/rpc.h"
 #include "runner/store/store-inbound.h"

@@ -11,6 +11,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "link-test.h"
+#include "runner/link/inbox.h"
 #include "runner/store/store-inbound.h"
 
 /* ---- registration ---- */
@@ -529,6 +530,13 @@ static void test_stream_ends_under_claim(void **state) {
         assert_int_equal(f->n_claims, 2);
 }
 
+static LinkStats stats_of(Fixture *f) {
+        LinkStats stats;
+
+        link_get_stats(f->link, &stats);
+        return stats;
+}
+
 static void test_queue_bound(void **state) {
         Fixture *f = *state;
         unsigned n = LINK_QUEUE_MAX + 500, sent = 2;
@@ -545,7 +553,7 @@ static void test_queue_bound(void **state) {
         }
         RUN_UNTIL(f->event, f->claim);
         RUN_UNTIL(f->event, !first->connection); /* it was too much: the stream is closed */
-        assert_int_equal(f->link->queue_count, LINK_QUEUE_MAX);
+        assert_int_equal(stats_of(f).waiting, LINK_QUEUE_MAX);
         assert_int_equal(f->n_streams, 1); /* and not opened before the claim is through */
         f->stream = NULL;
         f->hold_claims = false;
@@ -593,13 +601,13 @@ static void test_queue_bound_of_values(void **state) {
         }
         RUN_UNTIL(f->event, f->claim);
         RUN_UNTIL(f->event, !first->connection);
-        assert_int_equal(f->link->queue_count, 1 + FIT);
+        assert_int_equal(stats_of(f).waiting, 1 + FIT);
         f->stream = NULL;
         f->hold_claims = false;
         answer_claim(f, f->claim);
         RUN_UNTIL(f->event, f->stream);
         assert_int_equal(f->n_processed, 1 + FIT);
-        assert_int_equal(f->link->queue_bytes, 0);
+        assert_int_equal(stats_of(f).waiting_bytes, 0);
         check_stored(f, "cursor", "14");
 }
 

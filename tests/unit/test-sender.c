@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "common/json.h"
-#include "runner/link/sender-internal.h"
+#include "runner/link/sender.h"
 #include "test-server.h"
 
 /* A source of numbered events. Those with a number in `bad` are refused by the server below. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
+#include "common/buffer.h"
 #include "common/ident.h"
 #include "runner/link/envelope.h"
 #include "runner/link/rpc.h"

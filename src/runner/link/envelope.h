@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "runner/link/link.h"
+#include "common/json.h"
 #include "runner/store/store-inbound.h"
 
 /* From the text of an envelope to an Envelope, strictly: what is not exactly an envelope is refused with a JSON-RPC
  * error. Members that are not known are left alone. */
+
+/* One message from the orchestrator, all borrowed. */
+typedef struct Envelope {
+        const char *id, *runner_uid, *task, *conversation, *created_at;
+        const char *cursor; /* opaque; NULL where the stream gave none */
+        const char *method;
+        const char *request_id; /* JSON text, or NULL for a notification */
+        Json *params;           /* never NULL: {} where there were none */
+} Envelope;
 
 typedef struct ParsedEnvelope {
         Envelope e; /* points into what follows */

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log-ids.h"
 #include "common/log.h"
-#include "runner/link/link-internal.h"
+#include "runner/link/endpoint.h"
+#include "runner/link/heartbeat.h"
+#include "runner/link/held-claims.h"
+#include "runner/link/inbound-stream.h"
+#include "runner/link/inbox.h"
+#include "runner/link/link-record.h"
+#include "runner/link/link.h"
+#include "runner/link/registrar.h"
 
 const LinkTiming link_timing_default = {
         .silence = 75 * USEC_PER_SEC,
@@ -19,35 +26,41 @@ const LinkTiming link_timing_default = {
         .jitter = jitter_random,
 };
 
-static const char *const state_names[_LINK_STATE_MAX] = {
-        [LINK_REGISTERING] = "registering", [LINK_OFFLINE] = "offline", [LINK_ACTIVE] = "active",
-        [LINK_STANDBY] = "standby",         [LINK_REFUSED] = "refused",
+struct Link {
+        const LinkOps *ops;
+        void *userdata;
+        LinkState state;
+        bool started;
+        bool running; /* registered in this process, and not thrown out since */
+
+        LinkRecord *record;
+        Endpoint *endpoint;
+        Sender *sender;
+        Registrar *registrar;
+        Inbox *inbox;
+        InboundStream *stream;
+        HeldClaims *held;
+        Heartbeat *heartbeat;
 };
 
-const char *link_state_to_string(LinkState s) {
-        return (unsigned) s < _LINK_STATE_MAX ? state_names[s] : NULL;
-}
-
 /* ---- state ---- */
-
-bool link_is_active(Link *l) {
-        return l->runner_uid && streq_ptr(l->runner_uid, l->active_uid);
-}
 
 static LinkState work_out_state(Link *l) {
         SenderStats s;
 
         if (!l->running)
-                return l->registering_state;
+                return registrar_get_state(l->registrar);
         sender_get_stats(l->sender, &s);
         if (s.refused)
                 return LINK_REFUSED;
-        if (l->failures > 0 && !l->connected)
+        if (inbound_stream_is_failing(l->stream))
                 return LINK_OFFLINE;
-        return link_is_active(l) ? LINK_ACTIVE : LINK_STANDBY;
+        return link_record_is_active(l->record) ? LINK_ACTIVE : LINK_STANDBY;
 }
 
-void link_update_state(Link *l) {
+/* Works the state out anew and tells the owner of a change. */
+static void update_state(void *userdata) {
+        Link *l = userdata;
         LinkState s = work_out_state(l), before = l->state;
 
         if (s == before)
@@ -75,7 +88,7 @@ LinkState link_get_state(Link *l) {
 }
 
 bool link_is_connected(Link *l) {
-        return l->connected;
+        return inbound_stream_is_connected(l->stream);
 }
 
 Sender *link_get_sender(Link *l) {
@@ -83,183 +96,81 @@ Sender *link_get_sender(Link *l) {
 }
 
 const char *link_runner_id(Link *l) {
-        return l->runner_id;
+        return link_record_runner_id(l->record);
 }
 
 const char *link_runner_uid(Link *l) {
-        return l->runner_uid;
+        return link_record_runner_uid(l->record);
+}
+
+long link_refused_status(Link *l) {
+        SenderStats s;
+
+        if (!l->running)
+                return registrar_get_status(l->registrar);
+        sender_get_stats(l->sender, &s);
+        return s.refused_status;
 }
 
 void link_get_stats(Link *l, LinkStats *ret) {
-        *ret = l->stats;
-}
+        InboundStreamStats stream;
+        InboxStats inbox;
 
-/* ---- what the parts share ---- */
-
-uint64_t link_backoff(Link *l, unsigned failures, uint64_t retry_after) {
-        return backoff_delay(
-                        failures,
-                        l->timing.retry_min,
-                        l->timing.retry_max,
-                        retry_after,
-                        l->timing.jitter,
-                        l->timing.jitter_userdata);
-}
-
-int link_timer_new(Link *l, sd_event_time_handler_t callback, const char *name, sd_event_source **ret) {
-        int r;
-
-        r = sd_event_add_time(l->event, ret, CLOCK_MONOTONIC, USEC_INFINITY, USEC_PER_MSEC, callback, l);
-        if (r < 0)
-                return r;
-        (void) sd_event_source_set_description(*ret, name);
-        return sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
-}
-
-void link_timer_arm(sd_event_source *timer, uint64_t delay_usec) {
-        (void) sd_event_source_set_time_relative(timer, delay_usec);
-        (void) sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
-}
-
-void link_timer_disarm(sd_event_source *timer) {
-        (void) sd_event_source_set_enabled(timer, SD_EVENT_OFF);
-}
-
-int link_build_headers(Link *l) {
-        _cleanup_strv_free_ char **common = NULL, **post = NULL, **get = NULL;
-
-        if (strv_consume(&common, xasprintf("Authorization: Bearer %s", l->token)) < 0 ||
-            (l->runner_id &&
-             strv_consume(&common, xasprintf("X-Northflare-Runner-Id: %s", l->runner_id)) < 0))
-                return -ENOMEM;
-        post = strv_copy(common);
-        get = strv_copy(common);
-        if (!post || !get || strv_extend(&post, "Content-Type: application/json") < 0 ||
-            strv_extend(&post, "Accept: application/json") < 0)
-                return -ENOMEM;
-        int r = sender_set_target(l->sender, l->messages_url, post);
-        if (r < 0)
-                return r;
-        strv_free(l->post_headers);
-        strv_free(l->get_headers);
-        l->post_headers = TAKE_PTR(post);
-        l->get_headers = TAKE_PTR(get);
-        return 0;
-}
-
-int link_post(Link *l, char *body_consume, size_t size, HttpDone done, HttpRequest **ret) {
-        if (!body_consume)
-                return -ENOMEM;
-        return http_request_start(
-                        l->http,
-                        &(HttpParams){
-                                        .method = "POST",
-                                        .url = l->messages_url,
-                                        .headers = (const char *const *) l->post_headers,
-                                        .body_consume = body_consume,
-                                        .body_size = size,
-                                        .max_body = LINK_ANSWER_MAX,
-                                        .timeout_usec = l->timing.request,
-                                        .done = done,
-                                        .userdata = l,
-                        },
-                        ret);
-}
-
-/* ---- how far we are ---- */
-
-int link_flush(Link *l) {
-        int r;
-
-        if (!l->cursor_dirty && !l->last_processed_dirty)
-                return 0;
-        r = store_begin(l->store);
-        if (r < 0)
-                return r;
-        if (l->cursor_dirty)
-                (void) store_set(l->store, "cursor", l->cursor);
-        if (l->last_processed_dirty)
-                (void) store_set(l->store, "lastProcessedAt", l->last_processed_at);
-        r = store_commit(l->store);
-        if (r < 0)
-                return r;
-        l->cursor_dirty = l->last_processed_dirty = false;
-        return 0;
-}
-
-static int on_flush(sd_event_source *source, uint64_t usec, void *userdata) {
-        Link *l = userdata;
-        int r = link_flush(l);
-
-        /* Nothing is lost by that: what was skipped comes again and is skipped again. */
-        if (r < 0)
-                log_debug_errno(r, "The cursor cannot be stored, ignoring: %m");
-        return 0;
-}
-
-int link_advance(Link *l, const char *cursor, const char *created_at, bool stored) {
-        int r;
-
-        if (created_at && !streq_ptr(created_at, l->last_processed_at)) {
-                r = free_and_strdup(&l->last_processed_at, created_at);
-                if (r < 0)
-                        return r;
-                l->last_processed_dirty = true; /* stored with the next heartbeat */
-        }
-        if (isempty(cursor) || streq_ptr(cursor, l->cursor))
-                return 0;
-        r = free_and_strdup(&l->cursor, cursor);
-        if (r < 0)
-                return r;
-        if (stored) {
-                l->cursor_dirty = false;
-                l->drops = 0;
-        }
-        if (!stored && !l->cursor_dirty) {
-                l->cursor_dirty = true;
-                link_timer_arm(l->flush_timer, l->timing.flush);
-        }
-        return 0;
+        inbound_stream_get_stats(l->stream, &stream);
+        inbox_get_stats(l->inbox, &inbox);
+        *ret = (LinkStats){
+                .reconnects = stream.reconnects,
+                .duplicates = inbox.duplicates,
+                .skipped = inbox.skipped,
+                .bad_messages = inbox.bad_messages,
+                .ignored = stream.ignored,
+                .last_event_usec = inbox.last_event_usec,
+                .waiting = inbox.waiting,
+                .waiting_bytes = inbox.waiting_bytes,
+        };
 }
 
 /* ---- coming up and going down ---- */
 
 static void stop_all(Link *l) {
         l->running = false;
-        link_stream_close(l);
-        link_claim_stop(l);
-        link_confirm_stop(l);
-        link_inbound_clear(l);
-        link_heartbeat_stop(l);
+        inbound_stream_set_enabled(l->stream, false);
+        inbox_clear(l->inbox);
+        held_claims_stop(l->held);
+        heartbeat_stop(l->heartbeat);
         sender_set_enabled(l->sender, false);
 }
 
-void link_run(Link *l) {
+/* The link stands: after a registration. */
+static void run(void *userdata) {
+        Link *l = userdata;
+
         l->running = true;
-        l->failures = l->unheld = l->drops = 0;
-        l->no_stream = false;
+        inbound_stream_set_enabled(l->stream, true);
         sender_set_enabled(l->sender, true);
         link_confirm(l);
-        link_stream_open(l);
-        link_update_state(l);
+        inbound_stream_open(l->stream);
+        update_state(l);
         /* A registration says nothing of admission, and what the orchestrator was told before may be forgotten with it. */
         link_heartbeat(l);
 }
 
-void link_lost_registration(Link *l, long status) {
+/* 401, 403, 409, 410 to anything: stops all and registers again. */
+static void lost_registration(void *userdata, long status) {
         RegistrationFailure f = { .status = status };
+        Link *l = userdata;
 
         if (!l->running)
                 return;
         stop_all(l);
         if (status == 401 || status == 403) {
-                link_register_failed(l, &f, "the credentials are not accepted any more");
+                registrar_fail(l->registrar, &f, "the credentials are not accepted any more");
                 return;
         }
         log_info("The orchestrator does not know this runner's registration any more (HTTP %ld), registering again.",
                  status);
         f.status = 503; /* no verdict about us: back off as for any outage */
-        link_register_failed(l, &f, NULL);
+        registrar_fail(l->registrar, &f, NULL);
 }
 
 void link_describe_again(Link *l) {
@@ -267,97 +178,248 @@ void link_describe_again(Link *l) {
                 return;
         if (l->running)
                 stop_all(l);
-        l->registering_state = l->state;
-        link_register_now(l);
-}
-
-long link_refused_status(Link *l) {
-        SenderStats s;
-
-        if (!l->running)
-                return l->registration_status;
-        sender_get_stats(l->sender, &s);
-        return s.refused_status;
-}
-
-static void on_trouble(SenderTrouble t, long status, void *userdata) {
-        Link *l = userdata;
-
-        if (t == SENDER_STOPPED)
-                link_lost_registration(l, status);
-        else
-                link_update_state(l);
+        registrar_try_again(l->registrar, l->state);
 }
 
 int link_set_token(Link *l, const char *token) {
-        char *old = l->token, *copy;
-        int r;
+        int r = endpoint_set_token(l->endpoint, token, link_record_runner_id(l->record));
 
-        for (const char *c = token; *c; c++)
-                if ((unsigned char) *c <= 0x20 || (unsigned char) *c >= 0x7f)
-                        return -EINVAL;
-        copy = strdup(token);
-        if (!copy)
-                return -ENOMEM;
-        l->token = copy;
-        r = link_build_headers(l);
-        if (r < 0) {
-                l->token = old;
-                explicit_bzero(copy, strlen(copy));
-                free(copy);
+        if (r < 0)
                 return r;
-        }
-        if (old) {
-                explicit_bzero(old, strlen(old));
-                free(old);
-        }
         if (!l->started)
                 return 0;
         if (l->running) {
-                link_stream_close(l);
-                link_stream_open(l);
+                inbound_stream_close(l->stream);
+                inbound_stream_open(l->stream);
         } else
-                link_register_now(l);
+                registrar_try(l->registrar);
         return 0;
 }
 
-static int load(Link *l) {
-        static const struct {
-                const char *key;
-                size_t offset;
-        } values[] = {
-                {"runnerId",         offsetof(Link, runner_id)        },
-                { "runnerUid",       offsetof(Link, runner_uid)       },
-                { "activeUid",       offsetof(Link, active_uid)       },
-                { "storeId",         offsetof(Link, store_id)         },
-                { "cursor",          offsetof(Link, cursor)           },
-                { "lastProcessedAt", offsetof(Link, last_processed_at)},
-        };
-        _cleanup_free_ char *registered = NULL;
-        int r;
+void link_confirm(Link *l) {
+        if (l->running && l->ops->list_held)
+                held_claims_ask(l->held);
+}
 
-        for (size_t i = 0; i < ELEMENTSOF(values); i++) {
-                r = store_get(l->store, values[i].key, (char **) ((char *) l + values[i].offset));
-                if (r < 0)
-                        return r;
-        }
-        r = store_get(l->store, "registered", &registered);
-        if (r < 0)
-                return r;
-        l->registration.registered = r > 0;
-        return 0;
+void link_heartbeat(Link *l) {
+        if (l->running)
+                heartbeat_send(l->heartbeat);
 }
 
 int link_start(Link *l) {
         int r;
 
-        r = link_build_headers(l);
+        r = endpoint_set_runner_id(l->endpoint, link_record_runner_id(l->record));
         if (r < 0)
                 return r;
         l->started = true;
-        registration_begin(&l->registration, now_usec(CLOCK_MONOTONIC));
-        link_register_now(l);
+        registrar_begin(l->registrar);
+        registrar_try(l->registrar);
         return 0;
+}
+
+/* ---- what the parts report ---- */
+
+static void on_trouble(SenderTrouble t, long status, void *userdata) {
+        if (t == SENDER_STOPPED)
+                lost_registration(userdata, status);
+        else
+                update_state(userdata);
+}
+
+static int describe(void *userdata, Json *params) {
+        Link *l = userdata;
+
+        return l->ops->describe(l->userdata, params);
+}
+
+static bool has_work(void *userdata) {
+        Link *l = userdata;
+
+        return l->ops->has_work(l->userdata);
+}
+
+static int take_registration(void *userdata, const Registered *g) {
+        Link *l = userdata;
+        int r;
+
+        r = link_record_take(l->record, g);
+        if (r < 0)
+                return r;
+        endpoint_set_can_claim(l->endpoint, g->can_claim);
+        if (g->heartbeat_usec > 0)
+                heartbeat_set_interval(l->heartbeat, g->heartbeat_usec);
+        return endpoint_set_runner_id(l->endpoint, link_record_runner_id(l->record));
+}
+
+static void registration_has_failed(void *userdata, bool status_changed) {
+        Link *l = userdata;
+
+        /* What a person is told of a refusal depends on it too. */
+        if (status_changed && l->state == registrar_get_state(l->registrar))
+                l->ops->state_changed(l->userdata, l->state);
+        update_state(l);
+}
+
+static void give_up(void *userdata, int exit_code, const char *text) {
+        Link *l = userdata;
+
+        l->ops->give_up(l->userdata, exit_code, text);
+}
+
+static const RegistrarOps registrar_ops = {
+        .describe = describe,
+        .has_work = has_work,
+        .take = take_registration,
+        .done = run,
+        .failed = registration_has_failed,
+        .give_up = give_up,
+};
+
+static bool knows(void *userdata, const char *conversation) {
+        Link *l = userdata;
+
+        return l->ops->knows(l->userdata, conversation);
+}
+
+static int process(void *userdata, const Envelope *e) {
+        Link *l = userdata;
+
+        return l->ops->process(l->userdata, e);
+}
+
+static void responded(void *userdata) {
+        Link *l = userdata;
+
+        if (l->ops->responded)
+                l->ops->responded(l->userdata);
+}
+
+static void inbox_has_advanced(void *userdata) {
+        Link *l = userdata;
+
+        inbound_stream_advanced(l->stream);
+}
+
+static void inbox_is_emptied(void *userdata) {
+        Link *l = userdata;
+
+        inbound_stream_emptied(l->stream);
+}
+
+static void inbox_has_failed(void *userdata, int error) {
+        Link *l = userdata;
+
+        inbound_stream_drop(l->stream, error);
+}
+
+static const InboxOps inbox_ops = {
+        .knows = knows,
+        .process = process,
+        .responded = responded,
+        .advanced = inbox_has_advanced,
+        .active_changed = update_state,
+        .emptied = inbox_is_emptied,
+        .failed = inbox_has_failed,
+};
+
+static void stream_has_reached(void *userdata) {
+        Link *l = userdata;
+
+        sender_retry_now(l->sender);
+}
+
+static const InboundStreamOps stream_ops = {
+        .reached = stream_has_reached,
+        .changed = update_state,
+};
+
+static int list_held(void *userdata, Json *ids) {
+        Link *l = userdata;
+
+        return l->ops->list_held(l->userdata, ids);
+}
+
+static void held_decided(void *userdata, const char *id, bool granted, const char *owner) {
+        Link *l = userdata;
+
+        l->ops->held_decided(l->userdata, id, granted, owner);
+}
+
+static const HeldClaimsOps held_ops = {
+        .list = list_held,
+        .decided = held_decided,
+};
+
+static int describe_heartbeat(void *userdata, Json *params) {
+        Link *l = userdata;
+        int r;
+
+        r = link_record_flush(l->record);
+        if (r < 0)
+                log_debug_errno(r, "The cursor cannot be stored, ignoring: %m");
+        r = json_set_string(params, "cursor", link_record_cursor(l->record));
+        if (r >= 0)
+                r = json_set_string(params, "lastProcessedAt", link_record_last_processed_at(l->record));
+        return r < 0 ? r : l->ops->heartbeat(l->userdata, params);
+}
+
+/* ---- made and freed ---- */
+
+static int make_endpoint(Link *l, sd_event *event, const LinkConfig *config, const LinkTiming *timing) {
+        EndpointConfig c = {
+                .url = config->url,
+                .messages_path = config->messages_path,
+                .events_path = config->events_path,
+                .token = config->token,
+                .ca_file = config->ca_file,
+                .timeout_usec = timing->request,
+                .refused = lost_registration,
+                .userdata = l,
+        };
+        int r;
+
+        r = endpoint_new(event, &c, &l->endpoint);
+        if (r < 0)
+                return r;
+        r = sender_new(event, endpoint_get_http(l->endpoint), &timing->sender, on_trouble, l, &l->sender);
+        if (r < 0)
+                return r;
+        endpoint_set_sender(l->endpoint, l->sender);
+        return 0;
+}
+
+static int make_registrar(Link *l, sd_event *event, const LinkConfig *config, const Backoff *backoff) {
+        RegistrarConfig c = {
+                .url = config->url,
+                .version = config->version,
+                .data_dir = config->data_dir,
+                .strategy = config->retry_strategy,
+                .interval_usec = config->retry_interval_usec,
+                .duration_usec = config->retry_duration_usec,
+                .backoff = *backoff,
+        };
+
+        return registrar_new(event, l->endpoint, l->record, &c, &registrar_ops, l, &l->registrar);
+}
+
+static int
+make_stream(Link *l,
+            sd_event *event,
+            const LinkConfig *config,
+            const LinkTiming *timing,
+            const Backoff *backoff) {
+        InboundStreamConfig c = {
+                .max_message_bytes = config->max_message_bytes,
+                .silence_usec = timing->silence,
+                .reopen_usec = timing->reopen,
+                .held_usec = timing->held,
+                .poll_usec = timing->poll,
+                .stream_again_usec = timing->stream_again,
+                .backoff = *backoff,
+        };
+
+        return inbound_stream_new(event, l->endpoint, l->record, l->inbox, &c, &stream_ops, l, &l->stream);
 }
 
 int link_new_with_timing(
@@ -368,59 +430,38 @@ int link_new_with_timing(
                 const LinkOps *ops,
                 void *userdata,
                 Link **ret) {
-
+        const Backoff backoff = {
+                timing->retry_min, timing->retry_max, timing->jitter, timing->jitter_userdata
+        };
         _cleanup_(link_freep) Link *l = new0(Link, 1);
         int r;
 
         if (!l)
                 return -ENOMEM;
-        l->event = sd_event_ref(event);
-        l->store = store;
-        l->config = *config;
-        l->timing = *timing;
         l->ops = ops;
         l->userdata = userdata;
-        l->queue_tail = &l->queue;
-        l->page_limit = LINK_PAGE;
-        l->heartbeat_usec = config->heartbeat_usec;
-        l->token = strdup(strempty(config->token));
-        l->messages_url = xasprintf("%s%s", config->url, config->messages_path);
-        if (!l->token || !l->messages_url)
-                return -ENOMEM;
-        l->registration = (Registration){
-                .strategy = config->retry_strategy,
-                .interval_usec = config->retry_interval_usec,
-                .duration_usec = config->retry_duration_usec,
-                .retry_min_usec = timing->retry_min,
-                .retry_max_usec = timing->retry_max,
-                .jitter = timing->jitter,
-                .userdata = timing->jitter_userdata,
-        };
-        r = load(l);
+        r = link_record_new(event, store, timing->flush, &l->record);
         if (r < 0)
                 return r;
-        l->state = l->registering_state = l->registration.registered ? LINK_OFFLINE : LINK_REGISTERING;
-        r = http_client_new(event, config->ca_file, &l->http);
+        r = make_endpoint(l, event, config, timing);
         if (r < 0)
                 return r;
-        r = sender_new(event, l->http, &l->timing.sender, on_trouble, l, &l->sender);
+        r = make_registrar(l, event, config, &backoff);
         if (r < 0)
                 return r;
-        r = link_timer_new(l, on_flush, "link-flush", &l->flush_timer);
+        r = inbox_new(event, store, l->endpoint, l->record, &backoff, &inbox_ops, l, &l->inbox);
         if (r < 0)
                 return r;
-        r = link_register_init(l);
+        r = make_stream(l, event, config, timing, &backoff);
         if (r < 0)
                 return r;
-        r = link_stream_init(l);
+        r = held_claims_new(event, l->endpoint, &backoff, &held_ops, l, &l->held);
         if (r < 0)
                 return r;
-        r = link_claim_init(l);
+        r = heartbeat_new(event, l->endpoint, config->heartbeat_usec, describe_heartbeat, l, &l->heartbeat);
         if (r < 0)
                 return r;
-        r = link_heartbeat_init(l);
-        if (r < 0)
-                return r;
+        l->state = registrar_get_state(l->registrar);
         *ret = TAKE_PTR(l);
         return 0;
 }
@@ -437,30 +478,18 @@ int link_new(sd_event *event,
 Link *link_free(Link *l) {
         if (!l)
                 return NULL;
-        if (l->store)
-                (void) link_flush(l);
+        if (l->record)
+                (void) link_record_flush(l->record);
         l->running = false;
-        link_register_done(l);
-        link_stream_done(l);
-        link_claim_done(l);
-        link_heartbeat_done(l);
-        link_inbound_clear(l);
-        sd_event_source_disable_unref(l->flush_timer);
+        /* First, for its sources are told, and their owners may ask the link how it is. */
         sender_free(l->sender);
-        http_client_free(l->http);
-        if (l->token)
-                explicit_bzero(l->token, strlen(l->token));
-        free(l->token);
-        free(l->messages_url);
-        strv_free(l->post_headers);
-        strv_free(l->get_headers);
-        free(l->runner_id);
-        free(l->runner_uid);
-        free(l->active_uid);
-        free(l->store_id);
-        free(l->cursor);
-        free(l->last_processed_at);
-        sd_event_unref(l->event);
+        registrar_free(l->registrar);
+        inbound_stream_free(l->stream);
+        inbox_free(l->inbox);
+        held_claims_free(l->held);
+        heartbeat_free(l->heartbeat);
+        endpoint_free(l->endpoint);
+        link_record_free(l->record);
         free(l);
         return NULL;
 }

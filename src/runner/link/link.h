@@ -4,30 +4,16 @@
 #include <systemd/sd-event.h>
 
 #include "common/json.h"
+#include "runner/link/envelope.h"
+#include "runner/link/link-state.h"
+#include "runner/link/registration.h"
 #include "runner/link/sender.h"
 #include "runner/store/store.h"
 
-/* The connection to the orchestrator: registration with its retry strategies, the event stream, the heartbeat,
- * whose work a message is, claims. It owns the HTTP client and the sender. It parses envelopes and decides; what
- * a message does is the business of its owner, who is called through LinkOps. */
+/* The connection to the orchestrator. It makes the parts and ties them together: each does one thing, knows those below it and
+ * reports upwards by a table of calls. A message comes from the event stream (inbound-stream), is parsed (envelope), decided
+ * about and perhaps claimed (inbox, claims); what it does is the business of the owner, who is called through LinkOps. */
 typedef struct Link Link;
-
-typedef enum LinkState {
-        LINK_REGISTERING, /* first registration not done yet */
-        LINK_OFFLINE,     /* registered once; not reachable now */
-        LINK_ACTIVE,
-        LINK_STANDBY,
-        LINK_REFUSED, /* credentials or everything refused: loud, retried every 60 s */
-        _LINK_STATE_MAX,
-} LinkState;
-const char *link_state_to_string(LinkState s);
-
-typedef enum RetryStrategy {
-        RETRY_NONE,
-        RETRY_INTERVAL,
-        RETRY_EXPONENTIAL,
-        _RETRY_INVALID = -EINVAL,
-} RetryStrategy;
 
 typedef struct LinkConfig {
         const char *url; /* base, checked by the configuration; all strings borrowed for the link's life */
@@ -41,15 +27,6 @@ typedef struct LinkConfig {
         const char *version;
         const char *data_dir; /* for people, or NULL */
 } LinkConfig;
-
-/* One message from the orchestrator, already decided to be ours. All borrowed for the call. */
-typedef struct Envelope {
-        const char *id, *runner_uid, *task, *conversation, *created_at;
-        const char *cursor; /* opaque; NULL where the stream gave none */
-        const char *method;
-        const char *request_id; /* JSON text, or NULL for a notification */
-        Json *params;           /* never NULL: {} where there were none */
-} Envelope;
 
 typedef struct LinkOps {
         /* Adds what only the owner knows to the params of runner.register: hostname, machineId, os, arch, agents,
@@ -77,12 +54,37 @@ typedef struct LinkOps {
         void (*held_decided)(void *userdata, const char *id, bool granted, const char *owner);
 } LinkOps;
 
+/* All in µs; other values than the defaults are for tests. */
+typedef struct LinkTiming {
+        uint64_t silence;              /* an event stream this long without a byte is dead */
+        uint64_t reopen;               /* a stream that had worked is opened again after this */
+        uint64_t retry_min, retry_max; /* back-off of what failed */
+        uint64_t held;                 /* a stream that lasted this long was a success */
+        uint64_t poll;                 /* between catch-up requests where there is no stream */
+        uint64_t stream_again;         /* where there was no stream, try again after this */
+        uint64_t request;              /* time limit of a request */
+        uint64_t flush;                /* a cursor of skipped messages is stored after this */
+        SenderTiming sender;
+        JitterFunc jitter;
+        void *jitter_userdata;
+} LinkTiming;
+extern const LinkTiming link_timing_default;
+
 int link_new(sd_event *event,
              Store *store,
              const LinkConfig *config,
              const LinkOps *ops,
              void *userdata,
              Link **ret);
+/* The same with another timing, for tests. */
+int link_new_with_timing(
+                sd_event *event,
+                Store *store,
+                const LinkConfig *config,
+                const LinkTiming *timing,
+                const LinkOps *ops,
+                void *userdata,
+                Link **ret);
 Link *link_free(Link *l);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Link *, link_free);
 
@@ -105,7 +107,8 @@ void link_heartbeat(Link *l);
 
 typedef struct LinkStats {
         uint64_t reconnects, duplicates, skipped, bad_messages;
-        uint64_t ignored;         /* stream events of a type that means nothing here */
-        uint64_t last_event_usec; /* CLOCK_REALTIME, 0: never */
+        uint64_t ignored;              /* stream events of a type that means nothing here */
+        uint64_t last_event_usec;      /* CLOCK_REALTIME, 0: never */
+        size_t waiting, waiting_bytes; /* messages that wait for a claim */
 } LinkStats;
 void link_get_stats(Link *l, LinkStats *ret);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "common/util.h"
+#include "runner/link/http-status.h"
 #include "runner/link/registration.h"
 #include "runner/link/rpc.h"
 
@@ -6,30 +8,6 @@
 #define SHIFT_MAX 20
 /* An orchestrator may ask for patience, but not switch a runner off. */
 #define RETRY_AFTER_MAX (900 * USEC_PER_SEC)
-
-uint64_t jitter_random(uint64_t max, void *userdata) {
-        return max > 0 ? random_u64() % (max + 1) : 0;
-}
-
-bool http_status_is_transient(long status) {
-        return status == 408 || status == 425 || status == 429 || (status >= 500 && status < 600);
-}
-
-uint64_t
-backoff_delay(unsigned n,
-              uint64_t min_usec,
-              uint64_t max_usec,
-              uint64_t retry_after_usec,
-              JitterFunc jitter,
-              void *userdata) {
-
-        unsigned shift = MIN(n > 0 ? n - 1 : 0, (unsigned) SHIFT_MAX);
-        uint64_t delay = MIN(min_usec << shift, max_usec);
-
-        /* Taken off, not added, so that the limit holds. */
-        delay -= jitter(delay / 4, userdata);
-        return MAX(delay, MIN(retry_after_usec, max_usec));
-}
 
 void registration_begin(Registration *g, uint64_t now) {
         g->begun_usec = now;

@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "runner/link/link.h"
+#include <errno.h>
+#include <stdbool.h>
+
+#include "runner/link/backoff.h"
+#include "runner/link/link-state.h"
 
 /* When to try to register again, and when to give up. Pure: the caller brings the clock and the dice. */
 
 #define EXIT_REFUSED 77
+
+typedef enum RetryStrategy {
+        RETRY_NONE,
+        RETRY_INTERVAL,
+        RETRY_EXPONENTIAL,
+        _RETRY_INVALID = -EINVAL,
+} RetryStrategy;
 
 /* How an attempt failed. */
 typedef struct RegistrationFailure {
@@ -21,10 +32,6 @@ typedef struct RegistrationVerdict {
         uint64_t delay_usec; /* without: until the next attempt */
         LinkState state;     /* meanwhile */
 } RegistrationVerdict;
-
-/* A number from 0 to max; 0 in tests. */
-typedef uint64_t (*JitterFunc)(uint64_t max, void *userdata);
-uint64_t jitter_random(uint64_t max, void *userdata);
 
 typedef struct Registration {
         RetryStrategy strategy;
@@ -44,16 +51,3 @@ void registration_begin(Registration *g, uint64_t now_usec);
 RegistrationVerdict
 registration_failed(Registration *g, const RegistrationFailure *f, bool has_work, uint64_t now_usec);
 void registration_succeeded(Registration *g);
-
-/* The delay before attempt n (from 1) of something that is tried for ever: min, doubling up to max; a part of it is left
- * to chance, so that many runners do not come at the same moment. Retry-After is honoured up to max. */
-uint64_t
-backoff_delay(unsigned n,
-              uint64_t min_usec,
-              uint64_t max_usec,
-              uint64_t retry_after_usec,
-              JitterFunc jitter,
-              void *userdata);
-
-/* 408, 425, 429, 5xx. */
-bool http_status_is_transient(long status);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "runner/link/sender-batch-internal.h"
 #include "runner/link/sender-batch.h"
 
 #define BODY_KEEP (2 * SENDER_BATCH_BYTES)
 #define IDS_KEEP (64 * 1024)
 #define EVENTS_KEEP 1024
 
-void batch_clear(SendBatch *b) {
+void send_batch_clear(SendBatch *b) {
         buffer_clear(&b->body, BODY_KEEP);
         buffer_clear(&b->ids, IDS_KEEP);
         if (b->n_allocated > EVENTS_KEEP) {
@@ -21,7 +22,7 @@ void batch_clear(SendBatch *b) {
         b->state = BATCH_FREE;
 }
 
-void batch_done(SendBatch *b) {
+void send_batch_done(SendBatch *b) {
         buffer_done(&b->body);
         buffer_done(&b->ids);
         free(b->events);
@@ -79,7 +80,7 @@ bool send_batch_full(SendBatch *b) {
         return b->full;
 }
 
-void batch_pick(SendBatch *b) {
+void send_batch_pick(SendBatch *b) {
         size_t bytes = 0, end = b->first < b->refused_end ? b->refused_end : b->n_events;
 
         for (b->count = 0; b->first + b->count < end && b->count < b->limit; b->count++) {
@@ -92,7 +93,7 @@ void batch_pick(SendBatch *b) {
         }
 }
 
-const char *batch_open_run(SendBatch *b, size_t *ret_size) {
+const char *send_batch_open_run(SendBatch *b, size_t *ret_size) {
         const BatchEvent *first = b->events + b->first, *last = first + b->count - 1;
         size_t end = last->start + last->size;
 
@@ -104,7 +105,7 @@ const char *batch_open_run(SendBatch *b, size_t *ret_size) {
         return b->body.data + first->start - 1;
 }
 
-void batch_close_run(SendBatch *b) {
+void send_batch_close_run(SendBatch *b) {
         const BatchEvent *first = b->events + b->first, *last = first + b->count - 1;
 
         if (b->count == 0)
@@ -113,6 +114,6 @@ void batch_close_run(SendBatch *b) {
         b->body.data[last->start + last->size] = b->first + b->count == b->n_events ? 0 : ',';
 }
 
-const char *batch_message_id(SendBatch *b, size_t i) {
+const char *send_batch_message_id(SendBatch *b, size_t i) {
         return b->ids.data + b->events[i].message_id;
 }

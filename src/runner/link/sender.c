@@ -2,9 +2,11 @@
 #include <stdio.h>
 
 #include "common/log.h"
+#include "runner/link/backoff.h"
+#include "runner/link/http-status.h"
 #include "runner/link/rpc.h"
-#include "runner/link/sender-batch.h"
-#include "runner/link/sender-internal.h"
+#include "runner/link/sender-batch-internal.h"
+#include "runner/link/sender.h"
 
 #define ANSWER_MAX (64 * 1024)
 /* What a slow line is given in time for a large body: 64 KiB a second. */
@@ -138,7 +140,7 @@ static void batch_complete(SendBatch *b) {
         Sender *s = b->sender;
         bool more = b->full || src->woken;
 
-        batch_clear(b);
+        send_batch_clear(b);
         src->batch = NULL;
         src->woken = false;
         if (more)
@@ -155,7 +157,7 @@ static void batch_continue(SendBatch *b) {
                 batch_complete(b);
                 return;
         }
-        batch_pick(b);
+        send_batch_pick(b);
         batch_send(b);
 }
 
@@ -183,17 +185,21 @@ static void batch_set_aside(SendBatch *b) {
 
         (void) snprintf(why, sizeof(why), "the orchestrator answered %ld", b->refused_status);
         log_warning("Event %s of %zu bytes is refused by the orchestrator (HTTP %ld), setting it aside.",
-                    batch_message_id(b, b->first),
+                    send_batch_message_id(b, b->first),
                     e->size,
                     b->refused_status);
         r = src->ops->set_aside(
-                        src->userdata, batch_message_id(b, b->first), b->body.data + e->start, e->size, why);
+                        src->userdata,
+                        send_batch_message_id(b, b->first),
+                        b->body.data + e->start,
+                        e->size,
+                        why);
         if (b->source != src) /* freed by that */
                 return;
         if (r < 0) {
                 log_error_errno(r,
                                 "Event %s cannot be set aside, sending it again later: %m",
-                                batch_message_id(b, b->first));
+                                send_batch_message_id(b, b->first));
                 batch_wait(b, 0);
                 return;
         }
@@ -290,7 +296,7 @@ static void batch_refused(SendBatch *b, long status) {
         if (b->count > 1) {
                 b->refused_end = b->first + b->count;
                 b->limit = b->count / 2;
-                batch_pick(b);
+                send_batch_pick(b);
                 batch_send(b);
         } else if (b->neighbour_taken || b->suspect)
                 batch_set_aside(b);
@@ -302,7 +308,7 @@ static void on_posted(HttpRequest *request, const HttpResult *result, void *user
         SendBatch *b = userdata;
         Sender *s = b->sender;
 
-        batch_close_run(b);
+        send_batch_close_run(b);
         b->request = http_request_free(b->request);
         s->stats.in_flight--;
         if (is_taken(result))
@@ -324,7 +330,7 @@ static void on_posted(HttpRequest *request, const HttpResult *result, void *user
 static void batch_send(SendBatch *b) {
         Sender *s = b->sender;
         size_t size;
-        const char *body = batch_open_run(b, &size);
+        const char *body = send_batch_open_run(b, &size);
         int r;
 
         r = http_request_start(
@@ -344,7 +350,7 @@ static void batch_send(SendBatch *b) {
                         &b->request);
         if (r < 0) {
                 log_debug_errno(r, "A batch cannot be sent, trying again later: %m");
-                batch_close_run(b);
+                send_batch_close_run(b);
                 batch_wait(b, 0);
                 return;
         }
@@ -360,7 +366,7 @@ static void batch_cancel(SendBatch *b) {
         }
         if (b->source)
                 b->source->batch = NULL;
-        batch_clear(b);
+        send_batch_clear(b);
 }
 
 /* ---- filling ---- */
@@ -368,7 +374,7 @@ static void batch_cancel(SendBatch *b) {
 static void fill(SendSource *src, SendBatch *b) {
         int r;
 
-        batch_clear(b);
+        send_batch_clear(b);
         b->source = src;
         b->state = BATCH_FILLING;
         src->batch = b;
@@ -388,7 +394,7 @@ static void fill(SendSource *src, SendBatch *b) {
                         src->ops->lost(src->userdata);
                 return;
         }
-        batch_pick(b);
+        send_batch_pick(b);
         batch_send(b);
 }
 
@@ -498,7 +504,7 @@ Sender *sender_free(Sender *s) {
                 src->sender = NULL;
         }
         for (size_t i = 0; i < SENDER_IN_FLIGHT; i++)
-                batch_done(s->batches + i);
+                send_batch_done(s->batches + i);
         sd_event_source_disable_unref(s->pump);
         sd_event_source_disable_unref(s->timer);
         sd_event_unref(s->event);

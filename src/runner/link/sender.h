@@ -4,6 +4,7 @@
 #include <systemd/sd-event.h>
 
 #include "runner/link/http.h"
+#include "runner/link/sender-batch.h"
 
 /* Takes events from sources (one per conversation, one for responses and the runner's own) to the orchestrator:
  * JSON arrays of up to SENDER_BATCH_BYTES, up to SENDER_IN_FLIGHT at a time, a source in one of them at most (two
@@ -11,19 +12,7 @@
 typedef struct Sender Sender;
 typedef struct SendSource SendSource;
 
-#define SENDER_BATCH_BYTES (256 * 1024)
 #define SENDER_IN_FLIGHT 4
-
-/* One batch under way while a source fills it. */
-typedef struct SendBatch SendBatch;
-
-/* Appends one event (a whole JSON object, not copied twice: the batch keeps one buffer). 0 or -ENOMEM. */
-int send_batch_add(SendBatch *b, const char *message_id, const char *json, size_t size);
-/* The same in two steps for who builds in place: write into the buffer, then say that an event ended there. */
-Buffer *send_batch_buffer(SendBatch *b);
-int send_batch_event_done(SendBatch *b, const char *message_id);
-/* True when it is full: stop filling. One event larger than the batch goes alone. */
-bool send_batch_full(SendBatch *b);
 
 typedef struct SendSourceOps {
         /* Puts events into the batch until it is full or there are none. 0 or negative errno (what it has put in is lost,
@@ -42,6 +31,41 @@ typedef struct SendSourceOps {
                         size_t size,
                         const char *why);
 } SendSourceOps;
+
+typedef struct SenderTiming {
+        uint64_t retry_min_usec, retry_max_usec; /* back-off */
+        uint64_t timeout_usec;                   /* of a POST, beside what its size may take */
+} SenderTiming;
+#define SENDER_TIMING_DEFAULT                                 \
+        ((SenderTiming){ .retry_min_usec = USEC_PER_SEC / 2,  \
+                         .retry_max_usec = 60 * USEC_PER_SEC, \
+                         .timeout_usec = 30 * USEC_PER_SEC })
+
+typedef enum SenderTrouble {
+        SENDER_FINE,
+        SENDER_STOPPED, /* 401, 403, 409 or 410 is about who we are, not what we send: the sender has switched itself off */
+        SENDER_REFUSED, /* everything is refused as malformed: it goes on, backing off */
+} SenderTrouble;
+/* Called from the loop, whenever it changes. */
+typedef void (*SenderTroubleFunc)(SenderTrouble t, long status, void *userdata);
+
+/* http must outlive the sender. */
+int sender_new(sd_event *event,
+               HttpClient *http,
+               const SenderTiming *timing,
+               SenderTroubleFunc trouble,
+               void *userdata,
+               Sender **ret);
+/* Sources that are left are only to be freed after it. */
+Sender *sender_free(Sender *s);
+DEFINE_TRIVIAL_CLEANUP_FUNC(Sender *, sender_free);
+
+/* Where to post to and with which headers; copied. Used from the next request on. */
+int sender_set_target(Sender *s, const char *url, char *const *headers);
+/* Off: what is under way is given up (lost) and nothing is sent. A new sender is off. */
+void sender_set_enabled(Sender *s, bool enabled);
+/* The orchestrator is there again: no use in waiting. */
+void sender_retry_now(Sender *s);
 
 /* ops and userdata are borrowed until send_source_free(), which never calls back. */
 int send_source_new(Sender *s, const SendSourceOps *ops, void *userdata, SendSource **ret);
