@@ -12,6 +12,7 @@
 #include "runner/runner-announce.h"
 #include "runner/runner-audit.h"
 #include "runner/runner-control.h"
+#include "runner/runner-housekeeping.h"
 #include "runner/runner-queue.h"
 #include "runner/runner-registry.h"
 #include "runner/runner-set-aside.h"
@@ -42,12 +43,13 @@ struct Runner {
         QueueCounter *queue;
         Control *control; /* NULL where there is no orchestrator, as the link */
         Resend *resend;
+        Housekeeping *housekeeping;
         ShutdownWatch *shutdown;
 
         WorkspaceCall *workspace_calls;
         const RunnerMethods *methods;
         void *methods_data;
-        sd_event_source *flush_timer, *readopt_timer, *housekeeping, *disk_timer, *sigterm, *sigint, *sighup;
+        sd_event_source *readopt_timer, *disk_timer, *sigterm, *sigint, *sighup;
         int state_fd;
         bool user_mode, draining, ready;
         sd_bus_slot *exit_question;
@@ -65,7 +67,6 @@ struct Runner {
         bool disk_waiters;        /* something could not be written for want of room */
         uint64_t started_usec;    /* CLOCK_MONOTONIC */
         uint64_t started_at_usec; /* CLOCK_REALTIME */
-        uint64_t removed_usec;    /* old conversations were looked for, CLOCK_MONOTONIC */
         sd_event_source *drain_source, *drain_deadline, *drain_processes;
         unsigned drain_total;     /* conversations when it began */
         uint64_t drain_left_usec; /* at the start, of a deadline that was set before */
@@ -74,15 +75,6 @@ struct Runner {
         char machine_id[33], hostname[256];
 };
 
-/* runner-conversations.c */
-extern const ConversationHooks runner_conversation_hooks;
-void runner_link_conversation(Runner *r, Conversation *c);
-void runner_unlink_conversation(Runner *r, Conversation *c);
-int runner_adopt(Runner *r);
-void runner_forget_all(Runner *r);
-void runner_begin_all(Runner *r); /* after READY */
-void runner_unit_changed(const char *unit, void *userdata);
-void runner_flush_cursors(Runner *r);
 /* runner-retention.c */
 void runner_remove_old(Runner *r);
 void runner_sweep(Runner *r); /* what a removal or an operation of the runner before us left */

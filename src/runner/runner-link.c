@@ -3,6 +3,7 @@
 
 #include "common/log-ids.h"
 #include "common/log.h"
+#include "runner/runner-adopt.h"
 #include "runner/runner-internal.h"
 
 /* Between the link and the methods: what the orchestrator is told of this machine, and what it sends us. */

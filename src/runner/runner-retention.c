@@ -5,6 +5,7 @@
 
 #include "common/fileio.h"
 #include "common/log.h"
+#include "runner/runner-conversations.h"
 #include "runner/runner-internal.h"
 #include "runner/store/store-conversation.h"
 
@@ -51,7 +52,7 @@ static void remove_one(Runner *r, const char *id) {
                 return;
         }
         if (c)
-                runner_unlink_conversation(r, c);
+                runner_remove_conversation(r, c);
         (void) remove_tree_at(r->ctx.run.conversations_fd, removed);
         log_debug("Conversation %s is old and forgotten.", id);
 }

@@ -8,13 +8,12 @@
 
 #include "common/fileio.h"
 #include "common/log.h"
+#include "runner/runner-adopt.h"
+#include "runner/runner-conversations.h"
+#include "runner/runner-hooks.h"
 #include "runner/runner-internal.h"
 #include "runner/store/store-inbound.h"
 
-#define HOUSEKEEPING_USEC (60 * USEC_PER_SEC)
-#define RETENTION_USEC (3600 * USEC_PER_SEC)
-#define SEEN_KEEP_USEC (7 * 24 * 3600 * USEC_PER_SEC)
-#define SEEN_KEEP_ROWS 100000
 /* For an id of this machine that says nothing about it elsewhere (sd_id128_get_machine_app_specific(3)). */
 #define APPLICATION_ID SD_ID128_MAKE(6d, 1f, 0b, 8a, 5e, 0c, 4b, 73, 9a, f2, 41, c7, 3e, 88, d5, 20)
 
@@ -51,20 +50,6 @@ void runner_set_methods(Runner *r, const RunnerMethods *methods, void *userdata)
         r->methods_data = userdata;
 }
 
-/* ---- flush ---- */
-
-int runner_flush(Runner *r) {
-        runner_flush_cursors(r);
-        control_wake(r->control);
-        for (Conversation *c = registry_next(r->conversations, NULL); c;
-             c = registry_next(r->conversations, c))
-                if (c->source)
-                        sender_wake(c->source);
-        if (r->link)
-                link_heartbeat(r->link);
-        return 0;
-}
-
 /* ---- sources ---- */
 
 static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
@@ -90,34 +75,6 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
         return 0;
 }
 
-static int on_flush(sd_event_source *source, uint64_t usec, void *userdata) {
-        runner_disk_look(userdata);
-        runner_flush_cursors(userdata);
-        return 0;
-}
-
-static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdata) {
-        Runner *r = userdata;
-
-        runner_disk_look(r);
-        if (!r->ctx.run.broken) {
-                runner_flush_cursors(r);
-                (void) store_prune_inbound(
-                                r->store, now_usec(CLOCK_REALTIME) - SEEN_KEEP_USEC, SEEN_KEEP_ROWS);
-                (void) store_checkpoint(r->store);
-                if (r->removed_usec == 0 || now_usec(CLOCK_MONOTONIC) - r->removed_usec >= RETENTION_USEC) {
-                        r->removed_usec = now_usec(CLOCK_MONOTONIC);
-                        runner_remove_old(r);
-                }
-                for (Conversation *c = registry_next(r->conversations, NULL); c;
-                     c = registry_next(r->conversations, c))
-                        if (conversation_is_live(c))
-                                (void) conversation_write_input(c);
-        }
-        (void) sd_event_source_set_time_relative(source, HOUSEKEEPING_USEC);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
 static int add_sources(Runner *r) {
         int k;
 
@@ -127,32 +84,14 @@ static int add_sources(Runner *r) {
         if (k >= 0)
                 k = sd_event_add_signal(r->event, &r->sighup, SIGHUP, on_hangup, r);
         if (k >= 0)
-                k = sd_event_add_time_relative(
-                                r->event,
-                                &r->flush_timer,
-                                CLOCK_MONOTONIC,
-                                0,
-                                50 * USEC_PER_MSEC,
-                                on_flush,
-                                r);
-        if (k >= 0)
-                k = sd_event_source_set_enabled(r->flush_timer, SD_EVENT_OFF);
-        if (k >= 0)
-                k = sd_event_add_time_relative(
-                                r->event,
-                                &r->housekeeping,
-                                CLOCK_MONOTONIC,
-                                HOUSEKEEPING_USEC,
-                                USEC_PER_SEC,
-                                on_housekeeping,
-                                r);
+                k = housekeeping_new(r->event, r, &r->housekeeping);
         return k;
 }
 
 /* ---- start ---- */
 
 static void on_damage(void *userdata) {
-        runner_conversation_hooks.store_failed(-EUCLEAN, userdata);
+        runner_store_failed(userdata, -EUCLEAN);
 }
 
 static int open_state(Runner *r) {
@@ -344,11 +283,11 @@ Runner *runner_free(Runner *r) {
         units_free(r->ctx.run.units);
         watch_free(r->ctx.run.watch);
         store_close(r->store);
-        sd_event_source *sources[] = { r->flush_timer,  r->readopt_timer,   r->disk_timer,
-                                       r->drain_source, r->admission_timer, r->exit_timer,
-                                       r->crash_timer,  r->drain_deadline,  r->drain_processes,
-                                       r->housekeeping, r->sigterm,         r->sigint,
-                                       r->sighup };
+        sd_event_source *sources[] = { r->readopt_timer,   r->disk_timer,      r->drain_source,
+                                       r->admission_timer, r->exit_timer,      r->crash_timer,
+                                       r->drain_deadline,  r->drain_processes, r->sigterm,
+                                       r->sigint,          r->sighup };
+        housekeeping_free(r->housekeeping);
         for (size_t i = 0; i < ELEMENTSOF(sources); i++)
                 sd_event_source_disable_unref(sources[i]);
         sd_bus_flush_close_unref(r->bus);

@@ -57,17 +57,9 @@ typedef struct RunnerStatus {
 } RunnerStatus;
 void runner_get_status(Runner *r, RunnerStatus *ret);
 
-/* One that ended long ago is read from the store. NULL: not known here. */
-Conversation *runner_find_conversation(Runner *r, const char *id);
-/* Steps through the conversations that live here or ended lately, in the order of their start: NULL begins. */
-Conversation *runner_next_conversation(Runner *r, Conversation *after);
-
 /* Parses the configuration anew and takes over what can change live (token, log level, limits, agents); what cannot is
  * returned in ret_ignored (names, may be NULL). -EINVAL with *ret_error: nothing was changed. */
 int runner_reload(Runner *r, char ***ret_ignored, char **ret_error);
-/* Sends what is queued and a heartbeat now. */
-int runner_flush(Runner *r);
-
 /* Workspaces that were used here: an array of {id, key, lastUsedAt, conversations: those that live in it}. */
 int runner_list_workspaces(Runner *r, Json **ret);
 /* What is in one (FolderDone says of what form that is, with id and conversations), or all of it away: force, even what is

@@ -13,7 +13,10 @@
 #include "common/log.h"
 #include "runner/bus/bus-internal.h"
 #include "runner/conversation/event-cut.h"
+#include "runner/runner-adopt.h"
 #include "runner/runner-audit.h"
+#include "runner/runner-conversations.h"
+#include "runner/runner-housekeeping.h"
 
 struct Conversation {
         Conversation *next;

@@ -12,6 +12,9 @@
 #include "common/fileio.h"
 #include "common/log.h"
 #include "runner/method/method-entry.h"
+#include "runner/runner-adopt.h"
+#include "runner/runner-conversations.h"
+#include "runner/runner-hooks.h"
 #include "runner/runner-internal.h"
 #include "runner/scope/run-folder.h"
 #include "runner/store/store-conversation.h"
@@ -94,11 +97,6 @@ static const RunnerObserver observer = {
 
 /* ---- fixture ---- */
 
-static int on_flush(sd_event_source *source, uint64_t usec, void *userdata) {
-        runner_flush_cursors(userdata);
-        return 0;
-}
-
 static int setup(void **state) {
         static char *const modes[] = { (char *) "default", NULL };
         static const char agents[] = "{\"shell\":{\"executable\":\"/bin/sh\"}}";
@@ -135,9 +133,7 @@ static int setup(void **state) {
         };
         assert_return_code(watch_new(p->event, &r->ctx.run.watch), 0);
         assert_return_code(methods_new(r, &p->methods), 0);
-        assert_true(sd_event_add_time_relative(
-                                    p->event, &r->flush_timer, CLOCK_MONOTONIC, 0, 0, on_flush, r) >= 0);
-        assert_true(sd_event_source_set_enabled(r->flush_timer, SD_EVENT_OFF) >= 0);
+        assert_return_code(housekeeping_new(p->event, r, &r->housekeeping), 0);
         *state = place = p;
         return 0;
 }
@@ -156,7 +152,7 @@ static int teardown(void **state) {
         watch_free(r->ctx.run.watch);
         store_close(r->store);
         safe_close(r->ctx.run.conversations_fd);
-        sd_event_source_disable_unref(r->flush_timer);
+        housekeeping_free(r->housekeeping);
         sd_event_unref(p->event);
         json_object_put(p->config.agents);
         safe_close(p->fd);

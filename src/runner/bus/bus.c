@@ -7,6 +7,7 @@
 #include "runner/bus/log-control.h"
 #include "runner/bus/manager-bus.h"
 #include "runner/bus/workspace-bus.h"
+#include "runner/runner-conversations.h"
 
 /* A signal about the same thing comes at most this often: an agent that streams makes hundreds of changes a second,
  * and every signal wakes the bus daemon and all who listen. The first change after a quiet time is told at once. */

@@ -6,6 +6,7 @@
 #include "runner/bus/bus-method.h"
 #include "runner/bus/conversation-bus.h"
 #include "runner/bus/variant-json.h"
+#include "runner/runner-adopt.h"
 
 #define READ_EVENTS_MAX 1024
 

@@ -10,6 +10,7 @@
 #include "runner/bus/variant-json.h"
 #include "runner/bus/workspace-bus.h"
 #include "runner/runner-audit.h"
+#include "runner/runner-housekeeping.h"
 #include "runner/store/store-events.h"
 
 #define LIST_AUDIT_MAX 20000

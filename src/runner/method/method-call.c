@@ -4,6 +4,7 @@
 
 #include "common/ident.h"
 #include "runner/method/method-call.h"
+#include "runner/runner-adopt.h"
 #include "runner/runner-internal.h"
 
 void method_refuse(MethodCall *c, int code, const char *format, ...) {

@@ -4,6 +4,7 @@
 #include "runner/method/method-control.h"
 #include "runner/method/method-input.h"
 #include "runner/method/method-params.h"
+#include "runner/runner-adopt.h"
 #include "runner/runner-internal.h"
 
 /* What is done to a conversation that lives: conversation.stop, conversation.config, conversation.freeze and

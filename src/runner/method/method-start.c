@@ -7,6 +7,8 @@
 #include "runner/method/method-params.h"
 #include "runner/method/method-start.h"
 #include "runner/run/budget.h"
+#include "runner/runner-adopt.h"
+#include "runner/runner-conversations.h"
 #include "runner/runner-internal.h"
 #include "runner/store/store-conversation.h"
 
@@ -167,7 +169,7 @@ void method_act_start(MethodCall *c) {
                 return;
         c->created = NULL;
         v->n_pending = 1;
-        runner_link_conversation(c->runner, v);
+        runner_add_conversation(c->runner, v);
         totals_started(c->runner->totals, v);
         runner_workspace_note(c->runner, v->row.workspace, true);
         conversation_advance(v);

@@ -7,6 +7,7 @@
 #include "runner/method/method-input.h"
 #include "runner/method/method-start.h"
 #include "runner/method/method.h"
+#include "runner/runner-hooks.h"
 #include "runner/runner-internal.h"
 #include "runner/store/store-inbound.h"
 
@@ -118,7 +119,7 @@ int method_accept(MethodCall *c) {
                 /* A resume has changed the conversation in memory by now. */
                 if (c->conversation &&
                     (streq(c->method, "conversation.resume") || streq(c->method, "conversation.config")))
-                        runner_conversation_hooks.store_failed(r, c->runner);
+                        runner_store_failed(c->runner, r);
                 return r;
         }
         if (c->duplicate)

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#include <malloc.h>
+#include <stdio.h>
+
+#include "common/log.h"
+#include "runner/conversation/conversation-adopt.h"
+#include "runner/runner-adopt.h"
+#include "runner/runner-conversations.h"
+#include "runner/runner-internal.h"
+
+/* Names only: rows have what was asked of the agent, and there may be many. */
+static int collect(const ConversationRow *row, void *userdata) {
+        char ***ids = userdata;
+
+        return strv_extend(ids, row->id);
+}
+
+static int pending_stop(const InboundMessage *m, void *userdata) {
+        uint64_t *grace = userdata;
+        _cleanup_json_ Json *params = NULL;
+
+        if (!streq(m->method, "conversation.stop"))
+                return 0;
+        if (m->params && json_parse_from(JSON_OF_STORE, m->params, strlen(m->params), &params, NULL) >= 0)
+                (void) json_get_u64(params, "graceMs", grace);
+        return 1;
+}
+
+/* 1, or 0 where the store has none of that name. */
+static int load(Runner *r, const char *id, char *const *units, Conversation **ret) {
+        ConversationRow row = {};
+        Conversation *c;
+        int k;
+
+        k = store_get_conversation(r->store, id, &row);
+        if (k <= 0)
+                return k;
+        k = conversation_new(&r->ctx, &row, &c);
+        if (k < 0)
+                return k;
+        runner_add_conversation(r, c);
+        k = conversation_adopt(c, units, r->recovering, r->link);
+        if (k < 0) {
+                runner_remove_conversation(r, c);
+                return k;
+        }
+        totals_skip(c);
+        conversation_rest(c);
+        if (ret)
+                *ret = c;
+        return 1;
+}
+
+/* Of those that ended only the newest are in memory; the store knows all that were not removed as old. */
+Conversation *runner_find_conversation(Runner *r, const char *id) {
+        Conversation *c = registry_find(r->conversations, id);
+        int k;
+
+        if (c || r->ctx.run.broken)
+                return c;
+        k = load(r, id, NULL, &c);
+        if (k < 0)
+                log_warning_errno(k, "Conversation %s cannot be read from the store: %m", id);
+        /* Another one leaves for it, but not before whoever asks is done. */
+        if (c)
+                housekeeping_arm(r->housekeeping);
+        return c;
+}
+
+static bool is_wanted(Runner *r, const char *unit) {
+        if (!startswith(unit, "northflare-conversation-"))
+                return false; /* a git or hook job of the runner before us: it is done anew */
+        for (Conversation *c = registry_next(r->conversations, NULL); c;
+             c = registry_next(r->conversations, c))
+                if (!conversation_is_live(c))
+                        continue;
+                else if (c->run && streq_ptr(c->run->row.unit, unit))
+                        return true;
+                else if (c->run && streq(c->row.state, "starting")) {
+                        _cleanup_free_ char *its = xasprintf(
+                                        "northflare-conversation-%s-%u.scope", c->row.id, c->row.run);
+                        if (streq_ptr(its, unit))
+                                return true;
+                }
+        return false;
+}
+
+static void
+on_orphan_killed(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+        if (error < 0)
+                log_warning_errno(
+                                error,
+                                "A scope that belongs to nobody could not be killed: %s",
+                                strempty(text));
+}
+
+static void
+on_orphan_collected(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+        if (error < 0)
+                log_debug_errno(error,
+                                "A scope that belongs to nobody could not be collected: %s",
+                                strempty(text));
+}
+
+static void kill_orphans(Runner *r, char *const *units) {
+        STRV_FOREACH(u, units) {
+                if (is_wanted(r, *u))
+                        continue;
+                log_notice("%s belongs to no conversation of this store and is killed.", *u);
+                (void) launcher_unit_verb(r->bus, "Kill", *u, on_orphan_killed, r, NULL);
+                /* One that is empty has nothing to kill; one that has failed keeps its name. */
+                (void) launcher_unit_verb(r->bus, "Stop", *u, on_orphan_collected, r, NULL);
+                (void) launcher_unit_verb(r->bus, "Collect", *u, on_orphan_collected, r, NULL);
+        }
+}
+
+int runner_adopt(Runner *r) {
+        _cleanup_strv_free_ char **units = NULL, **ended = NULL, **others = NULL;
+        int k;
+
+        /* Scopes first, rows and outcomes second: the other way round an end between the two looks like a loss. */
+        k = units_list(r->ctx.run.units, &units);
+        if (k < 0)
+                return log_error_errno(k, "systemd does not tell its scopes: %m");
+        k = runner_recover(r, units);
+        if (k >= 0)
+                k = store_list_ended(r->store, ENDED_KEPT_MAX, collect, &ended);
+        if (k >= 0)
+                k = store_list_conversations(r->store, true, collect, &others);
+        /* The newest of those that have ended is the first. */
+        for (size_t i = strv_length(ended); i > 0 && k >= 0; i--)
+                k = load(r, ended[i - 1], units, NULL);
+        for (char **id = others; id && *id && k >= 0; id++)
+                k = load(r, *id, units, NULL);
+        if (k < 0)
+                return k;
+        /* What was read of those that have ended lay among what stays of them. */
+        (void) malloc_trim(0);
+        kill_orphans(r, units);
+        runner_recovered(r);
+        return 0;
+}
+
+void runner_begin_all(Runner *r) {
+        uint64_t grace;
+
+        for (Conversation *c = registry_next(r->conversations, NULL), *next; c; c = next) {
+                next = registry_next(r->conversations, c);
+                if (!conversation_is_live(c) || !c->run)
+                        continue;
+                grace = r->config->stop_grace_ms;
+                if (c->n_pending > 0 &&
+                    store_pending_inbound(r->store, c->row.id, pending_stop, &grace) > 0) {
+                        conversation_stop(c, NULL, grace * USEC_PER_MSEC);
+                        continue;
+                }
+                conversation_advance(c);
+                conversation_pump_input(c);
+        }
+}

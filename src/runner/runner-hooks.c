@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/log.h"
+#include "runner/runner-adopt.h"
+#include "runner/runner-conversations.h"
+#include "runner/runner-hooks.h"
+#include "runner/runner-internal.h"
+
+#define READOPT_USEC (1 * USEC_PER_SEC)
+
+static void on_changed(Conversation *c, void *userdata) {
+        Runner *r = userdata;
+
+        announcer_conversation_changed(r->announcer, c);
+        announcer_changed(r->announcer);
+        runner_drain_look(r);
+        housekeeping_arm(r->housekeeping);
+}
+
+static void on_events(Conversation *c, void *userdata) {
+        Runner *r = userdata;
+
+        announcer_events_available(r->announcer, c);
+        runner_drain_look(r);
+        housekeeping_arm(r->housekeeping);
+}
+
+static void on_responded(Conversation *c, int64_t seq, const char *reason, void *userdata) {
+        Runner *r = userdata;
+
+        if (r->methods)
+                r->methods->responded(c, seq, reason, r->methods_data);
+        control_wake(r->control);
+}
+
+static void on_ended(Conversation *c, void *userdata) {
+        Runner *r = userdata;
+
+        registry_count_end(r->conversations);
+        totals_ended(r->totals, c);
+        announcer_changed(r->announcer);
+        /* Whoever ended it goes on with it, and may walk through the list: that is tidied by the timer. */
+        if (c->row.delivered)
+                housekeeping_arm(r->housekeeping);
+}
+
+static void on_acked(Conversation *c, void *userdata) {
+        Runner *r = userdata;
+
+        housekeeping_arm(r->housekeeping);
+}
+
+static void on_delivered(Conversation *c, void *userdata) {
+        Runner *r = userdata;
+
+        announcer_changed(r->announcer);
+        runner_drain_look(r);
+        /* The source that tells us so is on the stack: the list is tidied by the timer. */
+        housekeeping_arm(r->housekeeping);
+}
+
+static int on_readopt(sd_event_source *source, uint64_t usec, void *userdata) {
+        Runner *r = userdata;
+        int k;
+
+        runner_forget_all(r);
+        r->ctx.run.broken = false;
+        k = runner_adopt(r);
+        if (k < 0) {
+                log_warning_errno(k, "The store cannot be read yet, trying again: %m");
+                r->ctx.run.broken = true;
+                (void) sd_event_source_set_time_relative(r->readopt_timer, 5 * READOPT_USEC);
+                (void) sd_event_source_set_enabled(r->readopt_timer, SD_EVENT_ONESHOT);
+                return 0;
+        }
+        runner_begin_all(r);
+        if (r->link)
+                link_confirm(r->link);
+        return 0;
+}
+
+void runner_store_failed(Runner *r, int error) {
+        if (r->ctx.run.broken)
+                return;
+        if (error == -EUCLEAN) {
+                /* It is looked at as a whole at the next start, and made anew if need be. */
+                log_error("The store is damaged; starting again.");
+                (void) store_suspect(r->store);
+                r->ctx.run.broken = true;
+                r->exit_code = EXIT_START_AGAIN;
+                (void) sd_event_exit(r->event, r->exit_code);
+                return;
+        }
+        log_error_errno(error, "The store cannot be written; nothing goes on until it can be: %m");
+        r->ctx.run.broken = true;
+        runner_disk_look(r);
+        int k = r->readopt_timer ? sd_event_source_set_time_relative(r->readopt_timer, READOPT_USEC) :
+                                   sd_event_add_time_relative(
+                                                   r->event,
+                                                   &r->readopt_timer,
+                                                   CLOCK_MONOTONIC,
+                                                   READOPT_USEC,
+                                                   1,
+                                                   on_readopt,
+                                                   r);
+        if (k >= 0)
+                k = sd_event_source_set_enabled(r->readopt_timer, SD_EVENT_ONESHOT);
+        if (k < 0)
+                (void) sd_event_exit(r->event, EXIT_FAILURE);
+        announcer_changed(r->announcer);
+}
+
+static void on_store_failed(int error, void *userdata) {
+        runner_store_failed(userdata, error);
+}
+
+static void on_no_room(void *userdata) {
+        runner_disk_wait(userdata);
+}
+
+static AuditEntry expired_entry(Conversation *c, const char *request_id) {
+        return (AuditEntry){
+                .kind = "permission",
+                .verdict = "expired",
+                .conversation = c->row.id,
+                .detail = request_id,
+        };
+}
+
+static int on_question_expiring(Conversation *c, const char *request_id, void *userdata) {
+        AuditEntry e = expired_entry(c, request_id);
+
+        return audit_store(((Runner *) userdata)->store, &e);
+}
+
+static void on_question_expired(Conversation *c, const char *request_id, void *userdata) {
+        AuditEntry e = expired_entry(c, request_id);
+
+        audit_log(&e);
+}
+
+const ConversationHooks runner_conversation_hooks = {
+        .changed = on_changed,
+        .events_available = on_events,
+        .responded = on_responded,
+        .ended = on_ended,
+        .acked = on_acked,
+        .delivered = on_delivered,
+        .store_failed = on_store_failed,
+        .no_room = on_no_room,
+        .question_expiring = on_question_expiring,
+        .question_expired = on_question_expired,
+};
+
+void runner_unit_changed(const char *unit, void *userdata) {
+        Runner *r = userdata;
+
+        for (Conversation *c = registry_next(r->conversations, NULL); c;
+             c = registry_next(r->conversations, c))
+                if (c->run && streq_ptr(c->run->row.unit, unit)) {
+                        run_look(c->run);
+                        run_limits_look(c->run);
+                        return;
+                }
+}
