@@ -3,7 +3,7 @@
 
 #include "common/log-ids.h"
 #include "common/log.h"
-#include "runner/runner-internal.h"
+#include "runner/runner-admission.h"
 
 /* What every new conversation must pass: drain, capacity, disk, memory, pressure, what waits for acknowledgement. It is looked at before anybody asks, so
  * that an orchestrator can give its work to another runner instead. */
@@ -14,61 +14,74 @@
 /* A machine at its capacity may change sides with every end and start. */
 #define TELL_USEC (1 * USEC_PER_SEC)
 
-static AdmissionBounds bounds(Runner *r) {
+struct AdmissionGate {
+        const RunContext *ctx;
+        const Registry *conversations;
+        Disk *disk;
+        const Drain *drain;
+        Announcer *announcer;
+        Link *link;               /* NULL: there is no orchestrator */
+        AdmissionFigures machine; /* as last looked at */
+        Admission now, told;
+        uint64_t told_usec;
+        sd_event_source *timer;
+};
+
+static AdmissionBounds bounds(const AdmissionGate *g) {
         return (AdmissionBounds){
-                .min_free_memory = r->config->min_free_memory_bytes,
-                .max_memory_pressure = r->config->max_memory_pressure_percent,
-                .max_cpu_pressure = r->config->max_cpu_pressure_percent,
+                .min_free_memory = g->ctx->config->min_free_memory_bytes,
+                .max_memory_pressure = g->ctx->config->max_memory_pressure_percent,
+                .max_cpu_pressure = g->ctx->config->max_cpu_pressure_percent,
         };
 }
 
-static void measure(Runner *r) {
+static void measure(AdmissionGate *g) {
         _cleanup_close_ int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-        admission_measure(fd, &r->machine);
+        admission_measure(fd, &g->machine);
 }
 
-static Admission judge(Runner *r) {
-        AdmissionBounds b = bounds(r);
+static Admission judge(const AdmissionGate *g) {
+        AdmissionBounds b = bounds(g);
         Admission a;
 
-        if (r->draining || r->ctx.run.shutting_down)
+        if (drain_is_on(g->drain) || g->ctx->shutting_down)
                 return ADMISSION_DRAINING;
-        if (registry_count_live(r->conversations) >= r->config->max_conversations)
+        if (registry_count_live(g->conversations) >= g->ctx->config->max_conversations)
                 return ADMISSION_CAPACITY;
-        if (runner_disk_is_low(r))
+        if (disk_is_low(g->disk))
                 return ADMISSION_DISK;
-        a = admission_judge(&r->machine, &b);
+        a = admission_judge(&g->machine, &b);
         /* The last: it is for the orchestrator's alone. */
-        return a == ADMISSION_OPEN && registry_count_waiting(r->conversations) >= ENDED_WAITING_MAX ?
+        return a == ADMISSION_OPEN && registry_count_waiting(g->conversations) >= ENDED_WAITING_MAX ?
                         ADMISSION_UNACKNOWLEDGED :
                         a;
 }
 
-char *runner_admission_text(Runner *r) {
-        AdmissionBounds b = bounds(r);
+char *admission_gate_text(const AdmissionGate *g) {
+        AdmissionBounds b = bounds(g);
 
-        switch (r->admission) {
+        switch (g->now) {
         case ADMISSION_OPEN:
                 return NULL;
         case ADMISSION_DRAINING:
-                return strdup(r->draining ? "this runner is draining: no new conversations" :
-                                            "this machine goes down: no new conversations");
+                return strdup(drain_is_on(g->drain) ? "this runner is draining: no new conversations" :
+                                                      "this machine goes down: no new conversations");
         case ADMISSION_CAPACITY:
                 return xasprintf(
                                 "this runner is at its capacity of %llu conversations",
-                                (unsigned long long) r->config->max_conversations);
+                                (unsigned long long) g->ctx->config->max_conversations);
         case ADMISSION_DISK:
                 return xasprintf(
                                 "less disk is free than minFreeDiskBytes (%llu) demands",
-                                (unsigned long long) r->config->min_free_disk_bytes);
+                                (unsigned long long) g->ctx->config->min_free_disk_bytes);
         case ADMISSION_UNACKNOWLEDGED:
                 return xasprintf(
                                 "%u conversations have ended and wait for the orchestrator to acknowledge their events: "
                                 "its log says why it does not",
-                                registry_count_waiting(r->conversations));
+                                registry_count_waiting(g->conversations));
         default:
-                return admission_explain(r->admission, &r->machine, &b);
+                return admission_explain(g->now, &g->machine, &b);
         }
 }
 
@@ -77,110 +90,142 @@ static bool is_of_the_machine(Admission a) {
 }
 
 /* The others have lines of their own. */
-static void log_change(Admission before, Runner *r) {
-        _cleanup_free_ char *text = runner_admission_text(r);
+static void log_change(Admission before, const AdmissionGate *g) {
+        _cleanup_free_ char *text = admission_gate_text(g);
         LOG_CONTEXT(log);
 
-        if (r->admission != ADMISSION_OPEN)
-                log_context_push(&log, "NORTHFLARE_REASON", admission_to_string(r->admission));
-        if (is_of_the_machine(r->admission)) {
+        if (g->now != ADMISSION_OPEN)
+                log_context_push(&log, "NORTHFLARE_REASON", admission_to_string(g->now));
+        if (is_of_the_machine(g->now)) {
                 log_full(LOG_WARNING,
                          0,
                          NF_MESSAGE_MACHINE_BUSY,
                          "No new conversations: %s.",
                          strempty(text));
-        } else if (r->admission == ADMISSION_UNACKNOWLEDGED)
+        } else if (g->now == ADMISSION_UNACKNOWLEDGED)
                 log_warning("No new conversations of the orchestrator: %s.", strempty(text));
         else if ((is_of_the_machine(before) || before == ADMISSION_UNACKNOWLEDGED) &&
-                 r->admission == ADMISSION_OPEN)
+                 g->now == ADMISSION_OPEN)
                 log_notice("There is room for new conversations again.");
 }
 
-static void look_in(Runner *r, uint64_t usec) {
-        if (!r->admission_timer)
+static void look_in(AdmissionGate *g, uint64_t usec) {
+        if (!g->timer)
                 return;
-        (void) sd_event_source_set_time_relative(r->admission_timer, usec);
-        (void) sd_event_source_set_enabled(r->admission_timer, SD_EVENT_ONESHOT);
+        (void) sd_event_source_set_time_relative(g->timer, usec);
+        (void) sd_event_source_set_enabled(g->timer, SD_EVENT_ONESHOT);
 }
 
 /* At once where it has changed; but not more often than anybody could want to know. */
-static void tell(Runner *r) {
+static void tell(AdmissionGate *g) {
         uint64_t now = now_usec(CLOCK_MONOTONIC);
 
-        if (!r->link || r->admission == r->admission_told)
+        if (!g->link || g->now == g->told)
                 return;
-        if (now < r->admission_told_usec + TELL_USEC) {
-                look_in(r, TELL_USEC);
+        if (now < g->told_usec + TELL_USEC) {
+                look_in(g, TELL_USEC);
                 return;
         }
-        r->admission_told_usec = now;
-        link_heartbeat(r->link);
+        g->told_usec = now;
+        link_heartbeat(g->link);
 }
 
-void runner_admission_look(Runner *r) {
-        Admission before = r->admission;
+void admission_gate_look(AdmissionGate *g) {
+        Admission before = g->now;
 
-        r->admission = judge(r);
-        if (r->admission == before)
+        g->now = judge(g);
+        if (g->now == before)
                 return;
-        log_change(before, r);
-        announcer_changed(r->announcer);
-        look_in(r, r->admission == ADMISSION_OPEN ? LOOK_USEC : LOOK_AGAIN_USEC);
-        tell(r);
+        log_change(before, g);
+        announcer_changed(g->announcer);
+        look_in(g, g->now == ADMISSION_OPEN ? LOOK_USEC : LOOK_AGAIN_USEC);
+        tell(g);
 }
 
-bool runner_admission_is_for(Admission a, const char *origin) {
+bool admission_is_for_origin(Admission a, const char *origin) {
         /* One that was started here leaves nothing to acknowledge. */
         return a != ADMISSION_OPEN && (a != ADMISSION_UNACKNOWLEDGED || !streq(origin, "local"));
 }
 
-Admission runner_admission_ask(Runner *r) {
-        measure(r);
-        runner_disk_look(r);
-        runner_admission_look(r);
-        return r->admission;
+Admission admission_gate_ask(AdmissionGate *g) {
+        measure(g);
+        disk_look(g->disk);
+        admission_gate_look(g);
+        return g->now;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        Runner *r = userdata;
-        look_in(r, runner_admission_ask(r) == ADMISSION_OPEN ? LOOK_USEC : LOOK_AGAIN_USEC);
-        tell(r);
+        AdmissionGate *g = userdata;
+        look_in(g, admission_gate_ask(g) == ADMISSION_OPEN ? LOOK_USEC : LOOK_AGAIN_USEC);
+        tell(g);
         return 0;
 }
 
-int runner_admission_json(Runner *r, Json **ret) {
+int admission_gate_json(AdmissionGate *g, Json **ret) {
         _cleanup_free_ char *text = NULL;
         Json *o = json_object_new_object();
 
         if (!o)
                 return -ENOMEM;
-        (void) json_set_bool(o, "open", runner_admission_ask(r) == ADMISSION_OPEN);
-        if (r->admission != ADMISSION_OPEN) {
-                text = runner_admission_text(r);
-                (void) json_set_string(o, "reason", admission_to_string(r->admission));
+        (void) json_set_bool(o, "open", admission_gate_ask(g) == ADMISSION_OPEN);
+        if (g->now != ADMISSION_OPEN) {
+                text = admission_gate_text(g);
+                (void) json_set_string(o, "reason", admission_to_string(g->now));
                 (void) json_set_string(o, "text", text);
         }
-        r->admission_told = r->admission;
+        g->told = g->now;
         *ret = o;
         return 0;
 }
 
-int runner_admission_open(Runner *r) {
-        AdmissionBounds b = bounds(r);
+Admission admission_gate_get(const AdmissionGate *g) {
+        return g->now;
+}
 
-        measure(r);
-        if ((b.max_memory_pressure > 0 && !r->machine.has_memory_pressure) ||
-            (b.max_cpu_pressure > 0 && !r->machine.has_cpu_pressure))
+void admission_gate_set_link(AdmissionGate *g, Link *link) {
+        g->link = link;
+}
+
+int admission_gate_open(AdmissionGate *g) {
+        AdmissionBounds b = bounds(g);
+
+        measure(g);
+        if ((b.max_memory_pressure > 0 && !g->machine.has_memory_pressure) ||
+            (b.max_cpu_pressure > 0 && !g->machine.has_cpu_pressure))
                 log_notice("This kernel tells no pressure (/proc/pressure): maxMemoryPressurePercent and "
                            "maxCpuPressurePercent are without effect.");
-        r->admission = judge(r);
-        log_change(ADMISSION_OPEN, r);
+        g->now = judge(g);
+        log_change(ADMISSION_OPEN, g);
         return sd_event_add_time_relative(
-                        r->event,
-                        &r->admission_timer,
-                        CLOCK_MONOTONIC,
-                        LOOK_USEC,
-                        USEC_PER_SEC,
-                        on_timer,
-                        r);
+                        g->ctx->event, &g->timer, CLOCK_MONOTONIC, LOOK_USEC, USEC_PER_SEC, on_timer, g);
+}
+
+int admission_gate_new(
+                const RunContext *ctx,
+                const Registry *conversations,
+                Disk *disk,
+                const Drain *drain,
+                Announcer *announcer,
+                AdmissionGate **ret) {
+        AdmissionGate *g = new0(AdmissionGate, 1);
+
+        if (!g)
+                return -ENOMEM;
+        *g = (AdmissionGate){
+                .ctx = ctx,
+                .conversations = conversations,
+                .disk = disk,
+                .drain = drain,
+                .announcer = announcer,
+        };
+        *ret = g;
+        return 0;
+}
+
+AdmissionGate *admission_gate_free(AdmissionGate *g) {
+        if (!g)
+                return NULL;
+        sd_event_source_disable_unref(g->timer);
+        free(g);
+        return NULL;
 }

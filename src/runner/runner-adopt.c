@@ -39,7 +39,7 @@ static int load(Runner *r, const char *id, char *const *units, Conversation **re
         if (k < 0)
                 return k;
         runner_add_conversation(r, c);
-        k = conversation_adopt(c, units, r->recovering, r->link);
+        k = conversation_adopt(c, units, recovery_is_active(r->recovery), r->link);
         if (k < 0) {
                 runner_remove_conversation(r, c);
                 return k;
@@ -107,10 +107,10 @@ static void kill_orphans(Runner *r, char *const *units) {
                 if (is_wanted(r, *u))
                         continue;
                 log_notice("%s belongs to no conversation of this store and is killed.", *u);
-                (void) launcher_unit_verb(r->bus, "Kill", *u, on_orphan_killed, r, NULL);
+                (void) launcher_unit_verb(r->ctx.run.bus, "Kill", *u, on_orphan_killed, r, NULL);
                 /* One that is empty has nothing to kill; one that has failed keeps its name. */
-                (void) launcher_unit_verb(r->bus, "Stop", *u, on_orphan_collected, r, NULL);
-                (void) launcher_unit_verb(r->bus, "Collect", *u, on_orphan_collected, r, NULL);
+                (void) launcher_unit_verb(r->ctx.run.bus, "Stop", *u, on_orphan_collected, r, NULL);
+                (void) launcher_unit_verb(r->ctx.run.bus, "Collect", *u, on_orphan_collected, r, NULL);
         }
 }
 
@@ -122,7 +122,7 @@ int runner_adopt(Runner *r) {
         k = units_list(r->ctx.run.units, &units);
         if (k < 0)
                 return log_error_errno(k, "systemd does not tell its scopes: %m");
-        k = runner_recover(r, units);
+        k = recovery_make_rows(r->recovery, units);
         if (k >= 0)
                 k = store_list_ended(r->store, ENDED_KEPT_MAX, collect, &ended);
         if (k >= 0)
@@ -137,7 +137,7 @@ int runner_adopt(Runner *r) {
         /* What was read of those that have ended lay among what stays of them. */
         (void) malloc_trim(0);
         kill_orphans(r, units);
-        runner_recovered(r);
+        recovery_done(r->recovery);
         return 0;
 }
 

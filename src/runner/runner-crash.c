@@ -5,8 +5,10 @@
 
 #include "common/log-ids.h"
 #include "common/log.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/host/service-watch.h"
 #include "runner/host/unit-end.h"
-#include "runner/runner-internal.h"
+#include "runner/runner-crash.h"
 #include "runner/scope/run-folder.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-events.h"
@@ -29,6 +31,18 @@
 /* So many conclusions under way at one moment are counted; one of them it was. */
 #define CONCLUDING_MAX 64
 
+struct CrashWatch {
+        const RunContext *ctx;
+        const Registry *conversations;
+        Control *control; /* NULL: there is no orchestrator */
+        ServiceWatch *launcher;
+        uint64_t launcher_exit_usec; /* of the last one that was told of */
+        uint64_t started_usec;       /* CLOCK_REALTIME */
+        bool marked;
+        unsigned looks; /* for an earlier runner's end in the journal */
+        sd_event_source *timer;
+};
+
 static void make_mark(char ret[static MARK_SIZE]) {
         char boot[SD_ID128_STRING_MAX] = "", invocation[SD_ID128_STRING_MAX] = "";
         sd_id128_t id;
@@ -41,12 +55,12 @@ static void make_mark(char ret[static MARK_SIZE]) {
 }
 
 /* Marks are one to a line, the newest first; those behind the bound are dropped. */
-static int add_crash(Runner *r, const char *mark) {
+static int add_crash(CrashWatch *w, const char *mark) {
         _cleanup_free_ char *before = NULL, *all = NULL;
         unsigned n = 0;
         int k;
 
-        k = store_get(r->store, KEY_CRASHED, &before);
+        k = store_get(w->ctx->store, KEY_CRASHED, &before);
         if (k < 0)
                 return k;
         all = before ? xasprintf("%s\n%s", mark, before) : strdup(mark);
@@ -57,13 +71,13 @@ static int add_crash(Runner *r, const char *mark) {
                         *p = 0;
                         break;
                 }
-        return store_set(r->store, KEY_CRASHED, all);
+        return store_set(w->ctx->store, KEY_CRASHED, all);
 }
 
 /* ---- runs that were being concluded ---- */
 
 typedef struct Concluding {
-        Runner *runner;
+        CrashWatch *watch;
         struct {
                 char *id;
                 unsigned run;
@@ -79,7 +93,7 @@ static int note_concluding(const ConversationRow *c, void *userdata) {
         if (streq(c->state, "ended"))
                 return 0;
         (void) snprintf(name, sizeof(name), "%u", c->run);
-        parent = run_folder_open(k->runner->ctx.run.conversations_fd, c->id);
+        parent = run_folder_open(k->watch->ctx->conversations_fd, c->id);
         folder = parent < 0 ? parent : run_folder_open(parent, name);
         if (folder < 0 || !run_folder_is_concluding(folder))
                 return 0;
@@ -91,15 +105,15 @@ static int note_concluding(const ConversationRow *c, void *userdata) {
 }
 
 /* The earlier one may have died of what it did last: each run that it was concluding then is counted. */
-static int count_concluding(Runner *r) {
-        Concluding concluding = { .runner = r };
+static int count_concluding(CrashWatch *w) {
+        Concluding concluding = { .watch = w };
         int k;
 
-        k = store_list_conversations(r->store, true, note_concluding, &concluding);
+        k = store_list_conversations(w->ctx->store, true, note_concluding, &concluding);
         for (size_t i = 0; i < concluding.n; i++) {
                 if (k >= 0)
                         k = store_count_conclusion_crash(
-                                        r->store, concluding.list[i].id, concluding.list[i].run);
+                                        w->ctx->store, concluding.list[i].id, concluding.list[i].run);
                 if (k == -ENOENT)
                         k = 0;
                 free(concluding.list[i].id);
@@ -108,53 +122,47 @@ static int count_concluding(Runner *r) {
 }
 
 /* The earlier one's mark goes to the crashes, ours into its place. first: nothing was begun yet. */
-static int set_mark(Runner *r, bool first) {
+static int set_mark(CrashWatch *w, bool first) {
         _cleanup_free_ char *before = NULL;
         char mark[MARK_SIZE];
         int k;
 
         make_mark(mark);
-        k = store_begin(r->store);
+        k = store_begin(w->ctx->store);
         if (k < 0)
                 return k;
-        k = store_get(r->store, KEY_RUNNING, &before);
+        k = store_get(w->ctx->store, KEY_RUNNING, &before);
         if (k > 0)
-                k = add_crash(r, before);
+                k = add_crash(w, before);
         if (k >= 0 && before && first)
-                k = count_concluding(r);
+                k = count_concluding(w);
         if (k >= 0)
-                k = store_set(r->store, KEY_RUNNING, mark);
+                k = store_set(w->ctx->store, KEY_RUNNING, mark);
         if (k < 0) {
-                store_rollback(r->store);
+                store_rollback(w->ctx->store);
                 return k;
         }
-        k = store_commit(r->store);
-        r->crash_marked = k >= 0;
+        k = store_commit(w->ctx->store);
+        w->marked = k >= 0;
         return k;
 }
 
-void runner_crash_open(Runner *r) {
-        int k = set_mark(r, true);
+void crash_watch_mark(CrashWatch *w) {
+        int k = set_mark(w, true);
 
-        /* A full disk keeps nobody from running; runner_crash_look() tries again. */
+        /* A full disk keeps nobody from running; crash_watch_look() tries again. */
         if (k < 0)
                 log_warning_errno(k, "Whether the last runner ended in order is found out later: %m");
 }
 
-void runner_crash_close(Runner *r) {
-        r->launcher_watch = service_watch_free(r->launcher_watch);
-        if (r->store && r->crash_marked && store_set(r->store, KEY_RUNNING, NULL) < 0)
-                log_debug("The store does not take the mark of an orderly end.");
-}
-
 /* ---- telling ---- */
 
-static int add_report(Runner *r, const char *code, const UnitEnd *e, const char *text) {
+static int add_report(CrashWatch *w, const char *code, const UnitEnd *e, const char *text) {
         _cleanup_json_ Json *o = json_object_new_object();
         _cleanup_free_ char *members = NULL;
         const char *s;
 
-        if (!r->link || store_count_own_events(r->store, "", 0, 0) >= REPORTS_MAX)
+        if (!w->control || store_count_own_events(w->ctx->store, "", 0, 0) >= REPORTS_MAX)
                 return 0;
         if (json_set_string(o, "code", code) < 0 || json_set_string(o, "text", text) < 0)
                 return -ENOMEM;
@@ -164,28 +172,28 @@ static int add_report(Runner *r, const char *code, const UnitEnd *e, const char 
                 (void) json_set_string(o, "signal", e->status);
         s = json_text(o);
         members = strndup(s + 1, strlen(s) - 2); /* without braces */
-        return members ? store_add_own_event(r->store, "", 0, 0, NULL, "error.report", members, NULL) :
+        return members ? store_add_own_event(w->ctx->store, "", 0, 0, NULL, "error.report", members, NULL) :
                          -ENOMEM;
 }
 
 /* Forgets the mark, and stores what is told of it, both or none. */
-static int settle(Runner *r, const char *rest, const UnitEnd *e, const char *text) {
-        int k = store_begin(r->store);
+static int settle(CrashWatch *w, const char *rest, const UnitEnd *e, const char *text) {
+        int k = store_begin(w->ctx->store);
 
         if (k < 0)
                 return k;
-        k = store_set(r->store, KEY_CRASHED, rest);
+        k = store_set(w->ctx->store, KEY_CRASHED, rest);
         if (k >= 0 && text)
-                k = add_report(r, "runner-lost", e, text);
+                k = add_report(w, "runner-lost", e, text);
         if (k < 0) {
-                store_rollback(r->store);
+                store_rollback(w->ctx->store);
                 return k;
         }
-        return store_commit(r->store);
+        return store_commit(w->ctx->store);
 }
 
 /* 1: the mark is settled; 0: the journal may still say something. */
-static int tell(Runner *r, const char *mark, const char *rest, bool last) {
+static int tell(CrashWatch *w, const char *mark, const char *rest, bool last) {
         _cleanup_free_ char *text = NULL;
         char now[MARK_SIZE];
         const char *invocation = strchr(mark, ':');
@@ -193,17 +201,18 @@ static int tell(Runner *r, const char *mark, const char *rest, bool last) {
         bool found, elsewhere;
         int k;
 
-        found = invocation && invocation[1] && unit_end_find(UNIT, invocation + 1, r->user_mode, &end) > 0;
+        found = invocation && invocation[1] &&
+                        unit_end_find(UNIT, invocation + 1, w->ctx->config->user_mode, &end) > 0;
         make_mark(now);
         elsewhere = strncmp(mark, now, strcspn(now, ":") + 1) != 0;
         if (!found && !elsewhere && !last)
                 return 0;
         if (found ? unit_end_is_violent(&end) : !elsewhere) {
-                text = unit_end_text(&end, "northflare-runner", UNIT, r->user_mode);
+                text = unit_end_text(&end, "northflare-runner", UNIT, w->ctx->config->user_mode);
                 if (!text)
                         return -ENOMEM;
         }
-        k = settle(r, rest, &end, text);
+        k = settle(w, rest, &end, text);
         if (k < 0)
                 return k;
         if (text)
@@ -213,60 +222,60 @@ static int tell(Runner *r, const char *mark, const char *rest, bool last) {
         return 1;
 }
 
-static int on_crash_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        runner_crash_look(userdata);
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        crash_watch_look(userdata);
         return 0;
 }
 
-static void look_later(Runner *r) {
-        int k = r->crash_timer ? sd_event_source_set_time_relative(r->crash_timer, LOOK_AGAIN_USEC) :
-                                 sd_event_add_time_relative(
-                                                 r->event,
-                                                 &r->crash_timer,
-                                                 CLOCK_MONOTONIC,
-                                                 LOOK_AGAIN_USEC,
-                                                 USEC_PER_MSEC,
-                                                 on_crash_timer,
-                                                 r);
+static void look_later(CrashWatch *w) {
+        int k = w->timer ? sd_event_source_set_time_relative(w->timer, LOOK_AGAIN_USEC) :
+                           sd_event_add_time_relative(
+                                           w->ctx->event,
+                                           &w->timer,
+                                           CLOCK_MONOTONIC,
+                                           LOOK_AGAIN_USEC,
+                                           USEC_PER_MSEC,
+                                           on_timer,
+                                           w);
 
         if (k >= 0)
-                k = sd_event_source_set_enabled(r->crash_timer, SD_EVENT_ONESHOT);
+                k = sd_event_source_set_enabled(w->timer, SD_EVENT_ONESHOT);
         if (k < 0)
                 log_warning_errno(k, "An earlier crash cannot be looked into before the next start: %m");
 }
 
-void runner_crash_look(Runner *r) {
-        if (!r->crash_marked && (r->ctx.run.broken || set_mark(r, false) < 0)) {
-                look_later(r);
+void crash_watch_look(CrashWatch *w) {
+        if (!w->marked && (w->ctx->broken || set_mark(w, false) < 0)) {
+                look_later(w);
                 return;
         }
         for (;;) {
                 _cleanup_free_ char *marks = NULL;
                 char *rest;
-                int k = r->ctx.run.broken ? 0 : store_get(r->store, KEY_CRASHED, &marks);
+                int k = w->ctx->broken ? 0 : store_get(w->ctx->store, KEY_CRASHED, &marks);
 
-                if (k == 0 && !r->ctx.run.broken)
+                if (k == 0 && !w->ctx->broken)
                         return;
                 if (k > 0) {
                         rest = strchr(marks, '\n');
                         if (rest)
                                 *rest++ = 0;
-                        k = tell(r, marks, rest, ++r->crash_looks > LOOKS_MAX);
+                        k = tell(w, marks, rest, ++w->looks > LOOKS_MAX);
                 }
                 if (k <= 0) {
-                        look_later(r);
+                        look_later(w);
                         return;
                 }
-                control_wake(r->control);
+                control_wake(w->control);
         }
 }
 
 /* ---- the launcher ---- */
 
 /* Then the conversation tells it, with what came of it. */
-static bool hits_a_start(Runner *r) {
-        for (Conversation *c = registry_next(r->conversations, NULL); c;
-             c = registry_next(r->conversations, c))
+static bool hits_a_start(CrashWatch *w) {
+        for (Conversation *c = registry_next(w->conversations, NULL); c;
+             c = registry_next(w->conversations, c))
                 if (c->run && streq(c->row.state, "starting") &&
                     (c->run->call || c->run->start_attempts > 0))
                         return true;
@@ -275,23 +284,51 @@ static bool hits_a_start(Runner *r) {
 
 static void on_launcher_failed(const UnitEnd *end, uint64_t exit_usec, void *userdata) {
         _cleanup_free_ char *text = NULL;
-        Runner *r = userdata;
+        CrashWatch *w = userdata;
 
-        if (exit_usec <= r->started_at_usec || exit_usec == r->launcher_exit_usec ||
-            !unit_end_is_violent(end))
+        if (exit_usec <= w->started_usec || exit_usec == w->launcher_exit_usec || !unit_end_is_violent(end))
                 return;
-        r->launcher_exit_usec = exit_usec;
-        text = unit_end_text(end, "northflare-launcher", LAUNCHER_UNIT, r->user_mode);
+        w->launcher_exit_usec = exit_usec;
+        text = unit_end_text(end, "northflare-launcher", LAUNCHER_UNIT, w->ctx->config->user_mode);
         if (!text)
                 return;
         log_full(LOG_ERR, 0, NF_MESSAGE_PROGRAM_LOST, "%s", text);
-        if (r->ctx.run.broken || hits_a_start(r))
+        if (w->ctx->broken || hits_a_start(w))
                 return;
-        if (add_report(r, "launcher-lost", end, text) < 0)
+        if (add_report(w, "launcher-lost", end, text) < 0)
                 log_warning("That cannot be told to the orchestrator: the store takes nothing.");
-        control_wake(r->control);
+        control_wake(w->control);
 }
 
-int runner_crash_watch(Runner *r) {
-        return service_watch_new(r->bus, LAUNCHER_UNIT, on_launcher_failed, r, &r->launcher_watch);
+int crash_watch_open(CrashWatch *w) {
+        return service_watch_new(w->ctx->bus, LAUNCHER_UNIT, on_launcher_failed, w, &w->launcher);
+}
+
+void crash_watch_set_control(CrashWatch *w, Control *control) {
+        w->control = control;
+}
+
+int crash_watch_new(
+                const RunContext *ctx,
+                const Registry *conversations,
+                uint64_t started_usec,
+                CrashWatch **ret) {
+        CrashWatch *w = new0(CrashWatch, 1);
+
+        if (!w)
+                return -ENOMEM;
+        *w = (CrashWatch){ .ctx = ctx, .conversations = conversations, .started_usec = started_usec };
+        *ret = w;
+        return 0;
+}
+
+CrashWatch *crash_watch_free(CrashWatch *w) {
+        if (!w)
+                return NULL;
+        service_watch_free(w->launcher);
+        if (w->ctx->store && w->marked && store_set(w->ctx->store, KEY_RUNNING, NULL) < 0)
+                log_debug("The store does not take the mark of an orderly end.");
+        sd_event_source_disable_unref(w->timer);
+        free(w);
+        return NULL;
 }

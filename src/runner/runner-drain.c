@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
-#include "runner/runner-internal.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/runner-drain.h"
 
 /* Draining: nothing new is taken, and what is here is ended in good order, each conversation when its turn is over, the
  * tasks that it left in the background are done, and what it said was acknowledged. The state and its deadline are in the
@@ -10,6 +11,17 @@
 #define DEADLINE "drainUntil" /* CLOCK_REALTIME, in microseconds */
 /* Processes end without a word. */
 #define PROCESSES_USEC (1 * USEC_PER_SEC)
+
+struct Drain {
+        const RunContext *ctx;
+        const Registry *conversations;
+        Shutdown *shutdown;
+        Announcer *announcer;
+        bool draining;
+        unsigned total;     /* conversations when it began */
+        uint64_t left_usec; /* at the start, of a deadline that was set before */
+        sd_event_source *source, *deadline, *processes;
+};
 
 /* ret_wait: only processes are in the way. */
 static bool may_end(Conversation *c, bool *ret_wait) {
@@ -29,104 +41,143 @@ static bool may_end(Conversation *c, bool *ret_wait) {
 }
 
 static int on_processes(sd_event_source *source, uint64_t usec, void *userdata) {
-        runner_drain_look(userdata);
+        drain_look(userdata);
         return 0;
 }
 
-static void look_again(Runner *r) {
+static void look_again(Drain *d) {
         int k;
 
-        if (!r->drain_processes)
+        if (!d->processes)
                 k = sd_event_add_time_relative(
-                                r->event,
-                                &r->drain_processes,
+                                d->ctx->event,
+                                &d->processes,
                                 CLOCK_MONOTONIC,
                                 PROCESSES_USEC,
                                 PROCESSES_USEC / 10,
                                 on_processes,
-                                r);
+                                d);
         else {
-                k = sd_event_source_set_time_relative(r->drain_processes, PROCESSES_USEC);
+                k = sd_event_source_set_time_relative(d->processes, PROCESSES_USEC);
                 if (k >= 0)
-                        k = sd_event_source_set_enabled(r->drain_processes, SD_EVENT_ONESHOT);
+                        k = sd_event_source_set_enabled(d->processes, SD_EVENT_ONESHOT);
         }
         if (k < 0)
                 log_error_errno(k, "No timer for tasks in the background: %m");
 }
 
 static int on_drain(sd_event_source *source, void *userdata) {
-        Runner *r = userdata;
+        Drain *d = userdata;
         bool wait = false;
 
-        if (!r->draining || r->ctx.run.broken)
+        if (!d->draining || d->ctx->broken)
                 return 0;
-        for (Conversation *c = registry_next(r->conversations, NULL), *next; c; c = next) {
-                next = registry_next(r->conversations, c);
+        for (Conversation *c = registry_next(d->conversations, NULL), *next; c; c = next) {
+                next = registry_next(d->conversations, c);
                 if (may_end(c, &wait)) {
                         log_info("Conversation %s is idle and is ended, since this runner drains.",
                                  c->row.id);
-                        conversation_stop(c, "drain", r->config->stop_grace_ms * USEC_PER_MSEC);
+                        conversation_stop(c, "drain", d->ctx->config->stop_grace_ms * USEC_PER_MSEC);
                 }
         }
         if (wait)
-                look_again(r);
+                look_again(d);
         return 0;
 }
 
 static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
-        Runner *r = userdata;
+        Drain *d = userdata;
 
-        if (!r->draining)
+        if (!d->draining)
                 return 0;
         log_notice("The time for draining is over: %u conversations are stopped.",
-                   registry_count_live(r->conversations));
-        for (Conversation *c = registry_next(r->conversations, NULL), *next; c; c = next) {
-                next = registry_next(r->conversations, c);
+                   registry_count_live(d->conversations));
+        for (Conversation *c = registry_next(d->conversations, NULL), *next; c; c = next) {
+                next = registry_next(d->conversations, c);
                 if (conversation_is_live(c) && c->stop == STOP_NONE)
-                        conversation_stop(c, "drain", r->config->stop_grace_ms * USEC_PER_MSEC);
+                        conversation_stop(c, "drain", d->ctx->config->stop_grace_ms * USEC_PER_MSEC);
         }
         return 0;
 }
 
-int runner_drain_open(Runner *r) {
+int drain_new(const RunContext *ctx,
+              const Registry *conversations,
+              Shutdown *shutdown,
+              Announcer *announcer,
+              Drain **ret) {
+        Drain *d = new0(Drain, 1);
         int k;
 
-        k = sd_event_add_defer(r->event, &r->drain_source, on_drain, r);
-        if (k < 0)
+        if (!d)
+                return -ENOMEM;
+        *d = (Drain){
+                .ctx = ctx,
+                .conversations = conversations,
+                .shutdown = shutdown,
+                .announcer = announcer,
+                .left_usec = USEC_INFINITY,
+        };
+        k = sd_event_add_defer(ctx->event, &d->source, on_drain, d);
+        if (k >= 0) {
+                (void) sd_event_source_set_description(d->source, "drain");
+                k = sd_event_source_set_priority(d->source, SD_EVENT_PRIORITY_IDLE);
+        }
+        if (k >= 0)
+                k = sd_event_source_set_enabled(d->source, SD_EVENT_OFF);
+        if (k < 0) {
+                drain_free(d);
                 return k;
-        (void) sd_event_source_set_description(r->drain_source, "drain");
-        k = sd_event_source_set_priority(r->drain_source, SD_EVENT_PRIORITY_IDLE);
-        return k < 0 ? k : sd_event_source_set_enabled(r->drain_source, SD_EVENT_OFF);
+        }
+        *ret = d;
+        return 0;
 }
 
-void runner_drain_look(Runner *r) {
-        runner_shutdown_look(r);
-        if (r->draining && r->drain_source)
-                (void) sd_event_source_set_enabled(r->drain_source, SD_EVENT_ONESHOT);
+Drain *drain_free(Drain *d) {
+        if (!d)
+                return NULL;
+        sd_event_source_disable_unref(d->source);
+        sd_event_source_disable_unref(d->deadline);
+        sd_event_source_disable_unref(d->processes);
+        free(d);
+        return NULL;
 }
 
-void runner_set_draining(Runner *r, bool draining, uint64_t deadline_usec) {
+bool drain_is_on(const Drain *d) {
+        return d->draining;
+}
+
+unsigned drain_get_total(const Drain *d) {
+        return d->total;
+}
+
+void drain_look(Drain *d) {
+        shutdown_look(d->shutdown);
+        if (d->draining)
+                (void) sd_event_source_set_enabled(d->source, SD_EVENT_ONESHOT);
+}
+
+void drain_set(Drain *d, bool draining, uint64_t deadline_usec) {
         int k = 0;
 
-        r->draining = draining;
-        r->drain_total = draining ? MAX(r->drain_total, registry_count_live(r->conversations)) : 0;
-        r->drain_deadline = sd_event_source_disable_unref(r->drain_deadline);
+        d->draining = draining;
+        d->total = draining ? MAX(d->total, registry_count_live(d->conversations)) : 0;
+        d->deadline = sd_event_source_disable_unref(d->deadline);
         if (draining && deadline_usec != USEC_INFINITY)
                 k = sd_event_add_time_relative(
-                                r->event,
-                                &r->drain_deadline,
+                                d->ctx->event,
+                                &d->deadline,
                                 CLOCK_MONOTONIC,
                                 deadline_usec,
                                 0,
                                 on_deadline,
-                                r);
+                                d);
         if (k < 0)
                 log_error_errno(k, "No timer for the end of draining: %m");
-        runner_drain_look(r);
-        announcer_changed(r->announcer);
+        drain_look(d);
+        announcer_changed(d->announcer);
 }
 
-int runner_store_draining(Runner *r, bool draining, uint64_t deadline_usec) {
+int drain_store(Drain *d, bool draining, uint64_t deadline_usec) {
         _cleanup_free_ char *until = NULL;
         int k;
 
@@ -136,16 +187,20 @@ int runner_store_draining(Runner *r, bool draining, uint64_t deadline_usec) {
                 if (!until)
                         return -ENOMEM;
         }
-        k = store_set(r->store, DRAINING, draining ? "1" : NULL);
-        return k < 0 ? k : store_set(r->store, DEADLINE, until);
+        k = store_set(d->ctx->store, DRAINING, draining ? "1" : NULL);
+        return k < 0 ? k : store_set(d->ctx->store, DEADLINE, until);
 }
 
-void runner_load_draining(Runner *r) {
+void drain_load(Drain *d) {
         _cleanup_free_ char *draining = NULL, *until = NULL;
         uint64_t at, now = now_usec(CLOCK_REALTIME);
 
-        r->draining = store_get(r->store, DRAINING, &draining) > 0;
-        r->drain_left_usec = USEC_INFINITY;
-        if (r->draining && store_get(r->store, DEADLINE, &until) > 0 && safe_atou64(until, &at) >= 0)
-                r->drain_left_usec = at > now ? at - now : 0;
+        d->draining = store_get(d->ctx->store, DRAINING, &draining) > 0;
+        d->left_usec = USEC_INFINITY;
+        if (d->draining && store_get(d->ctx->store, DEADLINE, &until) > 0 && safe_atou64(until, &at) >= 0)
+                d->left_usec = at > now ? at - now : 0;
+}
+
+void drain_resume(Drain *d) {
+        drain_set(d, d->draining, d->left_usec);
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 #include "runner/runner-adopt.h"
+#include "runner/runner-audit.h"
 #include "runner/runner-conversations.h"
 #include "runner/runner-hooks.h"
 #include "runner/runner-internal.h"
 
+/* The unit has RestartForceExitStatus= for it. */
+#define EXIT_START_AGAIN 75
 #define READOPT_USEC (1 * USEC_PER_SEC)
 
 static void on_changed(Conversation *c, void *userdata) {
@@ -12,7 +15,7 @@ static void on_changed(Conversation *c, void *userdata) {
 
         announcer_conversation_changed(r->announcer, c);
         announcer_changed(r->announcer);
-        runner_drain_look(r);
+        drain_look(r->drain);
         housekeeping_arm(r->housekeeping);
 }
 
@@ -20,7 +23,7 @@ static void on_events(Conversation *c, void *userdata) {
         Runner *r = userdata;
 
         announcer_events_available(r->announcer, c);
-        runner_drain_look(r);
+        drain_look(r->drain);
         housekeeping_arm(r->housekeeping);
 }
 
@@ -53,7 +56,7 @@ static void on_delivered(Conversation *c, void *userdata) {
         Runner *r = userdata;
 
         announcer_changed(r->announcer);
-        runner_drain_look(r);
+        drain_look(r->drain);
         /* The source that tells us so is on the stack: the list is tidied by the timer. */
         housekeeping_arm(r->housekeeping);
 }
@@ -92,7 +95,7 @@ void runner_store_failed(Runner *r, int error) {
         }
         log_error_errno(error, "The store cannot be written; nothing goes on until it can be: %m");
         r->ctx.run.broken = true;
-        runner_disk_look(r);
+        disk_look(r->disk);
         int k = r->readopt_timer ? sd_event_source_set_time_relative(r->readopt_timer, READOPT_USEC) :
                                    sd_event_add_time_relative(
                                                    r->event,
@@ -114,7 +117,7 @@ static void on_store_failed(int error, void *userdata) {
 }
 
 static void on_no_room(void *userdata) {
-        runner_disk_wait(userdata);
+        disk_wait(((Runner *) userdata)->disk);
 }
 
 static AuditEntry expired_entry(Conversation *c, const char *request_id) {

@@ -3,6 +3,7 @@
 #include "runner/runner-conversations.h"
 #include "runner/runner-housekeeping.h"
 #include "runner/runner-internal.h"
+#include "runner/runner-retention.h"
 
 #define FLUSH_USEC (250 * USEC_PER_MSEC)
 #define HOUSEKEEPING_USEC (60 * USEC_PER_SEC)
@@ -50,7 +51,7 @@ void runner_flush_cursors(Runner *r) {
                 log_warning_errno(k, "Cursors could not be stored, some events may be sent again: %m");
         forget_old(r);
         /* What was acknowledged may have been all that a drain waited for. */
-        runner_drain_look(r);
+        drain_look(r->drain);
         /* What could not be read for a batch, which no timer of its own tries again. */
         control_wake(r->control);
         resend_wake(r->resend);
@@ -71,7 +72,7 @@ int runner_flush(Runner *r) {
 static int on_flush(sd_event_source *source, uint64_t usec, void *userdata) {
         Housekeeping *h = userdata;
 
-        runner_disk_look(h->runner);
+        disk_look(h->runner->disk);
         runner_flush_cursors(h->runner);
         return 0;
 }
@@ -80,7 +81,7 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
         Housekeeping *h = userdata;
         Runner *r = h->runner;
 
-        runner_disk_look(r);
+        disk_look(r->disk);
         if (!r->ctx.run.broken) {
                 runner_flush_cursors(r);
                 (void) store_prune_inbound(

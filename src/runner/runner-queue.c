@@ -4,20 +4,19 @@
 #include "runner/store/store-events.h"
 
 struct QueueCounter {
-        sd_event *event;
-        Store *store;
+        const RunContext *ctx;
         const Registry *conversations;
         QueueFigures figures; /* as they were in that turn of the loop */
         uint64_t turn;
         bool known;
 };
 
-int queue_counter_new(sd_event *event, Store *store, const Registry *conversations, QueueCounter **ret) {
+int queue_counter_new(const RunContext *ctx, const Registry *conversations, QueueCounter **ret) {
         QueueCounter *q = new0(QueueCounter, 1);
 
         if (!q)
                 return -ENOMEM;
-        *q = (QueueCounter){ .event = event, .store = store, .conversations = conversations };
+        *q = (QueueCounter){ .ctx = ctx, .conversations = conversations };
         *ret = q;
         return 0;
 }
@@ -31,7 +30,7 @@ void queue_counter_get(QueueCounter *q, QueueFigures *ret) {
         uint64_t turn = 0, now;
         QueueFigures f = {};
 
-        if (sd_event_get_iteration(q->event, &turn) >= 0 && q->known && q->turn == turn) {
+        if (sd_event_get_iteration(q->ctx->event, &turn) >= 0 && q->known && q->turn == turn) {
                 *ret = q->figures;
                 return;
         }
@@ -46,7 +45,7 @@ void queue_counter_get(QueueCounter *q, QueueFigures *ret) {
                 if (now > c->queued_since_usec)
                         f.oldest_usec = MAX(f.oldest_usec, now - c->queued_since_usec);
         }
-        f.set_aside = store_count_set_aside(q->store);
+        f.set_aside = store_count_set_aside(q->ctx->store);
         q->figures = f;
         q->turn = turn;
         q->known = true;

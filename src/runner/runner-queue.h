@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include <systemd/sd-event.h>
-
+#include "runner/run/run-context.h"
 #include "runner/runner-registry.h"
-#include "runner/store/store.h"
 
 /* What the orchestrator has not acknowledged. */
 typedef struct QueueFigures {
@@ -17,6 +15,6 @@ typedef struct QueueFigures {
 typedef struct QueueCounter QueueCounter;
 
 /* All are borrowed. */
-int queue_counter_new(sd_event *event, Store *store, const Registry *conversations, QueueCounter **ret);
+int queue_counter_new(const RunContext *ctx, const Registry *conversations, QueueCounter **ret);
 QueueCounter *queue_counter_free(QueueCounter *q);
 void queue_counter_get(QueueCounter *q, QueueFigures *ret);

@@ -8,7 +8,7 @@
 #include "common/ident.h"
 #include "common/log-ids.h"
 #include "common/log.h"
-#include "runner/runner-internal.h"
+#include "runner/runner-recover.h"
 #include "runner/scope/run-folder.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-inbound.h"
@@ -22,20 +22,25 @@
 /* What ended longer ago was reported then, or its outage was longer than that. */
 #define LATELY_USEC (24 * 3600 * USEC_PER_SEC)
 
-int runner_set_store_aside(Runner *r) {
+struct Recovery {
+        const RunContext *ctx;
+        bool active;
+};
+
+int recovery_set_store_aside(Recovery *v) {
         _cleanup_free_ char *name = NULL;
-        int k = store_set_aside_damaged(r->state_fd, &name);
+        int k = store_set_aside_damaged(v->ctx->state_fd, &name);
 
         if (k < 0)
                 return log_error_errno(
                                 k,
                                 "%s/store.db is damaged and cannot be put aside: %m",
-                                r->config->data_dir);
+                                v->ctx->config->data_dir);
         log_full(LOG_ERR,
                  0,
                  NF_MESSAGE_STORE_DAMAGED,
                  "%s/store.db is damaged. It is kept as %s, and a new one is made from the conversations' folders.",
-                 r->config->data_dir,
+                 v->ctx->config->data_dir,
                  name);
         return 0;
 }
@@ -72,7 +77,8 @@ static char *copy(const char *s) {
         return s ? strdup(s) : NULL;
 }
 
-static int put_rows(Runner *r, const char *id, unsigned run, int dirfd, Json *spec, Json *a, bool started) {
+static int
+put_rows(Recovery *v, const char *id, unsigned run, int dirfd, Json *spec, Json *a, bool started) {
         _cleanup_(conversation_row_done) ConversationRow c = {};
         _cleanup_(run_row_done) RunRow n = {};
         const char *params = json_text(json_get(a, "params"));
@@ -109,11 +115,11 @@ static int put_rows(Runner *r, const char *id, unsigned run, int dirfd, Json *sp
         k = run_folder_input_size(dirfd, &size);
         if (k < 0)
                 return k;
-        k = store_put_conversation(r->store, &c);
+        k = store_put_conversation(v->ctx->store, &c);
         if (k >= 0)
-                k = store_put_run(r->store, &n);
+                k = store_put_run(v->ctx->store, &n);
         if (k >= 0)
-                k = store_adopt_input(r->store, id, run, size);
+                k = store_adopt_input(v->ctx->store, id, run, size);
         if (k >= 0 && !started) {
                 /* Its message was not rendered yet: what it says is in params. */
                 _cleanup_free_ char *message = xasprintf("recovered:%s", n.run_id);
@@ -121,7 +127,7 @@ static int put_rows(Runner *r, const char *id, unsigned run, int dirfd, Json *sp
                 if (!message)
                         return -ENOMEM;
                 k =
-                                store_accept(r->store,
+                                store_accept(v->ctx->store,
                                              &(InboundMessage){
                                                              .envelope_id = message,
                                                              .conversation = c.id,
@@ -137,7 +143,7 @@ static int put_rows(Runner *r, const char *id, unsigned run, int dirfd, Json *sp
 }
 
 /* 1: it has its rows again; 0: it is left alone. */
-static int recover_one(Runner *r, const char *id, char *const *units) {
+static int recover_one(Recovery *v, const char *id, char *const *units) {
         _cleanup_(conversation_row_done) ConversationRow known = {};
         _cleanup_close_ int parent = -EBADF, dirfd = -EBADF;
         _cleanup_free_ char *unit = NULL, *text = NULL;
@@ -146,10 +152,10 @@ static int recover_one(Runner *r, const char *id, char *const *units) {
         size_t size;
         int k;
 
-        k = store_get_conversation(r->store, id, &known);
+        k = store_get_conversation(v->ctx->store, id, &known);
         if (k != 0)
                 return MIN(k, 0);
-        parent = run_folder_open(r->ctx.run.conversations_fd, id);
+        parent = run_folder_open(v->ctx->conversations_fd, id);
         unsigned run = parent < 0 ? 0 : newest_run(parent);
         if (run == 0)
                 return 0;
@@ -169,11 +175,11 @@ static int recover_one(Runner *r, const char *id, char *const *units) {
             !json_get_string(a, "origin") || !json_object_is_type(json_get(a, "params"), json_type_object))
                 return 0;
         bool started = strv_contains(units, unit) || run_folder_is_started(dirfd) > 0;
-        return put_rows(r, id, run, dirfd, spec, a, started);
+        return put_rows(v, id, run, dirfd, spec, a, started);
 }
 
-static int recover_all(Runner *r, char *const *units, unsigned *ret_taken, unsigned *ret_left) {
-        int fd = openat(r->ctx.run.conversations_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), k = 0;
+static int recover_all(Recovery *v, char *const *units, unsigned *ret_taken, unsigned *ret_left) {
+        int fd = openat(v->ctx->conversations_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), k = 0;
         DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
         if (!d) {
@@ -183,45 +189,45 @@ static int recover_all(Runner *r, char *const *units, unsigned *ret_taken, unsig
         for (struct dirent *e; k >= 0 && (e = readdir(d));) {
                 if (!ident_is_valid(e->d_name))
                         continue;
-                k = recover_one(r, e->d_name, units);
+                k = recover_one(v, e->d_name, units);
                 *(k > 0 ? ret_taken : ret_left) += 1;
         }
         (void) closedir(d);
         return k;
 }
 
-int runner_recover_identity(Runner *r) {
+int recovery_begin(Recovery *v) {
         _cleanup_free_ char *text = NULL;
         _cleanup_json_ Json *identity = NULL;
         uint64_t generation = 0;
         size_t size;
         int k;
 
-        k = read_file_at(r->state_fd, STORE_RECOVER_FILE, 64 * 1024, &text, &size);
+        k = read_file_at(v->ctx->state_fd, STORE_RECOVER_FILE, 64 * 1024, &text, &size);
         if (k == -ENOENT)
                 return 0;
         if (k >= 0 && json_parse_from(JSON_OF_STORE, text, size, &identity, NULL) >= 0)
                 (void) json_get_u64(identity, "generation", &generation);
-        k = store_begin_anew(r->store, json_get_string(identity, "storeId"), generation);
+        k = store_begin_anew(v->ctx->store, json_get_string(identity, "storeId"), generation);
         if (k < 0)
                 return log_error_errno(k, "The new store cannot be written: %m");
-        r->recovering = true;
+        v->active = true;
         return 0;
 }
 
-int runner_recover(Runner *r, char *const *units) {
+int recovery_make_rows(Recovery *v, char *const *units) {
         unsigned taken = 0, left = 0;
         int k;
 
-        if (!r->recovering)
+        if (!v->active)
                 return 0;
-        k = store_begin(r->store);
+        k = store_begin(v->ctx->store);
         if (k >= 0) {
-                k = recover_all(r, units, &taken, &left);
+                k = recover_all(v, units, &taken, &left);
                 if (k < 0)
-                        store_rollback(r->store);
+                        store_rollback(v->ctx->store);
                 else
-                        k = store_commit(r->store);
+                        k = store_commit(v->ctx->store);
         }
         if (k < 0)
                 return log_error_errno(k, "The new store cannot be made from the folders: %m");
@@ -231,10 +237,29 @@ int runner_recover(Runner *r, char *const *units) {
         return 0;
 }
 
-void runner_recovered(Runner *r) {
-        if (!r->recovering)
+void recovery_done(Recovery *v) {
+        if (!v->active)
                 return;
-        r->recovering = false;
-        if (unlinkat(r->state_fd, STORE_RECOVER_FILE, 0) < 0 && errno != ENOENT)
+        v->active = false;
+        if (unlinkat(v->ctx->state_fd, STORE_RECOVER_FILE, 0) < 0 && errno != ENOENT)
                 log_warning_errno(errno, "%s cannot be removed: %m", STORE_RECOVER_FILE);
+}
+
+bool recovery_is_active(const Recovery *v) {
+        return v->active;
+}
+
+int recovery_new(const RunContext *ctx, Recovery **ret) {
+        Recovery *v = new0(Recovery, 1);
+
+        if (!v)
+                return -ENOMEM;
+        v->ctx = ctx;
+        *ret = v;
+        return 0;
+}
+
+Recovery *recovery_free(Recovery *v) {
+        free(v);
+        return NULL;
 }

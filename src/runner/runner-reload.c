@@ -3,14 +3,14 @@
 #include "common/log.h"
 #include "runner/config/config-reload.h"
 #include "runner/runner-internal.h"
+#include "runner/runner-reload.h"
 
 /* A configuration that is read while the runner runs: parsed as a whole first, then swapped; what needs a restart is
  * named. */
 
-/* The strings stay the configuration's. */
 void runner_take_git_settings(Runner *r) {
         r->ctx.git = (GitConfig){
-                .cache_dir = r->git_cache,
+                .cache_dir = r->ctx.git.cache_dir,
                 .ca_file = r->config->git.ca_file,
                 .known_hosts_file = r->config->git.known_hosts_file,
                 .credential_hosts = r->config->git.credential_hosts,
@@ -58,7 +58,7 @@ static void apply(Runner *r, char *const *changed) {
                 log_set_max_level(r->config->debug ? LOG_DEBUG : LOG_INFO);
         limits_clip(&r->config->limits, &r->ceilings.limits);
         runner_take_git_settings(r);
-        (void) runner_admission_ask(r);
+        (void) admission_gate_ask(r->gate);
         if (r->link && begins_with_any(changed, told))
                 link_describe_again(r->link);
         announcer_changed(r->announcer);

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "runner/runner-conversations.h"
 #include "runner/runner-internal.h"
+#include "runner/runner-retention.h"
 #include "runner/store/store-conversation.h"
 
 /* Forgets what has ended, was delivered, and is old. The folder is renamed first, so that a crash leaves either the whole
@@ -92,7 +93,8 @@ void runner_sweep(Runner *r) {
         _cleanup_close_ int operations = -EBADF;
 
         sweep(r->ctx.run.conversations_fd, REMOVED);
-        operations = openat(r->state_fd, "operations", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        operations = openat(
+                        r->ctx.run.state_fd, "operations", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (operations >= 0)
                 sweep(operations, "");
 }

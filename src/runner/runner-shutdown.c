@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include <systemd/sd-daemon.h>
-
 #include "common/log.h"
-#include "runner/runner-internal.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/host/shutdown-watch.h"
+#include "runner/runner-shutdown.h"
 
 /* The machine goes down. While logind waits for us, conversations are ended in good order and reported; those that are
  * left are stopped by systemd with their scopes, before it stops us. Then we wait a little for what they had to say. What
@@ -11,121 +11,158 @@
 /* Of the time that logind gives, for the reports behind the ends. */
 #define REPORT_USEC (2 * USEC_PER_SEC)
 
-static bool is_reported(Runner *r) {
-        for (Conversation *c = registry_next(r->conversations, NULL); c;
-             c = registry_next(r->conversations, c))
+struct Shutdown {
+        RunContext *ctx;
+        const Registry *conversations;
+        Announcer *announcer;
+        Link *link; /* NULL: there is no orchestrator */
+        ShutdownWatch *watch;
+        sd_bus_slot *question;  /* whether the machine goes down */
+        sd_event_source *timer; /* until which the last reports may be acknowledged */
+        bool asked;             /* to leave, by a signal */
+};
+
+static bool is_reported(const Shutdown *s) {
+        for (Conversation *c = registry_next(s->conversations, NULL); c;
+             c = registry_next(s->conversations, c))
                 if (conversation_is_live(c) || (c->source && conversation_queued_events(c) > 0))
                         return false;
         return true;
 }
 
 /* Whether waiting could be of any use. */
-static bool may_report(Runner *r) {
-        if (!r->link || !link_is_connected(r->link)) {
-                for (Conversation *c = registry_next(r->conversations, NULL); c;
-                     c = registry_next(r->conversations, c))
+static bool may_report(const Shutdown *s) {
+        if (!s->link || !link_is_connected(s->link)) {
+                for (Conversation *c = registry_next(s->conversations, NULL); c;
+                     c = registry_next(s->conversations, c))
                         if (conversation_is_live(c))
                                 return true;
                 return false;
         }
-        return !is_reported(r);
+        return !is_reported(s);
 }
 
-void runner_shutdown_look(Runner *r) {
-        if (!r->ctx.run.shutting_down || may_report(r))
+void shutdown_look(Shutdown *s) {
+        if (!s->ctx->shutting_down || may_report(s))
                 return;
-        if (r->exit_timer)
-                (void) sd_event_exit(r->event, 0);
-        else if (r->shutdown)
-                shutdown_watch_release(r->shutdown);
+        if (s->timer)
+                (void) sd_event_exit(s->ctx->event, 0);
+        else if (s->watch)
+                shutdown_watch_release(s->watch);
 }
 
 static void on_begun(uint64_t waits_usec, void *userdata) {
-        Runner *r = userdata;
-        uint64_t grace = r->config->stop_grace_ms * USEC_PER_MSEC;
+        Shutdown *s = userdata;
+        uint64_t grace = s->ctx->config->stop_grace_ms * USEC_PER_MSEC;
 
-        r->ctx.run.shutting_down = true;
-        announcer_changed(r->announcer);
+        s->ctx->shutting_down = true;
+        announcer_changed(s->announcer);
         if (waits_usec == 0)
                 return;
         log_info("%u conversations are ended before the machine goes down.",
-                 registry_count_live(r->conversations));
+                 registry_count_live(s->conversations));
         grace = MIN(grace, waits_usec > 2 * REPORT_USEC ? waits_usec - REPORT_USEC : waits_usec / 2);
-        for (Conversation *c = registry_next(r->conversations, NULL), *next; c; c = next) {
-                next = registry_next(r->conversations, c);
+        for (Conversation *c = registry_next(s->conversations, NULL), *next; c; c = next) {
+                next = registry_next(s->conversations, c);
                 if (conversation_is_live(c) && c->stop == STOP_NONE)
                         conversation_stop(c, "shutdown", grace);
         }
-        runner_shutdown_look(r);
+        shutdown_look(s);
 }
 
 static void on_cancelled(void *userdata) {
-        Runner *r = userdata;
+        Shutdown *s = userdata;
 
         log_notice("The machine stays up after all.");
-        r->ctx.run.shutting_down = false;
-        announcer_changed(r->announcer);
+        s->ctx->shutting_down = false;
+        announcer_changed(s->announcer);
 }
 
-int runner_shutdown_open(Runner *r) {
+int shutdown_new(RunContext *ctx, const Registry *conversations, Announcer *announcer, Shutdown **ret) {
+        Shutdown *s = new0(Shutdown, 1);
+
+        if (!s)
+                return -ENOMEM;
+        *s = (Shutdown){ .ctx = ctx, .conversations = conversations, .announcer = announcer };
+        *ret = s;
+        return 0;
+}
+
+Shutdown *shutdown_free(Shutdown *s) {
+        if (!s)
+                return NULL;
+        sd_bus_slot_unref(s->question);
+        shutdown_watch_free(s->watch);
+        sd_event_source_disable_unref(s->timer);
+        free(s);
+        return NULL;
+}
+
+void shutdown_set_link(Shutdown *s, Link *link) {
+        s->link = link;
+}
+
+int shutdown_open(Shutdown *s) {
         static const ShutdownOps ops = { .begun = on_begun, .cancelled = on_cancelled };
 
         return shutdown_watch_new(
-                        r->bus,
-                        r->user_mode,
-                        r->config->stop_grace_ms * USEC_PER_MSEC,
+                        s->ctx->bus,
+                        s->ctx->config->user_mode,
+                        s->ctx->config->stop_grace_ms * USEC_PER_MSEC,
                         &ops,
-                        r,
-                        &r->shutdown);
+                        s,
+                        &s->watch);
 }
 
 static int on_time_over(sd_event_source *source, uint64_t usec, void *userdata) {
-        Runner *r = userdata;
+        Shutdown *s = userdata;
 
         log_notice("Not everything was acknowledged in time; it is sent after the next start.");
-        return sd_event_exit(r->event, 0);
+        return sd_event_exit(s->ctx->event, 0);
 }
 
 /* Until the last reports are acknowledged, or the time is over. */
-static int report_and_exit(Runner *r) {
+static int report_and_exit(Shutdown *s) {
         int k;
 
-        if (!may_report(r))
-                return sd_event_exit(r->event, 0);
+        if (!may_report(s))
+                return sd_event_exit(s->ctx->event, 0);
         log_info("The last reports are sent.");
         k = sd_event_add_time_relative(
-                        r->event,
-                        &r->exit_timer,
+                        s->ctx->event,
+                        &s->timer,
                         CLOCK_MONOTONIC,
-                        shutdown_watch_stop_usec(r->shutdown) / 2,
+                        shutdown_watch_stop_usec(s->watch) / 2,
                         USEC_PER_MSEC,
                         on_time_over,
-                        r);
-        return k < 0 ? sd_event_exit(r->event, 0) : 0;
+                        s);
+        return k < 0 ? sd_event_exit(s->ctx->event, 0) : 0;
 }
 
 static void on_answered(bool stopping, void *userdata) {
-        Runner *r = userdata;
+        Shutdown *s = userdata;
 
-        r->exit_question = sd_bus_slot_unref(r->exit_question);
-        if (!stopping && !r->ctx.run.shutting_down) {
-                (void) sd_event_exit(r->event, 0);
+        s->question = sd_bus_slot_unref(s->question);
+        if (!stopping && !s->ctx->shutting_down) {
+                (void) sd_event_exit(s->ctx->event, 0);
                 return;
         }
-        if (!r->ctx.run.shutting_down)
-                on_begun(0, r);
-        (void) report_and_exit(r);
+        if (!s->ctx->shutting_down)
+                on_begun(0, s);
+        (void) report_and_exit(s);
 }
 
-int runner_shutdown_exit(Runner *r) {
-        bool first = !r->exit_asked;
+int shutdown_exit(Shutdown *s) {
+        bool first = !s->asked;
 
-        r->exit_asked = true;
+        s->asked = true;
         /* A second signal means now. */
-        if (!first || !may_report(r))
-                return sd_event_exit(r->event, 0);
-        if (r->ctx.run.shutting_down)
-                return report_and_exit(r);
+        if (!first || !may_report(s))
+                return sd_event_exit(s->ctx->event, 0);
+        if (s->ctx->shutting_down)
+                return report_and_exit(s);
         /* The signal may have been quicker than the word that the system goes down. */
-        return shutdown_ask(r->bus, on_answered, r, &r->exit_question) < 0 ? sd_event_exit(r->event, 0) : 0;
+        return shutdown_ask(s->ctx->bus, on_answered, s, &s->question) < 0 ?
+                        sd_event_exit(s->ctx->event, 0) :
+                        0;
 }

@@ -3,14 +3,15 @@
 
 #include "common/log.h"
 #include "runner/runner-internal.h"
+#include "runner/runner-status.h"
 
 /* What the runner says of itself: properties, STATUS=, the heartbeat's figures. All of it is read from its source at the
  * moment of the question. */
 
 const char *runner_state_name(Runner *r) {
-        if (!r->ready)
+        if (!r->ctx.run.ready)
                 return "starting";
-        if (r->draining)
+        if (drain_is_on(r->drain))
                 return "draining";
         return r->link ? link_state_to_string(link_get_state(r->link)) : "local";
 }
@@ -65,8 +66,8 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
                 .orchestrator_url = strempty(r->config->orchestrator_url),
                 .connected = r->link && link_is_connected(r->link),
                 .active = r->link && link_get_state(r->link) == LINK_ACTIVE,
-                .draining = r->draining,
-                .refusing = admission_to_string(r->admission),
+                .draining = drain_is_on(r->drain),
+                .refusing = admission_to_string(admission_gate_get(r->gate)),
                 .conversations = registry_count_live(r->conversations),
                 .capacity = (uint32_t) MIN(r->config->max_conversations, (uint64_t) UINT32_MAX),
                 .queued_events = q.events,
@@ -108,11 +109,11 @@ static char *status_text(Runner *r) {
 
         if (r->ctx.run.broken)
                 return strdup("The store cannot be written: nothing goes on until it can (see the journal)");
-        if (r->disk == DISK_FULL)
+        if (disk_get_state(r->disk) == DISK_FULL)
                 return xasprintf(
                                 "Disk full: %u conversations wait for room (see the journal)",
                                 registry_count_live(r->conversations));
-        if (r->disk == DISK_LOW)
+        if (disk_get_state(r->disk) == DISK_LOW)
                 return xasprintf(
                                 "%c%s, too little disk for new conversations, %u of %llu conversations",
                                 (char) (state[0] - 'a' + 'A'),
@@ -139,7 +140,7 @@ static char *status_text(Runner *r) {
                 return xasprintf(
                                 "Draining, %u of %u conversations left",
                                 registry_count_live(r->conversations),
-                                r->drain_total);
+                                drain_get_total(r->drain));
         return xasprintf(
                         "%s, %s, %u of %llu conversations",
                         streq(state, "standby") ? "Standby" : "Active",
@@ -152,11 +153,18 @@ static char *status_text(Runner *r) {
 static char *status_with_admission(Runner *r) {
         _cleanup_free_ char *text = status_text(r), *why = NULL;
 
-        if (!text ||
-            (r->admission != ADMISSION_MEMORY && r->admission != ADMISSION_MEMORY_PRESSURE &&
-             r->admission != ADMISSION_CPU_PRESSURE && r->admission != ADMISSION_UNACKNOWLEDGED))
+        switch (admission_gate_get(r->gate)) {
+        case ADMISSION_MEMORY:
+        case ADMISSION_MEMORY_PRESSURE:
+        case ADMISSION_CPU_PRESSURE:
+        case ADMISSION_UNACKNOWLEDGED:
+                break;
+        default:
                 return TAKE_PTR(text);
-        why = runner_admission_text(r);
+        }
+        if (!text)
+                return NULL;
+        why = admission_gate_text(r->gate);
         return xasprintf("%s; no new ones: %s", text, strempty(why));
 }
 
@@ -164,7 +172,7 @@ void runner_update_status(void *userdata) {
         _cleanup_free_ char *text = NULL;
         Runner *r = userdata;
 
-        runner_admission_look(r);
+        admission_gate_look(r->gate);
         text = status_with_admission(r);
         announcer_set_status(r->announcer, text);
 }

@@ -6,7 +6,8 @@
 #include "common/fileio.h"
 #include "common/ident.h"
 #include "common/log.h"
-#include "runner/runner-internal.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/runner-workspaces.h"
 #include "runner/store/store-conversation.h"
 #include "runner/workspace/folder.h"
 
@@ -16,8 +17,15 @@
 
 #define FOLDER_NAME "workspaces"
 
+struct Workspaces {
+        const RunContext *ctx;
+        const GitConfig *git;
+        const Registry *conversations;
+        WorkspaceCall *calls;
+};
+
 struct WorkspaceCall {
-        Runner *runner;
+        Workspaces *workspaces;
         WorkspaceCall *next;
         char *id;
         bool remove;
@@ -26,12 +34,12 @@ struct WorkspaceCall {
         void *userdata;
 };
 
-static int open_folder(Runner *r) {
-        return mkdir_open_at(r->state_fd, FOLDER_NAME, 0700);
+static int open_folder(Workspaces *w) {
+        return mkdir_open_at(w->ctx->state_fd, FOLDER_NAME, 0700);
 }
 
-void runner_workspace_note(Runner *r, const char *id, bool used) {
-        _cleanup_close_ int fd = open_folder(r);
+void workspaces_note(Workspaces *w, const char *id, bool used) {
+        _cleanup_close_ int fd = open_folder(w);
         char key[WORKSPACE_KEY_SIZE];
         int k = 0;
 
@@ -47,27 +55,27 @@ void runner_workspace_note(Runner *r, const char *id, bool used) {
 }
 
 static int note_row(const ConversationRow *row, void *userdata) {
-        runner_workspace_note(userdata, row->workspace, false);
+        workspaces_note(userdata, row->workspace, false);
         return 0;
 }
 
-void runner_workspaces_open(Runner *r) {
+void workspaces_open(Workspaces *w) {
         int k;
 
         /* Once, for those of a runner that did not take notes: one that was removed is not to come back. */
-        if (faccessat(r->state_fd, FOLDER_NAME, F_OK, 0) >= 0)
+        if (faccessat(w->ctx->state_fd, FOLDER_NAME, F_OK, 0) >= 0)
                 return;
-        k = store_list_conversations(r->store, false, note_row, r);
+        k = store_list_conversations(w->ctx->store, false, note_row, w);
         if (k < 0)
                 log_debug_errno(k, "Workspaces of old conversations cannot be looked for, ignoring: %m");
 }
 
 /* The live conversations of a workspace. */
-static Json *live_in(Runner *r, const char *id) {
+static Json *live_in(Workspaces *w, const char *id) {
         Json *list = json_object_new_array();
 
-        for (Conversation *c = registry_next(r->conversations, NULL); list && c;
-             c = registry_next(r->conversations, c))
+        for (Conversation *c = registry_next(w->conversations, NULL); list && c;
+             c = registry_next(w->conversations, c))
                 if (conversation_is_live(c) && streq(c->row.workspace, id) &&
                     json_object_array_add(list, json_object_new_string(c->row.id)) < 0) {
                         json_object_put(list);
@@ -87,7 +95,7 @@ static char *read_id(int fd, const char *key) {
         return streq(key, right) ? TAKE_PTR(id) : NULL;
 }
 
-static int add_entry(Runner *r, int fd, const char *key, Json *list) {
+static int add_entry(Workspaces *w, int fd, const char *key, Json *list) {
         _cleanup_free_ char *id = read_id(fd, key);
         char stamp[TIMESTAMP_MAX];
         struct stat st;
@@ -100,16 +108,16 @@ static int add_entry(Runner *r, int fd, const char *key, Json *list) {
             json_set_string(o,
                             "lastUsedAt",
                             format_timestamp((uint64_t) st.st_mtim.tv_sec * USEC_PER_SEC, stamp)) < 0 ||
-            json_set(o, "conversations", live_in(r, id)) < 0 || json_object_array_add(list, o) < 0) {
+            json_set(o, "conversations", live_in(w, id)) < 0 || json_object_array_add(list, o) < 0) {
                 json_object_put(o);
                 return -ENOMEM;
         }
         return 0;
 }
 
-int runner_list_workspaces(Runner *r, Json **ret) {
+int workspaces_list(Workspaces *w, Json **ret) {
         _cleanup_json_ Json *list = json_object_new_array();
-        int fd = open_folder(r), k = 0;
+        int fd = open_folder(w), k = 0;
         DIR *d;
 
         if (fd < 0 || !list) {
@@ -122,7 +130,7 @@ int runner_list_workspaces(Runner *r, Json **ret) {
                 return -ENOMEM;
         }
         for (struct dirent *e; k >= 0 && (e = readdir(d));)
-                k = add_entry(r, dirfd(d), e->d_name, list);
+                k = add_entry(w, dirfd(d), e->d_name, list);
         (void) closedir(d);
         if (k < 0)
                 return k;
@@ -130,8 +138,8 @@ int runner_list_workspaces(Runner *r, Json **ret) {
         return 0;
 }
 
-bool runner_workspace_is_removed(Runner *r, const char *id) {
-        for (WorkspaceCall *c = r->workspace_calls; c; c = c->next)
+bool workspaces_is_removed(Workspaces *w, const char *id) {
+        for (WorkspaceCall *c = w->calls; c; c = c->next)
                 if (c->remove && streq(c->id, id))
                         return true;
         return false;
@@ -140,7 +148,7 @@ bool runner_workspace_is_removed(Runner *r, const char *id) {
 WorkspaceCall *workspace_call_free(WorkspaceCall *c) {
         if (!c)
                 return NULL;
-        for (WorkspaceCall **p = &c->runner->workspace_calls; *p; p = &(*p)->next)
+        for (WorkspaceCall **p = &c->workspaces->calls; *p; p = &(*p)->next)
                 if (*p == c) {
                         *p = c->next;
                         break;
@@ -151,8 +159,8 @@ WorkspaceCall *workspace_call_free(WorkspaceCall *c) {
         return NULL;
 }
 
-static void forget(Runner *r, const char *id) {
-        _cleanup_close_ int fd = open_folder(r);
+static void forget(Workspaces *w, const char *id) {
+        _cleanup_close_ int fd = open_folder(w);
         char key[WORKSPACE_KEY_SIZE];
 
         workspace_key(id, key);
@@ -168,18 +176,18 @@ static void on_folder(int error, const char *text, Json *result, void *userdata)
         if (error >= 0 && c->remove) {
                 /* Nothing is there any more, and nobody may begin in it before that is known. */
                 c->remove = false;
-                forget(c->runner, c->id);
+                forget(c->workspaces, c->id);
         } else if (error >= 0 &&
                    (json_set_string(result, "id", c->id) < 0 ||
-                    json_set(result, "conversations", live_in(c->runner, c->id)) < 0)) {
+                    json_set(result, "conversations", live_in(c->workspaces, c->id)) < 0)) {
                 error = -ENOMEM;
                 text = "out of memory";
         }
         c->reply(error, text, error < 0 ? NULL : result, c->userdata);
 }
 
-static bool is_known(Runner *r, const char *id) {
-        _cleanup_close_ int fd = open_folder(r);
+static bool is_known(Workspaces *w, const char *id) {
+        _cleanup_close_ int fd = open_folder(w);
         _cleanup_free_ char *found = NULL;
         char key[WORKSPACE_KEY_SIZE];
 
@@ -190,8 +198,8 @@ static bool is_known(Runner *r, const char *id) {
         return found;
 }
 
-int runner_workspace_call(
-                Runner *r,
+int workspaces_call(
+                Workspaces *w,
                 const char *id,
                 bool remove,
                 bool force,
@@ -199,24 +207,24 @@ int runner_workspace_call(
                 void *userdata,
                 WorkspaceCall **ret) {
         const OperationContext context = {
-                .event = r->event,
-                .bus = r->bus,
-                .watch = r->ctx.run.watch,
-                .state_fd = r->state_fd,
+                .event = w->ctx->event,
+                .bus = w->ctx->bus,
+                .watch = w->ctx->watch,
+                .state_fd = w->ctx->state_fd,
         };
         _cleanup_json_ Json *live = NULL;
         WorkspaceCall *c;
         unsigned n = 0;
         int k;
 
-        if (!is_known(r, id))
+        if (!is_known(w, id))
                 return -ENOENT;
-        live = live_in(r, id);
+        live = live_in(w, id);
         if (!live)
                 return -ENOMEM;
-        if ((remove && json_object_array_length(live) > 0) || runner_workspace_is_removed(r, id))
+        if ((remove && json_object_array_length(live) > 0) || workspaces_is_removed(w, id))
                 return -EBUSY;
-        for (c = r->workspace_calls; c; c = c->next)
+        for (c = w->calls; c; c = c->next)
                 n++;
         if (n >= WORKSPACE_CALLS_MAX)
                 return -EAGAIN;
@@ -224,16 +232,16 @@ int runner_workspace_call(
         if (!c)
                 return -ENOMEM;
         *c = (WorkspaceCall){
-                .runner = r,
-                .next = r->workspace_calls,
+                .workspaces = w,
+                .next = w->calls,
                 .id = strdup(id),
                 .remove = remove,
                 .reply = reply,
                 .userdata = userdata,
         };
-        r->workspace_calls = c;
+        w->calls = c;
         k = c->id ? folder_start(&context,
-                                 &r->ctx.git,
+                                 w->git,
                                  id,
                                  !remove               ? FOLDER_MEASURE :
                                                  force ? FOLDER_REMOVE_FORCE :
@@ -248,4 +256,23 @@ int runner_workspace_call(
         }
         *ret = c;
         return 0;
+}
+
+int workspaces_new(
+                const RunContext *ctx,
+                const GitConfig *git,
+                const Registry *conversations,
+                Workspaces **ret) {
+        Workspaces *w = new0(Workspaces, 1);
+
+        if (!w)
+                return -ENOMEM;
+        *w = (Workspaces){ .ctx = ctx, .git = git, .conversations = conversations };
+        *ret = w;
+        return 0;
+}
+
+Workspaces *workspaces_free(Workspaces *w) {
+        free(w);
+        return NULL;
 }

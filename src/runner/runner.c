@@ -1,28 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
+#include <pwd.h>
 #include <signal.h>
 #include <sys/stat.h>
 
 #include <systemd/sd-daemon.h>
-#include <systemd/sd-id128.h>
 
 #include "common/fileio.h"
+#include "common/log-ids.h"
 #include "common/log.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-conversations.h"
 #include "runner/runner-hooks.h"
 #include "runner/runner-internal.h"
+#include "runner/runner-link.h"
+#include "runner/runner-reload.h"
+#include "runner/runner-retention.h"
+#include "runner/runner-status.h"
 #include "runner/store/store-inbound.h"
 
-/* For an id of this machine that says nothing about it elsewhere (sd_id128_get_machine_app_specific(3)). */
-#define APPLICATION_ID SD_ID128_MAKE(6d, 1f, 0b, 8a, 5e, 0c, 4b, 73, 9a, f2, 41, c7, 3e, 88, d5, 20)
+#define LINGER_FOLDER "/var/lib/systemd/linger/"
+#define KEY_TOLD "userModeTold"
 
 sd_event *runner_get_event(Runner *r) {
         return r->event;
 }
 
 sd_bus *runner_get_bus(Runner *r) {
-        return r->bus;
+        return r->ctx.run.bus;
 }
 
 const RunnerConfig *runner_get_config(Runner *r) {
@@ -30,7 +35,7 @@ const RunnerConfig *runner_get_config(Runner *r) {
 }
 
 bool runner_is_user_mode(Runner *r) {
-        return r->user_mode;
+        return r->config->user_mode;
 }
 
 int runner_exit_code(Runner *r) {
@@ -43,6 +48,10 @@ void runner_set_observer(Runner *r, const RunnerObserver *observer, void *userda
 
 Resend *runner_get_resend(Runner *r) {
         return r->resend;
+}
+
+Workspaces *runner_get_workspaces(Runner *r) {
+        return r->workspaces;
 }
 
 void runner_set_methods(Runner *r, const RunnerMethods *methods, void *userdata) {
@@ -58,7 +67,7 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
         log_notice("Stopping; %u conversations go on in their scopes.",
                    registry_count_live(r->conversations));
         (void) sd_notify(0, "STOPPING=1");
-        return runner_shutdown_exit(r);
+        return shutdown_exit(r->shutdown);
 }
 
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
@@ -75,16 +84,19 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
         return 0;
 }
 
-static int add_sources(Runner *r) {
-        int k;
+static int add_signals(Runner *r) {
+        static const struct {
+                int signal;
+                sd_event_signal_handler_t handler;
+        } list[ELEMENTSOF(((Runner *) NULL)->signals)] = {
+                {SIGTERM, on_terminate},
+                { SIGINT, on_terminate},
+                { SIGHUP, on_hangup   },
+        };
+        int k = 0;
 
-        k = sd_event_add_signal(r->event, &r->sigterm, SIGTERM, on_terminate, r);
-        if (k >= 0)
-                k = sd_event_add_signal(r->event, &r->sigint, SIGINT, on_terminate, r);
-        if (k >= 0)
-                k = sd_event_add_signal(r->event, &r->sighup, SIGHUP, on_hangup, r);
-        if (k >= 0)
-                k = housekeeping_new(r->event, r, &r->housekeeping);
+        for (size_t i = 0; i < ELEMENTSOF(list) && k >= 0; i++)
+                k = sd_event_add_signal(r->event, &r->signals[i], list[i].signal, list[i].handler, r);
         return k;
 }
 
@@ -100,73 +112,123 @@ static int open_state(Runner *r) {
 
         k = mkdir_parents(r->config->data_dir, 0700);
         if (k >= 0) {
-                r->state_fd = open(r->config->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                k = r->state_fd < 0 ? -errno : 0;
+                r->ctx.run.state_fd = open(r->config->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                k = r->ctx.run.state_fd < 0 ? -errno : 0;
         }
         if (k < 0)
                 return log_error_errno(
                                 k, "The state directory %s cannot be opened: %m", r->config->data_dir);
-        r->ctx.run.state_fd = r->state_fd;
-        r->ctx.run.conversations_fd = mkdir_open_at(r->state_fd, "conversations", 0700);
+        r->ctx.run.conversations_fd = mkdir_open_at(r->ctx.run.state_fd, "conversations", 0700);
         if (r->ctx.run.conversations_fd < 0)
                 return log_error_errno(
                                 r->ctx.run.conversations_fd,
                                 "%s/conversations cannot be opened: %m",
                                 r->config->data_dir);
-        k = store_open(r->state_fd, r->config->data_dir, &r->store, &error);
+        k = store_open(r->ctx.run.state_fd, r->config->data_dir, &r->store, &error);
         if (k == -EUCLEAN) {
-                k = runner_set_store_aside(r);
+                k = recovery_set_store_aside(r->recovery);
                 if (k < 0)
                         return k;
                 free(error);
-                k = store_open(r->state_fd, r->config->data_dir, &r->store, &error);
+                k = store_open(r->ctx.run.state_fd, r->config->data_dir, &r->store, &error);
         }
         if (k < 0)
                 return log_error_errno(k, "%s", error ? error : "The store cannot be opened");
         r->ctx.run.store = r->store;
-        k = queue_counter_new(r->event, r->store, r->conversations, &r->queue);
-        if (k < 0)
-                return log_oom();
         store_on_damage(r->store, on_damage, r);
-        k = runner_recover_identity(r);
+        k = recovery_begin(r->recovery);
         if (k < 0)
                 return k;
-        runner_load_draining(r);
-        runner_crash_open(r);
+        drain_load(r->drain);
+        crash_watch_mark(r->crash);
         return 0;
 }
 
 static int open_bus(Runner *r) {
         int k;
 
-        k = r->user_mode ? sd_bus_open_user_with_description(&r->bus, "runner") :
-                           sd_bus_open_system_with_description(&r->bus, "runner");
+        k = r->config->user_mode ? sd_bus_open_user_with_description(&r->ctx.run.bus, "runner") :
+                                   sd_bus_open_system_with_description(&r->ctx.run.bus, "runner");
         if (k < 0)
                 return log_error_errno(
-                                k, "The %s bus cannot be reached: %m", r->user_mode ? "user" : "system");
-        k = sd_bus_attach_event(r->bus, r->event, SD_EVENT_PRIORITY_NORMAL);
+                                k,
+                                "The %s bus cannot be reached: %m",
+                                r->config->user_mode ? "user" : "system");
+        k = sd_bus_attach_event(r->ctx.run.bus, r->event, SD_EVENT_PRIORITY_NORMAL);
         if (k >= 0)
-                k = sd_bus_set_exit_on_disconnect(r->bus, true);
+                k = sd_bus_set_exit_on_disconnect(r->ctx.run.bus, true);
         if (k < 0)
                 return k;
-        r->ctx.run.bus = r->bus;
-        k = runner_shutdown_open(r);
+        k = shutdown_open(r->shutdown);
         if (k >= 0)
-                k = units_new(r->bus, runner_unit_changed, r, &r->ctx.run.units);
-        return k < 0 ? k : runner_crash_watch(r);
+                k = units_new(r->ctx.run.bus, runner_unit_changed, r, &r->ctx.run.units);
+        return k < 0 ? k : crash_watch_open(r->crash);
 }
 
-static void read_identity(Runner *r) {
-        sd_id128_t id;
+/* ---- parts ---- */
 
-        if (gethostname(r->hostname, sizeof(r->hostname) - 1) < 0)
-                r->hostname[0] = 0;
-        if (sd_id128_get_machine_app_specific(APPLICATION_ID, &id) >= 0)
-                (void) sd_id128_to_string(id, r->machine_id);
+static void on_disk_changed(void *userdata) {
+        Runner *r = userdata;
+
+        announcer_changed(r->announcer);
+}
+
+/* What could not be written or begun for want of room. */
+static void on_room(void *userdata) {
+        Runner *r = userdata;
+
+        for (Conversation *c = registry_next(r->conversations, NULL); c && !r->ctx.run.broken;
+             c = registry_next(r->conversations, c)) {
+                if (!conversation_is_live(c) || !c->run)
+                        continue;
+                conversation_advance(c);
+                (void) conversation_write_input(c);
+        }
+}
+
+/* Those behind are made with those before. */
+static int make_parts(Runner *r) {
+        static const DiskOps disk_ops = { .changed = on_disk_changed, .room = on_room };
+        RunContext *ctx = &r->ctx.run;
+        int k;
+
+        k = registry_new(&r->conversations);
+        if (k >= 0)
+                k = totals_new(&r->totals);
+        if (k >= 0)
+                k = recovery_new(ctx, &r->recovery);
+        if (k >= 0)
+                k = housekeeping_new(r->event, r, &r->housekeeping);
+        if (k >= 0)
+                k = announcer_new(r->event, runner_update_status, r, &r->announcer);
+        if (k >= 0)
+                k = queue_counter_new(ctx, r->conversations, &r->queue);
+        if (k >= 0)
+                k = disk_new(ctx, &disk_ops, r, &r->disk);
+        if (k >= 0)
+                k = shutdown_new(ctx, r->conversations, r->announcer, &r->shutdown);
+        if (k >= 0)
+                k = drain_new(ctx, r->conversations, r->shutdown, r->announcer, &r->drain);
+        if (k >= 0)
+                k = admission_gate_new(ctx, r->conversations, r->disk, r->drain, r->announcer, &r->gate);
+        if (k >= 0)
+                k = crash_watch_new(ctx, r->conversations, r->started_at_usec, &r->crash);
+        if (k >= 0)
+                k = workspaces_new(ctx, &r->ctx.git, r->conversations, &r->workspaces);
+        return k;
+}
+
+/* In user mode; owned by the runner, unlike all else in there. */
+static const char *git_cache(void) {
+        const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+
+        return cache && cache[0] == '/' ? xasprintf("%s/northflare-git", cache) :
+                                          xasprintf("%s/.cache/northflare-git", strempty(home));
 }
 
 int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *config, Runner **ret) {
         Runner *r = new0(Runner, 1);
+        int k;
 
         if (!r)
                 return -ENOMEM;
@@ -174,8 +236,6 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
                 .event = sd_event_ref(event),
                 .config = config,
                 .options = options,
-                .state_fd = -EBADF,
-                .user_mode = config->user_mode,
                 .started_usec = now_usec(CLOCK_MONOTONIC),
                 .started_at_usec = now_usec(CLOCK_REALTIME),
         };
@@ -187,20 +247,15 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
                 .hooks = &runner_conversation_hooks,
                 .userdata = r,
         };
-        if (registry_new(&r->conversations) < 0 || totals_new(&r->totals) < 0) {
+        k = make_parts(r);
+        if (k < 0) {
                 runner_free(r);
-                return -ENOMEM;
+                return k;
         }
+        if (config->user_mode)
+                r->ctx.git.cache_dir = git_cache();
         runner_take_git_settings(r);
-        if (r->user_mode) {
-                const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-
-                r->git_cache = cache && cache[0] == '/' ?
-                                xasprintf("%s/northflare-git", cache) :
-                                xasprintf("%s/.cache/northflare-git", strempty(home));
-                r->ctx.git.cache_dir = r->git_cache;
-        }
-        read_identity(r);
+        host_identity_read(&r->machine);
         *ret = r;
         return 0;
 }
@@ -209,16 +264,12 @@ int runner_open(Runner *r) {
         _cleanup_free_ char *error = NULL;
         int k;
 
-        k = add_sources(r);
+        k = add_signals(r);
         if (k >= 0)
-                k = announcer_new(r->event, runner_update_status, r, &r->announcer);
-        if (k >= 0)
-                k = runner_drain_open(r);
-        if (k >= 0)
-                k = runner_admission_open(r);
+                k = admission_gate_open(r->gate);
         if (k < 0)
                 return log_error_errno(k, "The event loop cannot be set up: %m");
-        if (ceilings_load(r->user_mode, &r->ceilings, &error) < 0)
+        if (ceilings_load(r->config->user_mode, &r->ceilings, &error) < 0)
                 log_warning("The launcher's ceilings cannot be read, it will refuse what is above them: %s",
                             strempty(error));
         limits_clip(&r->config->limits, &r->ceilings.limits);
@@ -242,24 +293,61 @@ int runner_open(Runner *r) {
         return 0;
 }
 
+/* ---- one person's own runner: what that person has to know of it ---- */
+
+static void tell_protection(Runner *r, const char *user) {
+        _cleanup_free_ char *told = NULL;
+
+        if (store_get(r->store, KEY_TOLD, &told) > 0)
+                return;
+        log_full(LOG_NOTICE,
+                 0,
+                 NF_MESSAGE_USER_MODE,
+                 "Agents run as %s here, as this runner does: they can read and change all that is %s's, the runner's token and store with it. "
+                 "This protects from accidents, not from an agent that means harm; for that there is the system's runner.",
+                 user,
+                 user);
+        (void) store_set(r->store, KEY_TOLD, "1");
+}
+
+/* Without it the user's manager ends at the last logout, and the conversations with it. */
+static void tell_linger(const char *user) {
+        _cleanup_free_ char *path = xasprintf(LINGER_FOLDER "%s", user);
+
+        if (path && access(path, F_OK) < 0 && errno == ENOENT)
+                log_notice("%s does not linger: the runner and its conversations end when the last session of %s does. To keep them: loginctl enable-linger %s",
+                           user,
+                           user,
+                           user);
+}
+
+static void tell_user_mode(Runner *r) {
+        const struct passwd *p = getpwuid(geteuid());
+
+        if (!r->config->user_mode)
+                return;
+        tell_protection(r, p ? p->pw_name : "one user");
+        if (p)
+                tell_linger(p->pw_name);
+}
+
 int runner_begin(Runner *r) {
         int k;
 
         runner_sweep(r);
-        runner_workspaces_open(r);
+        workspaces_open(r->workspaces);
         k = runner_adopt(r);
         if (k < 0)
                 return k;
-        r->ready = true;
         announcer_changed(r->announcer);
         (void) sd_notify(0, "READY=1");
         log_info("northflare-runner " PROJECT_VERSION " is ready, %u conversations adopted.",
                  registry_count_live(r->conversations));
         r->ctx.run.ready = true;
         runner_begin_all(r);
-        runner_tell_user_mode(r);
-        runner_crash_look(r);
-        runner_set_draining(r, r->draining, r->drain_left_usec);
+        tell_user_mode(r);
+        crash_watch_look(r->crash);
+        drain_resume(r->drain);
         return r->link ? link_start(r->link) : 0;
 }
 
@@ -277,29 +365,30 @@ Runner *runner_free(Runner *r) {
         control_free(r->control);
         resend_free(r->resend);
         link_free(r->link);
-        runner_crash_close(r);
-        sd_bus_slot_unref(r->exit_question);
-        shutdown_watch_free(r->shutdown);
+        crash_watch_free(r->crash);
+        shutdown_free(r->shutdown);
         units_free(r->ctx.run.units);
         watch_free(r->ctx.run.watch);
         store_close(r->store);
-        sd_event_source *sources[] = { r->readopt_timer,   r->disk_timer,      r->drain_source,
-                                       r->admission_timer, r->exit_timer,      r->crash_timer,
-                                       r->drain_deadline,  r->drain_processes, r->sigterm,
-                                       r->sigint,          r->sighup };
+        drain_free(r->drain);
+        admission_gate_free(r->gate);
+        disk_free(r->disk);
+        workspaces_free(r->workspaces);
         housekeeping_free(r->housekeeping);
-        for (size_t i = 0; i < ELEMENTSOF(sources); i++)
-                sd_event_source_disable_unref(sources[i]);
-        sd_bus_flush_close_unref(r->bus);
-        safe_close(r->ctx.run.conversations_fd);
-        safe_close(r->state_fd);
-        sd_event_unref(r->event);
-        free(r->git_cache);
-        strv_free(r->ctx.run.controllers_told);
-        totals_free(r->totals);
+        recovery_free(r->recovery);
         queue_counter_free(r->queue);
+        totals_free(r->totals);
         registry_free(r->conversations);
         announcer_free(r->announcer);
+        sd_event_source_disable_unref(r->readopt_timer);
+        for (size_t i = 0; i < ELEMENTSOF(r->signals); i++)
+                sd_event_source_disable_unref(r->signals[i]);
+        sd_bus_flush_close_unref(r->ctx.run.bus);
+        safe_close(r->ctx.run.conversations_fd);
+        safe_close(r->ctx.run.state_fd);
+        sd_event_unref(r->event);
+        free((char *) r->ctx.git.cache_dir);
+        strv_free(r->ctx.run.controllers_told);
         free(r);
         return NULL;
 }

@@ -17,6 +17,8 @@
 #include "runner/runner-audit.h"
 #include "runner/runner-conversations.h"
 #include "runner/runner-housekeeping.h"
+#include "runner/runner-reload.h"
+#include "runner/runner-status.h"
 
 struct Conversation {
         Conversation *next;
@@ -410,7 +412,11 @@ struct WorkspaceCall {
         bool remove, force;
 };
 
-int runner_list_workspaces(Runner *r, Json **ret) {
+Workspaces *runner_get_workspaces(Runner *r) {
+        return (Workspaces *) r;
+}
+
+int workspaces_list(Workspaces *w, Json **ret) {
         return json_parse(WORKSPACES, strlen(WORKSPACES), ret, NULL);
 }
 
@@ -437,8 +443,8 @@ static int on_workspace(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-int runner_workspace_call(
-                Runner *r,
+int workspaces_call(
+                Workspaces *w,
                 const char *id,
                 bool remove,
                 bool force,
@@ -457,7 +463,7 @@ int runner_workspace_call(
         *c = (WorkspaceCall){
                 .reply = reply, .userdata = userdata, .id = strdup(id), .remove = remove, .force = force
         };
-        if (sd_event_add_defer(r->event, &c->source, on_workspace, c) < 0)
+        if (sd_event_add_defer(runner.event, &c->source, on_workspace, c) < 0)
                 return -ENOMEM;
         *ret = c;
         return 0;

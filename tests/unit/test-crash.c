@@ -375,27 +375,19 @@ static Runner *make_runner(sd_event *event) {
                                        .permission_modes = (char **) modes,
                                        .stop_grace_ms = 600000 };
         _cleanup_free_ char *error = NULL;
-        Runner *r = new0(Runner, 1);
+        Runner *r;
 
         /* Never run, but it has to be there. */
         assert_int_equal(
                         json_parse("{\"shell\":{\"executable\":\"/bin/sh\"}}", 34, &config.agents, NULL), 0);
 
-        *r = (Runner){ .event = event, .config = &config, .state_fd = world.fd };
+        assert_int_equal(runner_new(event, NULL, &config, &r), 0);
         assert_int_equal(store_open(world.fd, world.path, &r->store, &error), 0);
-        r->ctx = (ConversationContext){
-                .run.event = event,
-                .run.config = &config,
-                .run.store = r->store,
-                .sender = (Sender *) &world,
-                .hooks = &runner_conversation_hooks,
-                .userdata = r,
-                .run.state_fd = world.fd,
-                .run.conversations_fd = mkdir_open_at(world.fd, "conversations", 0700),
-        };
+        r->ctx.run.store = r->store;
+        r->ctx.run.state_fd = world.fd;
+        r->ctx.run.conversations_fd = mkdir_open_at(world.fd, "conversations", 0700);
+        r->ctx.sender = (Sender *) &world;
         assert_int_equal(watch_new(event, &r->ctx.run.watch), 0);
-        assert_int_equal(registry_new(&r->conversations), 0);
-        assert_int_equal(totals_new(&r->totals), 0);
         return r;
 }
 
@@ -423,7 +415,7 @@ static void live(void) {
         Runner *r = world.runner;
         assert_int_equal(control_new(r->store, NULL, &r->control), 0);
         assert_int_equal(runner_adopt(r), 0);
-        r->ready = r->ctx.run.ready = true;
+        r->ctx.run.ready = true;
         runner_begin_all(r);
         if (store_get(r->store, "cursor", &cursor) > 0)
                 next = (size_t) atoi(cursor);
@@ -637,7 +629,7 @@ static void begin_only(unsigned crash_at) {
         world.runner = make_runner(event);
         world.crash_at = crash_at;
         world.points = 0;
-        runner_crash_open(world.runner);
+        crash_watch_mark(world.runner->crash);
         _exit(0);
 }
 

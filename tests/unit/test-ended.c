@@ -12,6 +12,7 @@
 #include "runner/link/sender.h"
 #include "runner/run/position.h"
 #include "runner/runner-internal.h"
+#include "runner/runner-link.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-events.h"
 #include "runner/store/store-inbound.h"
@@ -825,38 +826,53 @@ static Conversation *add_running(Place *p, size_t i) {
         return c;
 }
 
+/* On the store of the place. */
+static Runner *make_runner(Place *p) {
+        Runner *r;
+
+        assert_return_code(runner_new(p->ctx.run.event, NULL, &p->config, &r), 0);
+        r->store = r->ctx.run.store = p->ctx.run.store;
+        return r;
+}
+
+static void free_runner(Runner *r) {
+        r->store = r->ctx.run.store = NULL;
+        runner_free(r);
+}
+
 static void test_cursors_of_a_transaction_that_failed_are_stored_later(void **state) {
         _cleanup_(run_row_done) RunRow before = {}, after = {};
         Place *p = *state;
         Conversation *first = add_running(p, 0), *second = add_running(p, 1);
-        Runner r = { .store = p->ctx.run.store, .config = &p->config };
+        Runner *r = make_runner(p);
 
-        assert_return_code(registry_new(&r.conversations), 0);
-        registry_add(r.conversations, first);
-        registry_add(r.conversations, second);
+        registry_add(r->conversations, first);
+        registry_add(r->conversations, second);
         sender_set_enabled(p->ctx.sender, true);
         RUN_UNTIL(p->ctx.run.event, first->ack_dirty && second->ack_dirty);
         run_sql(p,
                 "CREATE TRIGGER refuse BEFORE UPDATE ON progress WHEN NEW.conversation = 'c-1' BEGIN SELECT RAISE "
                 "(ABORT, 'no'); END");
-        runner_flush_cursors(&r);
+        runner_flush_cursors(r);
         assert_true(first->ack_dirty);
         assert_int_equal(store_get_run(p->ctx.run.store, "c-0", 1, &before), 1);
         assert_int_equal(before.acked, 0);
         assert_int_equal(before.driven, 0);
         accept_again(p);
-        runner_flush_cursors(&r);
+        runner_flush_cursors(r);
         assert_int_equal(store_get_run(p->ctx.run.store, "c-0", 1, &after), 1);
         assert_int_equal(after.acked, 300);
         assert_int_equal(after.driven, 300);
         /* Nor does it matter where not even that can be begun. */
         first->ack_dirty = true;
         run_sql(p, "BEGIN IMMEDIATE");
-        runner_flush_cursors(&r);
+        runner_flush_cursors(r);
         run_sql(p, "ROLLBACK");
         assert_true(first->ack_dirty);
         assert_int_equal(strv_length(p->taken), 8);
-        registry_free(r.conversations);
+        registry_remove(r->conversations, first);
+        registry_remove(r->conversations, second);
+        free_runner(r);
 }
 
 /* No response waits for an acknowledgement. */
@@ -870,7 +886,7 @@ static bool all_heard(Place *p) {
 static void test_a_response_is_not_lost_with_its_batch(void **state) {
         static char *const headers[] = { (char *) "Content-Type: application/json", NULL };
         Place *p = *state;
-        Runner r = { .event = p->ctx.run.event, .store = p->ctx.run.store, .config = &p->config };
+        Runner *r = make_runner(p);
         InboundMessage m = { .envelope_id = (char *) "m-1",
                              .method = (char *) "runner.ping",
                              .params = (char *) "{}",
@@ -886,89 +902,92 @@ static void test_a_response_is_not_lost_with_its_batch(void **state) {
                                         p->ctx.run.store, "", 0, 0, "said", "error.report", "\"a\":1", NULL),
                         0);
         spoil_own_events(p, "error.report");
-        assert_return_code(registry_new(&r.conversations), 0);
-        assert_return_code(runner_open_link(&r), 0);
-        assert_return_code(sender_set_target(r.ctx.sender, test_server_url(p->server), headers), 0);
-        sender_set_enabled(r.ctx.sender, true);
+        assert_return_code(runner_open_link(r), 0);
+        assert_return_code(sender_set_target(r->ctx.sender, test_server_url(p->server), headers), 0);
+        sender_set_enabled(r->ctx.sender, true);
         while (sd_event_run(p->ctx.run.event, 0) > 0)
                 ;
         assert_int_equal(p->n_posts, 0);
         mend_own_events(p);
         /* Nobody has anything new to say: it is tried again with what is done every minute. */
-        runner_flush_cursors(&r);
+        runner_flush_cursors(r);
         RUN_UNTIL(p->ctx.run.event, all_heard(p));
         assert_int_equal(strv_length(p->taken), 2);
         assert_string_equal(p->taken[0], "rsp:m-1");
         assert_string_equal(p->taken[1], "said");
-        control_free(r.control);
-        link_free(r.link);
-        registry_free(r.conversations);
+        free_runner(r);
 }
 
 /* ---- how many there may be ---- */
 
-/* A runner with so many of them. */
-static Conversation *put(Runner *r, Conversation *c, const char *state, bool delivered) {
+/* So many of them. */
+static Conversation *put(Registry *g, Conversation *c, const char *state, bool delivered) {
         *c = (Conversation){
                 .row = {.state = (char *) state, .delivered = delivered},
         };
-        registry_add(r->conversations, c);
+        registry_add(g, c);
         return c;
 }
 
-static void assert_admission(Runner *r, const char *expected) {
-        runner_admission_look(r);
-        assert_string_equal(admission_to_string(r->admission), expected);
+static void assert_admission(AdmissionGate *g, const char *expected) {
+        admission_gate_look(g);
+        assert_string_equal(admission_to_string(admission_gate_get(g)), expected);
 }
 
 static void test_the_bound_and_one_past_it(void **state) {
         _cleanup_free_ Conversation *list = new0(Conversation, ENDED_WAITING_MAX + 100);
         _cleanup_free_ char *text = NULL, *past = NULL;
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         RunnerConfig config = { .max_conversations = 16 };
-        Runner r = { .config = &config };
+        Registry *g;
+        Runner *r;
         size_t n = 0;
 
-        assert_return_code(registry_new(&r.conversations), 0);
+        assert_return_code(sd_event_new(&event), 0);
+        assert_return_code(runner_new(event, NULL, &config, &r), 0);
+        g = r->conversations;
 
         /* Neither those that live count nor those that are acknowledged. */
         for (size_t i = 0; i < 15; i++)
-                put(&r, &list[n++], "live", false);
+                put(g, &list[n++], "live", false);
         for (size_t i = 0; i < ENDED_KEPT_MAX; i++)
-                put(&r, &list[n++], "ended", true);
-        assert_admission(&r, "");
+                put(g, &list[n++], "ended", true);
+        assert_admission(r->gate, "");
         for (size_t i = 0; i < ENDED_WAITING_MAX - 1; i++)
-                put(&r, &list[n++], "ended", false);
-        assert_admission(&r, "");
-        Conversation *last = put(&r, &list[n++], "ended", false);
-        assert_admission(&r, "unacknowledged");
-        text = runner_admission_text(&r);
+                put(g, &list[n++], "ended", false);
+        assert_admission(r->gate, "");
+        Conversation *last = put(g, &list[n++], "ended", false);
+        assert_admission(r->gate, "unacknowledged");
+        text = admission_gate_text(r->gate);
         assert_string_equal(
                         text,
                         "1024 conversations have ended and wait for the orchestrator to acknowledge their events: its log "
                         "says why it does not");
         /* What runs may end all the same. */
-        put(&r, &list[n++], "ended", false);
-        assert_admission(&r, "unacknowledged");
-        past = runner_admission_text(&r);
+        put(g, &list[n++], "ended", false);
+        assert_admission(r->gate, "unacknowledged");
+        past = admission_gate_text(r->gate);
         assert_non_null(strstr(past, "1025 conversations"));
         /* It opens with the acknowledgement. */
         last->row.delivered = true;
-        assert_admission(&r, "unacknowledged");
+        assert_admission(r->gate, "unacknowledged");
         list[n - 1].row.delivered = true;
-        assert_admission(&r, "");
+        assert_admission(r->gate, "");
         last->row.delivered = false;
-        assert_admission(&r, "unacknowledged");
+        assert_admission(r->gate, "unacknowledged");
         /* What is for everybody is said first. */
-        put(&r, &list[n++], "live", false);
-        assert_admission(&r, "capacity");
-        registry_free(r.conversations);
+        put(g, &list[n++], "live", false);
+        assert_admission(r->gate, "capacity");
+        for (size_t i = 0; i < n; i++)
+                registry_remove(g, &list[i]);
+        runner_free(r);
 }
 
 static void test_whom_it_is_for(void **state) {
         for (Admission a = ADMISSION_OPEN; a < _ADMISSION_MAX; a++) {
-                assert_int_equal(runner_admission_is_for(a, "orchestrator"), a != ADMISSION_OPEN);
+                assert_int_equal(admission_is_for_origin(a, "orchestrator"), a != ADMISSION_OPEN);
                 assert_int_equal(
-                                runner_admission_is_for(a, "local"),
+                                admission_is_for_origin(a, "local"),
                                 a != ADMISSION_OPEN && a != ADMISSION_UNACKNOWLEDGED);
         }
 }

@@ -24,7 +24,7 @@ typedef struct Place {
         int fd;
         sd_event *event;
         RunnerConfig config;
-        Runner r;
+        Runner *r;
         Methods *methods;
         bool called; /* a call is on the stack */
         bool scope;  /* of c-0, and the agent in it lives */
@@ -70,9 +70,6 @@ int cgroup_is_populated(const char *cgroup) {
 
 /* ---- the bus objects ---- */
 
-static void on_update(void *userdata) {
-}
-
 static void on_runner(void *userdata) {
 }
 
@@ -102,7 +99,7 @@ static int setup(void **state) {
         static const char agents[] = "{\"shell\":{\"executable\":\"/bin/sh\"}}";
         _cleanup_free_ char *error = NULL;
         Place *p = new0(Place, 1);
-        Runner *r = &p->r;
+        Runner *r;
 
         log_set_max_level(LOG_ERR);
         (void) snprintf(p->path, sizeof(p->path), "/tmp/nf-hub-XXXXXX");
@@ -112,50 +109,26 @@ static int setup(void **state) {
         assert_true(sd_event_new(&p->event) >= 0);
         p->config = (RunnerConfig){ .max_conversations = 1000, .permission_modes = (char **) modes };
         assert_return_code(json_parse(agents, strlen(agents), &p->config.agents, NULL), 0);
-        *r = (Runner){
-                .event = p->event,
-                .config = &p->config,
-                .state_fd = p->fd,
-        };
-        assert_return_code(registry_new(&r->conversations), 0);
-        assert_return_code(totals_new(&r->totals), 0);
-        assert_return_code(announcer_new(p->event, on_update, r, &r->announcer), 0);
+        assert_return_code(runner_new(p->event, NULL, &p->config, &p->r), 0);
+        r = p->r;
         announcer_set_observer(r->announcer, &observer, p);
         assert_return_code(store_open(p->fd, p->path, &r->store, &error), 0);
-        r->ctx = (ConversationContext){
-                .run.event = p->event,
-                .run.config = &p->config,
-                .run.store = r->store,
-                .hooks = &runner_conversation_hooks,
-                .userdata = r,
-                .run.state_fd = p->fd,
-                .run.conversations_fd = mkdir_open_at(p->fd, "conversations", 0700),
-        };
+        r->ctx.run.store = r->store;
+        r->ctx.run.state_fd = p->fd;
+        r->ctx.run.conversations_fd = mkdir_open_at(p->fd, "conversations", 0700);
         assert_return_code(watch_new(p->event, &r->ctx.run.watch), 0);
         assert_return_code(methods_new(r, &p->methods), 0);
-        assert_return_code(housekeeping_new(p->event, r, &r->housekeeping), 0);
         *state = place = p;
         return 0;
 }
 
 static int teardown(void **state) {
         Place *p = *state;
-        Runner *r = &p->r;
-
         p->called = false;
         methods_free(p->methods);
-        runner_forget_all(r);
-        totals_free(r->totals);
-        registry_free(r->conversations);
-        announcer_free(r->announcer);
-        event_cache_free(r->ctx.event_cache);
-        watch_free(r->ctx.run.watch);
-        store_close(r->store);
-        safe_close(r->ctx.run.conversations_fd);
-        housekeeping_free(r->housekeeping);
+        runner_free(p->r); /* with the directory */
         sd_event_unref(p->event);
         json_object_put(p->config.agents);
-        safe_close(p->fd);
         (void) remove_tree_at(AT_FDCWD, p->path);
         free(p->reason);
         free(p->killed);
@@ -198,16 +171,16 @@ static void test_one_that_ends_is_not_forgotten_under_its_caller(void **state) {
                 call(p, "conversation.start", i, ",\"agent\":\"shell\"");
         for (unsigned i = ENDED_KEPT_MAX; i > 0; i--)
                 call(p, "conversation.stop", i, "");
-        assert_int_equal(registry_count_ended(p->r.conversations), ENDED_KEPT_MAX);
+        assert_int_equal(registry_count_ended(p->r->conversations), ENDED_KEPT_MAX);
         call(p, "conversation.stop", 0, "");
         assert_string_equal(p->reason, "stopped");
         assert_int_equal(p->n_replies, 2 * (ENDED_KEPT_MAX + 1));
         /* It goes by itself, and can be had again. */
         assert_int_equal(p->n_removed, 0);
         turn_until(p, &p->n_removed, 1);
-        assert_null(registry_find(p->r.conversations, "c-0"));
-        assert_int_equal(registry_count_ended(p->r.conversations), ENDED_KEPT_MAX);
-        assert_non_null(runner_find_conversation(&p->r, "c-0"));
+        assert_null(registry_find(p->r->conversations, "c-0"));
+        assert_int_equal(registry_count_ended(p->r->conversations), ENDED_KEPT_MAX);
+        assert_non_null(runner_find_conversation(p->r, "c-0"));
         turn_until(p, &p->n_removed, 2);
 }
 
@@ -224,7 +197,7 @@ typedef struct Stored {
 
 static void write_file(Place *p, const char *name, const char *text) {
         _cleanup_close_ int fd =
-                        openat(p->r.ctx.run.conversations_fd, "c-0/1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                        openat(p->r->ctx.run.conversations_fd, "c-0/1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         assert_true(fd >= 0);
         assert_return_code(write_file_atomic_at(fd, name, text, strlen(text), 0600), 0);
@@ -255,13 +228,13 @@ static void store(Place *p, const Stored *s) {
                 .started_usec = 1,
         };
 
-        assert_return_code(store_put_conversation(p->r.store, &row), 0);
+        assert_return_code(store_put_conversation(p->r->store, &row), 0);
         if (!s->no_row)
-                assert_return_code(store_put_run(p->r.store, &run), 0);
+                assert_return_code(store_put_run(p->r->store, &run), 0);
         if (s->no_folder)
                 return;
-        assert_return_code(mkdirat(p->r.ctx.run.conversations_fd, "c-0", 0700), errno);
-        assert_return_code(mkdirat(p->r.ctx.run.conversations_fd, "c-0/1", 0700), errno);
+        assert_return_code(mkdirat(p->r->ctx.run.conversations_fd, "c-0", 0700), errno);
+        assert_return_code(mkdirat(p->r->ctx.run.conversations_fd, "c-0/1", 0700), errno);
         write_file(p, "in.log", "");
         if (!streq(s->state, "live"))
                 return;
@@ -280,10 +253,10 @@ static void supervisor_ends(Place *p, const char *members) {
 static Conversation *adopt(Place *p) {
         Conversation *c;
 
-        assert_return_code(runner_adopt(&p->r), 0);
-        p->r.ctx.run.ready = true;
-        runner_begin_all(&p->r);
-        c = registry_find(p->r.conversations, "c-0");
+        assert_return_code(runner_adopt(p->r), 0);
+        p->r->ctx.run.ready = true;
+        runner_begin_all(p->r);
+        c = registry_find(p->r->conversations, "c-0");
         assert_non_null(c);
         return c;
 }
@@ -296,7 +269,7 @@ static void turn(Place *p) {
 
 /* It has ended, once, for that reason, and with what it said. */
 static void assert_end(Place *p, const char *reason, const char *words, unsigned said) {
-        Conversation *c = registry_find(p->r.conversations, "c-0");
+        Conversation *c = registry_find(p->r->conversations, "c-0");
         _cleanup_(conversation_row_done) ConversationRow row = {};
         _cleanup_free_ char *cursor = NULL;
         unsigned ends = 0, lines = 0;
@@ -304,9 +277,9 @@ static void assert_end(Place *p, const char *reason, const char *words, unsigned
 
         assert_non_null(c);
         assert_string_equal(c->row.state, "ended");
-        assert_int_equal(registry_count_live(p->r.conversations), 0);
-        assert_int_equal(registry_count_ended(p->r.conversations), 1);
-        assert_int_equal(store_get_conversation(p->r.store, "c-0", &row), 1);
+        assert_int_equal(registry_count_live(p->r->conversations), 0);
+        assert_int_equal(registry_count_ended(p->r->conversations), 1);
+        assert_int_equal(store_get_conversation(p->r->store, "c-0", &row), 1);
         assert_string_equal(row.reason, reason);
         if (words)
                 assert_non_null(strstr(row.detail, words));
@@ -323,7 +296,7 @@ static void assert_end(Place *p, const char *reason, const char *words, unsigned
 static void assert_spec(Place *p, const char *expected) {
         _cleanup_(run_row_done) RunRow run = {};
 
-        assert_int_equal(store_get_run(p->r.store, "c-0", 1, &run), 1);
+        assert_int_equal(store_get_run(p->r->store, "c-0", 1, &run), 1);
         assert_string_equal(run.spec, expected);
 }
 
@@ -335,7 +308,7 @@ static void lives_and_is_stopped(Place *p, const Stored *s, const char *words, u
         store(p, s);
         p->scope = true;
         c = adopt(p);
-        assert_int_equal(registry_count_live(p->r.conversations), 1);
+        assert_int_equal(registry_count_live(p->r->conversations), 1);
         assert_null(p->killed); /* its supervisor is asked */
         turn(p);
         assert_true(conversation_is_live(c));
@@ -348,7 +321,7 @@ static void lives_and_is_stopped(Place *p, const Stored *s, const char *words, u
         turn(p);
         assert_end(p, "failed", words, said);
         /* Nobody knows what it has used. */
-        assert_int_equal(store_get_conversation(p->r.store, "c-0", &row), 1);
+        assert_int_equal(store_get_conversation(p->r->store, "c-0", &row), 1);
         assert_int_equal(strstr(row.detail, "usage") != NULL, s->no_row);
         assert_int_equal(p->n_replies, 1);
         assert_string_equal(p->reason, "failed");
@@ -482,9 +455,9 @@ static void test_one_without_a_run_is_left_alone(void **state) {
         Conversation *c;
 
         store(p, &(Stored){ .agent = "shell", .state = "new", .no_folder = true });
-        assert_return_code(runner_adopt(&p->r), 0);
-        p->r.ctx.run.ready = true;
-        c = registry_find(p->r.conversations, "c-0");
+        assert_return_code(runner_adopt(p->r), 0);
+        p->r->ctx.run.ready = true;
+        c = registry_find(p->r->conversations, "c-0");
         c->run = run_free(c->run);
         conversation_advance(c);
         conversation_stop(c, NULL, 0);

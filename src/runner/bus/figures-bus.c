@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/bus/figures-bus.h"
 #include "runner/limits/limit-watch.h"
+#include "runner/runner-status.h"
 
 /* Figures for whoever watches: all conversations in one reply, since who watches asks again and again. */
 

@@ -11,6 +11,8 @@
 #include "runner/bus/workspace-bus.h"
 #include "runner/runner-audit.h"
 #include "runner/runner-housekeeping.h"
+#include "runner/runner-reload.h"
+#include "runner/runner-status.h"
 #include "runner/store/store-events.h"
 
 #define LIST_AUDIT_MAX 20000

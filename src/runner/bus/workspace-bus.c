@@ -66,7 +66,14 @@ static int start(const BusRequest *q, const char *id, bool remove, bool force, s
                 .describe = !remove,
         };
         q->bus_objects->workspace_calls = c;
-        r = runner_workspace_call(q->bus_objects->runner, id, remove, force, on_reply, c, &c->call);
+        r =
+                        workspaces_call(runner_get_workspaces(q->bus_objects->runner),
+                                        id,
+                                        remove,
+                                        force,
+                                        on_reply,
+                                        c,
+                                        &c->call);
         if (r >= 0)
                 return 1;
         call_free(c);
@@ -93,7 +100,7 @@ static int start(const BusRequest *q, const char *id, bool remove, bool force, s
 
 int workspace_bus_list(const BusRequest *q, sd_bus_error *error) {
         _cleanup_json_ Json *list = NULL;
-        int r = runner_list_workspaces(q->bus_objects->runner, &list);
+        int r = workspaces_list(runner_get_workspaces(q->bus_objects->runner), &list);
 
         return r < 0 ? r :
                        bus_answer_json(q->message,

@@ -29,7 +29,7 @@ static uint64_t drain_deadline(MethodCall *c) {
 }
 
 int method_store_drain(MethodCall *c) {
-        return runner_store_draining(c->runner, streq(c->method, "runner.drain"), drain_deadline(c));
+        return drain_store(c->runner->drain, streq(c->method, "runner.drain"), drain_deadline(c));
 }
 
 void method_act_drain(MethodCall *c) {
@@ -38,7 +38,7 @@ void method_act_drain(MethodCall *c) {
         log_notice("%s.",
                    draining ? "Draining: nothing new is taken, what is idle is ended" :
                               "Conversations are taken again");
-        runner_set_draining(c->runner, draining, drain_deadline(c));
+        drain_set(c->runner->drain, draining, drain_deadline(c));
         if (c->runner->link)
                 link_heartbeat(c->runner->link);
 }

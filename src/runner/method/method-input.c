@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/method/method-input.h"
+#include "runner/runner-audit.h"
 #include "runner/runner-internal.h"
 
 /* What an agent is told: message.user, conversation.interrupt, permission.respond. The message waits in the store until the

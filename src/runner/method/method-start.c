@@ -66,16 +66,16 @@ static void check_room(MethodCall *c) {
 
         if (c->code != 0)
                 return;
-        a = runner_admission_ask(c->runner);
-        if (!runner_admission_is_for(a, c->conversation ? c->conversation->row.origin : c->origin))
+        a = admission_gate_ask(c->runner->gate);
+        if (!admission_is_for_origin(a, c->conversation ? c->conversation->row.origin : c->origin))
                 return;
-        _cleanup_free_ char *text = runner_admission_text(c->runner);
+        _cleanup_free_ char *text = admission_gate_text(c->runner->gate);
         method_refuse(c, codes[a], "%s", strempty(text));
         c->reason = admission_to_string(a);
 }
 
 static void check_workspace(MethodCall *c, const char *workspace) {
-        if (runner_workspace_is_removed(c->runner, workspace))
+        if (workspaces_is_removed(c->runner->workspaces, workspace))
                 method_refuse(c, CODE_WRONG_STATE, "workspace %s is being removed", workspace);
 }
 
@@ -171,7 +171,7 @@ void method_act_start(MethodCall *c) {
         v->n_pending = 1;
         runner_add_conversation(c->runner, v);
         totals_started(c->runner->totals, v);
-        runner_workspace_note(c->runner, v->row.workspace, true);
+        workspaces_note(c->runner->workspaces, v->row.workspace, true);
         conversation_advance(v);
 }
 
@@ -238,7 +238,7 @@ void method_act_resume(MethodCall *c) {
         c->conversation->n_pending = 1;
         registry_count_resume(c->runner->conversations);
         totals_started(c->runner->totals, c->conversation);
-        runner_workspace_note(c->runner, c->conversation->row.workspace, true);
+        workspaces_note(c->runner->workspaces, c->conversation->row.workspace, true);
         conversation_changed(c->conversation);
         conversation_advance(c->conversation);
 }

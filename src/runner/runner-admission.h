@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "runner/host/admission.h"
+#include "runner/link/link.h"
+#include "runner/run/run-context.h"
+#include "runner/runner-announce.h"
+#include "runner/runner-disk.h"
+#include "runner/runner-drain.h"
+#include "runner/runner-registry.h"
+
+/* Whether a new conversation is taken. */
+typedef struct AdmissionGate AdmissionGate;
+
+/* All are borrowed. */
+int admission_gate_new(
+                const RunContext *ctx,
+                const Registry *conversations,
+                Disk *disk,
+                const Drain *drain,
+                Announcer *announcer,
+                AdmissionGate **ret);
+AdmissionGate *admission_gate_free(AdmissionGate *g);
+/* Looks at the machine for the first time, and from now on by itself. */
+int admission_gate_open(AdmissionGate *g);
+/* Who is told at once where it has changed; borrowed. */
+void admission_gate_set_link(AdmissionGate *g, Link *link);
+/* Something changed that may matter for it. */
+void admission_gate_look(AdmissionGate *g);
+/* The same with fresh figures of the machine. */
+Admission admission_gate_ask(AdmissionGate *g);
+/* As looked at last. */
+Admission admission_gate_get(const AdmissionGate *g);
+/* Why not, for people and for the caller to free; NULL where it is open, or memory is out. */
+char *admission_gate_text(const AdmissionGate *g);
+/* For the heartbeat: {open, reason, text}. What is in it counts as told. */
+int admission_gate_json(AdmissionGate *g, Json **ret);
+/* Whether it refuses a conversation of that origin. */
+bool admission_is_for_origin(Admission a, const char *origin);

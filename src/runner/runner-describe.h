@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/json.h"
+#include "runner/runner.h"
+
+/* What the orchestrator is told of this machine and of what lives on it. */
+
+/* Adds to the params of runner.register what does not change often: hostname, machineId, os, arch, labels, agents,
+ * capacity, conversations. */
+int runner_describe(Runner *r, Json *params);
+/* Adds to those of runner.heartbeat what is now: uptimeMs, state, load, queue, delivery, admission, capacity,
+ * conversations. */
+int runner_describe_now(Runner *r, Json *params);
