@@ -13,9 +13,10 @@
  * killed: they are answered with -ECANCELED, before the Kill is. A Stop or a Collect keeps its place, and is sent when all that
  * is under way, the Kill included, was answered.
  *
- * Bounds: for each unit at most LAUNCHER_WAITING_MAX orders wait and as many Kills are under way. There is no bound on all
- * units together: a unit is known here only while it has an order, and the caller orders for the scopes of its conversations
- * (maxConversations=) and, once when it starts, for the scopes of ours that systemd lists (the launcher limits those). */
+ * Bounds: for each unit at most LAUNCHER_WAITING_MAX orders wait, and as many are under way (of which all but one are Kills).
+ * There is no bound on all units together: a unit is known here only while it has an order, and the caller orders for the
+ * scopes of its conversations (maxConversations=) and, once when it starts, for the scopes of ours that systemd lists (the
+ * launcher limits those). */
 #define LAUNCHER_WAITING_MAX 16
 
 typedef struct LauncherQueue LauncherQueue;
