@@ -35,7 +35,7 @@ static int load(Runner *r, const char *id, char *const *units, Conversation **re
         k = store_get_conversation(r->store, id, &row);
         if (k <= 0)
                 return k;
-        k = conversation_new(&r->ctx, &row, &c);
+        k = conversation_new(r->ctx, &row, &c);
         if (k < 0)
                 return k;
         runner_add_conversation(r, c);
@@ -56,7 +56,7 @@ Conversation *runner_find_conversation(Runner *r, const char *id) {
         Conversation *c = registry_find(r->conversations, id);
         int k;
 
-        if (c || r->ctx.run.broken)
+        if (c || r->ctx->run.broken)
                 return c;
         k = load(r, id, NULL, &c);
         if (k < 0)
@@ -107,10 +107,10 @@ static void kill_orphans(Runner *r, char *const *units) {
                 if (is_wanted(r, *u))
                         continue;
                 log_notice("%s belongs to no conversation of this store and is killed.", *u);
-                (void) launcher_unit_verb(r->ctx.run.bus, "Kill", *u, on_orphan_killed, r, NULL);
+                (void) launcher_unit_verb(r->ctx->run.bus, "Kill", *u, on_orphan_killed, r, NULL);
                 /* One that is empty has nothing to kill; one that has failed keeps its name. */
-                (void) launcher_unit_verb(r->ctx.run.bus, "Stop", *u, on_orphan_collected, r, NULL);
-                (void) launcher_unit_verb(r->ctx.run.bus, "Collect", *u, on_orphan_collected, r, NULL);
+                (void) launcher_unit_verb(r->ctx->run.bus, "Stop", *u, on_orphan_collected, r, NULL);
+                (void) launcher_unit_verb(r->ctx->run.bus, "Collect", *u, on_orphan_collected, r, NULL);
         }
 }
 
@@ -119,7 +119,7 @@ int runner_adopt(Runner *r) {
         int k;
 
         /* Scopes first, rows and outcomes second: the other way round an end between the two looks like a loss. */
-        k = units_list(r->ctx.run.units, &units);
+        k = units_list(r->ctx->run.units, &units);
         if (k < 0)
                 return log_error_errno(k, "systemd does not tell its scopes: %m");
         k = recovery_make_rows(r->recovery, units);

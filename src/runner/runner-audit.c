@@ -146,7 +146,7 @@ int audit_store(Store *store, const AuditEntry *e) {
 }
 
 void runner_audit(Runner *r, const AuditEntry *e) {
-        int k = r->ctx.run.broken ? -EIO : audit_store(r->store, e);
+        int k = r->ctx->run.broken ? -EIO : audit_store(r->store, e);
 
         if (k < 0)
                 log_warning_errno(

@@ -1,10 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 #include <sys/utsname.h>
 
+#include <systemd/sd-id128.h>
+
 #include "runner/agent/driver.h"
 #include "runner/runner-describe.h"
 #include "runner/runner-internal.h"
 #include "runner/runner-status.h"
+
+/* For an id of this machine that says nothing about it elsewhere (sd_id128_get_machine_app_specific(3)). */
+#define APPLICATION_ID SD_ID128_MAKE(6d, 1f, 0b, 8a, 5e, 0c, 4b, 73, 9a, f2, 41, c7, 3e, 88, d5, 20)
+
+struct Description {
+        char machine_id[33], hostname[256]; /* "" where the machine does not say so */
+        uint64_t started_usec;              /* CLOCK_MONOTONIC */
+};
+
+int description_new(Description **ret) {
+        Description *d = new0(Description, 1);
+        sd_id128_t id;
+
+        if (!d)
+                return -ENOMEM;
+        d->started_usec = now_usec(CLOCK_MONOTONIC);
+        if (gethostname(d->hostname, sizeof(d->hostname) - 1) < 0)
+                d->hostname[0] = 0;
+        if (sd_id128_get_machine_app_specific(APPLICATION_ID, &id) >= 0)
+                (void) sd_id128_to_string(id, d->machine_id);
+        *ret = d;
+        return 0;
+}
+
+Description *description_free(Description *d) {
+        free(d);
+        return NULL;
+}
 
 static int add_conversations(Runner *r, Json *params, bool with_times) {
         Json *list = json_object_new_array();
@@ -76,9 +106,9 @@ int runner_describe(Runner *r, Json *params) {
         struct utsname u;
         int k;
 
-        (void) json_set_string(params, "hostname", r->machine.hostname);
-        if (r->machine.id[0])
-                (void) json_set_string(params, "machineId", r->machine.id);
+        (void) json_set_string(params, "hostname", r->description->hostname);
+        if (r->description->machine_id[0])
+                (void) json_set_string(params, "machineId", r->description->machine_id);
         if (uname(&u) >= 0) {
                 (void) json_set_string(params, "os", "linux");
                 (void) json_set_string(params, "arch", u.machine);
@@ -97,7 +127,9 @@ int runner_describe_now(Runner *r, Json *params) {
         int k;
 
         (void) json_set_u64(
-                        params, "uptimeMs", (now_usec(CLOCK_MONOTONIC) - r->started_usec) / USEC_PER_MSEC);
+                        params,
+                        "uptimeMs",
+                        (now_usec(CLOCK_MONOTONIC) - r->description->started_usec) / USEC_PER_MSEC);
         (void) json_set_string(params, "state", runner_state_name(r));
         if (load && getloadavg(averages, 3) == 3)
                 for (size_t i = 0; i < 3; i++)

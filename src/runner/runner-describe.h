@@ -6,6 +6,12 @@
 
 /* What the orchestrator is told of this machine and of what lives on it. */
 
+/* What of it stays as it is while the program runs. */
+typedef struct Description Description;
+
+int description_new(Description **ret);
+Description *description_free(Description *d);
+
 /* Adds to the params of runner.register what does not change often: hostname, machineId, os, arch, labels, agents,
  * capacity, conversations. */
 int runner_describe(Runner *r, Json *params);

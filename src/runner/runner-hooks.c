@@ -66,11 +66,11 @@ static int on_readopt(sd_event_source *source, uint64_t usec, void *userdata) {
         int k;
 
         runner_forget_all(r);
-        r->ctx.run.broken = false;
+        r->ctx->run.broken = false;
         k = runner_adopt(r);
         if (k < 0) {
                 log_warning_errno(k, "The store cannot be read yet, trying again: %m");
-                r->ctx.run.broken = true;
+                r->ctx->run.broken = true;
                 (void) sd_event_source_set_time_relative(r->readopt_timer, 5 * READOPT_USEC);
                 (void) sd_event_source_set_enabled(r->readopt_timer, SD_EVENT_ONESHOT);
                 return 0;
@@ -82,19 +82,19 @@ static int on_readopt(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 void runner_store_failed(Runner *r, int error) {
-        if (r->ctx.run.broken)
+        if (r->ctx->run.broken)
                 return;
         if (error == -EUCLEAN) {
                 /* It is looked at as a whole at the next start, and made anew if need be. */
                 log_error("The store is damaged; starting again.");
                 (void) store_suspect(r->store);
-                r->ctx.run.broken = true;
+                r->ctx->run.broken = true;
                 r->exit_code = EXIT_START_AGAIN;
                 (void) sd_event_exit(r->event, r->exit_code);
                 return;
         }
         log_error_errno(error, "The store cannot be written; nothing goes on until it can be: %m");
-        r->ctx.run.broken = true;
+        r->ctx->run.broken = true;
         disk_look(r->disk);
         int k = r->readopt_timer ? sd_event_source_set_time_relative(r->readopt_timer, READOPT_USEC) :
                                    sd_event_add_time_relative(

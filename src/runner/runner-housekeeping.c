@@ -32,7 +32,7 @@ static void forget_old(Runner *r) {
 void runner_flush_cursors(Runner *r) {
         int k;
 
-        if (r->ctx.run.broken)
+        if (r->ctx->run.broken)
                 return;
         k = store_begin(r->store);
         if (k >= 0) {
@@ -82,7 +82,7 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
         Runner *r = h->runner;
 
         disk_look(r->disk);
-        if (!r->ctx.run.broken) {
+        if (!r->ctx->run.broken) {
                 runner_flush_cursors(r);
                 (void) store_prune_inbound(
                                 r->store, now_usec(CLOCK_REALTIME) - SEEN_KEEP_USEC, SEEN_KEEP_ROWS);

@@ -2,13 +2,13 @@
 #pragma once
 
 #include "runner/conversation/conversation-internal.h"
-#include "runner/host/identity.h"
 #include "runner/limits/ceilings.h"
 #include "runner/link/link.h"
 #include "runner/runner-admission.h"
 #include "runner/runner-announce.h"
 #include "runner/runner-control.h"
 #include "runner/runner-crash.h"
+#include "runner/runner-describe.h"
 #include "runner/runner-disk.h"
 #include "runner/runner-drain.h"
 #include "runner/runner-housekeeping.h"
@@ -27,13 +27,11 @@ struct Runner {
         RunnerConfig *config;
         const RunnerOptions *options;
         Ceilings ceilings;
-        HostIdentity machine;
-        uint64_t started_usec;    /* CLOCK_MONOTONIC */
-        uint64_t started_at_usec; /* CLOCK_REALTIME */
+        uint64_t started_usec; /* CLOCK_REALTIME */
         int exit_code;
 
         /* what conversations and parts stand on: the bus, the store, the directories */
-        ConversationContext ctx;
+        ConversationContext *ctx;
         Store *store;
         Recovery *recovery;
         sd_event_source *readopt_timer;
@@ -42,6 +40,7 @@ struct Runner {
         Registry *conversations;
         Announcer *announcer;
         Totals *totals;
+        Description *description;
         QueueCounter *queue;
         Disk *disk;
         Shutdown *shutdown;

@@ -133,8 +133,8 @@ int runner_open_link(Runner *r) {
                      &r->link);
         if (k < 0)
                 return k;
-        r->ctx.sender = link_get_sender(r->link);
-        k = control_new(r->store, r->ctx.sender, &r->control);
+        r->ctx->sender = link_get_sender(r->link);
+        k = control_new(r->store, r->ctx->sender, &r->control);
         if (k < 0)
                 return k;
         crash_watch_set_control(r->crash, r->control);

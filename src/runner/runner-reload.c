@@ -9,8 +9,8 @@
  * named. */
 
 void runner_take_git_settings(Runner *r) {
-        r->ctx.git = (GitConfig){
-                .cache_dir = r->ctx.git.cache_dir,
+        r->ctx->git = (GitConfig){
+                .cache_dir = r->ctx->git.cache_dir,
                 .ca_file = r->config->git.ca_file,
                 .known_hosts_file = r->config->git.known_hosts_file,
                 .credential_hosts = r->config->git.credential_hosts,
@@ -20,7 +20,7 @@ void runner_take_git_settings(Runner *r) {
                 .allow_loopback = r->config->git.allow_loopback,
                 .timeout_usec = r->config->git.timeout_secs * USEC_PER_SEC,
         };
-        memcpy(r->ctx.git.bounds, r->config->git.bounds, sizeof(r->ctx.git.bounds));
+        memcpy(r->ctx->git.bounds, r->config->git.bounds, sizeof(r->ctx->git.bounds));
 }
 
 /* 1: there is another token now. */

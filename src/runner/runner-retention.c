@@ -41,7 +41,7 @@ static void remove_one(Runner *r, const char *id) {
 
         if (!removed || (c && c->streams))
                 return;
-        if (renameat(r->ctx.run.conversations_fd, id, r->ctx.run.conversations_fd, removed) < 0 &&
+        if (renameat(r->ctx->run.conversations_fd, id, r->ctx->run.conversations_fd, removed) < 0 &&
             errno != ENOENT) {
                 log_warning_errno(errno, "The files of conversation %s cannot be removed: %m", id);
                 return;
@@ -49,12 +49,12 @@ static void remove_one(Runner *r, const char *id) {
         k = store_delete_conversation(r->store, id);
         if (k < 0) {
                 log_warning_errno(k, "Conversation %s cannot be forgotten: %m", id);
-                (void) renameat(r->ctx.run.conversations_fd, removed, r->ctx.run.conversations_fd, id);
+                (void) renameat(r->ctx->run.conversations_fd, removed, r->ctx->run.conversations_fd, id);
                 return;
         }
         if (c)
                 runner_remove_conversation(r, c);
-        (void) remove_tree_at(r->ctx.run.conversations_fd, removed);
+        (void) remove_tree_at(r->ctx->run.conversations_fd, removed);
         log_debug("Conversation %s is old and forgotten.", id);
 }
 
@@ -63,7 +63,7 @@ void runner_remove_old(Runner *r) {
         Old old = { .before_usec = now > keep ? now - keep : 0 };
         int k;
 
-        if (r->ctx.run.broken)
+        if (r->ctx->run.broken)
                 return;
         k = store_list_conversations(r->store, false, collect, &old);
         if (k < 0)
@@ -92,9 +92,9 @@ static void sweep(int fd, const char *prefix) {
 void runner_sweep(Runner *r) {
         _cleanup_close_ int operations = -EBADF;
 
-        sweep(r->ctx.run.conversations_fd, REMOVED);
+        sweep(r->ctx->run.conversations_fd, REMOVED);
         operations = openat(
-                        r->ctx.run.state_fd, "operations", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+                        r->ctx->run.state_fd, "operations", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (operations >= 0)
                 sweep(operations, "");
 }

@@ -9,7 +9,7 @@
  * moment of the question. */
 
 const char *runner_state_name(Runner *r) {
-        if (!r->ctx.run.ready)
+        if (!r->ctx->run.ready)
                 return "starting";
         if (drain_is_on(r->drain))
                 return "draining";
@@ -77,7 +77,7 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
                 .reconnects = link.reconnects,
                 .duplicates = link.duplicates,
                 .set_aside = q.set_aside,
-                .started_usec = r->started_at_usec,
+                .started_usec = r->started_usec,
         };
 }
 
@@ -107,7 +107,7 @@ static char *status_text(Runner *r) {
         unsigned long long most = (unsigned long long) r->config->max_conversations;
         QueueFigures q;
 
-        if (r->ctx.run.broken)
+        if (r->ctx->run.broken)
                 return strdup("The store cannot be written: nothing goes on until it can (see the journal)");
         if (disk_get_state(r->disk) == DISK_FULL)
                 return xasprintf(

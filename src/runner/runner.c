@@ -27,7 +27,7 @@ sd_event *runner_get_event(Runner *r) {
 }
 
 sd_bus *runner_get_bus(Runner *r) {
-        return r->ctx.run.bus;
+        return r->ctx->run.bus;
 }
 
 const RunnerConfig *runner_get_config(Runner *r) {
@@ -112,29 +112,29 @@ static int open_state(Runner *r) {
 
         k = mkdir_parents(r->config->data_dir, 0700);
         if (k >= 0) {
-                r->ctx.run.state_fd = open(r->config->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                k = r->ctx.run.state_fd < 0 ? -errno : 0;
+                r->ctx->run.state_fd = open(r->config->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                k = r->ctx->run.state_fd < 0 ? -errno : 0;
         }
         if (k < 0)
                 return log_error_errno(
                                 k, "The state directory %s cannot be opened: %m", r->config->data_dir);
-        r->ctx.run.conversations_fd = mkdir_open_at(r->ctx.run.state_fd, "conversations", 0700);
-        if (r->ctx.run.conversations_fd < 0)
+        r->ctx->run.conversations_fd = mkdir_open_at(r->ctx->run.state_fd, "conversations", 0700);
+        if (r->ctx->run.conversations_fd < 0)
                 return log_error_errno(
-                                r->ctx.run.conversations_fd,
+                                r->ctx->run.conversations_fd,
                                 "%s/conversations cannot be opened: %m",
                                 r->config->data_dir);
-        k = store_open(r->ctx.run.state_fd, r->config->data_dir, &r->store, &error);
+        k = store_open(r->ctx->run.state_fd, r->config->data_dir, &r->store, &error);
         if (k == -EUCLEAN) {
                 k = recovery_set_store_aside(r->recovery);
                 if (k < 0)
                         return k;
                 free(error);
-                k = store_open(r->ctx.run.state_fd, r->config->data_dir, &r->store, &error);
+                k = store_open(r->ctx->run.state_fd, r->config->data_dir, &r->store, &error);
         }
         if (k < 0)
                 return log_error_errno(k, "%s", error ? error : "The store cannot be opened");
-        r->ctx.run.store = r->store;
+        r->ctx->run.store = r->store;
         store_on_damage(r->store, on_damage, r);
         k = recovery_begin(r->recovery);
         if (k < 0)
@@ -147,21 +147,21 @@ static int open_state(Runner *r) {
 static int open_bus(Runner *r) {
         int k;
 
-        k = r->config->user_mode ? sd_bus_open_user_with_description(&r->ctx.run.bus, "runner") :
-                                   sd_bus_open_system_with_description(&r->ctx.run.bus, "runner");
+        k = r->config->user_mode ? sd_bus_open_user_with_description(&r->ctx->run.bus, "runner") :
+                                   sd_bus_open_system_with_description(&r->ctx->run.bus, "runner");
         if (k < 0)
                 return log_error_errno(
                                 k,
                                 "The %s bus cannot be reached: %m",
                                 r->config->user_mode ? "user" : "system");
-        k = sd_bus_attach_event(r->ctx.run.bus, r->event, SD_EVENT_PRIORITY_NORMAL);
+        k = sd_bus_attach_event(r->ctx->run.bus, r->event, SD_EVENT_PRIORITY_NORMAL);
         if (k >= 0)
-                k = sd_bus_set_exit_on_disconnect(r->ctx.run.bus, true);
+                k = sd_bus_set_exit_on_disconnect(r->ctx->run.bus, true);
         if (k < 0)
                 return k;
         k = shutdown_open(r->shutdown);
         if (k >= 0)
-                k = units_new(r->ctx.run.bus, runner_unit_changed, r, &r->ctx.run.units);
+                k = units_new(r->ctx->run.bus, runner_unit_changed, r, &r->ctx->run.units);
         return k < 0 ? k : crash_watch_open(r->crash);
 }
 
@@ -177,7 +177,7 @@ static void on_disk_changed(void *userdata) {
 static void on_room(void *userdata) {
         Runner *r = userdata;
 
-        for (Conversation *c = registry_next(r->conversations, NULL); c && !r->ctx.run.broken;
+        for (Conversation *c = registry_next(r->conversations, NULL); c && !r->ctx->run.broken;
              c = registry_next(r->conversations, c)) {
                 if (!conversation_is_live(c) || !c->run)
                         continue;
@@ -189,12 +189,14 @@ static void on_room(void *userdata) {
 /* Those behind are made with those before. */
 static int make_parts(Runner *r) {
         static const DiskOps disk_ops = { .changed = on_disk_changed, .room = on_room };
-        RunContext *ctx = &r->ctx.run;
+        RunContext *ctx = &r->ctx->run;
         int k;
 
         k = registry_new(&r->conversations);
         if (k >= 0)
                 k = totals_new(&r->totals);
+        if (k >= 0)
+                k = description_new(&r->description);
         if (k >= 0)
                 k = recovery_new(ctx, &r->recovery);
         if (k >= 0)
@@ -212,9 +214,9 @@ static int make_parts(Runner *r) {
         if (k >= 0)
                 k = admission_gate_new(ctx, r->conversations, r->disk, r->drain, r->announcer, &r->gate);
         if (k >= 0)
-                k = crash_watch_new(ctx, r->conversations, r->started_at_usec, &r->crash);
+                k = crash_watch_new(ctx, r->conversations, r->started_usec, &r->crash);
         if (k >= 0)
-                k = workspaces_new(ctx, &r->ctx.git, r->conversations, &r->workspaces);
+                k = workspaces_new(ctx, &r->ctx->git, r->conversations, &r->workspaces);
         return k;
 }
 
@@ -227,19 +229,23 @@ static const char *git_cache(void) {
 }
 
 int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *config, Runner **ret) {
+        ConversationContext *ctx = new0(ConversationContext, 1);
         Runner *r = new0(Runner, 1);
         int k;
 
-        if (!r)
+        if (!r || !ctx) {
+                free(ctx);
+                free(r);
                 return -ENOMEM;
+        }
         *r = (Runner){
                 .event = sd_event_ref(event),
                 .config = config,
                 .options = options,
-                .started_usec = now_usec(CLOCK_MONOTONIC),
-                .started_at_usec = now_usec(CLOCK_REALTIME),
+                .ctx = ctx,
+                .started_usec = now_usec(CLOCK_REALTIME),
         };
-        r->ctx = (ConversationContext){
+        *ctx = (ConversationContext){
                 .run.event = event,
                 .run.config = config,
                 .run.state_fd = -EBADF,
@@ -253,9 +259,8 @@ int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *conf
                 return k;
         }
         if (config->user_mode)
-                r->ctx.git.cache_dir = git_cache();
+                r->ctx->git.cache_dir = git_cache();
         runner_take_git_settings(r);
-        host_identity_read(&r->machine);
         *ret = r;
         return 0;
 }
@@ -276,7 +281,7 @@ int runner_open(Runner *r) {
         k = open_state(r);
         if (k < 0)
                 return k;
-        k = watch_new(r->event, &r->ctx.run.watch);
+        k = watch_new(r->event, &r->ctx->run.watch);
         if (k < 0)
                 return log_error_errno(k, "inotify: %m");
         k = open_bus(r);
@@ -287,7 +292,7 @@ int runner_open(Runner *r) {
                 if (k < 0)
                         return log_error_errno(k, "The link to the orchestrator cannot be made: %m");
         }
-        k = resend_new(r->store, r->ctx.sender, &r->resend);
+        k = resend_new(r->store, r->ctx->sender, &r->resend);
         if (k < 0)
                 return log_oom();
         return 0;
@@ -343,7 +348,7 @@ int runner_begin(Runner *r) {
         (void) sd_notify(0, "READY=1");
         log_info("northflare-runner " PROJECT_VERSION " is ready, %u conversations adopted.",
                  registry_count_live(r->conversations));
-        r->ctx.run.ready = true;
+        r->ctx->run.ready = true;
         runner_begin_all(r);
         tell_user_mode(r);
         crash_watch_look(r->crash);
@@ -356,19 +361,28 @@ void runner_stop(Runner *r) {
                 runner_flush_cursors(r);
 }
 
+static void context_free(ConversationContext *ctx) {
+        sd_bus_flush_close_unref(ctx->run.bus);
+        safe_close(ctx->run.conversations_fd);
+        safe_close(ctx->run.state_fd);
+        free((char *) ctx->git.cache_dir);
+        strv_free(ctx->run.controllers_told);
+        free(ctx);
+}
+
 Runner *runner_free(Runner *r) {
         if (!r)
                 return NULL;
         if (r->conversations)
                 runner_forget_all(r);
-        event_cache_free(r->ctx.event_cache);
+        event_cache_free(r->ctx->event_cache);
         control_free(r->control);
         resend_free(r->resend);
         link_free(r->link);
         crash_watch_free(r->crash);
         shutdown_free(r->shutdown);
-        units_free(r->ctx.run.units);
-        watch_free(r->ctx.run.watch);
+        units_free(r->ctx->run.units);
+        watch_free(r->ctx->run.watch);
         store_close(r->store);
         drain_free(r->drain);
         admission_gate_free(r->gate);
@@ -376,6 +390,7 @@ Runner *runner_free(Runner *r) {
         workspaces_free(r->workspaces);
         housekeeping_free(r->housekeeping);
         recovery_free(r->recovery);
+        description_free(r->description);
         queue_counter_free(r->queue);
         totals_free(r->totals);
         registry_free(r->conversations);
@@ -383,12 +398,8 @@ Runner *runner_free(Runner *r) {
         sd_event_source_disable_unref(r->readopt_timer);
         for (size_t i = 0; i < ELEMENTSOF(r->signals); i++)
                 sd_event_source_disable_unref(r->signals[i]);
-        sd_bus_flush_close_unref(r->ctx.run.bus);
-        safe_close(r->ctx.run.conversations_fd);
-        safe_close(r->ctx.run.state_fd);
+        context_free(r->ctx);
         sd_event_unref(r->event);
-        free((char *) r->ctx.git.cache_dir);
-        strv_free(r->ctx.run.controllers_told);
         free(r);
         return NULL;
 }

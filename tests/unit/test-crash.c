@@ -383,11 +383,11 @@ static Runner *make_runner(sd_event *event) {
 
         assert_int_equal(runner_new(event, NULL, &config, &r), 0);
         assert_int_equal(store_open(world.fd, world.path, &r->store, &error), 0);
-        r->ctx.run.store = r->store;
-        r->ctx.run.state_fd = world.fd;
-        r->ctx.run.conversations_fd = mkdir_open_at(world.fd, "conversations", 0700);
-        r->ctx.sender = (Sender *) &world;
-        assert_int_equal(watch_new(event, &r->ctx.run.watch), 0);
+        r->ctx->run.store = r->store;
+        r->ctx->run.state_fd = world.fd;
+        r->ctx->run.conversations_fd = mkdir_open_at(world.fd, "conversations", 0700);
+        r->ctx->sender = (Sender *) &world;
+        assert_int_equal(watch_new(event, &r->ctx->run.watch), 0);
         return r;
 }
 
@@ -415,7 +415,7 @@ static void live(void) {
         Runner *r = world.runner;
         assert_int_equal(control_new(r->store, NULL, &r->control), 0);
         assert_int_equal(runner_adopt(r), 0);
-        r->ctx.run.ready = true;
+        r->ctx->run.ready = true;
         runner_begin_all(r);
         if (store_get(r->store, "cursor", &cursor) > 0)
                 next = (size_t) atoi(cursor);

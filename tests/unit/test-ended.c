@@ -831,12 +831,12 @@ static Runner *make_runner(Place *p) {
         Runner *r;
 
         assert_return_code(runner_new(p->ctx.run.event, NULL, &p->config, &r), 0);
-        r->store = r->ctx.run.store = p->ctx.run.store;
+        r->store = r->ctx->run.store = p->ctx.run.store;
         return r;
 }
 
 static void free_runner(Runner *r) {
-        r->store = r->ctx.run.store = NULL;
+        r->store = r->ctx->run.store = NULL;
         runner_free(r);
 }
 
@@ -903,8 +903,8 @@ static void test_a_response_is_not_lost_with_its_batch(void **state) {
                         0);
         spoil_own_events(p, "error.report");
         assert_return_code(runner_open_link(r), 0);
-        assert_return_code(sender_set_target(r->ctx.sender, test_server_url(p->server), headers), 0);
-        sender_set_enabled(r->ctx.sender, true);
+        assert_return_code(sender_set_target(r->ctx->sender, test_server_url(p->server), headers), 0);
+        sender_set_enabled(r->ctx->sender, true);
         while (sd_event_run(p->ctx.run.event, 0) > 0)
                 ;
         assert_int_equal(p->n_posts, 0);

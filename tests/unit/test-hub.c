@@ -113,10 +113,10 @@ static int setup(void **state) {
         r = p->r;
         announcer_set_observer(r->announcer, &observer, p);
         assert_return_code(store_open(p->fd, p->path, &r->store, &error), 0);
-        r->ctx.run.store = r->store;
-        r->ctx.run.state_fd = p->fd;
-        r->ctx.run.conversations_fd = mkdir_open_at(p->fd, "conversations", 0700);
-        assert_return_code(watch_new(p->event, &r->ctx.run.watch), 0);
+        r->ctx->run.store = r->store;
+        r->ctx->run.state_fd = p->fd;
+        r->ctx->run.conversations_fd = mkdir_open_at(p->fd, "conversations", 0700);
+        assert_return_code(watch_new(p->event, &r->ctx->run.watch), 0);
         assert_return_code(methods_new(r, &p->methods), 0);
         *state = place = p;
         return 0;
@@ -197,7 +197,7 @@ typedef struct Stored {
 
 static void write_file(Place *p, const char *name, const char *text) {
         _cleanup_close_ int fd =
-                        openat(p->r->ctx.run.conversations_fd, "c-0/1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                        openat(p->r->ctx->run.conversations_fd, "c-0/1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         assert_true(fd >= 0);
         assert_return_code(write_file_atomic_at(fd, name, text, strlen(text), 0600), 0);
@@ -233,8 +233,8 @@ static void store(Place *p, const Stored *s) {
                 assert_return_code(store_put_run(p->r->store, &run), 0);
         if (s->no_folder)
                 return;
-        assert_return_code(mkdirat(p->r->ctx.run.conversations_fd, "c-0", 0700), errno);
-        assert_return_code(mkdirat(p->r->ctx.run.conversations_fd, "c-0/1", 0700), errno);
+        assert_return_code(mkdirat(p->r->ctx->run.conversations_fd, "c-0", 0700), errno);
+        assert_return_code(mkdirat(p->r->ctx->run.conversations_fd, "c-0/1", 0700), errno);
         write_file(p, "in.log", "");
         if (!streq(s->state, "live"))
                 return;
@@ -254,7 +254,7 @@ static Conversation *adopt(Place *p) {
         Conversation *c;
 
         assert_return_code(runner_adopt(p->r), 0);
-        p->r->ctx.run.ready = true;
+        p->r->ctx->run.ready = true;
         runner_begin_all(p->r);
         c = registry_find(p->r->conversations, "c-0");
         assert_non_null(c);
@@ -456,7 +456,7 @@ static void test_one_without_a_run_is_left_alone(void **state) {
 
         store(p, &(Stored){ .agent = "shell", .state = "new", .no_folder = true });
         assert_return_code(runner_adopt(p->r), 0);
-        p->r->ctx.run.ready = true;
+        p->r->ctx->run.ready = true;
         c = registry_find(p->r->conversations, "c-0");
         c->run = run_free(c->run);
         conversation_advance(c);

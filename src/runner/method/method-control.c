@@ -146,14 +146,14 @@ static void launcher_verb(MethodCall *c, const char *verb, const Limits *limits)
         r = !v->id ? -ENOMEM :
                         limits ?
                      launcher_set_limits(
-                                     c->runner->ctx.run.bus,
+                                     c->runner->ctx->run.bus,
                                      unit,
                                      limits->list,
                                      limits->n,
                                      on_verb,
                                      v,
                                      &v->call) :
-                     launcher_unit_verb(c->runner->ctx.run.bus, verb, unit, on_verb, v, &v->call);
+                     launcher_unit_verb(c->runner->ctx->run.bus, verb, unit, on_verb, v, &v->call);
         if (r < 0) {
                 log_warning_errno(r, "%s of conversation %s: %m", verb, c->conversation->row.id);
                 free(v->id);

@@ -109,7 +109,7 @@ static int make_conversation(MethodCall *c, const char *id, const char *workspac
                 conversation_row_done(&row);
                 return -ENOMEM;
         }
-        return conversation_new(&r->ctx, &row, &c->created);
+        return conversation_new(r->ctx, &row, &c->created);
 }
 
 void method_check_start(MethodCall *c) {
@@ -141,7 +141,7 @@ void method_check_start(MethodCall *c) {
                 method_refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
         if (c->code == 0 && timeouts_parse(json_get(c->params, "timeouts"), &(Timeouts){}, &error) < 0)
                 method_refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
-        if (c->code == 0 && repository && checkout_check(repository, &c->runner->ctx.git, &error) < 0)
+        if (c->code == 0 && repository && checkout_check(repository, &c->runner->ctx->git, &error) < 0)
                 method_refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
         check_room(c);
         check_workspace(c, workspace ? workspace : id);

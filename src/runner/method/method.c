@@ -91,7 +91,7 @@ int method_accept(MethodCall *c) {
 
         log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", json_get_string(c->params, "conversationId"));
         log_context_push(&log, "NORTHFLARE_TASK_ID", c->task);
-        if (c->runner->ctx.run.broken)
+        if (c->runner->ctx->run.broken)
                 return -EAGAIN;
         for (size_t i = 0; i < ELEMENTSOF(methods) && !m; i++)
                 if (streq(methods[i].name, c->method))
