@@ -30,10 +30,6 @@ sd_bus *runner_get_bus(Runner *r) {
         return r->ctx->run.bus;
 }
 
-const RunnerConfig *runner_get_config(Runner *r) {
-        return r->config;
-}
-
 bool runner_is_user_mode(Runner *r) {
         return r->config->user_mode;
 }

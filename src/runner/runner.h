@@ -18,7 +18,6 @@ typedef struct Runner Runner;
 /* options and config are borrowed for its life. */
 int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *config, Runner **ret);
 Runner *runner_free(Runner *r);
-DEFINE_TRIVIAL_CLEANUP_FUNC(Runner *, runner_free);
 /* Opens the store and the bus, and makes the link. Nobody sees the runner yet: the methods and the bus objects are hung in
  * and the bus name is taken behind this. What fails is logged. */
 int runner_open(Runner *r);
@@ -40,7 +39,6 @@ typedef struct RunnerCaller {
 
 sd_event *runner_get_event(Runner *r);
 sd_bus *runner_get_bus(Runner *r);
-const RunnerConfig *runner_get_config(Runner *r);
 bool runner_is_user_mode(Runner *r);
 /* Its parts, borrowed. */
 Resend *runner_get_resend(Runner *r);
