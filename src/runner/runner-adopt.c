@@ -4,6 +4,9 @@
 
 #include "common/log.h"
 #include "runner/conversation/conversation-adopt.h"
+#include "runner/conversation/conversation-input.h"
+#include "runner/conversation/conversation-life.h"
+#include "runner/conversation/conversation-start.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-conversations.h"
 #include "runner/runner-internal.h"
@@ -74,7 +77,7 @@ static bool is_wanted(Runner *r, const char *unit) {
              c = registry_next(r->conversations, c))
                 if (!conversation_is_live(c))
                         continue;
-                else if (c->run && streq_ptr(c->run->row.unit, unit))
+                else if (c->run && streq_ptr(run_row(c->run)->unit, unit))
                         return true;
                 else if (c->run && streq(c->row.state, "starting")) {
                         _cleanup_free_ char *its = xasprintf(
@@ -85,21 +88,14 @@ static bool is_wanted(Runner *r, const char *unit) {
         return false;
 }
 
-static void
-on_orphan_killed(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+static void on_orphan(LauncherVerb verb, int error, const char *text, void *userdata) {
         if (error < 0)
-                log_warning_errno(
-                                error,
-                                "A scope that belongs to nobody could not be killed: %s",
-                                strempty(text));
-}
-
-static void
-on_orphan_collected(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
-        if (error < 0)
-                log_debug_errno(error,
-                                "A scope that belongs to nobody could not be collected: %s",
-                                strempty(text));
+                log_full(verb == LAUNCHER_KILL ? LOG_WARNING : LOG_DEBUG,
+                         error,
+                         NULL,
+                         "%s of a scope that belongs to nobody: %s",
+                         launcher_verb_to_string(verb),
+                         text ? text : strerrordesc_np(-error));
 }
 
 static void kill_orphans(Runner *r, char *const *units) {
@@ -107,10 +103,10 @@ static void kill_orphans(Runner *r, char *const *units) {
                 if (is_wanted(r, *u))
                         continue;
                 log_notice("%s belongs to no conversation of this store and is killed.", *u);
-                (void) launcher_unit_verb(r->ctx->run.bus, "Kill", *u, on_orphan_killed, r, NULL);
+                (void) launcher_order(r->ctx->run.launcher, *u, LAUNCHER_KILL, NULL, 0, on_orphan, r);
                 /* One that is empty has nothing to kill; one that has failed keeps its name. */
-                (void) launcher_unit_verb(r->ctx->run.bus, "Stop", *u, on_orphan_collected, r, NULL);
-                (void) launcher_unit_verb(r->ctx->run.bus, "Collect", *u, on_orphan_collected, r, NULL);
+                (void) launcher_order(r->ctx->run.launcher, *u, LAUNCHER_STOP, NULL, 0, on_orphan, r);
+                (void) launcher_order(r->ctx->run.launcher, *u, LAUNCHER_COLLECT, NULL, 0, on_orphan, r);
         }
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "runner/conversation/conversation-life.h"
 #include "runner/runner-conversations.h"
 #include "runner/runner-internal.h"
 #include "runner/store/store-conversation.h"

@@ -8,6 +8,7 @@
 #include "runner/conversation/conversation-internal.h"
 #include "runner/host/service-watch.h"
 #include "runner/host/unit-end.h"
+#include "runner/run/run-start.h"
 #include "runner/runner-crash.h"
 #include "runner/scope/run-folder.h"
 #include "runner/store/store-conversation.h"
@@ -277,7 +278,7 @@ static bool hits_a_start(CrashWatch *w) {
         for (Conversation *c = registry_next(w->conversations, NULL); c;
              c = registry_next(w->conversations, c))
                 if (c->run && streq(c->row.state, "starting") &&
-                    (c->run->call || c->run->start_attempts > 0))
+                    (run_start_is_under_way(c->run) || run_start_was_tried(c->run)))
                         return true;
         return false;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/run/run-check.h"
 #include "runner/runner-drain.h"
 
 /* Draining: nothing new is taken, and what is here is ended in good order, each conversation when its turn is over, the
@@ -25,16 +26,16 @@ struct Drain {
 
 /* ret_wait: only processes are in the way. */
 static bool may_end(Conversation *c, bool *ret_wait) {
-        if (!conversation_is_live(c) || c->stop != STOP_NONE || !c->run || !c->run->driver || c->frozen)
+        if (!conversation_is_live(c) || c->stop.stage != STOP_NONE || !c->run || conversation_is_frozen(c))
                 return false;
         /* A checkout or a start that is under way becomes a turn; the end comes after that. */
         if (!streq(c->row.state, "live") || c->n_pending > 0)
                 return false;
-        if (c->run->ops->phase(c->run->driver) != DRIVER_IDLE || c->run->ops->background(c->run->driver) > 0)
+        if (run_phase(c->run) != DRIVER_IDLE || run_background(c->run) > 0)
                 return false;
         if (conversation_queued_events(c) > 0)
                 return false;
-        if (!c->run->ops->processes_are_tasks || run_count_processes(c->run) <= 1)
+        if (!run_driver_ops(c->run)->processes_are_tasks || run_count_processes(c->run) <= 1)
                 return true;
         *ret_wait = true;
         return false;
@@ -94,7 +95,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
                    registry_count_live(d->conversations));
         for (Conversation *c = registry_next(d->conversations, NULL), *next; c; c = next) {
                 next = registry_next(d->conversations, c);
-                if (conversation_is_live(c) && c->stop == STOP_NONE)
+                if (conversation_is_live(c) && c->stop.stage == STOP_NONE)
                         conversation_stop(c, "drain", d->ctx->config->stop_grace_ms * USEC_PER_MSEC);
         }
         return 0;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "runner/run/run-check.h"
+#include "runner/run/run-limits.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-audit.h"
 #include "runner/runner-conversations.h"
@@ -159,7 +161,7 @@ void runner_unit_changed(const char *unit, void *userdata) {
 
         for (Conversation *c = registry_next(r->conversations, NULL); c;
              c = registry_next(r->conversations, c))
-                if (c->run && streq_ptr(c->run->row.unit, unit)) {
+                if (c->run && streq_ptr(run_row(c->run)->unit, unit)) {
                         run_look(c->run);
                         run_limits_look(c->run);
                         return;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "runner/conversation/conversation-input.h"
 #include "runner/runner-conversations.h"
 #include "runner/runner-housekeeping.h"
 #include "runner/runner-internal.h"
@@ -62,8 +63,8 @@ int runner_flush(Runner *r) {
         control_wake(r->control);
         for (Conversation *c = registry_next(r->conversations, NULL); c;
              c = registry_next(r->conversations, c))
-                if (c->source)
-                        sender_wake(c->source);
+                if (c->send.source)
+                        sender_wake(c->send.source);
         if (r->link)
                 link_heartbeat(r->link);
         return 0;

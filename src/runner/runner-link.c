@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log-ids.h"
 #include "common/log.h"
+#include "runner/conversation/conversation-end.h"
+#include "runner/conversation/conversation-start.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-describe.h"
 #include "runner/runner-internal.h"

@@ -37,13 +37,13 @@ void queue_counter_get(QueueCounter *q, QueueFigures *ret) {
         now = now_usec(CLOCK_REALTIME);
         for (Conversation *c = registry_next(q->conversations, NULL); c;
              c = registry_next(q->conversations, c)) {
-                if (!c->source || c->queued_since_usec == 0)
+                if (!c->send.source || c->send.queued_since_usec == 0)
                         continue;
                 f.bytes += conversation_queued_bytes(c);
                 f.events += conversation_queued_events(c);
                 f.conversations++;
-                if (now > c->queued_since_usec)
-                        f.oldest_usec = MAX(f.oldest_usec, now - c->queued_since_usec);
+                if (now > c->send.queued_since_usec)
+                        f.oldest_usec = MAX(f.oldest_usec, now - c->send.queued_since_usec);
         }
         f.set_aside = store_count_set_aside(q->ctx->store);
         q->figures = f;

@@ -25,7 +25,7 @@ struct Shutdown {
 static bool is_reported(const Shutdown *s) {
         for (Conversation *c = registry_next(s->conversations, NULL); c;
              c = registry_next(s->conversations, c))
-                if (conversation_is_live(c) || (c->source && conversation_queued_events(c) > 0))
+                if (conversation_is_live(c) || (c->send.source && conversation_queued_events(c) > 0))
                         return false;
         return true;
 }
@@ -64,7 +64,7 @@ static void on_begun(uint64_t waits_usec, void *userdata) {
         grace = MIN(grace, waits_usec > 2 * REPORT_USEC ? waits_usec - REPORT_USEC : waits_usec / 2);
         for (Conversation *c = registry_next(s->conversations, NULL), *next; c; c = next) {
                 next = registry_next(s->conversations, c);
-                if (conversation_is_live(c) && c->stop == STOP_NONE)
+                if (conversation_is_live(c) && c->stop.stage == STOP_NONE)
                         conversation_stop(c, "shutdown", grace);
         }
         shutdown_look(s);

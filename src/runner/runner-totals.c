@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/figures.h"
+#include "runner/run/run-hits.h"
+#include "runner/run/run-limits.h"
 #include "runner/runner-totals.h"
 
 /* What conversations have used since the start of the program, summed up by agent: sums that never go down, whichever
@@ -37,21 +40,11 @@ static RunnerTotals *totals_of(Totals *all, const char *agent) {
         return &all->list[i];
 }
 
-/* What a counter has grown by; one that is smaller than before began anew. */
-static uint64_t grown(uint64_t *counted, uint64_t now) {
-        uint64_t by = now >= *counted ? now - *counted : now;
-
-        *counted = now;
-        return by;
-}
-
 static bool cpu_of(Conversation *c, uint64_t *ret) {
         ConversationFigures f;
 
-        if (c->run->over)
-                return json_get_u64(c->run->outcome ? json_get(c->run->outcome, "resources") : c->run->usage,
-                                    "cpuUsec",
-                                    ret) > 0;
+        if (run_is_over(c->run))
+                return json_get_u64(run_resources(c->run), "cpuUsec", ret) > 0;
         conversation_figures(c, &f);
         for (size_t i = 0; i < f.n; i++)
                 if (streq(f.list[i].name, "cpuUsec")) {
@@ -62,39 +55,32 @@ static bool cpu_of(Conversation *c, uint64_t *ret) {
 }
 
 static void count_driver(Conversation *c, RunnerTotals *t) {
-        Counted *k = &c->counted;
-        DriverUsage now = {};
+        DriverUsage now = {}, more;
 
-        if (!c->run->driver)
-                return;
-        c->run->ops->usage(c->run->driver, &now);
-        t->turns += grown(&k->usage.turns, now.turns);
-        t->input_tokens += grown(&k->usage.input_tokens, now.input_tokens);
-        t->output_tokens += grown(&k->usage.output_tokens, now.output_tokens);
-        t->cache_read_tokens += grown(&k->usage.cache_read_tokens, now.cache_read_tokens);
-        t->cache_write_tokens += grown(&k->usage.cache_write_tokens, now.cache_write_tokens);
-        t->oversize_lines += grown(&k->usage.oversize_lines, now.oversize_lines);
-        t->ambiguous_lines += grown(&k->usage.ambiguous_lines, now.ambiguous_lines);
-        t->cost_usd += now.cost_usd >= k->usage.cost_usd ? now.cost_usd - k->usage.cost_usd : now.cost_usd;
-        k->usage.cost_usd = now.cost_usd;
+        run_usage(c->run, &now);
+        counted_take_usage(&c->counted, &now, &more);
+        t->turns += more.turns;
+        t->input_tokens += more.input_tokens;
+        t->output_tokens += more.output_tokens;
+        t->cache_read_tokens += more.cache_read_tokens;
+        t->cache_write_tokens += more.cache_write_tokens;
+        t->oversize_lines += more.oversize_lines;
+        t->ambiguous_lines += more.ambiguous_lines;
+        t->cost_usd += more.cost_usd;
 }
 
 static void count(Conversation *c, RunnerTotals *t) {
-        Counted *k = &c->counted;
         uint64_t cpu;
 
         if (!c->run)
                 return;
-        if (k->run != c->row.run)
-                *k = (Counted){ .run = c->row.run };
+        if (c->counted.run != c->row.run)
+                counted_begin(&c->counted, c->row.run, false);
         count_driver(c, t);
         for (LimitHit i = 0; i < _LIMIT_HIT_MAX; i++)
-                t->limit_hits[i] += grown(&k->hits[i], run_limits_hits(c->run, i));
-        if (!cpu_of(c, &cpu))
-                return;
-        cpu = grown(&k->cpu_usec, cpu);
-        t->cpu_usec += k->cpu_before ? 0 : cpu;
-        k->cpu_before = false;
+                t->limit_hits[i] += counted_take_hits(&c->counted, i, run_limits_hits(c->run, i));
+        if (cpu_of(c, &cpu))
+                t->cpu_usec += counted_take_cpu(&c->counted, cpu);
 }
 
 void totals_count(Totals *all, Conversation *c) {
@@ -107,7 +93,7 @@ void totals_count(Totals *all, Conversation *c) {
 void totals_skip(Conversation *c) {
         RunnerTotals nothing = {};
 
-        c->counted = (Counted){ .run = c->row.run, .cpu_before = true };
+        counted_begin(&c->counted, c->row.run, true);
         count(c, &nothing);
 }
 

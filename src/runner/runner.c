@@ -9,6 +9,8 @@
 #include "common/fileio.h"
 #include "common/log-ids.h"
 #include "common/log.h"
+#include "runner/conversation/conversation-input.h"
+#include "runner/conversation/conversation-start.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-conversations.h"
 #include "runner/runner-hooks.h"
@@ -158,6 +160,8 @@ static int open_bus(Runner *r) {
         k = shutdown_open(r->shutdown);
         if (k >= 0)
                 k = units_new(r->ctx->run.bus, runner_unit_changed, r, &r->ctx->run.units);
+        if (k >= 0)
+                k = launcher_queue_new(r->ctx->run.bus, &r->ctx->run.launcher);
         return k < 0 ? k : crash_watch_open(r->crash);
 }
 
@@ -362,7 +366,6 @@ static void context_free(ConversationContext *ctx) {
         safe_close(ctx->run.conversations_fd);
         safe_close(ctx->run.state_fd);
         free((char *) ctx->git.cache_dir);
-        strv_free(ctx->run.controllers_told);
         free(ctx);
 }
 
@@ -371,12 +374,13 @@ Runner *runner_free(Runner *r) {
                 return NULL;
         if (r->conversations)
                 runner_forget_all(r);
-        event_cache_free(r->ctx->event_cache);
+        conversation_context_done(r->ctx);
         control_free(r->control);
         resend_free(r->resend);
         link_free(r->link);
         crash_watch_free(r->crash);
         shutdown_free(r->shutdown);
+        launcher_queue_free(r->ctx->run.launcher);
         units_free(r->ctx->run.units);
         watch_free(r->ctx->run.watch);
         store_close(r->store);

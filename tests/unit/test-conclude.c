@@ -8,8 +8,16 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
+#include "runner/conversation/conversation-adopt.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/conversation-life.h"
+#include "runner/conversation/conversation-run.h"
+#include "runner/run/run-end.h"
+#include "runner/run/run-internal.h"
+#include "runner/run/run-orders.h"
+#include "runner/run/run-start.h"
 #include "runner/scope/run-folder.h"
+#include "runner/store/store-conversation.h"
 
 /* The end of a run while something is still asked of the launcher. Real: the store, the conversation, the run's folder, the
  * clients of launcher and systemd, over a socket pair. The test is launcher and systemd, and answers when it wants to. */
@@ -25,7 +33,7 @@ typedef struct Place {
         ConversationContext ctx;
         Conversation *c;
         sd_bus_message *held[4]; /* calls to the launcher, in their order */
-        unsigned n_held, n_ended, n_asked, n_answered, n_taken_back;
+        unsigned n_held, n_ended, n_asked;
 } Place;
 
 /* ---- launcher and systemd ---- */
@@ -120,7 +128,15 @@ static const ConversationHooks hooks = {
 /* ---- a conversation that lives ---- */
 
 static void write_file(Run *r, const char *name, const char *text) {
-        assert_return_code(write_file_atomic_at(r->dirfd, name, text, strlen(text), 0600), 0);
+        assert_return_code(write_file_atomic_at(run_folder_fd(r), name, text, strlen(text), 0600), 0);
+}
+
+static void make_folder(Place *p) {
+        _cleanup_close_ int parent = mkdir_open_at(p->fd, p->c->row.id, RUN_FOLDER_MODE);
+        int fd = run_folder_make(parent, "1", "{}");
+
+        assert_return_code(fd, errno);
+        safe_close(fd);
 }
 
 static int setup(void **state) {
@@ -168,12 +184,14 @@ static int setup(void **state) {
         assert_return_code(store_open(p->fd, p->path, &p->ctx.run.store, &error), 0);
         assert_return_code(watch_new(p->event, &p->ctx.run.watch), 0);
         assert_return_code(units_new(p->client, on_unit, p, &p->ctx.run.units), 0);
+        assert_return_code(launcher_queue_new(p->client, &p->ctx.run.launcher), 0);
         assert_return_code(store_put_conversation(p->ctx.run.store, &row), 0);
         assert_return_code(store_put_run(p->ctx.run.store, &run), 0);
         assert_return_code(conversation_new(&p->ctx, &row, &p->c), 0);
         assert_return_code(conversation_take_params(p->c), 0);
-        assert_return_code(run_new(p->c, &run, &p->c->run), 0);
-        assert_return_code(run_open_folder(p->c->run, true), 0);
+        assert_return_code(conversation_make_run(p->c, &run), 0);
+        make_folder(p);
+        assert_return_code(run_open_folder(p->c->run), 0);
         write_file(p->c->run, "started", "{\"version\":1,\"cgroup\":\"/northflare-none\",\"cwd\":\"/w\"}");
         write_file(p->c->run, "out.log", "");
         return 0;
@@ -185,6 +203,7 @@ static int teardown(void **state) {
         conversation_free(p->c);
         for (unsigned i = 0; i < p->n_held; i++)
                 sd_bus_message_unref(p->held[i]);
+        launcher_queue_free(p->ctx.run.launcher);
         units_free(p->ctx.run.units);
         watch_free(p->ctx.run.watch);
         store_close(p->ctx.run.store);
@@ -197,27 +216,30 @@ static int teardown(void **state) {
         return 0;
 }
 
-static void
-on_answered(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
-        ((Place *) userdata)->n_answered++;
-}
-
-/* The launcher answers everything that it was asked, and each answer is read. */
-static void answer_all(Place *p) {
-        unsigned n = p->n_held;
-
-        /* Answered after the others. */
-        assert_return_code(launcher_unit_verb(p->client, "Stop", UNIT, on_answered, p, NULL), 0);
-        turn_until(p, &p->n_held, n + 1);
-        for (unsigned i = 0; i <= n; i++)
-                assert_true(sd_bus_reply_method_return(p->held[i], NULL) >= 0);
-        turn_until(p, &p->n_answered, p->n_answered + 1);
-}
-
 static void turn_until_run_is_gone(Place *p) {
         for (unsigned i = 0; i < 200 && p->c->run; i++)
                 assert_true(sd_event_run(p->event, USEC_PER_SEC) >= 0);
         assert_null(p->c->run);
+}
+
+/* The launcher answers what it was asked as the n-th, counted from 1. */
+static void answer(Place *p, unsigned n, const char *verb) {
+        turn_until(p, &p->n_held, n);
+        assert_string_equal(sd_bus_message_get_member(p->held[n - 1]), verb);
+        assert_true(sd_bus_reply_method_return(p->held[n - 1], NULL) >= 0);
+}
+
+static bool is_ordered(Place *p) {
+        unsigned under_way, waiting;
+
+        launcher_queue_count(p->ctx.run.launcher, &under_way, &waiting);
+        return under_way + waiting > 0;
+}
+
+static void turn_until_all_is_answered(Place *p) {
+        for (unsigned i = 0; i < 200 && is_ordered(p); i++)
+                assert_true(sd_event_run(p->event, USEC_PER_SEC) >= 0);
+        assert_false(is_ordered(p));
 }
 
 /* A stop thaws it first, and is killed from outside before the launcher says that it has. */
@@ -226,43 +248,42 @@ static void test_a_thaw_is_under_way(void **state) {
 
         conversation_set_frozen(p->c, true);
         conversation_stop(p->c, "stopped", 600 * USEC_PER_SEC);
-        assert_non_null(p->c->run->verb_call);
+        assert_true(run_has_order(p->c->run, LAUNCHER_THAW));
         turn_until(p, &p->n_ended, 1);
         assert_int_equal(p->n_asked, 1);
         turn_until_run_is_gone(p);
-        turn_until(p, &p->n_held, 2);
-        assert_string_equal(sd_bus_message_get_member(p->held[0]), "Thaw");
-        assert_string_equal(sd_bus_message_get_member(p->held[1]), "Collect");
-        answer_all(p);
+        /* The failed scope is collected when its turn comes, though nobody is left who waits for that. */
+        answer(p, 1, "Thaw");
+        answer(p, 2, "Collect");
+        turn_until_all_is_answered(p);
         assert_string_equal(p->c->row.state, "ended");
         assert_int_equal(p->n_ended, 1);
 }
 
-static void
-on_taken_back(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
-        ((Place *) userdata)->n_taken_back++;
+static bool is_driven(Run *r) {
+        int enabled;
+
+        assert_return_code(sd_event_source_get_enabled(r->drive_source, &enabled), 0);
+        return enabled != SD_EVENT_OFF;
 }
 
 /* Whatever it is, and also where the answers come before the run has gone. */
-static void test_a_verb_is_under_way(void **state) {
+static void test_an_order_is_under_way(void **state) {
         Place *p = *state;
         Run *r = p->c->run;
 
-        assert_return_code(launcher_unit_verb(p->client, "Kill", UNIT, on_taken_back, p, &r->verb_call), 0);
+        assert_return_code(run_order(r, LAUNCHER_KILL, NULL, 0), 0);
         r->over = true;
-        assert_return_code(free_and_strdup(&r->result, "signal"), 0);
+        assert_return_code(free_and_strdup(&r->end.result, "signal"), 0);
         run_conclude(r);
         assert_int_equal(p->n_ended, 1);
-        assert_non_null(r->verb_call);
         /* It would go in the next turn. */
         (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_OFF);
-        turn_until(p, &p->n_held, 2);
-        assert_string_equal(sd_bus_message_get_member(p->held[0]), "Kill");
-        assert_string_equal(sd_bus_message_get_member(p->held[1]), "Collect");
-        answer_all(p);
-        assert_int_equal(p->n_taken_back, 0);
-        /* That of "Collect" was taken as such. */
-        assert_null(r->verb_call);
+        answer(p, 1, "Kill");
+        answer(p, 2, "Collect");
+        turn_until_all_is_answered(p);
+        /* What was asked before its end is answered by that. */
+        assert_false(is_driven(r));
         (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
         turn_until_run_is_gone(p);
 }
@@ -272,7 +293,7 @@ static void test_a_verb_is_under_way(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(a_thaw_is_under_way),
-                TEST(a_verb_is_under_way),
+                TEST(an_order_is_under_way),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

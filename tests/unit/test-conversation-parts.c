@@ -15,6 +15,7 @@
 #include "runner/conversation/stream-room.h"
 #include "runner/limits/limits.h"
 #include "runner/run/budget.h"
+#include "runner/run/run-internal.h"
 #include "runner/run/runtime-clock.h"
 #include "runner/run/verdict.h"
 #include "runner/scope/line-reader.h"
@@ -608,7 +609,7 @@ static void of_the_reason_of_a_stop_little_is_kept(void **state) {
         static const ConversationHooks hooks = { .changed = on_changed };
         unsigned changes = 0;
         ConversationContext ctx = { .hooks = &hooks, .userdata = &changes };
-        Run run = { .call = (LauncherCall *) &ctx }; /* the launcher is at it */
+        Run run = { .start.call = (LauncherCall *) &ctx }; /* the launcher is at it */
         Conversation c = { .ctx = &ctx, .run = &run, .row.state = state_text };
         char reason[STOP_REASON_MAX + 8];
 
@@ -617,14 +618,14 @@ static void of_the_reason_of_a_stop_little_is_kept(void **state) {
         memcpy(reason + STOP_REASON_MAX - 1, "ä", 2);
         conversation_stop(&c, reason, 0);
         assert_int_equal(changes, 1);
-        assert_int_equal(strlen(c.stop_reason), STOP_REASON_MAX - 1);
+        assert_int_equal(strlen(c.stop.reason), STOP_REASON_MAX - 1);
         conversation_stop(&c, "timeout", 0);
-        assert_memory_equal(c.stop_reason, reason, STOP_REASON_MAX - 1);
-        free(c.stop_reason);
-        c.stop_reason = NULL;
+        assert_memory_equal(c.stop.reason, reason, STOP_REASON_MAX - 1);
+        free(c.stop.reason);
+        c.stop.reason = NULL;
         conversation_stop(&c, "timeout", 0);
-        assert_string_equal(c.stop_reason, "timeout");
-        free(c.stop_reason);
+        assert_string_equal(c.stop.reason, "timeout");
+        free(c.stop.reason);
 }
 
 static void verdicts(void **state) {

@@ -8,8 +8,13 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
+#include "runner/conversation/conversation-adopt.h"
+#include "runner/conversation/conversation-describe.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/conversation-life.h"
 #include "runner/conversation/event-cut.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-events.h"
 
 /* ReadEvents() and ReadEvent() of a conversation with a store and an output: whatever is in the cache, the events are the same,
  * whole and in order, and no reply is larger than its bound. */

@@ -9,8 +9,12 @@
 
 #include "common/fileio.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/conversation-life.h"
+#include "runner/conversation/conversation-stream.h"
 #include "runner/link/sender.h"
 #include "runner/run/position.h"
+#include "runner/run/run-internal.h"
+#include "runner/store/store-events.h"
 #include "test-server.h"
 
 /* Conversations that have ended, and of whose output there is less than the store knows of: after a loss of power the store is
@@ -385,7 +389,7 @@ static void test_cursors_behind_the_cut(void **state) {
         assert_int_equal(conversation_read_events(p->c, behind, 1, &events, &next), -EINVAL);
         /* Nor is there less to say where it has gone altogether. */
         assert_return_code(unlinkat(p->fd, "c-1/1/out.log", 0), errno);
-        conversation_events_rest(p->c);
+        conversation_read_rest(p->c);
         free(b);
         b = read_events(p, last, NULL);
         assert_events(b, 0, 0, 1);
@@ -428,8 +432,8 @@ static void test_one_that_lives_waits(void **state) {
 static uint64_t again_at(Place *p) {
         uint64_t at = 0;
 
-        if (p->c->send_again)
-                assert_true(sd_event_source_get_time(p->c->send_again, &at) >= 0);
+        if (p->c->send.again)
+                assert_true(sd_event_source_get_time(p->c->send.again, &at) >= 0);
         return at;
 }
 
@@ -446,9 +450,9 @@ static void test_an_agent_that_is_not_known(void **state) {
         assert_return_code(conversation_send_open(p->c), 0);
         RUN_UNTIL(p->ctx.run.event, again_at(p) > 0);
         assert_int_equal(p->received.size, 0);
-        assert_true(p->c->ended.rests);
+        assert_true(p->c->send.rests);
         assert_return_code(json_parse("{\"protocol\":\"shell\"}", 20, &p->c->agent_config, NULL), 0);
-        assert_true(sd_event_source_set_time(p->c->send_again, 0) >= 0);
+        assert_true(sd_event_source_set_time(p->c->send.again, 0) >= 0);
         RUN_UNTIL(p->ctx.run.event, p->c->row.delivered);
         assert_events(p->received.data, 0, 4, 1);
 }
@@ -559,22 +563,22 @@ static void test_what_cannot_be_read_is_tried_more_and_more_seldom(void **state)
                         assert_return_code(conversation_send_open(p->c), 0);
                 else
                         /* The time has come. */
-                        assert_true(sd_event_source_set_time(p->c->send_again, 0) >= 0);
+                        assert_true(sd_event_source_set_time(p->c->send.again, 0) >= 0);
                 RUN_UNTIL(p->ctx.run.event, again_at(p) > 0);
                 /* Seen from before this try and from after it. */
                 assert_in_range(again_at(p) - secs[i] * USEC_PER_SEC, from, now_usec(CLOCK_MONOTONIC));
                 /* Nothing of it is held meanwhile. */
-                assert_true(p->c->ended.rests);
-                assert_null(p->c->send_row.spec);
+                assert_true(p->c->send.rests);
+                assert_null(p->c->send.row.spec);
         }
         assert_return_code(renameat(p->fd, "c-1/1/there", p->fd, "c-1/1/out.log"), errno);
-        assert_true(sd_event_source_set_time(p->c->send_again, 0) >= 0);
+        assert_true(sd_event_source_set_time(p->c->send.again, 0) >= 0);
         while (!p->c->row.delivered)
                 if (sd_event_run(p->ctx.run.event, 4 * USEC_PER_SEC) == 0)
                         fail_msg("nothing goes on, and not all is delivered");
         assert_events(p->received.data, 0, 4, 1);
         /* The next trouble is a new one. */
-        assert_int_equal(p->c->send_again_usec, 0);
+        assert_int_equal(p->c->send.again_usec, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)

@@ -9,8 +9,11 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
+#include "runner/conversation/conversation-describe.h"
+#include "runner/conversation/conversation-life.h"
 #include "runner/link/sender.h"
 #include "runner/run/position.h"
+#include "runner/run/run-internal.h"
 #include "runner/runner-internal.h"
 #include "runner/runner-link.h"
 #include "runner/store/store-conversation.h"
@@ -273,7 +276,7 @@ static void test_one_that_waits_holds_little(void **state) {
         for (size_t i = N / 2; i < N; i++) {
                 assert_int_equal(conversation_queued_events(p->list[i]), 4);
                 assert_int_equal(conversation_queued_bytes(p->list[i]), 300);
-                assert_int_equal(p->list[i]->queued_since_usec, 2);
+                assert_int_equal(p->list[i]->send.queued_since_usec, 2);
         }
         assert_in_range((mallinfo2().uordblks - before) / (N / 2), 0, BYTES_MAX);
 }
@@ -309,7 +312,7 @@ static unsigned count_open(Place *p) {
         unsigned n = 0;
 
         for (size_t i = 0; i < N; i++)
-                n += p->list[i]->send != NULL;
+                n += p->list[i]->send.reader != NULL;
         return n;
 }
 
@@ -335,7 +338,7 @@ static void test_the_sender_reads_few_at_a_time(void **state) {
         /* The link is lost, and nobody has anything more of them. */
         sender_set_enabled(p->ctx.sender, false);
         for (size_t i = 0; i < N; i++)
-                assert_true(p->list[i]->ended.rests || p->list[i]->send_counted);
+                assert_true(p->list[i]->send.rests || p->list[i]->send.counted);
         assert_in_range(count_open(p), 0, ENDED_READERS_MAX - SENDER_IN_FLIGHT);
         assert_int_equal(p->n_delivered, 0);
         p->hold = false;
@@ -365,14 +368,14 @@ static void test_a_reader_goes_with_each_acknowledgement(void **state) {
         p->hold = true;
         sender_set_enabled(p->ctx.sender, true);
         RUN_UNTIL(p->ctx.run.event, p->n_held == 1);
-        assert_non_null(c->send);
-        assert_false(c->ended.rests);
+        assert_non_null(c->send.reader);
+        assert_false(c->send.rests);
         p->hold = false;
         take(p, p->held[0]);
         sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.run.event, c->ended.rests);
-        assert_null(c->send);
-        assert_null(c->send_row.spec);
+        RUN_UNTIL(p->ctx.run.event, c->send.rests);
+        assert_null(c->send.reader);
+        assert_null(c->send.row.spec);
         assert_in_range(conversation_queued_bytes(c), 1, before - 1);
         RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
         assert_int_equal(p->n_ends, 1);
@@ -402,7 +405,7 @@ static void test_people_read_few_at_a_time(void **state) {
         for (unsigned turn = 0, n; turn < 2; turn++) {
                 n = 0;
                 for (size_t i = 0; i < N; i++)
-                        n += p->list[i]->local != NULL;
+                        n += p->list[i]->local.reader != NULL;
                 assert_int_equal(n, ENDED_READERS_MAX);
                 /* All go on where they were: three lines and the end. */
                 for (size_t i = 0; i < N; i++) {
@@ -456,13 +459,13 @@ static Conversation *make_live(Conversation *c) {
 static void let_again_come(Place *p, Conversation *c) {
         uint64_t at, turn;
 
-        assert_non_null(c->send_again);
+        assert_non_null(c->send.again);
         assert_return_code(sd_event_now(p->ctx.run.event, CLOCK_MONOTONIC, &turn), 0);
-        assert_return_code(sd_event_source_get_time(c->send_again, &at), 0);
-        assert_int_equal(at - turn, c->send_again_usec);
-        assert_in_range(c->send_again_usec, 5 * USEC_PER_SEC, 20 * USEC_PER_SEC);
-        assert_return_code(sd_event_source_set_time_relative(c->send_again, 0), 0);
-        assert_return_code(sd_event_source_set_time_accuracy(c->send_again, 1), 0);
+        assert_return_code(sd_event_source_get_time(c->send.again, &at), 0);
+        assert_int_equal(at - turn, c->send.again_usec);
+        assert_in_range(c->send.again_usec, 5 * USEC_PER_SEC, 20 * USEC_PER_SEC);
+        assert_return_code(sd_event_source_set_time_relative(c->send.again, 0), 0);
+        assert_return_code(sd_event_source_set_time_accuracy(c->send.again, 1), 0);
 }
 
 /* Nothing is kept of what was read, and nothing is said to be under way. */
@@ -471,9 +474,9 @@ static void assert_nothing_read(Place *p, Conversation *c) {
 
         sender_get_stats(p->ctx.sender, &stats);
         assert_int_equal(stats.in_flight, 0);
-        assert_null(c->send);
-        assert_null(c->ack_state);
-        assert_false(c->ack_pending);
+        assert_null(c->send.reader);
+        assert_null(c->send.ack_state);
+        assert_false(c->send.ack_pending);
         assert_false(c->row.delivered);
         assert_int_equal(p->ctx.ended_sending, 0);
         assert_int_equal(p->n_delivered, 0);
@@ -542,12 +545,12 @@ static void test_what_cannot_be_read_at_all_is_read_later(void **state) {
 
                 cases[i / 2].spoil(p);
                 sender_set_enabled(p->ctx.sender, true);
-                RUN_UNTIL(p->ctx.run.event, c->send_again);
+                RUN_UNTIL(p->ctx.run.event, c->send.again);
                 assert_nothing_read(p, c);
                 /* Not for good. */
                 let_again_come(p, c);
-                sd_event_source *first = sd_event_source_ref(c->send_again);
-                RUN_UNTIL(p->ctx.run.event, c->send_again && c->send_again != first);
+                sd_event_source *first = sd_event_source_ref(c->send.again);
+                RUN_UNTIL(p->ctx.run.event, c->send.again && c->send.again != first);
                 sd_event_source_unref(first);
                 assert_nothing_read(p, c);
                 cases[i / 2].mend(p);
@@ -555,15 +558,15 @@ static void test_what_cannot_be_read_at_all_is_read_later(void **state) {
                 assert_int_equal(conversation_queued_events(c), 4);
                 assert_int_equal(conversation_queued_bytes(c), 300);
                 if (!live && i / 2 > 0)
-                        assert_null(c->send_row.spec);
+                        assert_null(c->send.row.spec);
                 assert_int_equal(p->n_posts, 0);
                 let_again_come(p, c);
                 if (live)
-                        RUN_UNTIL(p->ctx.run.event, c->send_row.delivered);
+                        RUN_UNTIL(p->ctx.run.event, c->send.row.delivered);
                 else
                         RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
                 assert_all_taken(p, c, 3, 100, 1);
-                assert_null(c->send_again);
+                assert_null(c->send.again);
                 teardown(state);
                 setup(state);
         }
@@ -581,9 +584,9 @@ static void test_what_cannot_be_read_is_said_once(void **state) {
         hide_runs(p);
         sender_set_enabled(p->ctx.sender, true);
         for (unsigned i = 0; i < 3; i++) {
-                RUN_UNTIL(p->ctx.run.event, c->send_again);
+                RUN_UNTIL(p->ctx.run.event, c->send.again);
                 let_again_come(p, c);
-                RUN_UNTIL(p->ctx.run.event, !c->send_again);
+                RUN_UNTIL(p->ctx.run.event, !c->send.again);
         }
         show_runs(p);
         /* The fourth of them is under way. */
@@ -591,7 +594,7 @@ static void test_what_cannot_be_read_is_said_once(void **state) {
         assert_return_code(read_file_at(p->fd, "log", 64 * 1024, &text, NULL), 0);
         assert_non_null(strstr(text, "Events of conversation c-0 cannot be read"));
         assert_ptr_equal(strchr(text, '\n'), strrchr(text, '\n'));
-        assert_false(c->send_failed);
+        assert_false(c->send.failed);
 }
 
 static void test_one_that_is_gone_is_not_read_again(void **state) {
@@ -600,7 +603,7 @@ static void test_one_that_is_gone_is_not_read_again(void **state) {
 
         hide_runs(p);
         sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.run.event, c->send_again);
+        RUN_UNTIL(p->ctx.run.event, c->send.again);
         let_again_come(p, c);
         p->list[0] = conversation_free(c);
         while (sd_event_run(p->ctx.run.event, 0) > 0)
@@ -628,18 +631,18 @@ static void test_what_cannot_be_read_to_the_end_of_a_batch_is_read_once_more(voi
                 /* The lines and one event are in the batch when the other one is asked for. */
                 spoil_own_events(p, "error.report");
                 sender_set_enabled(p->ctx.sender, true);
-                RUN_UNTIL(p->ctx.run.event, c->send_again);
+                RUN_UNTIL(p->ctx.run.event, c->send.again);
                 assert_nothing_read(p, c);
                 assert_int_equal(p->n_posts, 0);
                 mend_own_events(p);
                 assert_int_equal(conversation_queued_events(c), 5);
                 let_again_come(p, c);
                 if (live)
-                        RUN_UNTIL(p->ctx.run.event, c->send_row.delivered);
+                        RUN_UNTIL(p->ctx.run.event, c->send.row.delivered);
                 else
                         RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
                 assert_all_taken(p, c, 3, 100, 2);
-                assert_null(c->send_again);
+                assert_null(c->send.again);
                 teardown(state);
                 setup(state);
         }
@@ -668,7 +671,7 @@ static void test_a_batch_without_memory_is_read_once_more(void **state) {
         RUN_UNTIL(p->ctx.run.event, !short_of_memory);
         assert_nothing_read(p, c);
         let_again_come(p, c);
-        RUN_UNTIL(p->ctx.run.event, c->send_row.delivered);
+        RUN_UNTIL(p->ctx.run.event, c->send.row.delivered);
         assert_all_taken(p, c, 3, 100, 1);
 }
 
@@ -716,7 +719,7 @@ static void test_an_acknowledgement_that_cannot_be_stored_is_none(void **state) 
         sender_set_enabled(p->ctx.sender, true);
         RUN_UNTIL(p->ctx.run.event, p->n_store_failed > 0);
         assert_int_equal(p->store_error, -EEXIST);
-        assert_false(c->send_row.delivered);
+        assert_false(c->send.row.delivered);
         assert_false(c->row.delivered);
         /* Until everything is read from the store again, nothing goes on. */
         while (sd_event_run(p->ctx.run.event, 0) > 0)
@@ -724,7 +727,7 @@ static void test_an_acknowledgement_that_cannot_be_stored_is_none(void **state) 
         assert_int_equal(p->n_store_failed, 1);
         assert_int_equal(p->n_posts, 1);
         assert_int_equal(p->n_delivered, 0);
-        assert_false(c->send_row.delivered);
+        assert_false(c->send.row.delivered);
         assert_stored(p, 0, false, false);
         accept_again(p);
         p->taken = strv_free(p->taken);
@@ -751,7 +754,7 @@ static void test_an_end_that_cannot_be_stored_is_none(void **state) {
         RUN_UNTIL(p->ctx.run.event, p->n_store_failed > 0);
         assert_nothing_read(p, c);
         assert_int_equal(p->store_error, -EEXIST);
-        assert_false(c->send_row.delivered);
+        assert_false(c->send.row.delivered);
         assert_stored(p, 300, false, false);
         /* Should the store be there again before it is read again. */
         accept_again(p);
@@ -802,10 +805,10 @@ static void test_a_cursor_that_cannot_be_stored_is_kept(void **state) {
         take(p, p->held[0]);
         RUN_UNTIL(p->ctx.run.event, p->n_held == 2);
         assert_stored(p, 0, false, false);
-        assert_true(c->send_row.acked > 0);
+        assert_true(c->send.row.acked > 0);
         /* The second batch is lost with the link. */
         sender_set_enabled(p->ctx.sender, false);
-        assert_false(c->ended.rests);
+        assert_false(c->send.rests);
         p->hold = false;
         sender_set_enabled(p->ctx.sender, true);
         RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
@@ -822,7 +825,7 @@ static Conversation *add_running(Place *p, size_t i) {
         c->run->over = false;
         make_live(c);
         assert_return_code(store_set_driven(p->ctx.run.store, c->row.id, 1, 0, NULL), 0);
-        c->run->driven_stored = 0;
+        c->run->output.stored = 0;
         return c;
 }
 
@@ -849,12 +852,12 @@ static void test_cursors_of_a_transaction_that_failed_are_stored_later(void **st
         registry_add(r->conversations, first);
         registry_add(r->conversations, second);
         sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.run.event, first->ack_dirty && second->ack_dirty);
+        RUN_UNTIL(p->ctx.run.event, first->send.dirty && second->send.dirty);
         run_sql(p,
                 "CREATE TRIGGER refuse BEFORE UPDATE ON progress WHEN NEW.conversation = 'c-1' BEGIN SELECT RAISE "
                 "(ABORT, 'no'); END");
         runner_flush_cursors(r);
-        assert_true(first->ack_dirty);
+        assert_true(first->send.dirty);
         assert_int_equal(store_get_run(p->ctx.run.store, "c-0", 1, &before), 1);
         assert_int_equal(before.acked, 0);
         assert_int_equal(before.driven, 0);
@@ -864,11 +867,11 @@ static void test_cursors_of_a_transaction_that_failed_are_stored_later(void **st
         assert_int_equal(after.acked, 300);
         assert_int_equal(after.driven, 300);
         /* Nor does it matter where not even that can be begun. */
-        first->ack_dirty = true;
+        first->send.dirty = true;
         run_sql(p, "BEGIN IMMEDIATE");
         runner_flush_cursors(r);
         run_sql(p, "ROLLBACK");
-        assert_true(first->ack_dirty);
+        assert_true(first->send.dirty);
         assert_int_equal(strv_length(p->taken), 8);
         registry_remove(r->conversations, first);
         registry_remove(r->conversations, second);

@@ -11,7 +11,9 @@
 
 #include "common/fileio.h"
 #include "common/log.h"
+#include "runner/conversation/conversation-start.h"
 #include "runner/method/method-entry.h"
+#include "runner/run/run-internal.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-conversations.h"
 #include "runner/runner-hooks.h"
@@ -51,14 +53,19 @@ int units_get_result(Units *u, const char *unit, UnitsResult callback, void *use
         return 0;
 }
 
-int launcher_unit_verb(
-                sd_bus *bus,
-                const char *verb,
+LauncherQueue *launcher_queue_free(LauncherQueue *q) {
+        return NULL;
+}
+
+int launcher_order(
+                LauncherQueue *q,
                 const char *unit,
-                LauncherDone done,
-                void *userdata,
-                LauncherCall **ret) {
-        if (streq(verb, "Kill"))
+                LauncherVerb verb,
+                const LauncherLimit *limits,
+                size_t n_limits,
+                LauncherOrderDone done,
+                void *userdata) {
+        if (verb == LAUNCHER_KILL)
                 assert_return_code(free_and_strdup(&place->killed, unit), 0);
         return -EIO; /* there is no answer */
 }
@@ -114,6 +121,7 @@ static int setup(void **state) {
         announcer_set_observer(r->announcer, &observer, p);
         assert_return_code(store_open(p->fd, p->path, &r->store, &error), 0);
         r->ctx->run.store = r->store;
+        r->ctx->run.launcher = (LauncherQueue *) r; /* it is played */
         r->ctx->run.state_fd = p->fd;
         r->ctx->run.conversations_fd = mkdir_open_at(p->fd, "conversations", 0700);
         assert_return_code(watch_new(p->event, &r->ctx->run.watch), 0);

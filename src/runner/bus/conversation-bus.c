@@ -6,6 +6,9 @@
 #include "runner/bus/bus-method.h"
 #include "runner/bus/conversation-bus.h"
 #include "runner/bus/variant-json.h"
+#include "runner/conversation/conversation-describe.h"
+#include "runner/conversation/conversation-read.h"
+#include "runner/conversation/conversation-stream.h"
 #include "runner/runner-adopt.h"
 
 #define READ_EVENTS_MAX 1024

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/bus/figures-bus.h"
+#include "runner/conversation/figures.h"
 #include "runner/limits/limit-watch.h"
 #include "runner/runner-status.h"
 

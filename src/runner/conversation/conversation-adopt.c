@@ -3,8 +3,20 @@
 
 #include "common/log.h"
 #include "runner/conversation/conversation-adopt.h"
+#include "runner/conversation/conversation-end.h"
+#include "runner/conversation/conversation-input.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/conversation-run.h"
+#include "runner/conversation/conversation-start.h"
+#include "runner/run/run-agent.h"
+#include "runner/run/run-check.h"
+#include "runner/run/run-limits.h"
+#include "runner/run/run-start.h"
+#include "runner/run/run-watchdog.h"
 #include "runner/scope/run-folder.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-inbound.h"
+#include "runner/store/store-input.h"
 
 /* What a runner finds of a conversation that was begun under a runner before it. */
 
@@ -16,7 +28,7 @@ static int check_input(Conversation *c) {
         r = store_input_size(c->ctx->run.store, c->row.id, c->row.run, &total, &written);
         if (r < 0)
                 return r;
-        r = run_folder_input_size(c->run->dirfd, &size);
+        r = run_folder_input_size(run_folder_fd(c->run), &size);
         if (r < 0)
                 return r;
         return size > total || size < written ? -EUCLEAN : 0;
@@ -26,8 +38,9 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
         Run *run = c->run;
         int r;
 
-        r = run_open_folder(run, false);
-        run_folder_mark_conclusion(run->dirfd, false); /* it was counted, or its runner ended in order */
+        r = run_open_folder(run);
+        run_folder_mark_conclusion(
+                        run_folder_fd(run), false); /* it was counted, or its runner ended in order */
         if (r >= 0)
                 r = check_input(c);
         if (r < 0) {
@@ -35,13 +48,13 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
                                 r,
                                 "Conversation %s: its files do not fit the store (log mismatch): %m",
                                 c->row.id);
-                (void) free_and_strdup(&run->failure, "log mismatch");
+                (void) run_set_failure(run, strdup("log mismatch"));
         }
-        if (run->dirfd < 0) {
+        if (run_folder_fd(run) < 0) {
                 conversation_fail(c, "lost", "its folder is gone");
                 return;
         }
-        if (recovering && run->row.driven == 0) {
+        if (recovering && run_row(run)->driven == 0) {
                 r = run_replay(run);
                 if (r < 0)
                         log_warning_errno(
@@ -53,22 +66,15 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
         if (r < 0)
                 log_warning_errno(r, "Conversation %s cannot be watched: %m", c->row.id);
         (void) run_limits_restore(run);
-        r = run_runtime_restore(run);
-        if (r < 0)
-                log_warning_errno(r, "Conversation %s: its clock cannot be read: %m", c->row.id);
-        run_runtime_freeze(run, c->frozen);
-        r = run_watchdog_begin(run);
-        if (r < 0)
-                log_warning_errno(r, "Conversation %s: nobody looks at its timeouts: %m", c->row.id);
-        run_watchdog_freeze(run, c->frozen);
+        (void) conversation_restore_clocks(c);
         run_deny_overlong_questions(run);
         /* What was said before the restart is not said again. */
         (void) free_and_strdup(&c->last_state, conversation_state(c));
         (void) conversation_write_input(c);
         log_info("Conversation %s adopted: %s %s.",
                  c->row.id,
-                 strempty(run->row.unit),
-                 strv_contains(units, strempty(run->row.unit)) ? "runs" : "is gone");
+                 strempty(run_row(run)->unit),
+                 strv_contains(units, strempty(run_row(run)->unit)) ? "runs" : "is gone");
         run_look(run);
 }
 
@@ -102,12 +108,10 @@ static int load_run(Conversation *c) {
         if (made)
                 k = conversation_is_live(c) ? make_run_row(c, &row) : -ENOENT;
         if (k >= 0)
-                k = run_new(c, &row, &c->run);
+                k = conversation_make_run(c, &row);
         if (k < 0 || !made)
                 return k;
-        free(c->run->failure);
-        c->run->failure = conversation_unread_run_text(c);
-        return c->run->failure ? 0 : -ENOMEM;
+        return run_set_failure(c->run, run_unread_text(c->row.agent));
 }
 
 int conversation_adopt(Conversation *c, char *const *units, bool recovering, bool may_be_unheard) {
@@ -127,8 +131,8 @@ int conversation_adopt(Conversation *c, char *const *units, bool recovering, boo
                                 xasprintf("northflare-conversation-%s-%u.scope", c->row.id, c->row.run);
 
                 /* A scope without `started` is one whose child waits in vain, or has: it is started again. */
-                k = run_open_folder(c->run, false);
-                if (unit && k >= 0 && run_folder_is_started(c->run->dirfd) > 0)
+                k = run_open_folder(c->run);
+                if (unit && k >= 0 && run_is_started(c->run))
                         (void) conversation_adopt_started(c, unit);
         }
         if (streq(c->row.state, "live"))

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/json-scan.h"
+#include "runner/conversation/conversation-describe.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/event-cut.h"
+#include "runner/run/run-limits.h"
+#include "runner/run/run-question.h"
 
 /* What Describe() answers. It is written as text: what agents and people wrote is put in as it is, and no tree is made of it.
  * Each member has a bound, and all of them have one together. */
@@ -142,7 +145,7 @@ static void add_question_text(Run *r, Object *o, const DriverQuestion *q) {
 
         k = run_read_question(r, q->offset, &reader, &line);
         if (k >= 0)
-                k = r->ops->read_question(r->driver, q, line, &text);
+                k = run_question_text(r, q, line, &text);
         if (k < 0) {
                 add_string(o, "unreadable", strerrordesc_np(-k));
                 return;
@@ -159,12 +162,16 @@ static void add_question(Conversation *c, Description *d, const DriverQuestion *
         object_begin(&o, d);
         name_member(&o, "requestId");
         (void) buffer_printf(
-                        &d->b, "\"%s:%llu.%u\"", c->run->row.run_id, (unsigned long long) q->offset, q->n);
+                        &d->b,
+                        "\"%s:%llu.%u\"",
+                        run_row(c->run)->run_id,
+                        (unsigned long long) q->offset,
+                        q->n);
         name_member(&o, "event");
         (void) buffer_printf(
                         &d->b,
                         "\"%u:%llu:%lld+%u\"",
-                        c->run->row.run,
+                        run_row(c->run)->run,
                         (unsigned long long) q->offset,
                         (long long) INT64_MAX,
                         q->n);
@@ -176,7 +183,7 @@ static void add_questions(Conversation *c, Object *o) {
         DriverQuestion list[DRIVER_QUESTIONS_MAX];
         size_t n;
 
-        if (!c->run || !c->run->driver)
+        if (!c->run)
                 return;
         n = run_questions(c->run, list);
         name_member(o, "questions");
@@ -201,12 +208,13 @@ static void add_limits(Conversation *c, Object *o) {
         Json *asked = json_get(c->params, "limits");
         _cleanup_json_ Json *limits = NULL;
 
-        if (c->run && c->run->limits)
+        if (c->run)
                 limits = run_limits_describe(c->run);
-        else if (c->ended.limits && !conversation_is_live(c)) {
+        if (!limits && c->ended.limits && !conversation_is_live(c)) {
                 add_json(o, "limits", c->ended.limits);
                 return;
-        } else if (asked) {
+        }
+        if (!limits && asked) {
                 limits = json_object_new_object();
                 if (!limits || json_set(limits, "asked", json_object_get(asked)) < 0)
                         o->d->b.failed = true;

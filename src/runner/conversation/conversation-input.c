@@ -1,75 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdio.h>
-
 #include "common/log.h"
+#include "runner/conversation/conversation-apply.h"
+#include "runner/conversation/conversation-input.h"
 #include "runner/conversation/conversation-internal.h"
-#include "runner/run/position.h"
-#include "runner/scope/run-folder.h"
+#include "runner/conversation/conversation-report.h"
+#include "runner/link/envelope.h"
+#include "runner/run/run-input.h"
+#include "runner/run/run-question.h"
+#include "runner/run/run-watchdog.h"
+#include "runner/store/store-inbound.h"
 
-/* From accepted messages to bytes of in.log. Every byte stands in the store first, with its offset; writing it to the
- * file is then a thing that may be done again at any time. */
+/* The way of a message to the agent: accepted messages are rendered by the driver, a batch of them is stored in one
+ * transaction, then in.log is written. */
 
-#define PUMP_MAX 64
+#define PUMP_MAX RUN_INPUT_PARTS_MAX
 /* Of messages that are taken up together, besides the first; those for the agent, which may have to wait, and all others
  * each have this. One may have 16 MiB. */
 #define PUMP_BYTES_MAX ((size_t) 16 * 1024 * 1024)
-
-/* ---- in.log ---- */
-
-typedef struct Writing {
-        Run *run;
-        bool wrote;
-} Writing;
-
-static int write_row(uint64_t offset, const void *data, size_t size, void *userdata) {
-        Writing *w = userdata;
-        Run *r = w->run;
-        int k;
-
-        if (offset + size <= r->input_written)
-                return 0;
-        k = run_folder_write_input(r->dirfd, offset, data, size);
-        if (k < 0)
-                return k;
-        r->input_written = offset + size;
-        w->wrote = true;
-        return 0;
-}
-
-int conversation_write_input(Conversation *c) {
-        Run *r = c->run;
-        Writing w = { .run = r };
-        uint64_t total, written;
-        int k;
-
-        if (!r || r->dirfd < 0 || r->over)
-                return 0;
-        k = store_input_size(c->ctx->run.store, c->row.id, r->row.run, &total, &written);
-        if (k < 0)
-                return k;
-        r->input_written = MAX(r->input_written, written);
-        if (total == r->input_written)
-                return 0;
-        k = store_unwritten_input(c->ctx->run.store, c->row.id, r->row.run, write_row, &w);
-        if (w.wrote) {
-                int rung = run_folder_ring(r->dirfd, 'w');
-                if (rung < 0 && rung != -ENXIO)
-                        log_debug_errno(rung, "Ringing the supervisor of %s: %m", c->row.id);
-        }
-        if (k < 0) {
-                log_full(r->input_failed ? LOG_DEBUG : LOG_WARNING,
-                         k,
-                         NULL,
-                         "in.log of conversation %s could not be written, trying again: %m",
-                         c->row.id);
-                c->ctx->hooks->no_room(c->ctx->userdata);
-        } else
-                c->ack_dirty = true; /* the written mark goes with the next group of cursors */
-        r->input_failed = k < 0;
-        return k;
-}
-
-/* ---- commands ---- */
+/* A batch ends where its lines for the agent are as many; one message may add to that. */
+#define BATCH_BYTES_MAX ((size_t) 1024 * 1024 - 1)
 
 typedef struct Pending {
         InboundMessage list[PUMP_MAX]; /* params NULL: left for another time */
@@ -107,27 +56,20 @@ static void pending_done(Pending *p) {
                 inbound_message_done(&p->list[i]);
 }
 
-/* "<runId>:<offset>.<n>" of the present run. */
-static int parse_question(Run *r, const char *id, uint64_t *ret_offset, unsigned *ret_n) {
-        unsigned long long offset;
-        const char *rest;
-        unsigned n;
-        int end = 0;
-
-        rest = id ? startswith(id, r->row.run_id) : NULL;
-        if (!rest || sscanf(rest, ":%llu.%u%n", &offset, &n, &end) != 2 || rest[end] != 0)
-                return -EINVAL;
-        *ret_offset = offset;
-        *ret_n = n;
-        return 0;
-}
-
 bool conversation_has_question(Conversation *c, const char *request_id) {
         uint64_t offset;
         unsigned n;
 
-        return c->run && parse_question(c->run, request_id, &offset, &n) >= 0 &&
+        return c->run && run_parse_question(c->run, request_id, &offset, &n) >= 0 &&
                         run_has_question(c->run, offset, n);
+}
+
+int conversation_write_input(Conversation *c) {
+        int r = c->run ? run_write_input(c->run) : 0;
+
+        /* The written mark goes with the next group of cursors. */
+        c->send.dirty = c->send.dirty || r > 0;
+        return r;
 }
 
 /* The driver's command of a message. 1; 0: it is none for the driver (and is done); -EINVAL. */
@@ -156,7 +98,8 @@ static int command_of(Run *r, const InboundMessage *m, Json **params, DriverComm
                 command.type = DRIVER_COMMAND_CONFIG;
         else if (streq(m->method, "permission.respond")) {
                 command.type = DRIVER_COMMAND_ANSWER;
-                if (parse_question(r, json_get_string(*params, "requestId"), &command.offset, &command.n) <
+                if (run_parse_question(
+                                    r, json_get_string(*params, "requestId"), &command.offset, &command.n) <
                     0)
                         return -EINVAL;
         } else
@@ -165,170 +108,162 @@ static int command_of(Run *r, const InboundMessage *m, Json **params, DriverComm
         return 1;
 }
 
-/* Stores what a command became, with the driver's new state and what that means for the conversation's. m: the message
- * that it comes from, or NULL and the question that has expired. */
-static int store_rendered(Run *r, const InboundMessage *m, const char *expired, const Buffer *lines) {
-        _cleanup_free_ char *state = NULL,
-                            *members = expired ? xasprintf("\"requestId\":\"%s\"", expired) : NULL;
-        Conversation *c = r->conversation;
-        uint64_t offset;
-        int k;
+int conversation_on_deny(uint64_t offset, unsigned n, const char *message, void *userdata) {
+        Conversation *c = userdata;
+        _cleanup_json_ Json *params = json_object_new_object();
+        _cleanup_free_ char *id = run_question_id(c->run, offset, n), *error = NULL;
+        _cleanup_(run_effects_done) RunEffects effects = { .run = c->run };
+        int r;
 
-        if (expired && !members)
+        if (!params || !id || json_set_string(params, "behavior", "deny") < 0 ||
+            json_set_string(params, "message", message) < 0)
                 return -ENOMEM;
-        k = store_begin(c->ctx->run.store);
-        if (k < 0)
-                return k;
-        if (lines->size > 0)
-                k =
-                                store_render(c->ctx->run.store,
-                                             c->row.id,
-                                             r->row.run,
-                                             lines->data,
-                                             lines->size,
-                                             m ? m->seq : 0,
-                                             &offset);
-        else if (m)
-                k = store_inbound_done(c->ctx->run.store, m->seq);
-        if (k >= 0)
-                k = position_save(r->driver, r->lines.lines, &state);
-        if (k >= 0)
-                k = store_set_driven(c->ctx->run.store, c->row.id, r->row.run, r->row.driven, state);
-        if (k >= 0 && members)
-                k = conversation_emit(c, NULL, "permission.expired", members);
-        if (k >= 0 && expired)
-                k = c->ctx->hooks->question_expiring(c, expired, c->ctx->userdata);
-        if (k >= 0)
-                k = conversation_emit_state(c);
-        if (k < 0) {
-                store_rollback(c->ctx->run.store);
-                return k;
-        }
-        k = store_commit(c->ctx->run.store);
-        if (k >= 0)
-                r->driven_stored = r->row.driven;
-        return k;
-}
-
-int conversation_expire_question(Conversation *c, const char *request_id, const DriverCommand *answer) {
-        _cleanup_buffer_ Buffer lines = {};
-        _cleanup_free_ char *error = NULL;
-        Run *r = c->run;
-        int k;
-
-        k = r->ops->command(r->driver, answer, &lines, &error);
-        if (k == 0 || k == -EINVAL)
+        DriverCommand command = {
+                .type = DRIVER_COMMAND_ANSWER, .params = params, .offset = offset, .n = n
+        };
+        r = run_command(c->run, &command, &effects.lines, &error);
+        if (r == 0 || r == -EINVAL)
                 return 0;
-        if (k > 0)
-                k = store_rendered(r, NULL, request_id, &lines);
-        if (k < 0)
-                return k;
+        if (r > 0 && effects.lines.size > 0)
+                r = run_effects_add(&effects, 0, 0);
+        if (r >= 0)
+                r = conversation_apply(c, &(ConversationEffects){ .run = &effects, .expired = id });
+        if (r < 0)
+                return r;
         (void) conversation_write_input(c);
         conversation_changed(c);
+        c->ctx->hooks->question_expired(c, id, c->ctx->userdata);
         return 1;
-}
-
-static int refuse(Conversation *c, const InboundMessage *m, const char *why) {
-        int k;
-
-        log_warning("Conversation %s: message %s can never be delivered: %s",
-                    c->row.id,
-                    m->envelope_id,
-                    why);
-        k = store_begin(c->ctx->run.store);
-        if (k < 0)
-                return k;
-        k = conversation_report(c, "message-not-delivered", why, m->envelope_id);
-        if (k >= 0)
-                k = store_inbound_done(c->ctx->run.store, m->seq);
-        if (k < 0) {
-                store_rollback(c->ctx->run.store);
-                return k;
-        }
-        return store_commit(c->ctx->run.store);
 }
 
 /* What the agent has in its own queue is spent whatever the budget says: with one, a message waits here until the turn
  * before it has ended. */
-static bool waits_for_budget(Run *r) {
-        DriverPhase phase = r->ops->phase(r->driver);
+static bool waits_for_budget(Conversation *c) {
+        DriverPhase phase = run_phase(c->run);
 
-        return json_get(r->conversation->params, "budget") &&
+        return json_get(c->params, "budget") &&
                         (phase == DRIVER_RUNNING || phase == DRIVER_WAITING_PERMISSION);
 }
 
-/* 1: done with it; 0: it waits. */
-static int pump_one(Run *r, const InboundMessage *m, bool *user_blocked) {
-        Conversation *c = r->conversation;
-        _cleanup_free_ char *error = NULL;
+/* A batch of messages, and what they mean. */
+typedef struct Batch {
+        Conversation *conversation;
+        RunEffects effects;
+        Refusal refusals[PUMP_MAX];
+        char *whys[PUMP_MAX]; /* texts of those that are not static */
+        size_t n_refusals;
+        bool user_blocked; /* a message for the agent waits, so those behind it do */
+} Batch;
+
+static void batch_done(Batch *b) {
+        run_effects_done(&b->effects);
+        for (size_t i = 0; i < b->n_refusals; i++)
+                free(b->whys[i]);
+}
+
+static void refuse(Batch *b, const InboundMessage *m, char *why_consume) {
+        const char *why = why_consume ? why_consume : "it does not fit the agent's protocol";
+
+        log_warning("Conversation %s: message %s can never be delivered: %s",
+                    b->conversation->row.id,
+                    m->envelope_id,
+                    why);
+        b->refusals[b->n_refusals] = (Refusal){ m->seq, m->envelope_id, why };
+        b->whys[b->n_refusals++] = why_consume;
+}
+
+/* Appends the command's lines. 1; 0: it waits; -EINVAL or -EBADMSG: it never fits, *ret_why says why. */
+static int render_command(Batch *b, DriverCommand *command, char **ret_why) {
         _cleanup_(line_reader_done) LineReader question = {};
+        Run *r = b->conversation->run;
+        bool user = command->type == DRIVER_COMMAND_USER;
+        int k;
+
+        /* Messages keep their order; an interrupt or an answer goes past messages that wait. */
+        if (user && (b->user_blocked || waits_for_budget(b->conversation))) {
+                b->user_blocked = true;
+                return 0;
+        }
+        /* Where it cannot be read, the driver says what that means for this answer. */
+        if (command->type == DRIVER_COMMAND_ANSWER && run_has_question(r, command->offset, command->n))
+                (void) run_read_question(r, command->offset, &question, &command->line);
+        k = run_command(r, command, &b->effects.lines, ret_why);
+        b->user_blocked = b->user_blocked || (k == 0 && user);
+        return k;
+}
+
+/* Adds one message to the batch. 1: it is done with that; 0: it waits. */
+static int render(Batch *b, const InboundMessage *m) {
+        size_t begun = b->effects.lines.size;
         _cleanup_json_ Json *params = NULL;
-        _cleanup_buffer_ Buffer lines = {};
+        _cleanup_free_ char *why = NULL;
         DriverCommand command;
         int k;
 
         if (streq(m->method, "conversation.stop"))
                 return 0;
         if (!m->params) {
-                *user_blocked = *user_blocked || is_for_agent(m->method);
+                b->user_blocked = b->user_blocked || is_for_agent(m->method);
                 return 0;
         }
-        k = command_of(r, m, &params, &command);
-        if (k == 0) {
-                k = store_inbound_done(c->ctx->run.store, m->seq);
-                return k < 0 ? k : 1;
-        }
+        k = command_of(b->conversation->run, m, &params, &command);
         if (k > 0) {
-                /* Messages keep their order; an interrupt or an answer goes past messages that wait. */
-                if (command.type == DRIVER_COMMAND_USER && (*user_blocked || waits_for_budget(r))) {
-                        *user_blocked = true;
+                k = render_command(b, &command, &why);
+                if (k == 0)
                         return 0;
-                }
-                /* Where it cannot be read, the driver says what that means for this answer. */
-                if (command.type == DRIVER_COMMAND_ANSWER && run_has_question(r, command.offset, command.n))
-                        (void) run_read_question(r, command.offset, &question, &command.line);
-                k = r->ops->command(r->driver, &command, &lines, &error);
-                if (k == 0) {
-                        *user_blocked = *user_blocked || command.type == DRIVER_COMMAND_USER;
-                        return 0;
-                }
         }
-        if (k == -EINVAL || k == -EBADMSG)
-                k = refuse(c, m, error ? error : "it does not fit the agent's protocol");
-        else if (k > 0)
-                k = store_rendered(r, m, NULL, &lines);
+        if (k == -EINVAL || k == -EBADMSG) {
+                refuse(b, m, TAKE_PTR(why));
+                return 1;
+        }
+        if (k >= 0)
+                k = run_effects_add(&b->effects, m->seq, begun);
         return k < 0 ? k : 1;
 }
 
-/* Takes up what waits, as far as it goes at once. 1: there was progress, and there is more; 0; or negative. */
-static int pump_some(Run *r, bool *progress) {
+/* Takes up what waits, as far as that is possible at once. 1: there was progress, and there is more; 0; or negative. */
+static int pump_some(Conversation *c, bool *progress) {
+        _cleanup_(batch_done) Batch batch = { .conversation = c, .effects.run = c->run };
         _cleanup_(pending_done) Pending pending = {};
-        bool user_blocked = false, some = false, left = false;
-        Conversation *c = r->conversation;
+        unsigned n_done = 0;
+        bool left = false;
         int k;
 
         k = store_pending_inbound(c->ctx->run.store, c->row.id, collect, &pending);
         for (size_t i = 0; k >= 0 && i < pending.n; i++) {
-                left = left || !pending.list[i].params;
-                k = pump_one(r, &pending.list[i], &user_blocked);
-                if (k > 0) {
-                        c->n_pending--;
-                        *progress = some = true;
+                if (batch.effects.lines.size > BATCH_BYTES_MAX) {
+                        left = true;
+                        break;
                 }
+                left = left || !pending.list[i].params;
+                k = render(&batch, &pending.list[i]);
+                n_done += k > 0;
         }
-        return k < 0 ? k : some && (left || pending.more);
+        if (k < 0 || n_done == 0)
+                return k < 0 ? k : 0;
+        k = conversation_apply(
+                        c,
+                        &(ConversationEffects){
+                                        .run = &batch.effects,
+                                        .refusals = batch.refusals,
+                                        .n_refusals = batch.n_refusals,
+                        });
+        if (k < 0)
+                return k;
+        c->n_pending -= n_done;
+        *progress = true;
+        return left || pending.more;
 }
 
 void conversation_pump_input(Conversation *c) {
         bool progress = false;
-        Run *r = c->run;
         int k;
 
-        if (c->n_pending == 0 || c->ctx->run.broken || !r || !r->driver || r->over || c->stop != STOP_NONE ||
-            !streq(c->row.state, "live"))
+        if (c->n_pending == 0 || c->ctx->run.broken || !c->run || run_is_over(c->run) ||
+            c->stop.stage != STOP_NONE || !streq(c->row.state, "live"))
                 return;
         do
-                k = pump_some(r, &progress);
+                k = pump_some(c, &progress);
         while (k > 0);
         if (k < 0) {
                 c->ctx->hooks->store_failed(k, c->ctx->userdata);
@@ -336,7 +271,7 @@ void conversation_pump_input(Conversation *c) {
         }
         if (progress) {
                 (void) conversation_write_input(c);
-                run_watchdog_look(r, true);
+                run_watchdog_look(c->run, true);
                 conversation_changed(c);
         }
 }

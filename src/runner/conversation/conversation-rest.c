@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/conversation/conversation-internal.h"
-
-/* A conversation that has ended rests: all that it says is in the store and in its folder, and an orchestrator that does not
- * acknowledge can make many of them. What whoever lists them asks for stays in memory; the rest is read again for who
- * describes or resumes it, and for the sender when its turn comes. */
+#include "runner/conversation/conversation-rest.h"
+#include "runner/conversation/conversation-run.h"
+#include "runner/run/run-limits.h"
+#include "runner/store/store-conversation.h"
 
 /* More than the limits that there are and their values need. */
 #define LIMITS_TEXT_MAX 4096
+
+void ended_done(Ended *e) {
+        free(e->scope);
+        free(e->limits);
+        *e = (Ended){};
+}
 
 static void keep_limits(Conversation *c) {
         _cleanup_json_ Json *limits = run_limits_describe(c->run);
@@ -21,18 +27,18 @@ static int keep_of_run(Conversation *c) {
         Run *run = c->run;
         int r;
 
-        if (c->ended.run == run->row.run)
+        if (c->ended.run == run_row(run)->run)
                 return 0;
-        r = free_and_strdup(&c->ended.scope, run->row.unit);
+        r = free_and_strdup(&c->ended.scope, run_row(run)->unit);
         if (r < 0)
                 return r;
         (void) free_and_strdup(&c->ended.limits, NULL);
         keep_limits(c);
-        c->ended.driven = run->row.driven;
-        c->ended.lines = run->lines.lines;
-        run->ops->usage(run->driver, &c->usage);
-        c->ended.run = run->row.run;
-        conversation_events_rest(c);
+        c->ended.driven = run_row(run)->driven;
+        c->ended.lines = run_lines(run);
+        run_usage(run, &c->ended.usage);
+        c->ended.run = run_row(run)->run;
+        conversation_read_rest(c);
         return 0;
 }
 
@@ -44,8 +50,8 @@ static void forget_row(Conversation *c) {
                 *texts[i] = NULL;
         }
         c->ended.forgotten = true;
-        free(c->stop_reason);
-        c->stop_reason = NULL;
+        free(c->stop.reason);
+        c->stop.reason = NULL;
 }
 
 void conversation_rest(Conversation *c) {
@@ -87,9 +93,9 @@ static int take_run(Conversation *c) {
         r = store_get_run(c->ctx->run.store, c->row.id, c->row.run, &row);
         if (r <= 0)
                 return r < 0 ? r : -ENOENT;
-        r = run_new(c, &row, &c->run);
+        r = conversation_make_run(c, &row);
         if (r >= 0)
-                c->run->over = true;
+                run_set_over(c->run);
         return r;
 }
 
@@ -103,4 +109,8 @@ int conversation_take_all(Conversation *c) {
         /* Without its agent, which the configuration may not have any more, there is less to say. */
         (void) take_run(c);
         return 0;
+}
+
+void conversation_on_released(void *userdata) {
+        conversation_rest(userdata);
 }

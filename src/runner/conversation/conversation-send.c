@@ -2,11 +2,13 @@
 #include "common/log.h"
 #include "runner/agent/driver-none.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/conversation-send.h"
 #include "runner/run/position.h"
+#include "runner/run/run-effects.h"
+#include "runner/run/run-input.h"
 #include "runner/scope/run-folder.h"
-
-/* The way to the orchestrator: out.log is the queue, a cursor in the store says how much of it was acknowledged, and the
- * events between are made again whenever they have to be sent. An outage of any length costs disk and no memory. */
+#include "runner/store/store-conversation.h"
+#include "runner/store/store-events.h"
 
 /* What could not be read is tried again, more and more seldom. */
 #define AGAIN_MIN_USEC (5 * USEC_PER_SEC)
@@ -32,57 +34,61 @@ static bool batch_full(void *userdata) {
         return send_batch_full(((Filling *) userdata)->batch);
 }
 
+void conversation_send_stop_reading(ConversationSend *s) {
+        s->counted = false;
+        s->reader = event_reader_free(s->reader);
+        s->outfd = safe_close(s->outfd);
+        free(s->ack_state);
+        s->ack_state = NULL;
+        s->ack_pending = false;
+}
+
 static void close_reader(Conversation *c) {
-        if (c->send_counted)
+        if (c->send.counted)
                 c->ctx->ended_sending--;
-        c->send_counted = false;
-        c->send = event_reader_free(c->send);
-        c->send_outfd = safe_close(c->send_outfd);
-        free(c->ack_state);
-        c->ack_state = NULL;
-        c->ack_pending = false;
+        conversation_send_stop_reading(&c->send);
 }
 
 /* Which run it was is remembered: those before it are acknowledged. */
 static void forget_row(Conversation *c) {
-        unsigned run = c->send_row.run;
+        unsigned run = c->send.row.run;
 
-        run_row_done(&c->send_row);
-        c->send_row.run = run;
+        run_row_done(&c->send.row);
+        c->send.row.run = run;
 }
 
 /* The first run that is not all acknowledged. 1, or 0 where there is none. */
 static int find_run(Conversation *c) {
         int r;
 
-        c->ended.rests = false;
-        if (c->send_row.conversation && !c->send_row.delivered)
+        c->send.rests = false;
+        if (c->send.row.conversation && !c->send.row.delivered)
                 return 1;
-        for (unsigned i = MAX(c->send_row.run, 1U); i <= c->row.run; i++) {
-                run_row_done(&c->send_row);
-                r = store_get_run(c->ctx->run.store, c->row.id, i, &c->send_row);
+        for (unsigned i = MAX(c->send.row.run, 1U); i <= c->row.run; i++) {
+                run_row_done(&c->send.row);
+                r = store_get_run(c->ctx->run.store, c->row.id, i, &c->send.row);
                 if (r < 0)
                         return r;
-                c->send_lines = position_lines(c->send_row.driven_state);
-                free(c->send_row.driven_state);
-                c->send_row.driven_state = NULL;
-                if (r > 0 && !c->send_row.delivered)
+                c->send.lines = position_lines(c->send.row.driven_state);
+                free(c->send.row.driven_state);
+                c->send.row.driven_state = NULL;
+                if (r > 0 && !c->send.row.delivered)
                         return 1;
         }
         return 0;
 }
 
 static bool is_present_run(Conversation *c) {
-        return c->run && c->run->row.run == c->send_row.run;
+        return c->run && run_row(c->run)->run == c->send.row.run;
 }
 
 static int open_output(Conversation *c) {
         _cleanup_close_ int parent = -EBADF, folder = -EBADF;
         char name[16];
 
-        if (c->send_outfd >= 0)
+        if (c->send.outfd >= 0)
                 return 0;
-        (void) snprintf(name, sizeof(name), "%u", c->send_row.run);
+        (void) snprintf(name, sizeof(name), "%u", c->send.row.run);
         parent = run_folder_open(c->ctx->run.conversations_fd, c->row.id);
         folder = parent < 0 ? parent : run_folder_open(parent, name);
         int fd = folder < 0 ? folder : run_folder_open_output(folder);
@@ -90,29 +96,29 @@ static int open_output(Conversation *c) {
                 return 0; /* nothing was written (yet) */
         if (fd < 0)
                 return fd;
-        c->send_outfd = fd;
-        if (c->send)
-                event_reader_set_output(c->send, fd);
+        c->send.outfd = fd;
+        if (c->send.reader)
+                event_reader_set_output(c->send.reader, fd);
         return 0;
 }
 
 /* How far the run that is being sent may be read, and whether it ends there. */
 static uint64_t send_limit(Conversation *c, bool *ret_ended) {
         if (is_present_run(c)) {
-                *ret_ended = streq(c->run->row.state, "ended");
-                return c->run->row.driven;
+                *ret_ended = streq(run_row(c->run)->state, "ended");
+                return run_row(c->run)->driven;
         }
         *ret_ended = true;
-        return c->ended.run == c->send_row.run ? c->ended.driven : c->send_row.out_bytes;
+        return c->ended.run == c->send.row.run ? c->ended.driven : c->send.row.out_bytes;
 }
 
 /* Where nobody knows how to read a run that has ended, because its agent was taken out of the configuration and an older program
  * began it, its events wait for the agent to come back. A run that was ended for that says so in its spec. */
 static int find_driver(Conversation *c, Json *spec, const DriverOps **ret) {
-        *ret = is_present_run(c) ? c->run->ops : conversation_driver(c, spec);
+        *ret = is_present_run(c) ? run_driver_ops(c->run) : conversation_driver(c, spec);
         if (*ret != &none_driver_ops || is_present_run(c) || !spec || json_get_string(spec, "protocol"))
                 return 0;
-        if (!c->send_failed)
+        if (!c->send.failed)
                 log_warning("Events of conversation %s wait: agent %s is not known here any more, put it back into \"agents\" in "
                             "the runner's configuration.",
                             c->row.id,
@@ -130,9 +136,9 @@ static int open_reader(Conversation *c) {
         r = open_output(c);
         if (r < 0)
                 return r;
-        if (c->send)
+        if (c->send.reader)
                 return 0;
-        r = json_parse_from(JSON_OF_STORE, c->send_row.spec, strlen(c->send_row.spec), &spec, NULL);
+        r = json_parse_from(JSON_OF_STORE, c->send.row.spec, strlen(c->send.row.spec), &spec, NULL);
         if (r == -ENOMEM)
                 return r;
         r = find_driver(c, spec, &ops);
@@ -146,17 +152,17 @@ static int open_reader(Conversation *c) {
                                         .spec = spec,
                                         .conversation = c->row.id,
                                         .task = c->row.task,
-                                        .run = c->send_row.run,
-                                        .run_id = c->send_row.run_id,
+                                        .run = c->send.row.run,
+                                        .run_id = c->send.row.run_id,
                                         .forward_raw = c->ctx->run.config->forward_raw,
                                         .told_of_own = true,
-                                        .outfd = c->send_outfd,
-                                        .offset = c->send_row.acked,
-                                        .own_seq = c->send_row.acked_own,
-                                        .state = c->send_row.acked_state,
+                                        .outfd = c->send.outfd,
+                                        .offset = c->send.row.acked,
+                                        .own_seq = c->send.row.acked_own,
+                                        .state = c->send.row.acked_state,
                                         .end = ended ? limit : 0,
                         },
-                        &c->send);
+                        &c->send.reader);
 }
 
 static bool all_acked(Conversation *c) {
@@ -164,12 +170,12 @@ static bool all_acked(Conversation *c) {
         bool ended;
         uint64_t limit = send_limit(c, &ended);
 
-        return ended && c->send_row.acked >= limit &&
+        return ended && c->send.row.acked >= limit &&
                         store_next_own_event(
                                         c->ctx->run.store,
                                         c->row.id,
-                                        c->send_row.run,
-                                        c->send_row.acked_own,
+                                        c->send.row.run,
+                                        c->send.row.acked_own,
                                         &next) == 0;
 }
 
@@ -179,16 +185,16 @@ static int finish_run(Conversation *c) {
         r =
                         store_set_acked(c->ctx->run.store,
                                         c->row.id,
-                                        c->send_row.run,
-                                        c->send_row.acked,
-                                        c->send_row.acked_own,
-                                        c->send_row.acked_state,
+                                        c->send.row.run,
+                                        c->send.row.acked,
+                                        c->send.row.acked_own,
+                                        c->send.row.acked_state,
                                         true);
         if (r < 0) {
                 c->ctx->hooks->store_failed(r, c->ctx->userdata);
                 return r;
         }
-        c->send_row.delivered = true;
+        c->send.row.delivered = true;
         close_reader(c);
         return 0;
 }
@@ -196,8 +202,8 @@ static int finish_run(Conversation *c) {
 static void note_delivered(Conversation *c) {
         int r;
 
-        if (c->row.delivered || conversation_is_live(c) || c->send_row.run < c->row.run ||
-            !c->send_row.delivered)
+        if (c->row.delivered || conversation_is_live(c) || c->send.row.run < c->row.run ||
+            !c->send.row.delivered)
                 return;
         c->row.delivered = true;
         r = store_set_delivered(c->ctx->run.store, c->row.id);
@@ -206,70 +212,70 @@ static void note_delivered(Conversation *c) {
                 c->ctx->hooks->store_failed(r, c->ctx->userdata);
                 return;
         }
-        c->queued_since_usec = 0;
+        c->send.queued_since_usec = 0;
         forget_row(c);
         c->ctx->hooks->delivered(c, c->ctx->userdata);
 }
 
 /* What the last fill read is behind us. */
 static void take_ack(Conversation *c) {
-        c->ack_pending = false;
-        c->send_row.acked = c->ack_offset;
-        c->send_row.acked_own = c->ack_own;
-        free(c->send_row.acked_state);
-        c->send_row.acked_state = TAKE_PTR(c->ack_state);
-        c->ack_dirty = true;
+        c->send.ack_pending = false;
+        c->send.row.acked = c->send.ack_offset;
+        c->send.row.acked_own = c->send.ack_own;
+        free(c->send.row.acked_state);
+        c->send.row.acked_state = TAKE_PTR(c->send.ack_state);
+        c->send.dirty = true;
         if (conversation_queued_bytes(c) == 0)
-                c->queued_since_usec = 0;
+                c->send.queued_since_usec = 0;
 }
 
 static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
         Conversation *c = userdata;
 
-        c->send_again = sd_event_source_disable_unref(c->send_again);
-        sender_wake(c->source);
+        c->send.again = sd_event_source_disable_unref(c->send.again);
+        sender_wake(c->send.source);
         return 0;
 }
 
 /* What was read since the last acknowledgement is lost with the batch: it is read once more, after a while. */
 static int fail(Conversation *c, int error) {
-        if (!c->send_again) {
-                c->send_again_usec = MIN(MAX(2 * c->send_again_usec, AGAIN_MIN_USEC), AGAIN_MAX_USEC);
+        if (!c->send.again) {
+                c->send.again_usec = MIN(MAX(2 * c->send.again_usec, AGAIN_MIN_USEC), AGAIN_MAX_USEC);
                 (void) sd_event_add_time_relative(
                                 c->ctx->run.event,
-                                &c->send_again,
+                                &c->send.again,
                                 CLOCK_MONOTONIC,
-                                c->send_again_usec,
+                                c->send.again_usec,
                                 USEC_PER_SEC,
                                 on_again,
                                 c);
         }
-        log_full(c->send_failed ? LOG_DEBUG : LOG_WARNING,
+        log_full(c->send.failed ? LOG_DEBUG : LOG_WARNING,
                  error,
                  NULL,
                  "Events of conversation %s cannot be read, trying again: %m",
                  c->row.id);
-        c->send_failed = true;
+        c->send.failed = true;
         return error;
 }
 
 /* One that has ended is read where its turn comes, and only so many of them are at a time: of each the whole run is in memory
  * meanwhile. Those that are neither on the wire nor at their end pass over a long line. */
 static bool has_turn(Conversation *c) {
-        if (conversation_is_live(c) || c->send)
+        if (conversation_is_live(c) || c->send.reader)
                 return true;
         if (c->ctx->ended_sending < ENDED_READERS_MAX)
                 return true;
-        sender_wake(c->source);
+        sender_wake(c->send.source);
         return false;
 }
 
 static int open_counted(Conversation *c) {
-        bool open = c->send;
+        bool open = c->send.reader;
         int r = open_reader(c);
 
         if (r >= 0 && !open && !conversation_is_live(c)) {
-                c->send_counted = true;
+                c->send.counted = true;
                 c->ctx->ended_sending++;
         }
         return r;
@@ -291,32 +297,32 @@ static int fill_run(Conversation *c, Filling *filling) {
         if (r < 0)
                 return r;
         limit = send_limit(c, &ended);
-        event_reader_set_ended(c->send, ended);
-        r = event_reader_read(c->send, limit, &out);
+        event_reader_set_ended(c->send.reader, ended);
+        r = event_reader_read(c->send.reader, limit, &out);
         /* There was no memory for an event that did not become one: all of the batch goes. */
         if (r >= 0 && batch_buffer(filling)->failed)
                 r = -ENOMEM;
         if (r < 0)
                 return r;
-        event_reader_pause(c->send);
+        event_reader_pause(c->send.reader);
         more = r > 0;
-        c->ack_offset = event_reader_offset(c->send);
-        c->ack_own = event_reader_own_seq(c->send);
-        if (c->ack_offset != c->send_row.acked || c->ack_own != c->send_row.acked_own) {
-                free(c->ack_state);
-                c->ack_state = NULL;
-                r = event_reader_save(c->send, &c->ack_state);
+        c->send.ack_offset = event_reader_offset(c->send.reader);
+        c->send.ack_own = event_reader_own_seq(c->send.reader);
+        if (c->send.ack_offset != c->send.row.acked || c->send.ack_own != c->send.row.acked_own) {
+                free(c->send.ack_state);
+                c->send.ack_state = NULL;
+                r = event_reader_save(c->send.reader, &c->send.ack_state);
                 if (r < 0)
                         return r;
-                c->ack_pending = true;
+                c->send.ack_pending = true;
                 if (filling->n > 0)
                         return 1;
                 /* Lines that make no event need no word of the orchestrator. */
                 take_ack(c);
-        } else if (!c->ack_pending && !all_acked(c))
-                c->queued_since_usec = 0;
+        } else if (!c->send.ack_pending && !all_acked(c))
+                c->send.queued_since_usec = 0;
         if (more)
-                sender_wake(c->source); /* a long line is being passed over */
+                sender_wake(c->send.source); /* a long line is being passed over */
         if (all_acked(c))
                 return 0;
         if (!more)
@@ -343,8 +349,8 @@ static int on_fill(void *userdata, SendBatch *batch) {
                 r = fill_run(c, &filling);
                 if (r < 0)
                         return fail(c, r);
-                c->send_failed = false;
-                c->send_again_usec = 0;
+                c->send.failed = false;
+                c->send.again_usec = 0;
                 if (r > 0)
                         break;
                 r = finish_run(c);
@@ -358,14 +364,14 @@ static int on_fill(void *userdata, SendBatch *batch) {
 static void on_acked(void *userdata) {
         Conversation *c = userdata;
 
-        if (!c->ack_pending)
+        if (!c->send.ack_pending)
                 return;
         take_ack(c);
         if (all_acked(c) && finish_run(c) >= 0)
                 note_delivered(c);
         conversation_send_rest(c);
         c->ctx->hooks->acked(c, c->ctx->userdata);
-        sender_wake(c->source);
+        sender_wake(c->send.source);
 }
 
 static void on_lost(void *userdata) {
@@ -390,75 +396,78 @@ static const SendSourceOps source_ops = {
 int conversation_send_open(Conversation *c) {
         int r;
 
-        if (c->source || !c->ctx->sender || streq(c->row.origin, "local"))
+        if (c->send.source || !c->ctx->sender || streq(c->row.origin, "local"))
                 return 0;
-        r = send_source_new(c->ctx->sender, &source_ops, c, &c->source);
+        r = send_source_new(c->ctx->sender, &source_ops, c, &c->send.source);
         if (r < 0)
                 return r;
         if (c->row.delivered)
                 return 0;
         /* It ended under a runner before us, and not all of it was acknowledged. */
         if (!conversation_is_live(c))
-                c->queued_since_usec = c->row.ended_usec;
-        sender_wake(c->source);
+                c->send.queued_since_usec = c->row.ended_usec;
+        sender_wake(c->send.source);
         return 0;
 }
 
 void conversation_send_close(Conversation *c) {
-        c->source = send_source_free(c->source);
-        c->send_again = sd_event_source_disable_unref(c->send_again);
+        c->send.source = send_source_free(c->send.source);
+        c->send.again = sd_event_source_disable_unref(c->send.again);
         close_reader(c);
-        run_row_done(&c->send_row);
+        run_row_done(&c->send.row);
 }
 
 void conversation_send_wake(Conversation *c) {
-        if (!c->source)
+        if (!c->send.source)
                 return;
-        if (c->queued_since_usec == 0)
-                c->queued_since_usec = now_usec(CLOCK_REALTIME);
-        sender_wake(c->source);
+        if (c->send.queued_since_usec == 0)
+                c->send.queued_since_usec = now_usec(CLOCK_REALTIME);
+        sender_wake(c->send.source);
+}
+
+void conversation_send_next_run(Conversation *c) {
+        /* From now on the end of the run before it is read from the copy. */
+        if (c->send.row.conversation && is_present_run(c))
+                c->send.row.out_bytes = run_row(c->run)->out_bytes;
+        c->send.rests = false;
 }
 
 int conversation_flush(Conversation *c) {
         int r = 0;
 
-        if (!c->ack_dirty && !(c->run && c->run->driven_stored != c->run->row.driven))
+        if (!c->send.dirty && !(c->run && run_is_behind(c->run)))
                 return 0;
-        if (c->run && !c->run->over) {
+        if (c->run && !run_is_over(c->run)) {
                 r = run_store_driven(c->run);
-                if (r >= 0 && c->run->input_written > 0)
-                        r = store_input_written(
-                                        c->ctx->run.store,
-                                        c->row.id,
-                                        c->run->row.run,
-                                        c->run->input_written);
+                if (r >= 0)
+                        r = run_store_input_written(c->run);
         }
-        if (r >= 0 && c->send_row.conversation && !c->send_row.delivered)
+        if (r >= 0 && c->send.row.conversation && !c->send.row.delivered)
                 r =
                                 store_set_acked(c->ctx->run.store,
                                                 c->row.id,
-                                                c->send_row.run,
-                                                c->send_row.acked,
-                                                c->send_row.acked_own,
-                                                c->send_row.acked_state,
+                                                c->send.row.run,
+                                                c->send.row.acked,
+                                                c->send.row.acked_own,
+                                                c->send.row.acked_state,
                                                 false);
         if (r >= 0)
-                c->ack_dirty = false;
+                c->send.dirty = false;
         return r;
 }
 
 void conversation_flush_undone(Conversation *c) {
-        c->ack_dirty = true;
+        c->send.dirty = true;
         if (c->run)
-                c->run->driven_stored = UINT64_MAX;
+                run_store_undone(c->run);
 }
 
 void conversation_send_rest(Conversation *c) {
         uint64_t bytes, events;
 
         /* What is on the wire is acknowledged or lost first. */
-        if (!c->source || c->row.delivered || conversation_is_live(c) || c->run || c->ack_pending ||
-            c->ended.rests || c->ctx->run.broken)
+        if (!c->send.source || c->row.delivered || conversation_is_live(c) || c->run ||
+            c->send.ack_pending || c->send.rests || c->ctx->run.broken)
                 return;
         if (conversation_flush(c) < 0)
                 return;
@@ -469,53 +478,53 @@ void conversation_send_rest(Conversation *c) {
         events = conversation_queued_events(c);
         bytes = conversation_queued_bytes(c);
         forget_row(c);
-        c->ended.queued_events = events;
-        c->ended.queued_bytes = bytes;
-        c->ended.rests = true;
+        c->send.queued_events = events;
+        c->send.queued_bytes = bytes;
+        c->send.rests = true;
 }
 
 /* Of the run behind the one that is being sent. */
 static bool is_behind(Conversation *c) {
-        return c->send_row.run < c->row.run;
+        return c->send.row.run < c->row.run;
 }
 
 uint64_t conversation_queued_events(Conversation *c) {
         uint64_t events = 0, acked;
 
-        if (!c->source || c->row.delivered)
+        if (!c->send.source || c->row.delivered)
                 return 0;
-        if (c->ended.rests)
-                return c->ended.queued_events;
+        if (c->send.rests)
+                return c->send.queued_events;
         if (find_run(c) <= 0)
                 return 0;
-        acked = position_lines(c->send_row.acked_state);
+        acked = position_lines(c->send.row.acked_state);
         if (is_present_run(c))
-                events = c->run->lines.lines > acked ? c->run->lines.lines - acked : 0;
+                events = run_lines(c->run) > acked ? run_lines(c->run) - acked : 0;
         else {
-                events = c->send_lines > acked ? c->send_lines - acked : 0;
+                events = c->send.lines > acked ? c->send.lines - acked : 0;
                 if (is_behind(c))
-                        events += c->run ? c->run->lines.lines : c->ended.lines;
+                        events += c->run ? run_lines(c->run) : c->ended.lines;
         }
         return events +
                         store_count_own_events(
                                         c->ctx->run.store,
                                         c->row.id,
-                                        c->send_row.run,
-                                        c->send_row.acked_own);
+                                        c->send.row.run,
+                                        c->send.row.acked_own);
 }
 
 uint64_t conversation_queued_bytes(Conversation *c) {
         uint64_t end;
         bool ended;
 
-        if (!c->source || c->row.delivered)
+        if (!c->send.source || c->row.delivered)
                 return 0;
-        if (c->ended.rests)
-                return c->ended.queued_bytes;
-        if (!c->send_row.conversation)
+        if (c->send.rests)
+                return c->send.queued_bytes;
+        if (!c->send.row.conversation)
                 return 0;
         end = send_limit(c, &ended);
-        uint64_t queued = end > c->send_row.acked ? end - c->send_row.acked : 0;
+        uint64_t queued = end > c->send.row.acked ? end - c->send.row.acked : 0;
         if (!is_present_run(c) && is_behind(c))
                 queued += conversation_driven(c);
         return queued;

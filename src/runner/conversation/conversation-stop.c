@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "runner/conversation/conversation-end.h"
 #include "runner/conversation/conversation-internal.h"
-#include "runner/scope/run-folder.h"
-
-/* Interrupt and end → SIGTERM → cgroup.kill by the supervisor → SIGKILL to the whole scope by the launcher. Each step has
- * its time; the answer is given when the cgroup was seen empty, never before. */
+#include "runner/conversation/conversation-report.h"
+#include "runner/conversation/conversation-stop.h"
+#include "runner/run/run-check.h"
+#include "runner/run/run-input.h"
+#include "runner/run/run-limits.h"
+#include "runner/run/run-orders.h"
+#include "runner/run/run-start.h"
+#include "runner/run/run-stop.h"
 
 #define STEP_USEC (5 * USEC_PER_SEC)
 
@@ -18,18 +23,18 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 static void arm(Conversation *c, uint64_t usec) {
         int r;
 
-        if (c->frozen) {
+        if (conversation_is_frozen(c)) {
                 /* Nobody in there could do anything with the time: it begins with the thaw. */
-                c->stop_left_usec = usec;
+                c->stop.left_usec = usec;
                 return;
         }
-        if (!c->stop_timer)
+        if (!c->stop.timer)
                 r = sd_event_add_time_relative(
-                                c->ctx->run.event, &c->stop_timer, CLOCK_MONOTONIC, usec, 1, on_timer, c);
+                                c->ctx->run.event, &c->stop.timer, CLOCK_MONOTONIC, usec, 1, on_timer, c);
         else {
-                r = sd_event_source_set_time_relative(c->stop_timer, usec);
+                r = sd_event_source_set_time_relative(c->stop.timer, usec);
                 if (r >= 0)
-                        r = sd_event_source_set_enabled(c->stop_timer, SD_EVENT_ONESHOT);
+                        r = sd_event_source_set_enabled(c->stop.timer, SD_EVENT_ONESHOT);
         }
         if (r < 0)
                 log_error_errno(r, "No timer for the stop of conversation %s: %m", c->row.id);
@@ -40,170 +45,128 @@ static void pause_timer(Conversation *c) {
         uint64_t at = 0, now = now_usec(CLOCK_MONOTONIC);
         int enabled = SD_EVENT_OFF;
 
-        if (!c->stop_timer || sd_event_source_get_enabled(c->stop_timer, &enabled) < 0 ||
+        if (!c->stop.timer || sd_event_source_get_enabled(c->stop.timer, &enabled) < 0 ||
             enabled == SD_EVENT_OFF)
                 return;
-        (void) sd_event_source_get_time(c->stop_timer, &at);
-        (void) sd_event_source_set_enabled(c->stop_timer, SD_EVENT_OFF);
-        c->stop_left_usec = MAX(at > now ? at - now : 0, (uint64_t) 1);
-}
-
-static void
-on_thawed(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
-        Conversation *c = userdata;
-
-        c->run->verb_call = launcher_call_free(c->run->verb_call);
-        if (error < 0) {
-                log_warning_errno(error, "Thawing %s: %s", strempty(c->run->row.unit), strempty(text));
-                /* What is frozen can still be killed. */
-                c->frozen = false;
-                c->stop = STOP_KILL;
-                step(c);
-                return;
-        }
-        conversation_set_frozen(c, false);
-        run_look(c->run);
+        (void) sd_event_source_get_time(c->stop.timer, &at);
+        (void) sd_event_source_set_enabled(c->stop.timer, SD_EVENT_OFF);
+        c->stop.left_usec = MAX(at > now ? at - now : 0, (uint64_t) 1);
 }
 
 static void thaw(Conversation *c) {
-        Run *r = c->run;
-        int k;
+        if (!run_has_order(c->run, LAUNCHER_THAW))
+                (void) run_order(c->run, LAUNCHER_THAW, NULL, 0);
+}
 
-        if (r->verb_call)
-                return;
-        k = launcher_unit_verb(c->ctx->run.bus, "Thaw", r->row.unit, on_thawed, c, &r->verb_call);
-        if (k < 0)
-                log_warning_errno(k, "Thawing %s: %m", r->row.unit);
+void conversation_stop_ordered(Conversation *c, LauncherVerb verb, int error) {
+        if (verb == LAUNCHER_SET_LIMITS && error >= 0)
+                run_limits_set(c->run);
+        else if (verb == LAUNCHER_FREEZE && error >= 0)
+                conversation_set_frozen(c, true);
+        else if (verb == LAUNCHER_THAW && error >= 0) {
+                conversation_set_frozen(c, false);
+                run_look(c->run);
+        } else if (verb == LAUNCHER_THAW && c->stop.stage < STOP_FORCED) {
+                /* What is frozen can still be killed. */
+                run_set_frozen(c->run, false);
+                c->stop.stage = STOP_KILL;
+                step(c);
+        }
 }
 
 void conversation_set_frozen(Conversation *c, bool frozen) {
-        uint64_t left = c->stop_left_usec;
+        uint64_t left = c->stop.left_usec;
 
-        if (c->frozen == frozen || !conversation_is_live(c))
+        if (!c->run || run_is_frozen(c->run) == frozen || !conversation_is_live(c))
                 return;
-        c->frozen = frozen;
-        if (c->run) {
-                run_runtime_freeze(c->run, frozen);
-                run_watchdog_freeze(c->run, frozen);
-        }
-        if (c->stop != STOP_NONE && c->run) {
+        run_set_frozen(c->run, frozen);
+        if (c->stop.stage != STOP_NONE) {
                 if (frozen) {
                         pause_timer(c);
                         thaw(c);
                 } else if (left > 0) {
-                        c->stop_left_usec = 0;
+                        c->stop.left_usec = 0;
                         arm(c, left);
                 }
         }
         (void) conversation_emit_state(c);
+        conversation_announce(c);
 }
 
 void conversation_stop_forget(Conversation *c) {
-        c->stop_left_usec = 0;
-        c->stop_timer = sd_event_source_disable_unref(c->stop_timer);
+        c->stop.left_usec = 0;
+        c->stop.timer = sd_event_source_disable_unref(c->stop.timer);
 }
 
-/* One command of the driver into in.log; what the agent makes of it shows in the next step. */
-static void send_command(Conversation *c, DriverCommandType type) {
-        _cleanup_buffer_ Buffer lines = {};
-        _cleanup_free_ char *error = NULL;
-        Run *r = c->run;
-        uint64_t offset;
-        int k;
-
-        DriverCommand command = { .type = type, .seq = (uint64_t) now_usec(CLOCK_MONOTONIC) };
-        k = r->ops->command(r->driver, &command, &lines, &error);
-        if (k <= 0 || lines.size == 0)
-                return;
-        k = store_render(c->ctx->run.store, c->row.id, r->row.run, lines.data, lines.size, 0, &offset);
-        if (k >= 0)
-                (void) conversation_write_input(c);
-}
-
-static void
-on_killed(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
-        Conversation *c = userdata;
-
-        c->run->verb_call = launcher_call_free(c->run->verb_call);
-        if (error < 0)
-                log_warning_errno(error, "Killing %s: %s", strempty(c->run->row.unit), strempty(text));
-        run_look(c->run);
-}
-
-static void ask(Conversation *c) {
-        Run *r = c->run;
-
-        if (r->ops->phase(r->driver) != DRIVER_IDLE)
-                send_command(c, DRIVER_COMMAND_INTERRUPT);
-        send_command(c, DRIVER_COMMAND_END);
-        r->end_sent = true;
-        (void) run_folder_ring(r->dirfd, 'e');
+void conversation_stop_done(ConversationStop *s) {
+        sd_event_source_disable_unref(s->timer);
+        free(s->reason);
+        *s = (ConversationStop){};
 }
 
 static void step(Conversation *c) {
-        Run *r = c->run;
-        int k;
-
-        if (!r || r->over || !streq(c->row.state, "live"))
+        if (!c->run || run_is_over(c->run) || !streq(c->row.state, "live"))
                 return;
-        switch (c->stop) {
+        switch (c->stop.stage) {
         case STOP_NONE:
                 return;
         case STOP_ASKED:
-                c->stop = STOP_TERM;
-                (void) run_folder_ring(r->dirfd, 't');
+                c->stop.stage = STOP_TERM;
+                run_terminate(c->run);
                 break;
         case STOP_TERM:
-                c->stop = STOP_KILL;
-                (void) run_folder_ring(r->dirfd, 'k');
+                c->stop.stage = STOP_KILL;
+                run_kill(c->run);
                 break;
         case STOP_KILL:
         case STOP_FORCED:
-                c->stop = STOP_FORCED;
-                if (!r->verb_call) {
-                        k = launcher_unit_verb(
-                                        c->ctx->run.bus, "Kill", r->row.unit, on_killed, c, &r->verb_call);
-                        if (k < 0)
-                                log_warning_errno(k, "Killing %s: %m", r->row.unit);
-                }
+                c->stop.stage = STOP_FORCED;
+                if (!run_has_order(c->run, LAUNCHER_KILL))
+                        (void) run_order(c->run, LAUNCHER_KILL, NULL, 0);
                 break;
         }
         arm(c, STEP_USEC);
 }
 
+/* It has no process yet. */
+static void stop_before_start(Conversation *c) {
+        c->stop.stage = STOP_ASKED;
+        run_set_stopping(c->run);
+        if (c->checkout || !run_start_is_under_way(c->run))
+                conversation_fail(c, "stopped", NULL);
+        else
+                /* The launcher is at it: its answer comes here again. */
+                conversation_changed(c);
+}
+
 void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec) {
-        Run *r = c->run;
+        bool first;
 
         /* What lives has a run. */
-        if (!conversation_is_live(c) || !r)
+        if (!conversation_is_live(c) || !c->run)
                 return;
-        if (reason && !c->stop_reason)
-                c->stop_reason = strndup(reason, (size_t) utf8_cut(reason, STOP_REASON_MAX));
-        c->stop_grace_usec = grace_usec;
-        if (c->checkout || (!r->call && !streq(c->row.state, "live"))) {
-                c->stop = STOP_ASKED;
-                conversation_fail(c, "stopped", NULL);
-                return;
-        }
-        if (!streq(c->row.state, "live")) {
-                /* The launcher is at it: its answer comes here again. */
-                c->stop = STOP_ASKED;
-                conversation_changed(c);
+        if (reason && !c->stop.reason)
+                c->stop.reason = strndup(reason, (size_t) utf8_cut(reason, STOP_REASON_MAX));
+        c->stop.grace_usec = grace_usec;
+        if (c->checkout || !streq(c->row.state, "live")) {
+                stop_before_start(c);
                 return;
         }
-        bool first = c->stop == STOP_NONE || !r->end_sent;
-        if (c->stop == STOP_NONE)
-                c->stop = STOP_ASKED;
+        first = c->stop.stage == STOP_NONE || !run_end_was_sent(c->run);
+        if (c->stop.stage == STOP_NONE)
+                c->stop.stage = STOP_ASKED;
+        run_set_stopping(c->run);
         (void) conversation_emit_state(c);
-        if (c->frozen)
+        conversation_announce(c);
+        if (conversation_is_frozen(c))
                 thaw(c);
-        if (first)
-                ask(c);
+        if (first && run_ask_to_end(c->run) > 0)
+                c->send.dirty = true;
         if (grace_usec == 0) {
                 /* No patience was asked for: what comes next comes now. */
-                c->stop = STOP_TERM;
+                c->stop.stage = STOP_TERM;
                 step(c);
         } else
                 arm(c, grace_usec);
-        run_look(r);
+        run_look(c->run);
 }

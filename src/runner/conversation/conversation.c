@@ -2,56 +2,16 @@
 #include "common/log.h"
 #include "runner/agent/driver-none.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/run/run-agent.h"
+#include "runner/run/run-limits.h"
+#include "runner/store/store-conversation.h"
 
 const DriverOps *conversation_driver(Conversation *c, Json *spec) {
-        const char *protocol = json_get_string(spec, "protocol");
-        const DriverOps *ops;
-
-        /* An older program left that to the configuration. */
-        if (!protocol)
-                protocol = json_get_string(c->agent_config, "protocol");
-        ops = driver_find(protocol ? protocol : c->row.agent);
-        return ops ? ops : &none_driver_ops;
+        return run_agent_driver(c->row.agent, c->agent_config, spec);
 }
 
 bool conversation_knows_agent(Conversation *c) {
         return c->agent_config || driver_find(c->row.agent);
-}
-
-char *conversation_unknown_agent_text(Conversation *c) {
-        return xasprintf(
-                        "agent %s is not known here any more: put it back into \"agents\" in the runner's configuration",
-                        c->row.agent);
-}
-
-char *conversation_unread_run_text(Conversation *c) {
-        return xasprintf("what was stored of the run of agent %s cannot be read", c->row.agent);
-}
-
-int conversation_new(ConversationContext *ctx, ConversationRow *row_consume, Conversation **ret) {
-        Conversation *c = new0(Conversation, 1);
-        int r;
-
-        if (!c) {
-                conversation_row_done(row_consume);
-                return -ENOMEM;
-        }
-        *c = (Conversation){
-                .ctx = ctx,
-                .row = *row_consume,
-                .send_outfd = -EBADF,
-                .local_outfd = -EBADF,
-        };
-        *row_consume = (ConversationRow){};
-        r = conversation_is_live(c) ? conversation_take_params(c) : 0;
-        if (r < 0) {
-                conversation_free(c);
-                return r;
-        }
-        conversation_take_agent_config(c);
-        c->last_event_usec = c->row.created_usec;
-        *ret = c;
-        return 0;
 }
 
 int conversation_all_params(Conversation *c, Json **ret) {
@@ -90,7 +50,7 @@ void conversation_shrink(Conversation *c) {
 }
 
 uint64_t conversation_driven(Conversation *c) {
-        return c->run ? c->run->row.driven : c->ended.driven;
+        return c->run ? run_row(c->run)->driven : c->ended.driven;
 }
 
 void conversation_take_agent_config(Conversation *c) {
@@ -98,27 +58,6 @@ void conversation_take_agent_config(Conversation *c) {
 
         json_object_put(c->agent_config);
         c->agent_config = config;
-}
-
-Conversation *conversation_free(Conversation *c) {
-        if (!c)
-                return NULL;
-        conversation_events_close(c);
-        conversation_send_close(c);
-        conversation_stop_forget(c);
-        checkout_free(c->checkout);
-        run_free(c->run);
-        if (c->params)
-                json_object_put(c->params);
-        json_object_put(c->agent_config);
-        conversation_row_done(&c->row);
-        free(c->held);
-        free(c->last_state);
-        free(c->stop_reason);
-        free(c->ended.scope);
-        free(c->ended.limits);
-        free(c);
-        return NULL;
 }
 
 const char *conversation_id(Conversation *c) {
@@ -140,17 +79,21 @@ bool conversation_is_live(Conversation *c) {
 const char *conversation_state(Conversation *c) {
         if (!conversation_is_live(c))
                 return "ended";
-        if (c->stop != STOP_NONE)
+        if (c->stop.stage != STOP_NONE)
                 return "stopping";
-        if (!streq(c->row.state, "live") || !c->run || !c->run->driver)
+        if (!streq(c->row.state, "live") || !c->run)
                 return "starting";
-        if (c->frozen)
+        if (run_is_frozen(c->run))
                 return "frozen";
-        return driver_phase_to_string(c->run->ops->phase(c->run->driver));
+        return driver_phase_to_string(run_phase(c->run));
+}
+
+bool conversation_is_frozen(Conversation *c) {
+        return c->run && run_is_frozen(c->run);
 }
 
 const char *conversation_scope(Conversation *c) {
-        return strempty(c->run ? c->run->row.unit : c->ended.scope);
+        return strempty(c->run ? run_row(c->run)->unit : c->ended.scope);
 }
 
 uint64_t conversation_started_usec(Conversation *c) {
@@ -162,9 +105,9 @@ uint64_t conversation_last_event_usec(Conversation *c) {
 }
 
 void conversation_usage(Conversation *c, DriverUsage *ret) {
-        *ret = c->usage;
-        if (c->run && c->run->driver)
-                c->run->ops->usage(c->run->driver, ret);
+        *ret = c->ended.usage;
+        if (c->run)
+                run_usage(c->run, ret);
 }
 
 Json *conversation_usage_json(Conversation *c) {
@@ -212,67 +155,8 @@ int conversation_store_row(Conversation *c) {
         return store_put_conversation(c->ctx->run.store, &c->row);
 }
 
-void conversation_changed(Conversation *c) {
-        c->ctx->hooks->changed(c, c->ctx->userdata);
-}
-
-int conversation_emit(Conversation *c, const char *message_id, const char *method, const char *members) {
-        int64_t seq;
-        int r;
-
-        r = store_add_own_event(
-                        c->ctx->run.store,
-                        c->row.id,
-                        c->row.run,
-                        conversation_driven(c),
-                        message_id,
-                        method,
-                        members,
-                        &seq);
-        if (r < 0)
-                return r;
-        if (c->send)
-                event_reader_own_added(c->send);
-        c->last_event_usec = now_usec(CLOCK_REALTIME);
-        conversation_send_wake(c);
-        conversation_events_wake(c);
-        return 0;
-}
-
-int conversation_emit_state(Conversation *c) {
-        const char *state = conversation_state(c);
-        _cleanup_free_ char *members = NULL;
-        int r;
-
-        if (!conversation_is_live(c) || streq_ptr(state, c->last_state))
-                return 0;
-        members = xasprintf("\"state\":\"%s\",\"queued\":%u", state, c->n_pending);
-        if (!members || free_and_strdup(&c->last_state, state) < 0)
-                return -ENOMEM;
-        /* "starting" is what the acceptance has said already. */
-        r = streq(state, "starting") ? 0 : conversation_emit(c, NULL, "conversation.state", members);
-        conversation_changed(c);
-        return r;
-}
-
-int conversation_report(Conversation *c, const char *code, const char *text, const char *message_id) {
-        _cleanup_buffer_ Buffer b = {};
-
-        (void) buffer_append_str(&b, "\"code\":");
-        (void) buffer_append_json_str(&b, code);
-        (void) buffer_append_str(&b, ",\"text\":");
-        (void) buffer_append_json_str(&b, text);
-        if (message_id) {
-                (void) buffer_append_str(&b, ",\"about\":");
-                (void) buffer_append_json_str(&b, message_id);
-        }
-        if (b.failed)
-                return -ENOMEM;
-        return conversation_emit(c, NULL, "error.report", b.data);
-}
-
 const char *conversation_trusted_by(Conversation *c) {
-        const char *rule = c->run ? json_get_string(c->run->spec, "trustedRepository") : NULL;
+        const char *rule = c->run ? json_get_string(run_spec(c->run), "trustedRepository") : NULL;
 
         return isempty(rule) ? NULL : rule;
 }

@@ -3,8 +3,9 @@
 
 #include "common/json.h"
 #include "common/util.h"
+#include "runner/agent/driver.h"
 
-/* One conversation: its rows in the store, its runs, its agent. This header is what the rest of the runner sees. */
+/* One conversation: its rows in the store, its runs, its agent. */
 typedef struct Conversation Conversation;
 
 /* What it is started with is kept for as long as it lives: so many values, and so many bytes of JSON beside the prompt. */
@@ -25,50 +26,27 @@ uint64_t conversation_output_tokens(Conversation *c);
 double conversation_cost_usd(Conversation *c);
 bool conversation_is_live(Conversation *c); /* not ended */
 
-/* What it uses: figures of its scope as far as the kernel gives them, read at most once a second, and what waits. Names are
- * those of ListResources() on the bus, and static. */
-#define CONVERSATION_FIGURES_MAX 16
-typedef struct ConversationFigures {
-        size_t n;
-        struct {
-                const char *name;
-                uint64_t value;
-        } list[CONVERSATION_FIGURES_MAX];
-} ConversationFigures;
-void conversation_figures(Conversation *c, ConversationFigures *ret);
-
-/* Everything a person may want to see, as JSON text for the caller to free: an object with id, taskId, workspaceId, agent,
- * state, run, scope, directory, branch, model, sessionId, limits, questions [{requestId, event, tool, title, input,
- * suggestions}], queuedMessages, usage, reason and result of the end. At most DESCRIPTION_MAX bytes, also where the bus has
- * to be spared characters: a member of more than DESCRIPTION_MEMBER_MAX, or one for which no room is left, is not in its
- * place but in the member "cut" of the same object, as {"size": of its JSON text, "begins": the beginning of that}. */
-#define DESCRIPTION_MAX ((size_t) 1000 * 1024)
-#define DESCRIPTION_MEMBER_MAX ((size_t) 64 * 1024)
-int conversation_describe(Conversation *c, char **ret);
-/* Asks for what changes without a word to anybody (the filter of addresses), and tells it as an event if it has. */
+bool conversation_is_frozen(Conversation *c);
+/* Asks for what changes without a notice (the filter of addresses), and reports it as an event if it has. */
 void conversation_look(Conversation *c);
 
-/* Events of the conversation, neutral form, one JSON object (the whole JSON-RPC notification) each, from a cursor on.
- * cursor: opaque; "" is the beginning, "end" is now. Returns at most max events, and the cursor behind them. All texts are
- * such as sd-bus takes. They have at most EVENT_LIST_MAX bytes, and an event of more than EVENT_INLINE_MAX is the last one
- * and cut (event_cut()). */
-int conversation_read_events(
-                Conversation *c,
-                const char *cursor,
-                unsigned max,
-                char ***ret_events,
-                char **ret_cursor);
-/* A piece, from a byte of it on, of the first event behind a cursor, and the size of the event. An empty piece is its end.
- * -EINVAL: not a cursor; -ENOENT: there is no event (yet); -ERANGE: no piece begins there. */
-int conversation_read_event(
-                Conversation *c,
-                const char *cursor,
-                uint64_t offset,
-                char **ret_piece,
-                uint64_t *ret_size);
-
-/* A stream of the same, one a line, on a descriptor for the caller to read; it ends (EOF) after conversation.ended or
- * where the reader stays away too long, which is shorter while others wait for room (stream-room.h). -EMFILE: too many
- * streams (EVENT_STREAMS_MAX). */
-#define EVENT_STREAMS_MAX 64
-int conversation_open_events(Conversation *c, const char *cursor, int *ret_fd);
+/* What it was started with, the prompt included: read from the text in its row, or from the store. */
+int conversation_all_params(Conversation *c, Json **ret);
+/* Into c->params, without the prompt, where it is not there. */
+int conversation_take_params(Conversation *c);
+/* Of one that has ended: what it was started with is the store's alone, until conversation_take_params(). */
+void conversation_shrink(Conversation *c);
+/* What is configured of its agent now. */
+void conversation_take_agent_config(Conversation *c);
+/* Up to here its newest run was read. */
+uint64_t conversation_driven(Conversation *c);
+int conversation_store_row(Conversation *c);
+/* For a run with that spec (NULL: it cannot be read): never NULL, but none_driver_ops where there is none. */
+const DriverOps *conversation_driver(Conversation *c, Json *spec);
+/* Whether its agent may still be started: it is in the configuration, or needs not be. */
+bool conversation_knows_agent(Conversation *c);
+void conversation_usage(Conversation *c, DriverUsage *ret);
+/* The same as an object of the protocol; NULL: out of memory. */
+Json *conversation_usage_json(Conversation *c);
+/* The rule by which the administrator trusts what it works on, as its newest run was started; NULL: none. */
+const char *conversation_trusted_by(Conversation *c);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "common/ident.h"
+#include "runner/conversation/conversation-life.h"
 #include "runner/method/method-call.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-internal.h"

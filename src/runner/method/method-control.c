@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "runner/conversation/conversation-control.h"
 #include "runner/limits/limits.h"
 #include "runner/method/method-control.h"
 #include "runner/method/method-input.h"
 #include "runner/method/method-params.h"
+#include "runner/run/run-limits.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-audit.h"
 #include "runner/runner-internal.h"
@@ -108,59 +110,6 @@ int method_store_config(MethodCall *c) {
         return r < 0 || !v->run ? r : run_limits_ask(v->run, limits);
 }
 
-typedef struct VerbCall {
-        LauncherCall *call;
-        Runner *runner;
-        char *id;
-        const char *verb;
-} VerbCall;
-
-static void on_verb(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
-        VerbCall *v = userdata;
-        Conversation *c = runner_find_conversation(v->runner, v->id);
-
-        if (error < 0)
-                log_warning_errno(error, "%s of conversation %s: %s", v->verb, v->id, strempty(text));
-        if (c && conversation_is_live(c)) {
-                if (error < 0) {
-                        _cleanup_free_ char *what = xasprintf("%s failed: %s", v->verb, strempty(text));
-                        (void) conversation_report(c, "control-failed", strempty(what), NULL);
-                } else if (streq(v->verb, "Freeze") || streq(v->verb, "Thaw"))
-                        conversation_set_frozen(c, streq(v->verb, "Freeze"));
-                else if (streq(v->verb, "SetLimits") && c->run)
-                        run_limits_set(c->run);
-        }
-        launcher_call_free(v->call);
-        free(v->id);
-        free(v);
-}
-
-static void launcher_verb(MethodCall *c, const char *verb, const Limits *limits) {
-        VerbCall *v = new0(VerbCall, 1);
-        const char *unit = conversation_scope(c->conversation);
-        int r;
-
-        if (!v)
-                return;
-        *v = (VerbCall){ .runner = c->runner, .id = strdup(c->conversation->row.id), .verb = verb };
-        r = !v->id ? -ENOMEM :
-                        limits ?
-                     launcher_set_limits(
-                                     c->runner->ctx->run.bus,
-                                     unit,
-                                     limits->list,
-                                     limits->n,
-                                     on_verb,
-                                     v,
-                                     &v->call) :
-                     launcher_unit_verb(c->runner->ctx->run.bus, verb, unit, on_verb, v, &v->call);
-        if (r < 0) {
-                log_warning_errno(r, "%s of conversation %s: %m", verb, c->conversation->row.id);
-                free(v->id);
-                free(v);
-        }
-}
-
 void method_act_config(MethodCall *c) {
         _cleanup_free_ char *error = NULL;
         Json *limits = json_get(c->params, "limits");
@@ -173,7 +122,7 @@ void method_act_config(MethodCall *c) {
                 AuditEntry e = limits_entry(c, limits);
 
                 audit_log(&e);
-                launcher_verb(c, "SetLimits", &parsed);
+                conversation_order(c->conversation, LAUNCHER_SET_LIMITS, parsed.list, parsed.n);
         }
 }
 
@@ -182,7 +131,7 @@ void method_check_freeze(MethodCall *c) {
 
         if (v && !streq(v->row.state, "live"))
                 method_refuse(c, CODE_WRONG_STATE, "conversation %s does not run yet", v->row.id);
-        else if (v && v->stop != STOP_NONE)
+        else if (v && v->stop.stage != STOP_NONE)
                 method_refuse(c, CODE_WRONG_STATE, "conversation %s is being stopped", v->row.id);
         if (c->code == 0)
                 method_accepted(c);
@@ -190,5 +139,9 @@ void method_check_freeze(MethodCall *c) {
 
 void method_act_freeze(MethodCall *c) {
         if (c->code == 0)
-                launcher_verb(c, streq(c->method, "conversation.freeze") ? "Freeze" : "Thaw", NULL);
+                conversation_order(
+                                c->conversation,
+                                streq(c->method, "conversation.freeze") ? LAUNCHER_FREEZE : LAUNCHER_THAW,
+                                NULL,
+                                0);
 }

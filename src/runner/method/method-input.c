@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "runner/conversation/conversation-input.h"
 #include "runner/method/method-input.h"
 #include "runner/runner-audit.h"
 #include "runner/runner-internal.h"

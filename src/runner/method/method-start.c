@@ -4,9 +4,13 @@
 #include "common/ident.h"
 #include "common/json-scan.h"
 #include "common/log.h"
+#include "runner/conversation/conversation-life.h"
+#include "runner/conversation/conversation-report.h"
+#include "runner/conversation/conversation-start.h"
 #include "runner/method/method-params.h"
 #include "runner/method/method-start.h"
 #include "runner/run/budget.h"
+#include "runner/run/timeouts.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-conversations.h"
 #include "runner/runner-internal.h"
@@ -222,8 +226,7 @@ int method_store_resume(MethodCall *c) {
                 return -ENOMEM;
         v->row.ended_usec = 0;
         v->row.delivered = false;
-        v->stop = STOP_NONE;
-        (void) free_and_strdup(&v->stop_reason, NULL);
+        conversation_stop_done(&v->stop);
         (void) free_and_strdup(&v->last_state, NULL);
         return conversation_prepare_run(v, session ? session : v->row.session);
 }

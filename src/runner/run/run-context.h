@@ -5,14 +5,16 @@
 #include <systemd/sd-event.h>
 
 #include "runner/config/config.h"
+#include "runner/scope/launcher-queue.h"
 #include "runner/scope/units.h"
 #include "runner/scope/watch.h"
 #include "runner/store/store.h"
 
-/* What all runs of this runner share. Nothing in it is owned. */
+/* What all runs of this runner share: nothing in it is owned, but what run_context_done() gives back. */
 typedef struct RunContext {
         sd_event *event;
         sd_bus *bus;
+        LauncherQueue *launcher; /* may be NULL: nothing is ordered then */
         Store *store;
         Watch *watch;
         Units *units;
@@ -22,5 +24,9 @@ typedef struct RunContext {
         bool ready;          /* scopes may be started (they wait for our own READY) */
         bool broken;         /* the store failed: nothing moves until everything was read from it again */
         bool addresses_held; /* a filter of addresses has an effect here, as was seen of some scope */
-        char **controllers_told; /* without effect here, as the journal has it already; owned by who made this */
+        char **controllers_told; /* without effect here, as the journal has it already; owned */
 } RunContext;
+
+/* Whether the journal has to be told that a controller of the kernel has no effect here: once each. */
+bool run_context_tell_controller(RunContext *c, const char *controller);
+void run_context_done(RunContext *c);

@@ -3,9 +3,8 @@
 #include "common/log.h"
 #include "runner/limits/limit-files.h"
 #include "runner/limits/limit-victim.h"
+#include "runner/run/run-hits.h"
 #include "runner/run/run-limits-internal.h"
-
-/* What of a run's limits was hit: told while it runs, and counted in its end. */
 
 /* The kernel's line is in the journal some moments after the kill. */
 #define VICTIM_USEC (100 * USEC_PER_MSEC)
@@ -22,7 +21,7 @@ static void log_hit(RunLimits *l, LimitHit what, const char *limit, uint64_t hit
         LOG_CONTEXT(log);
 
         log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", l->run->row.conversation);
-        log_context_push(&log, "NORTHFLARE_TASK_ID", l->run->conversation->row.task);
+        log_context_push(&log, "NORTHFLARE_TASK_ID", l->run->task);
         log_context_push(&log, "NORTHFLARE_UNIT", l->run->row.unit);
         log_context_push(&log, "NORTHFLARE_LIMIT", limit);
         log_context_push(&log, "NORTHFLARE_VICTIM", victim);
@@ -115,7 +114,7 @@ static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *u
         int k;
 
         /* Its last ones are told with its end, from the figures of the end. */
-        if (l->run->over || l->run->conversation->ctx->run.broken)
+        if (l->run->over || l->run->ctx->broken)
                 return;
         if (what != LIMIT_HIT_OOM_KILL) {
                 tell_hit(l, what, hits, now, NULL);
@@ -130,7 +129,7 @@ static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *u
                         k = sd_event_source_set_enabled(l->victim, SD_EVENT_ONESHOT);
         } else
                 k = sd_event_add_time_relative(
-                                l->run->conversation->ctx->run.event,
+                                l->run->ctx->event,
                                 &l->victim,
                                 CLOCK_MONOTONIC,
                                 VICTIM_USEC,
@@ -143,13 +142,14 @@ static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *u
 
 void run_limits_set_frozen(bool frozen, void *userdata) {
         RunLimits *l = userdata;
-        Conversation *c = l->run->conversation;
 
-        if (l->run->over || c->ctx->run.broken)
+        if (l->run->over || l->run->ctx->broken)
                 return;
-        conversation_set_frozen(c, frozen);
+        l->run->report->frozen(frozen, l->run->userdata);
         if (run_limits_save(l) < 0)
-                log_debug("Conversation %s: %s is not stored.", c->row.id, frozen ? "frozen" : "thawed");
+                log_debug("Conversation %s: %s is not stored.",
+                          l->run->row.conversation,
+                          frozen ? "frozen" : "thawed");
 }
 
 static void on_looked(void *userdata) {
@@ -191,7 +191,7 @@ void run_limits_finish(Run *r, Json *resources) {
 }
 
 bool run_limits_oom(Run *r, Json *outcome) {
-        Json *resources = outcome ? json_get(outcome, "resources") : r->usage;
+        Json *resources = outcome ? json_get(outcome, "resources") : r->end.usage;
         uint64_t count = 0, ended = now_usec(CLOCK_REALTIME);
         RunLimits *l = r->limits;
 
@@ -227,7 +227,7 @@ bool run_limits_oomd(Run *r) {
 
         /* Of the agent's cgroup the supervisor tells. On the scope's own the mark is where that has no memory controller
          * to hand down, or where somebody took the agent's away. */
-        if (json_get_bool(r->outcome, "oomd", &killed) > 0 && killed)
+        if (json_get_bool(r->end.outcome, "oomd", &killed) > 0 && killed)
                 return true;
         return r->limits && cgroup_is_oomd_victim(r->limits->fd);
 }

@@ -2,12 +2,12 @@
 #pragma once
 
 #include "common/cgroup.h"
-#include "runner/conversation/conversation-internal.h"
 #include "runner/limits/limit-filter.h"
 #include "runner/limits/limit-watch.h"
+#include "runner/run/run-internal.h"
 #include "runner/run/run-limits.h"
 
-/* What run-limits.c (what is in force) and run-hits.c (what was hit) share. */
+/* What is in force (run-limits.c) and what was hit (run-hits.c). */
 
 struct RunLimits {
         Run *run;
@@ -32,12 +32,3 @@ struct RunLimits {
         uint64_t kill_told_usec;      /* CLOCK_REALTIME; 0: none, or before the runner was restarted */
         uint64_t workspace_kill_usec; /* the last one because of the workspace's limit */
 };
-
-/* Stores all of it; part of an open transaction where there is one. */
-int run_limits_save(RunLimits *l);
-/* An event and what it leaves in the store, at once or not at all. */
-int run_limits_emit(RunLimits *l, const char *method, const char *members);
-
-/* run-hits.c */
-extern const LimitWatchOps run_limits_watch_ops;
-void run_limits_set_frozen(bool frozen, void *userdata);

@@ -5,6 +5,7 @@
 #include "common/log-ids.h"
 #include "common/log.h"
 #include "runner/limits/limit-files.h"
+#include "runner/run/run-hits.h"
 #include "runner/run/run-limits-internal.h"
 #include "runner/store/store-audit.h"
 
@@ -44,7 +45,6 @@ static char *store_key(Run *r) {
 }
 
 int run_limits_save(RunLimits *l) {
-        Conversation *c = l->run->conversation;
         _cleanup_free_ char *key = store_key(l->run);
         _cleanup_json_ Json *o = json_object_new_object();
 
@@ -64,14 +64,14 @@ int run_limits_save(RunLimits *l) {
         (void) json_set_bool(o, "addressesHeld", l->addresses_held);
         if (l->workspace)
                 (void) json_set_u64(o, "workspaceOom", l->slice_ooms_told);
-        (void) json_set_bool(o, "frozen", c->frozen);
-        return store_set(c->ctx->run.store, key, json_text(o));
+        (void) json_set_bool(o, "frozen", l->run->frozen);
+        return store_set(l->run->ctx->store, key, json_text(o));
 }
 
 int run_limits_forget(Run *r) {
         _cleanup_free_ char *key = store_key(r);
 
-        return key ? store_set(r->conversation->ctx->run.store, key, NULL) : -ENOMEM;
+        return key ? store_set(r->ctx->store, key, NULL) : -ENOMEM;
 }
 
 static int new_limits(Run *r, Json *asked_consume, RunLimits **ret) {
@@ -112,7 +112,7 @@ int run_limits_restore(Run *r) {
 
         if (!key)
                 return -ENOMEM;
-        k = store_get(r->conversation->ctx->run.store, key, &text);
+        k = store_get(r->ctx->store, key, &text);
         if (k <= 0)
                 return k;
         k = json_parse_from(JSON_OF_STORE, text, strlen(text), &o, NULL);
@@ -132,30 +132,30 @@ int run_limits_restore(Run *r) {
         (void) json_get_u64(o, "workspaceOom", &l->slice_ooms_told);
         (void) json_get_bool(o, "addressesHeld", &l->addresses_held);
         (void) json_get_bool(o, "frozen", &frozen);
-        r->conversation->frozen = frozen;
+        r->frozen = frozen;
         run_limits_free(r->limits);
         r->limits = l;
         return 1;
 }
 
 int run_limits_emit(RunLimits *l, const char *method, const char *members) {
-        Conversation *c = l->run->conversation;
+        Run *r = l->run;
         int k;
 
-        k = store_begin(c->ctx->run.store);
+        k = store_begin(r->ctx->store);
         if (k >= 0) {
-                k = conversation_emit(c, NULL, method, members);
+                k = r->report->event(method, members, r->userdata);
                 if (k >= 0)
                         k = run_limits_save(l);
                 if (k < 0)
-                        store_rollback(c->ctx->run.store);
+                        store_rollback(r->ctx->store);
                 else
-                        k = store_commit(c->ctx->run.store);
+                        k = store_commit(r->ctx->store);
         }
         if (k < 0)
-                c->ctx->hooks->store_failed(k, c->ctx->userdata);
+                r->report->store_failed(k, r->userdata);
         else
-                conversation_changed(c);
+                r->report->changed(r->userdata);
         return k;
 }
 
@@ -214,13 +214,10 @@ Json *run_limits_describe(Run *r) {
 }
 
 static void log_missing(RunLimits *l, const char *name) {
-        ConversationContext *ctx = l->run->conversation->ctx;
         const char *controller = limit_controller(name);
         LOG_CONTEXT(log);
 
-        if (strv_contains(ctx->run.controllers_told, controller))
-                return;
-        if (strv_extend(&ctx->run.controllers_told, controller) < 0)
+        if (!run_context_tell_controller(l->run->ctx, controller))
                 return;
         log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", l->run->row.conversation);
         log_context_push(&log, "NORTHFLARE_UNIT", l->run->row.unit);
@@ -268,7 +265,7 @@ static void log_change(RunLimits *l) {
 /* An administrator's `systemctl set-property`: systemd does not say whose. What was asked of us has its row already. */
 static void store_change_of_others(RunLimits *l) {
         int r =
-                        store_audit_add(l->run->conversation->ctx->run.store,
+                        store_audit_add(l->run->ctx->store,
                                         &(AuditRow){
                                                         .when_usec = now_usec(CLOCK_REALTIME),
                                                         .kind = "limits",
@@ -292,8 +289,7 @@ static void reread(RunLimits *l, bool ordered) {
         _cleanup_free_ char *members = NULL;
         bool same;
 
-        if (l->run->over || l->run->conversation->ctx->run.broken || l->fd < 0 ||
-            limit_files_read(l->fd, &now) < 0)
+        if (l->run->over || l->run->ctx->broken || l->fd < 0 || limit_files_read(l->fd, &now) < 0)
                 return;
         same = l->effective && json_object_equal(l->effective, now);
         if (same && !ordered)
@@ -313,7 +309,6 @@ static void reread(RunLimits *l, bool ordered) {
 /* ---- addresses ---- */
 
 static void log_filter(RunLimits *l) {
-        ConversationContext *ctx = l->run->conversation->ctx;
         bool held = filter_is_held(l);
         LOG_CONTEXT(log);
 
@@ -326,8 +321,7 @@ static void log_filter(RunLimits *l) {
                  "The filter of addresses of conversation %s is now %s.",
                  l->run->row.conversation,
                  l->filter ? json_text(l->filter) : "none");
-        if (held || strv_contains(ctx->run.controllers_told, "bpf") ||
-            strv_extend(&ctx->run.controllers_told, "bpf") < 0)
+        if (held || !run_context_tell_controller(l->run->ctx, "bpf"))
                 return;
         log_context_push(&log, "NORTHFLARE_CONTROLLER", "bpf");
         log_full(LOG_WARNING,
@@ -340,7 +334,7 @@ static void ask_filter(RunLimits *l);
 
 static void on_filter(int error, Json *filter, bool counted, void *userdata) {
         RunLimits *l = userdata;
-        ConversationContext *ctx = l->run->conversation->ctx;
+        RunContext *ctx = l->run->ctx;
         _cleanup_json_ Json *limits = NULL;
         _cleanup_free_ char *members = NULL;
 
@@ -350,14 +344,14 @@ static void on_filter(int error, Json *filter, bool counted, void *userdata) {
                 ask_filter(l);
                 return;
         }
-        if (error < 0 || l->run->over || ctx->run.broken)
+        if (error < 0 || l->run->over || ctx->broken)
                 return;
-        ctx->run.addresses_held = ctx->run.addresses_held || counted || l->addresses_held;
-        if (ctx->run.addresses_held && !l->addresses_held) {
+        ctx->addresses_held = ctx->addresses_held || counted || l->addresses_held;
+        if (ctx->addresses_held && !l->addresses_held) {
                 l->addresses_held = true;
                 (void) run_limits_save(l);
         }
-        if (ctx->run.addresses_held && filter)
+        if (ctx->addresses_held && filter)
                 (void) json_set_bool(filter, "enforced", true);
         if ((l->filter ? filter && json_object_equal(l->filter, filter) : !filter))
                 return;
@@ -376,15 +370,9 @@ static void ask_filter(RunLimits *l) {
                 l->filter_again = true;
                 return;
         }
-        if (r->over || !l->cgroup || !r->row.unit || !r->conversation->ctx->run.bus)
+        if (r->over || !l->cgroup || !r->row.unit || !r->ctx->bus)
                 return;
-        k = limit_filter_query(
-                        r->conversation->ctx->run.bus,
-                        r->row.unit,
-                        l->cgroup,
-                        on_filter,
-                        l,
-                        &l->filter_query);
+        k = limit_filter_query(r->ctx->bus, r->row.unit, l->cgroup, on_filter, l, &l->filter_query);
         if (k < 0)
                 log_debug_errno(k, "systemd cannot be asked for the addresses of %s: %m", r->row.unit);
 }
@@ -399,7 +387,7 @@ static void arm_reread(RunLimits *l) {
 
         if (!l->reread) {
                 (void) sd_event_add_time_relative(
-                                l->run->conversation->ctx->run.event,
+                                l->run->ctx->event,
                                 &l->reread,
                                 CLOCK_MONOTONIC,
                                 REREAD_USEC,
@@ -462,7 +450,7 @@ void run_limits_set(Run *r) {
 }
 
 static int open_cgroup(RunLimits *l) {
-        const char *workspace = l->run->conversation->row.workspace;
+        const char *workspace = l->run->workspace;
         _cleanup_free_ char *own = NULL;
         int fd, r;
 
@@ -470,8 +458,8 @@ static int open_cgroup(RunLimits *l) {
          * is the launcher's to know, and both are there when its settings have changed. */
         l->cgroup = (free(l->cgroup), NULL);
         l->workspace = (free(l->workspace), NULL);
-        if (l->run->cgroup)
-                l->cgroup = strdup(l->run->cgroup);
+        if (l->run->check.cgroup)
+                l->cgroup = strdup(l->run->check.cgroup);
         else if (l->run->row.unit && cgroup_own(&own) >= 0)
                 l->cgroup = limit_scope_cgroup(own, NULL, l->run->row.unit);
         if (!l->cgroup)
@@ -491,7 +479,6 @@ static int open_cgroup(RunLimits *l) {
 
 void run_limits_open(Run *r) {
         RunLimits *l = r->limits;
-        Conversation *c = r->conversation;
         bool first;
         int k;
 
@@ -506,15 +493,17 @@ void run_limits_open(Run *r) {
                 if (k >= 0)
                         k = find_missing(l);
                 if (k < 0)
-                        log_debug_errno(k, "The limits of conversation %s cannot be read: %m", c->row.id);
+                        log_debug_errno(k,
+                                        "The limits of conversation %s cannot be read: %m",
+                                        r->row.conversation);
                 (void) run_limits_save(l);
         }
-        k = limit_watch_new(c->ctx->run.event, l->fd, &l->told, &run_limits_watch_ops, l, &l->watch);
+        k = limit_watch_new(r->ctx->event, l->fd, &l->told, &run_limits_watch_ops, l, &l->watch);
         if (k >= 0)
-                k = watch_add(c->ctx->run.watch, l->fd, on_folder, l, &l->slot);
+                k = watch_add(r->ctx->watch, l->fd, on_folder, l, &l->slot);
         if (k < 0)
-                log_debug_errno(k, "The limits of conversation %s are not watched: %m", c->row.id);
-        if (l->watch && limit_watch_is_frozen(l->watch) != c->frozen)
+                log_debug_errno(k, "The limits of conversation %s are not watched: %m", r->row.conversation);
+        if (l->watch && limit_watch_is_frozen(l->watch) != r->frozen)
                 run_limits_set_frozen(limit_watch_is_frozen(l->watch), l);
         if (!first)
                 arm_reread(l);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
-#include "runner/conversation/conversation-internal.h"
+#include "runner/run/run-internal.h"
+#include "runner/run/run-runtime.h"
 
 /* runtimeMaxSec of one run: the clock in the store, the timer here, the stop when it is over. */
 
@@ -10,95 +11,95 @@ static char *store_key(Run *r) {
 
 static int save(Run *r) {
         _cleanup_free_ char *key = store_key(r);
-        _cleanup_json_ Json *o = runtime_clock_to_json(&r->runtime);
+        _cleanup_json_ Json *o = runtime_clock_to_json(&r->runtime.clock);
 
-        return key && o ? store_set(r->conversation->ctx->run.store, key, json_text(o)) : -ENOMEM;
+        return key && o ? store_set(r->ctx->store, key, json_text(o)) : -ENOMEM;
 }
 
 static int on_over(sd_event_source *source, uint64_t usec, void *userdata) {
         Run *r = userdata;
-        Conversation *c = r->conversation;
 
-        if (r->over || c->ctx->run.broken || c->stop != STOP_NONE)
-                return 0;
-        log_notice("Conversation %s has had its time (runtimeMaxSec) and is stopped.", c->row.id);
-        conversation_stop(c, "timeout", c->ctx->run.config->stop_grace_ms * USEC_PER_MSEC);
+        if (!r->over && !r->ctx->broken && !r->stopping)
+                r->report->time_over(r->userdata);
         return 0;
 }
 
 static void arm(Run *r) {
-        uint64_t now = now_usec(CLOCK_MONOTONIC), left = runtime_clock_left(&r->runtime, now);
+        uint64_t now = now_usec(CLOCK_MONOTONIC), left = runtime_clock_left(&r->runtime.clock, now);
         int k = 0;
 
         if (left == USEC_INFINITY) {
-                r->runtime_timer = sd_event_source_disable_unref(r->runtime_timer);
+                r->runtime.timer = sd_event_source_disable_unref(r->runtime.timer);
                 return;
         }
-        if (!r->runtime_timer)
+        if (!r->runtime.timer)
                 k = sd_event_add_time(
-                                r->conversation->ctx->run.event,
-                                &r->runtime_timer,
+                                r->ctx->event,
+                                &r->runtime.timer,
                                 CLOCK_MONOTONIC,
                                 now + left,
                                 USEC_PER_MSEC,
                                 on_over,
                                 r);
         else {
-                k = sd_event_source_set_time(r->runtime_timer, now + left);
+                k = sd_event_source_set_time(r->runtime.timer, now + left);
                 if (k >= 0)
-                        k = sd_event_source_set_enabled(r->runtime_timer, SD_EVENT_ONESHOT);
+                        k = sd_event_source_set_enabled(r->runtime.timer, SD_EVENT_ONESHOT);
         }
         if (k < 0)
                 log_error_errno(k, "No timer for runtimeMaxSec of conversation %s: %m", r->row.conversation);
 }
 
 /* As it was asked for, by whomever. */
-static uint64_t limit_usec(Run *r) {
+static uint64_t limit_usec(Run *r, uint64_t unknown_secs) {
         _cleanup_json_ Json *limits = run_limits_describe(r);
         uint64_t seconds = 0;
 
-        /* Nothing is known of a run whose rows were made anew, but what its conversation was started with. */
-        if (json_get_u64(limits ? json_get(limits, "asked") : json_get(r->conversation->params, "limits"),
-                         "runtimeMaxSec",
-                         &seconds) <= 0 &&
-            !limits)
-                seconds = r->conversation->ctx->run.config->limits.runtime_max_sec;
+        if (!limits)
+                seconds = unknown_secs;
+        else
+                (void) json_get_u64(json_get(limits, "asked"), "runtimeMaxSec", &seconds);
         return seconds * USEC_PER_SEC;
 }
 
-int run_runtime_begin(Run *r) {
+int run_runtime_begin(Run *r, uint64_t unknown_secs) {
         uint64_t now = now_usec(CLOCK_MONOTONIC), real = now_usec(CLOCK_REALTIME),
                  ago = real > r->row.started_usec && r->row.started_usec > 0 ? real - r->row.started_usec :
                                                                                0;
 
-        r->runtime = (RuntimeClock){ .limit_usec = limit_usec(r), .started_usec = now - MIN(now, ago) };
+        r->runtime.clock = (RuntimeClock){ .limit_usec = limit_usec(r, unknown_secs),
+                                           .started_usec = now - MIN(now, ago) };
         arm(r);
-        return r->runtime.limit_usec > 0 ? save(r) : 0;
+        return r->runtime.clock.limit_usec > 0 ? save(r) : 0;
 }
 
-int run_runtime_restore(Run *r) {
+int run_runtime_restore(Run *r, uint64_t unknown_secs) {
         _cleanup_free_ char *key = store_key(r), *text = NULL;
         _cleanup_json_ Json *o = NULL;
         int k;
 
         if (!key)
                 return -ENOMEM;
-        k = store_get(r->conversation->ctx->run.store, key, &text);
+        k = store_get(r->ctx->store, key, &text);
         if (k < 0)
                 return k;
         if (k > 0)
                 k = json_parse_from(JSON_OF_STORE, text, strlen(text), &o, NULL);
-        if (!o || k < 0 || runtime_clock_from_json(o, now_usec(CLOCK_MONOTONIC), &r->runtime) < 0)
-                return run_runtime_begin(r);
+        if (!o || k < 0 || runtime_clock_from_json(o, now_usec(CLOCK_MONOTONIC), &r->runtime.clock) < 0)
+                return run_runtime_begin(r, unknown_secs);
         arm(r);
         return 0;
+}
+
+void run_runtime_done(RunRuntime *t) {
+        t->timer = sd_event_source_disable_unref(t->timer);
 }
 
 void run_runtime_freeze(Run *r, bool frozen) {
         int k;
 
-        if (r->runtime.limit_usec == 0 ||
-            !runtime_clock_freeze(&r->runtime, frozen, now_usec(CLOCK_MONOTONIC)))
+        if (r->runtime.clock.limit_usec == 0 ||
+            !runtime_clock_freeze(&r->runtime.clock, frozen, now_usec(CLOCK_MONOTONIC)))
                 return;
         arm(r);
         k = save(r);
@@ -109,6 +110,6 @@ void run_runtime_freeze(Run *r, bool frozen) {
 int run_runtime_forget(Run *r) {
         _cleanup_free_ char *key = store_key(r);
 
-        r->runtime_timer = sd_event_source_disable_unref(r->runtime_timer);
-        return key ? store_set(r->conversation->ctx->run.store, key, NULL) : -ENOMEM;
+        r->runtime.timer = sd_event_source_disable_unref(r->runtime.timer);
+        return key ? store_set(r->ctx->store, key, NULL) : -ENOMEM;
 }

@@ -1,32 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "runner/conversation/conversation-git.h"
 #include "runner/conversation/conversation-internal.h"
 
-/* What the agent left in its checkout: asked when the run is over, before its end is told. A checkout that cannot be
- * asked costs the answer, never the end. */
-
 static void on_status(int error, const char *text, Json *status, void *userdata) {
-        Run *r = userdata;
+        Conversation *c = userdata;
 
         if (error < 0)
                 log_debug_errno(error,
                                 "The checkout of conversation %s cannot be asked: %s",
-                                r->conversation->row.id,
+                                c->row.id,
                                 strempty(text));
         else
-                r->git = json_object_get(status);
-        r->git_status = checkout_status_free(r->git_status);
-        run_conclude(r);
+                c->git.status = json_object_get(status);
+        c->git.call = checkout_status_free(c->git.call);
+        if (c->run)
+                run_conclude(c->run);
 }
 
-bool run_ask_git(Run *r) {
-        Conversation *c = r->conversation;
-        int k;
+bool conversation_ask_git(Conversation *c) {
+        int r;
 
-        if (r->git_asked || !c->row.branch || !c->row.directory || !c->ctx->run.ready)
-                return r->git_status != NULL;
-        r->git_asked = true;
-        k = checkout_status_start(
+        if (c->git.asked || !c->row.branch || !c->row.directory || !c->ctx->run.ready)
+                return c->git.call != NULL;
+        c->git.asked = true;
+        r = checkout_status_start(
                         &(OperationContext){
                                         .event = c->ctx->run.event,
                                         .bus = c->ctx->run.bus,
@@ -38,9 +36,15 @@ bool run_ask_git(Run *r) {
                         c->row.workspace,
                         c->row.directory,
                         on_status,
-                        r,
-                        &r->git_status);
-        if (k < 0)
-                log_debug_errno(k, "The checkout of conversation %s cannot be asked: %m", c->row.id);
-        return k >= 0;
+                        c,
+                        &c->git.call);
+        if (r < 0)
+                log_debug_errno(r, "The checkout of conversation %s cannot be asked: %m", c->row.id);
+        return r >= 0;
+}
+
+void conversation_git_done(ConversationGit *g) {
+        checkout_status_free(g->call);
+        json_object_put(g->status);
+        *g = (ConversationGit){};
 }

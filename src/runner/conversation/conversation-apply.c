@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#include "runner/conversation/conversation-apply.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/conversation-report.h"
+#include "runner/store/store-inbound.h"
+
+static int refuse(Conversation *c, const Refusal *f) {
+        int r = conversation_report(c, "message-not-delivered", f->why, f->envelope_id);
+
+        return r < 0 ? r : store_inbound_done(c->ctx->run.store, f->seq);
+}
+
+static int take_session(Conversation *c, const char *session) {
+        int r = free_and_strdup(&c->row.session, session);
+
+        return r < 0 ? r : conversation_store_row(c);
+}
+
+static int expire(Conversation *c, const char *request_id) {
+        _cleanup_free_ char *members = xasprintf("\"requestId\":\"%s\"", request_id);
+        int r;
+
+        if (!members)
+                return -ENOMEM;
+        r = conversation_emit(c, NULL, "permission.expired", members);
+        return r < 0 ? r : c->ctx->hooks->question_expiring(c, request_id, c->ctx->userdata);
+}
+
+static int apply(Conversation *c, const ConversationEffects *e) {
+        int r;
+
+        r = run_store_effects(e->run);
+        for (size_t i = 0; i < e->n_refusals && r >= 0; i++)
+                r = refuse(c, &e->refusals[i]);
+        if (r >= 0 && e->run->session)
+                r = take_session(c, e->run->session);
+        if (r >= 0 && e->expired)
+                r = expire(c, e->expired);
+        /* The state of one that was read before was reported then. */
+        return r < 0 || e->run->replayed ? r : conversation_emit_state(c);
+}
+
+int conversation_apply(Conversation *c, const ConversationEffects *e) {
+        int r;
+
+        r = store_begin(c->ctx->run.store);
+        if (r < 0)
+                return r;
+        r = apply(c, e);
+        if (r < 0) {
+                store_rollback(c->ctx->run.store);
+                return r;
+        }
+        return store_commit(c->ctx->run.store);
+}

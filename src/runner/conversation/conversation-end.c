@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/log-ids.h"
+#include "common/log.h"
+#include "runner/agent/driver-none.h"
+#include "runner/conversation/conversation-end.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/conversation-report.h"
+#include "runner/run/budget.h"
+#include "runner/run/verdict.h"
+#include "runner/store/store-inbound.h"
+
+/* An end, as it is stored and announced. */
+typedef struct End {
+        const RunEndFacts *facts;
+        const char *reason, *text; /* text may be NULL */
+} End;
+
+static int copy_member(Json *to, Json *from, const char *name) {
+        Json *v = json_get(from, name);
+        return v ? json_set(to, name, json_object_get(v)) : 0;
+}
+
+static void describe_git(Conversation *c, Json *o) {
+        Json *git;
+
+        if (c->git.status) {
+                (void) json_set(o, "git", json_object_get(c->git.status));
+                return;
+        }
+        if (!c->row.branch)
+                return;
+        git = json_object_new_object();
+        (void) json_set_string(git, "branch", c->row.branch);
+        (void) json_set(o, "git", git);
+}
+
+static void describe_outcome(const RunEndFacts *facts, Json *o) {
+        static const char *const members[] = {
+                "exitCode", "signal", "resources", "stage", "errno", "outFull"
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(members) && facts->outcome; i++)
+                (void) copy_member(o, facts->outcome, members[i]);
+        if (!facts->outcome && facts->resources)
+                (void) json_set(o, "resources", json_object_get(facts->resources));
+}
+
+/* The members of conversation.ended, as an object. */
+static int describe_end(Conversation *c, const End *e, Json **ret) {
+        _cleanup_json_ Json *o = json_object_new_object();
+        int r;
+
+        if (!o)
+                return -ENOMEM;
+        r = json_set_string(o, "reason", e->reason);
+        if (r < 0)
+                return r;
+        (void) json_set_string(o, "detail", e->text);
+        (void) json_set_string(o, "sessionId", c->row.session);
+        (void) json_set_string(o, "directory", c->row.directory);
+        if (!run_conclusion_is_short(c->run) && run_driver_ops(c->run) != &none_driver_ops)
+                (void) json_set(o, "usage", conversation_usage_json(c));
+        describe_git(c, o);
+        describe_outcome(e->facts, o);
+        if (c->stop.stage != STOP_NONE)
+                (void) json_set_string(o, "stoppedBy", "runner");
+        else if (e->facts->outcome)
+                (void) copy_member(o, e->facts->outcome, "stoppedBy");
+        else if (streq(e->reason, "shutdown") || e->facts->stopped_by_systemd)
+                (void) json_set_string(o, "stoppedBy", "systemd");
+        (void) json_set_u64(o, "outBytes", run_row(c->run)->driven);
+        *ret = TAKE_PTR(o);
+        return 0;
+}
+
+/* The text between the braces of an object. */
+static char *members_of(Json *o) {
+        const char *text = json_text(o);
+        size_t n = strlen(text);
+
+        return n >= 2 ? strndup(text + 1, n - 2) : NULL;
+}
+
+typedef struct Undelivered {
+        struct {
+                int64_t seq;
+                char *envelope_id, *request_id, *method;
+                bool has_response;
+        } list[256];
+        size_t n;
+} Undelivered;
+
+static int collect_pending(const InboundMessage *m, void *userdata) {
+        Undelivered *u = userdata;
+
+        if (u->n >= ELEMENTSOF(u->list))
+                return 1;
+        u->list[u->n].seq = m->seq;
+        u->list[u->n].envelope_id = strdup(m->envelope_id);
+        u->list[u->n].method = strdup(m->method);
+        u->list[u->n].request_id = m->request_id ? strdup(m->request_id) : NULL;
+        u->list[u->n++].has_response = m->response;
+        return 0;
+}
+
+/* What was accepted and can never be delivered now is reported; a stop that waited gets its answer. */
+static int settle_pending(Conversation *c, const char *reason, Undelivered *u, char **ret_stop_response) {
+        int r;
+
+        do {
+                size_t from = u->n;
+                r = store_pending_inbound(c->ctx->run.store, c->row.id, collect_pending, u);
+                if (r < 0)
+                        return r;
+                for (size_t i = from; i < u->n; i++) {
+                        bool stop = streq(u->list[i].method, "conversation.stop");
+
+                        if (stop && !u->list[i].has_response && u->list[i].request_id) {
+                                _cleanup_free_ char *response = xasprintf(
+                                                "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"conversationId\":\"%s\","
+                                                "\"stopped\":true,\"reason\":\"%s\"},\"messageId\":\"rsp:%s\"}",
+                                                u->list[i].request_id,
+                                                c->row.id,
+                                                reason,
+                                                u->list[i].envelope_id);
+                                if (!response)
+                                        return -ENOMEM;
+                                r = store_set_response(c->ctx->run.store, u->list[i].seq, response);
+                                if (r < 0)
+                                        return r;
+                                free(*ret_stop_response);
+                                *ret_stop_response = TAKE_PTR(response);
+                        } else if (streq(u->list[i].method, "message.user")) {
+                                r = conversation_report(
+                                                c,
+                                                "message-not-delivered",
+                                                "The conversation ended before the agent could take this message.",
+                                                u->list[i].envelope_id);
+                                if (r < 0)
+                                        return r;
+                        }
+                        r = store_inbound_done(c->ctx->run.store, u->list[i].seq);
+                        if (r < 0)
+                                return r;
+                }
+                if (u->n == from)
+                        return 0;
+        } while (u->n < ELEMENTSOF(u->list));
+        return 0;
+}
+
+static void undelivered_done(Undelivered *u) {
+        for (size_t i = 0; i < u->n; i++) {
+                free(u->list[i].envelope_id);
+                free(u->list[i].request_id);
+                free(u->list[i].method);
+        }
+}
+
+static int store_end(Conversation *c, const char *reason, Json *end, Undelivered *u) {
+        _cleanup_free_ char *members = members_of(end), *id = NULL, *stop_response = NULL;
+        int r;
+
+        if (!members)
+                return -ENOMEM;
+        r = settle_pending(c, reason, u, &stop_response);
+        if (r < 0)
+                return r;
+        id = xasprintf("%s:end", run_row(c->run)->run_id);
+        if (!id)
+                return -ENOMEM;
+        r = conversation_emit(c, id, "conversation.ended", members);
+        if (r >= 0)
+                r = run_store_end(c->run);
+        if (r < 0)
+                return r;
+        c->row.ended_usec = run_row(c->run)->ended_usec;
+        if (free_and_strdup(&c->row.state, "ended") < 0 || free_and_strdup(&c->row.reason, reason) < 0 ||
+            free_and_strdup(&c->row.detail, json_text(end)) < 0)
+                return -ENOMEM;
+        c->row.delivered = !c->send.source;
+        return conversation_store_row(c);
+}
+
+static void log_end(Conversation *c, const char *reason, const char *text) {
+        LOG_CONTEXT(log);
+        bool good = streq(reason, "completed") || streq(reason, "stopped");
+
+        log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", c->row.id);
+        log_context_push(&log, "NORTHFLARE_TASK_ID", c->row.task);
+        log_context_push(&log, "NORTHFLARE_WORKSPACE_ID", c->row.workspace);
+        log_context_push(&log, "NORTHFLARE_REASON", reason);
+        log_full(good ? LOG_INFO : LOG_WARNING,
+                 0,
+                 good ? NF_MESSAGE_CONVERSATION_ENDED : NF_MESSAGE_CONVERSATION_FAILED,
+                 "Conversation %s ended: %s%s%s.",
+                 c->row.id,
+                 reason,
+                 text ? ", " : "",
+                 strempty(text));
+}
+
+static int store_it(Conversation *c, const End *e, Undelivered *u) {
+        _cleanup_json_ Json *end = NULL;
+        int r;
+
+        r = describe_end(c, e, &end);
+        if (r >= 0)
+                r = store_begin(c->ctx->run.store);
+        if (r < 0)
+                return r;
+        r = store_end(c, e->reason, end, u);
+        if (r < 0) {
+                store_rollback(c->ctx->run.store);
+                return r;
+        }
+        return store_commit(c->ctx->run.store);
+}
+
+static void finish(Conversation *c, const End *e) {
+        _cleanup_(undelivered_done) Undelivered u = {};
+        int r;
+
+        r = store_it(c, e, &u);
+        if (r < 0) {
+                c->ctx->hooks->store_failed(r, c->ctx->userdata);
+                return;
+        }
+        conversation_stop_forget(c);
+        c->n_pending = 0;
+        log_end(c, e->reason, e->text);
+        run_close(c->run);
+        run_usage(c->run, &c->ended.usage);
+        conversation_announce(c);
+        for (size_t i = 0; i < u.n; i++)
+                if (streq(u.list[i].method, "conversation.stop"))
+                        c->ctx->hooks->responded(c, u.list[i].seq, e->reason, c->ctx->userdata);
+        conversation_changed(c);
+        conversation_shrink(c);
+        /* Whoever called us still has the run: it goes in a turn of its own. */
+        run_release(c->run);
+        c->ctx->hooks->ended(c, c->ctx->userdata);
+}
+
+bool conversation_on_ending(void *userdata) {
+        return conversation_ask_git(userdata);
+}
+
+/* Words for people about a verdict, where there are some; *memory holds them. */
+static const char *explain(Conversation *c, const RunEndFacts *facts, const char *reason, char **memory) {
+        DriverUsage usage;
+        uint64_t error = 0;
+        const char *spent;
+
+        if (run_failure(c->run))
+                return run_failure(c->run);
+        run_usage(c->run, &usage);
+        spent = streq(reason, "budget") ? budget_spent(json_get(c->params, "budget"), &usage) : NULL;
+        if (spent)
+                return *memory = xasprintf("its budget is spent: %s", spent);
+        if (c->stop.silent)
+                return "the agent said nothing for so long as timeouts.silenceSec allows";
+        if (facts->oomd)
+                return "killed by systemd-oomd, for want of memory on this machine";
+        if (streq(reason, "oom-killed") && facts->oom_by_workspace)
+                return "the workspace's memoryMax was reached, which its conversations share";
+        if (!json_get_string(facts->outcome, "stage"))
+                return NULL;
+        (void) json_get_u64(facts->outcome, "errno", &error);
+        return *memory = xasprintf("the agent could not be executed: %s", strerror((int) error));
+}
+
+static void finish_short(Conversation *c, const RunEndFacts *facts, const char *reason) {
+        _cleanup_free_ char *text = xasprintf(
+                        "the runner died %u times while it concluded this run: the rest of its output, its usage and the state "
+                        "of its checkout are left out",
+                        run_row(c->run)->conclusion_crashes);
+
+        log_error("Conversation %s is concluded in short: %s.", c->row.id, strempty(text));
+        finish(c, &(End){ .facts = facts, .reason = reason, .text = text });
+}
+
+void conversation_on_over(const RunEndFacts *facts, void *userdata) {
+        Conversation *c = userdata;
+        const char *failure = facts->is_short ? NULL : run_failure(c->run), *reason, *text;
+        _cleanup_free_ char *memory = NULL;
+
+        reason = verdict_reason(&(VerdictInput){
+                        .outcome = facts->outcome,
+                        .result = facts->result,
+                        .stop_requested = c->stop.stage != STOP_NONE && !failure,
+                        .stop_reason = c->stop.reason,
+                        .end_requested = !facts->is_short && run_end_was_sent(c->run),
+                        .shutdown = facts->shutdown,
+                        .stopped_by_systemd = facts->stopped_by_systemd,
+                        .oom = facts->oom,
+                        .last_turn_failed = facts->last_turn_failed,
+                        .failure = failure,
+        });
+        if (facts->is_short) {
+                finish_short(c, facts, reason);
+                return;
+        }
+        text = explain(c, facts, reason, &memory);
+        if (facts->supervisor_lost && (streq(reason, "lost") || streq(reason, "oom-killed")))
+                (void) conversation_report(
+                                c,
+                                "supervisor-lost",
+                                "northflare-supervisor was killed, and what it had left with it",
+                                NULL);
+        finish(c, &(End){ .facts = facts, .reason = reason, .text = text });
+}
+
+void conversation_fail(Conversation *c, const char *reason, const char *text) {
+        assert(c->run);
+        c->checkout = checkout_free(c->checkout);
+        run_end_without_process(c->run);
+        finish(c, &(End){ .facts = &(RunEndFacts){}, .reason = reason, .text = text });
+}

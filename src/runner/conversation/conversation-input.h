@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "runner/conversation/conversation.h"
+
+/* From accepted messages to bytes of in.log. */
+
+/* Renders what the driver can take of the accepted messages, stores that, and writes in.log. */
+void conversation_pump_input(Conversation *c);
+/* As run_write_input(); 0 where there is no run. */
+int conversation_write_input(Conversation *c);
+/* Is requestId ("<runId>:<offset>.<n>") an open question of the present run? */
+bool conversation_has_question(Conversation *c, const char *request_id);
+/* Of RunOps: gives the agent an answer to a question that nobody gave, and reports that. */
+int conversation_on_deny(uint64_t offset, unsigned n, const char *message, void *userdata);

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/log.h"
+#include "runner/conversation/conversation-apply.h"
+#include "runner/conversation/conversation-control.h"
+#include "runner/conversation/conversation-end.h"
+#include "runner/conversation/conversation-input.h"
+#include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/conversation-report.h"
+#include "runner/conversation/conversation-run.h"
+#include "runner/conversation/conversation-start.h"
+#include "runner/run/budget.h"
+#include "runner/run/run-watchdog.h"
+#include "runner/store/store-conversation.h"
+
+/* What a run reports, and what that means for its conversation. */
+
+static int on_effects(const RunEffects *effects, void *userdata) {
+        return conversation_apply(userdata, &(ConversationEffects){ .run = effects });
+}
+
+static bool on_is_session(const char *session, void *userdata) {
+        Conversation *c = userdata;
+
+        return streq_ptr(session, c->row.session);
+}
+
+static uint64_t grace_usec(Conversation *c) {
+        return c->ctx->run.config->stop_grace_ms * USEC_PER_MSEC;
+}
+
+/* Before the next message that waits gets to the agent. */
+static void stop_at_budget(Conversation *c) {
+        DriverUsage usage;
+        const char *what;
+
+        if (run_is_over(c->run) || c->stop.stage != STOP_NONE || run_phase(c->run) != DRIVER_IDLE)
+                return;
+        run_usage(c->run, &usage);
+        what = budget_spent(json_get(c->params, "budget"), &usage);
+        if (!what)
+                return;
+        log_notice("Conversation %s has spent its budget (%s) and is stopped.", c->row.id, what);
+        conversation_stop(c, "budget", grace_usec(c));
+}
+
+static void on_driven(bool progress, void *userdata) {
+        Conversation *c = userdata;
+
+        stop_at_budget(c);
+        if (progress) {
+                c->last_event_usec = now_usec(CLOCK_REALTIME);
+                c->events_added = true;
+        }
+        conversation_announce(c);
+        if (progress) {
+                (void) conversation_write_input(c);
+                conversation_pump_input(c);
+                run_watchdog_look(c->run, true);
+        }
+        /* However much of its output is left, and however fast there is more. */
+        if (run_failure(c->run) && !run_end_was_sent(c->run) && c->stop.stage == STOP_NONE)
+                conversation_stop(c, NULL, 0);
+}
+
+static int on_event(const char *method, const char *members, void *userdata) {
+        return conversation_emit(userdata, NULL, method, members);
+}
+
+static void on_changed(void *userdata) {
+        conversation_changed(userdata);
+}
+
+static void on_directory(const char *path, void *userdata) {
+        Conversation *c = userdata;
+
+        if (!c->row.directory)
+                (void) free_and_strdup(&c->row.directory, path);
+}
+
+static void on_ordered(LauncherVerb verb, int error, const char *text, void *userdata) {
+        Conversation *c = userdata;
+
+        if (!conversation_is_live(c))
+                return;
+        if (c->stop.stage != STOP_NONE)
+                conversation_stop_ordered(c, verb, error);
+        else
+                conversation_control_done(c, verb, error, text);
+}
+
+static void on_frozen(bool frozen, void *userdata) {
+        conversation_set_frozen(userdata, frozen);
+}
+
+static void on_time_over(void *userdata) {
+        Conversation *c = userdata;
+
+        log_notice("Conversation %s has had its time (runtimeMaxSec) and is stopped.", c->row.id);
+        conversation_stop(c, "timeout", grace_usec(c));
+}
+
+static void on_silent(void *userdata) {
+        Conversation *c = userdata;
+
+        log_notice("The agent of conversation %s says nothing (timeouts.silenceSec) and is stopped.",
+                   c->row.id);
+        c->stop.silent = true;
+        conversation_stop(c, "timeout", grace_usec(c));
+}
+
+static void on_store_failed(int error, void *userdata) {
+        Conversation *c = userdata;
+
+        c->ctx->hooks->store_failed(error, c->ctx->userdata);
+}
+
+static void on_no_room(void *userdata) {
+        Conversation *c = userdata;
+
+        c->ctx->hooks->no_room(c->ctx->userdata);
+}
+
+static const RunOps ops = {
+        .effects = on_effects,
+        .is_session = on_is_session,
+        .driven = on_driven,
+        .event = on_event,
+        .changed = on_changed,
+        .directory = on_directory,
+        .starting = conversation_on_starting,
+        .started = conversation_on_started,
+        .launcher_lost = conversation_on_launcher_lost,
+        .start_again = conversation_on_start_again,
+        .start_failed = conversation_on_start_failed,
+        .ordered = on_ordered,
+        .frozen = on_frozen,
+        .time_over = on_time_over,
+        .silent = on_silent,
+        .deny = conversation_on_deny,
+        .ending = conversation_on_ending,
+        .over = conversation_on_over,
+        .released = conversation_on_released,
+        .store_failed = on_store_failed,
+        .no_room = on_no_room,
+};
+
+int conversation_make_run(Conversation *c, RunRow *row_consume) {
+        return run_new(&(RunParams){ .context = &c->ctx->run,
+                                     .agent = c->row.agent,
+                                     .agent_config = c->agent_config,
+                                     .task = c->row.task,
+                                     .workspace = c->row.workspace,
+                                     .ops = &ops,
+                                     .userdata = c },
+                       row_consume,
+                       &c->run);
+}

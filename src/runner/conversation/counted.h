@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "runner/agent/driver.h"
+#include "runner/limits/limit-watch.h"
+
+/* What of a run is in the runner's totals already. */
+typedef struct Counted {
+        unsigned run;
+        DriverUsage usage;
+        uint64_t cpu_usec, hits[_LIMIT_HIT_MAX];
+        bool cpu_before; /* the first figure is of what was used before we looked */
+} Counted;
+
+/* Another run is counted from now on. before: it has used something already that is not to be counted. */
+void counted_begin(Counted *k, unsigned run, bool before);
+/* By what it has grown since the last time. A counter that is smaller than before has begun again. */
+void counted_take_usage(Counted *k, const DriverUsage *now, DriverUsage *ret_grown);
+uint64_t counted_take_cpu(Counted *k, uint64_t now);
+uint64_t counted_take_hits(Counted *k, LimitHit what, uint64_t now);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "runner/agent/driver.h"
+#include "runner/run/run-check.h"
+#include "runner/run/run-context.h"
+#include "runner/run/run-end.h"
+#include "runner/run/run-figures.h"
+#include "runner/run/run-input.h"
+#include "runner/run/run-limits.h"
+#include "runner/run/run-output.h"
+#include "runner/run/run-runtime.h"
+#include "runner/run/run-start.h"
+#include "runner/run/run-watchdog.h"
+#include "runner/run/run.h"
+#include "runner/scope/watch.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store.h"
+
+struct Run {
+        RunContext *ctx;
+        const RunOps *report;
+        void *userdata;
+        const char *agent, *task, *workspace;
+        RunRow row; /* its `driven` is the offset of output.lines */
+        Json *spec;
+        const DriverOps *ops;
+        Driver *driver;
+        int dirfd;
+        RunOutput output;
+        RunInput input;
+        RunStart start;
+        RunCheck check;
+        RunEnd end;
+        RunLimits *limits;
+        Figures figures; /* of the scope, as read last; the first is when */
+        RunRuntime runtime;
+        RunWatchdog watchdog;
+        WatchSlot *watch;
+        sd_event_source *drive_source;
+        char *failure; /* in the driver's words, or why there is none: it is ended for that */
+        bool over;     /* no process is left; what remains is to read the output to its end */
+        bool end_sent; /* the agent was told to end in good order */
+        bool frozen;
+        bool stopping; /* a stop was ordered */
+};

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "runner/scope/launcher-queue.h"
+
+typedef struct Run Run;
+
+/* What the launcher is asked to do with the scope of a run, after its start. */
+
+/* Orders it behind what was ordered before, as launcher_order() has it; limits are for LAUNCHER_SET_LIMITS. ordered() reports
+ * how it went, later. A negative errno: nothing was ordered, which is in the journal. */
+int run_order(Run *r, LauncherVerb verb, const LauncherLimit *limits, size_t n_limits);
+/* The same, and nobody waits for how it went. */
+void run_order_unheard(Run *r, LauncherVerb verb);
+/* It is under way or waits. */
+bool run_has_order(const Run *r, LauncherVerb verb);
+/* Orders that wait are taken back, and nobody hears how those went that are under way. */
+void run_forget_orders(Run *r);

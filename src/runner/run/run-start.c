@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "common/fileio.h"
+#include "common/log.h"
+#include "runner/limits/limits.h"
+#include "runner/run/run-input.h"
+#include "runner/run/run-internal.h"
+#include "runner/run/run-start.h"
+#include "runner/scope/run-folder.h"
+#include "runner/store/store-conversation.h"
+
+#define START_ATTEMPTS_MAX 10
+
+void run_start_done(RunStart *s) {
+        s->call = launcher_call_free(s->call);
+}
+
+bool run_start_is_under_way(const Run *r) {
+        return r->start.call;
+}
+
+bool run_start_was_tried(const Run *r) {
+        return r->start.attempts > 0;
+}
+
+int run_folder_fd(const Run *r) {
+        return r->dirfd;
+}
+
+/* ---- its directory ---- */
+
+static int open_folder(Run *r, const char *spec) {
+        _cleanup_close_ int parent = -EBADF;
+        char name[16];
+        int fd;
+
+        if (r->dirfd >= 0)
+                return 0;
+        (void) snprintf(name, sizeof(name), "%u", r->row.run);
+        parent = spec ? mkdir_open_at(r->ctx->conversations_fd, r->row.conversation, RUN_FOLDER_MODE) :
+                        run_folder_open(r->ctx->conversations_fd, r->row.conversation);
+        if (parent < 0)
+                return parent;
+        fd = spec ? run_folder_make(parent, name, spec) : run_folder_open(parent, name);
+        if (fd < 0)
+                return fd;
+        r->dirfd = fd;
+        return 0;
+}
+
+int run_open_folder(Run *r) {
+        return open_folder(r, NULL);
+}
+
+/* With what a store that has to be made anew needs to know. */
+static int make_folder(Run *r, Json *adoption) {
+        _cleanup_json_ Json *all = NULL;
+        int k;
+
+        if (json_object_deep_copy(r->spec, &all, NULL) < 0)
+                return -ENOMEM;
+        k = json_set_string(adoption, "runId", r->row.run_id);
+        if (k >= 0)
+                k = json_set(all, "adoption", json_object_get(adoption));
+        return k < 0 ? k : open_folder(r, json_text(all));
+}
+
+/* ---- what is started ---- */
+
+/* Adds the agent's own environment from the configuration, behind what the conversation says. */
+static int add_configured_env(Json *agent_config, char ***env) {
+        Json *configured = json_get(agent_config, "env");
+
+        if (!json_object_is_type(configured, json_type_object))
+                return 0;
+        json_object_object_foreach(configured, name, value) {
+                _cleanup_free_ char *prefix = xasprintf("%s=", name);
+                bool given = false;
+
+                if (!prefix)
+                        return -ENOMEM;
+                STRV_FOREACH(e, *env)
+                        given = given || startswith(*e, prefix);
+                if (!given &&
+                    strv_consume(env, xasprintf("%s%s", prefix, json_object_get_string(value))) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int private_memfd(const char *contents) {
+        _cleanup_close_ int fd = memfd_create("northflare-private", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = write_all(fd, contents, strlen(contents));
+        return r < 0 ? r : TAKE_FD(fd);
+}
+
+/* The launcher is called over the bus. */
+static int check_plan(const LaunchPlan *plan, const char *cwd, char **ret_error) {
+        const struct {
+                const char *name;
+                char *const *list;
+        } lists[] = {
+                {"argument",              plan->argv                                     },
+                { "environment variable", plan->env                                      },
+                { "directory",            (char *const[]){ (char *) strempty(cwd), NULL }},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(lists); i++)
+                STRV_FOREACH(s, lists[i].list)
+                        if (!utf8_is_for_bus(*s)) {
+                                *ret_error = xasprintf(
+                                                "the agent's %s holds a character that D-Bus does not carry (a Unicode noncharacter)",
+                                                lists[i].name);
+                                return -EINVAL;
+                        }
+        return 0;
+}
+
+/* ---- the launcher ---- */
+
+static void
+on_launched(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
+        Run *r = userdata;
+        _cleanup_free_ char *name = NULL;
+        bool lost = false;
+
+        r->start.call = launcher_call_free(r->start.call);
+        if (error < 0) {
+                /* The launcher may have died between the start and its word: `started` is the truth. A start that is
+                 * tried again finds it and ends at once, so nothing can run twice. */
+                lost = error == -ECONNRESET || error == -ETIMEDOUT || error == -ENOTCONN ||
+                                error == -ENXIO || error == -EEXIST;
+
+                /* Several losses in a row are one. */
+                if (lost && error != -EEXIST && r->start.attempts == 0)
+                        r->report->launcher_lost(r->userdata);
+                name = xasprintf("northflare-conversation-%s-%u.scope", r->row.conversation, r->row.run);
+                if (name && run_is_started(r)) {
+                        error = 0;
+                        unit = name;
+                }
+        }
+        if (error < 0 && lost && ++r->start.attempts < START_ATTEMPTS_MAX) {
+                log_warning_errno(
+                                error,
+                                "The launcher did not answer for conversation %s, asking again: %s",
+                                r->row.conversation,
+                                strempty(text));
+                r->report->start_again(r->userdata);
+        } else if (error < 0) {
+                log_warning_errno(
+                                error,
+                                "Conversation %s could not be started: %s",
+                                r->row.conversation,
+                                strempty(text));
+                r->report->start_failed(text, r->userdata);
+        } else
+                r->report->started(unit, invocation, r->userdata);
+}
+
+/* From here on the launcher may have been asked. Before, a start begins anew from the acceptance: nothing of it had an
+ * effect that is not made again. */
+static int store_starting(Run *r, const Limits *limits) {
+        int k;
+
+        if (free_and_strdup(&r->row.state, "starting") < 0)
+                return -ENOMEM;
+        k = store_begin(r->ctx->store);
+        if (k < 0)
+                return k;
+        k = store_put_run(r->ctx->store, &r->row);
+        if (k >= 0)
+                k = run_limits_begin(r, limits);
+        if (k >= 0)
+                k = r->report->starting(r->userdata);
+        if (k < 0) {
+                store_rollback(r->ctx->store);
+                return k;
+        }
+        return store_commit(r->ctx->store);
+}
+
+static int
+make_plan(Run *r, const RunStartParams *p, LaunchPlan *ret, Limits *ret_limits, char **ret_error) {
+        int k;
+
+        k = r->ops->plan(r->spec, p->agent_config, ret, ret_error);
+        if (k < 0)
+                return k;
+        k = add_configured_env(p->agent_config, &ret->env);
+        if (k >= 0)
+                k = check_plan(ret, p->directory, ret_error);
+        return k < 0 ? k : limits_parse(p->limits, &r->ctx->config->limits, ret_limits, ret_error);
+}
+
+static int prepare(Run *r, Json *adoption, char **ret_error) {
+        int k;
+
+        k = make_folder(r, adoption);
+        if (k < 0) {
+                *ret_error = xasprintf("the run's folder could not be made: %s", strerror(-k));
+                return k;
+        }
+        k = run_begin_input(r);
+        if (k >= 0)
+                k = run_write_input(r);
+        return k < 0 ? k : run_watch(r);
+}
+
+int run_start(Run *r, const RunStartParams *p, char **ret_error) {
+        _cleanup_(launch_plan_done) LaunchPlan plan = {};
+        _cleanup_close_ int private = -EBADF;
+        Limits limits;
+        int k;
+
+        k = make_plan(r, p, &plan, &limits, ret_error);
+        if (k >= 0)
+                k = prepare(r, p->adoption, ret_error);
+        if (k < 0)
+                return k;
+        if (plan.private_file) {
+                private = private_memfd(plan.private_file);
+                if (private < 0)
+                        return private;
+        }
+        k = store_starting(r, &limits);
+        if (k < 0) {
+                r->report->store_failed(k, r->userdata);
+                return k;
+        }
+        return launcher_start(
+                        r->ctx->bus,
+                        &(LauncherStart){
+                                        .kind = LAUNCHER_AGENT,
+                                        .id = r->row.conversation,
+                                        .run = r->row.run,
+                                        .workspace = r->workspace,
+                                        .argv = plan.argv,
+                                        .env = plan.env,
+                                        .cwd = strempty(p->directory),
+                                        .limits = limits.list,
+                                        .n_limits = limits.n,
+                                        .dirfd = r->dirfd,
+                                        .extra = {private, -EBADF},
+                                        .n_extra = private >= 0 ? 1 : 0,
+        },
+                        on_launched,
+                        r,
+                        &r->start.call);
+}
+
+int run_store_started(Run *r, const char *unit, const char *invocation) {
+        if (free_and_strdup(&r->row.unit, unit) < 0 || free_and_strdup(&r->row.invocation, invocation) < 0 ||
+            free_and_strdup(&r->row.state, "live") < 0)
+                return -ENOMEM;
+        r->row.started_usec = now_usec(CLOCK_REALTIME);
+        return store_put_run(r->ctx->store, &r->row);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "common/json.h"
+#include "runner/scope/launcher-client.h"
+
+typedef struct Run Run;
+
+/* From a row that is prepared to a scope with the agent in it. */
+typedef struct RunStart {
+        LauncherCall *call;
+        unsigned attempts;
+} RunStart;
+
+typedef struct RunStartParams {
+        Json *agent_config; /* or NULL */
+        Json *limits;       /* as asked for, or NULL */
+        Json *adoption;     /* what a store that has to be made anew needs to know of its owner; changed */
+        const char *directory; /* where it works; NULL: the workspace's own */
+} RunStartParams;
+
+void run_start_done(RunStart *s);
+/* Makes its directory and its first input, stores what is about to happen and asks the launcher: started(), start_again() or
+ * start_failed() follow. Negative errno and, where it is known, a sentence: nothing was ordered. */
+int run_start(Run *r, const RunStartParams *p, char **ret_error);
+/* The launcher was asked and has not answered. */
+bool run_start_is_under_way(const Run *r);
+/* It was asked at least once in vain. */
+bool run_start_was_tried(const Run *r);
+/* Its directory, as a runner before this one made it. */
+int run_open_folder(Run *r);
+int run_folder_fd(const Run *r);
+/* Its scope is there: stores that, in the open transaction. invocation may be NULL. */
+int run_store_started(Run *r, const char *unit, const char *invocation);

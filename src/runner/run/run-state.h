@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "runner/agent/driver.h"
+#include "runner/store/store-conversation.h"
+#include "runner/store/store.h"
+
+typedef struct Run Run;
+
+/* What the owner of a run asks about it, and the little that it decides. Everything returned is borrowed. */
+
+const RunRow *run_row(const Run *r);
+int run_store_row(Run *r); /* part of an open transaction where there is one */
+Json *run_spec(const Run *r);
+
+/* Its driver: as the functions of DriverOps. */
+const DriverOps *run_driver_ops(const Run *r);
+DriverPhase run_phase(const Run *r);
+int run_command(const Run *r, const DriverCommand *command, Buffer *ret_lines, char **ret_error);
+unsigned run_background(const Run *r);
+void run_usage(const Run *r, DriverUsage *ret);
+/* Lines of output that were read. */
+uint64_t run_lines(const Run *r);
+
+/* No process of it is left; what remains is to read its output to the end. */
+bool run_is_over(const Run *r);
+/* It is known from elsewhere: it ended under a runner before this one, or was never started. */
+void run_set_over(Run *r);
+
+bool run_is_frozen(const Run *r);
+/* Everything of it is frozen, or is not any more, whoever ordered that: its clocks stop with it. */
+void run_set_frozen(Run *r, bool frozen);
+
+/* Why it has to be ended, in words for people; NULL: it has not failed. */
+const char *run_failure(const Run *r);
+int run_set_failure(Run *r, char *text_consume); /* -ENOMEM for NULL */
+/* Its agent was told to end in good order. */
+bool run_end_was_sent(const Run *r);
+/* A stop was ordered: its own clocks order none any more. */
+void run_set_stopping(Run *r);

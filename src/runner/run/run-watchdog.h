@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "runner/run/timeouts.h"
+
+typedef struct Run Run;
+
+/* `timeouts` of one run. */
+typedef struct RunWatchdog {
+        Watchdog *clocks; /* NULL: it has no timeouts */
+        sd_event_source *timer;
+        uint64_t usec; /* when that is; USEC_INFINITY: it is not set */
+} RunWatchdog;
+
+/* Begins them, where they have not begun. */
+int run_watchdog_begin(Run *r, const Timeouts *timeouts);
+/* The phase may be another one. heard: the agent said something or was told something. */
+void run_watchdog_look(Run *r, bool heard);
+void run_watchdog_freeze(Run *r, bool frozen);
+/* After an upgrade: what would not be asked today is not left open. */
+void run_deny_overlong_questions(Run *r);
+void run_watchdog_done(RunWatchdog *w);
