@@ -236,7 +236,32 @@ def run(*arguments):
     return subprocess.run([tool, *arguments, "build"], stdout=subprocess.PIPE, text=True)
 
 
+def run_with_ninja():
+    """a file more, of which neither compile_commands.json nor an object knows: both come by ninja"""
+    build({})
+    Path("src/tool/mid/d.h").write_text("int d(int n);\n")
+    Path("src/tool/mid/d.c").write_text('#include "tool/mid/d.h"\nint d(int n) { return n; }\n')
+    commands = json.loads(Path("build/compile_commands.json").read_text())
+    commands.append({**commands[0], "file": "../src/tool/mid/d.c", "output": "src/tool/mid/d.c.o"})
+    Path("build/later.json").write_text(json.dumps(commands))
+    compile_it = " ".join([*compiler, "-w", "-I../src", "-c", "-o", "$out", "$in"])
+    Path("build/build.ninja").write_text(
+        "rule again\n  command = cp later.json compile_commands.json && touch build.ninja\n  generator = 1\n"
+        f"build build.ninja: again later.json\nrule cc\n  command = {compile_it}\n"
+        + "".join(f"build {c['output']}: cc {c['file']}\n" for c in commands)
+    )
+    os.utime("build/build.ninja", (1, 1))
+    return run()
+
+
 failed = False
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+    done = run_with_ninja()
+    if done.returncode != 0 or not os.path.exists("build/src/tool/mid/d.c.o"):
+        failed = True
+        print(f"a build directory that is behind: exit status {done.returncode}\n{done.stdout}")
+    os.chdir("/")
 for what, (changes, expected) in WRONG.items():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
