@@ -130,16 +130,22 @@ static void tell(AdmissionGate *g) {
         link_heartbeat(g->link);
 }
 
-void admission_gate_look(AdmissionGate *g) {
+/* Whether it is another one. */
+static bool look(AdmissionGate *g) {
         Admission before = g->now;
 
         g->now = judge(g);
         if (g->now == before)
-                return;
+                return false;
         log_change(before, g);
         announcer_changed(g->announcer);
         look_in(g, g->now == ADMISSION_OPEN ? LOOK_USEC : LOOK_AGAIN_USEC);
-        tell(g);
+        return true;
+}
+
+void admission_gate_look(AdmissionGate *g) {
+        if (look(g))
+                tell(g);
 }
 
 bool admission_is_for_origin(Admission a, const char *origin) {
@@ -167,7 +173,11 @@ int admission_gate_json(AdmissionGate *g, Json **ret) {
 
         if (!o)
                 return -ENOMEM;
-        (void) json_set_bool(o, "open", admission_gate_ask(g) == ADMISSION_OPEN);
+        /* This is what tells it: a heartbeat of its own would be made while this one is. */
+        measure(g);
+        disk_look(g->disk);
+        (void) look(g);
+        (void) json_set_bool(o, "open", g->now == ADMISSION_OPEN);
         if (g->now != ADMISSION_OPEN) {
                 text = admission_gate_text(g);
                 (void) json_set_string(o, "reason", admission_to_string(g->now));

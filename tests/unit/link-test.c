@@ -182,7 +182,10 @@ static int describe(void *userdata, Json *params) {
 }
 
 static int heartbeat(void *userdata, Json *params) {
-        return json_set_string(params, "state", "active");
+        Fixture *f = userdata;
+        int r = json_set_string(params, "state", "active");
+
+        return r >= 0 && f->heartbeat ? f->heartbeat(params, f->heartbeat_data) : r;
 }
 
 static bool knows(void *userdata, const char *conversation) {

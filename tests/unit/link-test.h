@@ -51,7 +51,9 @@ typedef struct Fixture {
         unsigned n_responded, n_states;
         LinkState states[32];
         bool has_work;
-        const char *held, *decided; /* what was taken in before a restart */
+        const char *held, *decided;                     /* what was taken in before a restart */
+        int (*heartbeat)(Json *params, void *userdata); /* adds to a heartbeat; or NULL */
+        void *heartbeat_data;
         int exit_code;
         char *exit_text;
 } Fixture;

@@ -11,6 +11,7 @@
 
 #include "common/fileio.h"
 #include "common/log.h"
+#include "link-test.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/runner-admission.h"
 #include "runner/runner-announce.h"
@@ -271,6 +272,48 @@ static void test_the_first_reason_counts(void **state) {
         admission_gate_free(g);
 }
 
+static int add_admission(Json *params, void *userdata) {
+        Json *o = NULL;
+        int r = admission_gate_json(userdata, &o);
+
+        return r < 0 ? r : json_set(params, "admission", o);
+}
+
+/* The heartbeat that has the answer is the one that tells it: none is made while one is made. */
+static void test_a_heartbeat_makes_no_other(void **state) {
+        AdmissionGate *g;
+        Place *p = *state;
+        void *link_state = NULL;
+        Fixture *f;
+
+        assert_int_equal(link_test_set_up(&link_state), 0);
+        f = link_state;
+        assert_return_code(
+                        admission_gate_new(&p->ctx, p->conversations, p->disk, p->drain, p->announcer, &g),
+                        0);
+        admission_gate_set_link(g, f->link);
+        f->heartbeat = add_admission;
+        f->heartbeat_data = g;
+        link_test_start(f);
+        RUN_UNTIL(f->event, f->n_heartbeats == 1);
+        p->config.max_conversations = 0;
+        link_heartbeat(f->link);
+        RUN_UNTIL(f->event, f->n_heartbeats == 2);
+        assert_non_null(strstr(f->heartbeat_params, "\"reason\":\"capacity\""));
+        /* And it is told. */
+        admission_gate_look(g);
+        for (unsigned i = 0; i < 20; i++)
+                (void) sd_event_run(f->event, 10 * USEC_PER_MSEC);
+        assert_int_equal(f->n_heartbeats, 2);
+        /* Seen by somebody else, it is told at once. */
+        p->config.max_conversations = 2;
+        admission_gate_look(g);
+        RUN_UNTIL(f->event, f->n_heartbeats == 3);
+        assert_non_null(strstr(f->heartbeat_params, "\"admission\":{\"open\":true}"));
+        admission_gate_free(g);
+        assert_int_equal(link_test_tear_down(&link_state), 0);
+}
+
 /* ---- recovery ---- */
 
 static void test_a_recovery_is_active_until_it_is_done(void **state) {
@@ -308,6 +351,7 @@ int main(void) {
                                 test_who_waits_for_room_is_called_until_it_is_enough, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_drain_goes_on_after_a_restart, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_the_first_reason_counts, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_a_heartbeat_makes_no_other, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_recovery_is_active_until_it_is_done, setup, teardown),
         };
 
