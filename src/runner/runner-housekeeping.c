@@ -104,7 +104,7 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
 void housekeeping_arm(Housekeeping *h) {
         int enabled = SD_EVENT_OFF;
 
-        if (!h || sd_event_source_get_enabled(h->flush, &enabled) != 0)
+        if (sd_event_source_get_enabled(h->flush, &enabled) != 0)
                 return;
         (void) sd_event_source_set_time_relative(h->flush, FLUSH_USEC);
         (void) sd_event_source_set_enabled(h->flush, SD_EVENT_ONESHOT);

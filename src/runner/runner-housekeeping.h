@@ -12,7 +12,7 @@ typedef struct Housekeeping Housekeeping;
 /* r is borrowed. */
 int housekeeping_new(sd_event *event, Runner *r, Housekeeping **ret);
 Housekeeping *housekeeping_free(Housekeeping *h);
-/* There is something to store or to tidy: a little later, once for many. h may be NULL. */
+/* There is something to store or to tidy: a little later, once for many. */
 void housekeeping_arm(Housekeeping *h);
 
 /* Stores what was not worth a transaction of its own, and tidies the list. */
