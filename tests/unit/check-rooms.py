@@ -70,6 +70,16 @@ int connect(int fd) { return fd; }
 """,
     "tool/low/low-internal.h": """#pragma once
 #include "tool/low/low.h"
+struct Runner;
+typedef struct Runner {
+        int a;
+} Runner;
+typedef struct {
+        int a;
+} Link;
+struct Conversation {
+        int a;
+};
 struct Run { /* thirty */
         int a, *b, c[10];
         int d1 : 1, d2 : 1;
@@ -186,6 +196,10 @@ WRONG = {
         {"tool/low/low-internal.h": RUN.replace("Own own", "Plain own")},
         ["src/tool/low/low-internal.h → struct Run: it has 32 fields, more than 30 "
          "(own with 3 of Plain, plain with 3 of Plain, k with 2, l with 4, anonymous with 12)"],
+    ),
+    "a struct by another name": (
+        {"tool/low/low-internal.h": RUN.replace("} Link;", "} Chain;")},
+        ["src → struct Link: no file has it: its fields are not counted"],
     ),
     "rooms that do not agree with the files": (
         {"rooms": ROOMS.replace("mid/", "mid/\n        empty/\n        again: high").replace("other:\n        main\n", "")},
