@@ -3,5 +3,5 @@
 
 #include "common/json-scan.h"
 
-/* Whether a member that is read stands twice in a valid line of Claude Code. */
+/* True where a member that is read stands twice in a valid line of Claude Code. */
 bool claude_line_is_ambiguous(Slice line);

@@ -33,6 +33,7 @@ void feed_begin(DriverFeed *f, const char *type);
 /* ,"name":value — JSON text as it is; nothing where the value is empty, or nobody wants events. name is a plain word. */
 void feed_json(DriverFeed *f, const char *name, Slice value);
 void feed_text(DriverFeed *f, const char *name, const char *text, size_t size);
+/* 0, -ENOMEM, or what the sink returned; so all that follow, which are events of their own. */
 int feed_end(DriverFeed *f);
 
 /* {"type":"notice"} about a line that is not what the protocol allows; quotes its beginning. */

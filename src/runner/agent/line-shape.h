@@ -16,5 +16,6 @@ struct LineShape {
         const LineShapeMember
                         *members; /* that have a shape of their own, and one without a name; may be NULL */
 };
-/* Whether other readers may see another value than we do in a member of a valid line that we read. */
+
+/* True where other readers may see another value than we do in a member of a valid line that we read. */
 bool line_is_ambiguous(Slice line, const LineShape *shape);

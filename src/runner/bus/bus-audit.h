@@ -3,7 +3,7 @@
 
 #include "runner/bus/bus-internal.h"
 
-/* The record of who called what. */
+/* The record of who called what. b must outlive it. */
 int bus_audit_new(BusObjects *b, BusAudit **ret);
 /* Writes what it still holds. */
 BusAudit *bus_audit_free(BusAudit *a);

@@ -13,9 +13,10 @@ typedef struct ObjectIndex {
         uint64_t compared;               /* for a test that counts */
 } ObjectIndex;
 
+/* 0 or -ENOMEM. */
 int object_index_add(ObjectIndex *i, ConversationObject *o);
 void object_index_remove(ObjectIndex *i, ConversationObject *o);
-/* Those that lists show, in their order, at most BUS_OBJECTS_MAX; an array for the caller to free. */
+/* Those that lists show, in their order, at most BUS_OBJECTS_MAX; an array for the caller to free. 0 or -ENOMEM. */
 int object_index_list(const ObjectIndex *i, ConversationObject ***ret, size_t *ret_n);
 /* NULL where there is none. */
 ConversationObject *object_index_find_path(ObjectIndex *i, const char *path);
