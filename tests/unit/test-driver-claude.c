@@ -720,6 +720,15 @@ static void test_bad_state(void **state) {
         }
 }
 
+/* As a runner saved it that did not count any yet. */
+static void test_state_without_tasks_is_loaded(void **state) {
+        _cleanup_json_ Json *o = parse("{\"version\":1,\"asks\":[],\"totalCost\":0,\"cost\":0}");
+        _cleanup_(driver_freep) Driver *d = NULL;
+
+        assert_int_equal(ops()->load(NULL, o, &d), 0);
+        assert_int_equal(ops()->background(d), 0);
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void) {
@@ -740,6 +749,7 @@ int main(void) {
                 TEST(test_messages),
                 TEST(test_tasks),
                 cmocka_unit_test(test_bad_state),
+                cmocka_unit_test(test_state_without_tasks_is_loaded),
         };
 
         if (!getenv("NF_TRANSCRIPTS"))

@@ -225,7 +225,7 @@ static int load_members(Claude *c, Json *o) {
 static int load_tasks(Claude *c, Json *list) {
         if (list && !json_object_is_type(list, json_type_array))
                 return -EINVAL;
-        for (size_t i = 0; i < json_object_array_length(list); i++) {
+        for (size_t i = 0; list && i < json_object_array_length(list); i++) {
                 Json *s = json_object_array_get_idx(list, i);
 
                 if (!json_object_is_type(s, json_type_string) || c->n_tasks == CLAUDE_TASKS_MAX)
