@@ -149,6 +149,34 @@ static void test_a_stop_by_systemd_is_looked_for_in_the_journal(void **state) {
         assert_int_equal(world.n_sent, 0);
 }
 
+static void test_an_outcome_of_systemds_stop_leaves_the_why_to_systemd(void **state) {
+        live("shell");
+        world.populated = false;
+        write_file("outcome.json", "{\"outBytes\":0,\"stoppedBy\":\"systemd\"}");
+        spin();
+        expect_calls("driven(false)");
+        answer_result("timeout");
+        spin();
+        expect_calls("driven(false); driven(false)");
+        world.shutdown(false, world.shutdown_userdata);
+        spin();
+        expect_calls("ending; over(timeout); released");
+        assert_non_null(world.outcome);
+}
+
+static void test_a_stop_that_was_ordered_is_not_looked_for(void **state) {
+        live("shell");
+        run_set_stopping(world.r);
+        world.populated = false;
+        world.stop_usec = 1;
+        run_look(world.r);
+        spin();
+        expect_calls("driven(false)");
+        answer_result("signal");
+        spin();
+        expect_calls("driven(false); ending; over(signal, supervisor lost); released");
+}
+
 static void test_the_journals_line_is_waited_for_a_while(void **state) {
         end_without_outcome("signal");
         expect_calls("");
@@ -207,6 +235,37 @@ static void test_a_run_without_a_process_ends_where_it_was_read(void **state) {
         assert_stored_up_to(0, 0);
         spin();
         expect_calls("released");
+}
+
+static void test_what_was_ordered_before_is_answered_by_the_end(void **state) {
+        world.keeps = true;
+        make_run(&(Setup){});
+        open_folder();
+        assert_return_code(run_order(world.r, LAUNCHER_FREEZE, NULL, 0), 0);
+        assert_return_code(run_order(world.r, LAUNCHER_THAW, NULL, 0), 0);
+        run_end_begin(world.r, NULL, "signal");
+        run_conclude(world.r);
+        expect_calls("ending; over(signal)");
+        answer_order(0, "Freeze", 0, NULL);
+        spin();
+        expect_calls("");
+        answer_order(1, "Collect", 0, NULL);
+        assert_int_equal(world.n_sent, 2);
+}
+
+static void test_no_end_is_reported_while_the_store_is_broken(void **state) {
+        for (unsigned crashes = 0; crashes <= 2; crashes += 2) {
+                make_run(&(Setup){ .crashes = crashes });
+                open_folder();
+                run_end_without_process(world.r);
+                world.ctx.broken = true;
+                run_conclude(world.r);
+                expect_calls(crashes == 0 ? "ending" : "");
+                world.ctx.broken = false;
+                run_conclude(world.r);
+                expect_calls(crashes == 0 ? "ending; over(no result)" : "over(no result, short)");
+                world.r = run_free(world.r);
+        }
 }
 
 static void test_a_release_is_a_turn_of_its_own(void **state) {
@@ -320,9 +379,13 @@ int main(void) {
                 TEST(a_kill_for_memory_is_systemds_word),
                 TEST(a_timeout_is_systemds_word),
                 TEST(a_stop_by_systemd_is_looked_for_in_the_journal),
+                TEST(an_outcome_of_systemds_stop_leaves_the_why_to_systemd),
+                TEST(a_stop_that_was_ordered_is_not_looked_for),
                 TEST(the_journals_line_is_waited_for_a_while),
                 TEST(a_lost_supervisors_agent_is_killed),
                 TEST(a_run_without_a_process_ends_where_it_was_read),
+                TEST(what_was_ordered_before_is_answered_by_the_end),
+                TEST(no_end_is_reported_while_the_store_is_broken),
                 TEST(a_release_is_a_turn_of_its_own),
                 TEST(a_conclusion_is_not_marked_when_it_is_done),
                 TEST(what_killed_the_runner_twice_is_concluded_unread),
