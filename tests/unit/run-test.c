@@ -598,7 +598,7 @@ void begin_limits(void) {
 
 int start_run(char **ret_error) {
         _cleanup_json_ Json *config = NULL, *adoption = json_object_new_object(), *limits = NULL;
-        static const char agent[] = "{\"executable\":\"/bin/true\",\"env\":{\"NF_A\":\"1\"}}",
+        static const char agent[] = "{\"executable\":\"/bin/true\",\"env\":{\"NF_A\":\"1\",\"NF_B\":null}}",
                           asked[] = "{\"tasksMax\":5}";
 
         assert_return_code(json_parse(agent, strlen(agent), &config, NULL), 0);

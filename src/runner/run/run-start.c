@@ -69,27 +69,6 @@ static int make_folder(Run *r, Json *adoption) {
 
 /* ---- what is started ---- */
 
-/* Adds the agent's own environment from the configuration, behind what the conversation says. */
-static int add_configured_env(Json *agent_config, char ***env) {
-        Json *configured = json_get(agent_config, "env");
-
-        if (!json_object_is_type(configured, json_type_object))
-                return 0;
-        json_object_object_foreach(configured, name, value) {
-                _cleanup_free_ char *prefix = xasprintf("%s=", name);
-                bool given = false;
-
-                if (!prefix)
-                        return -ENOMEM;
-                STRV_FOREACH(e, *env)
-                        given = given || startswith(*e, prefix);
-                if (!given &&
-                    strv_consume(env, xasprintf("%s%s", prefix, json_object_get_string(value))) < 0)
-                        return -ENOMEM;
-        }
-        return 0;
-}
-
 static int private_memfd(const char *contents) {
         _cleanup_close_ int fd = memfd_create("northflare-private", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         int r;
@@ -193,9 +172,7 @@ make_plan(Run *r, const RunStartParams *p, LaunchPlan *ret, Limits *ret_limits, 
         k = r->ops->plan(r->spec, p->agent_config, ret, ret_error);
         if (k < 0)
                 return k;
-        k = add_configured_env(p->agent_config, &ret->env);
-        if (k >= 0)
-                k = check_plan(ret, p->directory, ret_error);
+        k = check_plan(ret, p->directory, ret_error);
         return k < 0 ? k : limits_parse(p->limits, &r->ctx->config->limits, ret_limits, ret_error);
 }
 
