@@ -51,7 +51,9 @@ int conversation_prepare_run(Conversation *c, const char *resume_session) {
                 return r;
         c->row.run = row.run;
         conversation_send_next_run(c);
+        conversation_stop_done(&c->stop);
         conversation_git_done(&c->git);
+        (void) free_and_strdup(&c->last_state, NULL);
         c->run = run_free(c->run);
         r = conversation_make_run(c, &row);
         return r < 0 ? r : conversation_store_row(c);

@@ -5,8 +5,8 @@
 
 /* What happens between the acceptance of a conversation and its agent's first byte. */
 
-/* Makes the rows of a new run (number row.run + 1), inside the caller's transaction. resume_session: session to resume, or
- * NULL. */
+/* Makes the rows of a new run (number row.run + 1), inside the caller's transaction. Of the run before, its stop and its git
+ * status nothing is left in memory. resume_session: session to resume, or NULL. */
 int conversation_prepare_run(Conversation *c, const char *resume_session);
 /* Resumes the start in whatever state the rows say. */
 void conversation_advance(Conversation *c);

@@ -226,8 +226,6 @@ int method_store_resume(MethodCall *c) {
                 return -ENOMEM;
         v->row.ended_usec = 0;
         v->row.delivered = false;
-        conversation_stop_done(&v->stop);
-        (void) free_and_strdup(&v->last_state, NULL);
         return conversation_prepare_run(v, session ? session : v->row.session);
 }
 
