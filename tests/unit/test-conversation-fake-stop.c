@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "conversation-place.h"
+#include "runner/conversation/conversation-control.h"
+#include "runner/conversation/conversation-start.h"
+
+/* How a conversation stops its run, and what else it has done to its scope. */
+
+/* ---- the stop ---- */
+
+static void test_a_stop_goes_through_its_stages_by_time(void **state) {
+        Place *p = *state;
+
+        conversation_stop(p->c, "stopped", DAY);
+        assert_calls("events changed ask look");
+        assert_events(p, "conversation.state \"state\":\"stopping\",\"queued\":0\n");
+        assert_true(p->c->run->stopping);
+        assert_time_left(p, DAY);
+        let_time_pass(p);
+        assert_calls("terminate");
+        assert_true(time_left(p) > 0 && time_left(p) <= 5 * USEC_PER_SEC);
+        let_time_pass(p);
+        assert_calls("kill");
+        let_time_pass(p);
+        assert_calls("order:Kill");
+        /* While that is under way none is ordered; it is once more where it was answered and something is left. */
+        let_time_pass(p);
+        assert_calls("");
+        report_ordered(p, LAUNCHER_KILL, 0, NULL);
+        let_time_pass(p);
+        assert_calls("order:Kill");
+}
+
+static void test_a_stop_without_grace_kills_at_once(void **state) {
+        Place *p = *state;
+
+        conversation_stop(p->c, "stopped", 0);
+        assert_calls("events changed ask kill look");
+        let_time_pass(p);
+        assert_calls("order:Kill");
+}
+
+static void test_the_first_reason_of_a_stop_counts_and_the_agent_is_asked_once(void **state) {
+        Place *p = *state;
+
+        conversation_stop(p->c, NULL, DAY);
+        conversation_stop(p->c, "timeout", 2 * DAY);
+        assert_calls("events changed ask look look");
+        assert_time_left(p, 2 * DAY);
+        conversation_stop(p->c, "budget", 0);
+        assert_calls("kill look");
+        assert_string_equal(p->c->stop.reason, "timeout");
+        report_over(p);
+        assert_string_equal(p->c->row.reason, "timeout");
+}
+
+static void test_the_stages_of_a_stop_end_with_the_run(void **state) {
+        Place *p = *state;
+
+        conversation_stop(p->c, "stopped", DAY);
+        assert_calls("events changed ask look");
+        p->c->run->over = true;
+        let_time_pass(p);
+        assert_calls("");
+        report_over(p);
+        assert_null(p->c->stop.timer);
+}
+
+static void test_a_stop_before_the_start_ends_it_at_once(void **state) {
+        Place *p = *state;
+
+        begin_in(p, "starting");
+        conversation_stop(p->c, "stopped", DAY);
+        assert_calls("close events changed release ended");
+        assert_events(p,
+                      "conversation.ended \"reason\":\"stopped\",\"usage\":{\"turns\":0,\"inputTokens\":0,"
+                      "\"outputTokens\":0,\"cacheReadTokens\":0,\"cacheWriteTokens\":0},\"stoppedBy\":"
+                      "\"runner\",\"outBytes\":0\n");
+        assert_string_equal(p->c->row.state, "ended");
+        assert_true(p->c->run->over);
+}
+
+static void test_a_stop_during_the_checkout_ends_both(void **state) {
+        Place *p = *state;
+
+        begin_in(p, "new");
+        set_params(p, "repository", "{\"url\":\"https://example.org/r\"}");
+        conversation_advance(p->c);
+        assert_calls("checkout");
+        assert_string_equal(p->c->row.state, "checkout");
+        conversation_stop(p->c, "stopped", DAY);
+        assert_null(p->c->checkout);
+        assert_calls("checkout-free close events changed release ended");
+        assert_string_equal(p->c->row.reason, "stopped");
+}
+
+static void test_a_stop_while_the_launcher_starts_it_is_resumed_when_it_has_started(void **state) {
+        Place *p = *state;
+
+        begin_start(p);
+        conversation_stop(p->c, "stopped", DAY);
+        assert_calls("changed");
+        assert_string_equal(conversation_state(p->c), "stopping");
+        assert_null(p->c->stop.timer);
+        report_started(p);
+        assert_calls("limits clock watchdog events changed ask look");
+        assert_time_left(p, DAY);
+        report_over(p);
+        assert_string_equal(p->c->row.reason, "stopped");
+}
+
+static void test_a_stop_while_the_launcher_starts_it_outlives_a_start_that_is_tried_again(void **state) {
+        Place *p = *state;
+
+        begin_start(p);
+        conversation_stop(p->c, "budget", DAY);
+        p->c->run->under_way = false;
+        p->c->run->ops->launcher_lost(p->c);
+        p->c->run->ops->start_again(p->c);
+        assert_calls("changed events start");
+        report_started(p);
+        assert_calls("limits clock watchdog events changed ask look");
+        report_over(p);
+        assert_string_equal(p->c->row.reason, "budget");
+}
+
+static void test_a_stop_while_the_launcher_starts_it_ends_with_a_start_that_fails(void **state) {
+        Place *p = *state;
+
+        begin_start(p);
+        conversation_stop(p->c, "stopped", DAY);
+        p->c->run->under_way = false;
+        assert_calls("changed");
+        p->c->run->ops->start_failed("no such unit", p->c);
+        assert_calls("close events changed release ended");
+        assert_string_equal(p->c->row.state, "ended");
+}
+
+static void test_a_stop_of_one_that_is_frozen_thaws_it_and_its_time_begins_then(void **state) {
+        Place *p = *state;
+
+        p->c->run->ops->frozen(true, p->c);
+        assert_calls("frozen events changed");
+        conversation_stop(p->c, "stopped", DAY);
+        assert_calls("events changed order:Thaw ask look");
+        assert_int_equal(time_left(p), 0);
+        conversation_stop(p->c, "stopped", DAY);
+        assert_calls("look"); /* it is being thawed already */
+        assert_events(p,
+                      "conversation.state \"state\":\"frozen\",\"queued\":0\n"
+                      "conversation.state \"state\":\"stopping\",\"queued\":0\n");
+        report_ordered(p, LAUNCHER_THAW, 0, NULL);
+        assert_calls("thawed look");
+        assert_false(conversation_is_frozen(p->c));
+        assert_time_left(p, DAY);
+        assert_events(p, "");
+}
+
+static void test_the_time_of_a_stop_stands_still_while_it_is_frozen(void **state) {
+        Place *p = *state;
+
+        conversation_stop(p->c, "stopped", DAY);
+        assert_return_code(sd_event_source_set_time_relative(p->c->stop.timer, DAY / 2), 0);
+        assert_calls("events changed ask look");
+        p->c->run->ops->frozen(true, p->c);
+        assert_calls("frozen order:Thaw");
+        assert_int_equal(time_left(p), 0);
+        /* Whoever has thawed it. */
+        p->c->run->ops->frozen(false, p->c);
+        assert_calls("thawed");
+        assert_time_left(p, DAY / 2);
+        let_time_pass(p);
+        assert_calls("terminate");
+}
+
+static void test_a_stop_while_a_freeze_is_under_way_thaws_it_again(void **state) {
+        Place *p = *state;
+
+        conversation_order(p->c, LAUNCHER_FREEZE, NULL, 0);
+        conversation_stop(p->c, "stopped", DAY);
+        assert_calls("order:Freeze events changed ask look");
+        report_ordered(p, LAUNCHER_FREEZE, 0, NULL);
+        assert_calls("frozen order:Thaw");
+        assert_int_equal(time_left(p), 0);
+        report_ordered(p, LAUNCHER_THAW, 0, NULL);
+        assert_calls("thawed look");
+        assert_time_left(p, DAY);
+}
+
+static void test_what_cannot_be_thawed_is_killed(void **state) {
+        Place *p = *state;
+
+        p->c->run->ops->frozen(true, p->c);
+        conversation_stop(p->c, "stopped", DAY);
+        assert_calls("frozen events changed events changed order:Thaw ask look");
+        skip_events(p);
+        report_ordered(p, LAUNCHER_THAW, -EIO, "it does not thaw");
+        assert_calls("thawed order:Kill");
+        assert_int_equal(p->c->stop.stage, STOP_FORCED);
+        assert_true(time_left(p) > 0 && time_left(p) <= 5 * USEC_PER_SEC);
+        assert_events(p, "");
+}
+
+static void test_a_thaw_that_the_kill_took_back_changes_nothing(void **state) {
+        uint64_t left;
+        Place *p = *state;
+
+        conversation_stop(p->c, "stopped", 0);
+        let_time_pass(p);
+        assert_int_equal(p->c->stop.stage, STOP_FORCED);
+        p->c->run->ops->frozen(true, p->c);
+        assert_calls("events changed ask kill look order:Kill frozen order:Thaw");
+        left = p->c->stop.left_usec;
+        report_ordered(p, LAUNCHER_THAW, -ECANCELED, NULL);
+        assert_calls("");
+        assert_true(conversation_is_frozen(p->c));
+        assert_int_equal(p->c->stop.stage, STOP_FORCED);
+        assert_int_equal(p->c->stop.left_usec, left);
+}
+
+static void test_an_order_that_fails_during_a_stop_is_not_reported(void **state) {
+        Place *p = *state;
+
+        conversation_stop(p->c, "stopped", DAY);
+        assert_calls("events changed ask look");
+        skip_events(p);
+        report_ordered(p, LAUNCHER_FREEZE, -EIO, "it does not freeze");
+        report_ordered(p, LAUNCHER_SET_LIMITS, -EIO, "no such limit");
+        assert_calls("");
+        report_ordered(p, LAUNCHER_SET_LIMITS, 0, NULL);
+        assert_calls("limits-set");
+        assert_events(p, "");
+}
+
+/* ---- orders ---- */
+
+static void test_a_freeze_and_a_thaw_change_the_state(void **state) {
+        Place *p = *state;
+
+        conversation_order(p->c, LAUNCHER_FREEZE, NULL, 0);
+        report_ordered(p, LAUNCHER_FREEZE, 0, NULL);
+        assert_calls("order:Freeze frozen events changed");
+        assert_int_equal(p->n_visible, 1);
+        assert_true(conversation_is_frozen(p->c));
+        assert_events(p, "conversation.state \"state\":\"frozen\",\"queued\":0\n");
+        conversation_order(p->c, LAUNCHER_THAW, NULL, 0);
+        report_ordered(p, LAUNCHER_THAW, 0, NULL);
+        assert_calls("order:Thaw thawed events changed");
+        assert_events(p, "conversation.state \"state\":\"idle\",\"queued\":0\n");
+}
+
+static void test_a_freeze_that_the_kernel_has_reported_already_is_reported_once(void **state) {
+        Place *p = *state;
+
+        p->c->run->ops->frozen(true, p->c);
+        report_ordered(p, LAUNCHER_FREEZE, 0, NULL);
+        assert_calls("frozen events changed");
+}
+
+static void test_limits_that_were_set_are_known_to_the_run(void **state) {
+        Place *p = *state;
+
+        conversation_order(p->c, LAUNCHER_SET_LIMITS, NULL, 0);
+        report_ordered(p, LAUNCHER_SET_LIMITS, 0, NULL);
+        assert_calls("order:SetLimits limits-set");
+}
+
+static void test_an_order_that_fails_is_reported_in_the_words_of_the_launcher(void **state) {
+        Place *p = *state;
+
+        report_ordered(p, LAUNCHER_SET_LIMITS, -EINVAL, "no such limit");
+        assert_calls("events");
+        assert_int_equal(p->n_visible, 1);
+        assert_events(p,
+                      "error.report \"code\":\"control-failed\",\"text\":\"SetLimits failed: no such limit\"\n");
+}
+
+static void test_an_order_that_fails_without_words_is_reported_with_those_of_its_error(void **state) {
+        Place *p = *state;
+
+        report_ordered(p, LAUNCHER_FREEZE, -ECONNREFUSED, NULL);
+        assert_calls("events");
+        assert_false(conversation_is_frozen(p->c));
+        assert_events(p,
+                      "error.report \"code\":\"control-failed\",\"text\":\"Freeze failed: Connection refused\"\n");
+}
+
+static void test_an_order_that_cannot_be_given_is_reported(void **state) {
+        Place *p = *state;
+
+        fake_run.order_error = -EBUSY;
+        conversation_order(p->c, LAUNCHER_FREEZE, NULL, 0);
+        assert_calls("events");
+        assert_events(p,
+                      "error.report \"code\":\"control-failed\",\"text\":\"Freeze failed: Device or resource busy\"\n");
+}
+
+/* ---- why the runner itself stops it ---- */
+
+static void test_an_agent_that_says_nothing_is_stopped_for_that(void **state) {
+        Place *p = *state;
+
+        p->c->run->ops->silent(p->c);
+        assert_calls("events changed ask look");
+        assert_time_left(p, 600 * USEC_PER_SEC);
+        report_over(p);
+        assert_string_equal(p->c->row.reason, "timeout");
+        assert_detail(p, "detail", "the agent said nothing for so long as timeouts.silenceSec allows");
+}
+
+static void test_an_agent_that_has_had_its_time_is_stopped_for_that(void **state) {
+        Place *p = *state;
+
+        p->c->run->ops->time_over(p->c);
+        assert_calls("events changed ask look");
+        assert_time_left(p, 600 * USEC_PER_SEC);
+        report_over(p);
+        assert_string_equal(p->c->row.reason, "timeout");
+        assert_detail(p, "detail", NULL);
+}
+
+static void test_an_agent_that_has_spent_its_budget_is_stopped_between_turns(void **state) {
+        Place *p = *state;
+
+        set_params(p, "budget", "{\"turns\":1}");
+        report_driven(p, true);
+        assert_calls("events write heard");
+        fake_run.usage.turns = 1;
+        fake_run.phase = DRIVER_RUNNING;
+        report_driven(p, false);
+        assert_calls("");
+        fake_run.phase = DRIVER_IDLE;
+        say(p, "a");
+        report_driven(p, false);
+        assert_calls("events changed ask look");
+        assert_time_left(p, 600 * USEC_PER_SEC);
+        report_driven(p, false);
+        assert_calls("");
+        assert_input(p, "");
+        report_over(p);
+        assert_string_equal(p->c->row.reason, "budget");
+        assert_detail(p, "detail", "its budget is spent: turns");
+}
+
+static void test_a_run_that_has_failed_is_killed_without_a_reason_of_its_own(void **state) {
+        _cleanup_json_ Json *outcome = json_object_new_object();
+        Place *p = *state;
+
+        assert_return_code(json_set_u64(outcome, "signal", 9), 0);
+        assert_return_code(run_set_failure(p->c->run, strdup("it cannot resume")), 0);
+        fake_run.facts.outcome = outcome;
+        report_driven(p, false);
+        assert_calls("events changed ask kill look");
+        report_driven(p, false);
+        assert_calls("");
+        report_over(p);
+        assert_string_equal(p->c->row.reason, "failed");
+        assert_detail(p, "detail", "it cannot resume");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(a_stop_goes_through_its_stages_by_time),
+                TEST(a_stop_without_grace_kills_at_once),
+                TEST(the_first_reason_of_a_stop_counts_and_the_agent_is_asked_once),
+                TEST(the_stages_of_a_stop_end_with_the_run),
+                TEST(a_stop_before_the_start_ends_it_at_once),
+                TEST(a_stop_during_the_checkout_ends_both),
+                TEST(a_stop_while_the_launcher_starts_it_is_resumed_when_it_has_started),
+                TEST(a_stop_while_the_launcher_starts_it_outlives_a_start_that_is_tried_again),
+                TEST(a_stop_while_the_launcher_starts_it_ends_with_a_start_that_fails),
+                TEST(a_stop_of_one_that_is_frozen_thaws_it_and_its_time_begins_then),
+                TEST(the_time_of_a_stop_stands_still_while_it_is_frozen),
+                TEST(a_stop_while_a_freeze_is_under_way_thaws_it_again),
+                TEST(what_cannot_be_thawed_is_killed),
+                TEST(a_thaw_that_the_kill_took_back_changes_nothing),
+                TEST(an_order_that_fails_during_a_stop_is_not_reported),
+                TEST(a_freeze_and_a_thaw_change_the_state),
+                TEST(a_freeze_that_the_kernel_has_reported_already_is_reported_once),
+                TEST(limits_that_were_set_are_known_to_the_run),
+                TEST(an_order_that_fails_is_reported_in_the_words_of_the_launcher),
+                TEST(an_order_that_fails_without_words_is_reported_with_those_of_its_error),
+                TEST(an_order_that_cannot_be_given_is_reported),
+                TEST(an_agent_that_says_nothing_is_stopped_for_that),
+                TEST(an_agent_that_has_had_its_time_is_stopped_for_that),
+                TEST(an_agent_that_has_spent_its_budget_is_stopped_between_turns),
+                TEST(a_run_that_has_failed_is_killed_without_a_reason_of_its_own),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
