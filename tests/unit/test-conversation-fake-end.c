@@ -435,6 +435,23 @@ static void test_messages_that_wait_at_the_end_are_reported_and_a_stop_is_answer
                         "\"reason\":\"stopped\"},\"messageId\":\"rsp:m-3\"}");
 }
 
+/* A stop is accepted also where no other message is, and stands behind all of them. */
+static void test_a_stop_behind_more_messages_than_are_read_at_once_is_answered(void **state) {
+        _cleanup_(inbound_message_done) InboundMessage response = {};
+        Place *p = *state;
+
+        for (unsigned i = 0; i < 600; i++)
+                say(p, "a");
+        (void) accept_message(p, "conversation.stop", "{}", "17");
+        (void) accept_message(p, "conversation.stop", "{}", "18");
+        report_over(p);
+        assert_calls("close events responded:lost responded:lost changed release ended");
+        assert_int_equal(p->n_visible, 601);
+        assert_int_equal(count_pending(p), 0);
+        assert_int_equal(store_next_response(p->ctx.run.store, 0, &response), 1);
+        assert_string_equal(response.envelope_id, "m-601");
+}
+
 static void test_an_end_that_fails_at_any_step_is_not_announced(void **state) {
         static const Failure failures[] = {
                 {.table = "responses",   .operation = "INSERT" },
@@ -569,6 +586,7 @@ int main(void) {
                 TEST(an_end_has_its_branch_where_git_gives_no_answer),
                 TEST(git_is_not_asked_before_the_runner_is_ready),
                 TEST(messages_that_wait_at_the_end_are_reported_and_a_stop_is_answered),
+                TEST(a_stop_behind_more_messages_than_are_read_at_once_is_answered),
                 TEST(an_end_that_fails_at_any_step_is_not_announced),
                 TEST(a_run_that_is_released_goes_and_its_figures_stay),
                 TEST(a_run_that_is_released_stays_while_the_store_is_broken),

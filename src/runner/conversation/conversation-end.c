@@ -81,75 +81,55 @@ static char *members_of(Json *o) {
         return n >= 2 ? strndup(text + 1, n - 2) : NULL;
 }
 
-typedef struct Undelivered {
+/* Messages that wait when it ends, so many at a time: a stop is accepted however many do. */
+#define ROUND_MAX 256
+
+typedef struct Round {
         struct {
                 int64_t seq;
                 char *envelope_id, *request_id, *method;
                 bool has_response;
-        } list[256];
+        } list[ROUND_MAX];
         size_t n;
-} Undelivered;
+} Round;
+
+/* Those that were stops. */
+typedef struct Stops {
+        int64_t *seqs;
+        size_t n;
+} Stops;
+
+static void stops_done(Stops *s) {
+        free(s->seqs);
+}
+
+static int stops_add(Stops *s, int64_t seq) {
+        int64_t *seqs = reallocarray(s->seqs, s->n + 1, sizeof(*seqs));
+
+        if (!seqs)
+                return -ENOMEM;
+        s->seqs = seqs;
+        s->seqs[s->n++] = seq;
+        return 0;
+}
 
 static int collect_pending(const InboundMessage *m, void *userdata) {
-        Undelivered *u = userdata;
+        Round *u = userdata;
 
         if (u->n >= ELEMENTSOF(u->list))
                 return 1;
-        u->list[u->n].seq = m->seq;
-        u->list[u->n].envelope_id = strdup(m->envelope_id);
-        u->list[u->n].method = strdup(m->method);
-        u->list[u->n].request_id = m->request_id ? strdup(m->request_id) : NULL;
-        u->list[u->n++].has_response = m->response;
-        return 0;
+        size_t i = u->n++;
+        u->list[i].seq = m->seq;
+        u->list[i].envelope_id = strdup(m->envelope_id);
+        u->list[i].method = strdup(m->method);
+        u->list[i].request_id = m->request_id ? strdup(m->request_id) : NULL;
+        u->list[i].has_response = m->response;
+        return u->list[i].envelope_id && u->list[i].method && (u->list[i].request_id || !m->request_id) ?
+                        0 :
+                        -ENOMEM;
 }
 
-/* What was accepted and can never be delivered now is reported; a stop that waited gets its answer. */
-static int settle_pending(Conversation *c, const char *reason, Undelivered *u, char **ret_stop_response) {
-        int r;
-
-        do {
-                size_t from = u->n;
-                r = store_pending_inbound(c->ctx->run.store, c->row.id, collect_pending, u);
-                if (r < 0)
-                        return r;
-                for (size_t i = from; i < u->n; i++) {
-                        bool stop = streq(u->list[i].method, "conversation.stop");
-
-                        if (stop && !u->list[i].has_response && u->list[i].request_id) {
-                                _cleanup_free_ char *response = xasprintf(
-                                                "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"conversationId\":\"%s\","
-                                                "\"stopped\":true,\"reason\":\"%s\"},\"messageId\":\"rsp:%s\"}",
-                                                u->list[i].request_id,
-                                                c->row.id,
-                                                reason,
-                                                u->list[i].envelope_id);
-                                if (!response)
-                                        return -ENOMEM;
-                                r = store_set_response(c->ctx->run.store, u->list[i].seq, response);
-                                if (r < 0)
-                                        return r;
-                                free(*ret_stop_response);
-                                *ret_stop_response = TAKE_PTR(response);
-                        } else if (streq(u->list[i].method, "message.user")) {
-                                r = conversation_report(
-                                                c,
-                                                "message-not-delivered",
-                                                "The conversation ended before the agent could take this message.",
-                                                u->list[i].envelope_id);
-                                if (r < 0)
-                                        return r;
-                        }
-                        r = store_inbound_done(c->ctx->run.store, u->list[i].seq);
-                        if (r < 0)
-                                return r;
-                }
-                if (u->n == from)
-                        return 0;
-        } while (u->n < ELEMENTSOF(u->list));
-        return 0;
-}
-
-static void undelivered_done(Undelivered *u) {
+static void round_done(Round *u) {
         for (size_t i = 0; i < u->n; i++) {
                 free(u->list[i].envelope_id);
                 free(u->list[i].request_id);
@@ -157,13 +137,72 @@ static void undelivered_done(Undelivered *u) {
         }
 }
 
-static int store_end(Conversation *c, const char *reason, Json *end, Undelivered *u) {
-        _cleanup_free_ char *members = members_of(end), *id = NULL, *stop_response = NULL;
+static int
+answer_stop(Conversation *c,
+            const char *reason,
+            int64_t seq,
+            const char *envelope_id,
+            const char *request_id) {
+        _cleanup_free_ char *response =
+                        xasprintf("{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"conversationId\":\"%s\","
+                                  "\"stopped\":true,\"reason\":\"%s\"},\"messageId\":\"rsp:%s\"}",
+                                  request_id,
+                                  c->row.id,
+                                  reason,
+                                  envelope_id);
+
+        return response ? store_set_response(c->ctx->run.store, seq, response) : -ENOMEM;
+}
+
+static int settle_round(Conversation *c, const char *reason, const Round *u, Stops *stops) {
+        int r = 0;
+
+        for (size_t i = 0; i < u->n && r >= 0; i++) {
+                bool stop = streq(u->list[i].method, "conversation.stop");
+
+                if (stop)
+                        r = stops_add(stops, u->list[i].seq);
+                if (r >= 0 && stop && !u->list[i].has_response && u->list[i].request_id)
+                        r = answer_stop(c,
+                                        reason,
+                                        u->list[i].seq,
+                                        u->list[i].envelope_id,
+                                        u->list[i].request_id);
+                else if (streq(u->list[i].method, "message.user"))
+                        r = conversation_report(
+                                        c,
+                                        "message-not-delivered",
+                                        "The conversation ended before the agent could take this message.",
+                                        u->list[i].envelope_id);
+                if (r >= 0)
+                        r = store_inbound_done(c->ctx->run.store, u->list[i].seq);
+        }
+        return r;
+}
+
+/* What was accepted and can never be delivered now is reported; a stop that waited gets its answer. */
+static int settle_pending(Conversation *c, const char *reason, Stops *stops) {
+        int r;
+
+        do {
+                _cleanup_(round_done) Round u = {};
+
+                r = store_pending_inbound(c->ctx->run.store, c->row.id, collect_pending, &u);
+                if (r >= 0 && u.n == 0)
+                        return 0;
+                if (r >= 0)
+                        r = settle_round(c, reason, &u, stops);
+        } while (r >= 0);
+        return r;
+}
+
+static int store_end(Conversation *c, const char *reason, Json *end, Stops *stops) {
+        _cleanup_free_ char *members = members_of(end), *id = NULL;
         int r;
 
         if (!members)
                 return -ENOMEM;
-        r = settle_pending(c, reason, u, &stop_response);
+        r = settle_pending(c, reason, stops);
         if (r < 0)
                 return r;
         id = xasprintf("%s:end", run_row(c->run)->run_id);
@@ -200,7 +239,7 @@ static void log_end(Conversation *c, const char *reason, const char *text) {
                  strempty(text));
 }
 
-static int store_it(Conversation *c, const End *e, Undelivered *u) {
+static int store_it(Conversation *c, const End *e, Stops *stops) {
         _cleanup_json_ Json *end = NULL;
         int r;
 
@@ -209,7 +248,7 @@ static int store_it(Conversation *c, const End *e, Undelivered *u) {
                 r = store_begin(c->ctx->run.store);
         if (r < 0)
                 return r;
-        r = store_end(c, e->reason, end, u);
+        r = store_end(c, e->reason, end, stops);
         if (r < 0) {
                 store_rollback(c->ctx->run.store);
                 return r;
@@ -218,10 +257,10 @@ static int store_it(Conversation *c, const End *e, Undelivered *u) {
 }
 
 static void finish(Conversation *c, const End *e) {
-        _cleanup_(undelivered_done) Undelivered u = {};
+        _cleanup_(stops_done) Stops stops = {};
         int r;
 
-        r = store_it(c, e, &u);
+        r = store_it(c, e, &stops);
         if (r < 0) {
                 c->ctx->hooks->store_failed(r, c->ctx->userdata);
                 return;
@@ -232,9 +271,8 @@ static void finish(Conversation *c, const End *e) {
         run_close(c->run);
         run_usage(c->run, &c->ended.usage);
         conversation_announce(c);
-        for (size_t i = 0; i < u.n; i++)
-                if (streq(u.list[i].method, "conversation.stop"))
-                        c->ctx->hooks->responded(c, u.list[i].seq, e->reason, c->ctx->userdata);
+        for (size_t i = 0; i < stops.n; i++)
+                c->ctx->hooks->responded(c, stops.seqs[i], e->reason, c->ctx->userdata);
         conversation_changed(c);
         conversation_shrink(c);
         /* Whoever called us still has the run: it goes in a turn of its own. */
