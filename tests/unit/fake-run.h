@@ -28,9 +28,10 @@ typedef struct FakeRun {
         const char *waits; /* a message with that content waits; NULL: none */
         bool has_question, is_short, begun, has_folder;
         bool orders[_LAUNCHER_VERB_MAX];
-        Timeouts timeouts; /* as begun last */
-        uint64_t max_secs; /* the same of runtimeMaxSec */
-        RunEndFacts facts; /* for over() */
+        Timeouts timeouts;    /* as begun last */
+        uint64_t max_secs;    /* the same of runtimeMaxSec */
+        RunEndFacts facts;    /* for over() */
+        LauncherVerb refused; /* such orders are, with order_error */
         int order_error, start_error, answer_error, input_error;
         int effects_error, started_error, end_error; /* after what these store was stored */
 } FakeRun;

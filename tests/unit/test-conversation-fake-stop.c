@@ -206,6 +206,30 @@ static void test_what_cannot_be_thawed_is_killed(void **state) {
         assert_events(p, "");
 }
 
+static void test_what_no_thaw_can_be_ordered_for_is_killed(void **state) {
+        Place *p = *state;
+
+        p->c->run->ops->frozen(true, p->c);
+        fake_run.refused = LAUNCHER_THAW;
+        fake_run.order_error = -EBUSY;
+        conversation_stop(p->c, "stopped", DAY);
+        assert_calls("frozen events changed events changed thawed order:Kill ask look");
+        assert_int_equal(p->c->stop.stage, STOP_FORCED);
+        assert_true(time_left(p) > 0 && time_left(p) <= 5 * USEC_PER_SEC);
+}
+
+static void test_what_freezes_during_a_stop_and_no_thaw_can_be_ordered_for_is_killed(void **state) {
+        Place *p = *state;
+
+        conversation_stop(p->c, "stopped", DAY);
+        assert_calls("events changed ask look");
+        fake_run.refused = LAUNCHER_THAW;
+        fake_run.order_error = -EBUSY;
+        p->c->run->ops->frozen(true, p->c);
+        assert_calls("frozen thawed order:Kill");
+        assert_true(time_left(p) > 0 && time_left(p) <= 5 * USEC_PER_SEC);
+}
+
 static void test_a_thaw_that_the_kill_took_back_changes_nothing(void **state) {
         uint64_t left;
         Place *p = *state;
@@ -293,6 +317,7 @@ static void test_an_order_that_fails_without_words_is_reported_with_those_of_its
 static void test_an_order_that_cannot_be_given_is_reported(void **state) {
         Place *p = *state;
 
+        fake_run.refused = LAUNCHER_FREEZE;
         fake_run.order_error = -EBUSY;
         conversation_order(p->c, LAUNCHER_FREEZE, NULL, 0);
         assert_calls("events");
@@ -380,6 +405,8 @@ int main(void) {
                 TEST(the_time_of_a_stop_stands_still_while_it_is_frozen),
                 TEST(a_stop_while_a_freeze_is_under_way_thaws_it_again),
                 TEST(what_cannot_be_thawed_is_killed),
+                TEST(what_no_thaw_can_be_ordered_for_is_killed),
+                TEST(what_freezes_during_a_stop_and_no_thaw_can_be_ordered_for_is_killed),
                 TEST(a_thaw_that_the_kill_took_back_changes_nothing),
                 TEST(an_order_that_fails_during_a_stop_is_not_reported),
                 TEST(a_freeze_and_a_thaw_change_the_state),

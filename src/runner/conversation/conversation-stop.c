@@ -53,9 +53,20 @@ static void pause_timer(Conversation *c) {
         c->stop.left_usec = MAX(at > now ? at - now : 0, (uint64_t) 1);
 }
 
-static void thaw(Conversation *c) {
-        if (!run_has_order(c->run, LAUNCHER_THAW))
-                (void) run_order(c->run, LAUNCHER_THAW, NULL, 0);
+/* What is frozen can still be killed. */
+static void kill_frozen(Conversation *c) {
+        run_set_frozen(c->run, false);
+        c->stop.left_usec = 0;
+        c->stop.stage = STOP_KILL;
+        step(c);
+}
+
+/* False: that cannot be ordered, and it is killed. */
+static bool thaw(Conversation *c) {
+        if (run_has_order(c->run, LAUNCHER_THAW) || run_order(c->run, LAUNCHER_THAW, NULL, 0) >= 0)
+                return true;
+        kill_frozen(c);
+        return false;
 }
 
 void conversation_stop_ordered(Conversation *c, LauncherVerb verb, int error) {
@@ -66,12 +77,8 @@ void conversation_stop_ordered(Conversation *c, LauncherVerb verb, int error) {
         else if (verb == LAUNCHER_THAW && error >= 0) {
                 conversation_set_frozen(c, false);
                 run_look(c->run);
-        } else if (verb == LAUNCHER_THAW && c->stop.stage < STOP_FORCED) {
-                /* What is frozen can still be killed. */
-                run_set_frozen(c->run, false);
-                c->stop.stage = STOP_KILL;
-                step(c);
-        }
+        } else if (verb == LAUNCHER_THAW && c->stop.stage < STOP_FORCED)
+                kill_frozen(c);
 }
 
 void conversation_set_frozen(Conversation *c, bool frozen) {
@@ -83,7 +90,7 @@ void conversation_set_frozen(Conversation *c, bool frozen) {
         if (c->stop.stage != STOP_NONE) {
                 if (frozen) {
                         pause_timer(c);
-                        thaw(c);
+                        (void) thaw(c);
                 } else if (left > 0) {
                         c->stop.left_usec = 0;
                         arm(c, left);
@@ -140,7 +147,7 @@ static void stop_before_start(Conversation *c) {
 }
 
 void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec) {
-        bool first;
+        bool first, killed;
 
         /* What lives has a run. */
         if (!conversation_is_live(c) || !c->run)
@@ -158,15 +165,14 @@ void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec)
         run_set_stopping(c->run);
         (void) conversation_emit_state(c);
         conversation_announce(c);
-        if (conversation_is_frozen(c))
-                thaw(c);
+        killed = conversation_is_frozen(c) && !thaw(c);
         if (first && run_ask_to_end(c->run) > 0)
                 c->send.dirty = true;
         if (grace_usec == 0) {
                 /* No patience was asked for: what comes next comes now. */
                 c->stop.stage = STOP_TERM;
                 step(c);
-        } else
+        } else if (!killed)
                 arm(c, grace_usec);
         run_look(c->run);
 }
