@@ -16,6 +16,7 @@
 #include "runner/store/store-input.h"
 
 /* ---- git ---- */
+
 int checkout_start(
                 const OperationContext *context,
                 const GitConfig *config,
@@ -369,6 +370,7 @@ int teardown(void **state) {
 }
 
 /* ---- what its run reports ---- */
+
 int report_effects(Place *p, const char *lines, const char *session, bool replayed) {
         _cleanup_(run_effects_done)
                         RunEffects e = { .run = p->c->run, .session = session, .replayed = replayed };
@@ -439,6 +441,7 @@ void report_started(Place *p) {
 }
 
 /* ---- its end ---- */
+
 static char *detail(Place *p, const char *name) {
         _cleanup_json_ Json *o = NULL;
         const char *s;

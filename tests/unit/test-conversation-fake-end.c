@@ -492,6 +492,7 @@ static void test_a_run_that_is_released_goes_and_its_figures_stay(void **state) 
         assert_non_null(p->c->run);
         report_over(p);
         assert_non_null(p->c->run);
+        assert_null(p->c->params);
         assert_int_equal(fake_run.n_freed, 0);
         report_released(p);
         assert_null(p->c->run);

@@ -192,6 +192,7 @@ static void test_the_message_that_began_it_is_its_prompt_and_a_stop_stays(void *
         (void) accept_message(p, "conversation.resume", "{}", NULL);
         conversation_pump_input(p->c);
         assert_input(p, "first\nsecond\n");
+        assert_events(p, "");
         assert_int_equal(p->c->n_pending, 1);
         assert_int_equal(count_pending(p), 1);
 }
