@@ -137,6 +137,10 @@ typedef struct EndCase {
         bool reported; /* that the supervisor was lost */
 } EndCase;
 
+#define SHORT_TEXT                                                                                              \
+        "the runner died 2 times while it concluded this run: the rest of its output, its usage and the state " \
+        "of its checkout are left out"
+
 /* clang-format off */
 static const EndCase end_cases[] = {
         { .outcome = "{\"exitCode\":0}", .reason = "completed" },
@@ -256,13 +260,19 @@ static const EndCase end_cases[] = {
         { .facts.supervisor_lost = true, .reason = "lost", .reported = true },
         { .reason = "lost" },
         {
+                .facts.is_short = true,
+                .facts.stopped_by_systemd = true,
+                .reason = "lost",
+                .text = SHORT_TEXT,
+                .stopped_by = "systemd",
+        },
+        {
                 .outcome = "{\"exitCode\":1}",
                 .facts.is_short = true,
                 .failure = "it cannot resume",
                 .end_sent = true,
                 .reason = "agent-exited",
-                .text = "the runner died 2 times while it concluded this run: the rest of its output, its usage "
-                                "and the state of its checkout are left out",
+                .text = SHORT_TEXT,
         },
 };
 /* clang-format on */

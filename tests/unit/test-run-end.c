@@ -320,6 +320,17 @@ static void test_what_killed_the_runner_twice_is_concluded_unread(void **state) 
         run_row_done(&row);
 }
 
+static void test_what_killed_the_runner_twice_and_systemd_stopped_is_concluded_as_such(void **state) {
+        world.stop_usec = now_usec(CLOCK_REALTIME);
+        live_as(&(Setup){ .crashes = 2 });
+        world.populated = false;
+        run_look(world.r);
+        spin();
+        answer_result("success");
+        spin();
+        expect_calls("over(success, short, stopped by systemd); released");
+}
+
 static void test_what_killed_the_runner_twice_is_read_while_it_lives(void **state) {
         live_as(&(Setup){ .crashes = 2 });
         say(SHELL_STARTED);
@@ -389,6 +400,7 @@ int main(void) {
                 TEST(a_release_is_a_turn_of_its_own),
                 TEST(a_conclusion_is_not_marked_when_it_is_done),
                 TEST(what_killed_the_runner_twice_is_concluded_unread),
+                TEST(what_killed_the_runner_twice_and_systemd_stopped_is_concluded_as_such),
                 TEST(what_killed_the_runner_twice_is_read_while_it_lives),
                 TEST(what_killed_the_runner_once_is_concluded_in_full),
                 TEST(a_kill_that_nobody_saw_is_an_event_of_the_end),

@@ -330,7 +330,7 @@ void conversation_on_over(const RunEndFacts *facts, void *userdata) {
                         .stop_reason = c->stop.reason,
                         .end_requested = !facts->is_short && run_end_was_sent(c->run),
                         .shutdown = facts->shutdown,
-                        .stopped_by_systemd = facts->stopped_by_systemd,
+                        .stopped_by_systemd = !facts->is_short && facts->stopped_by_systemd,
                         .oom = facts->oom,
                         .last_turn_failed = facts->last_turn_failed,
                         .failure = failure,

@@ -91,8 +91,9 @@ static void conclude_short(Run *r) {
         r->row.out_bytes = r->row.driven;
         r->report->over(&(RunEndFacts){ .outcome = r->end.outcome,
                                         .result = r->end.result,
-                                        .is_short = true,
-                                        .shutdown = r->ctx->shutting_down },
+                                        .shutdown = r->ctx->shutting_down,
+                                        .stopped_by_systemd = r->end.stopped_usec > 0,
+                                        .is_short = true },
                         r->userdata);
 }
 

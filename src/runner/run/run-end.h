@@ -22,9 +22,9 @@ typedef struct RunEndFacts {
         Json *outcome;      /* or NULL */
         Json *resources;    /* what it used, or NULL */
         const char *result; /* systemd's Result of the scope, or NULL */
-        bool is_short;      /* nothing below was found out: the runner died of that before */
         bool shutdown;      /* the machine goes down, or went down */
         bool stopped_by_systemd;
+        bool is_short;         /* nothing below was found out: the runner died of that before */
         bool oom;              /* something in it was killed for memory at about the time of the end … */
         bool oom_by_workspace; /* … because of the limit that its workspace's conversations share … */
         bool oomd;             /* … or by systemd-oomd */
