@@ -93,8 +93,8 @@ static void on_orphan(LauncherVerb verb, int error, const char *text, void *user
                 log_full(verb == LAUNCHER_KILL ? LOG_WARNING : LOG_DEBUG,
                          error,
                          NULL,
-                         "%s of a scope that belongs to nobody: %s",
-                         launcher_verb_to_string(verb),
+                         "A scope that belongs to nobody could not be %s: %s",
+                         verb == LAUNCHER_KILL ? "killed" : "collected",
                          text ? text : strerrordesc_np(-error));
 }
 

@@ -205,6 +205,7 @@ int run_command(const Run *r, const DriverCommand *command, Buffer *ret_lines, c
 
 void run_effects_done(RunEffects *e) {
         buffer_done(&e->lines);
+        e->n_parts = 0;
 }
 
 int run_effects_add(RunEffects *e, int64_t seq, size_t begun) {
@@ -346,6 +347,10 @@ int run_order(Run *r, LauncherVerb verb, const LauncherLimit *limits, size_t n_l
 
 bool run_has_order(const Run *r, LauncherVerb verb) {
         return fake_run.orders[verb];
+}
+
+void run_cancel_orders(Run *r) {
+        fake_run_call("cancel");
 }
 
 int run_ask_to_end(Run *r) {

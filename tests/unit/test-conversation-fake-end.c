@@ -542,7 +542,9 @@ static void test_after_a_resume_nothing_of_the_run_before_is_left(void **state) 
         report_over(p);
         call = p->c->git.call;
         call->done(0, NULL, status, call->userdata);
+        assert_non_null(p->c->git.status);
         report_released(p);
+        assert_null(p->c->git.status);
         skip_events(p);
         buffer_done(&fake_run.calls);
 

@@ -147,7 +147,7 @@ static void test_a_stop_of_one_that_is_frozen_thaws_it_and_its_time_begins_then(
         p->c->run->ops->frozen(true, p->c);
         assert_calls("frozen events changed");
         conversation_stop(p->c, "stopped", DAY);
-        assert_calls("events changed order:Thaw ask look");
+        assert_calls("events changed cancel order:Thaw ask look");
         assert_int_equal(time_left(p), 0);
         conversation_stop(p->c, "stopped", DAY);
         assert_calls("look"); /* it is being thawed already */
@@ -168,7 +168,7 @@ static void test_the_time_of_a_stop_stands_still_while_it_is_frozen(void **state
         assert_return_code(sd_event_source_set_time_relative(p->c->stop.timer, DAY / 2), 0);
         assert_calls("events changed ask look");
         p->c->run->ops->frozen(true, p->c);
-        assert_calls("frozen order:Thaw");
+        assert_calls("frozen cancel order:Thaw");
         assert_int_equal(time_left(p), 0);
         /* Whoever has thawed it. */
         p->c->run->ops->frozen(false, p->c);
@@ -185,7 +185,7 @@ static void test_a_stop_while_a_freeze_is_under_way_thaws_it_again(void **state)
         conversation_stop(p->c, "stopped", DAY);
         assert_calls("order:Freeze events changed ask look");
         report_ordered(p, LAUNCHER_FREEZE, 0, NULL);
-        assert_calls("frozen order:Thaw");
+        assert_calls("frozen cancel order:Thaw");
         assert_int_equal(time_left(p), 0);
         report_ordered(p, LAUNCHER_THAW, 0, NULL);
         assert_calls("thawed look");
@@ -197,7 +197,7 @@ static void test_what_cannot_be_thawed_is_killed(void **state) {
 
         p->c->run->ops->frozen(true, p->c);
         conversation_stop(p->c, "stopped", DAY);
-        assert_calls("frozen events changed events changed order:Thaw ask look");
+        assert_calls("frozen events changed events changed cancel order:Thaw ask look");
         skip_events(p);
         report_ordered(p, LAUNCHER_THAW, -EIO, "it does not thaw");
         assert_calls("thawed order:Kill");
@@ -213,7 +213,7 @@ static void test_what_no_thaw_can_be_ordered_for_is_killed(void **state) {
         fake_run.refused = LAUNCHER_THAW;
         fake_run.order_error = -EBUSY;
         conversation_stop(p->c, "stopped", DAY);
-        assert_calls("frozen events changed events changed thawed order:Kill ask look");
+        assert_calls("frozen events changed events changed cancel thawed order:Kill ask look");
         assert_int_equal(p->c->stop.stage, STOP_FORCED);
         assert_true(time_left(p) > 0 && time_left(p) <= 5 * USEC_PER_SEC);
 }
@@ -226,39 +226,72 @@ static void test_what_freezes_during_a_stop_and_no_thaw_can_be_ordered_for_is_ki
         fake_run.refused = LAUNCHER_THAW;
         fake_run.order_error = -EBUSY;
         p->c->run->ops->frozen(true, p->c);
-        assert_calls("frozen thawed order:Kill");
+        assert_calls("frozen cancel thawed order:Kill");
         assert_true(time_left(p) > 0 && time_left(p) <= 5 * USEC_PER_SEC);
 }
 
-static void test_a_thaw_that_the_kill_took_back_changes_nothing(void **state) {
-        uint64_t left;
+static void test_a_thaw_that_the_kill_took_back_is_not_waited_for(void **state) {
         Place *p = *state;
 
         conversation_stop(p->c, "stopped", 0);
         let_time_pass(p);
         assert_int_equal(p->c->stop.stage, STOP_FORCED);
         p->c->run->ops->frozen(true, p->c);
-        assert_calls("events changed ask kill look order:Kill frozen order:Thaw");
-        left = p->c->stop.left_usec;
+        assert_calls("events changed ask kill look order:Kill frozen cancel order:Thaw");
         report_ordered(p, LAUNCHER_THAW, -ECANCELED, NULL);
-        assert_calls("");
-        assert_true(conversation_is_frozen(p->c));
+        assert_calls("thawed");
         assert_int_equal(p->c->stop.stage, STOP_FORCED);
-        assert_int_equal(p->c->stop.left_usec, left);
+        assert_true(time_left(p) > 0 && time_left(p) <= 5 * USEC_PER_SEC);
 }
 
-static void test_an_order_that_fails_during_a_stop_is_not_reported(void **state) {
+static void test_an_order_that_fails_during_a_stop_is_reported(void **state) {
         Place *p = *state;
 
         conversation_stop(p->c, "stopped", DAY);
         assert_calls("events changed ask look");
         skip_events(p);
         report_ordered(p, LAUNCHER_FREEZE, -EIO, "it does not freeze");
-        report_ordered(p, LAUNCHER_SET_LIMITS, -EIO, "no such limit");
-        assert_calls("");
+        report_ordered(p, LAUNCHER_SET_LIMITS, -ECANCELED, NULL);
+        assert_calls("events events");
+        assert_events(p,
+                      "error.report \"code\":\"control-failed\",\"text\":\"Freeze failed: it does not freeze\"\n"
+                      "error.report \"code\":\"control-failed\",\"text\":\"SetLimits failed: the conversation is ended\"\n");
         report_ordered(p, LAUNCHER_SET_LIMITS, 0, NULL);
         assert_calls("limits-set");
+}
+
+/* It was a person's, and nothing is frozen. */
+static void test_a_thaw_that_fails_during_a_stop_takes_no_grace(void **state) {
+        Place *p = *state;
+
+        conversation_order(p->c, LAUNCHER_THAW, NULL, 0);
+        conversation_stop(p->c, "stopped", DAY);
+        assert_calls("order:Thaw events changed ask look");
+        skip_events(p);
+        report_ordered(p, LAUNCHER_THAW, -EIO, "no");
+        assert_calls("events");
+        assert_events(p, "error.report \"code\":\"control-failed\",\"text\":\"Thaw failed: no\"\n");
+        assert_int_equal(p->c->stop.stage, STOP_ASKED);
+}
+
+/* Of what a dead supervisor left, which is ordered again for as long as something lives. */
+static void test_a_kill_that_fails_is_no_event(void **state) {
+        Place *p = *state;
+
+        report_ordered(p, LAUNCHER_KILL, -EIO, "no");
+        assert_calls("");
         assert_events(p, "");
+}
+
+static void test_a_second_stop_without_grace_goes_on_from_where_the_first_is(void **state) {
+        Place *p = *state;
+
+        conversation_stop(p->c, "stopped", 0);
+        let_time_pass(p);
+        assert_int_equal(p->c->stop.stage, STOP_FORCED);
+        assert_calls("events changed ask kill look order:Kill");
+        conversation_stop(p->c, "stopped", 0);
+        assert_int_equal(p->c->stop.stage, STOP_FORCED);
 }
 
 /* ---- orders ---- */
@@ -407,8 +440,11 @@ int main(void) {
                 TEST(what_cannot_be_thawed_is_killed),
                 TEST(what_no_thaw_can_be_ordered_for_is_killed),
                 TEST(what_freezes_during_a_stop_and_no_thaw_can_be_ordered_for_is_killed),
-                TEST(a_thaw_that_the_kill_took_back_changes_nothing),
-                TEST(an_order_that_fails_during_a_stop_is_not_reported),
+                TEST(a_thaw_that_the_kill_took_back_is_not_waited_for),
+                TEST(an_order_that_fails_during_a_stop_is_reported),
+                TEST(a_thaw_that_fails_during_a_stop_takes_no_grace),
+                TEST(a_kill_that_fails_is_no_event),
+                TEST(a_second_stop_without_grace_goes_on_from_where_the_first_is),
                 TEST(a_freeze_and_a_thaw_change_the_state),
                 TEST(a_freeze_that_the_kernel_has_reported_already_is_reported_once),
                 TEST(limits_that_were_set_are_known_to_the_run),

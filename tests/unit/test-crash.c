@@ -238,6 +238,9 @@ static int on_carried_out(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+void launcher_cancel(LauncherQueue *q, const char *unit) {
+}
+
 LauncherQueue *launcher_queue_free(LauncherQueue *q) {
         return NULL;
 }

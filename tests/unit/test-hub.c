@@ -53,6 +53,16 @@ int units_get_result(Units *u, const char *unit, UnitsResult callback, void *use
         return 0;
 }
 
+bool launcher_has_order(const LauncherQueue *q, const char *unit, LauncherVerb verb) {
+        return false;
+}
+
+void launcher_forget(LauncherQueue *q, void *userdata) {
+}
+
+void launcher_cancel(LauncherQueue *q, const char *unit) {
+}
+
 LauncherQueue *launcher_queue_free(LauncherQueue *q) {
         return NULL;
 }

@@ -15,6 +15,7 @@
 typedef struct Fixture {
         sd_event *event;
         sd_bus *client, *server;
+        bool client_gone; /* nobody holds it any more */
         LauncherQueue *queue;
 
         sd_bus_message *calls[CALLS_MAX]; /* to the launcher, in the order in which they came */
@@ -89,8 +90,19 @@ static void on_owner_done(LauncherVerb verb, int error, const char *text, void *
         on_done(verb, error, text, o->f);
 }
 
+static int on_any_message(sd_bus_message *m, void *userdata, sd_bus_error *e) {
+        return 0;
+}
+
+static void on_client_gone(void *userdata) {
+        Fixture *f = userdata;
+
+        f->client_gone = true;
+}
+
 static int set_up(void **state) {
         Fixture *f = new0(Fixture, 1);
+        sd_bus_slot *slot;
         int fds[2];
         sd_id128_t id;
 
@@ -110,12 +122,18 @@ static int set_up(void **state) {
         assert_true(sd_bus_attach_event(f->server, f->event, 0) >= 0);
         assert_true(sd_bus_attach_event(f->client, f->event, 0) >= 0);
         assert_true(sd_bus_add_object(f->server, NULL, "/org/northflare/Launcher1", on_call, f) >= 0);
+        /* Something that goes with the bus itself. */
+        assert_true(sd_bus_add_filter(f->client, &slot, on_any_message, f) >= 0);
+        assert_true(sd_bus_slot_set_destroy_callback(slot, on_client_gone) >= 0);
+        assert_true(sd_bus_slot_set_floating(slot, true) >= 0);
+        sd_bus_slot_unref(slot);
         assert_int_equal(launcher_queue_new(f->client, &f->queue), 0);
         return 0;
 }
 
 static int tear_down(void **state) {
         Fixture *f = *state;
+        bool gone;
 
         launcher_queue_free(f->queue);
         /* Nothing is flushed: where a test has failed, the two ends may not even have met. */
@@ -124,9 +142,12 @@ static int tear_down(void **state) {
                 sd_bus_message_unref(f->calls[i]);
         sd_bus_close_unref(f->server);
         sd_event_unref(f->event);
+        gone = f->client_gone;
         free(f->sent);
         free(f->done);
         free(f);
+        /* The queue has given back its reference, whatever was under way. */
+        assert_true(gone);
         return 0;
 }
 
@@ -195,8 +216,8 @@ static void test_one_after_the_other(void **state) {
         order(f, "a", LAUNCHER_FREEZE);
         order(f, "a", LAUNCHER_THAW);
         order(f, "a", LAUNCHER_SET_LIMITS);
-        order(f, "a", LAUNCHER_STOP);
-        order(f, "a", LAUNCHER_COLLECT);
+        order(f, "a", LAUNCHER_FREEZE);
+        order(f, "a", LAUNCHER_SET_LIMITS);
         settle(f);
         expect_text(&f->sent, "Freeze a, ");
         expect_count(f, 1, 4);
@@ -214,11 +235,11 @@ static void test_one_after_the_other(void **state) {
         settle(f);
         reply(f, 3, NULL);
         settle(f);
-        expect_text(&f->sent, "Stop a, Collect a, ");
+        expect_text(&f->sent, "Freeze a, SetLimits a MemoryMax=9, ");
         expect_count(f, 1, 0);
         reply(f, 4, NULL);
         settle(f);
-        expect_text(&f->done, "SetLimits 0, Stop 0, Collect 0, ");
+        expect_text(&f->done, "SetLimits 0, Freeze 0, SetLimits 0, ");
         expect_count(f, 0, 0);
         assert_int_equal(f->n_calls, 5);
 }
@@ -276,57 +297,175 @@ static void test_limits_are_copied(void **state) {
         expect_count(f, 0, 0);
 }
 
-/* ---- a Kill ---- */
+/* ---- what ends a scope ---- */
+
+static void expect_overtakes(Fixture *f, LauncherVerb verb) {
+        _cleanup_free_ char *sent = xasprintf("Freeze a, Freeze b, %s a, ", launcher_verb_to_string(verb)),
+                            *done = xasprintf("%s 0, ", launcher_verb_to_string(verb));
+
+        order(f, "a", LAUNCHER_FREEZE);
+        order(f, "a", LAUNCHER_THAW);
+        order(f, "a", LAUNCHER_SET_LIMITS);
+        order(f, "a", LAUNCHER_FREEZE);
+        order(f, "b", LAUNCHER_FREEZE);
+        order(f, "b", LAUNCHER_THAW);
+        order(f, "a", verb);
+        /* All but what is under way; another unit's orders stay. */
+        expect_count(f, 3, 1);
+        settle(f);
+        expect_text(&f->sent, sent);
+        expect_text(&f->done, "Thaw -125, SetLimits -125, Freeze -125, ");
+        /* It is answered, and what it overtook is not yet: what was ordered since waits for both. */
+        order(f, "a", LAUNCHER_THAW);
+        reply(f, 2, NULL);
+        settle(f);
+        expect_text(&f->done, done);
+        expect_text(&f->sent, "");
+        expect_count(f, 2, 2);
+        reply(f, 0, NULL);
+        settle(f);
+        expect_text(&f->done, "Freeze 0, ");
+        expect_text(&f->sent, "Thaw a, ");
+        reply(f, 3, NULL);
+        settle(f);
+        expect_text(&f->done, "Thaw 0, ");
+        expect_text(&f->sent, "");
+        expect_count(f, 1, 1);
+}
 
 static void test_kill_overtakes(void **state) {
+        expect_overtakes(*state, LAUNCHER_KILL);
+}
+
+static void test_stop_overtakes(void **state) {
+        expect_overtakes(*state, LAUNCHER_STOP);
+}
+
+static void test_collect_overtakes(void **state) {
+        expect_overtakes(*state, LAUNCHER_COLLECT);
+}
+
+/* They do not wait for each other either, nor cancel each other. */
+static void test_ends_in_order(void **state) {
+        Fixture *f = *state;
+
+        order(f, "a", LAUNCHER_STOP);
+        order(f, "a", LAUNCHER_THAW);
+        order(f, "a", LAUNCHER_COLLECT);
+        order(f, "a", LAUNCHER_KILL);
+        order(f, "a", LAUNCHER_FREEZE);
+        order(f, "a", LAUNCHER_STOP);
+        order(f, "a", LAUNCHER_SET_LIMITS);
+        expect_count(f, 4, 1);
+        settle(f);
+        expect_text(&f->sent, "Stop a, Collect a, Kill a, Stop a, ");
+        expect_text(&f->done, "Thaw -125, Freeze -125, ");
+        reply(f, 2, NULL);
+        reply(f, 0, "org.northflare.Launcher1.Error.Failed");
+        reply(f, 3, NULL);
+        settle(f);
+        /* As they are answered. */
+        expect_text(&f->done, "Kill 0, Stop -5 because, Stop 0, ");
+        expect_text(&f->sent, "");
+        reply(f, 1, NULL);
+        settle(f);
+        expect_text(&f->done, "Collect 0, ");
+        expect_text(&f->sent, "SetLimits a MemoryMax=9, ");
+}
+
+/* What it cancels is answered before it is, also where its own answer is there at once. */
+static void test_end_is_answered_last(void **state) {
+        static const char *const units[] = { "a", "b", "c" };
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(units); i++) {
+                order(f, units[i], LAUNCHER_FREEZE);
+                order(f, units[i], LAUNCHER_THAW);
+                order(f, units[i], LAUNCHER_SET_LIMITS);
+        }
+        settle(f);
+        sd_bus_close(f->client);
+        order(f, "a", LAUNCHER_KILL);
+        order(f, "b", LAUNCHER_STOP);
+        order(f, "c", LAUNCHER_COLLECT);
+        assert_int_equal(f->n_done, 0);
+        settle(f);
+        expect_text(&f->done,
+                    "Thaw -125, SetLimits -125, Kill -107, "
+                    "Thaw -125, SetLimits -125, Stop -107, "
+                    "Thaw -125, SetLimits -125, Collect -107, ");
+}
+
+/* ---- what is canceled ---- */
+
+static void test_cancel(void **state) {
         Fixture *f = *state;
 
         order(f, "a", LAUNCHER_FREEZE);
         order(f, "a", LAUNCHER_THAW);
-        order(f, "a", LAUNCHER_STOP);
         order(f, "a", LAUNCHER_SET_LIMITS);
-        order(f, "a", LAUNCHER_COLLECT);
-        order(f, "a", LAUNCHER_FREEZE);
         order(f, "b", LAUNCHER_FREEZE);
         order(f, "b", LAUNCHER_THAW);
-        order(f, "a", LAUNCHER_KILL);
-        /* All but what is under way; another unit's orders stay. */
-        expect_count(f, 3, 3);
+        launcher_cancel(f->queue, "a");
+        assert_int_equal(f->n_done, 0);
+        /* It is so at once, for what waits for that unit. */
+        expect_count(f, 2, 1);
+        assert_false(launcher_has_order(f->queue, "a", LAUNCHER_THAW));
+        assert_true(launcher_has_order(f->queue, "a", LAUNCHER_FREEZE));
+        assert_true(launcher_has_order(f->queue, "b", LAUNCHER_THAW));
+        /* What is ordered afterwards is not canceled. */
+        order(f, "a", LAUNCHER_FREEZE);
         settle(f);
-        expect_text(&f->sent, "Freeze a, Freeze b, Kill a, ");
-        expect_text(&f->done, "Thaw -125, SetLimits -125, Freeze -125, ");
-        /* It was answered, and what it overtook was not yet. */
-        reply(f, 2, NULL);
-        settle(f);
-        expect_text(&f->done, "Kill 0, ");
-        expect_text(&f->sent, "");
-        order(f, "a", LAUNCHER_KILL);
+        expect_text(&f->sent, "Freeze a, Freeze b, ");
+        expect_text(&f->done, "Thaw -125, SetLimits -125, ");
         reply(f, 0, NULL);
         settle(f);
-        expect_text(&f->sent, "Kill a, ");
+        expect_text(&f->sent, "Freeze a, ");
         expect_text(&f->done, "Freeze 0, ");
-        reply(f, 3, NULL);
+        reply(f, 1, NULL);
         settle(f);
-        expect_text(&f->sent, "Stop a, ");
-        reply(f, 4, NULL);
-        settle(f);
-        expect_text(&f->sent, "Collect a, ");
-        expect_text(&f->done, "Kill 0, Stop 0, ");
+        expect_text(&f->sent, "Thaw b, ");
+        expect_text(&f->done, "Freeze 0, ");
 }
 
-/* What it cancels is answered before it is, also where its own answer is there at once. */
-static void test_kill_is_answered_last(void **state) {
+static void test_cancel_nothing(void **state) {
+        Fixture *f = *state;
+
+        launcher_cancel(f->queue, "a");
+        launcher_cancel(f->queue, NULL);
+        order(f, "a", LAUNCHER_FREEZE);
+        order(f, "a", LAUNCHER_STOP);
+        order(f, "b", LAUNCHER_FREEZE);
+        order(f, "b", LAUNCHER_THAW);
+        launcher_cancel(f->queue, "a");
+        launcher_cancel(f->queue, "c");
+        launcher_cancel(f->queue, "");
+        launcher_cancel(f->queue, NULL);
+        settle(f);
+        expect_text(&f->sent, "Freeze a, Stop a, Freeze b, ");
+        expect_text(&f->done, "");
+        expect_count(f, 3, 1);
+        reply(f, 0, NULL);
+        reply(f, 1, NULL);
+        settle(f);
+        expect_text(&f->done, "Freeze 0, Stop 0, ");
+}
+
+/* What was canceled takes no room, even before it is answered. */
+static void test_cancel_makes_room(void **state) {
         Fixture *f = *state;
 
         order(f, "a", LAUNCHER_FREEZE);
-        for (int i = 0; i < 3; i++)
-                order(f, "a", LAUNCHER_THAW);
+        for (int i = 0; i < 2; i++) {
+                for (int j = 0; j < LAUNCHER_WAITING_MAX; j++)
+                        order(f, "a", LAUNCHER_THAW);
+                assert_int_equal(try_order(f, "a", LAUNCHER_THAW), -EBUSY);
+                launcher_cancel(f->queue, "a");
+                expect_count(f, 1, 0);
+        }
         settle(f);
-        sd_bus_close(f->client);
-        order(f, "a", LAUNCHER_KILL);
-        assert_int_equal(f->n_done, 0);
-        settle(f);
-        expect_text(&f->done, "Thaw -125, Thaw -125, Thaw -125, Kill -107, ");
+        assert_int_equal(f->n_done, 2 * LAUNCHER_WAITING_MAX);
+        expect_text(&f->sent, "Freeze a, ");
 }
 
 /* ---- bounds ---- */
@@ -334,46 +473,60 @@ static void test_kill_is_answered_last(void **state) {
 static void test_waiting_max(void **state) {
         Fixture *f = *state;
 
-        order(f, "a", LAUNCHER_STOP);
+        order(f, "a", LAUNCHER_FREEZE);
         for (int i = 0; i < LAUNCHER_WAITING_MAX; i++)
                 order(f, "a", LAUNCHER_FREEZE);
         assert_int_equal(try_order(f, "a", LAUNCHER_THAW), -EBUSY);
-        assert_int_equal(try_order(f, "a", LAUNCHER_STOP), -EBUSY);
+        assert_int_equal(try_order(f, "a", LAUNCHER_SET_LIMITS), -EBUSY);
+        assert_int_equal(try_order(f, "a", LAUNCHER_FREEZE), -EBUSY);
         expect_count(f, 1, LAUNCHER_WAITING_MAX);
         assert_false(launcher_has_order(f->queue, "a", LAUNCHER_THAW));
         order(f, "b", LAUNCHER_THAW);
         settle(f);
-        expect_text(&f->sent, "Stop a, Thaw b, ");
+        expect_text(&f->sent, "Freeze a, Thaw b, ");
+        expect_text(&f->done, "");
         reply(f, 0, NULL);
         settle(f);
         expect_text(&f->sent, "Freeze a, ");
-        expect_text(&f->done, "Stop 0, ");
+        expect_text(&f->done, "Freeze 0, ");
         order(f, "a", LAUNCHER_SET_LIMITS);
         assert_int_equal(try_order(f, "a", LAUNCHER_SET_LIMITS), -EBUSY);
-        order(f, "a", LAUNCHER_KILL);
+        /* That bound is not one for what ends the scope. */
+        order(f, "a", LAUNCHER_STOP);
         expect_count(f, 3, 0);
         settle(f);
         assert_int_equal(f->n_done, 1 + LAUNCHER_WAITING_MAX);
-        expect_text(&f->sent, "Kill a, ");
+        expect_text(&f->sent, "Stop a, ");
 }
 
-static void test_kills_max(void **state) {
+static void test_ends_max(void **state) {
+        static const LauncherVerb verbs[] = { LAUNCHER_KILL, LAUNCHER_STOP, LAUNCHER_COLLECT };
         Fixture *f = *state;
 
+        for (size_t i = 0; i < LAUNCHER_WAITING_MAX; i++)
+                order(f, "a", verbs[i % ELEMENTSOF(verbs)]);
+        /* The two bounds have nothing to do with each other. */
         for (int i = 0; i < LAUNCHER_WAITING_MAX; i++)
-                order(f, "a", LAUNCHER_KILL);
-        order(f, "a", LAUNCHER_FREEZE);
-        assert_int_equal(try_order(f, "a", LAUNCHER_KILL), -EBUSY);
+                order(f, "a", LAUNCHER_FREEZE);
+        assert_int_equal(try_order(f, "a", LAUNCHER_FREEZE), -EBUSY);
+        for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
+                assert_int_equal(try_order(f, "a", verbs[i]), -EBUSY);
+        order(f, "b", LAUNCHER_KILL);
         settle(f);
-        /* It is as if it had not been given. */
+        /* They are as if they had not been given. */
+        assert_int_equal(f->n_calls, LAUNCHER_WAITING_MAX + 1);
         assert_int_equal(f->n_done, 0);
-        expect_count(f, LAUNCHER_WAITING_MAX, 1);
-        for (int i = 0; i < LAUNCHER_WAITING_MAX; i++)
-                reply(f, i, NULL);
+        expect_count(f, LAUNCHER_WAITING_MAX + 1, LAUNCHER_WAITING_MAX);
+        /* One that was answered makes room for one. */
+        reply(f, 3, NULL);
         settle(f);
-        assert_int_equal(f->n_done, LAUNCHER_WAITING_MAX);
-        expect_count(f, 1, 0);
-        order(f, "a", LAUNCHER_KILL);
+        assert_int_equal(f->n_done, 1);
+        order(f, "a", LAUNCHER_COLLECT);
+        assert_int_equal(try_order(f, "a", LAUNCHER_STOP), -EBUSY);
+        expect_count(f, LAUNCHER_WAITING_MAX + 1, 0);
+        settle(f);
+        assert_int_equal(f->n_done, 1 + LAUNCHER_WAITING_MAX);
+        assert_int_equal(f->n_calls, LAUNCHER_WAITING_MAX + 2);
 }
 
 static void test_no_name(void **state) {
@@ -419,21 +572,24 @@ static void test_has_order(void **state) {
         assert_false(launcher_has_order(f->queue, "a", LAUNCHER_FREEZE));
         order(f, "a", LAUNCHER_FREEZE);
         order(f, "a", LAUNCHER_THAW);
-        order(f, "a", LAUNCHER_STOP);
+        order(f, "a", LAUNCHER_SET_LIMITS);
         assert_true(launcher_has_order(f->queue, "a", LAUNCHER_FREEZE));
         assert_true(launcher_has_order(f->queue, "a", LAUNCHER_THAW));
-        assert_true(launcher_has_order(f->queue, "a", LAUNCHER_STOP));
+        assert_true(launcher_has_order(f->queue, "a", LAUNCHER_SET_LIMITS));
         assert_false(launcher_has_order(f->queue, "a", LAUNCHER_KILL));
         assert_false(launcher_has_order(f->queue, "b", LAUNCHER_FREEZE));
+        order(f, "a", LAUNCHER_STOP);
         order(f, "a", LAUNCHER_KILL);
         /* What is canceled is so at once. */
         assert_false(launcher_has_order(f->queue, "a", LAUNCHER_THAW));
+        assert_false(launcher_has_order(f->queue, "a", LAUNCHER_SET_LIMITS));
         assert_true(launcher_has_order(f->queue, "a", LAUNCHER_STOP));
         assert_true(launcher_has_order(f->queue, "a", LAUNCHER_KILL));
         settle(f);
-        reply(f, 1, NULL);
+        reply(f, 2, NULL);
         settle(f);
         assert_false(launcher_has_order(f->queue, "a", LAUNCHER_KILL));
+        assert_true(launcher_has_order(f->queue, "a", LAUNCHER_STOP));
         assert_true(launcher_has_order(f->queue, "a", LAUNCHER_FREEZE));
 }
 
@@ -467,27 +623,63 @@ static void test_forget(void **state) {
         o->f = f;
         owner_order(o, "a", LAUNCHER_FREEZE);
         owner_order(o, "a", LAUNCHER_THAW);
-        order(f, "a", LAUNCHER_STOP);
-        owner_order(o, "a", LAUNCHER_COLLECT);
-        order(f, "b", LAUNCHER_STOP);
-        owner_order(o, "b", LAUNCHER_COLLECT);
+        order(f, "a", LAUNCHER_SET_LIMITS);
+        owner_order(o, "a", LAUNCHER_FREEZE);
+        order(f, "b", LAUNCHER_FREEZE);
+        owner_order(o, "b", LAUNCHER_THAW);
         launcher_forget(f->queue, o);
         free(o);
-        expect_count(f, 2, 1);
+        expect_count(f, 2, 4);
         assert_true(launcher_has_order(f->queue, "a", LAUNCHER_FREEZE));
-        assert_false(launcher_has_order(f->queue, "a", LAUNCHER_THAW));
-        assert_false(launcher_has_order(f->queue, "a", LAUNCHER_COLLECT));
+        assert_true(launcher_has_order(f->queue, "a", LAUNCHER_THAW));
         settle(f);
-        expect_text(&f->sent, "Freeze a, Stop b, ");
+        expect_text(&f->sent, "Freeze a, Freeze b, ");
+        /* In its turn. */
         reply(f, 0, NULL);
+        settle(f);
+        expect_text(&f->sent, "Thaw a, ");
+        reply(f, 2, "org.northflare.Launcher1.Error.Failed");
+        settle(f);
+        expect_text(&f->sent, "SetLimits a MemoryMax=9, ");
+        expect_text(&f->done, "");
+        reply(f, 3, NULL);
+        settle(f);
+        expect_text(&f->sent, "Freeze a, ");
+        expect_text(&f->done, "SetLimits 0, ");
+        reply(f, 4, NULL);
         reply(f, 1, NULL);
         settle(f);
-        expect_text(&f->sent, "Stop a, ");
-        expect_text(&f->done, "Stop 0, ");
-        /* What was dropped takes no room. */
+        expect_text(&f->sent, "Thaw b, ");
+        expect_text(&f->done, "Freeze 0, ");
+        reply(f, 5, NULL);
+        settle(f);
+        expect_text(&f->done, "");
+        expect_count(f, 0, 0);
+}
+
+/* What was forgotten keeps its room, and is canceled like anything else that waits. */
+static void test_forget_and_end(void **state) {
+        Fixture *f = *state;
+        Owner *o = new0(Owner, 1);
+
+        assert_non_null(o);
+        o->f = f;
+        order(f, "a", LAUNCHER_FREEZE);
         for (int i = 0; i < LAUNCHER_WAITING_MAX; i++)
-                order(f, "a", LAUNCHER_THAW);
+                owner_order(o, "a", LAUNCHER_THAW);
+        owner_order(o, "b", LAUNCHER_STOP);
+        launcher_forget(f->queue, o);
+        free(o);
         assert_int_equal(try_order(f, "a", LAUNCHER_THAW), -EBUSY);
+        order(f, "a", LAUNCHER_STOP);
+        expect_count(f, 3, 0);
+        settle(f);
+        expect_text(&f->sent, "Freeze a, Stop b, Stop a, ");
+        for (int i = 0; i < 3; i++)
+                reply(f, i, NULL);
+        settle(f);
+        expect_text(&f->done, "Freeze 0, Stop 0, ");
+        expect_count(f, 0, 0);
 }
 
 /* Between the answer and the turn in which it would be delivered. */
@@ -516,34 +708,115 @@ static void test_forget_answers(void **state) {
         expect_text(&f->done, "Thaw -125, Thaw -107, ");
 }
 
+static int n_nobody_done;
+
+static void on_nobody_done(LauncherVerb verb, int error, const char *text, void *userdata) {
+        assert_null(userdata);
+        n_nobody_done++;
+}
+
 /* An order without userdata cannot be forgotten. */
 static void test_forget_nothing(void **state) {
         Fixture *f = *state;
 
-        order(f, "a", LAUNCHER_STOP);
-        assert_int_equal(launcher_order(f->queue, "a", LAUNCHER_COLLECT, NULL, 0, NULL, NULL), 0);
+        n_nobody_done = 0;
+        order(f, "a", LAUNCHER_FREEZE);
+        assert_int_equal(launcher_order(f->queue, "a", LAUNCHER_THAW, NULL, 0, on_nobody_done, NULL), 0);
         launcher_forget(f->queue, NULL);
         settle(f);
         reply(f, 0, NULL);
         settle(f);
-        expect_text(&f->sent, "Stop a, Collect a, ");
+        expect_text(&f->sent, "Freeze a, Thaw a, ");
+        reply(f, 1, NULL);
+        settle(f);
+        assert_int_equal(n_nobody_done, 1);
 }
 
+/* ---- the queue goes away ---- */
+
 static void test_free_queue(void **state) {
+        Fixture *f = *state;
+        Owner *o = new0(Owner, 1);
+
+        assert_non_null(o);
+        o->f = f;
+        order(f, "a", LAUNCHER_KILL);
+        order(f, "a", LAUNCHER_FREEZE);
+        order(f, "a", LAUNCHER_SET_LIMITS);
+        owner_order(o, "a", LAUNCHER_THAW);
+        order(f, "a", LAUNCHER_FREEZE);
+        /* Silent anyway, and no less sent. */
+        launcher_forget(f->queue, o);
+        f->queue = launcher_queue_free(f->queue);
+        free(o);
+        settle(f);
+        /* What is under way was sent, what waits is sent now, in the order in which it was given. */
+        expect_text(&f->sent, "Kill a, Freeze a, SetLimits a MemoryMax=9, Thaw a, Freeze a, ");
+        for (int i = 0; i < f->n_calls; i++)
+                reply(f, i, i % 2 ? "org.northflare.Launcher1.Error.Failed" : NULL);
+        settle(f);
+        expect_text(&f->sent, "");
+        expect_text(&f->done, "");
+}
+
+/* Of all units; what was canceled is not sent. */
+static void test_free_queue_of_many(void **state) {
         Fixture *f = *state;
 
         order(f, "a", LAUNCHER_FREEZE);
         order(f, "a", LAUNCHER_THAW);
-        order(f, "a", LAUNCHER_KILL);
-        order(f, "a", LAUNCHER_STOP);
+        order(f, "b", LAUNCHER_FREEZE);
+        order(f, "b", LAUNCHER_SET_LIMITS);
+        order(f, "b", LAUNCHER_STOP);
+        order(f, "c", LAUNCHER_THAW);
+        order(f, "c", LAUNCHER_FREEZE);
+        settle(f);
+        expect_text(&f->sent, "Freeze a, Freeze b, Stop b, Thaw c, ");
+        expect_text(&f->done, "SetLimits -125, ");
+        /* Canceled, and not answered yet. */
+        order(f, "b", LAUNCHER_SET_LIMITS);
+        launcher_cancel(f->queue, "b");
         f->queue = launcher_queue_free(f->queue);
         settle(f);
-        /* What is under way was sent. */
-        expect_text(&f->sent, "Freeze a, Kill a, ");
-        reply(f, 0, NULL);
-        reply(f, 1, NULL);
+        /* Between units there is no order. */
+        assert_int_equal(f->n_calls, 6);
+        assert_non_null(strstr(f->sent, "Thaw a, "));
+        assert_non_null(strstr(f->sent, "Freeze c, "));
+        for (int i = 0; i < f->n_calls; i++)
+                reply(f, i, NULL);
+        settle(f);
+        expect_text(&f->done, "");
+}
+
+/* Nothing can be sent any more, some answers were not delivered yet, and some will never come. */
+static void test_free_queue_not_connected(void **state) {
+        Fixture *f = *state;
+
+        order(f, "a", LAUNCHER_FREEZE);
+        order(f, "a", LAUNCHER_THAW);
+        order(f, "a", LAUNCHER_STOP);
+        order(f, "a", LAUNCHER_SET_LIMITS);
+        sd_bus_close(f->client);
+        order(f, "b", LAUNCHER_FREEZE);
+        order(f, "b", LAUNCHER_SET_LIMITS);
+        f->queue = launcher_queue_free(f->queue);
         settle(f);
         expect_text(&f->sent, "");
+        expect_text(&f->done, "");
+}
+
+/* What was sent at last is never answered. */
+static void test_free_queue_connection_lost(void **state) {
+        Fixture *f = *state;
+
+        order(f, "a", LAUNCHER_FREEZE);
+        order(f, "a", LAUNCHER_THAW);
+        settle(f);
+        f->queue = launcher_queue_free(f->queue);
+        settle(f);
+        expect_text(&f->sent, "Freeze a, Thaw a, ");
+        sd_bus_close(f->server);
+        settle(f);
         expect_text(&f->done, "");
 }
 
@@ -551,9 +824,9 @@ static void test_free_queue(void **state) {
 
 static void act_order(Fixture *f) {
         f->act = NULL;
-        order(f, "a", LAUNCHER_COLLECT);
-        order(f, "b", LAUNCHER_STOP);
-        order(f, "b", LAUNCHER_COLLECT);
+        order(f, "a", LAUNCHER_SET_LIMITS);
+        order(f, "b", LAUNCHER_FREEZE);
+        order(f, "b", LAUNCHER_THAW);
 }
 
 static void test_done_orders(void **state) {
@@ -566,16 +839,16 @@ static void test_done_orders(void **state) {
         reply(f, 0, NULL);
         settle(f);
         /* Behind what waits already. */
-        expect_text(&f->sent, "Freeze a, Stop b, Thaw a, ");
+        expect_text(&f->sent, "Freeze a, Freeze b, Thaw a, ");
         reply(f, 2, NULL);
         settle(f);
-        expect_text(&f->sent, "Collect a, ");
+        expect_text(&f->sent, "SetLimits a MemoryMax=9, ");
         /* Of the unit of which nothing else is left. */
         f->act = act_order;
         reply(f, 3, NULL);
         settle(f);
-        expect_text(&f->sent, "Collect a, ");
-        expect_text(&f->done, "Freeze 0, Thaw 0, Collect 0, ");
+        expect_text(&f->sent, "SetLimits a MemoryMax=9, ");
+        expect_text(&f->done, "Freeze 0, Thaw 0, SetLimits 0, ");
 }
 
 static void act_kill(Fixture *f) {
@@ -588,7 +861,6 @@ static void test_done_kills(void **state) {
 
         order(f, "a", LAUNCHER_FREEZE);
         order(f, "a", LAUNCHER_THAW);
-        order(f, "a", LAUNCHER_STOP);
         settle(f);
         f->act = act_kill;
         reply(f, 0, "org.northflare.Launcher1.Error.Failed");
@@ -598,7 +870,33 @@ static void test_done_kills(void **state) {
         expect_text(&f->done, "Freeze -5 because, Thaw -125, ");
         reply(f, 1, NULL);
         settle(f);
-        expect_text(&f->sent, "Stop a, ");
+        expect_text(&f->sent, "");
+        expect_text(&f->done, "Kill 0, ");
+        expect_count(f, 0, 0);
+}
+
+static void act_cancel(Fixture *f) {
+        f->act = NULL;
+        launcher_cancel(f->queue, "a");
+}
+
+/* Of the unit nothing is left when what was canceled is answered. */
+static void test_done_cancels(void **state) {
+        Fixture *f = *state;
+
+        order(f, "a", LAUNCHER_FREEZE);
+        order(f, "a", LAUNCHER_THAW);
+        order(f, "a", LAUNCHER_SET_LIMITS);
+        settle(f);
+        f->act = act_cancel;
+        reply(f, 0, NULL);
+        settle(f);
+        expect_text(&f->sent, "Freeze a, ");
+        expect_text(&f->done, "Freeze 0, Thaw -125, SetLimits -125, ");
+        expect_count(f, 0, 0);
+        order(f, "a", LAUNCHER_FREEZE);
+        settle(f);
+        expect_text(&f->sent, "Freeze a, ");
 }
 
 static void act_forget(Fixture *f) {
@@ -618,8 +916,12 @@ static void test_done_forgets(void **state) {
         reply(f, 0, NULL);
         reply(f, 1, NULL);
         settle(f);
-        expect_text(&f->sent, "");
+        expect_text(&f->sent, "Thaw a, ");
         expect_text(&f->done, "Freeze 0, ");
+        expect_count(f, 1, 0);
+        reply(f, 2, NULL);
+        settle(f);
+        expect_text(&f->done, "");
         expect_count(f, 0, 0);
 }
 
@@ -639,13 +941,22 @@ static void test_done_frees_its_userdata(void **state) {
         o->f = f;
         for (int i = 0; i < 3; i++)
                 assert_int_equal(
-                                launcher_order(f->queue, "a", LAUNCHER_STOP, NULL, 0, on_done_free_owner, o),
+                                launcher_order(f->queue,
+                                               "a",
+                                               LAUNCHER_FREEZE,
+                                               NULL,
+                                               0,
+                                               on_done_free_owner,
+                                               o),
                                 0);
+        for (int i = 0; i < 3; i++) {
+                settle(f);
+                expect_text(&f->sent, "Freeze a, ");
+                reply(f, i, NULL);
+        }
         settle(f);
-        reply(f, 0, NULL);
-        settle(f);
-        expect_text(&f->sent, "Stop a, ");
-        expect_text(&f->done, "Stop 0, ");
+        expect_text(&f->sent, "");
+        expect_text(&f->done, "Freeze 0, ");
         expect_count(f, 0, 0);
 }
 
@@ -666,16 +977,22 @@ static void test_done_frees_the_queue(void **state) {
 
         assert_non_null(o);
         o->f = f;
-        assert_int_equal(launcher_order(f->queue, "a", LAUNCHER_STOP, NULL, 0, on_done_free_all, o), 0);
-        order(f, "a", LAUNCHER_COLLECT);
-        order(f, "b", LAUNCHER_FREEZE);
-        order(f, "b", LAUNCHER_THAW);
+        assert_int_equal(launcher_order(f->queue, "a", LAUNCHER_FREEZE, NULL, 0, on_done_free_all, o), 0);
+        order(f, "a", LAUNCHER_SET_LIMITS);
+        order(f, "a", LAUNCHER_THAW);
+        order(f, "b", LAUNCHER_STOP);
         settle(f);
+        expect_text(&f->sent, "Freeze a, Stop b, ");
         reply(f, 0, "org.northflare.Launcher1.Error.Failed");
         reply(f, 1, NULL);
         settle(f);
-        expect_text(&f->sent, "Stop a, Freeze b, ");
-        expect_text(&f->done, "Stop -5 because, ");
+        /* What waited is sent, once. */
+        expect_text(&f->sent, "SetLimits a MemoryMax=9, Thaw a, ");
+        expect_text(&f->done, "Freeze -5 because, ");
+        reply(f, 2, NULL);
+        reply(f, 3, "org.northflare.Launcher1.Error.Failed");
+        settle(f);
+        expect_text(&f->done, "");
         /* Its source and its reference of the bus are gone, too. */
         assert_null(f->queue);
         assert_int_equal(launcher_queue_new(f->client, &f->queue), 0);
@@ -691,8 +1008,8 @@ static void test_not_sent(void **state) {
 
         sd_bus_close(f->client);
         for (int i = 0; i < LAUNCHER_WAITING_MAX + 1; i++)
-                order(f, "a", i % 2 ? LAUNCHER_SET_LIMITS : LAUNCHER_STOP);
-        assert_int_equal(try_order(f, "a", LAUNCHER_STOP), -EBUSY);
+                order(f, "a", i % 2 ? LAUNCHER_SET_LIMITS : LAUNCHER_FREEZE);
+        assert_int_equal(try_order(f, "a", LAUNCHER_FREEZE), -EBUSY);
         order(f, "b", LAUNCHER_THAW);
         /* The first is not under way, it has failed. */
         expect_count(f, 0, LAUNCHER_WAITING_MAX);
@@ -702,7 +1019,24 @@ static void test_not_sent(void **state) {
         }
         settle(f);
         assert_int_equal(f->n_done, LAUNCHER_WAITING_MAX + 2);
-        assert_non_null(startswith(f->done, "Stop -107, Thaw -107, SetLimits -107, Stop -107, "));
+        assert_non_null(startswith(f->done, "Freeze -107, Thaw -107, SetLimits -107, Freeze -107, "));
+        expect_count(f, 0, 0);
+}
+
+/* What has failed has its place until its done has run. */
+static void test_ends_not_sent(void **state) {
+        Fixture *f = *state;
+
+        sd_bus_close(f->client);
+        for (int i = 0; i < LAUNCHER_WAITING_MAX; i++)
+                order(f, "a", i % 2 ? LAUNCHER_COLLECT : LAUNCHER_STOP);
+        assert_int_equal(try_order(f, "a", LAUNCHER_KILL), -EBUSY);
+        order(f, "a", LAUNCHER_THAW);
+        expect_count(f, 0, 1);
+        settle(f);
+        assert_int_equal(f->n_done, LAUNCHER_WAITING_MAX + 1);
+        assert_non_null(startswith(f->done, "Stop -107, Collect -107, Stop -107, "));
+        assert_non_null(endswith(f->done, "Collect -107, Thaw -107, "));
         expect_count(f, 0, 0);
 }
 
@@ -758,23 +1092,35 @@ int main(void) {
                 CASE(test_answers),
                 CASE(test_limits_are_copied),
                 CASE(test_kill_overtakes),
-                CASE(test_kill_is_answered_last),
+                CASE(test_stop_overtakes),
+                CASE(test_collect_overtakes),
+                CASE(test_ends_in_order),
+                CASE(test_end_is_answered_last),
+                CASE(test_cancel),
+                CASE(test_cancel_nothing),
+                CASE(test_cancel_makes_room),
                 CASE(test_waiting_max),
-                CASE(test_kills_max),
+                CASE(test_ends_max),
                 CASE(test_no_name),
                 CASE(test_units_go),
                 CASE(test_has_order),
                 CASE(test_has_no_order_when_done),
                 CASE(test_forget),
+                CASE(test_forget_and_end),
                 CASE(test_forget_answers),
                 CASE(test_forget_nothing),
                 CASE(test_free_queue),
+                CASE(test_free_queue_of_many),
+                CASE(test_free_queue_not_connected),
+                CASE(test_free_queue_connection_lost),
                 CASE(test_done_orders),
                 CASE(test_done_kills),
+                CASE(test_done_cancels),
                 CASE(test_done_forgets),
                 CASE(test_done_frees_its_userdata),
                 CASE(test_done_frees_the_queue),
                 CASE(test_not_sent),
+                CASE(test_ends_not_sent),
                 CASE(test_not_sent_again_and_again),
                 CASE(test_connection_lost),
         };

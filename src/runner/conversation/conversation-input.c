@@ -18,7 +18,7 @@
  * each have this. One may have 16 MiB. */
 #define PUMP_BYTES_MAX ((size_t) 16 * 1024 * 1024)
 /* A batch ends where its lines for the agent are as many; one message may add to that. */
-#define BATCH_BYTES_MAX ((size_t) 1024 * 1024 - 1)
+#define BATCH_BYTES_MAX ((size_t) 512 * 1024)
 
 typedef struct Pending {
         InboundMessage list[PUMP_MAX]; /* params NULL: left for another time */
@@ -152,6 +152,7 @@ typedef struct Batch {
         Refusal refusals[PUMP_MAX];
         char *whys[PUMP_MAX]; /* texts of those that are not static */
         size_t n_refusals;
+        unsigned n_done;   /* messages of it that are done with it */
         bool user_blocked; /* a message for the agent waits, so those behind it do */
 } Batch;
 
@@ -159,6 +160,28 @@ static void batch_done(Batch *b) {
         run_effects_done(&b->effects);
         for (size_t i = 0; i < b->n_refusals; i++)
                 free(b->whys[i]);
+        b->n_refusals = 0;
+}
+
+/* Its messages are done then, and the next batch begins. */
+static int batch_apply(Batch *b) {
+        int r;
+
+        if (b->n_done == 0)
+                return 0;
+        r = conversation_apply(
+                        b->conversation,
+                        &(ConversationEffects){
+                                        .run = &b->effects,
+                                        .refusals = b->refusals,
+                                        .n_refusals = b->n_refusals,
+                        });
+        if (r < 0)
+                return r;
+        b->conversation->n_pending -= b->n_done;
+        b->n_done = 0;
+        batch_done(b);
+        return 0;
 }
 
 static void refuse(Batch *b, const InboundMessage *m, char *why_consume) {
@@ -225,34 +248,24 @@ static int render(Batch *b, const InboundMessage *m) {
 static int pump_some(Conversation *c, bool *progress) {
         _cleanup_(batch_done) Batch batch = { .conversation = c, .effects.run = c->run };
         _cleanup_(pending_done) Pending pending = {};
-        unsigned n_done = 0;
-        bool left = false;
+        bool left = false, some = false;
         int k;
 
         k = store_pending_inbound(c->ctx->run.store, c->row.id, collect, &pending);
         for (size_t i = 0; k >= 0 && i < pending.n; i++) {
-                if (batch.effects.lines.size > BATCH_BYTES_MAX) {
-                        left = true;
-                        break;
-                }
                 left = left || !pending.list[i].params;
                 k = render(&batch, &pending.list[i]);
-                n_done += k > 0;
+                if (k > 0) {
+                        batch.n_done++;
+                        some = true;
+                }
+                if (k >= 0 && batch.effects.lines.size >= BATCH_BYTES_MAX)
+                        k = batch_apply(&batch);
         }
-        if (k < 0 || n_done == 0)
-                return k < 0 ? k : 0;
-        k = conversation_apply(
-                        c,
-                        &(ConversationEffects){
-                                        .run = &batch.effects,
-                                        .refusals = batch.refusals,
-                                        .n_refusals = batch.n_refusals,
-                        });
-        if (k < 0)
-                return k;
-        c->n_pending -= n_done;
-        *progress = true;
-        return left || pending.more;
+        if (k >= 0)
+                k = batch_apply(&batch);
+        *progress = *progress || some;
+        return k < 0 ? k : some && (left || pending.more);
 }
 
 void conversation_pump_input(Conversation *c) {

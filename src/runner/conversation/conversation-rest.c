@@ -62,6 +62,7 @@ void conversation_rest(Conversation *c) {
                         return;
                 c->run = run_free(c->run);
         }
+        conversation_git_done(&c->git);
         conversation_shrink(c);
         forget_row(c);
         conversation_send_rest(c);

@@ -80,10 +80,11 @@ static void on_directory(const char *path, void *userdata) {
 static void on_ordered(LauncherVerb verb, int error, const char *text, void *userdata) {
         Conversation *c = userdata;
 
-        if (!conversation_is_live(c))
+        /* Whether all of it is dead shows in its cgroup, and a Kill is ordered again for as long as it is not. */
+        if (!conversation_is_live(c) || verb == LAUNCHER_KILL)
                 return;
-        if (c->stop.stage != STOP_NONE)
-                conversation_stop_ordered(c, verb, error);
+        if (verb == LAUNCHER_THAW && c->stop.thaws)
+                conversation_stop_thawed(c, error);
         else
                 conversation_control_done(c, verb, error, text);
 }

@@ -353,6 +353,7 @@ static int start_run(Conversation *c, char **ret_error) {
         r = describe_for_adoption(c, &adoption);
         if (r < 0)
                 return r;
+        c->send.dirty = true; /* how much of its first input is written */
         return run_start(
                         c->run,
                         &(RunStartParams){

@@ -6,7 +6,6 @@
 #include "runner/conversation/conversation-stop.h"
 #include "runner/run/run-check.h"
 #include "runner/run/run-input.h"
-#include "runner/run/run-limits.h"
 #include "runner/run/run-orders.h"
 #include "runner/run/run-start.h"
 #include "runner/run/run-stop.h"
@@ -61,23 +60,24 @@ static void kill_frozen(Conversation *c) {
         step(c);
 }
 
-/* False: that cannot be ordered, and it is killed. */
+/* Nobody in there can do anything before. What was ordered and waits makes no sense for what is ended. False: that cannot be
+ * ordered, and it is killed. */
 static bool thaw(Conversation *c) {
-        if (run_has_order(c->run, LAUNCHER_THAW) || run_order(c->run, LAUNCHER_THAW, NULL, 0) >= 0)
+        if (c->stop.thaws)
                 return true;
-        kill_frozen(c);
-        return false;
+        run_cancel_orders(c->run);
+        c->stop.thaws = run_order(c->run, LAUNCHER_THAW, NULL, 0) >= 0;
+        if (!c->stop.thaws)
+                kill_frozen(c);
+        return c->stop.thaws;
 }
 
-void conversation_stop_ordered(Conversation *c, LauncherVerb verb, int error) {
-        if (verb == LAUNCHER_SET_LIMITS && error >= 0)
-                run_limits_set(c->run);
-        else if (verb == LAUNCHER_FREEZE && error >= 0)
-                conversation_set_frozen(c, true);
-        else if (verb == LAUNCHER_THAW && error >= 0) {
+void conversation_stop_thawed(Conversation *c, int error) {
+        c->stop.thaws = false;
+        if (error >= 0) {
                 conversation_set_frozen(c, false);
                 run_look(c->run);
-        } else if (verb == LAUNCHER_THAW && c->stop.stage < STOP_FORCED)
+        } else if (conversation_is_frozen(c))
                 kill_frozen(c);
 }
 
@@ -102,6 +102,7 @@ void conversation_set_frozen(Conversation *c, bool frozen) {
 
 void conversation_stop_forget(Conversation *c) {
         c->stop.left_usec = 0;
+        c->stop.thaws = false;
         c->stop.timer = sd_event_source_disable_unref(c->stop.timer);
 }
 
@@ -170,7 +171,7 @@ void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec)
                 c->send.dirty = true;
         if (grace_usec == 0) {
                 /* No patience was asked for: what comes next comes now. */
-                c->stop.stage = STOP_TERM;
+                c->stop.stage = MAX(c->stop.stage, STOP_TERM);
                 step(c);
         } else if (!killed)
                 arm(c, grace_usec);

@@ -23,6 +23,7 @@ typedef struct ConversationStop {
         uint64_t left_usec; /* while the timer stands still; 0: it does not */
         sd_event_source *timer;
         bool silent; /* for its agent said nothing */
+        bool thaws;  /* what is frozen is thawed for it */
 } ConversationStop;
 
 /* Nothing is known of a stop any more: it goes, or lives again. */
@@ -36,5 +37,5 @@ void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec)
 void conversation_stop_forget(Conversation *c);
 /* Everything of it is frozen, or is not any more, whoever ordered that: its clocks stop with it. */
 void conversation_set_frozen(Conversation *c, bool frozen);
-/* An order for its scope, given for the stop, was carried out, or not. */
-void conversation_stop_ordered(Conversation *c, LauncherVerb verb, int error);
+/* That it is thawed for the stop was answered. */
+void conversation_stop_thawed(Conversation *c, int error);

@@ -6,6 +6,7 @@
 #include "runner/method/method-input.h"
 #include "runner/method/method-params.h"
 #include "runner/run/run-limits.h"
+#include "runner/run/run-orders.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-audit.h"
 #include "runner/runner-internal.h"
@@ -59,6 +60,18 @@ static AuditEntry limits_entry(MethodCall *c, Json *limits) {
         };
 }
 
+/* What is accepted is carried out: an order for the scope that could not even wait is refused. */
+static void check_orders(MethodCall *c) {
+        Conversation *v = c->conversation;
+
+        if (c->code == 0 && v->run && !run_has_room_for_order(v->run))
+                method_refuse(c,
+                              CODE_CAPACITY,
+                              "%d orders wait for the scope of conversation %s already",
+                              LAUNCHER_WAITING_MAX,
+                              v->row.id);
+}
+
 void method_check_config(MethodCall *c) {
         if (!method_find_live(c) || !method_has_room(c))
                 return;
@@ -69,6 +82,8 @@ void method_check_config(MethodCall *c) {
                               CODE_WRONG_STATE,
                               "conversation %s has no scope yet",
                               c->conversation->row.id);
+        if (json_get(c->params, "limits"))
+                check_orders(c);
         if (c->code != 0)
                 return;
         method_accepted(c);
@@ -133,6 +148,8 @@ void method_check_freeze(MethodCall *c) {
                 method_refuse(c, CODE_WRONG_STATE, "conversation %s does not run yet", v->row.id);
         else if (v && v->stop.stage != STOP_NONE)
                 method_refuse(c, CODE_WRONG_STATE, "conversation %s is being stopped", v->row.id);
+        if (v)
+                check_orders(c);
         if (c->code == 0)
                 method_accepted(c);
 }

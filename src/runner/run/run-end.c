@@ -153,6 +153,8 @@ int run_store_end(Run *r) {
 }
 
 void run_close(Run *r) {
+        run_forget_orders(r);
+        run_cancel_orders(r);
         r->watch = watch_slot_free(r->watch);
         run_check_close(&r->check);
         run_folder_mark_conclusion(r->dirfd, false);

@@ -1,58 +1,66 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "runner/run/run-check.h"
 #include "runner/run/run-internal.h"
 #include "runner/run/run-orders.h"
+
+static void log_failure(Run *r, LauncherVerb verb, int error, const char *text) {
+        const char *why = text ? text : strerrordesc_np(-error);
+        int level = error == -ECANCELED ? LOG_DEBUG : LOG_WARNING;
+
+        if (verb == LAUNCHER_KILL)
+                log_full(level, error, NULL, "Killing %s: %s", strempty(r->row.unit), why);
+        else
+                log_full(level,
+                         error,
+                         NULL,
+                         "%s of conversation %s: %s",
+                         launcher_verb_to_string(verb),
+                         r->row.conversation,
+                         why);
+}
 
 static void on_done(LauncherVerb verb, int error, const char *text, void *userdata) {
         Run *r = userdata;
 
         if (error < 0)
-                log_full(error == -ECANCELED ? LOG_DEBUG : LOG_WARNING,
-                         error,
-                         NULL,
-                         "%s of %s: %s",
-                         launcher_verb_to_string(verb),
-                         strempty(r->row.unit),
-                         text ? text : strerrordesc_np(-error));
-        if (verb == LAUNCHER_KILL)
+                log_failure(r, verb, error, text);
+        else if (verb == LAUNCHER_KILL)
                 run_look(r);
         r->report->ordered(verb, error, text, r->userdata);
 }
 
-static int
-order(Run *r,
-      LauncherVerb verb,
-      const LauncherLimit *limits,
-      size_t n_limits,
-      LauncherOrderDone done,
-      void *userdata) {
-        int k = !r->ctx->launcher || !r->row.unit ? -ENOTCONN :
-                                                    launcher_order(r->ctx->launcher,
-                                                                   r->row.unit,
-                                                                   verb,
-                                                                   limits,
-                                                                   n_limits,
-                                                                   done,
-                                                                   userdata);
+int run_order(Run *r, LauncherVerb verb, const LauncherLimit *limits, size_t n_limits) {
+        LauncherQueue *q = r->ctx->launcher;
+        int k = q ? launcher_order(q, r->row.unit, verb, limits, n_limits, on_done, r) : -ENOTCONN;
 
         if (k < 0)
-                log_warning_errno(k, "%s of %s: %m", launcher_verb_to_string(verb), strempty(r->row.unit));
+                log_failure(r, verb, k, NULL);
         return k;
 }
 
-int run_order(Run *r, LauncherVerb verb, const LauncherLimit *limits, size_t n_limits) {
-        return order(r, verb, limits, n_limits, on_done, r);
-}
-
 void run_order_unheard(Run *r, LauncherVerb verb) {
-        (void) order(r, verb, NULL, 0, NULL, NULL);
+        LauncherQueue *q = r->ctx->launcher;
+        int k = q ? launcher_order(q, r->row.unit, verb, NULL, 0, NULL, NULL) : -ENOTCONN;
+
+        if (k < 0)
+                log_failure(r, verb, k, NULL);
 }
 
 bool run_has_order(const Run *r, LauncherVerb verb) {
-        return r->ctx->launcher && r->row.unit && launcher_has_order(r->ctx->launcher, r->row.unit, verb);
+        return r->ctx->launcher && launcher_has_order(r->ctx->launcher, r->row.unit, verb);
+}
+
+bool run_has_room_for_order(const Run *r) {
+        return !r->ctx->launcher || launcher_has_room(r->ctx->launcher, r->row.unit);
 }
 
 void run_forget_orders(Run *r) {
         if (r->ctx->launcher)
                 launcher_forget(r->ctx->launcher, r);
+}
+
+void run_cancel_orders(Run *r) {
+        if (r->ctx->launcher)
+                launcher_cancel(r->ctx->launcher, r->row.unit);
 }

@@ -14,5 +14,9 @@ int run_order(Run *r, LauncherVerb verb, const LauncherLimit *limits, size_t n_l
 void run_order_unheard(Run *r, LauncherVerb verb);
 /* It is under way or waits. */
 bool run_has_order(const Run *r, LauncherVerb verb);
-/* Orders that wait are taken back, and nobody hears how those went that are under way. */
+/* One more may wait. */
+bool run_has_room_for_order(const Run *r);
+/* Nobody hears any more how they went. They are carried out. */
 void run_forget_orders(Run *r);
+/* Those that wait for others are answered with -ECANCELED, later. */
+void run_cancel_orders(Run *r);

@@ -160,18 +160,23 @@ static void on_reply(int error, const char *text, const char *unit, const char *
         answer(o, error, text);
 }
 
+static int call(Order *o) {
+        sd_bus *bus = o->queue->bus;
+        const char *unit = o->unit->name;
+
+        return o->verb == LAUNCHER_SET_LIMITS ?
+                        launcher_set_limits(bus, unit, o->limits, o->n_limits, on_reply, o, &o->call) :
+                        launcher_unit_verb(
+                                        bus, launcher_verb_to_string(o->verb), unit, on_reply, o, &o->call);
+}
+
 /* Does not fail: that it cannot be sent is its answer. */
 static void send_order(Order *o) {
         Unit *u = o->unit;
-        sd_bus *bus = o->queue->bus;
         int r;
 
         u->n_sent++;
-        if (o->verb == LAUNCHER_SET_LIMITS)
-                r = launcher_set_limits(bus, u->name, o->limits, o->n_limits, on_reply, o, &o->call);
-        else
-                r = launcher_unit_verb(
-                                bus, launcher_verb_to_string(o->verb), u->name, on_reply, o, &o->call);
+        r = call(o);
         if (r < 0)
                 answer(o, r, NULL);
         else
@@ -218,6 +223,11 @@ static int on_delivery(sd_event_source *source, void *userdata) {
 LauncherQueue *launcher_queue_free(LauncherQueue *q) {
         if (!q)
                 return NULL;
+        /* A call that is freed was sent all the same, and nobody hears its answer. (One that nobody held would hold the
+         * bus until it is answered.) */
+        for (Unit *u = q->units; u; u = u->next)
+                for (Order *o = u->waiting; o; o = o->next)
+                        (void) call(o);
         while (q->units)
                 free_unit(q, q->units);
         free_list(&q->answers);
@@ -252,23 +262,18 @@ int launcher_queue_new(sd_bus *bus, LauncherQueue **ret) {
         return 0;
 }
 
-static void cancel_for_kill(Unit *u) {
-        Order *kept = NULL;
-        unsigned n_kept = 0;
+/* Those that end a scope: there is nothing for them to wait for, and nothing to do for those that wait. */
+static bool is_at_once(LauncherVerb verb) {
+        return verb == LAUNCHER_KILL || verb == LAUNCHER_STOP || verb == LAUNCHER_COLLECT;
+}
 
+static void cancel_waiting(Unit *u) {
         while (u->waiting) {
                 Order *o = take_waiting(u);
 
-                if (o->verb == LAUNCHER_STOP || o->verb == LAUNCHER_COLLECT) {
-                        append(&kept, o);
-                        n_kept++;
-                        continue;
-                }
                 o->unit = NULL;
                 answer(o, -ECANCELED, NULL);
         }
-        u->waiting = kept;
-        u->n_waiting = n_kept;
 }
 
 int launcher_order(
@@ -287,7 +292,7 @@ int launcher_order(
         if (isempty(unit))
                 return -EINVAL;
         u = find_unit(q, unit);
-        if (u && (verb == LAUNCHER_KILL ? u->n_sent : u->n_waiting) >= LAUNCHER_WAITING_MAX)
+        if (u && (is_at_once(verb) ? u->n_sent : u->n_waiting) >= LAUNCHER_WAITING_MAX)
                 return -EBUSY;
         o = new0(Order, 1);
         if (!o)
@@ -305,15 +310,28 @@ int launcher_order(
                         return r;
         }
         o->unit = u;
-        if (verb != LAUNCHER_KILL && u->n_sent > 0) {
+        if (is_at_once(verb))
+                cancel_waiting(u);
+        else if (u->n_sent > 0) {
                 append(&u->waiting, TAKE_PTR(o));
                 u->n_waiting++;
                 return 0;
         }
-        if (verb == LAUNCHER_KILL)
-                cancel_for_kill(u);
         send_order(TAKE_PTR(o));
         return 0;
+}
+
+bool launcher_has_room(const LauncherQueue *q, const char *unit) {
+        Unit *u = unit ? find_unit(q, unit) : NULL;
+
+        return !u || u->n_waiting < LAUNCHER_WAITING_MAX;
+}
+
+void launcher_cancel(LauncherQueue *q, const char *unit) {
+        Unit *u = unit ? find_unit(q, unit) : NULL;
+
+        if (u)
+                cancel_waiting(u);
 }
 
 bool launcher_has_order(const LauncherQueue *q, const char *unit, LauncherVerb verb) {
@@ -344,12 +362,7 @@ void launcher_forget(LauncherQueue *q, void *userdata) {
         silence(q->answers, userdata);
         for (Unit *u = q->units; u; u = u->next) {
                 silence(u->under_way, userdata);
-                for (Order **p = &u->waiting; *p;)
-                        if ((*p)->userdata == userdata) {
-                                order_free(take_first(p));
-                                u->n_waiting--;
-                        } else
-                                p = &(*p)->next;
+                silence(u->waiting, userdata);
         }
 }
 
