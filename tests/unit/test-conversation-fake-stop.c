@@ -159,6 +159,9 @@ static void test_a_stop_of_one_that_is_frozen_thaws_it_and_its_time_begins_then(
         assert_false(conversation_is_frozen(p->c));
         assert_time_left(p, DAY);
         assert_events(p, "");
+        /* Somebody else does it again. */
+        p->c->run->ops->frozen(true, p->c);
+        assert_calls("frozen cancel order:Thaw");
 }
 
 static void test_the_time_of_a_stop_stands_still_while_it_is_frozen(void **state) {

@@ -31,8 +31,10 @@ typedef struct Place {
         bool called; /* a call is on the stack */
         bool scope;  /* of c-0, and the agent in it lives */
         char *killed;
-        unsigned n_removed, n_replies;
+        bool busy; /* no order for its scope may wait any more */
+        unsigned n_removed, n_replies, n_ordered;
         char *reason; /* in the last reply */
+        int64_t code; /* of an error, in the last reply */
 } Place;
 
 #define UNIT "northflare-conversation-c-0-1.scope"
@@ -51,6 +53,10 @@ int units_get_result(Units *u, const char *unit, UnitsResult callback, void *use
         *ret = NULL;
         callback("success", userdata);
         return 0;
+}
+
+bool launcher_has_room(const LauncherQueue *q, const char *unit) {
+        return !place->busy;
 }
 
 bool launcher_has_order(const LauncherQueue *q, const char *unit, LauncherVerb verb) {
@@ -77,6 +83,7 @@ int launcher_order(
                 void *userdata) {
         if (verb == LAUNCHER_KILL)
                 assert_return_code(free_and_strdup(&place->killed, unit), 0);
+        place->n_ordered++;
         return -EIO; /* there is no answer */
 }
 
@@ -157,7 +164,7 @@ static int teardown(void **state) {
 static void on_reply(Json *result, Json *error, void *userdata) {
         Place *p = userdata;
 
-        assert_null(error);
+        p->code = error ? json_object_get_int64(json_get(error, "code")) : 0;
         assert_return_code(free_and_strdup(&p->reason, json_get_string(result, "reason")), 0);
         p->n_replies++;
 }
@@ -482,6 +489,33 @@ static void test_one_without_a_run_is_left_alone(void **state) {
         assert_true(conversation_is_live(c));
 }
 
+/* What is accepted is carried out. */
+static void test_an_order_that_could_not_even_wait_is_refused(void **state) {
+        static const struct {
+                const char *method, *members;
+        } calls[] = {
+                {"conversation.freeze",  ""                            },
+                { "conversation.thaw",   ""                            },
+                { "conversation.config", ",\"limits\":{\"tasksMax\":7}"},
+        };
+        Place *p = *state;
+
+        store(p, &(Stored){ .agent = "shell", .state = "live", .driven_state = BEHIND_ONE });
+        p->scope = true;
+        (void) adopt(p);
+        for (unsigned busy = 0; busy < 2; busy++)
+                for (size_t i = 0; i < ELEMENTSOF(calls); i++) {
+                        p->busy = busy;
+                        p->n_ordered = 0;
+                        call(p, calls[i].method, 0, calls[i].members);
+                        assert_int_equal(p->code, busy ? -32003 : 0);
+                        assert_int_equal(p->n_ordered, !busy);
+                }
+        /* What needs no order is taken. */
+        call(p, "conversation.config", 0, ",\"model\":\"m\"");
+        assert_int_equal(p->code, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
 int main(void) {
@@ -497,6 +531,7 @@ int main(void) {
                 TEST(an_agent_that_had_not_begun),
                 TEST(an_agent_that_was_not_asked_for_yet),
                 TEST(one_without_a_run_is_left_alone),
+                TEST(an_order_that_could_not_even_wait_is_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -474,8 +474,13 @@ static void test_waiting_max(void **state) {
         Fixture *f = *state;
 
         order(f, "a", LAUNCHER_FREEZE);
-        for (int i = 0; i < LAUNCHER_WAITING_MAX; i++)
+        for (int i = 0; i < LAUNCHER_WAITING_MAX; i++) {
+                assert_true(launcher_has_room(f->queue, "a"));
                 order(f, "a", LAUNCHER_FREEZE);
+        }
+        assert_false(launcher_has_room(f->queue, "a"));
+        assert_true(launcher_has_room(f->queue, "b"));
+        assert_true(launcher_has_room(f->queue, NULL));
         assert_int_equal(try_order(f, "a", LAUNCHER_THAW), -EBUSY);
         assert_int_equal(try_order(f, "a", LAUNCHER_SET_LIMITS), -EBUSY);
         assert_int_equal(try_order(f, "a", LAUNCHER_FREEZE), -EBUSY);

@@ -8,6 +8,7 @@
 
 #include "common/fileio.h"
 #include "run-test.h"
+#include "runner/run/run-end.h"
 #include "runner/run/run-orders.h"
 #include "runner/run/run-state.h"
 #include "runner/run/run-stop.h"
@@ -166,6 +167,28 @@ static void test_a_kill_looks_at_what_it_left(void **state) {
         spin();
         expect_calls("ordered(Kill, 0, none); driven(false)");
         assert_int_equal(world.n_questions, 1);
+}
+
+/* It is ordered again by the check, which has its time: not at the speed of the answers. */
+static void test_a_kill_that_fails_looks_at_nothing_at_once(void **state) {
+        live("shell");
+        assert_return_code(run_order(world.r, LAUNCHER_KILL, NULL, 0), 0);
+        answer_order(0, "Kill", -EIO, "no");
+        spin();
+        expect_calls("ordered(Kill, 5, no)");
+}
+
+/* Nothing is left to do it to. */
+static void test_what_waits_at_the_end_is_not_sent(void **state) {
+        live("shell");
+        assert_return_code(run_order(world.r, LAUNCHER_FREEZE, NULL, 0), 0);
+        assert_return_code(run_order(world.r, LAUNCHER_THAW, NULL, 0), 0);
+        run_close(world.r);
+        assert_false(run_has_order(world.r, LAUNCHER_THAW));
+        answer_order(0, "Freeze", 0, NULL);
+        spin();
+        expect_calls("");
+        assert_int_equal(world.n_sent, 1);
 }
 
 static void test_nobody_hears_of_an_order_that_nobody_waits_for(void **state) {
@@ -335,6 +358,8 @@ int main(void) {
                 TEST(a_run_that_is_freed_is_not_started),
                 TEST(an_order_is_reported_as_it_went),
                 TEST(a_kill_looks_at_what_it_left),
+                TEST(a_kill_that_fails_looks_at_nothing_at_once),
+                TEST(what_waits_at_the_end_is_not_sent),
                 TEST(nobody_hears_of_an_order_that_nobody_waits_for),
                 TEST(without_a_launcher_nothing_is_ordered),
                 TEST(a_run_that_is_freed_hears_of_no_order),
