@@ -155,6 +155,9 @@ static int open_bus(Runner *r) {
         k = sd_bus_attach_event(r->ctx->run.bus, r->event, SD_EVENT_PRIORITY_NORMAL);
         if (k >= 0)
                 k = sd_bus_set_exit_on_disconnect(r->ctx->run.bus, true);
+        /* It is closed with the runner, which may have orders left to send. */
+        if (k >= 0)
+                k = sd_bus_set_close_on_exit(r->ctx->run.bus, false);
         if (k < 0)
                 return k;
         k = shutdown_open(r->shutdown);

@@ -129,6 +129,11 @@ WRONG = {
         [f"{LOW}:1 → src/tool/high.h: #include up, from the room low to high",
          f"circle of rooms low → high → mid → low: {LOW} → src/tool/high.h: #include; {'; '.join(ROUND)}"],
     ),
+    "an #include of a room above, in angle brackets": (
+        {"tool/low/low.c": '#include <tool/high.h>\n' + LOW_C},
+        [f"{LOW}:1 → src/tool/high.h: #include up, from the room low to high",
+         f"circle of rooms low → high → mid → low: {LOW} → src/tool/high.h: #include; {'; '.join(ROUND)}"],
+    ),
     "an #include of a room above, by a header and its own directory": (
         {"tool/high.h": '#include "low/low.h"\nextern int high_number;\nint high(void);\n',
          "tool/high.c": '#include "tool/high.h"\nint high_number;\nint high(void) { return low_number; }\n',

@@ -284,6 +284,23 @@ static void test_with_a_budget_a_message_waits_while_a_turn_runs(void **state) {
         assert_input(p, "interrupt\na\n");
 }
 
+/* However many of those wait: the turn that they wait for may need it. */
+static void test_what_is_not_for_the_agent_goes_past_a_batch_of_messages_that_wait(void **state) {
+        Place *p = *state;
+
+        set_params(p, "budget", "{\"turns\":9}");
+        fake_run.phase = DRIVER_RUNNING;
+        for (unsigned i = 0; i < 3 * RUN_INPUT_PARTS_MAX; i++)
+                say(p, "waits");
+        (void) accept_message(p, "conversation.interrupt", "{}", NULL);
+        conversation_pump_input(p->c);
+        assert_input(p, "interrupt\n");
+        assert_int_equal(p->c->n_pending, 3 * RUN_INPUT_PARTS_MAX);
+        buffer_done(&fake_run.calls);
+        conversation_pump_input(p->c);
+        assert_calls("");
+}
+
 static void test_no_message_is_taken_up_where_the_agent_cannot_take_any(void **state) {
         Place *p = *state;
 
@@ -378,6 +395,7 @@ int main(void) {
                 TEST(lines_above_the_bound_of_a_batch_go_into_the_next),
                 TEST(large_messages_are_taken_up_a_few_at_a_time),
                 TEST(with_a_budget_a_message_waits_while_a_turn_runs),
+                TEST(what_is_not_for_the_agent_goes_past_a_batch_of_messages_that_wait),
                 TEST(no_message_is_taken_up_where_the_agent_cannot_take_any),
                 TEST(a_question_expires_in_the_transaction_and_is_announced_after_it),
                 TEST(a_question_that_cannot_be_answered_does_not_expire),

@@ -277,6 +277,36 @@ static void test_a_thaw_that_fails_during_a_stop_takes_no_grace(void **state) {
         assert_int_equal(p->c->stop.stage, STOP_ASKED);
 }
 
+/* The stop's own is behind it, and the last one. */
+static void test_a_persons_thaw_is_not_taken_for_that_of_the_stop(void **state) {
+        static const int errors[] = { -ECANCELED, -EIO };
+        Place *p = *state;
+
+        conversation_order(p->c, LAUNCHER_THAW, NULL, 0);
+        conversation_stop(p->c, "stopped", DAY);
+        p->c->run->ops->frozen(true, p->c);
+        assert_calls("order:Thaw events changed ask look frozen cancel order:Thaw");
+        for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
+                p->c->run->ops->ordered(LAUNCHER_THAW, errors[i], NULL, p->c->run->userdata);
+                assert_calls("events");
+        }
+        assert_int_equal(p->c->stop.stage, STOP_ASKED);
+        assert_true(conversation_is_frozen(p->c));
+        report_ordered(p, LAUNCHER_THAW, 0, NULL);
+        assert_calls("thawed look");
+        assert_time_left(p, DAY);
+}
+
+static void test_a_second_stop_with_more_grace_delays_no_step_that_has_begun(void **state) {
+        Place *p = *state;
+
+        conversation_stop(p->c, "stopped", 0);
+        conversation_stop(p->c, "stopped", DAY);
+        assert_true(time_left(p) > 0 && time_left(p) <= 5 * USEC_PER_SEC);
+        skip_events(p);
+        buffer_done(&fake_run.calls);
+}
+
 /* Of what a dead supervisor left, which is ordered again for as long as something lives. */
 static void test_a_kill_that_fails_is_no_event(void **state) {
         Place *p = *state;
@@ -446,6 +476,8 @@ int main(void) {
                 TEST(a_thaw_that_the_kill_took_back_is_not_waited_for),
                 TEST(an_order_that_fails_during_a_stop_is_reported),
                 TEST(a_thaw_that_fails_during_a_stop_takes_no_grace),
+                TEST(a_persons_thaw_is_not_taken_for_that_of_the_stop),
+                TEST(a_second_stop_with_more_grace_delays_no_step_that_has_begun),
                 TEST(a_kill_that_fails_is_no_event),
                 TEST(a_second_stop_without_grace_goes_on_from_where_the_first_is),
                 TEST(a_freeze_and_a_thaw_change_the_state),

@@ -216,8 +216,27 @@ static void test_a_lost_supervisors_agent_is_killed(void **state) {
         spin();
         expect_calls("driven(false)");
         assert_int_equal(world.n_sent, 1); /* once */
+        /* Neither an answer nor anything else that changes is a reason to do it again: that has its time. */
+        answer_order(0, "Kill", -EIO, "no");
+        spin();
+        expect_calls("ordered(Kill, 5, no); driven(false)");
+        run_look(world.r);
+        spin();
+        expect_calls("driven(false)");
+        assert_int_equal(world.n_sent, 1);
+        pass_time(600 * USEC_PER_MSEC);
+        spin();
+        assert_int_equal(world.n_sent, 2);
+        assert_int_equal(world.n_warnings, 2); /* that it was killed, and that it failed */
+        answer_order(1, "Kill", -EIO, "no");
+        spin();
+        expect_calls("ordered(Kill, 5, no); driven(false)");
+        pass_time(600 * USEC_PER_MSEC);
+        spin();
+        assert_int_equal(world.n_sent, 3);
+        assert_int_equal(world.n_warnings, 2);
         world.populated = false;
-        answer_order(0, "Kill", 0, NULL);
+        answer_order(2, "Kill", 0, NULL);
         spin();
         expect_calls("ordered(Kill, 0, none); driven(false)");
         answer_result("timeout");

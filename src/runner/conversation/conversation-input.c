@@ -24,6 +24,7 @@ typedef struct Pending {
         InboundMessage list[PUMP_MAX]; /* params NULL: left for another time */
         size_t n, bytes[2];            /* [1]: for the agent */
         bool more;
+        bool others; /* only those that are not for the agent, which go past the ones that wait */
 } Pending;
 
 static bool is_for_agent(const char *method) {
@@ -34,6 +35,8 @@ static bool is_for_agent(const char *method) {
 static int collect(const InboundMessage *m, void *userdata) {
         Pending *p = userdata;
 
+        if (p->others && is_for_agent(m->method))
+                return 0;
         p->more = p->n >= PUMP_MAX;
         if (p->more)
                 return 1;
@@ -244,10 +247,11 @@ static int render(Batch *b, const InboundMessage *m) {
         return k < 0 ? k : 1;
 }
 
-/* Takes up what waits, as far as that is possible at once. 1: there was progress, and there is more; 0; or negative. */
-static int pump_some(Conversation *c, bool *progress) {
+/* Takes up what waits, as far as that is possible at once. 1: there was progress, and there is more, or there may be others
+ * behind messages for the agent that wait; 0; or negative. */
+static int pump_some(Conversation *c, bool *progress, bool *others) {
         _cleanup_(batch_done) Batch batch = { .conversation = c, .effects.run = c->run };
-        _cleanup_(pending_done) Pending pending = {};
+        _cleanup_(pending_done) Pending pending = { .others = *others };
         bool left = false, some = false;
         int k;
 
@@ -264,19 +268,24 @@ static int pump_some(Conversation *c, bool *progress) {
         }
         if (k >= 0)
                 k = batch_apply(&batch);
+        if (k < 0)
+                return k;
         *progress = *progress || some;
-        return k < 0 ? k : some && (left || pending.more);
+        if (some || *others || !batch.user_blocked || !pending.more)
+                return some && (left || pending.more);
+        *others = true;
+        return 1;
 }
 
 void conversation_pump_input(Conversation *c) {
-        bool progress = false;
+        bool progress = false, others = false;
         int k;
 
         if (c->n_pending == 0 || c->ctx->run.broken || !c->run || run_is_over(c->run) ||
             c->stop.stage != STOP_NONE || !streq(c->row.state, "live"))
                 return;
         do
-                k = pump_some(c, &progress);
+                k = pump_some(c, &progress, &others);
         while (k > 0);
         if (k < 0) {
                 c->ctx->hooks->store_failed(k, c->ctx->userdata);

@@ -9,6 +9,7 @@
 #include "runner/conversation/conversation-run.h"
 #include "runner/conversation/conversation-start.h"
 #include "runner/run/budget.h"
+#include "runner/run/run-orders.h"
 #include "runner/run/run-watchdog.h"
 #include "runner/store/store-conversation.h"
 
@@ -83,7 +84,8 @@ static void on_ordered(LauncherVerb verb, int error, const char *text, void *use
         /* Whether all of it is dead shows in its cgroup, and a Kill is ordered again for as long as it is not. */
         if (!conversation_is_live(c) || verb == LAUNCHER_KILL)
                 return;
-        if (verb == LAUNCHER_THAW && c->stop.thaws)
+        /* That for the stop is the last one: nothing is ordered by others once it has begun. */
+        if (verb == LAUNCHER_THAW && c->stop.thaws && !run_has_order(c->run, LAUNCHER_THAW))
                 conversation_stop_thawed(c, error);
         else
                 conversation_control_done(c, verb, error, text);

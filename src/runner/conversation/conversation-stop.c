@@ -173,7 +173,7 @@ void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec)
                 /* No patience was asked for: what comes next comes now. */
                 c->stop.stage = MAX(c->stop.stage, STOP_TERM);
                 step(c);
-        } else if (!killed)
+        } else if (!killed && c->stop.stage == STOP_ASKED)
                 arm(c, grace_usec);
         run_look(c->run);
 }

@@ -57,11 +57,13 @@ int run_watch(Run *r) {
         return 0;
 }
 
+static void check(Run *r, bool timed);
+
 static int on_check(sd_event_source *source, uint64_t usec, void *userdata) {
         Run *r = userdata;
 
         r->check.new_files = true; /* the outcome may have been there before */
-        run_check(r);
+        check(r, true);
         return 0;
 }
 
@@ -122,8 +124,10 @@ static void watch_supervisor(Run *r, uint64_t pid) {
 static void kill_orphan(Run *r) {
         if (run_has_order(r, LAUNCHER_KILL))
                 return;
-        log_warning("The supervisor of conversation %s was killed; what it left is killed too.",
-                    r->row.conversation);
+        if (!r->check.killed)
+                log_warning("The supervisor of conversation %s was killed; what it left is killed too.",
+                            r->row.conversation);
+        r->check.killed = true;
         (void) run_order(r, LAUNCHER_KILL, NULL, 0);
 }
 
@@ -195,7 +199,7 @@ static void on_result(const char *result, void *userdata) {
         over(r, TAKE_PTR(outcome), result);
 }
 
-void run_check(Run *r) {
+static void check(Run *r, bool timed) {
         _cleanup_json_ Json *outcome = NULL;
         int k;
 
@@ -213,7 +217,8 @@ void run_check(Run *r) {
         }
         if (r->check.cgroup && cgroup_is_populated(r->check.cgroup) > 0) {
                 r->check.asked = false;
-                if (r->check.orphaned && run_folder_read_outcome(r->dirfd, &outcome) == 0)
+                if (r->check.orphaned && (timed || !r->check.killed) &&
+                    run_folder_read_outcome(r->dirfd, &outcome) == 0)
                         kill_orphan(r);
                 (void) arm_check(r);
                 return;
@@ -228,6 +233,10 @@ void run_check(Run *r) {
         k = units_get_result(r->ctx->units, r->row.unit, on_result, r, &r->check.question);
         if (k < 0)
                 (void) arm_check(r);
+}
+
+void run_check(Run *r) {
+        check(r, false);
 }
 
 unsigned run_count_processes(const Run *r) {

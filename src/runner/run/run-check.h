@@ -16,8 +16,10 @@ typedef struct RunCheck {
         sd_bus_slot *question; /* to systemd, for the scope's Result */
         bool new_files;        /* in the run's directory, not read yet */
         bool asked;            /* systemd said that something happened to the scope */
-        bool orphaned;         /* the supervisor was killed */
-        unsigned tries;        /* to find the line with which systemd stopped it */
+        bool orphaned;         /* the supervisor was killed … */
+        bool killed; /* … and so was what it left, at least once: it is again when the timer has come */
+        bool kill_failed; /* that was said */
+        unsigned tries;   /* to find the line with which systemd stopped it */
 } RunCheck;
 
 void run_check_done(RunCheck *c);

@@ -8,9 +8,16 @@ static void log_failure(Run *r, LauncherVerb verb, int error, const char *text) 
         const char *why = text ? text : strerrordesc_np(-error);
         int level = error == -ECANCELED ? LOG_DEBUG : LOG_WARNING;
 
-        if (verb == LAUNCHER_KILL)
-                log_full(level, error, NULL, "Killing %s: %s", strempty(r->row.unit), why);
-        else
+        if (verb == LAUNCHER_KILL) {
+                /* It is ordered again and again. */
+                log_full(r->check.kill_failed ? LOG_DEBUG : level,
+                         error,
+                         NULL,
+                         "Killing %s: %s",
+                         strempty(r->row.unit),
+                         why);
+                r->check.kill_failed = true;
+        } else
                 log_full(level,
                          error,
                          NULL,
@@ -25,7 +32,8 @@ static void on_done(LauncherVerb verb, int error, const char *text, void *userda
 
         if (error < 0)
                 log_failure(r, verb, error, text);
-        else if (verb == LAUNCHER_KILL)
+        /* Whatever the answer: it may be gone. */
+        if (verb == LAUNCHER_KILL)
                 run_look(r);
         r->report->ordered(verb, error, text, r->userdata);
 }
