@@ -351,6 +351,8 @@ int setup(void **state) {
                 .userdata = p,
         };
         assert_return_code(store_open(p->fd, p->path, &p->ctx.run.store, &error), 0);
+        if (!p->ctx.run.store)
+                return -1;
         (void) sqlite3_commit_hook(p->ctx.run.store->db, on_commit, p);
         begin(p);
         return 0;

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "common/json.h"
 #include "common/buffer.h"
+#include "common/json.h"
 #include "runner/link/envelope.h"
 #include "runner/link/rpc.h"
 #include "runner/store/store-inbound.h"
