@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
-#include "runner/run/run-check.h"
 #include "runner/run/run-limits.h"
+#include "runner/run/run-state.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-audit.h"
 #include "runner/runner-conversations.h"

@@ -17,6 +17,7 @@
 #include "runner/run/run-state.h"
 #include "runner/run/run-stop.h"
 #include "runner/run/run-watchdog.h"
+#include "runner/run/run.h"
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-input.h"
 

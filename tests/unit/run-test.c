@@ -13,6 +13,7 @@
 #include "run-test.h"
 #include "runner/limits/limit-victim.h"
 #include "runner/run/run-state.h"
+#include "runner/run/run.h"
 #include "runner/scope/run-folder.h"
 #include "runner/scope/scope-stop.h"
 #include "runner/store/store-input.h"

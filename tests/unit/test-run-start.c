@@ -12,6 +12,7 @@
 #include "runner/run/run-orders.h"
 #include "runner/run/run-state.h"
 #include "runner/run/run-stop.h"
+#include "runner/run/run.h"
 #include "runner/scope/run-folder.h"
 #include "runner/store/store-input.h"
 

@@ -12,6 +12,7 @@
 #include "runner/run/run-check.h"
 #include "runner/run/run-limits.h"
 #include "runner/run/run-start.h"
+#include "runner/run/run-state.h"
 #include "runner/run/run-watchdog.h"
 #include "runner/scope/run-folder.h"
 #include "runner/store/store-conversation.h"

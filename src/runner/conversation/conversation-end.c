@@ -6,6 +6,7 @@
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/conversation-report.h"
 #include "runner/run/budget.h"
+#include "runner/run/run.h"
 #include "runner/run/verdict.h"
 #include "runner/store/store-inbound.h"
 

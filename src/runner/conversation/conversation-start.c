@@ -14,10 +14,10 @@
 #include "runner/conversation/conversation-spec.h"
 #include "runner/conversation/conversation-start.h"
 #include "runner/run/run-agent.h"
-#include "runner/run/run-check.h"
 #include "runner/run/run-limits.h"
 #include "runner/run/run-runtime.h"
 #include "runner/run/run-start.h"
+#include "runner/run/run-state.h"
 #include "runner/run/run-watchdog.h"
 #include "runner/store/store-conversation.h"
 

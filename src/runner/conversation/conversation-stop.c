@@ -4,10 +4,10 @@
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/conversation-report.h"
 #include "runner/conversation/conversation-stop.h"
-#include "runner/run/run-check.h"
 #include "runner/run/run-input.h"
 #include "runner/run/run-orders.h"
 #include "runner/run/run-start.h"
+#include "runner/run/run-state.h"
 #include "runner/run/run-stop.h"
 
 #define STEP_USEC (5 * USEC_PER_SEC)

@@ -9,6 +9,7 @@
 #include "runner/run/run-hits.h"
 #include "runner/run/run-internal.h"
 #include "runner/run/run-orders.h"
+#include "runner/run/run-state.h"
 #include "runner/scope/run-folder.h"
 #include "runner/scope/scope-stop.h"
 
@@ -82,11 +83,6 @@ static int arm_check(Run *r) {
                         1,
                         on_check,
                         r);
-}
-
-void run_look(Run *r) {
-        r->check.asked = true;
-        (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
 }
 
 static void supervisor_gone(Run *r) {

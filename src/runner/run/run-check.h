@@ -30,8 +30,6 @@ int run_watch(Run *r);
 /* Checks the scope first, the outcome second. Where both say that the run is over, reads the rest of its output; then it is
  * concluded. */
 void run_check(Run *r);
-/* The same soon, since the scope may have changed. */
-void run_look(Run *r);
 /* systemd is being asked. */
 bool run_check_is_under_way(const RunCheck *c);
 /* In the agent's cgroup, the agent itself among them; 0 where that cannot be read. */

@@ -151,15 +151,3 @@ int run_store_end(Run *r) {
                 k = run_limits_forget(r);
         return k < 0 ? k : run_runtime_forget(r);
 }
-
-void run_close(Run *r) {
-        run_forget_orders(r);
-        run_cancel_orders(r);
-        r->watch = watch_slot_free(r->watch);
-        run_check_close(&r->check);
-        run_folder_mark_conclusion(r->dirfd, false);
-        /* Who still reads its output has the file open himself. */
-        r->dirfd = safe_close(r->dirfd);
-        run_output_close(&r->output);
-        run_limits_close(r);
-}

@@ -43,7 +43,5 @@ void run_conclude(Run *r);
 bool run_conclusion_is_short(const Run *r);
 /* Stores that it has ended; part of the open transaction. */
 int run_store_end(Run *r);
-/* That is stored: nothing of it is watched any more, and its files are closed. */
-void run_close(Run *r);
 /* What it used in all, as far as that is known at its end; borrowed, or NULL. */
 Json *run_resources(const Run *r);

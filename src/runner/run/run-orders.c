@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
-#include "runner/run/run-check.h"
 #include "runner/run/run-internal.h"
 #include "runner/run/run-orders.h"
+#include "runner/run/run-state.h"
 
 static void log_failure(Run *r, LauncherVerb verb, int error, const char *text) {
         const char *why = text ? text : strerrordesc_np(-error);

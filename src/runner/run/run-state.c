@@ -78,3 +78,8 @@ bool run_end_was_sent(const Run *r) {
 void run_set_stopping(Run *r) {
         r->stopping = true;
 }
+
+void run_look(Run *r) {
+        r->check.asked = true;
+        (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
+}

@@ -38,3 +38,5 @@ int run_set_failure(Run *r, char *text_consume); /* -ENOMEM for NULL */
 bool run_end_was_sent(const Run *r);
 /* A stop was ordered: its own clocks order none any more. */
 void run_set_stopping(Run *r);
+/* Its output is read, and its scope checked, in a turn of its own: something of it may have changed. */
+void run_look(Run *r);

@@ -9,6 +9,7 @@
 #include "runner/run/run-internal.h"
 #include "runner/run/run-orders.h"
 #include "runner/run/run.h"
+#include "runner/scope/run-folder.h"
 #include "runner/store/store-conversation.h"
 
 static int on_drive(sd_event_source *source, void *userdata) {
@@ -124,6 +125,18 @@ Run *run_free(Run *r) {
         free(r->failure);
         free(r);
         return NULL;
+}
+
+void run_close(Run *r) {
+        run_forget_orders(r);
+        run_cancel_orders(r);
+        r->watch = watch_slot_free(r->watch);
+        run_check_close(&r->check);
+        run_folder_mark_conclusion(r->dirfd, false);
+        /* Who still reads its output has the file open himself. */
+        r->dirfd = safe_close(r->dirfd);
+        run_output_close(&r->output);
+        run_limits_close(r);
 }
 
 /* ---- driving ---- */

@@ -81,5 +81,7 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Run *, run_free);
 int run_replay(Run *r);
 /* Reads what the agent wrote, one bounded piece a turn of the loop. */
 void run_drive(Run *r);
+/* Its end is stored: nothing of it is watched any more, and its files are closed. */
+void run_close(Run *r);
 /* Calls released() in a turn of its own. */
 void run_release(Run *r);
