@@ -55,3 +55,14 @@ with_lock() {
         exec {fd}>&-
         return $r
 }
+
+# What a result is of: the commit, with a + where the tree has changes of its own; - where this is no checkout.
+tree_version() {
+        local version
+        version=$(git -c safe.directory='*' -C "$NF_TOP" rev-parse --short HEAD 2>/dev/null) || {
+                echo -
+                return 0
+        }
+        [ -z "$(git -c safe.directory='*' -C "$NF_TOP" status --porcelain -- src units dbus 2>/dev/null)" ] || version+=+
+        echo "$version"
+}
