@@ -5,11 +5,6 @@
 # shellcheck source=tests/system/lib-product.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../system/lib-product.sh"
 
-# All of the text is read, or whoever writes dies of it and the line that is there counts as none.
-text_has() {
-        agent_text "$1" | grep -x -- "$2" >/dev/null
-}
-
 # journal_has REGEX ARGUMENT…: journald writes down what it has got already, before it is asked. For use with `eventually`:
 # what is said in the journal and what is told elsewhere come by different ways.
 journal_has() {
@@ -32,44 +27,23 @@ writes_more() {
 # start_limited ID LIMITS-JSON SCRIPT: a conversation with these limits that is known to have begun.
 start_limited() {
         local params
-        params=$(python3 -c 'import json, sys
-print(json.dumps({"limits": json.loads(sys.argv[1]), "prompt": sys.argv[2]}))' "$2" "$3")
+        params=$(nf-test object limits:="$2" prompt="$3")
         start_conversation "$1" "$params" >/dev/null || return 1
         until_ok 40 event "$1" 'm == "conversation.started"'
 }
 
 # end ID MEMBER: a member of conversation.ended, "a.b" for one inside another; "null" where it is not there.
 end() {
-        events "$1" | python3 -c 'import json, sys
-for line in sys.stdin:
-    d = json.loads(line)
-    if d["method"] == "conversation.ended":
-        v = d["params"]
-        for k in sys.argv[1].split("."):
-            v = (v or {}).get(k)
-        print(v if isinstance(v, str) else json.dumps(v))' "$2"
+        orc conversation events --json "$1" | nf-test end "$2"
 }
 
 # hits ID LIMIT: the hits of its events, a JSON list.
 hits() {
-        events "$1" | python3 -c 'import json, sys
-lines = [json.loads(l) for l in sys.stdin]
-print(json.dumps([d["params"]["hits"] for d in lines
-        if d["method"] == "conversation.limit" and d["params"]["limit"] == sys.argv[1]]))' "$2"
+        events "$1" | nf-test jsonl '[x["params"]["hits"] for x in d if x["method"] == "conversation.limit" and x["params"]["limit"] == a[0]]' "$2"
 }
 
 state_of() {
         northflarectl --json=short show "$1" | json 'd["state"]'
-}
-
-# limits_of ID EXPRESSION: of what Describe() says; l is its member limits.
-limits_of() {
-        northflarectl --json=short show "$1" | python3 -c 'import json, sys
-d = json.load(sys.stdin)
-d = d[0] if isinstance(d, list) else d
-l = d["limits"]
-r = eval(sys.argv[1])
-print(r if isinstance(r, str) else json.dumps(r))' "$2"
 }
 
 scope_file() {
@@ -90,7 +64,7 @@ choose() {
 # For the cases.
 # shellcheck disable=SC2034
 HUNGRY="while [ ! -e \"\$TMPDIR/go\" ]; do sleep 0.2; done
-for i in 1 2 3 4; do python3 -c 'x = bytearray(100 << 20); import time; time.sleep(60)' & done; wait"
+for i in 1 2 3 4; do python3 $NF_TEST hold 100 60 >/dev/null & done; wait"
 
 # go ID: lets it.
 go() {

@@ -32,12 +32,8 @@ put_token() {
 
 # configure_runner [JSON]: runner.json with members of JSON on top of what every test needs.
 configure_runner() {
-        python3 - "${1:-"{}"}" >/etc/northflare/runner.json <<'END'
-import json, sys
-config = {"orchestratorUrl": "http://127.0.0.1:8420", "git": {"allowLoopback": True}, "minFreeDiskBytes": 1 << 20, "debug": True}
-config.update(json.loads(sys.argv[1]))
-print(json.dumps(config, indent=2))
-END
+        nf-test object --lines orchestratorUrl=http://127.0.0.1:8420 git.allowLoopback:=true minFreeDiskBytes:=1048576 debug:=true \
+                :="${1:-"{}"}" >/etc/northflare/runner.json
 }
 
 # The name of the runner's bus object changes with nothing: its properties by their name.
@@ -102,46 +98,61 @@ stop_conversation() {
 }
 
 prompt() {
-        python3 -c 'import json, sys; print(json.dumps({"prompt": sys.argv[1]}))' "$1"
+        nf-test object prompt="$1"
 }
 
 # The conversation's events so far, one JSON-RPC notification a line.
 events() {
-        orc conversation events --json "$1" | python3 -SE -c 'import json, sys
-for line in sys.stdin:
-    print(json.dumps(json.loads(line)["event"]))'
+        orc conversation events --json "$1" | nf-test notifications
 }
 
-# event ID EXPRESSION: prints EXPRESSION of the first event for which it is neither None nor False; m is the method, p
-# the params, e the agent's event ({} where it is none).
+# event ID EXPRESSION [NUMBER]: prints EXPRESSION of the first event, or that NUMBER, for which it is neither None nor False; m is
+# the method, p the params, e the agent's event ({} where it is none).
 event() {
-        orc conversation events --json "$1" | python3 -SE -c 'import json, sys
-for line in sys.stdin:
-    d = json.loads(line)["event"]
-    m, p = d.get("method"), d.get("params", {})
-    e = p.get("event", {}) if m == "message.agent" else {}
-    r = eval(sys.argv[1])
-    if r is not None and r is not False:
-        print(r if isinstance(r, str) else json.dumps(r))
-        sys.stdin.read()  # or whoever writes dies of it
-        sys.exit(0)
-sys.exit(1)' "$2"
+        orc conversation events --json "$1" | nf-test event "${@:2}"
 }
 
-# All that the agent wrote, in the order of arrival.
+# each_event ID EXPRESSION: the same of every event, a line each.
+each_event() {
+        orc conversation events --json "$1" | nf-test each "$2"
+}
+
+# agent_text ID [TURN]: all that the agent wrote, in the order of arrival, or what it wrote behind the end of so many turns.
 agent_text() {
-        orc conversation events --json "$1" | python3 -SE -c 'import json, sys
-for line in sys.stdin:
-    d = json.loads(line)["event"]
-    e = d.get("params", {}).get("event", {})
-    if d.get("method") == "message.agent" and e.get("type") == "text":
-        sys.stdout.write(e["delta"])'
+        orc conversation events --json "$1" | nf-test text "${@:2}"
 }
 
 turns_ended() {
-        orc conversation events --json "$1" | python3 -SE -c 'import json, sys
-n = sum(1 for l in sys.stdin if json.loads(l)["event"].get("params", {}).get("event", {}).get("type") == "turn_end")
-sys.exit(0 if n >= int(sys.argv[1]) else 1)' "$2"
+        orc conversation events --json "$1" | nf-test turns "$2"
+}
+
+# text_has ID REGEX: the agent wrote a line that is that.
+text_has() {
+        agent_text "$1" | has -x -- "$2"
+}
+
+# counted_lines ID OPTION…: the agent's lines "line 1", "line 2", … arrived whole, once and in order (nf-test numbered).
+counted_lines() {
+        agent_text "$1" | nf-test numbered "${@:2}"
+}
+
+# reports_of_runner [CODE] EXPRESSION: of l, the reports of errors that the orchestrator has of this runner.
+reports_of_runner() {
+        orc runners events --json "$(runner_property RunnerUid)" | nf-test reports "$@"
+}
+
+# as_runner VERB ARGUMENT…: nf-test as the runner's user. sql STATEMENT…: in the runner's store.
+as_runner() {
+        runuser -u northflare -- nf-test "$@"
+}
+
+sql() {
+        as_runner sql "$@"
+}
+
+# limits_of ID EXPRESSION: of what `northflarectl show` says; l is its member limits, f the filter of addresses in there or None.
+limits_of() {
+        northflarectl --json=short show "$1" | nf-test limits "$2"
 }
 
 # say_to ID TEXT
@@ -187,12 +198,5 @@ told_before_boot() {
         local begun
         begun=$(busctl --json=short get-property org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager \
                 UserspaceTimestamp | json 'd["data"]')
-        orc conversation events --json "$1" | python3 -c 'import datetime, json, sys
-for line in sys.stdin:
-    d = json.loads(line)
-    if d["event"]["method"] == "conversation.ended":
-        at = datetime.datetime.fromisoformat(d["receivedAt"].replace("Z", "+00:00")).timestamp() * 1e6
-        print(d["receivedAt"], "boot", sys.argv[1])
-        sys.exit(0 if at < int(sys.argv[1]) else 1)
-sys.exit(2)' "$begun"
+        orc conversation events --json "$1" | nf-test ended-before "$begun"
 }

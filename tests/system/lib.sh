@@ -9,6 +9,8 @@ tap_n=0 tap_failed=0
 nf_tmp=$(mktemp -d /tmp/nf-test-XXXXXX)
 chmod 755 "$nf_tmp"
 exec 9>>"${NF_TAP:-/out/tap}"
+# All that is done in Python: `nf-test --help`. An agent is started without this PATH, and takes $NF_TEST.
+export NF_TEST=/src/tests/lib/nf-test NF_PYCACHE=/run/nf-pycache PATH=$PATH:/src/tests/lib
 
 ok() {
         tap_n=$((tap_n + 1))
@@ -185,10 +187,7 @@ finish() {
 
 # A field of JSON on standard input: json PYTHON-EXPRESSION, with the parsed value as `d`.
 json() {
-        python3 -SE -c 'import json, sys
-d = json.load(sys.stdin)
-r = eval(sys.argv[1])
-print(r if isinstance(r, str) else json.dumps(r))' "$1"
+        nf-test json "$@"
 }
 
 # reboot_machine [COMMAND…]: goes down in good order (by logind, or as COMMAND does it) and comes up again; the script is
