@@ -5,6 +5,8 @@
 #include "runner/conversation/conversation-end.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/conversation-report.h"
+#include "runner/conversation/conversation-stop.h"
+#include "runner/link/rpc.h"
 #include "runner/run/budget.h"
 #include "runner/run/run.h"
 #include "runner/run/verdict.h"
@@ -144,13 +146,9 @@ answer_stop(Conversation *c,
             int64_t seq,
             const char *envelope_id,
             const char *request_id) {
+        _cleanup_json_ Json *result = conversation_stopped_result(c, reason);
         _cleanup_free_ char *response =
-                        xasprintf("{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"conversationId\":\"%s\","
-                                  "\"stopped\":true,\"reason\":\"%s\"},\"messageId\":\"rsp:%s\"}",
-                                  request_id,
-                                  c->row.id,
-                                  reason,
-                                  envelope_id);
+                        result ? rpc_response(envelope_id, request_id, json_text(result), NULL) : NULL;
 
         return response ? store_set_response(c->ctx->run.store, seq, response) : -ENOMEM;
 }

@@ -112,6 +112,15 @@ void conversation_stop_done(ConversationStop *s) {
         *s = (ConversationStop){};
 }
 
+Json *conversation_stopped_result(Conversation *c, const char *reason) {
+        _cleanup_json_ Json *result = json_object_new_object();
+
+        if (!result || json_set_string(result, "conversationId", c->row.id) < 0 ||
+            json_set_bool(result, "stopped", true) < 0 || json_set_string(result, "reason", reason) < 0)
+                return NULL;
+        return TAKE_PTR(result);
+}
+
 static void step(Conversation *c) {
         if (!c->run || run_is_over(c->run) || !streq(c->row.state, "live"))
                 return;

@@ -33,6 +33,8 @@ void conversation_stop_done(ConversationStop *s);
 #define STOP_REASON_MAX 1024
 /* Begins to end a conversation that lives, or resumes that: the first reason counts, which may be NULL. */
 void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec);
+/* The result of a stop: the conversation has ended for that reason. For the caller to put; NULL: out of memory. */
+Json *conversation_stopped_result(Conversation *c, const char *reason);
 /* Nothing more is done for it. The stage and the reason stay. */
 void conversation_stop_forget(Conversation *c);
 /* Everything of it is frozen, or is not any more, whoever ordered that: its clocks stop with it. */

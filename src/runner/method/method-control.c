@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 #include "runner/conversation/conversation-control.h"
+#include "runner/conversation/conversation-stop.h"
 #include "runner/limits/limits.h"
 #include "runner/method/method-control.h"
 #include "runner/method/method-input.h"
@@ -27,10 +28,7 @@ void method_check_stop(MethodCall *c) {
         if (c->code != 0)
                 return;
         if (!conversation_is_live(v)) {
-                c->result = json_object_new_object();
-                (void) json_set_string(c->result, "conversationId", v->row.id);
-                (void) json_set_bool(c->result, "stopped", true);
-                (void) json_set_string(c->result, "reason", v->row.reason);
+                c->result = conversation_stopped_result(v, v->row.reason);
                 return;
         }
         c->deferred = c->pending = true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/conversation-stop.h"
 #include "runner/link/link.h"
 #include "runner/method/method-entry.h"
 #include "runner/method/method.h"
@@ -48,15 +49,6 @@ static int on_message(const Envelope *e, void *userdata) {
 
 /* ---- calls from here ---- */
 
-static Json *stopped(Conversation *c, const char *reason) {
-        Json *result = json_object_new_object();
-
-        (void) json_set_string(result, "conversationId", c->row.id);
-        (void) json_set_bool(result, "stopped", true);
-        (void) json_set_string(result, "reason", reason);
-        return result;
-}
-
 static void on_responded(Conversation *c, int64_t seq, const char *reason, void *userdata) {
         Methods *m = userdata;
 
@@ -69,7 +61,7 @@ static void on_responded(Conversation *c, int64_t seq, const char *reason, void 
                 *p = call->next;
                 call->next = NULL;
                 call->methods = NULL; /* not in the list any more: the caller may still free it */
-                result = stopped(c, reason);
+                result = conversation_stopped_result(c, reason);
                 MethodReply reply = call->reply;
                 void *data = call->userdata;
                 if (call->floating)
@@ -144,7 +136,7 @@ int methods_call(
                 /* The end may have come while the method acted. */
                 if (conversation_is_live(c.conversation))
                         return wait_for_response(m, c.seq, reply, userdata, ret_call);
-                c.result = stopped(c.conversation, c.conversation->row.reason);
+                c.result = conversation_stopped_result(c.conversation, c.conversation->row.reason);
         }
         if (c.code != 0)
                 error = method_error(&c);

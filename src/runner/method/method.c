@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "common/log.h"
+#include "runner/link/rpc.h"
 #include "runner/method/method-control.h"
 #include "runner/method/method-drain.h"
 #include "runner/method/method-input.h"
@@ -39,18 +40,17 @@ static const Method methods[] = {
 
 static char *response_text(MethodCall *c) {
         _cleanup_json_ Json *error = NULL;
-        const char *body;
 
         if (!c->request_id || c->deferred)
                 return NULL;
         error = c->code != 0 ? method_error(c) : NULL;
-        body = json_text(c->code != 0 ? error : c->result);
-        return xasprintf(
-                        "{\"jsonrpc\":\"2.0\",\"id\":%s,\"%s\":%s,\"messageId\":\"rsp:%s\"}",
+        if (c->code == 0 ? !c->result : !error)
+                return NULL;
+        return rpc_response(
+                        c->envelope_id,
                         c->request_id,
-                        c->code != 0 ? "error" : "result",
-                        body,
-                        c->envelope_id);
+                        c->code == 0 ? json_text(c->result) : NULL,
+                        error ? json_text(error) : NULL);
 }
 
 static int store_call(MethodCall *c, const Method *m) {
