@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The runner's help text and manual pages against what the program knows.
+"""The runner's help text, manual pages and lists of errors against what the program knows.
 
-usage: check-docs.py PRINT-INTERFACE MAN-FOLDER
+usage: check-docs.py PRINT-INTERFACE SOURCE-DIRECTORY
 """
 import json
 import re
@@ -11,7 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-program, man = sys.argv[1], Path(sys.argv[2])
+program, source = sys.argv[1], Path(sys.argv[2])
+man = source / "man"
 problems = []
 
 
@@ -133,8 +134,32 @@ compare("config --json", rows, {n.split(".")[0] if "*" in n else n for n in keys
 if ".Ic token :" not in page5:
     problems.append("northflare-runner.json(5): the row token is not explained")
 
+# The codes of errors: the table of the protocol's page, and whatever code another page names.
+codes = {str(e["code"]) for e in interface["errors"] if e["code"]}
+table = re.search(r"^\| code \| meaning \|\n\|---\|---\|\n((?:\|.*\n)+)", (source / "docs/protocol.md").read_text(), re.M)
+coded = [c for row in table[1].splitlines() for c in re.findall(r"-\d+", row.split("|")[1])] if table else []
+compare("docs/protocol.md", coded, codes)
+if len(coded) != len(set(coded)):
+    problems.append("docs/protocol.md: a code is there twice")
+for page in sorted(source.glob("docs/*.md")):
+    for code in sorted(set(re.findall(r"-32\d{3}\b", page.read_text())) - codes):
+        problems.append(f"{page.name}: {code} is no code of an error")
+
+# The errors on D-Bus, and the code that each stands for.
+prefix = "org.northflare.Runner1.Error"
+names = {e["bus"].removeprefix(prefix + "."): str(e["code"] or "") for e in interface["errors"] if e["bus"]}
+rows = dict(re.findall(rf"^\| `{prefix}\.(\w+)` \| *(-\d+)? *\|", (source / "docs/dbus.md").read_text(), re.M))
+compare("docs/dbus.md", rows, names)
+for name in set(rows) & set(names):
+    if rows[name] != names[name]:
+        problems.append(f"docs/dbus.md: {name} stands for the code {names[name] or '(none)'}")
+page = section((man / "org.northflare.Runner1.5").read_text(), "ERRORS").partition("\nand\n")[0]
+compare("org.northflare.Runner1(5)", re.findall(r" \.(\w+)", page.replace("\n.Li", " ")), names)
+comment = re.search(rf"Errors: {prefix}\.(.*?);", (source / "dbus/org.northflare.Runner1.xml").read_text(), re.S)
+compare("org.northflare.Runner1.xml", re.findall(r"\w+", comment[1]) if comment else [], names)
+
 for problem in problems:
     print(problem)
-if not keys or not options or not listed:
+if not keys or not options or not listed or not codes or not names:
     sys.exit("nothing was compared")
 sys.exit(1 if problems else 0)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
+#include "common/rpc-error.h"
 #include "runner/config/config-dump.h"
 #include "runner/config/config-keys.h"
 #include "runner/config/options.h"
 
-/* For check-docs.py: what the runner's command line and configuration really are, as one JSON object. */
+/* For check-docs.py: what the runner's command line, configuration and errors really are, as one JSON object. */
 
 static const char *const types[] = {
         [CONFIG_STRING] = "string",
@@ -46,6 +47,12 @@ static void print_keys(void) {
                               o->name,
                               o->has_arg == required_argument ? "true" : "false",
                               o->val < 0x80 ? (char) o->val : ' ');
+        (void) printf("],\"errors\":[");
+        for (size_t i = 0; i < error_codes_n; i++)
+                (void) printf("%s{\"code\":%d,\"bus\":\"%s\"}",
+                              i > 0 ? "," : "",
+                              error_codes[i].code,
+                              strempty(error_codes[i].bus_error));
         (void) printf("]}\n");
 }
 

@@ -88,14 +88,14 @@ int report_error(const sd_bus_error *error, int r, const char *conversation) {
                                      stderr);
                         return EXIT_NOT_RUNNING;
                 }
-        if (sd_bus_error_has_name(error, ERROR_PREFIX "NoSuchConversation") ||
+        if (sd_bus_error_has_name(error, BUS_ERROR_NO_SUCH_CONVERSATION) ||
             (conversation && sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_OBJECT))) {
                 (void) fputs("There is no conversation \"", stderr);
                 put_str(stderr, conversation);
                 (void) fputs("\" here.\n", stderr);
                 return EXIT_NO_CONVERSATION;
         }
-        if (sd_bus_error_has_name(error, ERROR_PREFIX "NoSuchWorkspace"))
+        if (sd_bus_error_has_name(error, BUS_ERROR_NO_SUCH_WORKSPACE))
                 status = EXIT_NO_CONVERSATION;
         for (size_t i = 0; i < ELEMENTSOF(denied); i++)
                 if (sd_bus_error_has_name(error, denied[i]))

@@ -4,6 +4,7 @@
 #include <systemd/sd-bus.h>
 
 #include "common/json.h"
+#include "common/rpc-error.h"
 
 /* The connection to the bus, and calls of the runner's objects. */
 
@@ -13,7 +14,6 @@
 #define INTERFACE_MANAGER "org.northflare.Runner1.Manager"
 #define INTERFACE_CONVERSATION "org.northflare.Runner1.Conversation"
 #define INTERFACE_PROPERTIES "org.freedesktop.DBus.Properties"
-#define ERROR_PREFIX "org.northflare.Runner1.Error."
 
 /* NULL where there is no connection. */
 extern sd_bus *bus;

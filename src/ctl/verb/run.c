@@ -110,7 +110,7 @@ static int on_stopped(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
         Run *run = userdata;
 
         if (sd_bus_message_is_method_error(m, NULL) &&
-            !sd_bus_message_is_method_error(m, ERROR_PREFIX "WrongState")) {
+            !sd_bus_message_is_method_error(m, BUS_ERROR_WRONG_STATE)) {
                 (void) report_error(sd_bus_message_get_error(m), sd_bus_message_get_errno(m), run->id);
                 run->status = EXIT_RUN_FAILED;
         }

@@ -109,7 +109,7 @@ static int begin(HttpExchange *x, size_t *max_body, void *userdata) {
                 http_set_data(x, q, admin_request_free);
         }
         if (!q || split_path(q, http_path(x)) < 0) {
-                http_reply_error(x, 503, RPC_INTERNAL, "out of memory");
+                http_reply_error(x, 503, RPC_INTERNAL_ERROR, "out of memory");
                 return 503;
         }
         return 0;
@@ -486,7 +486,7 @@ static void run(HttpExchange *x, AdminRequest *q, Handler handler) {
 
         if (r < 0) {
                 log_error_errno(r, "Failed to serve %s %s: %m", http_method(x), http_path(x));
-                http_reply_error(x, 503, RPC_INTERNAL, "the orchestrator failed: %s", strerror(-r));
+                http_reply_error(x, 503, RPC_INTERNAL_ERROR, "the orchestrator failed: %s", strerror(-r));
         } else if (r > 0)
                 http_reply_error(x, status_of(&e), e.code, "%s", e.text);
         else if (o) {
@@ -514,7 +514,7 @@ static void request(HttpExchange *x, void *userdata) {
                 http_reply_error(
                                 x,
                                 400,
-                                r == -E2BIG ? RPC_INVALID_REQUEST : RPC_PARSE,
+                                r == -E2BIG ? RPC_INVALID_REQUEST : RPC_PARSE_ERROR,
                                 "%s",
                                 text ? text : "not valid JSON");
                 return;
@@ -531,7 +531,7 @@ static void request(HttpExchange *x, void *userdata) {
         http_reply_error(
                         x,
                         found ? 405 : 404,
-                        RPC_UNKNOWN_METHOD,
+                        RPC_METHOD_NOT_FOUND,
                         found ? "not this method" : "there is no such path");
 }
 

@@ -36,7 +36,12 @@ static void runner_request_free(void *p) {
 
 static void reply_failure(HttpExchange *x, int error) {
         log_error_errno(error, "Failed to serve %s %s: %m", http_method(x), http_path(x));
-        http_reply_error(x, 503, RPC_INTERNAL, "the orchestrator failed, try again: %s", strerror(-error));
+        http_reply_error(
+                        x,
+                        503,
+                        RPC_INTERNAL_ERROR,
+                        "the orchestrator failed, try again: %s",
+                        strerror(-error));
 }
 
 /* ---- before the body ---- */
@@ -64,7 +69,7 @@ static int begin(HttpExchange *x, size_t *max_body, void *userdata) {
                 *max_body = 0;
         RunnerRequest *q = new0(RunnerRequest, 1);
         if (!q) {
-                http_reply_error(x, 503, RPC_INTERNAL, "out of memory");
+                http_reply_error(x, 503, RPC_INTERNAL_ERROR, "out of memory");
                 return 503;
         }
         *q = (RunnerRequest){ .hub = hub, .exchange = x };
@@ -127,9 +132,8 @@ static int append_response(Buffer *b, Slice id, Json *result, const RpcError *e)
                 (void) buffer_append_str(b, ",\"result\":");
                 (void) buffer_append_str(b, strempty(json_text(result)));
         } else {
-                (void) buffer_printf(b, ",\"error\":{\"code\":%d,\"message\":", e->code);
-                (void) buffer_append_json_str(b, e->text);
-                (void) buffer_append_str(b, "}");
+                (void) buffer_append_str(b, ",\"error\":");
+                (void) rpc_error_append(b, e->code, e->text, NULL, NULL);
         }
         return buffer_append_str(b, "}");
 }
@@ -151,7 +155,7 @@ static int call(HttpExchange *x, RunnerRequest *q, const RunnerMessage *request,
                         return 1;
                 r = hub_claim(q->hub, q->token, q->uid, request->params, &result, &e);
         } else
-                r = rpc_refuse(&e, RPC_UNKNOWN_METHOD, "no such method: %s", method);
+                r = rpc_refuse(&e, RPC_METHOD_NOT_FOUND, "no such method: %s", method);
         if (r < 0)
                 return r;
         return append_response(b, request->id, result, &e);
@@ -240,7 +244,7 @@ static void post_messages(HttpExchange *x, RunnerRequest *q) {
 
         wrong = json_scan_check(body.data, body.size, &at);
         if (wrong)
-                http_reply_error(x, 400, RPC_PARSE, "not valid JSON at byte %zu: %s", at, wrong);
+                http_reply_error(x, 400, RPC_PARSE_ERROR, "not valid JSON at byte %zu: %s", at, wrong);
         else if (json_scan_type(body) == SCAN_ARRAY && !json_scan_element(body, &iter, &first))
                 http_reply_error(x, 400, RPC_INVALID_REQUEST, "the batch is empty");
         else if (json_scan_type(body) != SCAN_ARRAY && json_scan_type(body) != SCAN_OBJECT)

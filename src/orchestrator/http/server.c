@@ -206,7 +206,7 @@ void http_reply(HttpExchange *x,
                         http_reply_error(
                                         x,
                                         MHD_HTTP_SERVICE_UNAVAILABLE,
-                                        RPC_INTERNAL,
+                                        RPC_INTERNAL_ERROR,
                                         "too many answers at a time");
                         return;
                 }
@@ -236,10 +236,9 @@ void http_reply_error(HttpExchange *x, unsigned status, int code, const char *fo
         va_start(ap, format);
         (void) vsnprintf(text, sizeof(text), format, ap);
         va_end(ap);
-        (void) buffer_printf(
-                        &b, "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":%d,\"message\":", code);
-        (void) buffer_append_json_str(&b, text);
-        (void) buffer_append_str(&b, "}}\n");
+        (void) buffer_append_str(&b, "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":");
+        (void) rpc_error_append(&b, code, text, NULL, NULL);
+        (void) buffer_append_str(&b, "}\n");
         if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
                 http_reply(x, status, buffer_steal(&b), MHD_HTTP_HEADER_RETRY_AFTER, "5");
         else if (status == MHD_HTTP_UNAUTHORIZED)
@@ -356,7 +355,7 @@ static void take_body(HttpExchange *x, const char *data, size_t size) {
                 http_reply_error(
                                 x,
                                 MHD_HTTP_SERVICE_UNAVAILABLE,
-                                RPC_INTERNAL,
+                                RPC_INTERNAL_ERROR,
                                 "too many request bodies at a time");
         } else {
                 s->bodies += size;

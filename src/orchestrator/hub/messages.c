@@ -241,24 +241,40 @@ int release_held(Hub *h, const char *conversation, const char *uid) {
         return r < 0 ? r : place_anew(h, s, uid);
 }
 
-int fail_held(Hub *h, const char *conversation, int code, const char *text) {
+/* Answers with an error what sql, whose parameters are the time, the response and key, selects. */
+static int answer_error(Hub *h, const char *sql, const char *key, int code, const char *text) {
         _cleanup_buffer_ Buffer b = {};
         int r;
 
-        (void) buffer_printf(&b, "{\"error\":{\"code\":%d,\"message\":", code);
-        (void) buffer_append_json_str(&b, text);
-        r = buffer_append_str(&b, "}}");
+        (void) buffer_append_str(&b, "{\"error\":");
+        (void) rpc_error_append(&b, code, text, NULL, NULL);
+        r = buffer_append_str(&b, "}");
         if (r < 0)
                 return r;
-        r = db_run(h->db,
-                   "UPDATE messages SET answered=?, response=? WHERE conversation=? AND target IS NULL AND answered IS NULL",
-                   "iss",
-                   now_usec(CLOCK_REALTIME),
-                   b.data,
-                   conversation);
+        r = db_run(h->db, sql, "iss", now_usec(CLOCK_REALTIME), b.data, key);
         if (r > 0)
                 hub_wake_topic(h, HUB_ANSWERS);
         return MIN(r, 0);
+}
+
+int fail_held(Hub *h, const char *conversation, int code, const char *text) {
+        return answer_error(
+                        h,
+                        "UPDATE messages SET answered=?, response=?"
+                        " WHERE conversation=? AND target IS NULL AND answered IS NULL",
+                        conversation,
+                        code,
+                        text);
+}
+
+int fail_targeted(Hub *h, const char *uid, int code, const char *text) {
+        return answer_error(
+                        h,
+                        "UPDATE messages SET answered=?, response=?"
+                        " WHERE target=? AND answered IS NULL AND NOT (work AND claimed_by IS NULL)",
+                        uid,
+                        code,
+                        text);
 }
 
 /* ---- claims ---- */

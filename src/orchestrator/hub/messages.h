@@ -51,3 +51,5 @@ int readdress_work(Hub *h, const char *token, const char *uid);
 int release_held(Hub *h, const char *conversation, const char *uid);
 /* Answers open messages of a conversation that never got an owner. */
 int fail_held(Hub *h, const char *conversation, int code, const char *text);
+/* Answers open messages for a runner, but not work that it has not claimed. */
+int fail_targeted(Hub *h, const char *uid, int code, const char *text);

@@ -196,25 +196,17 @@ int sweep_dead(Hub *h, const char *token) {
 }
 
 int lose_runner(Hub *h, const char *uid) {
-        uint64_t now = now_usec(CLOCK_REALTIME);
         int r;
 
         r = db_run(h->db,
                    "UPDATE conversations SET state='ended', reason='lost', ended=?1, updated=?1"
                    " WHERE owner=?2 AND ended IS NULL",
                    "is",
-                   now,
+                   now_usec(CLOCK_REALTIME),
                    uid);
         if (r < 0)
                 return r;
-        r = db_run(h->db,
-                   "UPDATE messages SET answered=?, response='{\"error\":{\"code\":-32001,\"message\":"
-                   "\"the runner was forgotten\"}}' WHERE target=? AND answered IS NULL"
-                   " AND NOT (work AND claimed_by IS NULL)",
-                   "is",
-                   now,
-                   uid);
-        hub_wake_topic(h, HUB_ANSWERS);
+        r = fail_targeted(h, uid, RPC_UNKNOWN_CONVERSATION, "the runner was forgotten");
         hub_wake_topic(h, HUB_EVENTS);
-        return MIN(r, 0);
+        return r;
 }

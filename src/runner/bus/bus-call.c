@@ -13,34 +13,12 @@ struct BusCall {
         bool replied;
 };
 
-static const struct {
-        int64_t code;
-        const char *name;
-} errors[] = {
-        {-32602,  BUS_ERROR_PREFIX "InvalidArgument"   },
-        { -32601, BUS_ERROR_PREFIX "NotSupported"      },
-        { -32001, BUS_ERROR_PREFIX "NoSuchConversation"},
-        { -32003, BUS_ERROR_PREFIX "AtCapacity"        },
-        { -32004, BUS_ERROR_PREFIX "AgentNotAvailable" },
-        { -32005, BUS_ERROR_PREFIX "NotAllowed"        },
-        { -32006, BUS_ERROR_PREFIX "WorkspaceFailed"   },
-        { -32007, BUS_ERROR_PREFIX "NotActive"         },
-        { -32008, BUS_ERROR_PREFIX "Draining"          },
-        { -32009, BUS_ERROR_PREFIX "LowDisk"           },
-        { -32010, BUS_ERROR_PREFIX "WrongState"        },
-        { -32012, BUS_ERROR_PREFIX "MachineBusy"       },
-};
-
 /* The D-Bus error of a JSON-RPC error object; negative. */
 static int set_error(sd_bus_error *error, Json *e) {
-        const char *name = BUS_ERROR_PREFIX "Failed";
         const char *message = json_get_string(e, "message"),
                    *detail = json_get_string(json_get(e, "data"), "detail");
-        int64_t code = json_object_get_int64(json_get(e, "code"));
+        const char *name = rpc_code_bus_error(json_object_get_int64(json_get(e, "code")));
 
-        for (size_t i = 0; i < ELEMENTSOF(errors); i++)
-                if (errors[i].code == code)
-                        name = errors[i].name;
         if (isempty(message))
                 message = "Unknown error";
         bool both = !isempty(detail) && !streq(detail, message);

@@ -18,7 +18,7 @@ static int check_held(sd_bus_message *m, sd_bus_error *error) {
         return r < 0 || size <= BUS_CALL_HELD_MAX ?
                         r :
                         bus_error(error,
-                                  BUS_ERROR_PREFIX "InvalidArgument",
+                                  BUS_ERROR_INVALID_ARGUMENT,
                                   "The arguments of this method may have %zu bytes.",
                                   BUS_CALL_HELD_MAX);
 }

@@ -196,7 +196,7 @@ int bus_error_errno(sd_bus_error *error, int r) {
 }
 
 int bus_invalid_argument(sd_bus_error *error, const char *text) {
-        return bus_error(error, BUS_ERROR_PREFIX "InvalidArgument", "%s", text);
+        return bus_error(error, BUS_ERROR_INVALID_ARGUMENT, "%s", text);
 }
 
 /* ---- properties ---- */

@@ -5,6 +5,7 @@
 
 #include "common/ident.h"
 #include "common/json.h"
+#include "common/rpc-error.h"
 
 /* All that the runner's objects say on the bus: replies, errors and values of properties. Each has a bound, since the bus
  * disconnects who sends it a message of more than 32 MiB, and a runner without a bus ends. A reply that would be larger than
@@ -75,7 +76,6 @@ int bus_answer_text(sd_bus_message *request, const char *json, size_t max, const
 void bus_answer_error(sd_bus_message *request, const char *name, const char *text);
 void bus_answer_errno(sd_bus_message *request, int r);
 
-#define BUS_ERROR_PREFIX "org.northflare.Runner1.Error."
 /* An error for a handler to return: its text is cut to its bound, and what sd-bus does not take is replaced. Negative. */
 int bus_error(sd_bus_error *error, const char *name, const char *format, ...) _printf_(3, 4);
 int bus_error_errno(sd_bus_error *error, int r);

@@ -282,7 +282,7 @@ static int open_events(const BusRequest *q, sd_bus_error *error) {
         if (r == -EMFILE)
                 return bus_error(
                                 error,
-                                BUS_ERROR_PREFIX "TooManyStreams",
+                                BUS_ERROR_TOO_MANY_STREAMS,
                                 "%d event streams are open already.",
                                 EVENT_STREAMS_MAX);
         if (r == -EINVAL)
@@ -302,11 +302,7 @@ static int read_events(const BusRequest *q, sd_bus_error *error) {
         if (r < 0)
                 return r;
         if (max == 0 || max > READ_EVENTS_MAX)
-                return bus_error(
-                                error,
-                                BUS_ERROR_PREFIX "InvalidArgument",
-                                "max: must be 1 to %d",
-                                READ_EVENTS_MAX);
+                return bus_error(error, BUS_ERROR_INVALID_ARGUMENT, "max: must be 1 to %d", READ_EVENTS_MAX);
         r = conversation_read_events(q->conversation, cursor, max, &events, &next);
         if (r == -EINVAL)
                 return bad_cursor(error);
@@ -339,7 +335,7 @@ static int read_event(const BusRequest *q, sd_bus_error *error) {
         if (r == -ERANGE)
                 return bus_error(
                                 error,
-                                BUS_ERROR_PREFIX "InvalidArgument",
+                                BUS_ERROR_INVALID_ARGUMENT,
                                 "offset: the event has %" PRIu64 " bytes, and no piece of it begins there",
                                 size);
         if (r < 0)

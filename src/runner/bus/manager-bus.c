@@ -213,7 +213,7 @@ static int get_conversation(const BusRequest *q, sd_bus_error *error) {
                 return bus_answer(q->message, "o", path);
         return bus_error(
                         error,
-                        BUS_ERROR_PREFIX "NoSuchConversation",
+                        BUS_ERROR_NO_SUCH_CONVERSATION,
                         "There is no conversation \"%.*s\" here.",
                         utf8_cut(id, 64),
                         id);
@@ -310,11 +310,7 @@ static int list_audit(const BusRequest *q, sd_bus_error *error) {
         if (r < 0)
                 return r;
         if (max == 0 || max > LIST_AUDIT_MAX)
-                return bus_error(
-                                error,
-                                BUS_ERROR_PREFIX "InvalidArgument",
-                                "max: must be 1 to %d",
-                                LIST_AUDIT_MAX);
+                return bus_error(error, BUS_ERROR_INVALID_ARGUMENT, "max: must be 1 to %d", LIST_AUDIT_MAX);
         r = runner_list_audit(q->bus_objects->runner, conversation, max, &list);
         return r < 0 ? r :
                        bus_answer_json(q->message,
@@ -330,7 +326,7 @@ static int resend_set_aside(const BusRequest *q, sd_bus_error *error) {
         if (r == -ENOTCONN)
                 return bus_error(
                                 error,
-                                BUS_ERROR_PREFIX "WrongState",
+                                BUS_ERROR_WRONG_STATE,
                                 "There is no orchestrator that events could be sent to.");
         return r < 0 ? r : bus_answer(q->message, "u", (uint32_t) count);
 }

@@ -176,12 +176,11 @@ int bus_message_read_json(sd_bus_message *m, const char *contents, Json **ret, s
                 return -ENOMEM;
         r = read_entries(m, contents, 0, o, &key);
         if (r == -EEXIST)
-                return bus_error(
-                                error, BUS_ERROR_PREFIX "InvalidArgument", "%s: given twice", strempty(key));
+                return bus_error(error, BUS_ERROR_INVALID_ARGUMENT, "%s: given twice", strempty(key));
         if (r == -EINVAL)
                 return bus_error(
                                 error,
-                                BUS_ERROR_PREFIX "InvalidArgument",
+                                BUS_ERROR_INVALID_ARGUMENT,
                                 "%s: a value of this type means nothing here",
                                 strempty(key));
         if (r < 0)
@@ -213,15 +212,15 @@ static int merge_json_member(Json *o, sd_bus_error *error) {
         if (!text)
                 return 0;
         if (!json_object_is_type(text, json_type_string))
-                return bus_error(error, BUS_ERROR_PREFIX "InvalidArgument", "json: must be a string");
+                return bus_error(error, BUS_ERROR_INVALID_ARGUMENT, "json: must be a string");
         if (json_parse_from(JSON_OF_CALLER,
                             json_object_get_string(text),
                             (size_t) json_object_get_string_len(text),
                             &more,
                             &why) < 0)
-                return bus_error(error, BUS_ERROR_PREFIX "InvalidArgument", "json: %s", strempty(why));
+                return bus_error(error, BUS_ERROR_INVALID_ARGUMENT, "json: %s", strempty(why));
         if (!json_object_is_type(more, json_type_object))
-                return bus_error(error, BUS_ERROR_PREFIX "InvalidArgument", "json: must be an object");
+                return bus_error(error, BUS_ERROR_INVALID_ARGUMENT, "json: must be an object");
         json_object_object_del(o, "json");
         json_object_object_foreach(more, name, value) {
                 if (!json_object_object_get_ex(o, name, NULL) &&
@@ -248,13 +247,13 @@ static int check_keys(Json *o, const BusKey *keys, sd_bus_error *error) {
                 if (!k->name)
                         return bus_error(
                                         error,
-                                        BUS_ERROR_PREFIX "InvalidArgument",
+                                        BUS_ERROR_INVALID_ARGUMENT,
                                         "%s: there is no such parameter",
                                         name);
                 if (k->type != json_type_null && !json_object_is_type(value, k->type))
                         return bus_error(
                                         error,
-                                        BUS_ERROR_PREFIX "InvalidArgument",
+                                        BUS_ERROR_INVALID_ARGUMENT,
                                         "%s: must be %s",
                                         name,
                                         type_name(k->type));

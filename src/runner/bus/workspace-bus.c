@@ -37,8 +37,7 @@ static void on_reply(int error, const char *text, Json *result, void *userdata) 
         if (error < 0)
                 bus_answer_error(
                                 c->request,
-                                error == -ENOTEMPTY ? BUS_ERROR_PREFIX "WrongState" :
-                                                      BUS_ERROR_PREFIX "Failed",
+                                error == -ENOTEMPTY ? BUS_ERROR_WRONG_STATE : BUS_ERROR_FAILED,
                                 isempty(text) ? strerror(-error) : text);
         else if (c->describe)
                 r =
@@ -80,14 +79,14 @@ static int start(const BusRequest *q, const char *id, bool remove, bool force, s
         if (r == -ENOENT)
                 return bus_error(
                                 error,
-                                BUS_ERROR_PREFIX "NoSuchWorkspace",
+                                BUS_ERROR_NO_SUCH_WORKSPACE,
                                 "There is no workspace \"%.*s\" here.",
                                 utf8_cut(id, 64),
                                 id);
         if (r == -EBUSY)
                 return bus_error(
                                 error,
-                                BUS_ERROR_PREFIX "WrongState",
+                                BUS_ERROR_WRONG_STATE,
                                 "Something lives in that workspace, or it is being removed.");
         if (r == -EAGAIN)
                 return bus_error(

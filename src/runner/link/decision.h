@@ -11,7 +11,7 @@ typedef enum Decision {
         DECISION_SKIP_DUPLICATE, /* its stored response is due again */
         DECISION_SKIP_NOT_MINE,
         DECISION_SKIP_NOT_ACTIVE,
-        DECISION_ANSWER_UNKNOWN, /* unknown conversation: -32001 */
+        DECISION_ANSWER_UNKNOWN, /* with RPC_UNKNOWN_CONVERSATION */
         _DECISION_MAX,
 } Decision;
 

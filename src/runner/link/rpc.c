@@ -33,21 +33,7 @@ char *rpc_response(const char *envelope_id, const char *request_id, const char *
 char *rpc_error(int code, const char *message, const char *conversation, const char *detail) {
         _cleanup_buffer_ Buffer b = {};
 
-        (void) buffer_printf(&b, "{\"code\":%d,\"message\":", code);
-        (void) buffer_append_json_str(&b, message);
-        if (conversation || detail) {
-                (void) buffer_append_str(&b, ",\"data\":{");
-                if (conversation) {
-                        (void) buffer_append_str(&b, "\"conversationId\":");
-                        (void) buffer_append_json_str(&b, conversation);
-                }
-                if (detail) {
-                        (void) buffer_append_str(&b, conversation ? ",\"detail\":" : "\"detail\":");
-                        (void) buffer_append_json_str(&b, detail);
-                }
-                (void) buffer_append_str(&b, "}");
-        }
-        (void) buffer_append_str(&b, "}");
+        (void) rpc_error_append(&b, code, message, conversation, detail);
         return buffer_steal(&b);
 }
 

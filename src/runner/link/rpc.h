@@ -2,19 +2,9 @@
 #pragma once
 
 #include "common/json.h"
+#include "common/rpc-error.h"
 
 /* JSON-RPC 2.0 as the protocol uses it: building requests and responses, reading answers. */
-
-enum {
-        RPC_PARSE_ERROR = -32700,
-        RPC_INVALID_REQUEST = -32600,
-        RPC_METHOD_NOT_FOUND = -32601,
-        RPC_INVALID_PARAMS = -32602,
-        RPC_INTERNAL_ERROR = -32603,
-        RPC_UNKNOWN_CONVERSATION = -32001,
-        RPC_NOT_ACTIVE = -32007,
-        RPC_STALE_STORE = -32011,
-};
 
 /* Response to an envelope, with its messageId. request_id is JSON text. For the caller to free; NULL: no memory.
  * result and error are JSON text; exactly one of them is set. */

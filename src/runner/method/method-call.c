@@ -54,13 +54,13 @@ const char *method_id_param(MethodCall *c, const char *name, bool required) {
 
         if (!v) {
                 if (required)
-                        method_refuse(c, CODE_INVALID_PARAMS, "%s is missing", name);
+                        method_refuse(c, RPC_INVALID_PARAMS, "%s is missing", name);
                 return NULL;
         }
         s = json_get_string(c->params, name);
         if (!s || !ident_is_valid(s)) {
                 method_refuse(c,
-                              CODE_INVALID_PARAMS,
+                              RPC_INVALID_PARAMS,
                               "%s \"%.*s\" is not an id: a letter or digit, then up to 63 letters, digits, _, . or -, no \"..\"",
                               name,
                               utf8_cut(json_object_get_string(v), 100),
@@ -77,7 +77,7 @@ Conversation *method_find(MethodCall *c) {
                 return NULL;
         c->conversation = runner_find_conversation(c->runner, id);
         if (!c->conversation)
-                method_refuse(c, CODE_UNKNOWN_CONVERSATION, "conversation %s is not known here", id);
+                method_refuse(c, RPC_UNKNOWN_CONVERSATION, "conversation %s is not known here", id);
         return c->conversation;
 }
 
@@ -86,7 +86,7 @@ Conversation *method_find_live(MethodCall *c) {
 
         if (v && !conversation_is_live(v)) {
                 method_refuse(c,
-                              CODE_WRONG_STATE,
+                              RPC_WRONG_STATE,
                               "conversation %s has ended (%s)",
                               v->row.id,
                               strempty(v->row.reason));
@@ -99,7 +99,7 @@ bool method_has_room(MethodCall *c) {
         if (c->conversation->n_pending < PENDING_MESSAGES_MAX)
                 return true;
         method_refuse(c,
-                      CODE_CAPACITY,
+                      RPC_AT_CAPACITY,
                       "%u messages wait for conversation %s already",
                       c->conversation->n_pending,
                       c->conversation->row.id);

@@ -2,22 +2,12 @@
 #pragma once
 
 #include "common/json.h"
+#include "common/rpc-error.h"
 #include "runner/conversation/conversation.h"
 #include "runner/runner.h"
 
 /* One call of a method, whoever made it: what came with it, what the check found, and what is answered. All pointers are
  * borrowed from the caller for the call unless something else is said. Codes are those of docs/protocol.md. */
-
-#define CODE_INVALID_PARAMS (-32602)
-#define CODE_METHOD_NOT_FOUND (-32601)
-#define CODE_UNKNOWN_CONVERSATION (-32001)
-#define CODE_CAPACITY (-32003)
-#define CODE_NO_AGENT (-32004)
-#define CODE_NOT_ALLOWED (-32005)
-#define CODE_DRAINING (-32008)
-#define CODE_LOW_DISK (-32009)
-#define CODE_WRONG_STATE (-32010)
-#define CODE_MACHINE_BUSY (-32012)
 
 /* So many messages may wait for one conversation. */
 #define PENDING_MESSAGES_MAX 256

@@ -22,9 +22,9 @@ void method_check_stop(MethodCall *c) {
         if (!v)
                 return;
         if (json_get_u64(c->params, "graceMs", &grace) < 0)
-                method_refuse(c, CODE_INVALID_PARAMS, "graceMs is not a whole number");
+                method_refuse(c, RPC_INVALID_PARAMS, "graceMs is not a whole number");
         if (json_get(c->params, "reason") && !json_get_string(c->params, "reason"))
-                method_refuse(c, CODE_INVALID_PARAMS, "reason is not a string");
+                method_refuse(c, RPC_INVALID_PARAMS, "reason is not a string");
         if (c->code != 0)
                 return;
         if (!conversation_is_live(v)) {
@@ -64,7 +64,7 @@ static void check_orders(MethodCall *c) {
 
         if (c->code == 0 && v->run && !run_has_room_for_order(v->run))
                 method_refuse(c,
-                              CODE_CAPACITY,
+                              RPC_AT_CAPACITY,
                               "%d orders wait for the scope of conversation %s already",
                               LAUNCHER_WAITING_MAX,
                               v->row.id);
@@ -77,7 +77,7 @@ void method_check_config(MethodCall *c) {
         method_check_policy(c);
         if (c->code == 0 && json_get(c->params, "limits") && !streq(c->conversation->row.state, "live"))
                 method_refuse(c,
-                              CODE_WRONG_STATE,
+                              RPC_WRONG_STATE,
                               "conversation %s has no scope yet",
                               c->conversation->row.id);
         if (json_get(c->params, "limits"))
@@ -143,9 +143,9 @@ void method_check_freeze(MethodCall *c) {
         Conversation *v = method_find_live(c);
 
         if (v && !streq(v->row.state, "live"))
-                method_refuse(c, CODE_WRONG_STATE, "conversation %s does not run yet", v->row.id);
+                method_refuse(c, RPC_WRONG_STATE, "conversation %s does not run yet", v->row.id);
         else if (v && v->stop.stage != STOP_NONE)
-                method_refuse(c, CODE_WRONG_STATE, "conversation %s is being stopped", v->row.id);
+                method_refuse(c, RPC_WRONG_STATE, "conversation %s is being stopped", v->row.id);
         if (v)
                 check_orders(c);
         if (c->code == 0)

@@ -14,7 +14,7 @@ void method_check_drain(MethodCall *c) {
         uint64_t deadline;
 
         if (json_get_u64(c->params, "deadlineSecs", &deadline) < 0) {
-                method_refuse(c, CODE_INVALID_PARAMS, "deadlineSecs is not a whole number");
+                method_refuse(c, RPC_INVALID_PARAMS, "deadlineSecs is not a whole number");
                 return;
         }
         method_accepted(c);

@@ -14,9 +14,7 @@ void method_check_user(MethodCall *c) {
                 return;
         if (!json_object_is_type(content, json_type_string) &&
             !json_object_is_type(content, json_type_array)) {
-                method_refuse(c,
-                              CODE_INVALID_PARAMS,
-                              "content is neither text nor a list of content blocks");
+                method_refuse(c, RPC_INVALID_PARAMS, "content is neither text nor a list of content blocks");
                 return;
         }
         method_accepted(c);
@@ -44,12 +42,12 @@ void method_check_respond(MethodCall *c) {
         if (!method_find_live(c) || !method_has_room(c))
                 return;
         if (!id)
-                method_refuse(c, CODE_INVALID_PARAMS, "requestId is missing");
+                method_refuse(c, RPC_INVALID_PARAMS, "requestId is missing");
         else if (!behavior || (!streq(behavior, "allow") && !streq(behavior, "deny")))
-                method_refuse(c, CODE_INVALID_PARAMS, "behavior is neither \"allow\" nor \"deny\"");
+                method_refuse(c, RPC_INVALID_PARAMS, "behavior is neither \"allow\" nor \"deny\"");
         else if (!conversation_has_question(c->conversation, id))
                 method_refuse(c,
-                              CODE_WRONG_STATE,
+                              RPC_WRONG_STATE,
                               "conversation %s has no open question %.*s",
                               c->conversation->row.id,
                               utf8_cut(id, 64),

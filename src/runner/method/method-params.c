@@ -33,14 +33,14 @@ void method_check_types(MethodCall *c) {
                 Json *v = json_get(c->params, types[i].name);
                 if (v && !json_object_is_type(v, types[i].type))
                         method_refuse(c,
-                                      CODE_INVALID_PARAMS,
+                                      RPC_INVALID_PARAMS,
                                       "%s is not %s",
                                       types[i].name,
                                       json_type_to_name(types[i].type));
                 if (v && types[i].type == json_type_array) {
                         if (json_get_strv(c->params, types[i].name, &list) < 0)
                                 method_refuse(c,
-                                              CODE_INVALID_PARAMS,
+                                              RPC_INVALID_PARAMS,
                                               "%s is not a list of strings",
                                               types[i].name);
                         list = strv_free(list);
@@ -49,7 +49,7 @@ void method_check_types(MethodCall *c) {
         Json *prompt = json_get(c->params, "prompt");
         if (prompt && !json_object_is_type(prompt, json_type_string) &&
             !json_object_is_type(prompt, json_type_array))
-                method_refuse(c, CODE_INVALID_PARAMS, "prompt is neither text nor a list of content blocks");
+                method_refuse(c, RPC_INVALID_PARAMS, "prompt is neither text nor a list of content blocks");
 }
 
 static bool env_name_allowed(char *const *allowed, const char *name) {
@@ -72,7 +72,7 @@ void method_check_policy(MethodCall *c) {
 
         if (mode && !strv_contains(config->permission_modes, mode))
                 method_refuse(c,
-                              CODE_NOT_ALLOWED,
+                              RPC_NOT_ALLOWED,
                               "permissionMode %.*s is not among permissionModes of this runner",
                               utf8_cut(mode, 64),
                               mode);
@@ -80,13 +80,13 @@ void method_check_policy(MethodCall *c) {
                 json_object_object_foreach(env, name, value) {
                         if (!json_object_is_type(value, json_type_string))
                                 method_refuse(c,
-                                              CODE_INVALID_PARAMS,
+                                              RPC_INVALID_PARAMS,
                                               "env.%.*s is not a string",
                                               utf8_cut(name, 64),
                                               name);
                         else if (!env_name_allowed(config->env_allowed, name))
                                 method_refuse(c,
-                                              CODE_NOT_ALLOWED,
+                                              RPC_NOT_ALLOWED,
                                               "env.%.*s is not among envAllowed of this runner",
                                               utf8_cut(name, 64),
                                               name);
@@ -95,12 +95,12 @@ void method_check_policy(MethodCall *c) {
         int r = limits_parse(limits, &config->limits, &parsed, &error);
         if (r < 0)
                 method_refuse(c,
-                              r == -EOPNOTSUPP ? CODE_NOT_ALLOWED : CODE_INVALID_PARAMS,
+                              r == -EOPNOTSUPP ? RPC_NOT_ALLOWED : RPC_INVALID_PARAMS,
                               "%s",
                               strempty(error));
         else if ((above = ceilings_exceeded(&c->runner->ceilings, &parsed, &ceiling)))
                 method_refuse(c,
-                              CODE_NOT_ALLOWED,
+                              RPC_NOT_ALLOWED,
                               "%s is above the ceiling of this machine, %llu",
                               above,
                               (unsigned long long) ceiling);

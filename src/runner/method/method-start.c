@@ -26,13 +26,13 @@ static void check_size(MethodCall *c) {
 
         if (json_scan_check_bounded(text, size, CONVERSATION_VALUES_MAX, JSON_DEPTH_MAX, &at))
                 method_refuse(c,
-                              CODE_INVALID_PARAMS,
+                              RPC_INVALID_PARAMS,
                               "there are more than %zu values in the parameters",
                               CONVERSATION_VALUES_MAX);
         (void) json_scan_member((Slice){ text, size }, "prompt", &prompt);
         if (size - prompt.size > CONVERSATION_BYTES_MAX)
                 method_refuse(c,
-                              CODE_INVALID_PARAMS,
+                              RPC_INVALID_PARAMS,
                               "the parameters beside prompt have %zu bytes, more than %zu",
                               size - prompt.size,
                               CONVERSATION_BYTES_MAX);
@@ -46,25 +46,28 @@ static void check_agent(MethodCall *c, const char *agent) {
 
         if (!ops) {
                 method_refuse(c,
-                              CODE_NO_AGENT,
+                              RPC_AGENT_NOT_AVAILABLE,
                               "agent %s is not known here: add it to \"agents\" in the runner's configuration",
                               agent);
                 return;
         }
         if (ops->probe(config, &error) < 0)
-                method_refuse(c, CODE_NO_AGENT, "%s", error ? error : "the agent's program is missing");
+                method_refuse(c,
+                              RPC_AGENT_NOT_AVAILABLE,
+                              "%s",
+                              error ? error : "the agent's program is missing");
 }
 
 /* What every new process must pass. */
 static void check_room(MethodCall *c) {
         static const int codes[_ADMISSION_MAX] = {
-                [ADMISSION_DRAINING] = CODE_DRAINING,
-                [ADMISSION_CAPACITY] = CODE_CAPACITY,
-                [ADMISSION_DISK] = CODE_LOW_DISK,
-                [ADMISSION_MEMORY] = CODE_MACHINE_BUSY,
-                [ADMISSION_MEMORY_PRESSURE] = CODE_MACHINE_BUSY,
-                [ADMISSION_CPU_PRESSURE] = CODE_MACHINE_BUSY,
-                [ADMISSION_UNACKNOWLEDGED] = CODE_CAPACITY,
+                [ADMISSION_DRAINING] = RPC_DRAINING,
+                [ADMISSION_CAPACITY] = RPC_AT_CAPACITY,
+                [ADMISSION_DISK] = RPC_LOW_DISK,
+                [ADMISSION_MEMORY] = RPC_MACHINE_BUSY,
+                [ADMISSION_MEMORY_PRESSURE] = RPC_MACHINE_BUSY,
+                [ADMISSION_CPU_PRESSURE] = RPC_MACHINE_BUSY,
+                [ADMISSION_UNACKNOWLEDGED] = RPC_AT_CAPACITY,
         };
         Admission a;
 
@@ -80,7 +83,7 @@ static void check_room(MethodCall *c) {
 
 static void check_workspace(MethodCall *c, const char *workspace) {
         if (workspaces_is_removed(c->runner->workspaces, workspace))
-                method_refuse(c, CODE_WRONG_STATE, "workspace %s is being removed", workspace);
+                method_refuse(c, RPC_WRONG_STATE, "workspace %s is being removed", workspace);
 }
 
 static void starting(MethodCall *c, Conversation *v) {
@@ -138,21 +141,21 @@ void method_check_start(MethodCall *c) {
         method_check_policy(c);
         if (c->code == 0 && json_get(c->params, "directory") && streq(c->origin, "orchestrator"))
                 method_refuse(c,
-                              CODE_NOT_ALLOWED,
+                              RPC_NOT_ALLOWED,
                               "directory is for conversations that are started on this machine");
         if (c->code == 0 && json_get(c->params, "budget") &&
             budget_check(json_get(c->params, "budget"), &error) < 0)
-                method_refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
+                method_refuse(c, RPC_INVALID_PARAMS, "%s", strempty(error));
         if (c->code == 0 && timeouts_parse(json_get(c->params, "timeouts"), &(Timeouts){}, &error) < 0)
-                method_refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
+                method_refuse(c, RPC_INVALID_PARAMS, "%s", strempty(error));
         if (c->code == 0 && repository && checkout_check(repository, &c->runner->ctx->git, &error) < 0)
-                method_refuse(c, CODE_INVALID_PARAMS, "%s", strempty(error));
+                method_refuse(c, RPC_INVALID_PARAMS, "%s", strempty(error));
         check_room(c);
         check_workspace(c, workspace ? workspace : id);
         if (c->code != 0)
                 return;
         if (make_conversation(c, id, workspace, agent) < 0) {
-                method_refuse(c, -32603, "out of memory");
+                method_refuse(c, RPC_INTERNAL_ERROR, "out of memory");
                 return;
         }
         starting(c, c->created);
@@ -191,11 +194,11 @@ void method_check_resume(MethodCall *c) {
                 if (json_get(c->params, "agent"))
                         method_check_start(c); /* it lived elsewhere: all that is needed came along */
                 else
-                        method_refuse(c, CODE_UNKNOWN_CONVERSATION, "conversation %s is not known here", id);
+                        method_refuse(c, RPC_UNKNOWN_CONVERSATION, "conversation %s is not known here", id);
                 return;
         }
         if (conversation_is_live(c->conversation)) {
-                method_refuse(c, CODE_WRONG_STATE, "conversation %s is running", id);
+                method_refuse(c, RPC_WRONG_STATE, "conversation %s is running", id);
                 return;
         }
         check_agent(c, c->conversation->row.agent);

@@ -100,7 +100,7 @@ int method_accept(MethodCall *c) {
                 m->check(c);
         else
                 method_refuse(c,
-                              CODE_METHOD_NOT_FOUND,
+                              RPC_METHOD_NOT_FOUND,
                               "method %.*s is not known here",
                               utf8_cut(c->method, 100),
                               c->method);
