@@ -273,6 +273,45 @@ def run_with_ninja():
     return run()
 
 
+def page(picture, rows):
+    return (f"# Page\n\n<!-- rooms -->\n{picture}<!-- end of rooms -->\n\n### src/common/\n\n| file | task |\n|---|---|\n{rows}"
+            "\n## `common` without a directory\n\n| `nothing` | is not looked for here |\n")
+
+
+def run_with_pages():
+    """what is wrong with the pages: a list of texts"""
+    problems = []
+    build({})
+    stems = sorted({os.path.splitext(str(p))[0] for p in Path("src").glob("*/**/*.[ch]")})
+    tables = "".join(f"| `{os.path.relpath(stem, 'src/common')}` | text |\n" for stem in stems if "/common/" in stem)
+    for directory in sorted({os.path.dirname(stem) for stem in stems} - {"src/common"}):
+        tables += f"\n### `{directory}/`\n\n" + "".join(
+            f"| `{os.path.basename(stem)}` | text |\n" for stem in stems if os.path.dirname(stem) == directory)
+    Path("page.md").write_text(page("old\n", tables))
+    if run("--document", "page.md").returncode != 0:
+        problems.append("--document fails")
+    right = Path("page.md").read_text()
+    if any(f"    {line}\n" not in right for line in ARROWS.splitlines()) or "old" in right:
+        problems.append(f"--document writes:\n{right}")
+    changed = "its picture is not what there is; `tools/lib/rooms --document page.md BUILD` draws it"
+    row = "| `util` | text |\n"
+    for what, text, expected in (
+        ("a page that is right", right, []),
+        ("a picture with an arrow less", right.replace("mid → low", "mid", 1), [f"page.md → src/rooms: {changed}"]),
+        ("a file without a row", right.replace(row, ""), ["src/common/util → page.md: it has no row"]),
+        ("a file with two rows", right.replace(row, row + row), ["page.md → src/common/util: it has 2 rows for one file"]),
+        ("a row without a file", right.replace(row, row + "| `gone` | text |\n"),
+         ["page.md → src/common/gone: it has a row for a file that does not exist"]),
+    ):
+        if what != "a page that is right" and text == right:
+            problems.append(f"{what}: nothing was changed")
+        Path("page.md").write_text(text)
+        done = run("--documented", "page.md")
+        if done.stdout.splitlines() != expected or done.returncode != (1 if expected else 0):
+            problems.append(f"{what}: exit status {done.returncode}\n{done.stdout}")
+    return problems
+
+
 failed = False
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
@@ -280,6 +319,12 @@ with tempfile.TemporaryDirectory() as folder:
     if done.returncode != 0 or not os.path.exists("build/src/tool/mid/d.c.o"):
         failed = True
         print(f"a build directory that is behind: exit status {done.returncode}\n{done.stdout}")
+    os.chdir("/")
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+    for problem in run_with_pages():
+        failed = True
+        print(problem)
     os.chdir("/")
 for what, (changes, expected) in WRONG.items():
     with tempfile.TemporaryDirectory() as folder:
