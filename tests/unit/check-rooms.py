@@ -312,6 +312,35 @@ def run_with_pages():
     return problems
 
 
+def run_with_ways():
+    """what is wrong with the ways of a page: a list of texts"""
+    problems = []
+    build({})
+    high, mid, low = "src/tool/high.c", "src/tool/mid/a.c", "src/tool/mid/b.c"
+    for name in (high, mid, low):
+        if not os.path.exists(name):
+            problems.append(f"{name} does not exist")
+    for what, way, expected in (
+        ("down", [high, mid, low], []),
+        ("up", [low, mid, high], []),
+        ("two ways", [high, mid, None, low, mid], []),
+        ("past one", [high, low], [f"page.md: {high} → {low}: neither uses the other one"]),
+        ("a file that is gone", [high, "src/tool/gone.c"], ["page.md → src/tool/gone.c: no such file"]),
+        ("six files", [high, mid] * 3, []),
+        ("seven files", [high, mid] * 3 + [high], [f"page.md: {high} → {high}: a way of 7 files, more than 6"]),
+        ("none", [], ["page.md → src: it has no way through the sources"]),
+    ):
+        text, n = "# Page\n\n1. Not a file\n2. `tools/lib/rooms` neither\n\n", 0
+        for name in way:
+            n = n + 1 if name else 0
+            text += f"{n}. `{name}` does it\n   in two lines\n" if name else "\nAnother one:\n\n"
+        Path("page.md").write_text(text)
+        done = run("--ways", "page.md")
+        if done.stdout.splitlines() != expected or done.returncode != (1 if expected else 0):
+            problems.append(f"the way {what}: exit status {done.returncode}\n{done.stdout}")
+    return problems
+
+
 failed = False
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
@@ -322,7 +351,7 @@ with tempfile.TemporaryDirectory() as folder:
     os.chdir("/")
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
-    for problem in run_with_pages():
+    for problem in run_with_pages() + run_with_ways():
         failed = True
         print(problem)
     os.chdir("/")
