@@ -50,14 +50,14 @@ __attribute__((noreturn)) static void become_agent(const Task *t, const int extr
                 .base = base,
                 .tmp = run,
                 .cwd = q->cwd,
-                .private_fd = q->kind == KIND_AGENT && q->n_extra > 0 ? extra[0] : -EBADF,
-                .n_extra = q->kind == KIND_AGENT ? 0 : q->n_extra,
+                .private_fd = q->kind == SCOPE_AGENT && q->n_extra > 0 ? extra[0] : -EBADF,
+                .n_extra = q->kind == SCOPE_AGENT ? 0 : q->n_extra,
         };
         Place place = { .user = t->user->name, .shell = settings->shell, .home = base, .tmp = "/tmp" };
         int log;
 
         memcpy(plan.extra, extra, plan.n_extra * sizeof(int));
-        if (q->kind != KIND_GIT) {
+        if (q->kind != SCOPE_GIT) {
                 workspace_key(q->workspace, key);
                 (void) snprintf(run, sizeof(run), "%s-%" PRIu32, q->id, q->run);
                 plan.key = key;

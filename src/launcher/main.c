@@ -70,7 +70,7 @@ static int manager_run(Manager *m) {
                              NULL,
                              &cgroup)) < 0)
                 return r;
-        m->slice_path = xasprintf("/sys/fs/cgroup%s/" SLICE_NAME, streq(cgroup, "/") ? "" : cgroup);
+        m->slice_path = xasprintf("/sys/fs/cgroup%s/" SCOPES_SLICE, streq(cgroup, "/") ? "" : cgroup);
         if (!m->slice_path)
                 return -ENOMEM;
         /* The match is there before the name, and so before the first start. */

@@ -24,7 +24,7 @@ struct Task {
         sd_bus_slot *slot;       /* systemd's answer is awaited */
         Request request;         /* of a verb, the limits alone */
         char *unit;
-        char slice[64]; /* of the workspace that a start is for; "" where it has none */
+        char slice[WORKSPACE_SLICE_SIZE]; /* of the workspace that a start is for; "" where it has none */
 
         /* Of a start. */
         const User *user; /* NULL for as long as it waits for its turn */

@@ -7,14 +7,6 @@
 #include "common/ident.h"
 #include "launcher/request.h"
 
-static const struct {
-        const char *name, *unit;
-} kinds[_KIND_MAX] = {
-        [KIND_AGENT] = {"agent", AGENT_UNIT_PREFIX },
-        [KIND_GIT] = { "git",  "northflare-git-" },
-        [KIND_HOOK] = { "hook", "northflare-hook-"},
-};
-
 #define BYTES_MAX (UINT64_C(1) << 60)
 #define WEIGHT_MAX UINT64_C(10000)
 
@@ -35,13 +27,6 @@ const LimitInfo limit_infos[_LIMIT_MAX] = {
 void request_done(Request *r) {
         r->argv = strv_free(r->argv);
         r->env = strv_free(r->env);
-}
-
-Kind kind_from_string(const char *s) {
-        for (Kind k = 0; k < _KIND_MAX; k++)
-                if (streq(kinds[k].name, s))
-                        return k;
-        return _KIND_INVALID;
 }
 
 int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e) {
@@ -140,7 +125,7 @@ int request_read(sd_bus_message *m, Request *ret, sd_bus_error *e) {
             (r = sd_bus_message_read(m, "h", &ret->dirfd)) < 0 ||
             (r = sd_bus_message_enter_container(m, 'a', "h")) < 0)
                 return r;
-        ret->kind = kind_from_string(kind);
+        ret->kind = scope_kind_from_string(kind);
         while ((r = sd_bus_message_read(m, "h", &fd)) > 0) {
                 if (ret->n_extra >= REQUEST_EXTRA_MAX)
                         return invalid(e, "extra: more than %u descriptors.", REQUEST_EXTRA_MAX);
@@ -154,7 +139,7 @@ static int check_strings(const Request *r, sd_bus_error *e) {
 
         STRV_FOREACH(s, r->argv) {
                 bytes += strlen(*s) + 1;
-                if (strstr(*s, "{private}") && (r->kind != KIND_AGENT || r->n_extra == 0))
+                if (strstr(*s, "{private}") && (r->kind != SCOPE_AGENT || r->n_extra == 0))
                         return invalid(e, "argv: {private} without a descriptor for it.");
         }
         STRV_FOREACH(s, r->env)
@@ -165,13 +150,13 @@ static int check_strings(const Request *r, sd_bus_error *e) {
                 return invalid(e, "env: more than %u strings.", REQUEST_STRINGS_MAX);
         if (bytes > REQUEST_BYTES_MAX)
                 return invalid(e, "argv and env: more than %u bytes.", REQUEST_BYTES_MAX);
-        if (r->kind != KIND_GIT && (!r->argv || !r->argv[0] || r->argv[0][0] != '/'))
+        if (r->kind != SCOPE_GIT && (!r->argv || !r->argv[0] || r->argv[0][0] != '/'))
                 return invalid(e, "argv: the program's path is not absolute.");
         return 0;
 }
 
 static int check_descriptors(const Request *r, uid_t owner, sd_bus_error *e) {
-        bool agent = r->kind == KIND_AGENT;
+        bool agent = r->kind == SCOPE_AGENT;
         struct stat st;
 
         if (fstat(r->dirfd, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != owner ||
@@ -198,39 +183,12 @@ int request_check(const Request *r, uid_t owner, sd_bus_error *e) {
                 return invalid(e, "id: not a valid id.");
         if (r->run == 0)
                 return invalid(e, "run: runs are counted from 1.");
-        if (!(r->kind == KIND_GIT && isempty(r->workspace)) && !ident_is_valid(r->workspace))
+        if (!(r->kind == SCOPE_GIT && isempty(r->workspace)) && !ident_is_valid(r->workspace))
                 return invalid(e, "workspace: not a valid id.");
         if (r->cwd[0] == '/' ? strlen(r->cwd) >= 4096 : !path_is_below(r->cwd))
                 return invalid(e, "cwd: neither an absolute path nor one below the workspace.");
         k = check_strings(r, e);
         return k < 0 ? k : check_descriptors(r, owner, e);
-}
-
-char *request_unit_name(const Request *r) {
-        return xasprintf("%s%s-%" PRIu32 ".scope", kinds[r->kind].unit, r->id, r->run);
-}
-
-bool unit_name_is_ours(const char *unit) {
-        for (Kind k = 0; k < _KIND_MAX; k++) {
-                const char *id = startswith(unit, kinds[k].unit), *dash = id ? strrchr(id, '-') : NULL;
-                _cleanup_free_ char *copy = dash ? xasprintf("%.*s", (int) (dash - id), id) : NULL,
-                                    *again = NULL;
-                Request r = { .kind = k, .id = copy };
-
-                if (!copy)
-                        continue;
-                r.run = (uint32_t) strtoul(dash + 1, NULL, 10);
-                again = ident_is_valid(copy) && r.run > 0 ? request_unit_name(&r) : NULL;
-                return streq_ptr(unit, again);
-        }
-        return false;
-}
-
-bool slice_name_is_ours(const char *slice) {
-        const char *key = startswith(slice, "northflare-ws_");
-
-        return key && strspn(key, "0123456789abcdef") == WORKSPACE_KEY_SIZE - 1 &&
-                        streq(key + WORKSPACE_KEY_SIZE - 1, ".slice");
 }
 
 /* A copy of s with every {private} replaced. */
@@ -247,7 +205,7 @@ char **request_argv(const Request *r, const Place *place) {
         _cleanup_strv_free_ char **v = NULL;
         char *const *from = r->argv;
 
-        if (r->kind == KIND_GIT) {
+        if (r->kind == SCOPE_GIT) {
                 if (strv_extend(&v, NF_LIBEXECDIR "/northflare-git") < 0)
                         return NULL;
                 if (from && *from)
@@ -277,7 +235,7 @@ char **request_environment(const Request *r, const Place *place) {
         STRV_FOREACH(s, r->env)
                 if (strv_extend(&v, *s) < 0)
                         return NULL;
-        if (r->kind != KIND_AGENT && r->n_extra > 0 &&
+        if (r->kind != SCOPE_AGENT && r->n_extra > 0 &&
             strv_consume(&v, xasprintf("NORTHFLARE_FDS=%u", r->n_extra)) < 0)
                 return NULL;
         return TAKE_PTR(v);

@@ -3,7 +3,7 @@
 
 #include <systemd/sd-bus.h>
 
-#include "common/util.h"
+#include "common/scope-name.h"
 
 /* One call of Start: what was asked, whether it may be, and what follows from it (names, arguments, environment). No
  * function here touches the system but for fstat of the descriptors. */
@@ -18,21 +18,11 @@
 #define ERROR_ACCESS_DENIED LAUNCHER_ERROR("AccessDenied")
 #define ERROR_FAILED LAUNCHER_ERROR("Failed")
 
-#define SLICE_NAME "northflare.slice"
-#define AGENT_UNIT_PREFIX "northflare-conversation-"
 #define WEIGHT_DEFAULT UINT64_C(100)
 #define REQUEST_STRINGS_MAX 128U
 #define REQUEST_BYTES_MAX (128U * 1024U)
 #define REQUEST_PRIVATE_MAX (1024U * 1024U)
 #define REQUEST_EXTRA_MAX 2U
-
-typedef enum Kind {
-        KIND_AGENT,
-        KIND_GIT,
-        KIND_HOOK,
-        _KIND_MAX,
-        _KIND_INVALID = -EINVAL,
-} Kind;
 
 typedef enum LimitId {
         LIMIT_MEMORY_HIGH,
@@ -61,7 +51,7 @@ typedef struct Limits {
 } Limits;
 
 typedef struct Request {
-        Kind kind;
+        ScopeKind kind;
         const char *id, *workspace, *cwd; /* borrowed */
         uint32_t run;
         char **argv, **env; /* env: NAME=value */
@@ -72,9 +62,6 @@ typedef struct Request {
 
 /* Frees what request_read() has made; what is borrowed stays. */
 void request_done(Request *r);
-
-/* _KIND_INVALID where there is none of this name. */
-Kind kind_from_string(const char *s);
 
 /* Adds one limit. Returns 0, or negative with e set: unknown, twice, or out of range. */
 int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e);
@@ -98,13 +85,6 @@ int request_read(sd_bus_message *m, Request *ret, sd_bus_error *e);
 /* Everything that can be said without looking at other scopes. owner: whose the run's folder must be. Returns 0, or
  * negative with e set. */
 int request_check(const Request *r, uid_t owner, sd_bus_error *e);
-
-/* Whether the name is that of a workspace's slice, northflare-ws_KEY.slice; being called so it is below that of all. */
-bool slice_name_is_ours(const char *slice);
-/* northflare-conversation-c-1-2.scope; for the caller to free; NULL where memory is out. */
-char *request_unit_name(const Request *r);
-/* Whether the name is one that request_unit_name could have made. */
-bool unit_name_is_ours(const char *unit);
 
 /* Where the program lives and what it is called. */
 typedef struct Place {

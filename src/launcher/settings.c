@@ -36,19 +36,19 @@
 
 /* Nothing that is started may be without any of memory, tasks, processors and time, whatever the caller leaves out. An
  * agent shares the processors with the others; what is short (git, hooks) has no swap and two of them. */
-static const Limits default_limits[_KIND_MAX] = {
-        [KIND_AGENT] = {.value = { [LIMIT_MEMORY_MAX] = MEMORY_DEFAULT_MAX,
-                                    [LIMIT_MEMORY_SWAP_MAX] = MEMORY_DEFAULT_MAX,
-                                    [LIMIT_TASKS_MAX] = 1024,
-                                    [LIMIT_CPU_WEIGHT] = WEIGHT_DEFAULT,
-                                    [LIMIT_RUNTIME_MAX] = AGENT_RUNTIME_DEFAULT },
-                        .set = { [LIMIT_MEMORY_MAX] = true,
-                                  [LIMIT_MEMORY_SWAP_MAX] = true,
-                                  [LIMIT_TASKS_MAX] = true,
-                                  [LIMIT_CPU_WEIGHT] = true,
-                                  [LIMIT_RUNTIME_MAX] = true }},
-        [KIND_GIT] = OPERATION_LIMITS(64),
-        [KIND_HOOK] = OPERATION_LIMITS(512),
+static const Limits default_limits[_SCOPE_KIND_MAX] = {
+        [SCOPE_AGENT] = {.value = { [LIMIT_MEMORY_MAX] = MEMORY_DEFAULT_MAX,
+                                     [LIMIT_MEMORY_SWAP_MAX] = MEMORY_DEFAULT_MAX,
+                                     [LIMIT_TASKS_MAX] = 1024,
+                                     [LIMIT_CPU_WEIGHT] = WEIGHT_DEFAULT,
+                                     [LIMIT_RUNTIME_MAX] = AGENT_RUNTIME_DEFAULT },
+                         .set = { [LIMIT_MEMORY_MAX] = true,
+                                   [LIMIT_MEMORY_SWAP_MAX] = true,
+                                   [LIMIT_TASKS_MAX] = true,
+                                   [LIMIT_CPU_WEIGHT] = true,
+                                   [LIMIT_RUNTIME_MAX] = true }},
+        [SCOPE_GIT] = OPERATION_LIMITS(64),
+        [SCOPE_HOOK] = OPERATION_LIMITS(512),
 };
 
 #define fail(error, ...) ((void) (*(error) = xasprintf(__VA_ARGS__)), -EINVAL)
@@ -120,7 +120,7 @@ static int parse_defaults(Settings *s, Json *o, char **ret_error) {
                 return fail(ret_error, "defaults is no object.");
         json_object_object_foreach(o, key, value) {
                 _cleanup_free_ char *name = xasprintf("defaults.%s", key);
-                Kind kind = kind_from_string(key);
+                ScopeKind kind = scope_kind_from_string(key);
 
                 if (kind < 0 || !name)
                         return fail(ret_error, "defaults has no member %s.", key);
@@ -175,7 +175,7 @@ int settings_init(Settings *s, bool user_mode, char **ret_error) {
                 .state_fd = -EBADF,
                 .shell = access("/bin/bash", X_OK) >= 0 ? "/bin/bash" : "/bin/sh",
         };
-        for (Kind k = 0; k < _KIND_MAX; k++) {
+        for (ScopeKind k = 0; k < _SCOPE_KIND_MAX; k++) {
                 s->defaults[k] = default_limits[k];
                 s->defaults[k].value[LIMIT_MEMORY_MAX] = MIN(MEMORY_DEFAULT_MAX, memory / 2);
         }

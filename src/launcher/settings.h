@@ -12,9 +12,9 @@ typedef struct Settings {
         User *agents;
         size_t n_agents;
         const char *shell;
-        Limits ceilings;            /* 0: none */
-        Limits defaults[_KIND_MAX]; /* what a scope of that kind gets where its caller says nothing */
-        Limits workspace_limits;    /* of each workspace's slice; none set: they have no slices */
+        Limits ceilings;                  /* 0: none */
+        Limits defaults[_SCOPE_KIND_MAX]; /* what a scope of that kind gets where its caller says nothing */
+        Limits workspace_limits;          /* of each workspace's slice; none set: they have no slices */
         uint64_t max_scopes, out_log_max;
         int state_fd; /* where workspaces are remembered; -EBADF in user mode */
 } Settings;

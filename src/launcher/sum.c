@@ -20,20 +20,21 @@ void sum_add(uint64_t *sum, uint64_t limit) {
 
 int sum_measure(const char *slice_path, const char *without, Sum *sum) {
         DIR *d = opendir(slice_path);
+        ScopeName name;
         int r = 0;
 
         if (!d && errno != ENOENT)
                 return -errno;
         for (struct dirent *e; d && r >= 0 && (e = readdir(d));) {
-                if (slice_name_is_ours(e->d_name)) {
+                if (workspace_slice_is_valid(e->d_name)) {
                         _cleanup_free_ char *below = xasprintf("%s/%s", slice_path, e->d_name);
 
                         r = below ? sum_measure(below, without, sum) : -ENOMEM;
                 }
-                if (!unit_name_is_ours(e->d_name) || streq_ptr(e->d_name, without))
+                if (!scope_name_parse(e->d_name, &name) || streq_ptr(e->d_name, without))
                         continue;
                 sum->scopes++;
-                if (!startswith(e->d_name, AGENT_UNIT_PREFIX))
+                if (name.kind != SCOPE_AGENT)
                         continue;
                 sum_add(&sum->memory, sum_limit(slice_path, e->d_name, "memory.max"));
                 sum_add(&sum->tasks, sum_limit(slice_path, e->d_name, "pids.max"));
@@ -63,7 +64,7 @@ int sum_check(const Sum *sum, const char *slice_path, const Limits *limits, sd_b
                         return sd_bus_error_setf(
                                         e,
                                         ERROR_LIMIT_TOO_HIGH,
-                                        "limits: %s of all scopes would be above that of " SLICE_NAME ".",
+                                        "limits: %s of all scopes would be above that of " SCOPES_SLICE ".",
                                         limit_infos[shared[i].id].property);
         }
         return 0;

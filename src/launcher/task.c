@@ -333,7 +333,7 @@ static void make_scope(Task *t) {
             (r = sd_bus_message_append(c, "s", "fail")) >= 0 &&
             (r = sd_bus_message_open_container(c, 'a', "(sv)")) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "Description", "s", strempty(text))) >= 0 &&
-            (r = sd_bus_message_append(c, "(sv)", "Slice", "s", *t->slice ? t->slice : SLICE_NAME)) >= 0 &&
+            (r = sd_bus_message_append(c, "(sv)", "Slice", "s", *t->slice ? t->slice : SCOPES_SLICE)) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "After", "as", 1, "northflare-runner.service")) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "Delegate", "b", 1)) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "IPAccounting", "b", 1)) >= 0 &&
@@ -369,7 +369,7 @@ static int fork_child(Task *t) {
         int gate[2], r;
 
         t->user = &m->settings.git;
-        if (t->request.kind != KIND_GIT) {
+        if (t->request.kind != SCOPE_GIT) {
                 workspace_key(t->request.workspace, key);
                 if ((r = settings_agent_user(&m->settings, key, &t->user)) < 0)
                         return r;
@@ -442,10 +442,10 @@ static int on_facts(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
         static const struct {
                 const char *name, *type, *text; /* a truth value has to be true */
         } facts[] = {
-                {"LoadState",  "s", "not-found"},
-                { "Slice",     "s", SLICE_NAME },
-                { "Transient", "b", NULL       },
-                { "Delegate",  "b", NULL       },
+                {"LoadState",  "s", "not-found" },
+                { "Slice",     "s", SCOPES_SLICE},
+                { "Transient", "b", NULL        },
+                { "Delegate",  "b", NULL        },
         };
         unsigned holds = 0;
         Task *t = userdata;
@@ -469,7 +469,8 @@ static int on_facts(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
                 else if ((r = sd_bus_message_read(reply, "v", facts[i].type, &value)) >= 0)
                         holds |= (unsigned) (!facts[i].text ? value.flag :
                                                               streq(facts[i].text, value.text) ||
-                                                                             slice_name_is_ours(value.text))
+                                                                             workspace_slice_is_valid(
+                                                                                             value.text))
                                         << i;
                 if (r >= 0)
                         r = sd_bus_message_exit_container(reply);
@@ -494,7 +495,7 @@ static int on_facts(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
 /* Holds limits against the ceilings, and those of an agent against what the slice and the other agents leave. Of a scope
  * that is to be started (unit: NULL) they become complete, and there must be room for one more; those of one that runs
  * stay what they are where they are not named. */
-static int check_limits(Manager *m, const char *unit, Kind kind, Limits *limits, sd_bus_error *e) {
+static int check_limits(Manager *m, const char *unit, ScopeKind kind, Limits *limits, sd_bus_error *e) {
         Limits capped = *limits;
         Sum sum = {};
         int r;
@@ -514,20 +515,19 @@ static int check_limits(Manager *m, const char *unit, Kind kind, Limits *limits,
                 if (path && access(path, F_OK) >= 0)
                         continue; /* counted above */
                 sum.scopes++;
-                if (t->request.kind != KIND_AGENT)
+                if (t->request.kind != SCOPE_AGENT)
                         continue;
                 sum_add(&sum.memory, t->request.limits.value[LIMIT_MEMORY_MAX]);
                 sum_add(&sum.tasks, t->request.limits.value[LIMIT_TASKS_MAX]);
         }
         if (!unit && sum.scopes >= m->settings.max_scopes)
                 return sd_bus_error_setf(e, ERROR_TOO_MANY, "There are %u scopes already.", sum.scopes);
-        return kind == KIND_AGENT ? sum_check(&sum, m->slice_path, limits, e) : 0;
+        return kind == SCOPE_AGENT ? sum_check(&sum, m->slice_path, limits, e) : 0;
 }
 
 static int method_start(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         _cleanup_(task_freep) Task *t = task_new(m, call, NULL, e);
         Task **last = &m->starts;
-        char key[WORKSPACE_KEY_SIZE];
         bool given;
         int r;
 
@@ -542,13 +542,11 @@ static int method_start(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         t->runtime = m->settings.ceilings.value[LIMIT_RUNTIME_MAX] ?:
                         given                                      ? 0 :
                                 t->request.limits.value[LIMIT_RUNTIME_MAX];
-        t->unit = request_unit_name(&t->request);
+        t->unit = scope_name(t->request.kind, t->request.id, t->request.run);
         if (!t->unit)
                 return -ENOMEM;
-        if (*t->request.workspace && memchr(m->settings.workspace_limits.set, true, _LIMIT_MAX)) {
-                workspace_key(t->request.workspace, key);
-                (void) snprintf(t->slice, sizeof(t->slice), "northflare-ws_%s.slice", key);
-        }
+        if (*t->request.workspace && memchr(m->settings.workspace_limits.set, true, _LIMIT_MAX))
+                workspace_slice(t->request.workspace, t->slice);
         while (*last)
                 last = &(*last)->next;
         *last = TAKE_PTR(t);
@@ -568,11 +566,11 @@ static int method_verb(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         r = sd_bus_message_read(call, "s", &unit);
         if (r < 0)
                 return r;
-        if (!unit_name_is_ours(unit))
+        if (!scope_name_parse(unit, NULL))
                 return sd_bus_error_setf(e, ERROR_NOT_OURS, "unit: not the name of one of the launcher's.");
         if (!verbs[i].types &&
             ((r = pairs_read(call, &limits, NULL, e)) < 0 ||
-             (r = check_limits(m, unit, KIND_AGENT, &limits, e)) < 0))
+             (r = check_limits(m, unit, SCOPE_AGENT, &limits, e)) < 0))
                 return r;
         if (limits.set[LIMIT_RUNTIME_MAX])
                 return sd_bus_error_set(

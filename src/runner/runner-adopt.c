@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "common/log.h"
+#include "common/scope-name.h"
 #include "runner/conversation/conversation-adopt.h"
 #include "runner/conversation/conversation-input.h"
 #include "runner/conversation/conversation-life.h"
@@ -71,7 +72,9 @@ Conversation *runner_find_conversation(Runner *r, const char *id) {
 }
 
 static bool is_wanted(Runner *r, const char *unit) {
-        if (!startswith(unit, "northflare-conversation-"))
+        ScopeName name;
+
+        if (!scope_name_parse(unit, &name) || name.kind != SCOPE_AGENT)
                 return false; /* a git or hook job of the runner before us: it is done anew */
         for (Conversation *c = registry_next(r->conversations, NULL); c;
              c = registry_next(r->conversations, c))
@@ -79,12 +82,9 @@ static bool is_wanted(Runner *r, const char *unit) {
                         continue;
                 else if (c->run && streq_ptr(run_row(c->run)->unit, unit))
                         return true;
-                else if (c->run && streq(c->row.state, "starting")) {
-                        _cleanup_free_ char *its = xasprintf(
-                                        "northflare-conversation-%s-%u.scope", c->row.id, c->row.run);
-                        if (streq_ptr(its, unit))
-                                return true;
-                }
+                else if (c->run && streq(c->row.state, "starting") && streq(c->row.id, name.id) &&
+                         c->row.run == name.run)
+                        return true;
         return false;
 }
 

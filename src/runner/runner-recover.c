@@ -8,6 +8,7 @@
 #include "common/ident.h"
 #include "common/log-ids.h"
 #include "common/log.h"
+#include "common/scope-name.h"
 #include "runner/runner-recover.h"
 #include "runner/scope/run-folder.h"
 #include "runner/store/store-conversation.h"
@@ -107,7 +108,7 @@ put_rows(Recovery *v, const char *id, unsigned run, int dirfd, Json *spec, Json 
         };
         (void) snprintf(n.run_id, sizeof(n.run_id), "%s", json_get_string(a, "runId"));
         if (started)
-                n.unit = xasprintf("northflare-conversation-%s-%u.scope", id, run);
+                n.unit = scope_name(SCOPE_AGENT, id, run);
         json_object_object_del(spec, "adoption"); /* a is gone from here on */
         n.spec = strdup(json_text(spec));
         if (!c.id || !c.params || !c.state || !n.conversation || !n.state || !n.spec || (started && !n.unit))
@@ -160,7 +161,7 @@ static int recover_one(Recovery *v, const char *id, char *const *units) {
         if (run == 0)
                 return 0;
         (void) snprintf(name, sizeof(name), "%u", run);
-        unit = xasprintf("northflare-conversation-%s-%u.scope", id, run);
+        unit = scope_name(SCOPE_AGENT, id, run);
         if (!unit)
                 return -ENOMEM;
         dirfd = run_folder_open(parent, name);

@@ -127,14 +127,14 @@ static void check_cwd(const char *cwd) {
 
 static void check_accepted(const Request *r) {
         const Place place = { .user = "agent", .shell = "/bin/sh", .home = "/h", .tmp = "/t" };
-        _cleanup_free_ char *unit = request_unit_name(r);
+        _cleanup_free_ char *unit = scope_name(r->kind, r->id, r->run);
         _cleanup_strv_free_ char **argv = request_argv(r, &place);
 
-        CHECK(unit && unit_name_is_ours(unit) && startswith(unit, "northflare-"));
+        CHECK(unit && scope_name_parse(unit, NULL) && startswith(unit, "northflare-"));
         CHECK(argv && argv[0] && argv[0][0] == '/');
         STRV_FOREACH(s, argv)
-                CHECK(!strstr(*s, "{private}") || r->kind != KIND_AGENT);
-        CHECK(ident_is_valid(r->id) && (ident_is_valid(r->workspace) || r->kind == KIND_GIT));
+                CHECK(!strstr(*s, "{private}") || r->kind != SCOPE_AGENT);
+        CHECK(ident_is_valid(r->id) && (ident_is_valid(r->workspace) || r->kind == SCOPE_GIT));
         check_cwd(r->cwd);
         for (LimitId i = 0; i < _LIMIT_MAX; i++)
                 CHECK(!r->limits.set[i] ||
@@ -166,7 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_free_ char *text = strndup((const char *) data, size);
         CHECK(text);
         const char *line = strrchr(text, '\n');
-        if (unit_name_is_ours(line ? line + 1 : text))
+        if (scope_name_parse(line ? line + 1 : text, NULL))
                 CHECK(!strchr(line ? line + 1 : text, '/') && !strstr(line ? line + 1 : text, ".."));
         return 0;
 }

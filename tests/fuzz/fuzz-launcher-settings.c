@@ -44,7 +44,7 @@ static void check_defaults(const Settings *s) {
                 LIMIT_MEMORY_MAX, LIMIT_MEMORY_SWAP_MAX, LIMIT_TASKS_MAX, LIMIT_RUNTIME_MAX
         };
 
-        for (Kind k = 0; k < _KIND_MAX; k++) {
+        for (ScopeKind k = 0; k < _SCOPE_KIND_MAX; k++) {
                 sd_bus_error e = SD_BUS_ERROR_NULL;
                 Limits l = {};
 

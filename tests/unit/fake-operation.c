@@ -94,7 +94,7 @@ static void child(const OperationParams *p, int in, int out) {
         (void) setenv("NORTHFLARE_FDS", extra >= 0 ? "1" : "0", 1);
         /* libgit2 and its libraries keep some memory to the end: what is looked at is the test's own. */
         (void) setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
-        if (p->kind == LAUNCHER_GIT)
+        if (p->kind == SCOPE_GIT)
                 (void) setenv("HOME", fake_operation.home, 1);
         else if (chdir(fake_operation.workspace) < 0)
                 _exit(126);

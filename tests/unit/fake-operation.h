@@ -14,7 +14,7 @@ typedef struct FakeOperation {
         char *input; /* of the last one */
         char *extra; /* contents of its descriptor, or NULL */
         int seals;   /* of that descriptor */
-        LauncherKind kind;
+        ScopeKind kind;
 } FakeOperation;
 
 extern FakeOperation fake_operation;

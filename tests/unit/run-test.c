@@ -54,7 +54,7 @@ int launcher_start(
         _cleanup_buffer_ Buffer b = {};
 
         assert_null(world.start);
-        assert_int_equal(start->kind, LAUNCHER_AGENT);
+        assert_int_equal(start->kind, SCOPE_AGENT);
         assert_int_equal(start->dirfd, run_folder_fd(world.r));
         (void) buffer_printf(&b, "%s %u %s in %s:", start->id, start->run, start->workspace, start->cwd);
         STRV_FOREACH(s, start->argv)

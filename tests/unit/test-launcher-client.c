@@ -156,7 +156,7 @@ static void start(Fixture *f, LauncherCall **ret) {
         _cleanup_close_ int dirfd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_close_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
         const LauncherStart s = {
-                .kind = LAUNCHER_HOOK,
+                .kind = SCOPE_HOOK,
                 .id = "c-1",
                 .run = 3,
                 .workspace = "ws",

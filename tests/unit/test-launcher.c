@@ -31,7 +31,7 @@ static int set_up(void **state) {
                 return -1;
         f->memory = memfd_create("test", MFD_CLOEXEC);
         f->request = (Request){
-                .kind = KIND_AGENT,
+                .kind = SCOPE_AGENT,
                 .id = "c-1",
                 .run = 1,
                 .workspace = "ws",
@@ -81,12 +81,7 @@ static void test_kind(void **state) {
         Fixture *f = *state;
 
         accepted(f);
-        assert_int_equal(kind_from_string("agent"), KIND_AGENT);
-        assert_int_equal(kind_from_string("git"), KIND_GIT);
-        assert_int_equal(kind_from_string("hook"), KIND_HOOK);
-        assert_int_equal(kind_from_string("Agent"), _KIND_INVALID);
-        assert_int_equal(kind_from_string(""), _KIND_INVALID);
-        f->request.kind = _KIND_INVALID;
+        f->request.kind = _SCOPE_KIND_INVALID;
         refused(f, "kind:");
 }
 
@@ -116,7 +111,7 @@ static void test_ids(void **state) {
                 refused(f, "workspace:");
         }
         f->request.workspace = "";
-        f->request.kind = KIND_GIT;
+        f->request.kind = SCOPE_GIT;
         accepted(f);
         f->request.workspace = "ws";
         f->request.run = 0;
@@ -141,9 +136,9 @@ static void test_argv(void **state) {
         refused(f, "argv:");
         set_argv(f, "./true");
         refused(f, "argv:");
-        f->request.kind = KIND_GIT;
+        f->request.kind = SCOPE_GIT;
         accepted(f);
-        f->request.kind = KIND_AGENT;
+        f->request.kind = SCOPE_AGENT;
 
         set_argv(f, "/bin/true");
         for (size_t i = 1; i < REQUEST_STRINGS_MAX; i++)
@@ -168,7 +163,7 @@ static void test_argv(void **state) {
         f->request.extra[0] = f->memory;
         f->request.n_extra = 1;
         accepted(f);
-        f->request.kind = KIND_HOOK;
+        f->request.kind = SCOPE_HOOK;
         refused(f, "argv:");
 }
 
@@ -303,7 +298,7 @@ static void test_descriptors(void **state) {
         accepted(f);
         f->request.n_extra = 2;
         refused(f, "extra:");
-        f->request.kind = KIND_HOOK;
+        f->request.kind = SCOPE_HOOK;
         accepted(f);
         f->request.extra[1] = f->pipe[0];
         accepted(f);
@@ -313,7 +308,7 @@ static void test_descriptors(void **state) {
         refused(f, "extra:");
         f->request.extra[1] = 9999;
         refused(f, "extra:");
-        f->request.kind = KIND_AGENT;
+        f->request.kind = SCOPE_AGENT;
         f->request.n_extra = 1;
         f->request.extra[0] = f->pipe[0];
         refused(f, "extra:");
@@ -324,63 +319,6 @@ static void test_descriptors(void **state) {
         refused(f, "extra:");
         safe_close(null);
         safe_close(root);
-}
-
-static void test_names(void **state) {
-        static const char *const ours[] = {
-                "northflare-conversation-a-1.scope",
-                "northflare-git-a-b-12.scope",
-                "northflare-hook-a.b-4294967295.scope",
-        };
-        static const char *const others[] = {
-                "",
-                ".scope",
-                "northflare.slice",
-                "northflare-conversation-a-1.service",
-                "northflare-conversation-a-1",
-                "northflare-conversation-a.scope",
-                "northflare-conversation--1.scope",
-                "northflare-conversation-a-0.scope",
-                "northflare-conversation-a-01.scope",
-                "northflare-conversation-a-4294967296.scope",
-                "northflare-other-a-1.scope",
-                "northflare-conversation-a-.scope",
-                "northflare-conversation-a*-1.scope",
-                "northflare-conversation-a/b-1.scope",
-                "xnorthflare-conversation-a-1.scope",
-                "northflare-conversation-a\n-1.scope",
-                "northflare-conversation-a..b-1.scope",
-        };
-        static const char *const no_slices[] = {
-                "",
-                "northflare.slice",
-                "system.slice",
-                "northflare-ws_.slice",
-                "northflare-ws_0123456789abcde.slice",
-                "northflare-ws_0123456789abcdef0.slice",
-                "northflare-ws_0123456789abcdeF.slice",
-                "northflare-ws_0123456789abcdef.slicex",
-                "northflare-ws_0123456789abcdef-x.slice",
-                "northflare-ws-0123456789abcdef.slice",
-                "xnorthflare-ws_0123456789abcdef.slice",
-        };
-        Fixture *f = *state;
-
-        for (size_t i = 0; i < ELEMENTSOF(ours); i++)
-                assert_true(unit_name_is_ours(ours[i]));
-        for (size_t i = 0; i < ELEMENTSOF(others); i++)
-                if (unit_name_is_ours(others[i]))
-                        fail_msg("%s passes for ours", others[i]);
-        assert_true(slice_name_is_ours("northflare-ws_0123456789abcdef.slice"));
-        for (size_t i = 0; i < ELEMENTSOF(no_slices); i++)
-                if (slice_name_is_ours(no_slices[i]))
-                        fail_msg("%s passes for a workspace's slice", no_slices[i]);
-        for (Kind k = 0; k < _KIND_MAX; k++) {
-                f->request.kind = k;
-                _cleanup_free_ char *unit = request_unit_name(&f->request);
-                assert_non_null(unit);
-                assert_true(unit_name_is_ours(unit));
-        }
 }
 
 static void test_program(void **state) {
@@ -409,7 +347,7 @@ static void test_program(void **state) {
         assert_false(strv_contains(v, "NORTHFLARE_FDS=1"));
         strv_free(v);
 
-        f->request.kind = KIND_GIT;
+        f->request.kind = SCOPE_GIT;
         f->request.env = strv_free(f->request.env);
         v = request_argv(&f->request, &place);
         assert_string_equal(v[0], NF_LIBEXECDIR "/northflare-git");
@@ -518,22 +456,22 @@ static void test_defaults(void **state) {
 
         assert_int_equal(settings_init(&s, true, &error), 0);
         /* No kind is without any of them. */
-        for (Kind k = 0; k < _KIND_MAX; k++) {
+        for (ScopeKind k = 0; k < _SCOPE_KIND_MAX; k++) {
                 for (size_t i = 0; i < ELEMENTSOF(all); i++)
                         assert_true(s.defaults[k].set[all[i]]);
                 assert_true(s.defaults[k].set[LIMIT_CPU_QUOTA] || s.defaults[k].set[LIMIT_CPU_WEIGHT]);
                 assert_in_range(s.defaults[k].value[LIMIT_MEMORY_MAX], 1, UINT64_C(4) << 30);
         }
         assert_int_equal(parse(&s, text, &users), 0);
-        assert_int_equal(s.defaults[KIND_GIT].value[LIMIT_MEMORY_MAX], 5000);
-        assert_int_equal(s.defaults[KIND_GIT].value[LIMIT_RUNTIME_MAX], 7 * USEC_PER_SEC);
+        assert_int_equal(s.defaults[SCOPE_GIT].value[LIMIT_MEMORY_MAX], 5000);
+        assert_int_equal(s.defaults[SCOPE_GIT].value[LIMIT_RUNTIME_MAX], 7 * USEC_PER_SEC);
         /* What the file does not name is as it was. */
-        assert_int_equal(s.defaults[KIND_GIT].value[LIMIT_CPU_QUOTA], 2 * USEC_PER_SEC);
-        assert_int_not_equal(s.defaults[KIND_HOOK].value[LIMIT_MEMORY_MAX], 5000);
+        assert_int_equal(s.defaults[SCOPE_GIT].value[LIMIT_CPU_QUOTA], 2 * USEC_PER_SEC);
+        assert_int_not_equal(s.defaults[SCOPE_HOOK].value[LIMIT_MEMORY_MAX], 5000);
 
         /* The caller's own word stands, a default is lowered to its ceiling, and a ceiling alone is the limit as before. */
         assert_int_equal(limits_add(&l, "MemoryMax", 6000, &e), 0);
-        limits_default(&l, &s.defaults[KIND_GIT], s.ceilings.value);
+        limits_default(&l, &s.defaults[SCOPE_GIT], s.ceilings.value);
         assert_int_equal(limits_cap(&l, s.ceilings.value, &e), 0);
         assert_int_equal(l.value[LIMIT_MEMORY_MAX], 6000);
         assert_int_equal(l.value[LIMIT_TASKS_MAX], 40);
@@ -660,10 +598,10 @@ static void test_sum_check(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                CASE(test_kind),      CASE(test_ids),      CASE(test_argv),        CASE(test_environment),
-                CASE(test_cwd),       CASE(test_limits),   CASE(test_descriptors), CASE(test_names),
-                CASE(test_program),   CASE(test_settings), CASE(test_agent_users), CASE(test_sum),
-                CASE(test_sum_check), CASE(test_defaults),
+                CASE(test_kind),     CASE(test_ids),         CASE(test_argv),        CASE(test_environment),
+                CASE(test_cwd),      CASE(test_limits),      CASE(test_descriptors), CASE(test_program),
+                CASE(test_settings), CASE(test_agent_users), CASE(test_sum),         CASE(test_sum_check),
+                CASE(test_defaults),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,7 +128,7 @@ static void run(const char *outcome, uint64_t timeout_usec) {
         assert_int_equal(
                         operation_start(&context,
                                         &(OperationParams){
-                                                        .kind = LAUNCHER_GIT,
+                                                        .kind = SCOPE_GIT,
                                                         .id = "a",
                                                         .argv = none,
                                                         .env = none,

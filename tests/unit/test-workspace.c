@@ -290,7 +290,7 @@ static void test_credential(void **state) {
                 fake_operation.script = no_lines;
                 start(&s, &config, "c", repository);
                 assert_int_equal(fake_operation.started, 1);
-                assert_int_equal(fake_operation.kind, LAUNCHER_GIT);
+                assert_int_equal(fake_operation.kind, SCOPE_GIT);
                 assert_null(strstr(fake_operation.input, "SECRET"));
                 request = parse(fake_operation.input);
                 assert_true(streq_ptr(json_get_string(request, "credential"), cases[i].credential));

@@ -5,6 +5,7 @@
 
 #include <systemd/sd-journal.h>
 
+#include "common/scope-name.h"
 #include "ctl/options.h"
 #include "ctl/terminal/terminal.h"
 #include "ctl/verb/logs.h"
@@ -43,39 +44,26 @@ static int match_unit(sd_journal *j, const char *unit) {
         return r;
 }
 
-/* The number of the run where unit is a scope of that conversation, else 0. */
-static uint64_t run_of(const char *unit, const char *prefix) {
-        const char *rest = startswith(unit, prefix);
-        _cleanup_free_ char *number = NULL;
-        uint64_t run = 0;
-
-        if (!rest || !endswith(rest, ".scope"))
-                return 0;
-        number = strndup(rest, strlen(rest) - strlen(".scope"));
-        return number && safe_atou64(number, &run) >= 0 ? run : 0;
-}
-
 static int match_conversation(sd_journal *j, const char *id) {
-        _cleanup_free_ char *prefix = xasprintf("northflare-conversation-%s-", id);
-        uint64_t last = 0;
+        uint32_t last = 0;
         const void *data;
         size_t size;
         int r;
 
-        if (!prefix)
-                return -ENOMEM;
         r = sd_journal_query_unique(j, unit_field());
         if (r < 0)
                 return r;
         SD_JOURNAL_FOREACH_UNIQUE(j, data, size) {
                 _cleanup_free_ char *text = strndup(data, size);
                 const char *unit = text ? strchr(text, '=') : NULL;
+                ScopeName name;
 
-                if (unit)
-                        last = MAX(last, run_of(unit + 1, prefix));
+                if (unit && scope_name_parse(unit + 1, &name) && name.kind == SCOPE_AGENT &&
+                    streq(name.id, id))
+                        last = MAX(last, name.run);
         }
-        for (uint64_t run = 1; run <= last + RUNS_AHEAD; run++) {
-                _cleanup_free_ char *unit = xasprintf("%s%llu.scope", prefix, (unsigned long long) run);
+        for (uint32_t run = 1; run <= last + RUNS_AHEAD; run++) {
+                _cleanup_free_ char *unit = scope_name(SCOPE_AGENT, id, run);
 
                 r = unit ? match_unit(j, unit) : -ENOMEM;
                 if (r < 0)

@@ -6,10 +6,10 @@
 #include <stdio.h>
 
 #include "common/fileio.h"
+#include "common/scope-name.h"
 #include "runner/bus/caller.h"
 
 #define AGENTS_GROUP "northflare-agents"
-#define AGENTS_SLICE "northflare.slice"
 #define CGROUP_FILE_MAX (64 * 1024)
 #define GROUPS_MAX 65536
 /* For what is only written down. */
@@ -76,13 +76,13 @@ const char *access_refuse_uid(const AccessRules *r, uid_t uid, const gid_t *grou
 }
 
 bool access_refuse_cgroup(const char *path) {
-        size_t l = strlen(AGENTS_SLICE);
+        size_t l = strlen(SCOPES_SLICE);
 
         if (!path || path[0] != '/')
                 return true;
         for (const char *p = path; p; p = strchr(p, '/')) {
                 p++;
-                if (strncmp(p, AGENTS_SLICE, l) == 0 && (p[l] == '/' || p[l] == 0))
+                if (strncmp(p, SCOPES_SLICE, l) == 0 && (p[l] == '/' || p[l] == 0))
                         return true;
         }
         return false;
@@ -292,7 +292,7 @@ static void caller_judge_cgroup(CallerQuery *q, const char *path) {
                 return caller_finish(
                                 q,
                                 SD_BUS_ERROR_ACCESS_DENIED,
-                                "Processes in " AGENTS_SLICE " may not call the runner.");
+                                "Processes in " SCOPES_SLICE " may not call the runner.");
         caller_finish(q, NULL, NULL);
 }
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "common/log.h"
+#include "common/scope-name.h"
 #include "runner/conversation/conversation-adopt.h"
 #include "runner/conversation/conversation-end.h"
 #include "runner/conversation/conversation-input.h"
@@ -88,7 +89,7 @@ static int make_run_row(Conversation *c, RunRow *ret) {
                 .conversation = strdup(c->row.id),
                 .run = c->row.run,
                 .state = strdup(c->row.state),
-                .unit = xasprintf("northflare-conversation-%s-%u.scope", c->row.id, c->row.run),
+                .unit = scope_name(SCOPE_AGENT, c->row.id, c->row.run),
                 .spec = strdup("{}"),
                 .out_bytes = UINT64_MAX,
         };
@@ -128,8 +129,7 @@ int conversation_adopt(Conversation *c, char *const *units, bool recovering, boo
         if (!conversation_is_live(c))
                 return 0;
         if (streq(c->row.state, "starting")) {
-                _cleanup_free_ char *unit =
-                                xasprintf("northflare-conversation-%s-%u.scope", c->row.id, c->row.run);
+                _cleanup_free_ char *unit = scope_name(SCOPE_AGENT, c->row.id, c->row.run);
 
                 /* A scope without `started` is one whose child waits in vain, or has: it is started again. */
                 k = run_open_folder(c->run);

@@ -3,12 +3,10 @@
 
 #include "common/cgroup.h"
 #include "common/fileio.h"
-#include "common/ident.h"
+#include "common/scope-name.h"
 #include "runner/limits/limit-files.h"
 
 #define FILE_MAX 4096
-/* As the launcher calls them. */
-#define WORKSPACE_SLICE "northflare-ws_"
 #define PAGE_MAX (64 * 1024)
 
 static const struct {
@@ -108,33 +106,34 @@ bool limit_is_given(const char *name, Json *asked, Json *effective) {
 
 char *limit_scope_cgroup(const char *own, const char *workspace, const char *unit) {
         const char *user = strstr(own, "/user@"), *end = user ? strchr(user + 1, '/') : NULL;
-        char key[WORKSPACE_KEY_SIZE] = "";
+        char slice[WORKSPACE_SLICE_SIZE] = "";
         size_t prefix = 0;
 
         /* A user's manager has its units below user@UID.service, the system's at the root of what it sees. */
         if (user)
                 prefix = end ? (size_t) (end - own) : strlen(own);
         if (workspace)
-                workspace_key(workspace, key);
+                workspace_slice(workspace, slice);
         return xasprintf(
-                        "%.*s/northflare.slice/%s%s%s%s",
+                        "%.*s/" SCOPES_SLICE "/%s%s%s",
                         (int) prefix,
                         own,
-                        workspace ? WORKSPACE_SLICE : "",
-                        key,
-                        workspace ? ".slice/" : "",
+                        slice,
+                        workspace ? "/" : "",
                         unit);
 }
 
 int limit_workspace_cgroup(const char *scope, char **ret) {
-        const char *end = strrchr(scope, '/'), *name = end;
+        const char *end = strrchr(scope, '/');
+        _cleanup_free_ char *slice = end ? strndup(scope, (size_t) (end - scope)) : NULL;
+        const char *name = slice ? strrchr(slice, '/') : NULL;
 
-        while (name && name > scope && name[-1] != '/')
-                name--;
-        if (!end || !startswith(name, WORKSPACE_SLICE))
+        if (end && !slice)
+                return -ENOMEM;
+        if (!workspace_slice_is_valid(name ? name + 1 : strempty(slice)))
                 return 0;
-        *ret = strndup(scope, (size_t) (end - scope));
-        return *ret ? 1 : -ENOMEM;
+        *ret = TAKE_PTR(slice);
+        return 1;
 }
 
 bool limit_workspace_ooms(int dirfd, uint64_t *ret) {

@@ -4,6 +4,7 @@
 
 #include "common/fileio.h"
 #include "common/log.h"
+#include "common/scope-name.h"
 #include "runner/limits/limits.h"
 #include "runner/run/run-input.h"
 #include "runner/run/run-internal.h"
@@ -119,7 +120,7 @@ on_launched(int error, const char *text, const char *unit, const char *invocatio
                 /* Several losses in a row are one. */
                 if (lost && error != -EEXIST && r->start.attempts == 0)
                         r->report->launcher_lost(r->userdata);
-                name = xasprintf("northflare-conversation-%s-%u.scope", r->row.conversation, r->row.run);
+                name = scope_name(SCOPE_AGENT, r->row.conversation, r->row.run);
                 if (name && run_is_started(r)) {
                         error = 0;
                         unit = name;
@@ -214,7 +215,7 @@ int run_start(Run *r, const RunStartParams *p, char **ret_error) {
         return launcher_start(
                         r->ctx->bus,
                         &(LauncherStart){
-                                        .kind = LAUNCHER_AGENT,
+                                        .kind = SCOPE_AGENT,
                                         .id = r->row.conversation,
                                         .run = r->row.run,
                                         .workspace = r->workspace,

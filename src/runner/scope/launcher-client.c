@@ -138,7 +138,6 @@ int launcher_start(
                 LauncherDone done,
                 void *userdata,
                 LauncherCall **ret) {
-        static const char *const kinds[] = { "agent", "git", "hook" };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
@@ -149,7 +148,7 @@ int launcher_start(
                 r = sd_bus_message_append(
                                 m,
                                 "ssus",
-                                kinds[start->kind],
+                                scope_kind_to_string(start->kind),
                                 start->id,
                                 start->run,
                                 strempty(start->workspace));

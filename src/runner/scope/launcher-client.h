@@ -3,17 +3,11 @@
 
 #include <systemd/sd-bus.h>
 
-#include "common/util.h"
+#include "common/scope-name.h"
 
 /* Calls to northflare-launcher, all asynchronous. done runs exactly once unless the call is freed first; an error
  * text is the launcher's own. */
 typedef struct LauncherCall LauncherCall;
-
-typedef enum LauncherKind {
-        LAUNCHER_AGENT,
-        LAUNCHER_GIT,
-        LAUNCHER_HOOK,
-} LauncherKind;
 
 typedef struct LauncherLimit {
         const char *name; /* as the scope's property: MemoryHigh, MemoryMax, MemorySwapMax, TasksMax,
@@ -22,7 +16,7 @@ typedef struct LauncherLimit {
 } LauncherLimit;
 
 typedef struct LauncherStart {
-        LauncherKind kind;
+        ScopeKind kind;
         const char *id; /* conversation or operation */
         uint32_t run;
         const char *workspace;

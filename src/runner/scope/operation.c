@@ -13,7 +13,7 @@
 
 struct Operation {
         OperationContext context;
-        LauncherKind kind;
+        ScopeKind kind;
         char *folder, *unit, *cgroup;
         int dirfd, outfd;
         LineReader lines;
@@ -181,7 +181,7 @@ static int make_folder(Operation *o, const OperationParams *p, uint32_t number) 
         parent = mkdir_open_at(o->context.state_fd, "operations", RUN_FOLDER_MODE);
         if (parent < 0)
                 return parent;
-        o->folder = xasprintf("%s-%s-%u", p->kind == LAUNCHER_GIT ? "git" : "hook", p->id, number);
+        o->folder = xasprintf("%s-%s-%u", scope_kind_to_string(p->kind), p->id, number);
         if (!o->folder)
                 return -ENOMEM;
         o->dirfd = run_folder_make(parent, o->folder, "{\"version\":1}");

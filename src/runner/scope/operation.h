@@ -27,7 +27,7 @@ typedef void (*OperationLine)(Operation *o, const char *line, size_t size, void 
 typedef void (*OperationDone)(Operation *o, int error, const char *text, int exit_status, void *userdata);
 
 typedef struct OperationParams {
-        LauncherKind kind;
+        ScopeKind kind;
         const char *id; /* [A-Za-z0-9_.-], the conversation's */
         const char *workspace;
         char *const *argv; /* GIT: argv[1…] only, the launcher names the program */

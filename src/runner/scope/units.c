@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "common/log.h"
+#include "common/scope-name.h"
 #include "runner/scope/units.h"
 
 #define MANAGER "org.freedesktop.systemd1"
@@ -24,15 +25,11 @@ typedef struct ResultCall {
         void *userdata;
 } ResultCall;
 
-static bool is_ours(const char *unit) {
-        return startswith(unit, "northflare-") && endswith(unit, ".scope");
-}
-
 static int on_removed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Units *u = userdata;
         const char *unit;
 
-        if (sd_bus_message_read(m, "so", &unit, NULL) >= 0 && is_ours(unit))
+        if (sd_bus_message_read(m, "so", &unit, NULL) >= 0 && scope_name_parse(unit, NULL))
                 u->callback(unit, u->userdata);
         return 0;
 }
@@ -41,7 +38,8 @@ static int on_changed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_free_ char *unit = NULL;
         Units *u = userdata;
 
-        if (sd_bus_path_decode(sd_bus_message_get_path(m), UNIT_PATH, &unit) > 0 && is_ours(unit))
+        if (sd_bus_path_decode(sd_bus_message_get_path(m), UNIT_PATH, &unit) > 0 &&
+            scope_name_parse(unit, NULL))
                 u->callback(unit, u->userdata);
         return 0;
 }
@@ -146,7 +144,7 @@ int units_list(Units *u, char ***ret) {
                         u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "ListUnitsByPatterns");
         if (r < 0)
                 return r;
-        r = sd_bus_message_append(m, "asas", 0, 1, "northflare-*.scope");
+        r = sd_bus_message_append(m, "asas", 0, 1, SCOPE_NAME_PATTERN);
         if (r < 0)
                 return r;
         for (uint64_t begun = now_usec(CLOCK_MONOTONIC);;) {

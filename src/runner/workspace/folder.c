@@ -111,7 +111,7 @@ int folder_start(
         r =
                         git_call_start(context,
                                        &(GitCallParams){
-                                                       .kind = LAUNCHER_HOOK,
+                                                       .kind = SCOPE_HOOK,
                                                        .verb = verb == FOLDER_MEASURE ? "measure" : "remove",
                                                        .id = f->key,
                                                        .workspace = workspace,

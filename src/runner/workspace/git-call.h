@@ -12,7 +12,7 @@ typedef struct GitCall GitCall;
 typedef void (*GitCallDone)(int error, const char *text, Json *result, void *userdata);
 
 typedef struct GitCallParams {
-        LauncherKind kind; /* LAUNCHER_GIT or LAUNCHER_HOOK */
+        ScopeKind kind; /* SCOPE_GIT or SCOPE_HOOK */
         const char *verb, *id, *workspace;
         Json *request;
         const uint64_t *bounds; /* borrowed for the call, _GIT_BOUND_MAX of them; 0: northflare-git's own default */

@@ -116,7 +116,7 @@ static int start_checkout(Checkout *c, const char *commit) {
         return git_call_start(
                         &c->context,
                         &(GitCallParams){
-                                        .kind = LAUNCHER_HOOK,
+                                        .kind = SCOPE_HOOK,
                                         .verb = "checkout",
                                         .id = c->conversation,
                                         .workspace = c->workspace,
@@ -231,7 +231,7 @@ static int start_fetch(Checkout *c, const GitConfig *config, const GitUrl *url, 
         return git_call_start(
                         &c->context,
                         &(GitCallParams){
-                                        .kind = LAUNCHER_GIT,
+                                        .kind = SCOPE_GIT,
                                         .verb = "fetch",
                                         .id = c->conversation,
                                         .workspace = c->workspace,
@@ -366,7 +366,7 @@ int checkout_status_start(
         r =
                         git_call_start(context,
                                        &(GitCallParams){
-                                                       .kind = LAUNCHER_HOOK,
+                                                       .kind = SCOPE_HOOK,
                                                        .verb = "status",
                                                        .id = conversation,
                                                        .workspace = strempty(workspace),
