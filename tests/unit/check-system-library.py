@@ -62,6 +62,7 @@ class Library(unittest.TestCase):
         self.assertEqual(run("event", "e.get('delta')", stdin=EVENTS), (0, "one"))
         self.assertEqual(run("event", "e.get('delta')", "2", stdin=EVENTS), (0, "tw"))
         self.assertEqual(run("event", "e.get('delta')", "4", stdin=EVENTS), (1, ""))
+        self.assertEqual(run("event", "e.get('delta')\n  if e else None", stdin=EVENTS), (0, "one"))
         self.assertEqual(run("event", "m == 'none'", stdin=EVENTS), (1, ""))
         self.assertEqual(run("event", "0 if m == 'conversation.ended' else None", stdin=EVENTS), (0, "0"))
         self.assertEqual(run("each", "p.get('code')", stdin=EVENTS), (0, "launcher-lost\ngit-lost"))

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from nftest.values import found, rest, show
+from nftest.values import evaluate, found, rest, show
 
 
 def notifications_in(lines):
@@ -12,11 +12,11 @@ def notifications_in(lines):
         yield json.loads(line)["event"]
 
 
-def evaluate(expression, message):
+def of_message(expression, message):
     """An expression of a message: d is all of it, m its method, p its params, e the agent's event ({} where it is none)."""
     m, p = message.get("method"), message.get("params", {})
     e = p.get("event", {}) if m == "message.agent" else {}
-    return eval(expression, {"json": json, "d": message, "m": m, "p": p, "e": e})
+    return evaluate(expression, d=message, m=m, p=p, e=e)
 
 
 def agent_events(lines):
@@ -42,7 +42,7 @@ def event(expression, number="1"):
     the method, p the params, e the agent's event ({} where it is none), d all of it. Exit status 1 where there is none."""
     left = int(number)
     for message in notifications_in(sys.stdin):
-        value = evaluate(expression, message)
+        value = of_message(expression, message)
         left -= found(value)
         if left == 0:
             show(value)
@@ -53,7 +53,7 @@ def event(expression, number="1"):
 def each(expression):
     """each EXPRESSION: prints EXPRESSION of every event for which it is neither None nor False, a line each, like event."""
     for message in notifications_in(sys.stdin):
-        value = evaluate(expression, message)
+        value = of_message(expression, message)
         if found(value):
             show(value)
 
@@ -79,7 +79,7 @@ def reports(*arguments):
     """reports [CODE] EXPRESSION: prints EXPRESSION; l is the list of the params of each error.report, of those with CODE alone."""
     *code, expression = arguments
     l = [m["params"] for m in notifications_in(sys.stdin) if m.get("method") == "error.report"]
-    show(eval(expression, {"json": json, "l": [p for p in l if not code or p["code"] == code[0]]}))
+    show(evaluate(expression, l=[p for p in l if not code or p["code"] == code[0]]))
 
 
 def end(member):

@@ -9,6 +9,11 @@ def show(value):
     print(value if isinstance(value, str) else json_.dumps(value))
 
 
+def evaluate(expression, **names):
+    """The value of an expression, which may have several lines. Besides its names it has json and sys."""
+    return eval(f"({expression}\n)", {"json": json_, "sys": sys, **names})
+
+
 def found(value):
     """Whether an expression has an answer: None and False are none."""
     return value is not None and value is not False
@@ -21,19 +26,19 @@ def rest():
 
 def json(expression, *arguments):
     """json EXPRESSION [ARGUMENT…]: prints EXPRESSION; d is the JSON value on standard input, a the list of ARGUMENTs."""
-    show(eval(expression, {"json": json_, "d": json_.load(sys.stdin), "a": arguments}))
+    show(evaluate(expression, d=json_.load(sys.stdin), a=arguments))
 
 
 def jsonl(expression, *arguments):
     """jsonl EXPRESSION [ARGUMENT…]: like json; d is the list of the JSON values on the lines of standard input."""
-    show(eval(expression, {"json": json_, "d": [json_.loads(line) for line in sys.stdin], "a": arguments}))
+    show(evaluate(expression, d=[json_.loads(line) for line in sys.stdin], a=arguments))
 
 
 def pick(expression):
     """pick EXPRESSION: prints EXPRESSION of the last element of the JSON list on standard input for which it is neither None
     nor False; l is the element. Exit status 1 where there is none."""
     for element in reversed(json_.load(sys.stdin)):
-        value = eval(expression, {"json": json_, "l": element})
+        value = evaluate(expression, l=element)
         if found(value):
             return show(value)
     return 1
@@ -44,7 +49,7 @@ def limits(expression):
     addresses in there or None."""
     d = json_.load(sys.stdin)
     l = (d[0] if isinstance(d, list) else d)["limits"]
-    show(eval(expression, {"json": json_, "d": d, "l": l, "f": l.get("ipFilter")}))
+    show(evaluate(expression, d=d, l=l, f=l.get("ipFilter")))
 
 
 def make_object(members):
