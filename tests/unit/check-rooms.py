@@ -315,7 +315,7 @@ def run_with_pages():
 def run_with_ways():
     """what is wrong with the ways of a page: a list of texts"""
     problems = []
-    build({})
+    build({"tool/high.h": RIGHT["tool/high.h"] + "typedef struct Ops {\n        int (*act)(int n);\n        int number;\n} Ops;\n"})
     high, mid, low = "src/tool/high.c", "src/tool/mid/a.c", "src/tool/mid/b.c"
     for name in (high, mid, low):
         if not os.path.exists(name):
@@ -328,12 +328,18 @@ def run_with_ways():
         ("a file that is gone", [high, "src/tool/gone.c"], ["page.md → src/tool/gone.c: no such file"]),
         ("six files", [high, mid] * 3, []),
         ("seven files", [high, mid] * 3 + [high], [f"page.md: {high} → {high}: a way of 7 files, more than 6"]),
+        ("by a table", [high, mid + "` (by `Ops.act`)"], []),
+        ("by two tables", [high, low + "` (by `Ops.act`, `Ops.gone`)"],
+         [f"page.md: {low} → Ops.gone: there is no such function in a table"]),
+        ("by a member that is no function", [high, low + "` (by `Ops.number`)"],
+         [f"page.md: {low} → Ops.number: there is no such function in a table"]),
         ("none", [], ["page.md → src: it has no way through the sources"]),
     ):
         text, n = "# Page\n\n1. Not a file\n2. `tools/lib/rooms` neither\n\n", 0
         for name in way:
             n = n + 1 if name else 0
-            text += f"{n}. `{name}` does it\n   in two lines\n" if name else "\nAnother one:\n\n"
+            name = name and (name if "`" in name else name + "`")
+            text += f"{n}. `{name} does it\n   in two lines\n" if name else "\nAnother one:\n\n"
         Path("page.md").write_text(text)
         done = run("--ways", "page.md")
         if done.stdout.splitlines() != expected or done.returncode != (1 if expected else 0):
