@@ -328,6 +328,7 @@ def run_with_ways():
         ("a file that is gone", [high, "src/tool/gone.c"], ["page.md → src/tool/gone.c: no such file"]),
         ("six files", [high, mid] * 3, []),
         ("seven files", [high, mid] * 3 + [high], [f"page.md: {high} → {high}: a way of 7 files, more than 6"]),
+        ("elsewhere", [high, "build/compile_commands.json", mid, "build/gone"], ["page.md → build/gone: no such file"]),
         ("by a table", [high, mid + "` (by `Ops.act`)"], []),
         ("by two tables", [high, low + "` (by `Ops.act`, `Ops.gone`)"],
          [f"page.md: {low} → Ops.gone: there is no such function in a table"]),
@@ -335,7 +336,7 @@ def run_with_ways():
          [f"page.md: {low} → Ops.number: there is no such function in a table"]),
         ("none", [], ["page.md → src: it has no way through the sources"]),
     ):
-        text, n = "# Page\n\n1. Not a file\n2. `tools/lib/rooms` neither\n\n", 0
+        text, n = "# Page\n\n1. Not a file\n2. `text` neither\n3. `a command/with blanks` neither\n\n", 0
         for name in way:
             n = n + 1 if name else 0
             name = name and (name if "`" in name else name + "`")
