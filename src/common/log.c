@@ -18,10 +18,8 @@ static struct {
         int max_level;
         int stream_level;
         bool colour;
-        struct {
-                const char *field, *value;
-        } context[LOG_CONTEXT_MAX];
-        unsigned n_context;
+        LogContext *context; /* the innermost */
+        LogObserver observer;
 } state = {
         .identifier = "northflare",
         .target = LOG_TARGET_STDERR,
@@ -76,16 +74,68 @@ const char *log_level_to_string(int level) {
 }
 
 void log_context_push(LogContext *c, const char *field, const char *value) {
-        if (!value || state.n_context >= LOG_CONTEXT_MAX)
+        if (!value || c->n >= LOG_CONTEXT_MAX)
                 return;
-        state.context[state.n_context].field = field;
-        state.context[state.n_context++].value = value;
-        c->pushed++;
+        if (c->n == 0) {
+                c->outer = state.context;
+                state.context = c;
+        }
+        c->fields[c->n++] = (LogField){ field, value };
+}
+
+void log_context_push_copy(LogContext *c, const char *field, const char *value) {
+        size_t size = isempty(value) ? 0 : strlen(value) + 1;
+
+        if (size == 0 || size > sizeof(c->copies) - c->copied)
+                return;
+        log_context_push(c, field, memcpy(c->copies + c->copied, value, size));
+        c->copied += (unsigned) size;
+}
+
+void log_context_push_subject(LogContext *c, const LogSubject *s) {
+        const char *outer = log_context_get("NORTHFLARE_CONVERSATION_ID");
+        bool other = outer && !streq_ptr(outer, s->conversation);
+        const struct {
+                const char *field, *value;
+        } list[] = {
+                {"NORTHFLARE_CONVERSATION_ID", s->conversation},
+                { "NORTHFLARE_TASK_ID",        s->task        },
+                { "NORTHFLARE_WORKSPACE_ID",   s->workspace   },
+                { "NORTHFLARE_UNIT",           s->unit        },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(list); i++)
+                if (!isempty(list[i].value))
+                        log_context_push_copy(c, list[i].field, list[i].value);
+                else if (other)
+                        /* That of the other one is not its. */
+                        log_context_push(c, list[i].field, "");
 }
 
 void log_context_done(LogContext *c) {
-        state.n_context -= c->pushed;
-        c->pushed = 0;
+        if (c->n == 0)
+                return;
+        assert(state.context == c);
+        state.context = c->outer;
+        c->n = 0;
+}
+
+static const LogField *find_field(const char *name) {
+        for (const LogContext *c = state.context; c; c = c->outer)
+                for (unsigned i = c->n; i > 0; i--)
+                        if (streq(c->fields[i - 1].name, name))
+                                return &c->fields[i - 1];
+        return NULL;
+}
+
+const char *log_context_get(const char *field) {
+        const LogField *f = find_field(field);
+
+        return f && !isempty(f->value) ? f->value : NULL;
+}
+
+void log_set_observer(LogObserver observer) {
+        state.observer = observer;
 }
 
 static void to_stderr(int level, const char *message) {
@@ -110,13 +160,44 @@ void log_set_stream(int level) {
         state.stream_level = level;
 }
 
-/* What was said further out already: the journal would keep both. */
-static bool is_repeated(unsigned n) {
-        for (unsigned i = 0; i < n; i++)
-                if (streq(state.context[i].field, state.context[n].field) &&
-                    streq(state.context[i].value, state.context[n].value))
-                        return true;
-        return false;
+/* An entry of the journal. What fits lies in `text`. */
+typedef struct Entry {
+        struct iovec fields[LOG_LINE_FIELDS_MAX + 8];
+        char *allocated[LOG_LINE_FIELDS_MAX + 8];
+        int n;
+        size_t used;
+        char text[4096];
+} Entry;
+
+static void entry_done(Entry *e) {
+        for (int i = 0; i < e->n; i++)
+                free(e->allocated[i]);
+}
+
+static void entry_add(Entry *e, const char *name, const char *value) {
+        size_t head = strlen(name), size = head + 1 + strlen(value);
+        char *at = e->text + e->used;
+
+        if ((size_t) e->n >= ELEMENTSOF(e->fields))
+                return;
+        e->allocated[e->n] = NULL;
+        if (size > sizeof(e->text) - e->used) {
+                at = e->allocated[e->n] = malloc(size);
+                if (!at)
+                        return;
+        } else
+                e->used += size;
+        memcpy(at, name, head);
+        at[head] = '=';
+        memcpy(at + head + 1, value, size - head - 1);
+        e->fields[e->n++] = (struct iovec){ at, size };
+}
+
+static void entry_add_number(Entry *e, const char *name, int value) {
+        char text[16];
+
+        (void) snprintf(text, sizeof(text), "%d", value);
+        entry_add(e, name, text);
 }
 
 static void
@@ -127,32 +208,26 @@ to_journal(int level,
            int line,
            const char *func,
            const char *message) {
-        struct iovec iov[LOG_CONTEXT_MAX + 8];
-        char *fields[ELEMENTSOF(iov)];
-        size_t n = 0;
+        _cleanup_(entry_done) Entry e;
 
-        fields[n++] = xasprintf("MESSAGE=%s", message);
-        fields[n++] = xasprintf("PRIORITY=%d", level);
-        fields[n++] = xasprintf("SYSLOG_IDENTIFIER=%s", state.identifier);
-        fields[n++] = xasprintf("CODE_FILE=%s", file);
-        fields[n++] = xasprintf("CODE_LINE=%d", line);
-        fields[n++] = xasprintf("CODE_FUNC=%s", func);
+        e.n = 0;
+        e.used = 0;
+        entry_add(&e, "MESSAGE", message);
+        entry_add_number(&e, "PRIORITY", level);
+        entry_add(&e, "SYSLOG_IDENTIFIER", state.identifier);
+        entry_add(&e, "CODE_FILE", file);
+        entry_add_number(&e, "CODE_LINE", line);
+        entry_add(&e, "CODE_FUNC", func);
         if (error != 0)
-                fields[n++] = xasprintf("ERRNO=%d", abs(error));
+                entry_add_number(&e, "ERRNO", abs(error));
         if (message_id)
-                fields[n++] = xasprintf("MESSAGE_ID=%s", message_id);
-        for (unsigned i = 0; i < state.n_context; i++)
-                fields[n++] = is_repeated(i) ?
-                                NULL :
-                                xasprintf("%s=%s", state.context[i].field, state.context[i].value);
-        size_t k = 0;
-        for (size_t i = 0; i < n; i++)
-                if (fields[i])
-                        iov[k++] = (struct iovec){ fields[i], strlen(fields[i]) };
-        if (sd_journal_sendv(iov, (int) k) < 0)
+                entry_add(&e, "MESSAGE_ID", message_id);
+        for (const LogContext *c = state.context; c; c = c->outer)
+                for (const LogField *f = c->fields; f < c->fields + c->n; f++)
+                        if (!isempty(f->value) && find_field(f->name) == f)
+                                entry_add(&e, f->name, f->value);
+        if (sd_journal_sendv(e.fields, e.n) < 0)
                 to_stderr(level, message);
-        for (size_t i = 0; i < n; i++)
-                free(fields[i]);
 }
 
 int log_internal(
@@ -176,6 +251,8 @@ int log_internal(
 #pragma GCC diagnostic pop
         va_end(ap);
 
+        if (state.observer)
+                state.observer(level, file, line, message);
         if (state.target == LOG_TARGET_JOURNAL && level <= state.stream_level && !message_id)
                 (void) fprintf(stderr, "<%d>%s\n", level, message);
         else if (state.target == LOG_TARGET_JOURNAL)

@@ -26,15 +26,48 @@ void log_set_stream(int level);
 int log_level_from_string(const char *s); /* "debug" … "emerg", or -EINVAL */
 const char *log_level_to_string(int level);
 
-/* Fields that every line of this scope gets: NORTHFLARE_CONVERSATION_ID= and the like. Names and values are
- * borrowed until the pop; a NULL value is left out. At most LOG_CONTEXT_MAX at a time, more are dropped. */
-#define LOG_CONTEXT_MAX 16
+/* Fields that every line gets until the end of the block: NORTHFLARE_REASON= and the like. Contexts nest: the innermost value
+ * of a field counts, and the outer one is back when the block is left. At most so many fields in one context, and on one line;
+ * more are dropped. */
+#define LOG_CONTEXT_MAX 12
+#define LOG_LINE_FIELDS_MAX 24
+/* Of copied values, with a zero byte each; one that does not fit is dropped. */
+#define LOG_COPIES_MAX 384
+typedef struct LogField {
+        const char *name, *value;
+} LogField;
 typedef struct LogContext {
-        unsigned pushed;
+        struct LogContext *outer;
+        unsigned n, copied; /* n: 0 where it is not on the stack of contexts */
+        LogField fields[LOG_CONTEXT_MAX];
+        char copies[LOG_COPIES_MAX];
 } LogContext;
+/* The name is static. The value is borrowed until the end of the block; NULL is left out. */
 void log_context_push(LogContext *c, const char *field, const char *value);
+/* The same with a copy of the value, for one that may go before the block ends. */
+void log_context_push_copy(LogContext *c, const char *field, const char *value);
 void log_context_done(LogContext *c);
 #define LOG_CONTEXT(c) _cleanup_(log_context_done) LogContext c = {}
+/* The value that a line written now gets for that field, borrowed; NULL: none. */
+const char *log_context_get(const char *field);
+
+/* The conversation that lines are about, in the fields that northflare-journal-fields(7) has of it. All of it is copied; what
+ * is NULL or empty is left out, and not taken from an outer context that is about another one. Nothing else pushes these fields. */
+typedef struct LogSubject {
+        const char *conversation, *task, *workspace, *unit;
+} LogSubject;
+void log_context_push_subject(LogContext *c, const LogSubject *s);
+/* Until the end of the block all lines are about that one: LOG_ABOUT(.conversation = id). Every function that the event loop, or a
+ * caller who knows no conversation, calls for a conversation begins with it; tools/lib/log-context holds the sources to that. */
+#define LOG_ABOUT(...) LOG_ABOUT_COUNTED(__COUNTER__, __VA_ARGS__)
+#define LOG_ABOUT_COUNTED(n, ...) LOG_ABOUT_NAMED(n, __VA_ARGS__)
+#define LOG_ABOUT_NAMED(n, ...)  \
+        LOG_CONTEXT(_about_##n); \
+        log_context_push_subject(&_about_##n, &(const LogSubject){ __VA_ARGS__ })
+
+/* For tests: is called for each line, before it is written. NULL: nothing is. */
+typedef void (*LogObserver)(int level, const char *file, int line, const char *message);
+void log_set_observer(LogObserver observer);
 
 /* error: 0, or an errno (either sign) that %m in the format then names. message_id: 32 hex digits of a
  * MESSAGE_ID (see log-ids.h), or NULL. Returns -|error|, so that `return log_error_errno(r, …)` reads well. */

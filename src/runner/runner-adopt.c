@@ -35,6 +35,7 @@ static int load(Runner *r, const char *id, char *const *units, Conversation **re
         ConversationRow row = {};
         Conversation *c;
         int k;
+        LOG_ABOUT(.conversation = id);
 
         k = store_get_conversation(r->store, id, &row);
         if (k <= 0)
@@ -59,6 +60,7 @@ static int load(Runner *r, const char *id, char *const *units, Conversation **re
 Conversation *runner_find_conversation(Runner *r, const char *id) {
         Conversation *c = registry_find(r->conversations, id);
         int k;
+        LOG_ABOUT(.conversation = id);
 
         if (c || r->ctx->run.broken)
                 return c;

@@ -40,7 +40,6 @@ static const char *not_empty(const char *s) {
 }
 
 static void push_fields(LogContext *log, CallerFields *f, const AuditEntry *e) {
-        log_context_push(log, "NORTHFLARE_CONVERSATION_ID", e->conversation);
         log_context_push(log, "NORTHFLARE_METHOD", e->method);
         log_context_push(log, "NORTHFLARE_VERDICT", e->verdict);
         log_context_push(log, "NORTHFLARE_ORIGIN", origin_of(e));
@@ -82,6 +81,7 @@ static void log_call(const AuditEntry *e, const char *who) {
 void audit_log(const AuditEntry *e) {
         _cleanup_free_ char *who = caller_text(e->caller);
         CallerFields fields;
+        LOG_ABOUT(.conversation = e->conversation);
         LOG_CONTEXT(log);
 
         if (!who)

@@ -76,6 +76,8 @@ static int on_drain(sd_event_source *source, void *userdata) {
         for (Conversation *c = registry_next(d->conversations, NULL), *next; c; c = next) {
                 next = registry_next(d->conversations, c);
                 if (may_end(c, &wait)) {
+                        LOG_ABOUT_CONVERSATION(c);
+
                         log_info("Conversation %s is idle and is ended, since this runner drains.",
                                  c->row.id);
                         conversation_stop(c, "drain", d->ctx->config->stop_grace_ms * USEC_PER_MSEC);

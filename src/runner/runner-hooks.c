@@ -162,6 +162,7 @@ void runner_unit_changed(const char *unit, void *userdata) {
         for (Conversation *c = registry_next(r->conversations, NULL); c;
              c = registry_next(r->conversations, c))
                 if (c->run && streq_ptr(run_row(c->run)->unit, unit)) {
+                        LOG_ABOUT_CONVERSATION(c);
                         run_look(c->run);
                         run_limits_look(c->run);
                         return;

@@ -51,6 +51,7 @@ static void held_decided(void *userdata, const char *id, bool granted, const cha
              c = registry_next(r->conversations, c)) {
                 if (!streq_ptr(c->held, id))
                         continue;
+                LOG_ABOUT_CONVERSATION(c);
                 (void) free_and_strdup(&c->held, NULL);
                 if (!conversation_is_live(c))
                         return;

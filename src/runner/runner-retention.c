@@ -38,6 +38,7 @@ static void remove_one(Runner *r, const char *id) {
         _cleanup_free_ char *removed = xasprintf(REMOVED "%s", id);
         Conversation *c = registry_find(r->conversations, id);
         int k;
+        LOG_ABOUT(.conversation = id);
 
         if (!removed || (c && c->streams))
                 return;

@@ -12,7 +12,8 @@ struct Resend {
         SendSource *source;    /* from the first command on */
         int64_t at, now, upto; /* those up to upto are sent again; now is under way */
         unsigned count;
-        bool refused; /* that one, again */
+        bool refused;       /* that one, again */
+        char *conversation; /* whose it is; or NULL */
 };
 
 static int list_one(const SetAside *e, void *userdata) {
@@ -46,7 +47,7 @@ int resend_list(Resend *r, Json **ret) {
 
 typedef struct Next {
         int64_t after, seq;
-        char *message_id, *json;
+        char *message_id, *conversation, *json;
 } Next;
 
 static int find_next(const SetAside *e, void *userdata) {
@@ -56,8 +57,15 @@ static int find_next(const SetAside *e, void *userdata) {
                 return 0;
         n->seq = e->seq;
         n->message_id = strdup(e->message_id);
+        n->conversation = strdup(strempty(e->conversation));
         n->json = strdup(e->json);
-        return n->message_id && n->json ? 1 : -ENOMEM;
+        return n->message_id && n->conversation && n->json ? 1 : -ENOMEM;
+}
+
+static void on_about(void *userdata, LogContext *log) {
+        Resend *r = userdata;
+
+        log_context_push_subject(log, &(LogSubject){ .conversation = r->conversation });
 }
 
 static int on_fill(void *userdata, SendBatch *batch) {
@@ -72,9 +80,12 @@ static int on_fill(void *userdata, SendBatch *batch) {
                 k = send_batch_add(batch, next.message_id, next.json, strlen(next.json));
                 r->now = next.seq;
                 r->refused = false;
+                free(r->conversation);
+                r->conversation = TAKE_PTR(next.conversation);
         } else if (k >= 0)
                 r->at = r->upto;
         free(next.message_id);
+        free(next.conversation);
         free(next.json);
         return k < 0 ? k : 0;
 }
@@ -97,6 +108,7 @@ static void on_lost(void *userdata) {
 static int
 on_set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
         Resend *r = userdata;
+        LOG_ABOUT(.conversation = r->conversation);
 
         log_warning("Event %s was refused again: %s", message_id, strempty(why));
         r->refused = true;
@@ -104,6 +116,7 @@ on_set_aside(void *userdata, const char *message_id, const char *json, size_t si
 }
 
 static const SendSourceOps resend_ops = {
+        .about = on_about,
         .fill = on_fill,
         .acked = on_acked,
         .lost = on_lost,
@@ -157,6 +170,7 @@ Resend *resend_free(Resend *r) {
         if (!r)
                 return NULL;
         send_source_free(r->source);
+        free(r->conversation);
         free(r);
         return NULL;
 }

@@ -200,3 +200,9 @@ told_before_boot() {
                 UserspaceTimestamp | json 'd["data"]')
         orc conversation events --json "$1" | nf-test ended-before "$begun"
 }
+
+# carry_their_id ID...: every line of the runner's journal that names one of these conversations in its text has the id in its
+# field; shows those that have not. At least one line has to name each.
+carry_their_id() {
+        journalctl -q -o json _SYSTEMD_UNIT=northflare-runner.service | nf-test carry-ids "$@"
+}

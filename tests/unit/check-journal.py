@@ -28,6 +28,9 @@ fields = set()
 used = set()
 for text in code.values():
     fields |= set(re.findall(r'log_context_push\(\s*&?\w+,\s*"(\w+)"', text))
+    # Those of a conversation, which are pushed from a table.
+    subject = re.search(r"^void log_context_push_subject\(.*?^}", text, re.M | re.S)
+    fields |= set(re.findall(r'\{\s*"(NORTHFLARE_\w+)"', subject[0] if subject else ""))
     used |= set(re.findall(r"\bNF_MESSAGE_\w+", text))
 
 if len(set(ids.values())) != len(ids):

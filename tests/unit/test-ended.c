@@ -581,6 +581,7 @@ static void test_what_cannot_be_read_is_said_once(void **state) {
         p->stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
         assert_return_code(dup2(log, STDERR_FILENO), errno);
         safe_close(log);
+        log_set_max_level(LOG_INFO);
         hide_runs(p);
         sender_set_enabled(p->ctx.sender, true);
         for (unsigned i = 0; i < 3; i++) {
@@ -591,6 +592,7 @@ static void test_what_cannot_be_read_is_said_once(void **state) {
         show_runs(p);
         /* The fourth of them is under way. */
         RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
+        log_set_max_level(LOG_DEBUG);
         assert_return_code(read_file_at(p->fd, "log", 64 * 1024, &text, NULL), 0);
         assert_non_null(strstr(text, "Events of conversation c-0 cannot be read"));
         assert_ptr_equal(strchr(text, '\n'), strrchr(text, '\n'));

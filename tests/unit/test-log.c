@@ -106,37 +106,122 @@ static void test_context(void **state) {
         assert_null(strstr(entry, "NORTHFLARE_CONVERSATION_ID"));
 }
 
-static void test_context_says_nothing_twice(void **state) {
-        const char *first;
+static void test_the_innermost_value_of_a_field_counts(void **state) {
         LOG_CONTEXT(outer);
-        LOG_CONTEXT(inner);
 
         log_context_push(&outer, "NORTHFLARE_CONVERSATION_ID", "c-1");
-        log_context_push(&inner, "NORTHFLARE_CONVERSATION_ID", "c-1");
-        log_context_push(&inner, "NORTHFLARE_CONVERSATION_ID", "c-2");
-        (void) log_info("both");
-        first = strstr(entry, "NORTHFLARE_CONVERSATION_ID=c-1");
-        assert_non_null(first);
-        assert_null(strstr(first + 1, "NORTHFLARE_CONVERSATION_ID=c-1"));
-        expect_field("NORTHFLARE_CONVERSATION_ID=c-2");
+        {
+                LOG_CONTEXT(inner);
+                log_context_push(&inner, "NORTHFLARE_CONVERSATION_ID", "c-2");
+                log_context_push(&inner, "NORTHFLARE_CONVERSATION_ID", "c-3");
+                (void) log_info("inner");
+                expect_field("NORTHFLARE_CONVERSATION_ID=c-3");
+                assert_null(strstr(entry, "=c-1"));
+                assert_null(strstr(entry, "=c-2"));
+                assert_string_equal(log_context_get("NORTHFLARE_CONVERSATION_ID"), "c-3");
+        }
+        (void) log_info("outer");
+        expect_field("NORTHFLARE_CONVERSATION_ID=c-1");
+        assert_null(strstr(entry, "=c-3"));
+        assert_string_equal(log_context_get("NORTHFLARE_CONVERSATION_ID"), "c-1");
+        assert_null(log_context_get("NORTHFLARE_CONVERSATION"));
 }
 
-static void test_context_is_bounded(void **state) {
+static void test_a_name_that_begins_like_another_is_another(void **state) {
+        LOG_CONTEXT(c);
+
+        log_context_push(&c, "NORTHFLARE_LIMITS", "all");
+        log_context_push(&c, "NORTHFLARE_LIMIT", "one");
+        (void) log_info("both");
+        expect_field("NORTHFLARE_LIMITS=all");
+        expect_field("NORTHFLARE_LIMIT=one");
+}
+
+static void test_a_subject_is_copied_and_ends_with_its_block(void **state) {
+        char id[] = "c-1", unit[] = "u.scope";
+
+        for (unsigned i = 0; i < 2; i++) {
+                LOG_ABOUT(.conversation = id, .task = "", .workspace = "w-1", .unit = unit);
+
+                unit[0] = id[0] = 'x';
+                (void) log_info("it");
+                expect_field("NORTHFLARE_CONVERSATION_ID=c-1");
+                expect_field("NORTHFLARE_WORKSPACE_ID=w-1");
+                expect_field("NORTHFLARE_UNIT=u.scope");
+                assert_null(strstr(entry, "NORTHFLARE_TASK_ID"));
+                unit[0] = 'u';
+                id[0] = 'c';
+                {
+                        LOG_ABOUT(.conversation = "c-2", .task = "t-2");
+                        (void) log_info("another");
+                        expect_field("NORTHFLARE_CONVERSATION_ID=c-2");
+                        expect_field("NORTHFLARE_TASK_ID=t-2");
+                        assert_null(strstr(entry, "NORTHFLARE_WORKSPACE_ID"));
+                        assert_null(log_context_get("NORTHFLARE_UNIT"));
+                }
+                {
+                        LOG_ABOUT(.conversation = "c-1", .task = "t-1");
+                        (void) log_info("more of it");
+                        expect_field("NORTHFLARE_TASK_ID=t-1");
+                        expect_field("NORTHFLARE_WORKSPACE_ID=w-1");
+                }
+                (void) log_info("it again");
+                expect_field("NORTHFLARE_CONVERSATION_ID=c-1");
+        }
+        (void) log_info("nothing");
+        assert_null(strstr(entry, "NORTHFLARE"));
+}
+
+static void test_contexts_are_bounded(void **state) {
+        char long_value[LOG_COPIES_MAX + 1], big[20000];
+
+        memset(long_value, 'x', sizeof(long_value) - 1);
+        long_value[sizeof(long_value) - 1] = 0;
+        memset(big, 'y', sizeof(big) - 1);
+        big[sizeof(big) - 1] = 0;
         {
                 LOG_CONTEXT(many);
-                for (int i = 0; i < LOG_CONTEXT_MAX; i++)
+                for (int i = 0; i < LOG_CONTEXT_MAX - 1; i++)
                         log_context_push(&many, "FIELD", "x");
+                log_context_push_copy(&many, "DROPPED", long_value);
+                log_context_push_copy(&many, "LAST", "x");
                 log_context_push(&many, "DROPPED", "x");
-                assert_int_equal(many.pushed, LOG_CONTEXT_MAX);
+                assert_int_equal(many.n, LOG_CONTEXT_MAX);
                 (void) log_error_errno(EIO, "many");
                 assert_null(strstr(entry, "DROPPED"));
                 expect_field("FIELD=x");
+                expect_field("LAST=x");
         }
         LOG_CONTEXT(again);
         log_context_push(&again, "AGAIN", "x");
         (void) log_info("again");
         expect_field("AGAIN=x");
         assert_null(strstr(entry, "FIELD"));
+        /* More than an entry has room for beside the message is not cut. */
+        big[15000] = 0;
+        log_context_push(&again, "NORTHFLARE_LIMITS", big);
+        (void) log_info("big");
+        assert_int_equal(
+                        strlen(strstr(entry, "NORTHFLARE_LIMITS=")), strlen("NORTHFLARE_LIMITS=\n") + 15000);
+        expect_field("AGAIN=x");
+}
+
+static unsigned n_observed;
+
+static void observe(int level, const char *file, int line, const char *message) {
+        assert_int_equal(level, LOG_NOTICE);
+        assert_non_null(strstr(file, "test-log.c"));
+        assert_string_equal(message, "seen");
+        n_observed++;
+}
+
+static void test_an_observer_gets_each_line(void **state) {
+        log_set_observer(observe);
+        (void) log_notice("seen");
+        (void) log_debug("unseen");
+        log_set_observer(NULL);
+        (void) log_notice("unseen");
+        assert_int_equal(n_observed, 1);
 }
 
 static void test_long_messages_are_cut(void **state) {
@@ -234,8 +319,11 @@ int main(void) {
                 cmocka_unit_test_setup(test_errno, setup),
                 cmocka_unit_test_setup(test_levels, setup),
                 cmocka_unit_test_setup(test_context, setup),
-                cmocka_unit_test_setup(test_context_says_nothing_twice, setup),
-                cmocka_unit_test_setup(test_context_is_bounded, setup),
+                cmocka_unit_test_setup(test_the_innermost_value_of_a_field_counts, setup),
+                cmocka_unit_test_setup(test_a_name_that_begins_like_another_is_another, setup),
+                cmocka_unit_test_setup(test_a_subject_is_copied_and_ends_with_its_block, setup),
+                cmocka_unit_test_setup(test_contexts_are_bounded, setup),
+                cmocka_unit_test_setup(test_an_observer_gets_each_line, setup),
                 cmocka_unit_test_setup(test_long_messages_are_cut, setup),
                 cmocka_unit_test_setup(test_stderr, setup),
                 cmocka_unit_test_setup(test_journal_that_is_away, setup),

@@ -68,6 +68,7 @@ static void on_runner_changed(void *userdata) {
 static void on_conversation_added(Conversation *c, void *userdata) {
         BusObjects *b = userdata;
         int r;
+        LOG_ABOUT(.conversation = conversation_id(c), .task = conversation_task(c));
 
         if (object_index_find_conversation(&b->index, c))
                 return;
@@ -93,6 +94,7 @@ static void on_conversation_removed(Conversation *c, void *userdata) {
         BusObjects *b = userdata;
         ConversationObject *o = object_index_find_conversation(&b->index, c);
         int r;
+        LOG_ABOUT(.conversation = conversation_id(c), .task = conversation_task(c));
 
         if (!o)
                 return;

@@ -145,6 +145,8 @@ static int announce_changes(ConversationObject *o) {
 void conversation_bus_announce(ConversationObject *o) {
         sd_bus *bus = o->bus_objects->bus;
         int r = 0;
+        LOG_ABOUT(.conversation = conversation_id(o->conversation),
+                  .task = conversation_task(o->conversation));
 
         if (!o->announced) {
                 o->announced = true;

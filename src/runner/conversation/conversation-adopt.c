@@ -39,6 +39,7 @@ static int check_input(Conversation *c) {
 static void adopt_live(Conversation *c, char *const *units, bool recovering) {
         Run *run = c->run;
         int r;
+        LOG_ABOUT_CONVERSATION(c);
 
         r = run_open_folder(run);
         run_folder_mark_conclusion(
@@ -118,6 +119,7 @@ static int load_run(Conversation *c) {
 
 int conversation_adopt(Conversation *c, char *const *units, bool recovering, bool may_be_unheard) {
         int k;
+        LOG_ABOUT_CONVERSATION(c);
 
         k = load_run(c);
         if (k < 0) {

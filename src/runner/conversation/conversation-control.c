@@ -22,8 +22,10 @@ void conversation_control_done(Conversation *c, LauncherVerb verb, int error, co
 }
 
 void conversation_order(Conversation *c, LauncherVerb verb, const LauncherLimit *limits, size_t n_limits) {
-        int r = c->run ? run_order(c->run, verb, limits, n_limits) : -ENOTCONN;
+        int r;
+        LOG_ABOUT_CONVERSATION(c);
 
+        r = c->run ? run_order(c->run, verb, limits, n_limits) : -ENOTCONN;
         if (r < 0)
                 conversation_control_done(c, verb, r, NULL);
 }

@@ -237,6 +237,7 @@ int conversation_describe(Conversation *c, char **ret) {
         Description d = { .room = ROOM_MAX };
         Object o;
         int r;
+        LOG_ABOUT_CONVERSATION(c);
 
         r = conversation_take_all(c);
         if (r < 0)

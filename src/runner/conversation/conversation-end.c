@@ -224,9 +224,6 @@ static void log_end(Conversation *c, const char *reason, const char *text) {
         LOG_CONTEXT(log);
         bool good = streq(reason, "completed") || streq(reason, "stopped");
 
-        log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", c->row.id);
-        log_context_push(&log, "NORTHFLARE_TASK_ID", c->row.task);
-        log_context_push(&log, "NORTHFLARE_WORKSPACE_ID", c->row.workspace);
         log_context_push(&log, "NORTHFLARE_REASON", reason);
         log_full(good ? LOG_INFO : LOG_WARNING,
                  0,
@@ -280,7 +277,10 @@ static void finish(Conversation *c, const End *e) {
 }
 
 bool conversation_on_ending(void *userdata) {
-        return conversation_ask_git(userdata);
+        Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
+
+        return conversation_ask_git(c);
 }
 
 /* Words for people about a verdict, where there are some; *memory holds them. */
@@ -321,6 +321,7 @@ void conversation_on_over(const RunEndFacts *facts, void *userdata) {
         Conversation *c = userdata;
         const char *failure = facts->is_short ? NULL : run_failure(c->run), *reason, *text;
         _cleanup_free_ char *memory = NULL;
+        LOG_ABOUT_CONVERSATION(c);
 
         reason = verdict_reason(&(VerdictInput){
                         .outcome = facts->outcome,
@@ -349,6 +350,8 @@ void conversation_on_over(const RunEndFacts *facts, void *userdata) {
 }
 
 void conversation_fail(Conversation *c, const char *reason, const char *text) {
+        LOG_ABOUT_CONVERSATION(c);
+
         assert(c->run);
         c->checkout = checkout_free(c->checkout);
         run_end_without_process(c->run);

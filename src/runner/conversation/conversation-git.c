@@ -5,6 +5,7 @@
 
 static void on_status(int error, const char *text, Json *status, void *userdata) {
         Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
 
         if (error < 0)
                 log_debug_errno(error,

@@ -68,8 +68,10 @@ bool conversation_has_question(Conversation *c, const char *request_id) {
 }
 
 int conversation_write_input(Conversation *c) {
-        int r = c->run ? run_write_input(c->run) : 0;
+        int r;
+        LOG_ABOUT_CONVERSATION(c);
 
+        r = c->run ? run_write_input(c->run) : 0;
         /* The written mark goes with the next group of cursors. */
         c->send.dirty = c->send.dirty || r > 0;
         return r;
@@ -117,6 +119,7 @@ int conversation_on_deny(uint64_t offset, unsigned n, const char *message, void 
         _cleanup_free_ char *id = run_question_id(c->run, offset, n), *error = NULL;
         _cleanup_(run_effects_done) RunEffects effects = { .run = c->run };
         int r;
+        LOG_ABOUT_CONVERSATION(c);
 
         if (!params || !id || json_set_string(params, "behavior", "deny") < 0 ||
             json_set_string(params, "message", message) < 0)
@@ -280,6 +283,7 @@ static int pump_some(Conversation *c, bool *progress, bool *others) {
 void conversation_pump_input(Conversation *c) {
         bool progress = false, others = false;
         int k;
+        LOG_ABOUT_CONVERSATION(c);
 
         if (c->n_pending == 0 || c->ctx->run.broken || !c->run || run_is_over(c->run) ||
             c->stop.stage != STOP_NONE || !streq(c->row.state, "live"))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "common/log.h"
 #include "runner/conversation/conversation-context.h"
 #include "runner/conversation/conversation-git.h"
 #include "runner/conversation/conversation-read.h"
@@ -12,6 +13,13 @@
 #include "runner/run/run-state.h"
 #include "runner/run/run.h"
 #include "runner/store/store-conversation.h"
+
+/* Every function that is called for a conversation from outside of this room's own calls begins with it. */
+#define LOG_ABOUT_CONVERSATION(c)                  \
+        LOG_ABOUT(.conversation = (c)->row.id,     \
+                  .task = (c)->row.task,           \
+                  .workspace = (c)->row.workspace, \
+                  .unit = conversation_scope(c))
 
 struct Conversation {
         ConversationContext *ctx;

@@ -113,5 +113,8 @@ int conversation_take_all(Conversation *c) {
 }
 
 void conversation_on_released(void *userdata) {
-        conversation_rest(userdata);
+        Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
+
+        conversation_rest(c);
 }

@@ -16,7 +16,10 @@
 /* What a run reports, and what that means for its conversation. */
 
 static int on_effects(const RunEffects *effects, void *userdata) {
-        return conversation_apply(userdata, &(ConversationEffects){ .run = effects });
+        Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
+
+        return conversation_apply(c, &(ConversationEffects){ .run = effects });
 }
 
 static bool on_is_session(const char *session, void *userdata) {
@@ -46,6 +49,7 @@ static void stop_at_budget(Conversation *c) {
 
 static void on_driven(bool progress, void *userdata) {
         Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
 
         stop_at_budget(c);
         if (progress) {
@@ -80,6 +84,7 @@ static void on_directory(const char *path, void *userdata) {
 
 static void on_ordered(LauncherVerb verb, int error, const char *text, void *userdata) {
         Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
 
         /* Whether all of it is dead shows in its cgroup, and a Kill is ordered again for as long as it is not. */
         if (!conversation_is_live(c) || verb == LAUNCHER_KILL)
@@ -92,11 +97,15 @@ static void on_ordered(LauncherVerb verb, int error, const char *text, void *use
 }
 
 static void on_frozen(bool frozen, void *userdata) {
-        conversation_set_frozen(userdata, frozen);
+        Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
+
+        conversation_set_frozen(c, frozen);
 }
 
 static void on_time_over(void *userdata) {
         Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
 
         log_notice("Conversation %s has had its time (runtimeMaxSec) and is stopped.", c->row.id);
         conversation_stop(c, "timeout", grace_usec(c));
@@ -104,6 +113,7 @@ static void on_time_over(void *userdata) {
 
 static void on_silent(void *userdata) {
         Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
 
         log_notice("The agent of conversation %s says nothing (timeouts.silenceSec) and is stopped.",
                    c->row.id);
@@ -148,6 +158,8 @@ static const RunOps ops = {
 };
 
 int conversation_make_run(Conversation *c, RunRow *row_consume) {
+        LOG_ABOUT_CONVERSATION(c);
+
         return run_new(&(RunParams){ .context = &c->ctx->run,
                                      .agent = c->row.agent,
                                      .agent_config = c->agent_config,

@@ -231,6 +231,7 @@ static void take_ack(Conversation *c) {
 
 static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
         Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
 
         c->send.again = sd_event_source_disable_unref(c->send.again);
         sender_wake(c->send.source);
@@ -334,6 +335,7 @@ static int on_fill(void *userdata, SendBatch *batch) {
         Conversation *c = userdata;
         Filling filling = { .batch = batch };
         int r;
+        LOG_ABOUT_CONVERSATION(c);
 
         if (c->ctx->run.broken)
                 return 0;
@@ -363,6 +365,7 @@ static int on_fill(void *userdata, SendBatch *batch) {
 
 static void on_acked(void *userdata) {
         Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
 
         if (!c->send.ack_pending)
                 return;
@@ -375,18 +378,34 @@ static void on_acked(void *userdata) {
 }
 
 static void on_lost(void *userdata) {
-        close_reader(userdata);
-        conversation_send_rest(userdata);
+        Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
+
+        close_reader(c);
+        conversation_send_rest(c);
 }
 
 static int
 on_set_aside(void *userdata, const char *message_id, const char *json, size_t size, const char *why) {
         Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
 
         return store_set_aside(c->ctx->run.store, message_id, c->row.id, json, size, why);
 }
 
+static void on_about(void *userdata, LogContext *log) {
+        const Conversation *c = userdata;
+
+        log_context_push_subject(
+                        log,
+                        &(LogSubject){ .conversation = c->row.id,
+                                       .task = c->row.task,
+                                       .workspace = c->row.workspace,
+                                       .unit = conversation_scope(userdata) });
+}
+
 static const SendSourceOps source_ops = {
+        .about = on_about,
         .fill = on_fill,
         .acked = on_acked,
         .lost = on_lost,

@@ -70,6 +70,7 @@ static void on_progress(Json *progress, void *userdata) {
         Conversation *c = userdata;
         const char *text = json_text(progress);
         size_t n = strlen(text);
+        LOG_ABOUT_CONVERSATION(c);
 
         if (n <= 2)
                 return;
@@ -88,6 +89,7 @@ on_checkout(int error,
         Conversation *c = userdata;
         _cleanup_buffer_ Buffer b = {};
         int r;
+        LOG_ABOUT_CONVERSATION(c);
 
         c->checkout = checkout_free(c->checkout);
         if (error < 0) {
@@ -259,12 +261,8 @@ static int store_start(Conversation *c, const char *unit, const char *invocation
 
 static void log_start(Conversation *c) {
         const char *rule = conversation_trusted_by(c);
-        LOG_CONTEXT(log);
+        LOG_ABOUT_CONVERSATION(c); /* now that it has a scope */
 
-        log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", c->row.id);
-        log_context_push(&log, "NORTHFLARE_TASK_ID", c->row.task);
-        log_context_push(&log, "NORTHFLARE_WORKSPACE_ID", c->row.workspace);
-        log_context_push(&log, "NORTHFLARE_UNIT", run_row(c->run)->unit);
         log_full(LOG_INFO,
                  0,
                  NF_MESSAGE_CONVERSATION_STARTED,
@@ -287,6 +285,7 @@ int conversation_adopt_started(Conversation *c, const char *unit) {
 void conversation_on_started(const char *unit, const char *invocation, void *userdata) {
         Conversation *c = userdata;
         int r;
+        LOG_ABOUT_CONVERSATION(c);
 
         r = store_start(c, unit, invocation);
         if (r < 0) {
@@ -305,6 +304,7 @@ void conversation_on_started(const char *unit, const char *invocation, void *use
 
 void conversation_on_launcher_lost(void *userdata) {
         Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
 
         (void) conversation_report(
                         c, "launcher-lost", "northflare-launcher ended in the middle of a start", NULL);
@@ -313,13 +313,17 @@ void conversation_on_launcher_lost(void *userdata) {
 
 void conversation_on_start_again(void *userdata) {
         Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
 
         if (free_and_strdup(&c->row.state, "starting") >= 0)
                 conversation_advance(c);
 }
 
 void conversation_on_start_failed(const char *text, void *userdata) {
-        conversation_fail(userdata, "failed", text);
+        Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
+
+        conversation_fail(c, "failed", text);
 }
 
 int conversation_on_starting(void *userdata) {
@@ -395,6 +399,7 @@ static bool has_checkout(Conversation *c) {
 void conversation_advance(Conversation *c) {
         _cleanup_free_ char *error = NULL;
         int k;
+        LOG_ABOUT_CONVERSATION(c);
 
         if (!c->ctx->run.ready || c->ctx->run.broken || !conversation_is_live(c) || c->held || c->checkout ||
             !c->run || run_start_is_under_way(c->run))

@@ -15,7 +15,10 @@
 static void step(Conversation *c);
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        step(userdata);
+        Conversation *c = userdata;
+        LOG_ABOUT_CONVERSATION(c);
+
+        step(c);
         return 0;
 }
 
@@ -158,6 +161,7 @@ static void stop_before_start(Conversation *c) {
 
 void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec) {
         bool first, killed;
+        LOG_ABOUT_CONVERSATION(c);
 
         /* What lives has a run. */
         if (!conversation_is_live(c) || !c->run)

@@ -142,6 +142,7 @@ static int stream_wait_for_room(EventStream *s) {
 static int on_stall(sd_event_source *source, uint64_t usec, void *userdata) {
         EventStream *s = userdata;
         StreamShare *stalled;
+        LOG_ABOUT_CONVERSATION(s->c);
 
         if (!s->waits) {
                 stream_free(s);
@@ -186,6 +187,7 @@ static int stream_pump(EventStream *s) {
 
 static int on_stream_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         EventStream *s = userdata;
+        LOG_ABOUT_CONVERSATION(s->c);
 
         if ((revents & (EPOLLHUP | EPOLLERR)) || stream_pump(s) < 0)
                 stream_free(s);

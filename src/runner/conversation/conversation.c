@@ -162,6 +162,8 @@ const char *conversation_trusted_by(Conversation *c) {
 }
 
 void conversation_look(Conversation *c) {
+        LOG_ABOUT_CONVERSATION(c);
+
         if (c->run)
                 run_limits_look_at_filter(c->run);
 }

@@ -221,6 +221,7 @@ static int deal_with(Inbox *i, Inbound *m) {
         Decision d = DECISION_PROCESS;
         bool stored = true;
         int r;
+        LOG_ABOUT(.conversation = e->conversation, .task = e->task);
 
         r = decide_about(i, e, &d, &reason);
         if (r < 0)
@@ -374,6 +375,7 @@ static int refuse(Inbox *i, const EnvelopeError *e, const char *cursor) {
         InboundMessage m;
         int64_t seq;
         int r;
+        LOG_ABOUT(.conversation = e->conversation);
 
         i->stats.bad_messages++;
         log_full(log_allowed() ? LOG_WARNING : LOG_DEBUG,

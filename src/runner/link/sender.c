@@ -46,6 +46,14 @@ struct Sender {
 
 static void batch_send(SendBatch *b);
 
+static void push_about(const SendSource *src, LogContext *log) {
+        if (src && src->ops->about)
+                src->ops->about(src->userdata, log);
+}
+#define LOG_ABOUT_SOURCE(src) \
+        LOG_CONTEXT(_about);  \
+        push_about(src, &_about)
+
 /* ---- which source is next ---- */
 
 static void ready_push(SendSource *src) {
@@ -251,6 +259,7 @@ static void on_pinged(HttpRequest *request, const HttpResult *result, void *user
 
                 if (b->state != BATCH_PROBING)
                         continue;
+                LOG_ABOUT_SOURCE(b->source);
                 if (is_taken(result)) {
                         /* What refused it may have gone meanwhile: only the second refusal is about the event. */
                         s->attempts = 0;
@@ -307,6 +316,7 @@ static void batch_refused(SendBatch *b, long status) {
 static void on_posted(HttpRequest *request, const HttpResult *result, void *userdata) {
         SendBatch *b = userdata;
         Sender *s = b->sender;
+        LOG_ABOUT_SOURCE(b->source);
 
         send_batch_close_run(b);
         b->request = http_request_free(b->request);
@@ -373,6 +383,7 @@ static void batch_cancel(SendBatch *b) {
 
 static void fill(SendSource *src, SendBatch *b) {
         int r;
+        LOG_ABOUT_SOURCE(src);
 
         send_batch_clear(b);
         b->source = src;
@@ -425,6 +436,8 @@ static void end_back_off(Sender *s) {
         (void) sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
         for (size_t i = 0; i < SENDER_IN_FLIGHT; i++)
                 if (s->batches[i].state == BATCH_WAITING) {
+                        LOG_ABOUT_SOURCE(s->batches[i].source);
+
                         s->stats.retries++;
                         batch_send(s->batches + i);
                 }

@@ -3,6 +3,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "common/log.h"
 #include "runner/link/http.h"
 #include "runner/link/sender-batch.h"
 
@@ -15,6 +16,8 @@ typedef struct SendSource SendSource;
 #define SENDER_IN_FLIGHT 4
 
 typedef struct SendSourceOps {
+        /* Pushes what lines of the journal about its events are about (log_context_push_subject()). NULL: there is nothing. */
+        void (*about)(void *userdata, LogContext *log);
         /* Puts events into the batch until it is full or there are none. 0 or negative errno (what it has put in is lost,
          * and the source is asked again after the next sender_wake). */
         int (*fill)(void *userdata, SendBatch *b);

@@ -35,6 +35,9 @@ static int on_message(const Envelope *e, void *userdata) {
                 .cursor = e->cursor,
         };
         int r;
+        LOG_ABOUT(.conversation = e->conversation ? e->conversation :
+                                                    json_get_string(e->params, "conversationId"),
+                  .task = e->task);
 
         /* The envelope names the conversation too; a message without it in its params means that one. */
         if (e->conversation && !json_get(e->params, "conversationId"))

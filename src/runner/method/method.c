@@ -86,11 +86,9 @@ static int store_call(MethodCall *c, const Method *m) {
 
 int method_accept(MethodCall *c) {
         const Method *m = NULL;
-        LOG_CONTEXT(log);
         int r;
+        LOG_ABOUT(.conversation = json_get_string(c->params, "conversationId"), .task = c->task);
 
-        log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", json_get_string(c->params, "conversationId"));
-        log_context_push(&log, "NORTHFLARE_TASK_ID", c->task);
         if (c->runner->ctx->run.broken)
                 return -EAGAIN;
         for (size_t i = 0; i < ELEMENTSOF(methods) && !m; i++)

@@ -40,6 +40,7 @@ bool run_is_started(const Run *r) {
 
 static void on_watch(bool new_files, void *userdata) {
         Run *r = userdata;
+        LOG_ABOUT_RUN(r);
 
         r->check.new_files = r->check.new_files || new_files;
         (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
@@ -62,6 +63,7 @@ static void check(Run *r, bool timed);
 
 static int on_check(sd_event_source *source, uint64_t usec, void *userdata) {
         Run *r = userdata;
+        LOG_ABOUT_RUN(r);
 
         r->check.new_files = true; /* the outcome may have been there before */
         check(r, true);
@@ -93,6 +95,7 @@ static void supervisor_gone(Run *r) {
 
 static int on_supervisor(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Run *r = userdata;
+        LOG_ABOUT_RUN(r);
 
         r->check.supervisor = sd_event_source_disable_unref(r->check.supervisor);
         supervisor_gone(r);
@@ -168,6 +171,7 @@ static bool look_for_stop(Run *r, const char *result) {
 static void on_result(const char *result, void *userdata) {
         Run *r = userdata;
         _cleanup_json_ Json *outcome = NULL;
+        LOG_ABOUT_RUN(r);
 
         r->check.question = sd_bus_slot_unref(r->check.question);
         if (r->over)

@@ -50,6 +50,7 @@ static bool is_of_an_earlier_boot(const RunEnd *e) {
 
 static void on_system(bool stopping, void *userdata) {
         Run *r = userdata;
+        LOG_ABOUT_RUN(r);
 
         r->end.question = sd_bus_slot_unref(r->end.question);
         r->end.system_stops = stopping;

@@ -20,9 +20,6 @@ static void log_hit(RunLimits *l, LimitHit what, const char *limit, uint64_t hit
         };
         LOG_CONTEXT(log);
 
-        log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", l->run->row.conversation);
-        log_context_push(&log, "NORTHFLARE_TASK_ID", l->run->task);
-        log_context_push(&log, "NORTHFLARE_UNIT", l->run->row.unit);
         log_context_push(&log, "NORTHFLARE_LIMIT", limit);
         log_context_push(&log, "NORTHFLARE_VICTIM", victim);
         log_full(what == LIMIT_HIT_OOM_KILL ? LOG_WARNING : LOG_NOTICE,
@@ -102,6 +99,7 @@ static int tell_kill(RunLimits *l, bool last) {
 
 static int on_victim(sd_event_source *source, uint64_t usec, void *userdata) {
         RunLimits *l = userdata;
+        LOG_ABOUT_RUN(l->run);
 
         if (l->run->over || tell_kill(l, ++l->kill_tries >= VICTIM_TRIES) > 0)
                 return 0;
@@ -112,6 +110,7 @@ static int on_victim(sd_event_source *source, uint64_t usec, void *userdata) {
 static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *userdata) {
         RunLimits *l = userdata;
         int k;
+        LOG_ABOUT_RUN(l->run);
 
         /* Its last ones are told with its end, from the figures of the end. */
         if (l->run->over || l->run->ctx->broken)
@@ -142,6 +141,7 @@ static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *u
 
 void run_limits_set_frozen(bool frozen, void *userdata) {
         RunLimits *l = userdata;
+        LOG_ABOUT_RUN(l->run);
 
         if (l->run->over || l->run->ctx->broken)
                 return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "common/log.h"
 #include "runner/agent/driver.h"
 #include "runner/run/run-check.h"
 #include "runner/run/run-context.h"
@@ -16,6 +17,13 @@
 #include "runner/scope/watch.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store.h"
+
+/* Every function that is called for a run from outside of this room's own calls begins with it. */
+#define LOG_ABOUT_RUN(r)                                 \
+        LOG_ABOUT(.conversation = (r)->row.conversation, \
+                  .task = (r)->task,                     \
+                  .workspace = (r)->workspace,           \
+                  .unit = (r)->row.unit)
 
 struct Run {
         RunContext *ctx;

@@ -219,8 +219,6 @@ static void log_missing(RunLimits *l, const char *name) {
 
         if (!run_context_tell_controller(l->run->ctx, controller))
                 return;
-        log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", l->run->row.conversation);
-        log_context_push(&log, "NORTHFLARE_UNIT", l->run->row.unit);
         log_context_push(&log, "NORTHFLARE_LIMIT", name);
         log_context_push(&log, "NORTHFLARE_CONTROLLER", controller);
         log_full(LOG_WARNING,
@@ -250,10 +248,6 @@ static int find_missing(RunLimits *l) {
 }
 
 static void log_change(RunLimits *l) {
-        LOG_CONTEXT(log);
-
-        log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", l->run->row.conversation);
-        log_context_push(&log, "NORTHFLARE_UNIT", l->run->row.unit);
         log_full(LOG_NOTICE,
                  0,
                  NF_MESSAGE_LIMITS_CHANGED,
@@ -312,8 +306,6 @@ static void log_filter(RunLimits *l) {
         bool held = filter_is_held(l);
         LOG_CONTEXT(log);
 
-        log_context_push(&log, "NORTHFLARE_CONVERSATION_ID", l->run->row.conversation);
-        log_context_push(&log, "NORTHFLARE_UNIT", l->run->row.unit);
         log_context_push(&log, "NORTHFLARE_LIMIT", "ipAddressDeny");
         log_full(LOG_NOTICE,
                  0,
@@ -337,6 +329,7 @@ static void on_filter(int error, Json *filter, bool counted, void *userdata) {
         RunContext *ctx = l->run->ctx;
         _cleanup_json_ Json *limits = NULL;
         _cleanup_free_ char *members = NULL;
+        LOG_ABOUT_RUN(l->run);
 
         l->filter_query = limit_filter_query_free(l->filter_query);
         if (l->filter_again) {
@@ -378,7 +371,10 @@ static void ask_filter(RunLimits *l) {
 }
 
 static int on_reread(sd_event_source *source, uint64_t usec, void *userdata) {
-        reread(userdata, false);
+        RunLimits *l = userdata;
+        LOG_ABOUT_RUN(l->run);
+
+        reread(l, false);
         return 0;
 }
 

@@ -29,6 +29,7 @@ static void log_failure(Run *r, LauncherVerb verb, int error, const char *text) 
 
 static void on_done(LauncherVerb verb, int error, const char *text, void *userdata) {
         Run *r = userdata;
+        LOG_ABOUT_RUN(r);
 
         if (error < 0)
                 log_failure(r, verb, error, text);

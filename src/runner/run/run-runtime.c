@@ -18,6 +18,7 @@ static int save(Run *r) {
 
 static int on_over(sd_event_source *source, uint64_t usec, void *userdata) {
         Run *r = userdata;
+        LOG_ABOUT_RUN(r);
 
         if (!r->over && !r->ctx->broken && !r->stopping)
                 r->report->time_over(r->userdata);

@@ -109,6 +109,7 @@ on_launched(int error, const char *text, const char *unit, const char *invocatio
         Run *r = userdata;
         _cleanup_free_ char *name = NULL;
         bool lost = false;
+        LOG_ABOUT_RUN(r);
 
         r->start.call = launcher_call_free(r->start.call);
         if (error < 0) {

@@ -12,7 +12,10 @@
 static void look(Run *r);
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        look(userdata);
+        Run *r = userdata;
+        LOG_ABOUT_RUN(r);
+
+        look(r);
         return 0;
 }
 

@@ -14,6 +14,7 @@
 
 static int on_drive(sd_event_source *source, void *userdata) {
         Run *r = userdata;
+        LOG_ABOUT_RUN(r);
 
         if (streq(r->row.state, "ended")) {
                 r->report->released(r->userdata); /* and r goes */
