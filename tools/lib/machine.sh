@@ -186,7 +186,7 @@ boot_qemu() {
         dir=$(mktemp -d "$NF_CACHE/tmp/qemu-$$-XXXXXX")
         rm -f "$out/status"
         mkdir "$dir/src"
-        (cd "$NF_TOP" && cp -a --parents tests/system tests/limits tools docs "$dir/src/")
+        (cd "$NF_TOP" && cp -a --parents tests/lib tests/system tests/limits tools docs "$dir/src/")
         mke2fs -q -F -t ext4 -O ^has_journal -d "$dir/src" "$dir/src.ext4" 64M
         truncate -s 64M "$dir/out"
         # TMPDIR holds what is written to the disk, which nobody keeps.
