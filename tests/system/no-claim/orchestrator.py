@@ -5,7 +5,7 @@ rule about the active runner alone decides whose work a message is.
 
     orchestrator.py PORT
 
-For the test: POST /send with an envelope (without an id: one is made), POST /activate/UID, GET /runners, GET /events.
+For the test: POST /send with an envelope (without an id: one is made), POST /activate/UID, GET /runners, GET /events (a line each).
 """
 import http.server
 import json
@@ -50,8 +50,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
-    def reply(self, status, value=None):
-        body = b"" if value is None else json.dumps(value).encode()
+    def reply(self, status, *values):
+        body = "\n".join(map(json.dumps, values)).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -91,7 +91,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         with lock:
             if path == "/events":
-                self.reply(200, events)
+                self.reply(200, *events)
             elif path == "/runners":
                 self.reply(200, {"runners": list(runners.values()), **state})
             elif path == "/api/runner/messages":
