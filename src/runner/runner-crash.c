@@ -13,6 +13,7 @@
 #include "runner/scope/run-folder.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-events.h"
+#include "runner/store/transaction.h"
 
 /* A runner that did not end in order is told by the one after it. While one runs, the store has a mark: boot and invocation.
  * The end takes it away; a crash does not. Then the mark moves to the crashes that are to be told, and leaves those in the
@@ -124,12 +125,13 @@ static int count_concluding(CrashWatch *w) {
 
 /* The earlier one's mark goes to the crashes, ours into its place. first: nothing was begun yet. */
 static int set_mark(CrashWatch *w, bool first) {
+        _cleanup_(transaction_done) Transaction t = {};
         _cleanup_free_ char *before = NULL;
         char mark[MARK_SIZE];
         int k;
 
         make_mark(mark);
-        k = store_begin(w->ctx->store);
+        k = transaction_begin(w->ctx->store, &t);
         if (k < 0)
                 return k;
         k = store_get(w->ctx->store, KEY_RUNNING, &before);
@@ -139,11 +141,9 @@ static int set_mark(CrashWatch *w, bool first) {
                 k = count_concluding(w);
         if (k >= 0)
                 k = store_set(w->ctx->store, KEY_RUNNING, mark);
-        if (k < 0) {
-                store_rollback(w->ctx->store);
+        if (k < 0)
                 return k;
-        }
-        k = store_commit(w->ctx->store);
+        k = transaction_finish(&t, 0);
         w->marked = k >= 0;
         return k;
 }
@@ -179,18 +179,14 @@ static int add_report(CrashWatch *w, const char *code, const UnitEnd *e, const c
 
 /* Forgets the mark, and stores what is told of it, both or none. */
 static int settle(CrashWatch *w, const char *rest, const UnitEnd *e, const char *text) {
-        int k = store_begin(w->ctx->store);
+        _cleanup_(transaction_done) Transaction t = {};
+        int k = transaction_begin(w->ctx->store, &t);
 
-        if (k < 0)
-                return k;
-        k = store_set(w->ctx->store, KEY_CRASHED, rest);
+        if (k >= 0)
+                k = store_set(w->ctx->store, KEY_CRASHED, rest);
         if (k >= 0 && text)
                 k = add_report(w, "runner-lost", e, text);
-        if (k < 0) {
-                store_rollback(w->ctx->store);
-                return k;
-        }
-        return store_commit(w->ctx->store);
+        return transaction_finish(&t, k);
 }
 
 /* 1: the mark is settled; 0: the journal may still say something. */

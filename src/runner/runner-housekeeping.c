@@ -5,6 +5,7 @@
 #include "runner/runner-housekeeping.h"
 #include "runner/runner-internal.h"
 #include "runner/runner-retention.h"
+#include "runner/store/transaction.h"
 
 #define FLUSH_USEC (250 * USEC_PER_MSEC)
 #define HOUSEKEEPING_USEC (60 * USEC_PER_SEC)
@@ -31,19 +32,17 @@ static void forget_old(Runner *r) {
 }
 
 void runner_flush_cursors(Runner *r) {
+        _cleanup_(transaction_done) Transaction t = {};
         int k;
 
         if (r->ctx->run.broken)
                 return;
-        k = store_begin(r->store);
+        k = transaction_begin(r->store, &t);
         if (k >= 0) {
                 for (Conversation *c = registry_next(r->conversations, NULL); c && k >= 0;
                      c = registry_next(r->conversations, c))
                         k = conversation_flush(c);
-                if (k < 0)
-                        store_rollback(r->store);
-                else
-                        k = store_commit(r->store);
+                k = transaction_finish(&t, k);
                 for (Conversation *c = registry_next(r->conversations, NULL); c && k < 0;
                      c = registry_next(r->conversations, c))
                         conversation_flush_undone(c);

@@ -14,6 +14,7 @@
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-input.h"
+#include "runner/store/transaction.h"
 
 /* A store that was damaged is put aside, and a new one is made from the runs' folders: who this runner is, and the
  * conversations that live or ended lately. Their events are all sent again, with the ids that they had, so that the
@@ -217,19 +218,16 @@ int recovery_begin(Recovery *v) {
 }
 
 int recovery_make_rows(Recovery *v, char *const *units) {
+        _cleanup_(transaction_done) Transaction t = {};
         unsigned taken = 0, left = 0;
         int k;
 
         if (!v->active)
                 return 0;
-        k = store_begin(v->ctx->store);
-        if (k >= 0) {
+        k = transaction_begin(v->ctx->store, &t);
+        if (k >= 0)
                 k = recover_all(v, units, &taken, &left);
-                if (k < 0)
-                        store_rollback(v->ctx->store);
-                else
-                        k = store_commit(v->ctx->store);
-        }
+        k = transaction_finish(&t, k);
         if (k < 0)
                 return log_error_errno(k, "The new store cannot be made from the folders: %m");
         log_notice("A new store was made: %u conversations taken from their folders, %u left as they are.",

@@ -17,6 +17,7 @@
 #include "runner/scope/run-folder.h"
 #include "runner/scope/scope-stop.h"
 #include "runner/store/store-input.h"
+#include "runner/store/transaction.h"
 
 World world;
 
@@ -210,17 +211,13 @@ void expect_calls(const char *calls) {
 }
 
 static int store_effects(const RunEffects *e) {
-        int k;
+        _cleanup_(transaction_done) Transaction t = {};
 
         if (world.storing == STORES_NOTHING)
                 return -EIO;
-        assert_return_code(store_begin(world.ctx.store), 0);
-        k = run_store_effects(e);
-        assert_return_code(k, 0);
-        if (world.storing == STORES)
-                return store_commit(world.ctx.store);
-        store_rollback(world.ctx.store);
-        return -EIO;
+        assert_return_code(transaction_begin(world.ctx.store, &t), 0);
+        assert_return_code(run_store_effects(e), 0);
+        return transaction_finish(&t, world.storing == STORES ? 0 : -EIO);
 }
 
 static int on_effects(const RunEffects *e, void *userdata) {
@@ -346,9 +343,11 @@ static bool on_ending(void *userdata) {
 }
 
 void store_end(void) {
-        assert_return_code(store_begin(world.ctx.store), 0);
+        _cleanup_(transaction_done) Transaction t = {};
+
+        assert_return_code(transaction_begin(world.ctx.store, &t), 0);
         assert_return_code(run_store_end(world.r), 0);
-        assert_return_code(store_commit(world.ctx.store), 0);
+        assert_return_code(transaction_finish(&t, 0), 0);
         run_close(world.r);
         run_release(world.r);
 }

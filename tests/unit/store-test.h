@@ -21,6 +21,7 @@ typedef struct Seen {
 
 int store_test_set_up(void **state);
 int store_test_tear_down(void **state);
+#define CASE(f) cmocka_unit_test_setup_teardown(f, store_test_set_up, store_test_tear_down)
 void open_store(Fixture *f);
 void reopen_store(Fixture *f);
 void expect_open_error(Fixture *f, int error, const char *words);

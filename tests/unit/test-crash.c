@@ -25,6 +25,8 @@
 #include "runner/scope/run-folder.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-inbound.h"
+#include "runner/store/store-internal.h"
+#include "runner/store/transaction.h"
 
 #define CRASHED 99
 
@@ -376,7 +378,20 @@ static bool agent_step(void) {
                 return result;                    \
         }
 
-WRAP(int, store_commit, (Store * s), (s))
+/* Each commit: the end of an outermost transaction. */
+int __real_transaction_finish(Transaction *t, int r);
+int __wrap_transaction_finish(Transaction *t, int r);
+int __wrap_transaction_finish(Transaction *t, int r) {
+        bool commits = t->store && t->store->depth == 1 && r >= 0;
+
+        if (commits)
+                point();
+        r = __real_transaction_finish(t, r);
+        if (commits)
+                point();
+        return r;
+}
+
 WRAP(int,
      run_folder_write_input,
      (int dirfd, uint64_t offset, const void *data, size_t size),

@@ -12,6 +12,7 @@
 #include "runner/agent/driver.h"
 #include "runner/store/store-audit.h"
 #include "runner/store/store-conversation.h"
+#include "runner/store/transaction.h"
 #include "store-test.h"
 
 static void run_sql(Fixture *f, const char *sql) {
@@ -185,23 +186,22 @@ static void test_audit(void **state) {
 
 /* So many refusals do not push out what was done. */
 static void test_audit_is_bounded(void **state) {
+        _cleanup_(transaction_done) Transaction t = {};
         Fixture *f = *state;
         unsigned n = 0;
 
         open_store(f);
         add_audit(f, "c-1", false, "done");
-        assert_int_equal(store_begin(f->store), 0);
+        assert_int_equal(transaction_begin(f->store, &t), 0);
         for (unsigned i = 0; i < STORE_AUDIT_MAX + 50; i++)
                 add_audit(f, NULL, true, NULL);
-        assert_int_equal(store_commit(f->store), 0);
+        assert_int_equal(transaction_finish(&t, 0), 0);
         assert_int_equal(store_audit_list(f->store, NULL, 3 * STORE_AUDIT_MAX, count_audit, &n), 0);
         assert_int_equal(n, STORE_AUDIT_MAX + 1);
         n = 0;
         assert_int_equal(store_audit_list(f->store, "c-1", 10, count_audit, &n), 0);
         assert_int_equal(n, 1);
 }
-
-#define CASE(f) cmocka_unit_test_setup_teardown(f, store_test_set_up, store_test_tear_down)
 
 int main(void) {
         static const struct CMUnitTest tests[] = {

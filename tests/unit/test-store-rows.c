@@ -20,6 +20,7 @@
 #include "runner/store/store-events.h"
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-input.h"
+#include "runner/store/transaction.h"
 #include "store-test.h"
 
 /* ---- conversations and runs ---- */
@@ -503,17 +504,18 @@ static void test_set_aside(void **state) {
 }
 
 static void test_set_aside_is_bounded(void **state) {
+        _cleanup_(transaction_done) Transaction t = {};
         Fixture *f = *state;
         Seen seen = {};
         char id[16];
 
         open_store(f);
-        assert_int_equal(store_begin(f->store), 0);
+        assert_int_equal(transaction_begin(f->store, &t), 0);
         for (int i = 1; i <= STORE_SET_ASIDE_MAX + 2; i++) {
                 (void) snprintf(id, sizeof(id), "e%d", i);
                 assert_int_equal(store_set_aside(f->store, id, NULL, "0", 1, NULL), 0);
         }
-        assert_int_equal(store_commit(f->store), 0);
+        assert_int_equal(transaction_finish(&t, 0), 0);
         assert_int_equal(store_list_set_aside(f->store, see_aside, &seen), 0);
         assert_int_equal(seen.n, STORE_SET_ASIDE_MAX);
         assert_true(startswith(seen.text, "e3:") != NULL);
@@ -557,8 +559,6 @@ static void test_indices_are_used(void **state) {
         }
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
-
-#define CASE(f) cmocka_unit_test_setup_teardown(f, store_test_set_up, store_test_tear_down)
 
 int main(void) {
         const struct CMUnitTest tests[] = {

@@ -19,6 +19,7 @@
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-input.h"
+#include "runner/store/transaction.h"
 #include "store-test.h"
 
 /* ---- opening ---- */
@@ -175,14 +176,15 @@ static void test_no_database_is_refused(void **state) {
 }
 
 static void fill_store(Store *s) {
+        _cleanup_(transaction_done) Transaction t = {};
         char id[32];
 
-        assert_int_equal(store_begin(s), 0);
+        assert_int_equal(transaction_begin(s, &t), 0);
         for (int i = 0; i < 500; i++) {
                 (void) snprintf(id, sizeof(id), "m-%d", i);
                 (void) accept_message(s, id, "c-1");
         }
-        assert_int_equal(store_commit(s), 0);
+        assert_int_equal(transaction_finish(&t, 0), 0);
 }
 
 static void test_damaged_page_is_found(void **state) {
@@ -271,70 +273,7 @@ static void test_link_is_refused(void **state) {
         expect_open_error(f, -EISDIR, "cannot be opened");
 }
 
-/* ---- transactions ---- */
-
-static void test_rollback_undoes_all(void **state) {
-        Fixture *f = *state;
-
-        open_store(f);
-        assert_int_equal(store_begin(f->store), 0);
-        assert_int_equal(store_set(f->store, "cursor", "lost"), 0);
-        (void) accept_message(f->store, "m-1", "c-1");
-        store_rollback(f->store);
-        assert_value(f->store, "cursor", NULL);
-        assert_int_equal(store_is_accepted(f->store, "m-1"), 0);
-}
-
-static void test_transactions_nest(void **state) {
-        Fixture *f = *state;
-
-        open_store(f);
-        assert_int_equal(store_begin(f->store), 0);
-        assert_int_equal(store_begin(f->store), 0);
-        assert_int_equal(store_set(f->store, "cursor", "a"), 0);
-        assert_int_equal(store_commit(f->store), 0);
-        assert_int_equal(store_set(f->store, "runnerId", "b"), 0);
-        assert_int_equal(store_commit(f->store), 0);
-        reopen_store(f);
-        assert_value(f->store, "cursor", "a");
-        assert_value(f->store, "runnerId", "b");
-}
-
-static void test_inner_rollback_spoils_the_outer(void **state) {
-        Fixture *f = *state;
-
-        open_store(f);
-        assert_int_equal(store_begin(f->store), 0);
-        assert_int_equal(store_set(f->store, "cursor", "a"), 0);
-        assert_int_equal(store_begin(f->store), 0);
-        store_rollback(f->store);
-        assert_int_equal(store_set(f->store, "cursor", "b"), -ECANCELED);
-        assert_int_equal(store_commit(f->store), -ECANCELED);
-        assert_value(f->store, "cursor", NULL);
-        assert_int_equal(store_set(f->store, "cursor", "c"), 0);
-}
-
-static void test_error_spoils_the_transaction(void **state) {
-        Fixture *f = *state;
-
-        open_store(f);
-        assert_int_equal(store_begin(f->store), 0);
-        assert_int_equal(store_set(f->store, "cursor", "a"), 0);
-        assert_int_equal(store_set_driven(f->store, "no-such", 1, 10, "{}"), -ENOENT);
-        assert_int_equal(store_set(f->store, "cursor", "b"), -ENOENT);
-        assert_int_equal(store_commit(f->store), -ENOENT);
-        assert_value(f->store, "cursor", NULL);
-}
-
-static void test_close_rolls_back(void **state) {
-        Fixture *f = *state;
-
-        open_store(f);
-        assert_int_equal(store_begin(f->store), 0);
-        assert_int_equal(store_set(f->store, "cursor", "a"), 0);
-        reopen_store(f);
-        assert_value(f->store, "cursor", NULL);
-}
+/* ---- kills ---- */
 
 static void test_kill_keeps_what_was_committed(void **state) {
         Fixture *f = *state;
@@ -346,6 +285,7 @@ static void test_kill_keeps_what_was_committed(void **state) {
         assert_true(pid >= 0);
         if (pid == 0) {
                 int fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                Transaction t = {};
                 char *error;
                 Store *s;
 
@@ -353,7 +293,7 @@ static void test_kill_keeps_what_was_committed(void **state) {
                         _exit(1);
                 if (store_accept(s, &m, "cursor-1", false, NULL) != 1)
                         _exit(2);
-                if (store_begin(s) < 0 || store_set(s, "cursor", "cursor-2") < 0 ||
+                if (transaction_begin(s, &t) < 0 || store_set(s, "cursor", "cursor-2") < 0 ||
                     store_render(s, "c-1", 1, "line\n", 5, 1, NULL) < 0)
                         _exit(3);
                 (void) raise(SIGKILL);
@@ -397,6 +337,7 @@ static void test_torn_wal_is_cut_off(void **state) {
 
 /* A small disk of our own; skipped where we may not make one. */
 static void test_full_disk(void **state) {
+        Transaction t = {};
         Fixture *f = *state;
         _cleanup_close_ int fd = -EBADF;
         _cleanup_free_ char *disk = xasprintf("%s/disk", f->path), *error = NULL, *big = NULL;
@@ -425,13 +366,13 @@ static void test_full_disk(void **state) {
         assert_int_equal(before, (uint64_t) (n - 1) * big_size);
 
         /* Inside a transaction the first error is the commit's, and all of it is gone. */
-        assert_int_equal(store_begin(s), 0);
+        assert_int_equal(transaction_begin(s, &t), 0);
         r = store_set(s, "cursor", "lost");
         for (n = 0; n < 100 && r >= 0; n++)
                 r = store_render(s, "c-1", 1, big, big_size, 0, NULL);
         assert_int_equal(r, -ENOSPC);
         assert_int_equal(store_set(s, "runnerId", "lost too"), -ENOSPC);
-        assert_int_equal(store_commit(s), -ENOSPC);
+        assert_int_equal(transaction_finish(&t, 0), -ENOSPC);
         assert_value(s, "cursor", "before");
         assert_value(s, "runnerId", NULL);
 
@@ -661,8 +602,6 @@ static void test_prune_spares_what_is_unanswered(void **state) {
         assert_int_equal(store_is_accepted(f->store, "m-unknown"), 1);
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, store_test_set_up, store_test_tear_down)
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 CASE(test_new_store_has_identity),
@@ -679,11 +618,6 @@ int main(void) {
                 CASE(test_made_anew),
                 CASE(test_suspected_is_read_whole),
                 CASE(test_link_is_refused),
-                CASE(test_rollback_undoes_all),
-                CASE(test_transactions_nest),
-                CASE(test_inner_rollback_spoils_the_outer),
-                CASE(test_error_spoils_the_transaction),
-                CASE(test_close_rolls_back),
                 CASE(test_kill_keeps_what_was_committed),
                 CASE(test_torn_wal_is_cut_off),
                 CASE(test_full_disk),

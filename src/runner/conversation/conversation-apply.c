@@ -3,6 +3,7 @@
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/conversation-report.h"
 #include "runner/store/store-inbound.h"
+#include "runner/store/transaction.h"
 
 static int refuse(Conversation *c, const Refusal *f) {
         int r = conversation_report(c, "message-not-delivered", f->why, f->envelope_id);
@@ -41,15 +42,11 @@ static int apply(Conversation *c, const ConversationEffects *e) {
 }
 
 int conversation_apply(Conversation *c, const ConversationEffects *e) {
+        _cleanup_(transaction_done) Transaction t = {};
         int r;
 
-        r = store_begin(c->ctx->run.store);
-        if (r < 0)
-                return r;
-        r = apply(c, e);
-        if (r < 0) {
-                store_rollback(c->ctx->run.store);
-                return r;
-        }
-        return store_commit(c->ctx->run.store);
+        r = transaction_begin(c->ctx->run.store, &t);
+        if (r >= 0)
+                r = apply(c, e);
+        return transaction_finish(&t, r);
 }

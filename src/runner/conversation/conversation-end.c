@@ -11,6 +11,7 @@
 #include "runner/run/run.h"
 #include "runner/run/verdict.h"
 #include "runner/store/store-inbound.h"
+#include "runner/store/transaction.h"
 
 /* An end, as it is stored and announced. */
 typedef struct End {
@@ -236,20 +237,16 @@ static void log_end(Conversation *c, const char *reason, const char *text) {
 }
 
 static int store_it(Conversation *c, const End *e, Stops *stops) {
+        _cleanup_(transaction_done) Transaction t = {};
         _cleanup_json_ Json *end = NULL;
         int r;
 
         r = describe_end(c, e, &end);
         if (r >= 0)
-                r = store_begin(c->ctx->run.store);
-        if (r < 0)
-                return r;
-        r = store_end(c, e->reason, end, stops);
-        if (r < 0) {
-                store_rollback(c->ctx->run.store);
-                return r;
-        }
-        return store_commit(c->ctx->run.store);
+                r = transaction_begin(c->ctx->run.store, &t);
+        if (r >= 0)
+                r = store_end(c, e->reason, end, stops);
+        return transaction_finish(&t, r);
 }
 
 static void finish(Conversation *c, const End *e) {

@@ -20,6 +20,7 @@
 #include "runner/run/run-state.h"
 #include "runner/run/run-watchdog.h"
 #include "runner/store/store-conversation.h"
+#include "runner/store/transaction.h"
 
 /* From acceptance to the agent's first byte. Every step reads from the rows where it stands, so that a runner that was
  * killed in between resumes it there. */
@@ -79,6 +80,23 @@ static void on_progress(Json *progress, void *userdata) {
                 conversation_changed(c);
 }
 
+/* The start goes on from here: where the checkout is, and what is reported of it. */
+static int store_checkout(Conversation *c, const char *directory, const char *branch, const char *result) {
+        _cleanup_(transaction_done) Transaction t = {};
+        int r;
+
+        r = transaction_begin(c->ctx->run.store, &t);
+        if (r >= 0 &&
+            (free_and_strdup(&c->row.directory, directory) < 0 ||
+             free_and_strdup(&c->row.branch, branch) < 0))
+                r = -ENOMEM;
+        if (r >= 0)
+                r = set_state(c, "starting");
+        if (r >= 0)
+                r = conversation_emit(c, NULL, "git.result", result);
+        return transaction_finish(&t, r);
+}
+
 static void
 on_checkout(int error,
             const char *text,
@@ -108,20 +126,7 @@ on_checkout(int error,
         (void) buffer_append_json_str(&b, strempty(branch));
         (void) buffer_append_str(&b, ",\"head\":");
         (void) buffer_append_json_str(&b, strempty(head));
-        r = b.failed ? -ENOMEM : store_begin(c->ctx->run.store);
-        if (r >= 0) {
-                if (free_and_strdup(&c->row.directory, directory) < 0 ||
-                    free_and_strdup(&c->row.branch, branch) < 0)
-                        r = -ENOMEM;
-                if (r >= 0)
-                        r = set_state(c, "starting");
-                if (r >= 0)
-                        r = conversation_emit(c, NULL, "git.result", b.data);
-                if (r < 0)
-                        store_rollback(c->ctx->run.store);
-                else
-                        r = store_commit(c->ctx->run.store);
-        }
+        r = b.failed ? -ENOMEM : store_checkout(c, directory, branch, b.data);
         if (r < 0) {
                 c->ctx->hooks->store_failed(r, c->ctx->userdata);
                 return;
@@ -246,17 +251,13 @@ static int store_started(Conversation *c, const char *unit, const char *invocati
 }
 
 static int store_start(Conversation *c, const char *unit, const char *invocation) {
+        _cleanup_(transaction_done) Transaction t = {};
         int r;
 
-        r = store_begin(c->ctx->run.store);
-        if (r < 0)
-                return r;
-        r = store_started(c, unit, invocation);
-        if (r < 0) {
-                store_rollback(c->ctx->run.store);
-                return r;
-        }
-        return store_commit(c->ctx->run.store);
+        r = transaction_begin(c->ctx->run.store, &t);
+        if (r >= 0)
+                r = store_started(c, unit, invocation);
+        return transaction_finish(&t, r);
 }
 
 static void log_start(Conversation *c) {

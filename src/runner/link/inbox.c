@@ -7,6 +7,7 @@
 #include "runner/link/rpc.h"
 #include "runner/link/sse.h"
 #include "runner/store/store-inbound.h"
+#include "runner/store/transaction.h"
 
 #define BAD_LOGGED_MAX 20
 #define BAD_LOG_INTERVAL (60 * USEC_PER_SEC)
@@ -120,6 +121,7 @@ accept_done(Inbox *i, const Envelope *e, const char *result, const char *error, 
 /* The active runner is another one from here on. Where it is us, the orchestrator may name a cursor to read from: what
  * came since was meant for the one before, and may not have been served. */
 static int uid_changed(Inbox *i, const Envelope *e) {
+        _cleanup_(transaction_done) Transaction t = {};
         const char *uid = json_get_string(e->params, "runnerUid"),
                    *floor = json_get_string(e->params, "cursor");
         _cleanup_free_ char *copy = NULL, *error = NULL;
@@ -138,16 +140,12 @@ static int uid_changed(Inbox *i, const Envelope *e) {
         if (!now_active || was_active || isempty(floor) || streq_ptr(floor, e->cursor) ||
             streq_ptr(floor, link_record_cursor(i->record)))
                 floor = NULL;
-        r = store_begin(i->store);
+        r = transaction_begin(i->store, &t);
         if (r < 0)
                 return r;
         (void) link_record_store_active(i->record, uid);
         r = accept_done(i, e, "{\"accepted\":true}", NULL, floor ? floor : e->cursor);
-        if (r < 0) {
-                store_rollback(i->store);
-                return r;
-        }
-        r = store_commit(i->store);
+        r = transaction_finish(&t, r);
         if (r < 0)
                 return r;
         link_record_set_active(i->record, TAKE_PTR(copy));

@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include "runner/link/link-record.h"
 #include "runner/link/oneshot.h"
+#include "runner/store/transaction.h"
 
 struct LinkRecord {
         Store *store;
@@ -55,6 +56,7 @@ int link_record_take(LinkRecord *r, const Registered *g) {
                         streq_ptr(r->active_uid, r->runner_uid) || streq_ptr(r->active_uid, g->runner_uid) ?
                                             NULL :
                                             r->active_uid;
+        _cleanup_(transaction_done) Transaction t = {};
         _cleanup_free_ char *active_copy = NULL, *max_body = NULL;
         int k;
 
@@ -68,7 +70,7 @@ int link_record_take(LinkRecord *r, const Registered *g) {
                 if (!active_copy)
                         return -ENOMEM;
         }
-        k = store_begin(r->store);
+        k = transaction_begin(r->store, &t);
         if (k < 0)
                 return k;
         (void) store_set(r->store, "runnerId", g->runner_id);
@@ -80,7 +82,7 @@ int link_record_take(LinkRecord *r, const Registered *g) {
                 (void) store_set(r->store, "cursor", g->cursor);
         if (stamp)
                 (void) store_set(r->store, "lastProcessedAt", g->last_processed_at);
-        k = store_commit(r->store);
+        k = transaction_finish(&t, 0);
         if (k < 0)
                 return k;
         k = free_and_strdup(&r->runner_id, g->runner_id);
@@ -116,18 +118,19 @@ const char *link_record_last_processed_at(LinkRecord *r) {
 }
 
 int link_record_flush(LinkRecord *r) {
+        _cleanup_(transaction_done) Transaction t = {};
         int k;
 
         if (!r->cursor_dirty && !r->last_processed_dirty)
                 return 0;
-        k = store_begin(r->store);
+        k = transaction_begin(r->store, &t);
         if (k < 0)
                 return k;
         if (r->cursor_dirty)
                 (void) store_set(r->store, "cursor", r->cursor);
         if (r->last_processed_dirty)
                 (void) store_set(r->store, "lastProcessedAt", r->last_processed_at);
-        k = store_commit(r->store);
+        k = transaction_finish(&t, 0);
         if (k < 0)
                 return k;
         r->cursor_dirty = r->last_processed_dirty = false;

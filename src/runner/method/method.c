@@ -11,6 +11,7 @@
 #include "runner/runner-hooks.h"
 #include "runner/runner-internal.h"
 #include "runner/store/store-inbound.h"
+#include "runner/store/transaction.h"
 
 /* The methods of the protocol, for the wire and for D-Bus alike. A method's check looks and touches nothing; what it finds
  * decides the response; then message, response, cursor and rows go into the store in one transaction; only then does the
@@ -85,6 +86,7 @@ static int store_call(MethodCall *c, const Method *m) {
 }
 
 int method_accept(MethodCall *c) {
+        _cleanup_(transaction_done) Transaction t = {};
         const Method *m = NULL;
         int r;
         LOG_ABOUT(.conversation = json_get_string(c->params, "conversationId"), .task = c->task);
@@ -105,14 +107,10 @@ int method_accept(MethodCall *c) {
         if (c->code != 0)
                 c->deferred = c->pending = false;
 
-        r = store_begin(c->runner->store);
+        r = transaction_begin(c->runner->store, &t);
         if (r < 0)
                 return r;
-        r = store_call(c, m);
-        if (r < 0)
-                store_rollback(c->runner->store);
-        else
-                r = store_commit(c->runner->store);
+        r = transaction_finish(&t, store_call(c, m));
         if (r < 0) {
                 /* A resume has changed the conversation in memory by now. */
                 if (c->conversation &&

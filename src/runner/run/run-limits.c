@@ -8,6 +8,7 @@
 #include "runner/run/run-hits.h"
 #include "runner/run/run-limits-internal.h"
 #include "runner/store/store-audit.h"
+#include "runner/store/transaction.h"
 
 /* The files of a busy cgroup change a hundred times a second. */
 #define REREAD_USEC (200 * USEC_PER_MSEC)
@@ -139,19 +140,16 @@ int run_limits_restore(Run *r) {
 }
 
 int run_limits_emit(RunLimits *l, const char *method, const char *members) {
+        _cleanup_(transaction_done) Transaction t = {};
         Run *r = l->run;
         int k;
 
-        k = store_begin(r->ctx->store);
-        if (k >= 0) {
+        k = transaction_begin(r->ctx->store, &t);
+        if (k >= 0)
                 k = r->report->event(method, members, r->userdata);
-                if (k >= 0)
-                        k = run_limits_save(l);
-                if (k < 0)
-                        store_rollback(r->ctx->store);
-                else
-                        k = store_commit(r->ctx->store);
-        }
+        if (k >= 0)
+                k = run_limits_save(l);
+        k = transaction_finish(&t, k);
         if (k < 0)
                 r->report->store_failed(k, r->userdata);
         else

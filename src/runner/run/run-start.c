@@ -11,6 +11,7 @@
 #include "runner/run/run-start.h"
 #include "runner/scope/run-folder.h"
 #include "runner/store/store-conversation.h"
+#include "runner/store/transaction.h"
 
 #define START_ATTEMPTS_MAX 10
 
@@ -148,23 +149,19 @@ on_launched(int error, const char *text, const char *unit, const char *invocatio
 /* From here on the launcher may have been asked. Before, a start begins anew from the acceptance: nothing of it had an
  * effect that is not made again. */
 static int store_starting(Run *r, const Limits *limits) {
+        _cleanup_(transaction_done) Transaction t = {};
         int k;
 
         if (free_and_strdup(&r->row.state, "starting") < 0)
                 return -ENOMEM;
-        k = store_begin(r->ctx->store);
-        if (k < 0)
-                return k;
-        k = store_put_run(r->ctx->store, &r->row);
+        k = transaction_begin(r->ctx->store, &t);
+        if (k >= 0)
+                k = store_put_run(r->ctx->store, &r->row);
         if (k >= 0)
                 k = run_limits_begin(r, limits);
         if (k >= 0)
                 k = r->report->starting(r->userdata);
-        if (k < 0) {
-                store_rollback(r->ctx->store);
-                return k;
-        }
-        return store_commit(r->ctx->store);
+        return transaction_finish(&t, k);
 }
 
 static int

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/store/store-audit.h"
 #include "runner/store/store-statement.h"
+#include "runner/store/transaction.h"
 
 /* The audit record. What did something and what did nothing are bounded apart: whoever is refused a thousand times does
  * not push out who stopped what. */
 
 int store_audit_add(Store *s, const AuditRow *row) {
+        _cleanup_(transaction_done) Transaction t = {};
         int r;
 
-        r = store_begin(s);
+        r = transaction_begin(s, &t);
         if (r < 0)
                 return r;
         r = store_execute(
@@ -39,7 +41,7 @@ int store_audit_add(Store *s, const AuditRow *row) {
                                 "ii",
                                 (int64_t) row->minor,
                                 (int64_t) STORE_AUDIT_MAX);
-        r = store_finish(s, r);
+        r = transaction_finish(&t, r);
         return r < 0 ? r : 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-statement.h"
+#include "runner/store/transaction.h"
 
 void conversation_row_done(ConversationRow *r) {
         free(r->id);
@@ -165,6 +166,7 @@ int store_set_delivered(Store *s, const char *id) {
 }
 
 int store_delete_conversation(Store *s, const char *id) {
+        _cleanup_(transaction_done) Transaction t = {};
         static const struct {
                 StatementId id;
                 const char *sql;
@@ -185,12 +187,12 @@ int store_delete_conversation(Store *s, const char *id) {
         /* The runner's own events are under the empty name. */
         if (isempty(id))
                 return -EINVAL;
-        r = store_begin(s);
+        r = transaction_begin(s, &t);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < ELEMENTSOF(steps) && r >= 0; i++)
                 r = store_execute(s, steps[i].id, steps[i].sql, "s", id);
-        r = store_finish(s, r);
+        r = transaction_finish(&t, r);
         return r < 0 ? r : 0;
 }
 
@@ -208,9 +210,10 @@ void run_row_done(RunRow *r) {
 }
 
 int store_put_run(Store *s, const RunRow *r) {
+        _cleanup_(transaction_done) Transaction t = {};
         int q;
 
-        q = store_begin(s);
+        q = transaction_begin(s, &t);
         if (q < 0)
                 return q;
         q = store_execute(
@@ -247,7 +250,7 @@ int store_put_run(Store *s, const RunRow *r) {
                                 r->acked_state,
                                 r->acked_own,
                                 (int64_t) r->delivered);
-        q = store_finish(s, q);
+        q = transaction_finish(&t, q);
         return q < 0 ? q : 0;
 }
 

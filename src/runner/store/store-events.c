@@ -3,6 +3,7 @@
 
 #include "runner/store/store-events.h"
 #include "runner/store/store-statement.h"
+#include "runner/store/transaction.h"
 
 /* ---- the runner's own events ---- */
 
@@ -65,10 +66,11 @@ int store_add_own_event(
                 const char *method,
                 const char *members,
                 int64_t *ret_seq) {
+        _cleanup_(transaction_done) Transaction t = {};
         int64_t seq = 0;
         int r;
 
-        r = store_begin(s);
+        r = transaction_begin(s, &t);
         if (r < 0)
                 return r;
         r = store_execute(
@@ -88,7 +90,7 @@ int store_add_own_event(
                 if (!message_id)
                         r = name_event(s, conversation, run, seq);
         }
-        r = store_finish(s, r);
+        r = transaction_finish(&t, r);
         if (r < 0)
                 return r;
         if (ret_seq)
@@ -182,9 +184,10 @@ int store_set_aside(
                 const char *json,
                 size_t size,
                 const char *why) {
+        _cleanup_(transaction_done) Transaction t = {};
         int r;
 
-        r = store_begin(s);
+        r = transaction_begin(s, &t);
         if (r < 0)
                 return r;
         r = store_execute(
@@ -205,7 +208,7 @@ int store_set_aside(
                                 "DELETE FROM set_aside WHERE seq <= (SELECT max(seq) FROM set_aside) - ?",
                                 "i",
                                 (int64_t) STORE_SET_ASIDE_MAX);
-        r = store_finish(s, r);
+        r = transaction_finish(&t, r);
         return r < 0 ? r : 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-statement.h"
+#include "runner/store/transaction.h"
 
 /* One call deletes at most so many, so that the loop is not held up; the caller comes again. */
 #define PRUNE_AT_ONCE 5000
@@ -71,11 +72,12 @@ static int add(Store *s, const InboundMessage *m, bool done, int64_t *ret_seq) {
 }
 
 int store_accept(Store *s, const InboundMessage *m, const char *cursor, bool done, int64_t *ret_seq) {
+        _cleanup_(transaction_done) Transaction t = {};
         bool has_response = false;
         int64_t seq = 0;
         int r, known;
 
-        r = store_begin(s);
+        r = transaction_begin(s, &t);
         if (r < 0)
                 return r;
         r = known = find(s, m->envelope_id, &seq, &has_response);
@@ -85,7 +87,7 @@ int store_accept(Store *s, const InboundMessage *m, const char *cursor, bool don
                 r = queue_response(s, seq);
         if (r >= 0 && cursor)
                 r = store_set(s, "cursor", cursor);
-        r = store_finish(s, r);
+        r = transaction_finish(&t, r);
         if (r < 0)
                 return r;
         if (ret_seq)
@@ -110,9 +112,10 @@ int store_inbound_done(Store *s, int64_t seq) {
 }
 
 int store_set_response(Store *s, int64_t seq, const char *response) {
+        _cleanup_(transaction_done) Transaction t = {};
         int r;
 
-        r = store_begin(s);
+        r = transaction_begin(s, &t);
         if (r < 0)
                 return r;
         r =
@@ -124,7 +127,7 @@ int store_set_response(Store *s, int64_t seq, const char *response) {
                                      response);
         if (r >= 0)
                 r = queue_response(s, seq);
-        r = store_finish(s, r);
+        r = transaction_finish(&t, r);
         return r < 0 ? r : 0;
 }
 

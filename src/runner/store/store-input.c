@@ -2,6 +2,7 @@
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-input.h"
 #include "runner/store/store-statement.h"
+#include "runner/store/transaction.h"
 
 static int set_size(Store *s, const char *conversation, unsigned run, uint64_t total, uint64_t written) {
         return store_execute(
@@ -96,16 +97,17 @@ int store_render(
                 size_t size,
                 int64_t inbound_seq,
                 uint64_t *ret_offset) {
+        _cleanup_(transaction_done) Transaction t = {};
         uint64_t offset = 0;
         int r;
 
-        r = store_begin(s);
+        r = transaction_begin(s, &t);
         if (r < 0)
                 return r;
         r = append_row(s, conversation, run, data, size, &offset);
         if (r >= 0 && inbound_seq > 0)
                 r = store_inbound_done(s, inbound_seq);
-        r = store_finish(s, r);
+        r = transaction_finish(&t, r);
         if (r < 0)
                 return r;
         if (ret_offset)
@@ -193,11 +195,12 @@ static int written_upto(Store *s, const char *conversation, unsigned run, uint64
 }
 
 int store_input_written(Store *s, const char *conversation, unsigned run, uint64_t upto) {
+        _cleanup_(transaction_done) Transaction t = {};
         int r;
 
-        r = store_begin(s);
+        r = transaction_begin(s, &t);
         if (r < 0)
                 return r;
-        r = store_finish(s, written_upto(s, conversation, run, upto));
+        r = transaction_finish(&t, written_upto(s, conversation, run, upto));
         return r < 0 ? r : 0;
 }

@@ -71,7 +71,7 @@ typedef enum StatementId {
 struct Store {
         sqlite3 *db;
         int lock_fd;
-        unsigned depth; /* of open store_begin() */
+        unsigned depth; /* of open transactions */
         int failed;     /* first error inside the open transaction */
         void (*damaged)(void *userdata);
         void *userdata;

@@ -2,6 +2,7 @@
 #include "common/ident.h"
 #include "runner/store/store-schema.h"
 #include "runner/store/store-statement.h"
+#include "runner/store/transaction.h"
 
 /* "NFRS" in SQLite's header (file(1) and sqlite3 show it): tells a store from any other database. */
 #define APPLICATION_ID INT64_C(0x4e465253)
@@ -131,10 +132,11 @@ static int query_int(Store *s, const char *sql, int64_t *ret) {
 }
 
 static int upgrade(Store *s, int64_t version) {
+        _cleanup_(transaction_done) Transaction t = {};
         _cleanup_free_ char *sql = NULL;
         int r;
 
-        r = store_begin(s);
+        r = transaction_begin(s, &t);
         if (r < 0)
                 return r;
         for (int64_t v = version; v < STORE_SCHEMA_VERSION && r >= 0; v++)
@@ -145,7 +147,7 @@ static int upgrade(Store *s, int64_t version) {
                                 STORE_SCHEMA_VERSION);
                 r = sql ? store_execute_script(s, sql) : -ENOMEM;
         }
-        return store_finish(s, r);
+        return transaction_finish(&t, r);
 }
 
 int store_schema_prepare(Store *s, const char *path, char **ret_error) {

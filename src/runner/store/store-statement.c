@@ -2,6 +2,7 @@
 #include <stdarg.h>
 
 #include "runner/store/store-statement.h"
+#include "runner/store/transaction.h"
 
 int store_error(Store *s, int result) {
         int e;
@@ -180,10 +181,11 @@ uint64_t statement_u64(Statement *st, int column) {
 
 static int
 execute(Store *s, bool needs_row, StatementId id, const char *sql, const char *types, va_list ap) {
+        _cleanup_(transaction_done) Transaction t = {};
         _cleanup_statement_ Statement st = {};
         int r;
 
-        r = store_begin(s);
+        r = transaction_begin(s, &t);
         if (r < 0)
                 return r;
         r = open_statement(s, &st, id, sql, types, ap);
@@ -192,7 +194,7 @@ execute(Store *s, bool needs_row, StatementId id, const char *sql, const char *t
         statement_done(&st);
         if (r >= 0)
                 r = sqlite3_changes(s->db);
-        return store_finish(s, r == 0 && needs_row ? -ENOENT : r);
+        return transaction_finish(&t, r == 0 && needs_row ? -ENOENT : r);
 }
 
 int store_execute(Store *s, StatementId id, const char *sql, const char *types, ...) {

@@ -9,87 +9,14 @@
 #include "common/json.h"
 #include "runner/store/store-schema.h"
 #include "runner/store/store-statement.h"
+#include "runner/store/transaction.h"
 
 /* A whole check reads the whole file. Above this size only a store that was not closed properly gets one. */
 #define CHECK_ALWAYS_BYTES (32 * 1024 * 1024)
 
-/* ---- transactions ---- */
-
-static void rollback(Store *s) {
-        Statement st = {};
-
-        /* SQLite may have rolled back by itself (disk full, out of memory). */
-        if (sqlite3_get_autocommit(s->db))
-                return;
-        if (statement_prepare(s, STATEMENT_ROLLBACK, "ROLLBACK", &st) >= 0)
-                (void) sqlite3_step(st.stmt);
-        statement_done(&st);
-}
-
-static int run_simple(Store *s, StatementId id, const char *sql) {
-        _cleanup_statement_ Statement st = {};
-        int r;
-
-        r = statement_prepare(s, id, sql, &st);
-        return r < 0 ? r : statement_step(&st);
-}
-
 void store_on_damage(Store *s, void (*damaged)(void *userdata), void *userdata) {
         s->damaged = damaged;
         s->userdata = userdata;
-}
-
-int store_begin(Store *s) {
-        int r;
-
-        if (s->depth > 0 && s->failed < 0)
-                return s->failed;
-        if (s->depth == 0) {
-                s->failed = 0;
-                r = run_simple(s, STATEMENT_BEGIN, "BEGIN IMMEDIATE");
-                if (r < 0)
-                        return r;
-        }
-        s->depth++;
-        return 0;
-}
-
-int store_commit(Store *s) {
-        int r;
-
-        assert(s->depth > 0);
-        if (--s->depth > 0)
-                return s->failed;
-        r = s->failed;
-        if (r >= 0)
-                r = run_simple(s, STATEMENT_COMMIT, "COMMIT");
-        if (r < 0)
-                rollback(s);
-        s->failed = 0;
-        return r;
-}
-
-void store_rollback(Store *s) {
-        assert(s->depth > 0);
-        if (s->failed == 0)
-                s->failed = -ECANCELED;
-        if (--s->depth > 0)
-                return;
-        rollback(s);
-        s->failed = 0;
-}
-
-int store_finish(Store *s, int r) {
-        int q;
-
-        if (r < 0) {
-                if (s->failed == 0)
-                        s->failed = r;
-                store_rollback(s);
-                return r;
-        }
-        q = store_commit(s);
-        return q < 0 ? q : r;
 }
 
 /* ---- opening ---- */
@@ -303,17 +230,18 @@ static int write_identity(Store *s, uint64_t generation) {
 #define GENERATION_LEAP (UINT64_C(1) << 20)
 
 int store_begin_anew(Store *s, const char *store_id, uint64_t generation) {
+        _cleanup_(transaction_done) Transaction t = {};
         static const char *const tables[] = { "inbound", "responses", "own_events", "set_aside" };
         _cleanup_free_ char *id = NULL;
         char text[32];
         int r;
 
-        r = store_begin(s);
+        r = transaction_begin(s, &t);
         if (r < 0)
                 return r;
         r = store_get(s, "begunAnew", &id);
         if (r != 0)
-                return store_finish(s, MIN(r, 0));
+                return transaction_finish(&t, MIN(r, 0));
         /* Events and requests are named by these numbers: none may come a second time. */
         for (size_t i = 0; i < ELEMENTSOF(tables) && r >= 0; i++) {
                 _cleanup_free_ char *sql =
@@ -333,16 +261,13 @@ int store_begin_anew(Store *s, const char *store_id, uint64_t generation) {
                 if (r >= 0)
                         r = store_set(s, "registered", "1");
         }
-        return store_finish(s, r);
+        return transaction_finish(&t, r);
 }
 
 Store *store_close(Store *s) {
         if (!s)
                 return NULL;
-        if (s->db && s->depth > 0) {
-                rollback(s);
-                s->depth = 0;
-        }
+        transaction_abandon(s);
         for (size_t i = 0; i < ELEMENTSOF(s->statements); i++)
                 (void) sqlite3_finalize(s->statements[i]);
         (void) sqlite3_close(s->db);
@@ -397,12 +322,13 @@ int store_set(Store *s, const char *key, const char *value) {
 }
 
 int store_next_generation(Store *s, uint64_t *ret) {
+        _cleanup_(transaction_done) Transaction t = {};
         _cleanup_free_ char *old = NULL;
         uint64_t generation = 0;
         char text[32];
         int r;
 
-        r = store_begin(s);
+        r = transaction_begin(s, &t);
         if (r < 0)
                 return r;
         r = store_get(s, "generation", &old);
@@ -412,7 +338,7 @@ int store_next_generation(Store *s, uint64_t *ret) {
                 (void) snprintf(text, sizeof(text), "%llu", (unsigned long long) ++generation);
                 r = store_set(s, "generation", text);
         }
-        r = store_finish(s, r);
+        r = transaction_finish(&t, r);
         if (r < 0)
                 return r;
         /* Of use only if the store breaks; what cannot be written now is not worth a refusal. */

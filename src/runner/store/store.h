@@ -5,9 +5,9 @@
 #include "common/util.h"
 
 /* The runner's memory: one SQLite database in WAL mode with synchronous=FULL. Every function is one transaction of
- * its own unless a store_begin() is open; then it is part of that one. Text arguments are copied, returned ones
+ * its own unless one is open (transaction.h); then it is part of that one. Text arguments are copied, returned ones
  * belong to the caller. Errors are negative errnos: -ENOSPC (disk full), -EIO, -EUCLEAN (corrupt), -ENOMEM; after
- * an error inside store_begin() … store_commit() the commit rolls back and returns the first error. */
+ * an error inside a transaction its end undoes it and returns the first error. */
 typedef struct Store Store;
 
 #define STORE_SCHEMA_VERSION 4
@@ -37,13 +37,6 @@ int store_begin_anew(Store *s, const char *store_id, uint64_t generation);
 /* Moves what the WAL holds into the database and gives freed pages back, a little at a time: for idle moments. Without it
  * SQLite does the former by itself inside some commit. Nothing happens inside a transaction. */
 int store_checkpoint(Store *s);
-
-/* Transactions nest by counting; only the outermost commits. */
-int store_begin(Store *s);
-int store_commit(Store *s);
-void store_rollback(Store *s);
-/* Ends what store_begin() began: commits where r >= 0, else rolls back. Returns r, or the commit's error. */
-int store_finish(Store *s, int r);
 
 /* Identity and other single values: "storeId" (made at first open), "generation" (increased by
  * store_next_generation at every start), "cursor", "runnerId", "runnerUid", "activeUid", "registered", "draining",
