@@ -7,6 +7,7 @@ usage: check-system-library.py SOURCE-DIRECTORY
 import json
 import subprocess
 import sys
+import tempfile
 import unittest
 
 PROGRAM = sys.argv.pop(1) + "/tests/lib/nf-test"
@@ -106,6 +107,42 @@ class Library(unittest.TestCase):
         self.assertTrue(good("line 1\nli", "--only", "--torn") and not good("line 1\nli", "--only"))
         self.assertTrue(good("line 1 xxx\n", "--padding", "3"))
         self.assertFalse(good("line 1 xx\n", "--padding", "3") or good("line 1\n", "--padding", "3"))
+
+    def test_metric(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as f:
+            f.write('# TYPE a counter\na_total{x="1",y="2"} 5000000\n# TYPE b gauge\nb 0.25\n# EOF\n')
+            f.flush()
+            self.assertEqual(run("metric", f.name, "a_total", "y=2", "x=1"), (0, "5000000"))
+            self.assertEqual(run("metric", f.name, "b"), (0, "0.25"))
+            self.assertEqual(run("metric", f.name, "a_total", "x=1", "0"), (0, "0"))
+            self.assertEqual(run("metric", f.name, "a_total", "x=1")[0], 1)
+
+    def test_same_interface(self):
+        def xml(*members):
+            f = tempfile.NamedTemporaryFile("w", suffix=".xml")
+            f.write(f'<node><interface name="a.B">{"".join(members)}</interface><interface name="a.Empty"/></node>')
+            f.flush()
+            return f
+        method = '<method name="M"><arg type="s"/><arg type="u" direction="out"/></method>'
+        named = '<method name="M"><arg name="x" type="s" direction="in"/><arg type="u" direction="out"/></method>'
+        prop = '<property name="P" type="s" access="read"/>'
+        with xml(method, prop) as one, xml(prop, named) as same, xml(method) as less, xml(method, prop.replace("read", "readwrite")) as other:
+            self.assertEqual(run("same-interface", one.name, same.name, "a.B")[0], 0)
+            self.assertEqual(run("same-interface", one.name, less.name, "a.B")[0], 1)
+            self.assertEqual(run("same-interface", one.name, other.name, "a.B")[0], 1)
+            self.assertEqual(run("same-interface", one.name, same.name, "a.Empty")[0], 1)
+
+    def test_files(self):
+        with tempfile.NamedTemporaryFile("w+", suffix=".txt") as f:
+            f.write("one two one two")
+            f.flush()
+            self.assertEqual(run("overwrite", f.name, "one", "a?b")[0], 0)
+            f.seek(0)
+            self.assertEqual(f.read(), "one two a\0b two")
+        self.assertEqual(run("padded", "3", "echo x"), (0, ": yyy\necho x"))
+        self.assertEqual(run("list-of-objects", "2"), (0, "[{},{},{}]"))
+        self.assertEqual(run("delays", "7", "3", "60"), run("delays", "7", "3", "60"))
+        self.assertNotEqual(run("delays", "7", "3", "60"), run("delays", "8", "3", "60"))
 
 
 unittest.main()
