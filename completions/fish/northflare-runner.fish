@@ -15,6 +15,6 @@ complete -c northflare-runner -l heartbeat-interval -x -d 'Milliseconds between 
 complete -c northflare-runner -l workspace-dir -x -a '(__fish_complete_directories)' -d 'Where agents work'
 complete -c northflare-runner -l user -d 'Run for the calling user'
 complete -c northflare-runner -l json -d 'config: print JSON'
-complete -c northflare-runner -l debug -d 'Log what is of use only to look for a fault'
+complete -c northflare-runner -l debug -d 'Log messages for debugging'
 complete -c northflare-runner -s V -l version -d 'Show the version'
 complete -c northflare-runner -s h -l help -d 'Show the help text'

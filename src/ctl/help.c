@@ -23,28 +23,28 @@
 
 /* clang-format off */
 const Verb verbs[] = {
-        { "status", 0, 0, verb_status, "", "state, connection, queue", .of_runner = true },
-        { "list", 0, 0, verb_list, "", "conversations that live here (--all: or lived)" },
-        { "show", 1, UINT_MAX, verb_show, "ID...", "all there is to know about them" },
-        { "run", 1, UINT_MAX, verb_run, "SCRIPT...", "start one, show its output, end it" },
-        { "attach", 1, 1, verb_attach, "ID", "talk to its agent in this terminal" },
+        { "status", 0, 0, verb_status, "", "show state, connection and queue", .of_runner = true },
+        { "list", 0, 0, verb_list, "", "list conversations (--all: ended ones too)" },
+        { "show", 1, UINT_MAX, verb_show, "ID...", "show all properties of conversations" },
+        { "run", 1, UINT_MAX, verb_run, "SCRIPT...", "run scripts, show their output" },
+        { "attach", 1, 1, verb_attach, "ID", "talk to an agent in this terminal" },
         { "send", 2, UINT_MAX, verb_send, "ID TEXT...", "send a message (- reads it from stdin)" },
-        { "interrupt", 1, UINT_MAX, verb_interrupt, "ID...", "end the turn that runs" },
-        { "stop", 1, UINT_MAX, verb_stop, "ID...", "end conversations, wait until all is gone" },
-        { "freeze", 1, UINT_MAX, verb_freeze, "ID...", "stop all their processes where they are" },
-        { "thaw", 1, UINT_MAX, verb_thaw, "ID...", "let them go on" },
-        { "set-property", 2, UINT_MAX, verb_set_property, "ID NAME=VALUE...", "its limits: MemoryMax=2G, CPUQuota=50%, ..." },
-        { "permissions", 0, UINT_MAX, verb_permissions, "[ID...]", "questions that wait for an answer" },
-        { "answer", 2, 3, verb_answer, "ID [REQUEST] allow|deny", "answer one" },
-        { "logs", 0, 1, verb_logs, "[ID]", "the journal of one, or of the runner", .own_bus = true },
-        { "events", 1, 1, verb_events, "ID", "its events, one JSON object a line" },
-        { "top", 0, 0, verb_top, "", "what they use, again and again" },
-        { "audit", 0, 1, verb_audit, "[ID]", "who had what done, and who was refused", .of_runner = true },
-        { "drain", 0, 0, verb_drain, "", "take no new conversations", .of_runner = true },
-        { "undrain", 0, 0, verb_undrain, "", "take conversations again", .of_runner = true },
-        { "workspace", 1, UINT_MAX, verb_workspace, "list|show|remove [ID...]", "what is on the disk, and away with it", .of_runner = true },
-        { "reload", 0, 0, verb_reload, "", "read the configuration anew", .of_runner = true },
-        { "metrics", 0, 0, verb_metrics, "", "all figures as OpenMetrics text", .of_runner = true, .own_bus = true },
+        { "interrupt", 1, UINT_MAX, verb_interrupt, "ID...", "interrupt the current turn" },
+        { "stop", 1, UINT_MAX, verb_stop, "ID...", "stop conversations and wait for their end" },
+        { "freeze", 1, UINT_MAX, verb_freeze, "ID...", "suspend all processes of conversations" },
+        { "thaw", 1, UINT_MAX, verb_thaw, "ID...", "resume frozen conversations" },
+        { "set-property", 2, UINT_MAX, verb_set_property, "ID NAME=VALUE...", "set limits: MemoryMax=2G, CPUQuota=50%, ..." },
+        { "permissions", 0, UINT_MAX, verb_permissions, "[ID...]", "list questions that wait for an answer" },
+        { "answer", 2, 3, verb_answer, "ID [REQUEST] allow|deny", "answer a question" },
+        { "logs", 0, 1, verb_logs, "[ID]", "show the journal (of one conversation)", .own_bus = true },
+        { "events", 1, 1, verb_events, "ID", "show events, one JSON object per line" },
+        { "top", 0, 0, verb_top, "", "show resource usage continuously" },
+        { "audit", 0, 1, verb_audit, "[ID]", "show who called what, and who was refused", .of_runner = true },
+        { "drain", 0, 0, verb_drain, "", "accept no new conversations", .of_runner = true },
+        { "undrain", 0, 0, verb_undrain, "", "accept conversations again", .of_runner = true },
+        { "workspace", 1, UINT_MAX, verb_workspace, "list|show|remove [ID...]", "manage workspaces on the disk", .of_runner = true },
+        { "reload", 0, 0, verb_reload, "", "reload the configuration", .of_runner = true },
+        { "metrics", 0, 0, verb_metrics, "", "print all statistics as OpenMetrics text", .of_runner = true, .own_bus = true },
         {},
 };
 /* clang-format on */
@@ -75,7 +75,7 @@ void arguments_help(void) {
         const char *b = style(stdout, STYLE_BOLD), *n = style(stdout, STYLE_NORMAL);
 
         (void) printf("%snorthflarectl%s [OPTIONS...] VERB ...\n\n"
-                      "Look at and steer the coding agents that northflare-runner runs.\n\n",
+                      "Inspect and control the coding agents of northflare-runner.\n\n",
                       b,
                       n);
         (void) printf("%sConversations%s\n", b, n);

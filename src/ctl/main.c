@@ -25,7 +25,7 @@ static int dispatch(void) {
         for (v = verbs; v->name && !streq(v->name, words[0]);)
                 v++;
         if (!v->name)
-                return usage("there is no verb", words[0]);
+                return usage("unknown verb", words[0]);
         least = v->min_words;
         most = v->max_words;
         /* That list is of the runner, not of a conversation. */

@@ -29,36 +29,36 @@ typedef struct Option {
 static const Option options[] = {
         { "help", 'h', KIND_FLAG, &arg.help, NULL, NULL, NULL, "show this help" },
         { "version", 0, KIND_FLAG, &arg.version, NULL, NULL, NULL, "show the version" },
-        { "user", 0, KIND_FLAG, &arg.user, NULL, NULL, NULL, "your own runner, not the system's" },
-        { "host", 'H', KIND_STRING, &arg.host, NULL, NULL, "[USER@]HOST", "the runner of another host, over ssh" },
-        { "machine", 'M', KIND_STRING, &arg.machine, NULL, NULL, "CONTAINER", "the runner in a local container" },
+        { "user", 0, KIND_FLAG, &arg.user, NULL, NULL, NULL, "connect to your own runner, not the system's" },
+        { "host", 'H', KIND_STRING, &arg.host, NULL, NULL, "[USER@]HOST", "connect to the runner of another host, over ssh" },
+        { "machine", 'M', KIND_STRING, &arg.machine, NULL, NULL, "CONTAINER", "connect to the runner in a local container" },
         { "json", 0, KIND_JSON, &arg.json, NULL, " status list show run permissions logs events reload top audit workspace ", "MODE", "JSON: short, pretty, off" },
-        { "no-pager", 0, KIND_FLAG, &arg.no_pager, NULL, NULL, NULL, "no pager" },
-        { "no-legend", 0, KIND_FLAG, &arg.no_legend, NULL, NULL, NULL, "no titles and no totals" },
+        { "no-pager", 0, KIND_FLAG, &arg.no_pager, NULL, NULL, NULL, "do not use a pager" },
+        { "no-legend", 0, KIND_FLAG, &arg.no_legend, NULL, NULL, NULL, "print no titles and no totals" },
         { "no-ask-password", 0, KIND_FLAG, &arg.no_ask_password, NULL, NULL, NULL, "never ask for a password" },
         { "agent", 'a', KIND_STRING, &arg.agent, NULL, " run ", "NAME", "run: the agent (shell)" },
         { "workspace", 'w', KIND_STRING, &arg.workspace, NULL, " run ", "ID", "run: the workspace" },
-        { "directory", 'd', KIND_STRING, &arg.directory, NULL, " run ", "PATH", "run: where the agent works" },
-        { "repository", 'r', KIND_STRING, &arg.repository, NULL, " run ", "URL", "run: check this out first" },
-        { "branch", 'b', KIND_STRING, &arg.branch, NULL, " run ", "NAME", "run: its branch" },
+        { "directory", 'd', KIND_STRING, &arg.directory, NULL, " run ", "PATH", "run: working directory of the agent" },
+        { "repository", 'r', KIND_STRING, &arg.repository, NULL, " run ", "URL", "run: repository to check out first" },
+        { "branch", 'b', KIND_STRING, &arg.branch, NULL, " run ", "NAME", "run: branch of the repository" },
         { "model", 'm', KIND_STRING, &arg.model, NULL, " run ", "NAME", "run: the agent's model" },
-        { "task", 0, KIND_STRING, &arg.task, NULL, " run ", "ID", "run: the task that it is for" },
-        { "id", 0, KIND_STRING, &arg.id, NULL, " run ", "ID", "run: the conversation's name" },
-        { "detach", 0, KIND_FLAG, &arg.detach, NULL, " run ", NULL, "run: print the id and leave" },
-        { "reason", 0, KIND_STRING, &arg.reason, NULL, " stop ", "TEXT", "stop: why" },
+        { "task", 0, KIND_STRING, &arg.task, NULL, " run ", "ID", "run: the task that it belongs to" },
+        { "id", 0, KIND_STRING, &arg.id, NULL, " run ", "ID", "run: id of the conversation" },
+        { "detach", 0, KIND_FLAG, &arg.detach, NULL, " run ", NULL, "run: print the id and exit" },
+        { "reason", 0, KIND_STRING, &arg.reason, NULL, " stop ", "TEXT", "stop: reason to report" },
         { "grace", 0, KIND_NUMBER, &arg.grace_ms, &arg.grace_set, " stop ", "MS", "stop: time until processes are killed" },
-        { "message", 0, KIND_STRING, &arg.message, NULL, " answer ", "TEXT", "answer: what the agent is told" },
-        { "all", 0, KIND_FLAG, &arg.all, NULL, " attach list permissions ", NULL, "attach, list, permissions: all there is" },
-        { "cursor", 0, KIND_STRING, &arg.cursor, NULL, " events ", "CURSOR", "events: from here (end: from now)" },
+        { "message", 0, KIND_STRING, &arg.message, NULL, " answer ", "TEXT", "answer: message to the agent" },
+        { "all", 0, KIND_FLAG, &arg.all, NULL, " attach list permissions ", NULL, "attach, list, permissions: show everything" },
+        { "cursor", 0, KIND_STRING, &arg.cursor, NULL, " events ", "CURSOR", "events: start at this event (end: from now)" },
         { "follow", 'f', KIND_FLAG, &arg.follow, NULL, " logs events ", NULL, "logs, events: wait for more" },
-        { "set-aside", 0, KIND_FLAG, &arg.set_aside, NULL, " events ", NULL, "events: those the orchestrator refused" },
+        { "set-aside", 0, KIND_FLAG, &arg.set_aside, NULL, " events ", NULL, "events: list those the orchestrator refused" },
         { "resend", 0, KIND_FLAG, &arg.resend, NULL, " events ", NULL, "events: with --set-aside, send them again" },
-        { "lines", 'n', KIND_NUMBER, &arg.lines, &arg.lines_set, " logs audit top ", "N", "logs, audit: the last N lines; top: N times" },
-        { "batch", 0, KIND_FLAG, &arg.batch, NULL, " top ", NULL, "top: plain text, one after the other" },
-        { "delay", 0, KIND_NUMBER, &arg.delay, &arg.delay_set, " top ", "SECONDS", "top: time between two looks (2)" },
-        { "wait", 0, KIND_FLAG, &arg.wait, NULL, " drain ", NULL, "drain: until nothing is left" },
-        { "deadline", 0, KIND_NUMBER, &arg.deadline, &arg.deadline_set, " drain ", "SECONDS", "drain: then stop what is left" },
-        { "force", 0, KIND_FLAG, &arg.force, NULL, " workspace ", NULL, "workspace remove: what is nowhere else, too" },
+        { "lines", 'n', KIND_NUMBER, &arg.lines, &arg.lines_set, " logs audit top ", "N", "logs, audit: show N lines; top: repeat N times" },
+        { "batch", 0, KIND_FLAG, &arg.batch, NULL, " top ", NULL, "top: print plain text, one update after the other" },
+        { "delay", 0, KIND_NUMBER, &arg.delay, &arg.delay_set, " top ", "SECONDS", "top: time between two updates (2)" },
+        { "wait", 0, KIND_FLAG, &arg.wait, NULL, " drain ", NULL, "drain: wait until all conversations have ended" },
+        { "deadline", 0, KIND_NUMBER, &arg.deadline, &arg.deadline_set, " drain ", "SECONDS", "drain: stop remaining conversations then" },
+        { "force", 0, KIND_FLAG, &arg.force, NULL, " workspace ", NULL, "workspace remove: discard unpushed work, too" },
         { "http", 0, KIND_FLAG, &arg.http, NULL, " metrics ", NULL, "metrics: answer one request on stdin" },
 };
 /* clang-format on */
@@ -142,7 +142,7 @@ int arguments_parse(int argc, char *argv[]) {
         if (parse_words(argc, argv) < 0)
                 return -EINVAL;
         if (arg.host && arg.machine) {
-                (void) fputs("northflarectl: --host and --machine exclude each other\n", stderr);
+                (void) fputs("northflarectl: --host and --machine cannot be combined\n", stderr);
                 return -EINVAL;
         }
         if (arg.resend && !arg.set_aside) {
@@ -150,7 +150,8 @@ int arguments_parse(int argc, char *argv[]) {
                 return -EINVAL;
         }
         if (arg.set_aside && (arg.follow || arg.cursor)) {
-                (void) fputs("northflarectl: --set-aside goes with neither --follow nor --cursor\n", stderr);
+                (void) fputs("northflarectl: --set-aside cannot be combined with --follow or --cursor\n",
+                             stderr);
                 return -EINVAL;
         }
         return 0;
@@ -162,7 +163,7 @@ bool arguments_misplaced(const char *verb) {
         for (size_t i = 0; word && i < ELEMENTSOF(options); i++)
                 if (given[i] && options[i].verbs && !strstr(options[i].verbs, word)) {
                         (void) fprintf(stderr,
-                                       "northflarectl: --%s means nothing for %s\n",
+                                       "northflarectl: --%s cannot be used with %s\n",
                                        options[i].name,
                                        verb);
                         return true;

@@ -434,10 +434,7 @@ static int on_workspace(sd_event_source *source, void *userdata) {
 
         (void) json_parse(text, strlen(text), &o, NULL);
         if (c->remove && !c->force)
-                c->reply(-ENOTEMPTY,
-                         "the checkout of c-9 has changes that are not committed",
-                         NULL,
-                         c->userdata);
+                c->reply(-ENOTEMPTY, "the checkout of c-9 has uncommitted changes", NULL, c->userdata);
         else {
                 if (c->remove)
                         (void) free_and_strdup(&runner.last_call, "remove||{}");

@@ -268,19 +268,19 @@ class Top(Ctl):
 
     def test_on_a_terminal(self):
         t = Terminal({**self.bus.env, "NO_COLOR": "1"}, CTL, "top")
-        seen = t.expect(r"q leaves")
+        seen = t.expect(r"q quits")
         self.assertTrue(seen.startswith("\033[?1049h"))
         self.assertRegex(seen, r"ID +STATE +AGENT")
         # By memory the one that has some comes first, by processor time it needs a second look.
         t.type("m")
-        self.assertRegex(t.expect(r"q leaves"), r"(?s)t-1 .*first ")
+        self.assertRegex(t.expect(r"q quits"), r"(?s)t-1 .*first ")
         t.type("q")
         self.assertIn("\033[?1049l", t.expect(r"1049l"))
         self.assertEqual(t.status(), OK)
 
     def test_the_terminal_is_as_it_was_after_a_signal(self):
         t = Terminal(self.bus.env, CTL, "top")
-        t.expect(r"q leaves")
+        t.expect(r"q quits")
         self.assertFalse(termios.tcgetattr(t.fd)[3] & termios.ECHO)
         os.kill(t.pid, signal.SIGTERM)
         t.expect(r"1049l")
@@ -292,13 +292,13 @@ class Top(Ctl):
         bus = Bus(FAKE)
         self.addCleanup(bus.close)
         t = Terminal(bus.env, CTL, "top", "--delay=1")
-        t.expect(r"q leaves")
+        t.expect(r"q quits")
         bus.runner.kill()
         bus.runner.wait()
-        t.expect(r"does not answer")
+        t.expect(r"does not respond")
         bus.runner = bus.spawn([FAKE])
         bus.runner.stdout.readline()
-        t.expect(r"q leaves")
+        t.expect(r"q quits")
         t.type("q")
         self.assertEqual(t.status(), OK)
 

@@ -246,7 +246,7 @@ class Verbs(Ctl):
                 if args[0] == "events":
                     self.assertEqual(out, text + "\n")
                 else:
-                    self.assertIn("(left", out)
+                    self.assertIn("(detached", out)
 
     def test_events_follow(self):
         self.add("ev-2")
@@ -298,7 +298,7 @@ class Verbs(Ctl):
         self.assertRegex(text, r"(?m) Drain +- +allowed")
         self.assertEqual(len(self.ctl("audit", "--lines=3", "--no-legend").splitlines()), 3)
         self.assertEqual([w["method"] for w in json.loads(self.ctl("audit", "audited", "--json=short"))], ["Interrupt"])
-        self.assertEqual(self.ctl("audit", "nobody-knows-it"), "No lines.\n")
+        self.assertEqual(self.ctl("audit", "nobody-knows-it"), "No entries.\n")
 
     def test_workspace(self):
         text = self.ctl("workspace", "list")
@@ -312,7 +312,7 @@ class Verbs(Ctl):
         self.assertEqual(self.err, 'There is no workspace "x" here.\n')
         self.bus.last_call()
         self.ctl("workspace", "remove", "w-1", status=FAILED)
-        self.assertIn("not committed", self.err)
+        self.assertIn("uncommitted", self.err)
         self.assertIsNone(self.bus.last_call())
         self.assertEqual(self.ctl("workspace", "remove", "w-1", "--force"), "")
         self.assertEqual(self.bus.last_call()[0], "remove")
@@ -470,7 +470,7 @@ class OnTerminal(Ctl):
         t.type("exit 3\n")
         t.expect("exit status 3")
         t.type("\x04")
-        t.expect("the conversation goes on")
+        t.expect("the conversation continues")
         self.assertEqual(t.status(), OK)
         self.assertEqual(self.bus.get(path_of("t-chat"), I_CONVERSATION, "State"), "idle")
 

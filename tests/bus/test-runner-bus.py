@@ -324,8 +324,8 @@ class Workspaces(OneBus):
 
     def test_remove(self):
         self.bus.last_call()
-        self.refused("not committed", self.call, "RemoveWorkspace", "sa{sv}", "w-1", "0")
-        self.refused("not committed", self.call, "RemoveWorkspace", "sa{sv}", "w-1", "1", "force", "b", "false")
+        self.refused("uncommitted", self.call, "RemoveWorkspace", "sa{sv}", "w-1", "0")
+        self.refused("uncommitted", self.call, "RemoveWorkspace", "sa{sv}", "w-1", "1", "force", "b", "false")
         self.assertIsNone(self.bus.last_call())
         self.call("RemoveWorkspace", "sa{sv}", "w-1", "1", "force", "b", "true")
         self.assertEqual(self.bus.last_call()[0], "remove")

@@ -60,7 +60,7 @@ def takes(verb, option):
         words = words[:1] if verb == "events" else words
     argument = f"--{option}" + (f"={value}" if options[option][1] else "")
     p = subprocess.run([program, argument, *extra, *words], env=nowhere, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    return "means nothing for" not in p.stderr
+    return "cannot be used with" not in p.stderr
 
 
 everywhere = {"help", "version", "user", "host", "machine", "no-pager", "no-legend", "no-ask-password"}

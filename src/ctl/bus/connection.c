@@ -24,17 +24,17 @@ int connect_bus(void) {
         else
                 r = arg.user ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
         if (r == -EOPNOTSUPP) {
-                (void) fputs("northflarectl: --user does not go with --host: name the user in USER@HOST\n",
+                (void) fputs("northflarectl: --user cannot be combined with --host; name the user as USER@HOST\n",
                              stderr);
                 return EXIT_USAGE;
         }
         if (r == -ENOMEDIUM) {
-                (void) fputs("There is no user bus here: is this a login session ($XDG_RUNTIME_DIR)?\n",
+                (void) fputs("Failed to find the user bus: $XDG_RUNTIME_DIR is not set, is this a login session?\n",
                              stderr);
                 return EXIT_NOT_RUNNING;
         }
         if (r < 0) {
-                (void) fprintf(stderr, "Cannot connect to the %s bus: %s\n", bus_name(), strerror(-r));
+                (void) fprintf(stderr, "Failed to connect to the %s bus: %s\n", bus_name(), strerror(-r));
                 return EXIT_NOT_RUNNING;
         }
         r = sd_bus_set_allow_interactive_authorization(bus, !arg.no_ask_password);
@@ -52,17 +52,17 @@ static int report_absent(void) {
 
         if (arg.host)
                 (void) fprintf(stderr,
-                               "northflare-runner does not run on %s; start it there with: systemctl start northflare-runner\n",
+                               "northflare-runner is not running on %s; start it there with: systemctl start northflare-runner\n",
                                arg.host);
         else if (arg.machine)
                 (void) fprintf(stderr,
-                               "northflare-runner does not run in %s; start it with: systemctl %s-M %s start northflare-runner\n",
+                               "northflare-runner is not running in %s; start it with: systemctl %s-M %s start northflare-runner\n",
                                arg.machine,
                                user,
                                arg.machine);
         else
                 (void) fprintf(stderr,
-                               "northflare-runner does not run; start it with: systemctl %sstart northflare-runner\n",
+                               "northflare-runner is not running; start it with: systemctl %sstart northflare-runner\n",
                                user);
         return EXIT_NOT_RUNNING;
 }
@@ -83,8 +83,8 @@ int report_error(const sd_bus_error *error, int r, const char *conversation) {
         for (size_t i = 0; i < ELEMENTSOF(lost); i++)
                 if (sd_bus_error_has_name(error, lost[i]) || r == -ETIMEDOUT || r == -ECONNRESET ||
                     r == -ENOTCONN) {
-                        (void) fputs(arg.host ? "The connection was lost: is the host reachable, and systemd-stdio-bridge there?\n" :
-                                                "northflare-runner went away before it answered.\n",
+                        (void) fputs(arg.host ? "Connection to the host was lost: is it reachable, and does it have systemd-stdio-bridge?\n" :
+                                                "northflare-runner disconnected before it replied.\n",
                                      stderr);
                         return EXIT_NOT_RUNNING;
                 }
@@ -177,7 +177,7 @@ int read_list(sd_bus_message *reply, Json **ret) {
         if (sd_bus_message_read(reply, "s", &text) < 0 ||
             json_parse_from(JSON_OF_PRODUCT, text, strlen(text), &list, NULL) < 0 ||
             !json_object_is_type(list, json_type_array)) {
-                (void) fputs("northflare-runner's answer is not understood: are both of the same version?\n",
+                (void) fputs("Failed to parse the reply of northflare-runner: are both programs of the same version?\n",
                              stderr);
                 return EXIT_FAILED;
         }
@@ -195,7 +195,7 @@ int describe(const char *id, Json **ret) {
                 return status;
         if (sd_bus_message_read(reply, "s", &text) < 0 ||
             json_parse_from(JSON_OF_PRODUCT, text, strlen(text), ret, NULL) < 0) {
-                (void) fputs("northflare-runner's answer is not understood: are both of the same version?\n",
+                (void) fputs("Failed to parse the reply of northflare-runner: are both programs of the same version?\n",
                              stderr);
                 return EXIT_FAILED;
         }

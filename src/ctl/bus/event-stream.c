@@ -80,7 +80,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* The stream broke off: the runner was restarted, or we were too slow. It is opened anew from the beginning, since only the
+/* The stream broke off: the runner was restarted, or we were too slow. It is opened again from the beginning, since only the
  * runner knows where this one stood, and what was seen is skipped. */
 static void stream_lost(EventStream *s) {
         s->io = sd_event_source_disable_unref(s->io);
@@ -94,7 +94,7 @@ static void stream_lost(EventStream *s) {
                 s->skipping = true;
         }
         if (s->retries++ == 0)
-                (void) fputs("The runner went away, waiting for it…\n", stderr);
+                (void) fputs("Connection to the runner was lost, waiting for it to return…\n", stderr);
         s->retry = sd_event_source_disable_unref(s->retry);
         if (sd_event_add_time_relative(s->event, &s->retry, CLOCK_MONOTONIC, RETRY_USEC, 1, on_retry, s) < 0)
                 stream_finish(s, EXIT_FAILED);
@@ -115,7 +115,7 @@ static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *
         }
         s->retries = 0;
         if (buffer_append(&s->buffer, chunk, (size_t) n) < 0 || s->buffer.size > LINE_MAX_BYTES) {
-                (void) fputs("An event is too long to be read.\n", stderr);
+                (void) fputs("Failed to read an event: it is too long.\n", stderr);
                 stream_finish(s, EXIT_FAILED);
                 return 0;
         }
@@ -218,7 +218,7 @@ static int stream_cut_event(EventStream *s, const char *cursor) {
         _cleanup_buffer_ Buffer b = {};
         int r;
 
-        /* Where it fails, reading goes on before this event. */
+        /* Where it fails, reading continues before this event. */
         r = free_and_strdup(&s->cursor, cursor);
         if (r >= 0)
                 r = read_pieces(s->path, s->cursor, &b, &error);

@@ -6,7 +6,7 @@
 #include "common/json.h"
 
 /* The events of a conversation as they come: by a descriptor where one can reach us, by ReadEvents and its signal where
- * not (-H). Where the runner is restarted, reading goes on after the last event that was seen. */
+ * not (-H). Where the runner is restarted, reading continues after the last event that was seen. */
 typedef struct EventStream EventStream;
 
 typedef struct EventStreamOps {

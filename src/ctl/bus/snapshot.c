@@ -53,14 +53,14 @@ static int add_resources(Json *conversation, Json *resources) {
         const char *id = strempty(json_get_string(conversation, "id"));
 
         for (size_t i = 0; i < json_object_array_length(resources); i++) {
-                Json *row = json_object_array_get_idx(resources, i), *name, *figures;
+                Json *row = json_object_array_get_idx(resources, i), *name, *usage;
 
                 if (!is_row(row))
                         return -EBADMSG;
                 name = json_object_array_get_idx(row, 0);
-                figures = json_object_array_get_idx(row, 1);
+                usage = json_object_array_get_idx(row, 1);
                 if (streq(json_object_get_string(name), id))
-                        return merge(conversation, figures);
+                        return merge(conversation, usage);
         }
         return 0;
 }

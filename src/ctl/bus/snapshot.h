@@ -3,7 +3,7 @@
 
 #include "common/json.h"
 
-/* All figures of the runner at one moment, over D-Bus alone, so that -H and -M see what is seen here:
+/* All statistics of the runner at one moment, over D-Bus alone, so that -H and -M see what is seen here:
  *
  *   time           when it was asked, microseconds since 1970
  *   runner         the manager's properties by their names

@@ -41,15 +41,13 @@ static void write_identity(Json *runner, Buffer *out) {
                                               "standby",  "draining", "refused",     "local" };
         MetricFamily f;
 
-        f = metric_family(
-                        out, PREFIX, METRIC_INFO, NULL, "This runner: its version, and what it is called.");
+        f = metric_family(out, PREFIX, METRIC_INFO, NULL, "Version and name of this runner.");
         metric_u64(&f,
                    LABELS({ "version", string(runner, "Version") },
                           { "runner_id", string(runner, "RunnerId") },
                           { "runner_uid", string(runner, "RunnerUid") }),
                    1);
-        f = metric_family(
-                        out, PREFIX "_state", METRIC_STATESET, NULL, "What the runner does at the moment.");
+        f = metric_family(out, PREFIX "_state", METRIC_STATESET, NULL, "Current state of the runner.");
         for (size_t i = 0; i < ELEMENTSOF(states); i++)
                 metric_u64(&f,
                            LABELS({ PREFIX "_state", states[i] }),
@@ -80,20 +78,20 @@ static void write_runner(Json *r, Buffer *out) {
         write_identity(r, out);
         write_seconds(out,
                       PREFIX "_start_time_seconds",
-                      "When the runner was started; all counters without a conversation begin then.",
+                      "Start time of the runner; all counters without a conversation begin then.",
                       number(r, "StartedUSec"));
         write_gauge(out,
                     PREFIX "_connected",
-                    "Whether the event stream from the orchestrator stands.",
+                    "Whether the event stream from the orchestrator is connected.",
                     flag(r, "Connected"));
-        write_gauge(out, PREFIX "_active", "Whether new work comes to this runner.", flag(r, "Active"));
+        write_gauge(out, PREFIX "_active", "Whether this runner receives new work.", flag(r, "Active"));
         write_gauge(out,
                     PREFIX "_draining",
-                    "Whether new conversations are refused until all are over.",
+                    "Whether new conversations are refused until all have ended.",
                     flag(r, "Draining"));
         write_gauge(out,
                     PREFIX "_conversations_max",
-                    "How many conversations there may be.",
+                    "Maximum number of conversations.",
                     number(r, "Capacity"));
         write_gauge(out,
                     PREFIX "_queued_events",
@@ -103,24 +101,24 @@ static void write_runner(Json *r, Buffer *out) {
         metric_u64(&f, NULL, number(r, "QueuedBytes"));
         write_seconds(out,
                       PREFIX "_queue_age_seconds",
-                      "How long the oldest of these events waits.",
+                      "Age of the oldest of these events.",
                       number(r, "OldestQueuedUSec"));
         write_gauge(out,
                     PREFIX "_set_aside_events",
-                    "Events that the orchestrator refused for good.",
+                    "Events that the orchestrator refused permanently.",
                     number(r, "SetAside"));
         if (number(r, "LastAckUSec") > 0)
                 write_seconds(out,
                               PREFIX "_last_acknowledgement_time_seconds",
-                              "When the orchestrator acknowledged anything last.",
+                              "Time of the last acknowledgement of the orchestrator.",
                               number(r, "LastAckUSec"));
         write_counter(out,
                       PREFIX "_reconnects",
-                      "How often the event stream was opened anew.",
+                      "Number of times that the event stream was reopened.",
                       number(r, "Reconnects"));
         write_counter(out,
                       PREFIX "_duplicate_messages",
-                      "Messages that came again and were skipped.",
+                      "Messages that were received again and skipped.",
                       number(r, "Duplicates"));
 }
 
@@ -139,7 +137,7 @@ static void write_live(Json *s, Buffer *out) {
                                               "waiting-permission", "frozen", "stopping" };
         Json *totals = json_get(s, "totals"), *live = json_get(s, "conversations");
         MetricFamily f = metric_family(
-                        out, PREFIX "_conversations", METRIC_GAUGE, NULL, "Conversations that live.");
+                        out, PREFIX "_conversations", METRIC_GAUGE, NULL, "Live conversations.");
 
         for (size_t a = 0; a < length(totals); a++) {
                 const char *agent = string(json_object_array_get_idx(totals, a), "agent");
@@ -208,16 +206,17 @@ static void write_totals(Json *totals, Buffer *out) {
                                       PREFIX "_oversize_lines",
                                       METRIC_COUNTER,
                                       NULL,
-                                      "Lines and questions of agents that were longer than is passed on.");
+                                      "Lines and questions of agents that exceeded the maximum size.");
         write_sums(totals, &f, "oversizeLines", NULL, NULL);
         f =
                         metric_family(out,
                                       PREFIX "_ambiguous_lines",
                                       METRIC_COUNTER,
                                       NULL,
-                                      "Lines of agents in which a member that is read stood twice.");
+                                      "Lines of agents with a duplicate member.");
         write_sums(totals, &f, "ambiguousLines", NULL, NULL);
-        f = metric_family(out, PREFIX "_tokens", METRIC_COUNTER, NULL, "Tokens that agents said they used.");
+        f = metric_family(
+                        out, PREFIX "_tokens", METRIC_COUNTER, NULL, "Tokens used, as reported by agents.");
         for (size_t i = 0; i < length(totals); i++)
                 for (size_t k = 0; k < ELEMENTSOF(tokens); k++) {
                         Json *o = json_object_array_get_idx(totals, i);
@@ -225,7 +224,7 @@ static void write_totals(Json *totals, Buffer *out) {
                                    LABELS({ "agent", string(o, "agent") }, { "kind", tokens[k].kind }),
                                    number(o, tokens[k].member));
                 }
-        f = metric_family(out, PREFIX "_cost_usd", METRIC_COUNTER, "usd", "What agents said they cost.");
+        f = metric_family(out, PREFIX "_cost_usd", METRIC_COUNTER, "usd", "Cost, as reported by agents.");
         for (size_t i = 0; i < length(totals); i++) {
                 Json *o = json_object_array_get_idx(totals, i);
                 metric_double(&f, LABELS({ "agent", string(o, "agent") }), real(o, "costUsd"));
@@ -245,7 +244,7 @@ static void write_totals(Json *totals, Buffer *out) {
                         PREFIX "_limit_hits",
                         METRIC_COUNTER,
                         NULL,
-                        "How often conversations met a limit: kills for memory, slow-downs, forks refused.");
+                        "Limit events of conversations: kills for memory, throttling, forks refused.");
         write_sums(totals, &f, NULL, "limitHits", "limit");
 }
 
@@ -255,20 +254,20 @@ static const struct {
         const char *name, *unit;
         MetricType type;
         const char *member, *help;
-} figures[] = {
+} metrics[] = {
         {PREFIX "_conversation_start_time_seconds",
          "seconds",                                                METRIC_GAUGE,
-         "startedAt",                                                                               "When the conversation was started."                    },
+         "startedAt",                                                                               "Start time of the conversation."                       },
         { PREFIX "_conversation_last_event_time_seconds",
          "seconds",                                                METRIC_GAUGE,
-         "lastEventAt",                                                                             "When anything was heard of it last."                   },
+         "lastEventAt",                                                                             "Time of its last event."                               },
         { PREFIX "_conversation_cpu_seconds",
          "seconds",                                                METRIC_COUNTER,
          "cpuUsec",                                                                                 "Processor time that its processes used."               },
         { PREFIX "_conversation_memory_bytes",            "bytes", METRIC_GAUGE,   "memoryCurrent", "Memory in use."                                        },
         { PREFIX "_conversation_memory_peak_bytes",
          "bytes",                                                  METRIC_GAUGE,
-         "memoryPeak",                                                                              "The most memory that was in use at once."              },
+         "memoryPeak",                                                                              "Peak memory usage."                                    },
         { PREFIX "_conversation_swap_bytes",              "bytes", METRIC_GAUGE,   "swapCurrent",   "Swap in use."                                          },
         { PREFIX "_conversation_tasks",                   NULL,    METRIC_GAUGE,   "tasksCurrent",  "Processes and threads."                                },
         { PREFIX "_conversation_io_read_bytes",           "bytes", METRIC_COUNTER, "ioReadBytes",   "Read from disks."                                      },
@@ -287,9 +286,9 @@ static const struct {
          "queuedBytes",                                                                             "The size of these events."                             },
 };
 
-static void write_figure(Json *live, size_t n, size_t i, Buffer *out) {
+static void write_metric(Json *live, size_t n, size_t i, Buffer *out) {
         MetricFamily f = metric_family(
-                        out, figures[i].name, figures[i].type, figures[i].unit, figures[i].help);
+                        out, metrics[i].name, metrics[i].type, metrics[i].unit, metrics[i].help);
 
         for (size_t k = 0; k < n; k++) {
                 Json *o = json_object_array_get_idx(live, k);
@@ -298,10 +297,10 @@ static void write_figure(Json *live, size_t n, size_t i, Buffer *out) {
                 uint64_t value;
 
                 /* What the kernel does not have is left out: it is not 0. So is a moment that has not come yet. */
-                if (json_get_u64(o, figures[i].member, &value) <= 0 ||
-                    (value == 0 && endswith(figures[i].name, "_time_seconds")))
+                if (json_get_u64(o, metrics[i].member, &value) <= 0 ||
+                    (value == 0 && endswith(metrics[i].name, "_time_seconds")))
                         continue;
-                if (streq_ptr(figures[i].unit, "seconds"))
+                if (streq_ptr(metrics[i].unit, "seconds"))
                         metric_usec(&f, labels, value);
                 else
                         metric_u64(&f, labels, value);
@@ -312,14 +311,14 @@ static void write_conversations(Json *live, Buffer *out) {
         size_t n = MIN(length(live), (size_t) METRICS_CONVERSATIONS_MAX);
         MetricFamily f;
 
-        for (size_t i = 0; i < ELEMENTSOF(figures); i++)
-                write_figure(live, n, i, out);
+        for (size_t i = 0; i < ELEMENTSOF(metrics); i++)
+                write_metric(live, n, i, out);
         f =
                         metric_family(out,
                                       PREFIX "_conversation_tokens",
                                       METRIC_COUNTER,
                                       NULL,
-                                      "Tokens that its agent said it used.");
+                                      "Tokens used, as reported by its agent.");
         for (size_t k = 0; k < n; k++)
                 for (size_t t = 0; t < ELEMENTSOF(tokens); t++) {
                         Json *o = json_object_array_get_idx(live, k);
@@ -334,7 +333,7 @@ static void write_conversations(Json *live, Buffer *out) {
                                       PREFIX "_conversation_cost_usd",
                                       METRIC_COUNTER,
                                       "usd",
-                                      "What its agent said it cost.");
+                                      "Cost, as reported by its agent.");
         for (size_t k = 0; k < n; k++) {
                 Json *o = json_object_array_get_idx(live, k);
                 metric_double(&f,
@@ -343,7 +342,7 @@ static void write_conversations(Json *live, Buffer *out) {
         }
         write_gauge(out,
                     PREFIX "_conversations_left_out",
-                    "Live conversations above those that have series of their own here.",
+                    "Live conversations that have no series of their own here.",
                     length(live) - n);
 }
 

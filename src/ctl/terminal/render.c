@@ -5,7 +5,7 @@
 
 #define SUMMARY_MAX 160
 
-/* Both streams may show on one terminal: a line that one began is ended before the other goes on. */
+/* Both streams may show on one terminal: a line that one began is ended before the other continues. */
 static void begin_line(Renderer *r, FILE *f) {
         bool *other = f == stdout ? &r->in_line_err : &r->in_line_out;
 
@@ -53,14 +53,14 @@ static void note(Renderer *r, Style s, const char *prefix, const char *text) {
 }
 
 static void render_tool_call(Renderer *r, Json *e) {
-        static const char *const telling[] = { "command", "file_path", "path",       "pattern",
-                                               "url",     "query",     "description" };
+        static const char *const informative[] = { "command", "file_path", "path",       "pattern",
+                                                   "url",     "query",     "description" };
         Json *input = json_get(e, "input");
         const char *what = NULL;
         _cleanup_free_ char *prefix = NULL;
 
-        for (size_t i = 0; i < ELEMENTSOF(telling) && !what; i++)
-                what = json_get_string(input, telling[i]);
+        for (size_t i = 0; i < ELEMENTSOF(informative) && !what; i++)
+                what = json_get_string(input, informative[i]);
         prefix = xasprintf("» %s ", strempty(json_get_string(e, "name")));
         note(r, STYLE_DIM, strempty(prefix), what ? what : input ? json_text(input) : "");
 }
@@ -176,7 +176,7 @@ void render_event(Renderer *r, Json *event, TurnEnd *ret_turn) {
         else if (streq(method, "conversation.limit"))
                 render_limit(r, params);
         else if (streq(method, "permission.expired"))
-                note(r, STYLE_YELLOW, "nobody answered in time, so it was denied", "");
+                note(r, STYLE_YELLOW, "denied, since no answer came in time", "");
         else if (streq(method, "git.progress") && r->talk)
                 note(r, STYLE_DIM, "git: ", json_get_string(params, "phase"));
         else if (streq(method, "conversation.ended"))

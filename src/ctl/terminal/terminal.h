@@ -6,7 +6,7 @@
 #include "common/buffer.h"
 #include "common/json.h"
 
-/* Text that somebody else wrote, on its way to a terminal. An agent, a repository or a web page it read may put control
+/* Text that another party wrote, on its way to a terminal. An agent, a repository or a web page it read may put control
  * sequences into it, which can rewrite what was shown before, set the clipboard or answer for the person. They are taken
  * out: escape sequences whole, other control characters and the ones that turn the direction of writing as U+FFFD. A
  * carriage return becomes a new line. Text for a file or a pipe stays as it is. */
@@ -29,7 +29,7 @@ int sanitize(Sanitizer *s, const char *text, size_t size, Buffer *out);
 /* One line of at most max characters, for the caller to free; NULL without memory. */
 char *sanitize_line(const char *text, size_t max);
 
-/* Looks at the terminal, once, before anything is printed or a pager runs. */
+/* Inspects the terminal, once, before anything is printed or a pager runs. */
 void terminal_open(void);
 bool terminal_is_out(void); /* stdout is one, or was before the pager */
 bool terminal_is_err(void);

@@ -58,14 +58,15 @@ static void on_line(const char *line, void *userdata) {
         else
                 render_note(&chat->renderer,
                             STYLE_RED,
-                            r == -EILSEQ ? "Not text that D-Bus carries, not sent." : strerror(-r));
+                            r == -EILSEQ ? "Message not sent: it is not text that D-Bus can carry." :
+                                           strerror(-r));
 }
 
 static void on_eof(void *userdata) {
         Chat *chat = userdata;
 
-        render_note(&chat->renderer, STYLE_DIM, "(left; the conversation goes on)");
-        /* The bus would refuse the calls of somebody who is gone. */
+        render_note(&chat->renderer, STYLE_DIM, "(detached; the conversation continues)");
+        /* The bus would refuse the calls of a client that has left. */
         chat->leaving = true;
         if (chat->calls == 0)
                 (void) sd_event_exit(chat->event, EXIT_OK);

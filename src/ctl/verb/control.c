@@ -34,7 +34,7 @@ int verb_send(char **words) {
                         r = buffer_append_str(&text, *w);
                 }
         if (r < 0) {
-                (void) fprintf(stderr, "northflarectl: the message cannot be read: %s\n", strerror(-r));
+                (void) fprintf(stderr, "northflarectl: failed to read the message: %s\n", strerror(-r));
                 return EXIT_FAILED;
         }
         if (text.size == 0 || !utf8_is_valid(text.data, text.size) || memchr(text.data, 0, text.size)) {

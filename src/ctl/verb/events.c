@@ -86,7 +86,7 @@ static int resend_set_aside(void) {
                 (void) fputs("No events are set aside.\n", stderr);
         else
                 (void) fprintf(stderr,
-                               "%" PRIu32 " %s sent again; what is refused once more stays in the list.\n",
+                               "%" PRIu32 " %s sent again; those that are refused again stay in the list.\n",
                                count,
                                count == 1 ? "event is" : "events are");
         return EXIT_OK;

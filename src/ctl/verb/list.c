@@ -95,7 +95,7 @@ static void say_what_is_cut(const char *id, Json *description) {
              json_object_is_type(questions, json_type_array) && i < json_object_array_length(questions);
              i++)
                 if (json_get(json_object_array_get_idx(questions, i), "cut")) {
-                        (void) printf("A question is too long to be shown here; all of it: northflarectl permissions --all %s\n",
+                        (void) printf("A question is too long to be shown here; see northflarectl permissions --all %s\n",
                                       id);
                         return;
                 }

@@ -152,8 +152,8 @@ static int show(sd_journal *j) {
         }
         if (r >= 0 && !any)
                 (void) fputs(geteuid() == 0 || arg.user ?
-                                             "No lines.\n" :
-                                             "No lines that you may read; members of the group systemd-journal see all of them.\n",
+                                             "No entries.\n" :
+                                             "No entries that you are allowed to read; members of the group systemd-journal see all of them.\n",
                              stderr);
         return r;
 }
@@ -164,7 +164,7 @@ int verb_logs(char **words) {
 
         if (arg.host || arg.machine) {
                 (void) fprintf(stderr,
-                               "northflarectl: the journal is read on the spot; use: %s %s northflarectl logs%s%s\n",
+                               "northflarectl: the journal of another machine has to be read there; use: %s %s northflarectl logs%s%s\n",
                                arg.host ? "ssh" : "systemd-run -qtM",
                                arg.host ? arg.host : arg.machine,
                                words[1] ? " " : "",
@@ -173,7 +173,7 @@ int verb_logs(char **words) {
         }
         r = sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY);
         if (r < 0) {
-                (void) fprintf(stderr, "The journal cannot be opened: %s\n", strerror(-r));
+                (void) fprintf(stderr, "Failed to open the journal: %s\n", strerror(-r));
                 return EXIT_FAILED;
         }
         if (words[1])
@@ -190,6 +190,6 @@ int verb_logs(char **words) {
         }
         sd_journal_close(j);
         if (r < 0)
-                (void) fprintf(stderr, "The journal cannot be read: %s\n", strerror(-r));
+                (void) fprintf(stderr, "Failed to read the journal: %s\n", strerror(-r));
         return r < 0 ? EXIT_FAILED : EXIT_OK;
 }

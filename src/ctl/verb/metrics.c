@@ -25,13 +25,13 @@ static int collect(bool quiet, Buffer *out) {
 /* The runner is asked only for a request that is good. */
 static unsigned answer_with(const HttpRequest *q, Buffer *out) {
         if (q->path_size != strlen("/metrics") || memcmp(q->path, "/metrics", q->path_size) != 0) {
-                (void) buffer_append_str(out, "What there is here is /metrics.\n");
+                (void) buffer_append_str(out, "Not found; the metrics are at /metrics.\n");
                 return 404;
         }
         if (connect_bus() != EXIT_OK || sd_bus_set_method_call_timeout(bus, CALL_TIMEOUT_USEC) < 0 ||
             collect(false, out) != EXIT_OK) {
                 buffer_clear(out, 0);
-                (void) buffer_append_str(out, "northflare-runner does not answer.\n");
+                (void) buffer_append_str(out, "northflare-runner does not respond.\n");
                 return 503;
         }
         return 200;
@@ -46,11 +46,11 @@ static int serve(void) {
 
         status = http_request_read(STDIN_FILENO, &request, &q);
         if (status == 0)
-                return EXIT_OK; /* nobody is there any more */
+                return EXIT_OK; /* the client has left */
         if (status == 200)
                 status = answer_with(&q, &body);
         else
-                (void) buffer_append_str(&body, "This request is not understood.\n");
+                (void) buffer_append_str(&body, "Malformed request.\n");
         r = http_answer(STDIN_FILENO,
                         STDOUT_FILENO,
                         status,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* metrics: all figures as OpenMetrics text, or as the answer to one HTTP request on stdin. words[0] is the verb's name. Returns the exit status. */
+/* metrics: all statistics as OpenMetrics text, or as the answer to one HTTP request on stdin. words[0] is the verb's name. Returns the exit status. */
 int verb_metrics(char **words);

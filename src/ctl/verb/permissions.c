@@ -34,7 +34,8 @@ static int print_all(const char *id, Json *questions) {
                 _cleanup_free_ char *event = NULL;
 
                 if (!cursor) {
-                        (void) fputs("northflare-runner is too old to show all of a question.\n", stderr);
+                        (void) fputs("This version of northflare-runner does not support whole questions.\n",
+                                     stderr);
                         return EXIT_FAILED;
                 }
                 event = read_event(id, cursor, &status);
@@ -46,7 +47,7 @@ static int print_all(const char *id, Json *questions) {
         return EXIT_OK;
 }
 
-/* The conversations that wait for an answer, as far as the runner tells everybody. */
+/* The conversations that wait for an answer, as far as the runner shows them to all users. */
 static int waiting_ids(char ***ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_strv_free_ char **ids = new0(char *, 1);
@@ -165,7 +166,7 @@ int verb_answer(char **words) {
         int status = EXIT_OK;
 
         if (!streq(behavior, "allow") && !streq(behavior, "deny")) {
-                (void) fputs("northflarectl: the answer is allow or deny\n", stderr);
+                (void) fputs("northflarectl: the answer has to be allow or deny\n", stderr);
                 return EXIT_USAGE;
         }
         request = words[3] ? strdup(words[2]) : only_question(words[1], &status);

@@ -37,7 +37,7 @@ static const char *parse_value(const char *text, Unit unit, uint64_t *ret) {
                 }
         } else if (unit == UNIT_PERCENT) {
                 if (text[n - 1] != '%')
-                        return "the value is not a number of percent, like 150%";
+                        return "the value is not a percentage, like 150%";
                 n--;
         }
         if (n >= sizeof(number))
@@ -65,5 +65,5 @@ const char *property_parse(const char *assignment, const char **ret_limit, uint6
                 *ret_limit = properties[i].limit;
                 return parse_value(value + 1, properties[i].unit, ret_value);
         }
-        return "not a limit that can be set: MemoryHigh, MemoryMax, MemorySwapMax, TasksMax, CPUQuota, CPUWeight, IOWeight";
+        return "unknown limit, expected MemoryHigh, MemoryMax, MemorySwapMax, TasksMax, CPUQuota, CPUWeight or IOWeight";
 }

@@ -204,7 +204,7 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
                                         NULL);
                 return 0;
         }
-        /* Again: nobody wants to wait for the agent's manners, then not for us either. */
+        /* Again: the user does not want to wait for the agent to end by itself, and not for us either. */
         if (run->stopping)
                 return sd_event_exit(run->event, 128 + (int) si->ssi_signo);
         run->status = 128 + (int) si->ssi_signo;

@@ -33,7 +33,7 @@ static int wait_for_change(bool *changed, int seen) {
         while (!*changed && interrupts == seen) {
                 r = sd_bus_process(bus, NULL);
                 if (r == 0)
-                        /* A signal may come between the look and the wait. */
+                        /* A signal may come between the check and the wait. */
                         r = sd_bus_wait(bus, USEC_PER_SEC);
                 if (r < 0 && r != -EINTR)
                         return report_error(NULL, r, NULL);
@@ -44,19 +44,19 @@ static int wait_for_change(bool *changed, int seen) {
 /* The first Ctrl-C is a question, the second an answer. */
 static int on_terminal(void) {
         if (interrupts > 1) {
-                (void) fprintf(stderr, "Stopping what is left.\n");
+                (void) fprintf(stderr, "Stopping remaining conversations.\n");
                 return call_manager("DrainWithin", NULL, "u", (uint32_t) 0);
         }
         (void) fprintf(stderr,
-                       "The runner drains on. Once more stops what is left now; "
-                       "northflarectl undrain takes it back.\n");
+                       "The runner continues to drain. Press Ctrl-C again to stop remaining conversations now; "
+                       "northflarectl undrain accepts new ones again.\n");
         return EXIT_OK;
 }
 
 static int wait_until_empty(void) {
         struct sigaction interrupt = { .sa_handler = on_interrupt };
         _cleanup_(sd_bus_slot_unrefp) sd_bus_slot *slot = NULL;
-        uint32_t n = 0, total = 0, told = UINT32_MAX;
+        uint32_t n = 0, total = 0, reported = UINT32_MAX;
         bool changed = false;
         int r, seen = 0;
 
@@ -78,9 +78,9 @@ static int wait_until_empty(void) {
                 if (r != EXIT_OK)
                         return r;
                 total = MAX(total, n);
-                if (n != told && !arg.no_legend)
-                        (void) fprintf(stderr, "%u of %u conversations left\n", n, total);
-                told = n;
+                if (n != reported && !arg.no_legend)
+                        (void) fprintf(stderr, "%u of %u conversations remaining\n", n, total);
+                reported = n;
                 if (n == 0)
                         return EXIT_OK;
                 r = wait_for_change(&changed, seen);
@@ -97,7 +97,9 @@ int verb_drain(char **words) {
         int status;
 
         if (arg.deadline_set && arg.deadline > UINT32_MAX) {
-                (void) fprintf(stderr, "northflarectl: --deadline: more than %u seconds\n", UINT32_MAX);
+                (void) fprintf(stderr,
+                               "northflarectl: --deadline: cannot be more than %u seconds\n",
+                               UINT32_MAX);
                 return EXIT_USAGE;
         }
         status = arg.deadline_set ? call_manager("DrainWithin", NULL, "u", (uint32_t) arg.deadline) :
@@ -127,7 +129,8 @@ int verb_reload(char **words) {
                         (void) json_object_array_add(list, json_object_new_string(*name));
                 else {
                         put_str(stderr, *name);
-                        (void) fputs(": the new value counts after a restart of the service\n", stderr);
+                        (void) fputs(": the new value takes effect after a restart of the service\n",
+                                     stderr);
                 }
         if (arg.json != JSON_OFF)
                 print_json(list);

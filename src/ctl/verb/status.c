@@ -78,13 +78,13 @@ static void print_status(Json *o) {
         }
         row("Conversations", "%" PRIu64 " of %" PRIu64, number(o, "Conversations"), number(o, "Capacity"));
         if (flag(o, "Draining"))
-                row("Draining", "yes: no new conversations are taken");
+                row("Draining", "yes: no new conversations are accepted");
         else if (string(o, "Refusing"))
                 row("Refusing", "new conversations, for: %s", string(o, "Refusing"));
         if (number(o, "SetAside") > 0)
                 row("Set aside",
                     "%" PRIu64
-                    " %s that the orchestrator refused; look with: northflarectl %sevents --set-aside",
+                    " %s that the orchestrator refused; show with: northflarectl %sevents --set-aside",
                     number(o, "SetAside"),
                     number(o, "SetAside") == 1 ? "event" : "events",
                     arg.user ? "--user " : "");

@@ -37,15 +37,15 @@ static Json *find(Json *conversations, const char *id) {
 }
 
 static int
-set_rate(Json *o, Json *before, uint64_t elapsed, const char *name, const char *figure, double factor) {
+set_rate(Json *o, Json *before, uint64_t elapsed, const char *name, const char *counter, double factor) {
         uint64_t now, then;
 
-        if (json_get_u64(o, figure, &now) <= 0 || json_get_u64(before, figure, &then) <= 0 || now < then)
+        if (json_get_u64(o, counter, &now) <= 0 || json_get_u64(before, counter, &then) <= 0 || now < then)
                 return 0;
         return json_set(o, name, json_object_new_double(factor * (double) (now - then) / (double) elapsed));
 }
 
-/* The runner reads the figures once a second at most: between two such moments nothing new is known. */
+/* The runner reads the statistics once a second at most: between two such moments nothing new is known. */
 static int keep_rates(Json *o, Json *before) {
         static const char *const names[] = { "cpuPercent", "ioReadRate", "ioWriteRate" };
 
@@ -65,7 +65,7 @@ int top_add_rates(Json *snapshot, Json *before) {
                 Json *o = json_object_array_get_idx(list, i), *b = find(old, json_get_string(o, "id"));
                 uint64_t now = number(o, "sampledUsec"), then = number(b, "sampledUsec");
 
-                /* Another scope begins anew. */
+                /* Another scope begins at 0. */
                 if (!b || !streq_ptr(json_get_string(o, "scope"), json_get_string(b, "scope")) || then == 0)
                         continue;
                 if (now <= then) {
@@ -120,7 +120,7 @@ void top_sort(Json *snapshot, TopSort by) {
 
 /* ---- text ---- */
 
-static void format_figure(Json *o, const char *name, double base, char buf[static CELL]) {
+static void format_usage(Json *o, const char *name, double base, char buf[static CELL]) {
         Json *v = json_get(o, name);
 
         buf[0] = 0;
@@ -157,13 +157,13 @@ static int add_row(Table *t, Json *o) {
 
         format_percent(o, cpu);
         format_time(o, used);
-        format_figure(o, "memoryCurrent", 1024, memory);
-        format_figure(o, "tasksCurrent", 1000, tasks);
-        format_figure(o, "ioReadRate", 1024, in);
-        format_figure(o, "ioWriteRate", 1024, out);
-        format_figure(o, "inputTokens", 1000, got);
-        format_figure(o, "outputTokens", 1000, said);
-        format_figure(o, "queuedMessages", 1000, queue);
+        format_usage(o, "memoryCurrent", 1024, memory);
+        format_usage(o, "tasksCurrent", 1000, tasks);
+        format_usage(o, "ioReadRate", 1024, in);
+        format_usage(o, "ioWriteRate", 1024, out);
+        format_usage(o, "inputTokens", 1000, got);
+        format_usage(o, "outputTokens", 1000, said);
+        format_usage(o, "queuedMessages", 1000, queue);
         format_cost(real(o, "costUsd"), cost);
         return table_add(
                         t,

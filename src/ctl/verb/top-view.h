@@ -14,7 +14,7 @@ typedef enum TopSort {
 } TopSort;
 
 /* Adds to each conversation what it used a second since before (may be NULL): cpuPercent, ioReadRate, ioWriteRate, as far as
- * that can be told from the two. Returns 0 or -ENOMEM. */
+ * that can be computed from the two. Returns 0 or -ENOMEM. */
 int top_add_rates(Json *snapshot, Json *before);
 /* Puts the conversations into order, the greatest first. */
 void top_sort(Json *snapshot, TopSort by);

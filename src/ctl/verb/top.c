@@ -98,7 +98,7 @@ static int show(Json *snapshot, bool live, bool first, TopSort sort) {
         } else {
                 (void) fputs("\033[H\033[J", stdout);
                 r = top_print(snapshot, screen_rows());
-                (void) printf("\n%sq leaves; c m i t $ sort by processor, memory, disk, tokens, cost%s",
+                (void) printf("\n%sq quits; c m i t $ sort by processor, memory, disk, tokens, cost%s",
                               style(stdout, STYLE_DIM),
                               style(stdout, STYLE_NORMAL));
         }
@@ -124,7 +124,7 @@ static int loop(bool live, uint64_t times, bool *ret_lost) {
                         *ret_lost = live && last;
                         if (!*ret_lost || sd_bus_is_open(bus) <= 0)
                                 return status;
-                        (void) fputs("\033[Hnorthflare-runner does not answer; waiting for it.\033[K",
+                        (void) fputs("\033[Hnorthflare-runner does not respond; waiting for it.\033[K",
                                      stdout);
                         (void) fflush(stdout);
                 } else {

@@ -8,10 +8,10 @@
 #include "ctl/terminal/terminal.h"
 #include "ctl/verb/workspace.h"
 
-/* workspace list|show|remove: what conversations left on the disk. Each is looked into by a process of its agent user. */
+/* workspace list|show|remove: what conversations left on the disk. Each is inspected by a process of its agent user. */
 
 static int not_understood(void) {
-        (void) fputs("northflare-runner's answer is not understood: are both of the same version?\n",
+        (void) fputs("Failed to parse the reply of northflare-runner: are both programs of the same version?\n",
                      stderr);
         return EXIT_FAILED;
 }
@@ -133,7 +133,7 @@ int verb_workspace(char **words) {
 
         if (!removes && !shows && !streq(words[1], "list")) {
                 (void) fprintf(stderr,
-                               "northflarectl: workspace: not list, show or remove: %s (see northflarectl --help)\n",
+                               "northflarectl: unknown command %s, expected list, show or remove (see northflarectl --help)\n",
                                words[1]);
                 return EXIT_USAGE;
         }
@@ -145,7 +145,9 @@ int verb_workspace(char **words) {
                 return EXIT_USAGE;
         }
         if (arg.force && !removes) {
-                (void) fprintf(stderr, "northflarectl: --force means nothing for workspace %s\n", words[1]);
+                (void) fprintf(stderr,
+                               "northflarectl: --force cannot be used with workspace %s\n",
+                               words[1]);
                 return EXIT_USAGE;
         }
         return removes ? remove_all(words + 2) : shows ? show(words + 2) : list();
