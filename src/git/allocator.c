@@ -21,7 +21,7 @@ static bool may_have(size_t size) {
                 memory.refused = size;
                 memory.refused_total = size <= memory.block_max;
         }
-        /* The words of libgit2 are "out of memory"; errno is for those who look at it. */
+        /* libgit2 reports "out of memory"; errno is for callers that check it. */
         errno = ENOMEM;
         return false;
 }

@@ -36,13 +36,13 @@ int bounds_set_up(const Request *request) {
 
         /* A write past it is an error like any other, not a signal. */
         if (signal(SIGXFSZ, SIG_IGN) == SIG_ERR || getrlimit(RLIMIT_FSIZE, &limit) < 0)
-                return output_fail("failed", "cannot limit the size of files: %s", strerror(errno));
+                return output_fail("failed", "failed to limit the size of files: %s", strerror(errno));
         limit.rlim_max = MIN(limit.rlim_max, MAX(file, FILE_MIN));
         limit.rlim_cur = limit.rlim_max;
         if (setrlimit(RLIMIT_FSIZE, &limit) < 0)
-                return output_fail("failed", "cannot limit the size of files: %s", strerror(errno));
+                return output_fail("failed", "failed to limit the size of files: %s", strerror(errno));
         r = allocator_install(MAX(object, BLOCK_MIN) + BLOCK_MARGIN);
-        return r < 0 ? output_fail("failed", "cannot bound the memory of libgit2") : 0;
+        return r < 0 ? output_fail("failed", "failed to limit the memory of libgit2") : 0;
 }
 
 int bounds_start(const Request *request) {

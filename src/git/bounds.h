@@ -20,6 +20,6 @@ int bounds_explain(const Request *request, const char *what);
 
 /* Whether a commit, where it is there, may be inflated. Returns 0, or -EIO after output_fail(). */
 int bounds_check_commit(const Request *request, git_repository *repository, const git_oid *oid);
-/* Looks at every object that commit has files of, without inflating one of a size above the bound, and counts. Returns 0,
+/* Checks every object that commit has files of, without inflating one of a size above the bound, and counts. Returns 0,
  * or -EIO after output_fail(). */
 int bounds_check_tree(const Request *request, git_repository *repository, const git_commit *commit);

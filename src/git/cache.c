@@ -30,7 +30,7 @@ bool cache_has_room(int fd) {
         return available >= MIN(ROOM_MIN, all / 20);
 }
 
-/* Under the lock nobody else writes: a lock file or a temporary file of libgit2's is one of a process that was killed. */
+/* Under the lock no other process writes: a lock file or a temporary file of libgit2's is that of a killed process. */
 static bool is_rubbish(const char *name) {
         return endswith(name, ".lock") || strstr(name, "_git2_") || startswith(name, "tmp_");
 }
@@ -88,7 +88,7 @@ void cache_clean(const Cache *c) {
         clean_repository(c->base_fd, c->name);
 }
 
-/* A repository that nobody asks for again would keep its half of a pack for ever. */
+/* A repository that is not requested again would keep its half of a pack forever. */
 static void clean_others(const Cache *c) {
         int fd = openat(c->base_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
@@ -125,7 +125,7 @@ static int split_path(const Request *request, Cache *c) {
             memcmp(slash + 1, key, GITURL_KEY_SIZE - 1) != 0 || !endswith(slash, ".git"))
                 return output_fail(
                                 "request",
-                                "cache is not the one of this address, which ends in %s.git",
+                                "cache does not belong to this address: its name has to end in %s.git",
                                 key);
         c->base = strndup(request->cache, (size_t) (slash - request->cache));
         c->name = strdup(key);
@@ -142,16 +142,16 @@ static int open_base(Cache *c) {
         if (r < 0)
                 return output_fail(
                                 r == -ENOSPC ? "no-space" : "failed",
-                                "cannot make %s: %s",
+                                "failed to create %s: %s",
                                 c->base,
                                 strerror(-r));
         c->base_fd = open(c->base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (c->base_fd < 0 || fstat(c->base_fd, &st) < 0)
-                return output_fail("failed", "cannot open %s: %s", c->base, strerror(errno));
+                return output_fail("failed", "failed to open %s: %s", c->base, strerror(errno));
         if (st.st_uid != geteuid() || (st.st_mode & 0022))
                 return output_fail(
                                 "failed",
-                                "%s has to belong to the user who fetches and be writable to no one else",
+                                "%s has to belong to the user who fetches and must not be writable to other users",
                                 c->base);
         return 0;
 }
@@ -174,7 +174,7 @@ int cache_lock(const Request *request, Cache *ret) {
         if (c.lock_fd < 0)
                 return output_fail(
                                 errno == ENOSPC ? "no-space" : "failed",
-                                "cannot make %s/%s: %s",
+                                "failed to create %s/%s: %s",
                                 c.base,
                                 lock,
                                 strerror(errno));
@@ -184,7 +184,7 @@ int cache_lock(const Request *request, Cache *ret) {
                         if (errno != EINTR)
                                 return output_fail(
                                                 "failed",
-                                                "cannot lock %s/%s: %s",
+                                                "failed to lock %s/%s: %s",
                                                 c.base,
                                                 lock,
                                                 strerror(errno));
@@ -195,7 +195,7 @@ int cache_lock(const Request *request, Cache *ret) {
                 return output_fail("no-space", "the file system of %s is almost full", c.base);
         r = mkdir_open_at(c.base_fd, home, 0700);
         if (r < 0)
-                return output_fail("failed", "cannot make %s: %s", c.home, strerror(-r));
+                return output_fail("failed", "failed to create %s: %s", c.home, strerror(-r));
         safe_close(r);
         *ret = c;
         c = (Cache) CACHE_INIT;
@@ -228,11 +228,11 @@ static int make_repository(const Cache *c, const Request *request) {
         if (r >= 0)
                 r = git_config_set_string(config, "remote.origin.url", request->url);
         if (r >= 0 && renameat(c->base_fd, from, c->base_fd, to) < 0)
-                r = output_fail("failed", "cannot rename %s: %s", path, strerror(errno));
+                r = output_fail("failed", "failed to rename %s: %s", path, strerror(errno));
         git_config_free(config);
         git_repository_free(repository);
         if (r < 0) {
-                (void) output_fail_git(r, "cannot make the cache");
+                (void) output_fail_git(r, "failed to create the cache");
                 (void) remove_tree_at(c->base_fd, from);
                 return -EIO;
         }
@@ -252,13 +252,13 @@ int cache_open(const Cache *c, const Request *request, git_repository **ret) {
                 if (r < 0)
                         return r;
         } else if (!S_ISDIR(st.st_mode))
-                return output_fail("failed", "%s is no directory", path);
+                return output_fail("failed", "%s is not a directory", path);
         r = git_repository_open_ext(
                         ret, path, GIT_REPOSITORY_OPEN_BARE | GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
         if (r < 0) {
                 (void) output_fail_git(
                                 r,
-                                "the cache is damaged; removing it makes the next fetch begin anew "
+                                "the cache is damaged; remove it, so that the next fetch creates a new one "
                                 "(checkouts that borrow from it need what it holds)");
                 return -EIO;
         }

@@ -26,6 +26,6 @@ void cache_clean(const Cache *c);
 /* Frees what cache_lock() made, and gives the lock back. */
 void cache_done(Cache *c);
 
-/* Whether the file system of fd still has the room that nobody may take: 256 MiB or a twentieth of it, the less. Also true
+/* Whether the file system of fd still has the room that has to stay free: 256 MiB or a twentieth of it, the less. Also true
  * where it cannot be asked. */
 bool cache_has_room(int fd);

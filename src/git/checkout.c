@@ -45,13 +45,13 @@ static void checkout_done(Checkout *c) {
 static int fail_errno(int error, const char *what) {
         return output_fail(
                         error == ENOSPC || error == EDQUOT ? "no-space" : "failed",
-                        "cannot %s: %s",
+                        "failed to %s: %s",
                         what,
                         strerror(error));
 }
 
 /* Goes down "checkouts/<id>" from the working directory, one name at a time and through no link, makes what is missing
- * but for the last, and makes that place the working directory: what libgit2 is told is relative to it. */
+ * but for the last, and makes that place the working directory: the paths that libgit2 receives are relative to it. */
 static int enter_parent(Checkout *c) {
         _cleanup_free_ char *copy = strdup(c->request->directory);
         char *rest = copy;
@@ -73,21 +73,22 @@ static int enter_parent(Checkout *c) {
                 }
                 int fd = mkdir_open_at(c->parent_fd, name, 0755);
                 if (fd < 0)
-                        return fail_errno(-fd, "enter the folder of checkouts");
+                        return fail_errno(-fd, "enter the directory of checkouts");
                 safe_close(c->parent_fd);
                 c->parent_fd = fd;
         }
         if (!c->name || !c->part)
                 return output_fail("failed", "out of memory");
-        return fchdir(c->parent_fd) < 0 ? fail_errno(errno, "enter the folder of checkouts") : 0;
+        return fchdir(c->parent_fd) < 0 ? fail_errno(errno, "enter the directory of checkouts") : 0;
 }
 
 static bool is_finished(Checkout *c, struct stat *ret) {
         return fstatat(c->parent_fd, c->name, ret, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Whoever builds a checkout holds a lock on its folder. One of this very conversation may still be at work (the runner
- * was started anew meanwhile): it is waited for, and then either there is a finished checkout, or it was killed. */
+/* The process that builds a checkout holds a lock on its directory. One of this very conversation may still be at work
+ * (the runner was restarted meanwhile): it is waited for, and then either there is a finished checkout, or it was
+ * killed. */
 static int wait_for_other(Checkout *c) {
         _cleanup_close_ int part = -EBADF;
 
@@ -98,7 +99,7 @@ static int wait_for_other(Checkout *c) {
         output_progress("waiting", 0, 0, 0);
         while (flock(part, LOCK_EX) < 0)
                 if (errno != EINTR || stop_asked)
-                        return fail_errno(errno, "wait for the checkout that is under way");
+                        return fail_errno(errno, "wait for the checkout in progress");
         return 0;
 }
 
@@ -109,7 +110,7 @@ static int remove_parts(Checkout *c) {
 
         if (!d) {
                 safe_close(fd);
-                return fail_errno(errno, "read the folder of checkouts");
+                return fail_errno(errno, "read the directory of checkouts");
         }
         for (struct dirent *e; r >= 0 && (e = readdir(d));) {
                 _cleanup_close_ int part = -EBADF;
@@ -120,7 +121,7 @@ static int remove_parts(Checkout *c) {
                 if (part >= 0 && flock(part, LOCK_EX | LOCK_NB) < 0)
                         continue;
                 if (remove_tree_at(c->parent_fd, e->d_name) < 0 && streq(e->d_name, c->part))
-                        r = output_fail("failed", "cannot remove what an earlier checkout left");
+                        r = output_fail("failed", "failed to remove the remains of an earlier checkout");
         }
         (void) closedir(d);
         return r;
@@ -132,19 +133,19 @@ static int make_part(Checkout *c) {
         int r;
 
         if (!cwd)
-                return fail_errno(errno, "find the folder of checkouts");
+                return fail_errno(errno, "find the directory of checkouts");
         c->path = xasprintf("%s/%s", cwd, c->part);
         if (!c->path)
                 return output_fail("failed", "out of memory");
         if (mkdirat(c->parent_fd, c->part, 0755) < 0)
-                return fail_errno(errno, "make the checkout's folder");
+                return fail_errno(errno, "create the directory of the checkout");
         c->part_fd = openat(c->parent_fd, c->part, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (c->part_fd < 0 || flock(c->part_fd, LOCK_EX | LOCK_NB) < 0)
-                return fail_errno(errno, "lock the checkout's folder");
+                return fail_errno(errno, "lock the directory of the checkout");
         options.flags = GIT_REPOSITORY_INIT_NO_REINIT;
         options.initial_head = c->request->branch;
         r = git_repository_init_ext(&c->repository, c->path, &options);
-        return r < 0 ? output_fail_git(r, "cannot make the checkout") : 0;
+        return r < 0 ? output_fail_git(r, "failed to create the checkout") : 0;
 }
 
 typedef struct RefList {
@@ -213,7 +214,7 @@ static int copy_refs(Checkout *c, int git_fd) {
                                 &ref, c->repository, "refs/remotes/origin/HEAD", head, 1, NULL);
                 git_reference_free(ref);
                 if (r < 0)
-                        (void) output_fail_git(r, "cannot write the references");
+                        (void) output_fail_git(r, "failed to write the references");
         }
         return r < 0 ? -EIO : 0;
 }
@@ -267,7 +268,7 @@ static int configure(Checkout *c) {
         if (r >= 0 && c->has_upstream)
                 r = set_config(config, "branch", branch, "merge", ref);
         git_config_free(config);
-        return r < 0 ? output_fail_git(r, "cannot configure the checkout") : 0;
+        return r < 0 ? output_fail_git(r, "failed to configure the checkout") : 0;
 }
 
 static int reopen(Checkout *c) {
@@ -277,7 +278,7 @@ static int reopen(Checkout *c) {
         git_repository_free(c->repository);
         c->repository = NULL;
         r = git_repository_open_ext(&c->repository, c->path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
-        return r < 0 ? output_fail_git(r, "cannot open the checkout") : 0;
+        return r < 0 ? output_fail_git(r, "failed to open the checkout") : 0;
 }
 
 /* libgit2 does not let this callback stop it. So no file may have another byte from here on, and the next one is the end. */
@@ -431,7 +432,7 @@ int verb_checkout(const Request *request, Json **ret) {
                 return r;
         if (is_finished(&c, &st)) {
                 if (!S_ISDIR(st.st_mode))
-                        return output_fail("failed", "%s is there and no folder", request->directory);
+                        return output_fail("failed", "%s exists and is not a directory", request->directory);
                 return make_result(&c, true, ret);
         }
         r = remove_parts(&c);

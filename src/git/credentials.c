@@ -24,7 +24,7 @@ static int read_secret(int fd, char **ret, size_t *ret_size) {
         if (!data)
                 return -ENOMEM;
         for (;;) {
-                /* From the beginning, whoever wrote to the shared file position before. */
+                /* From the beginning, even if another process has moved the shared file position. */
                 ssize_t n = pread(fd, data + size, SECRET_MAX + 1 - size, (off_t) size);
                 if (n < 0 && errno == EINTR)
                         continue;
@@ -57,12 +57,11 @@ int credentials_load(const Request *request, Credentials *ret) {
         if (!request->credential)
                 return 0;
         if (safe_atou64(strempty(getenv("NORTHFLARE_FDS")), &n) < 0 || n < 1)
-                return output_fail(
-                                "request", "a credential is announced, but no descriptor was handed over");
+                return output_fail("request", "a credential is announced, but its descriptor is missing");
         r = read_secret(CREDENTIAL_FD, &ret->secret, &ret->size);
         (void) close(CREDENTIAL_FD);
         if (r < 0)
-                return output_fail("request", "cannot read the credential: %s", strerror(-r));
+                return output_fail("request", "failed to read the credential: %s", strerror(-r));
         if (streq(request->credential, "token"))
                 while (ret->size > 0 && strchr(" \t\r\n", ret->secret[ret->size - 1]))
                         ret->secret[--ret->size] = 0;
@@ -124,7 +123,7 @@ int credentials_acquire(Credentials *c, git_credential **ret, const char *userna
                                 c->request->username ? c->request->username : "x-access-token",
                                 c->secret);
         else {
-                (void) output_fail("auth", "%s takes no %s", host, is_ssh(c) ? "ssh key" : "token");
+                (void) output_fail("auth", "%s does not accept a %s", host, is_ssh(c) ? "ssh key" : "token");
                 return GIT_EAUTH;
         }
         c->offered = true;

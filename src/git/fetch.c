@@ -84,7 +84,7 @@ static int on_certificate(git_cert *cert, int valid, const char *host, void *pay
         return 0;
 }
 
-static int look_around(Fetch *f) {
+static int check_interrupt(Fetch *f) {
         if (stop_asked) {
                 (void) output_fail("stopped", "the fetch was stopped");
                 return GIT_EUSER;
@@ -121,13 +121,13 @@ static int on_transfer(const git_indexer_progress *p, void *payload) {
                         return GIT_EUSER;
                 }
         }
-        return look_around(f);
+        return check_interrupt(f);
 }
 
 static int on_sideband(const char *text, int size, void *payload) {
-        /* The server's own words ("Counting objects") are for nobody here. */
+        /* The server's own messages ("Counting objects") are not used here. */
         output_progress("preparing", 0, 0, 0);
-        return look_around(payload);
+        return check_interrupt(payload);
 }
 
 static void set_callbacks(Fetch *f, git_remote_callbacks *c) {
@@ -160,9 +160,9 @@ static int set_certificates(const Request *request) {
         if (request->parsed.scheme != GIT_SCHEME_HTTPS || (!request->ca_file && access(file, R_OK) < 0))
                 return 0;
         if (access(file, R_OK) < 0)
-                return output_fail("certificate", "cannot read %s: %s", file, strerror(errno));
+                return output_fail("certificate", "failed to read %s: %s", file, strerror(errno));
         r = git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, file, NULL);
-        return r < 0 ? output_fail_git(r, "cannot use caFile") : 0;
+        return r < 0 ? output_fail_git(r, "failed to use caFile") : 0;
 }
 
 static int open_connection(Fetch *f) {
@@ -171,7 +171,7 @@ static int open_connection(Fetch *f) {
 
         set_callbacks(f, &options.callbacks);
         options.follow_redirects = GIT_REMOTE_REDIRECT_NONE; /* to another host; a new path is followed */
-        /* The whole list of references is read here, before anybody is asked. */
+        /* The whole list of references is read here, before any object is requested. */
         allocator_set_total(LIST_BYTES + f->request->bounds[GIT_BOUND_REFS] * REF_BYTES);
         r = git_remote_connect_ext(f->remote, GIT_DIRECTION_FETCH, &options);
         allocator_set_total(UINT64_MAX);
@@ -311,7 +311,7 @@ static int fetch_commit(Fetch *f, const git_oid *oid) {
         if (r < 0 || !has_commit(f, oid))
                 return output_fail(
                                 "not-found",
-                                "the repository has no commit %s, or does not give it away",
+                                "the repository has no commit %s, or does not allow to fetch it",
                                 hex);
         return 0;
 }
@@ -326,7 +326,7 @@ static int branch_commit(Fetch *f, const char *branch, char **ret_ref, git_oid *
         if (r == GIT_ENOTFOUND || r == GIT_EINVALIDSPEC)
                 return 0;
         if (r < 0)
-                return output_fail_git(r, "cannot read a branch of the cache");
+                return output_fail_git(r, "failed to read a branch of the cache");
         *ret_ref = TAKE_PTR(ref);
         return 1;
 }
@@ -356,9 +356,7 @@ resolve(Fetch *f, const char *head_ref, const git_oid *head, bool head_found, ch
         if (r > 0)
                 return 0;
         if (!head_found)
-                return output_fail(
-                                "not-found",
-                                "the repository has no default branch: a branch has to be named");
+                return output_fail("not-found", "the repository has no default branch: name a branch");
         git_oid_cpy(ret, head);
         if (head_ref) {
                 *ret_ref = strdup(head_ref);

@@ -41,7 +41,7 @@ __attribute__((visibility("default"))) int connect(int fd, __CONST_SOCKADDR_ARG 
         struct timeval silence = { .tv_sec = SILENCE_SECS };
         int one = 1, timeout_msec = SILENCE_SECS * 1000;
 
-        /* The address first: it tells the size before the port is read. */
+        /* The address first: it determines the size before the port is read. */
         if (!giturl_address_is_allowed(sa, size, guard.allow_loopback) || !port_is_right(sa)) {
                 guard.refused = true;
                 errno = EACCES;

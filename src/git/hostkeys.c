@@ -149,7 +149,7 @@ static int read_known_hosts(HostKeys *k, const char *path, bool required) {
 
         r = read_file_at(AT_FDCWD, path, KNOWN_HOSTS_MAX, &data, NULL);
         if (r < 0 && required)
-                return output_fail("host-key", "cannot read %s: %s", path, strerror(-r));
+                return output_fail("host-key", "failed to read %s: %s", path, strerror(-r));
         if (r < 0)
                 return 0;
         for (char *line = strtok_r(data, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
@@ -214,7 +214,7 @@ int hostkeys_load(const Request *request, const char *home, HostKeys **ret) {
                 return r;
         r = write_known_hosts(k, home);
         if (r < 0)
-                return output_fail("failed", "cannot write below %s: %s", home, strerror(-r));
+                return output_fail("failed", "failed to write below %s: %s", home, strerror(-r));
         if (setenv("HOME", home, 1) < 0)
                 return output_fail("failed", "out of memory");
         *ret = TAKE_PTR(k);

@@ -3,10 +3,10 @@
 
 #include "git/checkout.h"
 #include "git/fetch.h"
-#include "git/folder.h"
 #include "git/output.h"
 #include "git/process.h"
 #include "git/status.h"
+#include "git/workspace.h"
 
 /* northflare-git [VERB]: one request on stdin, JSON lines on stdout. */
 
@@ -20,7 +20,7 @@ int main(int argc, char *argv[]) {
         process_set_up();
         if (request_read(STDIN_FILENO, argc > 1 ? argv[1] : NULL, &request) < 0)
                 return output_finish(NULL);
-        /* Nobody else of this uid reads a credential out of memory. */
+        /* No other process of this uid can read a credential out of memory. */
         if (request.verb == VERB_FETCH)
                 (void) prctl(PR_SET_DUMPABLE, 0);
         if (verbs[request.verb](&request, &result) < 0)

@@ -60,7 +60,7 @@ int output_fail(const char *code, const char *format, ...) {
 
 int output_fail_git(int git_code, const char *what) {
         const git_error *e = git_error_last();
-        const char *text = e && !isempty(e->message) ? e->message : "libgit2 gives no reason";
+        const char *text = e && !isempty(e->message) ? e->message : "libgit2 reports no reason";
         int class = e ? e->klass : GIT_ERROR_NONE;
 
         if (strcasestr(text, "no space left") || strcasestr(text, "disk quota"))
@@ -133,8 +133,7 @@ int output_finish(Json *result) {
         error = json_object_new_object();
         if (error && json_set_string(error, "type", "error") >= 0 &&
             json_set_string(error, "code", failure_code ? failure_code : "failed") >= 0 &&
-            json_set_string(error, "text", failure_text ? failure_text : "it failed for want of memory") >=
-                            0)
+            json_set_string(error, "text", failure_text ? failure_text : "out of memory") >= 0)
                 (void) write_line(error);
         return EXIT_FAILURE;
 }

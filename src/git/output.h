@@ -17,7 +17,7 @@ int output_fail_git(int git_code, const char *what);
 bool output_failed(void);
 
 /* At most four lines a second, and each phase's first and last (received == total) line. phase: a string constant. received
- * and total: objects, files or whatever the phase counts; bytes: how many came so far, 0 where nobody counts them. */
+ * and total: objects, files or whatever the phase counts; bytes: how many came so far, 0 where they are not counted. */
 void output_progress(const char *phase, uint64_t received, uint64_t total, uint64_t bytes);
 /* Writes {"type":"result"} with the members of result, or where a failure is noted {"type":"error"}; returns the exit
  * status. result is borrowed, and may be NULL. */

@@ -5,7 +5,7 @@
 
 /* This process: how it is stopped, and what it leaves behind. */
 
-/* Set by SIGTERM and SIGINT; whoever runs long looks at it. */
+/* Set by SIGTERM and SIGINT; long operations check it. */
 extern volatile bool stop_asked;
 
 /* Takes these signals (a read that waits for a server returns then), makes no core dumps, and files for all to read. */

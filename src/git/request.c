@@ -19,7 +19,7 @@ static int read_line(int fd, Buffer *b) {
                 if (n < 0) {
                         if (errno == EINTR)
                                 continue;
-                        return output_fail("request", "cannot read the request: %s", strerror(errno));
+                        return output_fail("request", "failed to read the request: %s", strerror(errno));
                 }
                 if (buffer_append(b, chunk, (size_t) n) < 0 || b->size > REQUEST_MAX)
                         return output_fail("request", "the request is too long");
@@ -35,7 +35,7 @@ static int read_bounds(Request *q) {
 
                 q->bounds[i] = git_bound_infos[i].fallback;
                 if (json_get_u64(q->json, name, &q->bounds[i]) < 0 || q->bounds[i] == 0)
-                        return output_fail("request", "%s is no number above 0", name);
+                        return output_fail("request", "%s is not a positive number", name);
         }
         return 0;
 }
@@ -81,9 +81,9 @@ static int check_values(Request *q) {
         _cleanup_free_ char *error = NULL;
 
         if (q->branch && !gitref_branch_is_valid(q->branch))
-                return output_fail("request", "branch is no valid name of a branch");
+                return output_fail("request", "branch is not a valid name of a branch");
         if (q->base_branch && !gitref_branch_is_valid(q->base_branch))
-                return output_fail("request", "baseBranch is no valid name of a branch");
+                return output_fail("request", "baseBranch is not a valid name of a branch");
         if (q->commit && !gitref_commit_is_valid(q->commit))
                 return output_fail("request", "commit is not 40 hex digits");
         if (q->cache && !path_is_safe(q->cache))
@@ -131,7 +131,7 @@ int request_read(int fd, const char *verb, Request *ret) {
         if (json_parse_from(JSON_OF_PRODUCT, strempty(line.data), line.size, &q.json, &error) < 0)
                 return output_fail("request", "the request is %s", strempty(error));
         if (!json_object_is_type(q.json, json_type_object))
-                return output_fail("request", "the request is no JSON object");
+                return output_fail("request", "the request is not a JSON object");
         r = check_members(q.json);
         if (r < 0)
                 return r;

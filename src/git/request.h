@@ -19,7 +19,7 @@ typedef struct Request {
         RequestVerb verb;
         const char *url, *branch, *base_branch, *commit, *cache, *directory;
         const char *ca_file, *known_hosts_file, *username, *credential;
-        const char *key; /* of a workspace: the name of its folder */
+        const char *key; /* of a workspace: the name of its directory */
         bool allow_loopback, force;
         GitUrl parsed; /* of url */
         uint64_t bounds[_GIT_BOUND_MAX];

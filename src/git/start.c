@@ -31,6 +31,6 @@ int git_start(const Request *request) {
         if (r >= 0)
                 r = bounds_start(request);
         if (r < 0)
-                return output_fail_git(r, "cannot start libgit2");
+                return output_fail_git(r, "failed to start libgit2");
         return 0;
 }

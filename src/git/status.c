@@ -4,7 +4,7 @@
 #include "git/start.h"
 #include "git/status.h"
 
-/* Beyond that many nobody needs to know. */
+/* A larger number is not needed. */
 #define UNPUSHED_MAX 10000
 
 /* Commits of HEAD that no remote-tracking branch has. */
@@ -34,7 +34,7 @@ static int on_status(const char *path, unsigned flags, void *payload) {
         return GIT_EUSER;
 }
 
-static int look_for_changes(git_repository *repository, bool *ret) {
+static int find_changes(git_repository *repository, bool *ret) {
         git_status_options options = GIT_STATUS_OPTIONS_INIT;
         bool dirty = false;
         int r;
@@ -73,7 +73,7 @@ int checkout_read(const char *path, Json *o) {
         int r = git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
 
         if (r >= 0)
-                r = look_for_changes(repository, &dirty);
+                r = find_changes(repository, &dirty);
         if (r >= 0 && git_repository_head_unborn(repository) == 0)
                 r = count_unpushed(repository, &unpushed);
         if (r >= 0)

@@ -6,14 +6,14 @@
 #include <sys/stat.h>
 
 #include "common/ident.h"
-#include "git/folder.h"
 #include "git/output.h"
 #include "git/process.h"
 #include "git/start.h"
 #include "git/status.h"
+#include "git/workspace.h"
 
-/* The whole folder of a workspace, which is the working directory here: how much is in it, and all of it away. It was
- * written by agents: it may be deep, unreadable, full of links, and change while we look. */
+/* The whole directory of a workspace, which is the working directory here: measures it and removes it. It was
+ * written by agents: it may be deep, unreadable, full of links, and change while it is read. */
 
 #define CHECKOUTS_MAX 256
 
@@ -33,7 +33,7 @@ static void allow_depth(void) {
         (void) setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int open_folder(int dirfd, const char *name) {
+static int open_directory(int dirfd, const char *name) {
         int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
         return fd < 0 ? -errno : fd;
@@ -67,7 +67,7 @@ static void sum_up(int fd_consumed, Sum *s) {
                                 (S_ISDIR(st.st_mode) ? 1 : MAX((uint64_t) st.st_nlink, UINT64_C(1)));
                 if (!S_ISDIR(st.st_mode))
                         continue;
-                sub = open_folder(dirfd(d), e->d_name);
+                sub = open_directory(dirfd(d), e->d_name);
                 if (sub < 0)
                         s->partial = true;
                 else
@@ -79,7 +79,7 @@ static void sum_up(int fd_consumed, Sum *s) {
 static int measure(const char *path, Json *o) {
         Sum s = {};
         struct stat st;
-        int fd = open_folder(AT_FDCWD, path);
+        int fd = open_directory(AT_FDCWD, path);
 
         if (fd < 0 || fstat(fd, &st) < 0) {
                 safe_close(fd);
@@ -119,7 +119,7 @@ static int add_checkouts(Json *result) {
 
         if (r < 0)
                 return r;
-        fd = open_folder(AT_FDCWD, "checkouts");
+        fd = open_directory(AT_FDCWD, "checkouts");
         if (fd < 0)
                 return 0;
         d = fdopendir(fd);
@@ -135,17 +135,17 @@ static int add_checkouts(Json *result) {
         return r;
 }
 
-/* That it is the folder that is meant, and not where somebody has called us by hand. */
+/* That it is the directory that is meant, and not where this program was called by hand. */
 static int check_place(const Request *request) {
         _cleanup_free_ char *cwd = getcwd(NULL, 0);
         const char *name = cwd ? strrchr(cwd, '/') : NULL;
 
         if (!name || !streq(name + 1, request->key))
-                return output_fail("request", "this is not the folder of that workspace");
+                return output_fail("request", "the working directory is not that of the workspace");
         return 0;
 }
 
-static int look(const Request *request, Json *o) {
+static int measure_all(const Request *request, Json *o) {
         _cleanup_free_ char *cwd = getcwd(NULL, 0);
         struct passwd *user = getpwuid(geteuid());
 
@@ -153,7 +153,7 @@ static int look(const Request *request, Json *o) {
             json_set_string(o, "user", user ? user->pw_name : NULL) < 0 || measure(".", o) < 0 ||
             add_checkouts(o) < 0)
                 return output_fail("failed", "out of memory");
-        return stop_asked ? output_fail("stopped", "it was stopped") : 0;
+        return stop_asked ? output_fail("stopped", "the operation was stopped") : 0;
 }
 
 int verb_measure(const Request *request, Json **ret) {
@@ -165,7 +165,7 @@ int verb_measure(const Request *request, Json **ret) {
         allow_depth();
         r = git_start(request);
         if (r >= 0)
-                r = look(request, o);
+                r = measure_all(request, o);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(o);
@@ -191,14 +191,15 @@ static int check_saved(Json *o) {
                                         "unsaved",
                                         "the checkout of %.64s has %s",
                                         name,
-                                        json_get(c, "unreadable") ? "no repository that can be read" :
-                                                        dirty     ? "changes that are not committed" :
-                                                                    "commits that were not pushed");
+                                        json_get(c, "unreadable") ? "no readable repository" :
+                                                        dirty     ? "uncommitted changes" :
+                                                                    "unpushed commits");
         }
         return 0;
 }
 
-/* Removes what is in a folder. The first thing that could not be removed is why, the rest goes nevertheless. */
+/* Removes the contents of a directory. Where something cannot be removed, the rest is removed nevertheless, and the first
+ * error is returned. */
 static int empty(int fd_consumed, dev_t device) {
         DIR *d = fdopendir(fd_consumed);
         int first = 0;
@@ -215,11 +216,11 @@ static int empty(int fd_consumed, dev_t device) {
                 if (is_dots(e->d_name) || fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
                 if (S_ISDIR(st.st_mode)) {
-                        /* Caches of some languages are folders that nobody may write to. All here is our own. */
+                        /* Caches of some languages are directories without permission to write. All here is our own. */
                         if ((st.st_mode & 0700) != 0700 && fchmodat(fd, e->d_name, 0700, 0) < 0)
                                 r = -errno;
                         if (r >= 0) {
-                                sub = st.st_dev != device ? -EXDEV : open_folder(fd, e->d_name);
+                                sub = st.st_dev != device ? -EXDEV : open_directory(fd, e->d_name);
                                 r = sub < 0 ? sub : empty(sub, device);
                         }
                 }
@@ -243,22 +244,23 @@ int verb_remove(const Request *request, Json **ret) {
         allow_depth();
         r = git_start(request);
         if (r >= 0)
-                r = look(request, o);
+                r = measure_all(request, o);
         if (r >= 0 && !request->force)
                 r = check_saved(o);
         if (r < 0)
                 return r;
-        fd = open_folder(AT_FDCWD, ".");
+        fd = open_directory(AT_FDCWD, ".");
         if (fd < 0 || fstat(fd, &st) < 0)
-                return output_fail("failed", "the folder cannot be opened: %s", strerror(errno));
+                return output_fail("failed", "failed to open the directory: %s", strerror(errno));
         r = empty(fd, st.st_dev);
         if (r < 0)
-                return output_fail("failed", "not everything could be removed: %s", strerror(-r));
-        fd = open_folder(AT_FDCWD, "..");
+                return output_fail(
+                                "failed", "failed to remove everything in the directory: %s", strerror(-r));
+        fd = open_directory(AT_FDCWD, "..");
         r = fd < 0 ? fd : unlinkat(fd, request->key, AT_REMOVEDIR) < 0 ? -errno : 0;
         safe_close(fd);
         if (r < 0)
-                return output_fail("failed", "the folder could not be removed: %s", strerror(-r));
+                return output_fail("failed", "failed to remove the directory: %s", strerror(-r));
         *ret = TAKE_PTR(o);
         return 0;
 }
