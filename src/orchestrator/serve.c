@@ -63,7 +63,7 @@ static int take_activated(Server *s) {
         int n = sd_listen_fds_with_names(true, &names);
 
         if (n < 0)
-                return log_error_errno(n, "Failed to take the sockets over: %m");
+                return log_error_errno(n, "Failed to receive the sockets from systemd: %m");
         for (int i = 0; i < n; i++) {
                 int fd = SD_LISTEN_FDS_START + i;
                 int *where = streq(names[i], "runners")  ? &s->runners_fd :
@@ -73,7 +73,7 @@ static int take_activated(Server *s) {
                 if (where && *where < 0 && sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
                         *where = fd;
                 else {
-                        log_warning("A socket named %s is not expected, closing it.", names[i]);
+                        log_warning("Received an unexpected socket named %s, closing it.", names[i]);
                         safe_close(fd);
                 }
         }
@@ -127,9 +127,9 @@ static int open_runners(Server *s, const char *listen_on) {
         fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
             bind(fd, &a.any, size) < 0 || listen(fd, BACKLOG) < 0)
-                return log_error_errno(errno, "Cannot listen on %s: %m", listen_on);
+                return log_error_errno(errno, "Failed to listen on %s: %m", listen_on);
         if (getsockname(fd, &a.any, &size) < 0)
-                return log_error_errno(errno, "Failed to ask for the address: %m");
+                return log_error_errno(errno, "Failed to query the address of the socket: %m");
         uint16_t port = ntohs(a.any.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
         (void) printf("runners http://%.*s:%u\n",
                       (int) (strrchr(listen_on, ':') - listen_on),
@@ -139,7 +139,7 @@ static int open_runners(Server *s, const char *listen_on) {
         return 0;
 }
 
-/* A socket file that nobody listens on any more is removed; one that answers is left. */
+/* A socket file that no process listens on any more is removed; one that answers is left. */
 static int clear_stale(const struct sockaddr_un *a) {
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         struct stat st;
@@ -165,28 +165,28 @@ static int open_admin(Server *s, const char *path) {
         if (!copy || !dir)
                 return log_oom();
         if (strlen(path) >= sizeof(a.sun_path))
-                return log_error_errno(ENAMETOOLONG, "Cannot listen on %s: %m", path);
+                return log_error_errno(ENAMETOOLONG, "Failed to listen on %s: %m", path);
         memcpy(a.sun_path, path, strlen(path) + 1);
         if (slash && slash != dir) {
                 *slash = 0;
                 r = mkdir_parents(dir, 0755);
                 if (r < 0)
-                        return log_error_errno(r, "Cannot make the directory %s: %m", dir);
+                        return log_error_errno(r, "Failed to create the directory %s: %m", dir);
         }
         r = clear_stale(&a);
         if (r < 0)
-                return log_error_errno(r, "Cannot listen on %s: %m", path);
+                return log_error_errno(r, "Failed to listen on %s: %m", path);
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         mode_t mask = umask(0117);
         r = fd < 0 || bind(fd, (struct sockaddr *) &a, sizeof(a)) < 0 || listen(fd, BACKLOG) < 0 ? -errno :
                                                                                                    0;
         (void) umask(mask);
         if (r < 0)
-                return log_error_errno(r, "Cannot listen on %s: %m", path);
+                return log_error_errno(r, "Failed to listen on %s: %m", path);
         s->unlink_path = TAKE_PTR(copy);
         if (s->admin.group != (gid_t) -1 && chown(path, (uid_t) -1, s->admin.group) < 0)
                 log_debug_errno(errno,
-                                "The group %s does not get the administration socket: %m",
+                                "Failed to give the administration socket to the group %s: %m",
                                 ADMIN_GROUP);
         (void) printf("admin %s\n", path);
         s->admin_fd = TAKE_FD(fd);
@@ -206,7 +206,7 @@ static int open_sockets(Server *s, const Options *o) {
                         return 0;
                 return log_error_errno(
                                 ENOTSOCK,
-                                "The sockets \"runners\" and \"admin\" are both needed: start %s.",
+                                "Both sockets \"runners\" and \"admin\" are needed: start %s.",
                                 "northflare-orchestrator.socket and northflare-orchestrator-admin.socket");
         }
         if (!path) {
@@ -256,13 +256,13 @@ static int setup_event(Server *s) {
 
         r = sd_event_default(&s->event);
         if (r < 0)
-                return log_error_errno(r, "Failed to make the event loop: %m");
+                return log_error_errno(r, "Failed to create the event loop: %m");
         r = sd_event_set_signal_exit(s->event, true);
         if (r < 0)
-                return log_error_errno(r, "Failed to take the signals: %m");
+                return log_error_errno(r, "Failed to set up signal handling: %m");
         r = sd_event_set_watchdog(s->event, true);
         if (r < 0)
-                log_warning_errno(r, "Failed to serve the watchdog, ignoring: %m");
+                log_warning_errno(r, "Failed to set up the watchdog, ignoring: %m");
         return 0;
 }
 
@@ -282,7 +282,7 @@ static int setup_hub(Server *s, const Options *o) {
         int r;
 
         if (!dir)
-                return log_error_errno(ENOENT, "There is no place for the state: give --data-dir.");
+                return log_error_errno(ENOENT, "No directory for the state is known: use --data-dir.");
         r = database_open(dir, &s->db, &error);
         if (r < 0)
                 return log_error_errno(r, "%s.", error ? error : "Out of memory");
@@ -325,7 +325,7 @@ static int check_options(const Options *o) {
                 int level = log_level_from_string(o->log_level);
 
                 if (level < 0) {
-                        log_error("--log-level: there is no level %s.", o->log_level);
+                        log_error("--log-level: unknown level %s.", o->log_level);
                         return EXIT_USAGE;
                 }
                 log_set_max_level(level);
@@ -356,6 +356,6 @@ int verb_serve(const Options *o, char *const *args) {
         r = sd_event_loop(s.event);
         (void) sd_notify(false, "STOPPING=1");
         if (r < 0)
-                log_error_errno(r, "The event loop failed: %m");
+                log_error_errno(r, "Failed to run the event loop: %m");
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -131,7 +131,7 @@ static int report(Transfer *t, const Options *o, CURLcode c, const char *socket)
 
         if (c != CURLE_OK) {
                 (void) fprintf(stderr,
-                               "The orchestrator at %s cannot be reached: %s.\n",
+                               "Failed to connect to the orchestrator at %s: %s.\n",
                                socket,
                                curl_easy_strerror(c));
                 return EXIT_UNREACHABLE;
@@ -174,7 +174,7 @@ int admin_call(const Options *o, const char *method, const char *path, Json *bod
                 return r;
         const char *wrong = json_scan_check(strempty(t.in.data), t.in.size, NULL);
         if (wrong) {
-                (void) fprintf(stderr, "The orchestrator's answer is not understood: %s.\n", wrong);
+                (void) fprintf(stderr, "Failed to parse the answer of the orchestrator: %s.\n", wrong);
                 return EXIT_REFUSED;
         }
         *ret = t.in;
@@ -222,7 +222,9 @@ static int finish_answered(const Options *o, Slice answer, const char *headline,
         if (o->json)
                 print_json(answer);
         if (!streq_ptr(state, "answered")) {
-                (void) fprintf(stderr, "No answer yet; the message is %s.\n", strempty(state));
+                (void) fprintf(stderr,
+                               "No answer was received in time; the message is %s.\n",
+                               strempty(state));
                 return EXIT_TIMED_OUT;
         }
         if (error.size > 0) {

@@ -31,5 +31,5 @@ int admin_finish(const Options *o, Slice made, const char *headline, bool print_
 
 /* A value as it is, on a line. */
 void print_json(Slice v);
-/* Text of somebody else's for the terminal: control characters made visible, cut at max bytes. */
+/* Text of another party for the terminal: control characters made visible, cut at max bytes. */
 void print_safe(const char *text, size_t size, size_t max);

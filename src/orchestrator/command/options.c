@@ -24,12 +24,16 @@ static const struct {
         const char *help;
 } table[] = {
 #define O(member) offsetof(Options, member)
-        {'*',  "help",            'h', KIND_FLAG,   NULL,           O(help),            "show this text"                                 },
+        {'*',  "help",            'h', KIND_FLAG,   NULL,           O(help),            "show this help"                                 },
         { '*', "version",         0,   KIND_FLAG,   NULL,           O(version),         "show the version"                               },
         { 'c', "socket",          0,   KIND_STRING, "PATH",         O(socket),          "administration socket of the orchestrator"      },
         { 'c', "json",            'j', KIND_FLAG,   NULL,           O(json),            "print JSON"                                     },
-        { 's', "listen",          0,   KIND_STRING, "ADDRESS:PORT", O(listen),          "loopback address for runners"                   },
-        { 's', "admin-socket",    0,   KIND_STRING, "PATH",         O(admin_socket),    "unix socket for administration"                 },
+        { 's', "listen",          0,   KIND_STRING, "ADDRESS:PORT", O(listen),          "loopback address to serve runners on"           },
+        { 's',
+                                                   "admin-socket",          0,
+                                                   KIND_STRING,                               "PATH",
+                                                   O(admin_socket),
+                                                   "unix socket to serve administration on"                                                                                        },
         { 's', "data-dir",        0,   KIND_STRING, "DIR",          O(data_dir),        "where the state is kept"                        },
         { 's', "max-body",        0,   KIND_NUMBER, "MIB",          O(max_body_mib),    "largest request of a runner (24)"               },
         { 's',
@@ -42,17 +46,21 @@ static const struct {
                                                    KIND_NUMBER,                               "DAYS",
                                                    O(keep_days),
                                                    "how long ended conversations are kept (30)"                                                                                    },
-        { 's', "heartbeat",       0,   KIND_NUMBER, "SECS",         O(heartbeat_sec),   "interval asked of runners"                      },
+        { 's',
+                                                   "heartbeat",             0,
+                                                   KIND_NUMBER,                               "SECS",
+                                                   O(heartbeat_sec),
+                                                   "interval between heartbeats of runners"                                                                                        },
         { 's', "log-level",       0,   KIND_STRING, "LEVEL",        O(log_level),       "debug, info, notice, warning, err"              },
         { 'n', "name",            0,   KIND_STRING, "NAME",         O(name),            "name of the token"                              },
-        { 'b', "id",              0,   KIND_STRING, "ID",           O(id),              "id of the conversation, else one is made"       },
+        { 'b', "id",              0,   KIND_STRING, "ID",           O(id),              "id of the conversation (default: a new one)"    },
         { 'b', "agent",           0,   KIND_STRING, "NAME",         O(agent),           "agent: claude, codex, shell, …"               },
         { 'b', "workspace",       0,   KIND_STRING, "ID",           O(workspace),       "workspace"                                      },
         { 'b', "task",            0,   KIND_STRING, "ID",           O(task),            "task"                                           },
         { 'b', "repository",      0,   KIND_STRING, "URL",          O(repository),      "git repository to check out"                    },
         { 'b', "branch",          0,   KIND_STRING, "NAME",         O(branch),          "branch to work on"                              },
-        { 'b', "base-branch",     0,   KIND_STRING, "NAME",         O(base_branch),     "branch to begin from"                           },
-        { 'b', "commit",          0,   KIND_STRING, "HASH",         O(commit),          "commit to begin from"                           },
+        { 'b', "base-branch",     0,   KIND_STRING, "NAME",         O(base_branch),     "branch to start from"                           },
+        { 'b', "commit",          0,   KIND_STRING, "HASH",         O(commit),          "commit to start from"                           },
         { 'p', "prompt",          0,   KIND_STRING, "TEXT",         O(prompt),          "first message"                                  },
         { 'm', "model",           0,   KIND_STRING, "NAME",         O(model),           "model"                                          },
         { 'm', "permission-mode", 0,   KIND_STRING, "MODE",         O(permission_mode), "permission mode"                                },
@@ -63,18 +71,18 @@ static const struct {
                                                    KIND_STRING,                               "ID",
                                                    O(conversation),
                                                    "send it to the owner of this conversation"                                                                                     },
-        { 'r', "notification",    0,   KIND_FLAG,   NULL,           O(notification),    "no answer is wanted"                            },
-        { 'a', "request",         0,   KIND_STRING, "ID",           O(request),         "the question, else the oldest open one"         },
-        { 'a', "message",         0,   KIND_STRING, "TEXT",         O(message),         "what the agent is told"                         },
-        { 'q', "reason",          0,   KIND_STRING, "TEXT",         O(reason),          "why"                                            },
-        { 'q', "grace-ms",        0,   KIND_NUMBER, "MS",           O(grace_msec),      "time to end by itself"                          },
+        { 'r', "notification",    0,   KIND_FLAG,   NULL,           O(notification),    "do not request an answer"                       },
+        { 'a', "request",         0,   KIND_STRING, "ID",           O(request),         "the question (default: the oldest open one)"    },
+        { 'a', "message",         0,   KIND_STRING, "TEXT",         O(message),         "message to the agent"                           },
+        { 'q', "reason",          0,   KIND_STRING, "TEXT",         O(reason),          "reason to report"                               },
+        { 'q', "grace-ms",        0,   KIND_NUMBER, "MS",           O(grace_msec),      "time until processes are killed"                },
         { 'x', "param",           0,   KIND_PARAMS, "JSON",         O(params),          "object of further params; may be repeated"      },
         { 'w', "wait",            'w', KIND_FLAG,   NULL,           O(wait),            "wait for the runner's answer"                   },
         { 'w', "timeout",         0,   KIND_NUMBER, "SECS",         O(timeout_sec),     "how long to wait (60)"                          },
-        { 'f', "follow",          'f', KIND_FLAG,   NULL,           O(follow),          "go on with events as they come"                 },
-        { 'f', "since",           0,   KIND_NUMBER, "N",            O(since),           "begin behind the event with this number"        },
-        { 'l', "all",             'a', KIND_FLAG,   NULL,           O(all),             "those that have ended too"                      },
-        { 'o', "force",           0,   KIND_FLAG,   NULL,           O(force),           "even where its runner is connected"             },
+        { 'f', "follow",          'f', KIND_FLAG,   NULL,           O(follow),          "wait for new events"                            },
+        { 'f', "since",           0,   KIND_NUMBER, "N",            O(since),           "start after the event with this number"         },
+        { 'l', "all",             'a', KIND_FLAG,   NULL,           O(all),             "list those that have ended, too"                },
+        { 'o', "force",           0,   KIND_FLAG,   NULL,           O(force),           "even if its runner is connected"                },
 #undef O
 };
 
@@ -203,11 +211,10 @@ int options_parse(
         if (ret->help || ret->version)
                 return 0;
         if (!v)
-                return words[0] ? usage("There is no verb %s.", words[0]) :
-                                  usage("%s", "What is to be done?");
+                return words[0] ? usage("Unknown verb %s.", words[0]) : usage("%s", "A verb is missing.");
         for (size_t i = 0; i < ELEMENTSOF(table); i++)
                 if (given[i] && !takes(v, i))
-                        return usage("This verb does not take --%s.", table[i].name);
+                        return usage("--%s cannot be used with this verb.", table[i].name);
         r = check_args(v, words + used);
         if (r != 0)
                 return r;

@@ -40,7 +40,7 @@ enum {
         EXIT_TIMED_OUT = 4,   /* --wait: no answer yet */
 };
 
-/* Reads argv into options, the verb and what is left of the words. verbs is the table of all. *ret_args is borrowed from argv,
+/* Reads argv into options, the verb and the remaining words. verbs is the table of all. *ret_args is borrowed from argv,
  * ends with NULL and has as many words as the verb takes. 0; or EXIT_USAGE, and it was said why. */
 int options_parse(
                 int argc,

@@ -104,7 +104,7 @@ int verb_conversation_send(const Options *o, char *const *args) {
                 content = text;
         }
         if (!content && !json_get(params, "content")) {
-                (void) fprintf(stderr, "A text is needed, or --param with content.\n");
+                (void) fprintf(stderr, "A text is missing; give one, or --param with content.\n");
                 return EXIT_USAGE;
         }
         if (!params || json_set_string(params, "content", content) < 0)
@@ -140,7 +140,7 @@ int verb_conversation_answer(const Options *o, char *const *args) {
         int r;
 
         if (!streq(args[1], "allow") && !streq(args[1], "deny")) {
-                (void) fprintf(stderr, "Neither allow nor deny: %s.\n", args[1]);
+                (void) fprintf(stderr, "The answer has to be allow or deny, not %s.\n", args[1]);
                 return EXIT_USAGE;
         }
         if (!request) {

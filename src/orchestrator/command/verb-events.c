@@ -37,15 +37,15 @@ static const struct {
         } members[4];
 } agent_events[] = {
         {"started",
-         "agent ready",                   { { "version", "" }, { "model", "model " }, { "session", "session " } }},
-        { "text",        "text",          { { "delta", "" } }                                                    },
-        { "thinking",    "thinking",      { { "delta", "" } }                                                    },
-        { "message",     "says",          { { "text", "" } }                                                     },
-        { "tool_call",   "tool",          { { "name", "" }, { "input", "" } }                                    },
-        { "tool_result", "tool result",   { { "text", "" } }                                                     },
-        { "ask_gone",    "question gone", { { "requestId", "" } }                                                },
-        { "error",       "error",         { { "kind", "" }, { "http", "HTTP " }, { "text", "" } }                },
-        { "notice",      "notice",        { { "text", "" } }                                                     },
+         "agent ready",                        { { "version", "" }, { "model", "model " }, { "session", "session " } }},
+        { "text",        "text",               { { "delta", "" } }                                                    },
+        { "thinking",    "thinking",           { { "delta", "" } }                                                    },
+        { "message",     "says",               { { "text", "" } }                                                     },
+        { "tool_call",   "tool",               { { "name", "" }, { "input", "" } }                                    },
+        { "tool_result", "tool result",        { { "text", "" } }                                                     },
+        { "ask_gone",    "question withdrawn", { { "requestId", "" } }                                                },
+        { "error",       "error",              { { "kind", "" }, { "http", "HTTP " }, { "text", "" } }                },
+        { "notice",      "notice",             { { "text", "" } }                                                     },
 };
 
 static void print_agent(Slice e) {
@@ -91,10 +91,10 @@ static void print_event(const char *method, Slice p) {
         } else if (streq(method, "conversation.limit")) {
                 (void) printf("limit");
                 member(p, "limit", "");
-                member(p, "hits", "hits: ");
+                member(p, "hits", "limit events: ");
                 member(p, "victim", "killed: ");
         } else if (streq(method, "conversation.config")) {
-                (void) printf("limits now");
+                (void) printf("limits in force");
                 member(limits, "effective", "");
                 member(limits, "missing", "without effect: ");
         } else if (streq(method, "permission.request")) {
@@ -104,7 +104,7 @@ static void print_event(const char *method, Slice p) {
                 member(p, "input", "");
                 member(p, "messageId", "request ");
         } else if (streq(method, "permission.expired")) {
-                (void) printf("nobody answered");
+                (void) printf("no answer in time");
                 member(p, "requestId", "request ");
         } else {
                 (void) printf("%s ", method);

@@ -22,7 +22,7 @@
 typedef struct AdminRequest {
         AdminApi *api;
         HttpExchange *exchange;
-        Json *body;                       /* borrowed, while the request is looked at */
+        Json *body;                       /* borrowed, while the request is checked */
         char *segments[SEGMENTS_MAX + 1]; /* of the path behind /v1/ */
         size_t n_segments;
         HubListener listener;
@@ -532,7 +532,7 @@ static void request(HttpExchange *x, void *userdata) {
                         x,
                         found ? 405 : 404,
                         RPC_METHOD_NOT_FOUND,
-                        found ? "not this method" : "there is no such path");
+                        found ? "the method is not allowed" : "the path does not exist");
 }
 
 const HttpServerOps admin_api_ops = {

@@ -88,11 +88,11 @@ static int begin(HttpExchange *x, size_t *max_body, void *userdata) {
                 return 401;
         }
         if (!is_messages(x) && !streq(http_path(x), "/api/runner/events")) {
-                http_reply_error(x, 404, RPC_INVALID_REQUEST, "there is nothing here");
+                http_reply_error(x, 404, RPC_INVALID_REQUEST, "the path does not exist");
                 return 404;
         }
         if (!streq(http_method(x), "GET") && !(post && is_messages(x))) {
-                http_reply_error(x, 405, RPC_INVALID_REQUEST, "not this method");
+                http_reply_error(x, 405, RPC_INVALID_REQUEST, "the method is not allowed");
                 return 405;
         }
         return 0;
@@ -294,7 +294,7 @@ static int fill(HttpExchange *x, Buffer *b, void *userdata) {
         return buffer_append_str(b, "\n\n") < 0 ? -ENOMEM : 1;
 }
 
-/* The place to go on from; what came before it has arrived. False: it was answered. */
+/* The place to continue from; what came before it has arrived. False: it was answered. */
 static bool since(HttpExchange *x, RunnerRequest *q) {
         const char *last = http_header(x, "Last-Event-ID"), *cursor = http_query(x, "since");
         int r;
@@ -330,7 +330,7 @@ static void get_messages(HttpExchange *x, RunnerRequest *q) {
         int r;
 
         if (given && (safe_atou64(given, &limit) < 0 || limit < 1)) {
-                http_reply_error(x, 400, RPC_INVALID_PARAMS, "limit: not a number from 1 on");
+                http_reply_error(x, 400, RPC_INVALID_PARAMS, "limit: not a positive number");
                 return;
         }
         if (!identify(x, q) || !since(x, q))

@@ -11,7 +11,7 @@
 #include "orchestrator/http/server.h"
 #include "orchestrator/wire/rpc.h"
 
-/* What is left of a stream's buffer after a large message. */
+/* The size that a stream's buffer shrinks to after a large message. */
 #define STREAM_BUFFER_KEEP HTTP_ANSWER_FREE
 #define STREAM_BLOCK ((size_t) 32 * 1024)
 /* A body that is refused is still read to its end, so that the client reads the answer instead of a reset
@@ -88,10 +88,10 @@ static void run_again(HttpServer *s) {
                 return;
         int r = sd_event_source_set_enabled(s->resume, SD_EVENT_ONESHOT);
         if (r < 0)
-                log_error_errno(r, "Failed to have the HTTP server run again: %m");
+                log_error_errno(r, "Failed to schedule the HTTP server: %m");
 }
 
-/* Notes how much of its answer is in memory. Streams that waited for others to be taken go on. */
+/* Notes how much of its answer is in memory. Streams that waited for others to be taken continue. */
 static void count_answer(HttpExchange *x, size_t size) {
         HttpServer *s = x->server;
         bool less = size < x->answer;
@@ -207,7 +207,7 @@ void http_reply(HttpExchange *x,
                                         x,
                                         MHD_HTTP_SERVICE_UNAVAILABLE,
                                         RPC_INTERNAL_ERROR,
-                                        "too many answers at a time");
+                                        "too many answers are in progress");
                         return;
                 }
                 count_answer(x, size);
@@ -356,7 +356,7 @@ static void take_body(HttpExchange *x, const char *data, size_t size) {
                                 x,
                                 MHD_HTTP_SERVICE_UNAVAILABLE,
                                 RPC_INTERNAL_ERROR,
-                                "too many request bodies at a time");
+                                "too many request bodies are in progress");
         } else {
                 s->bodies += size;
                 x->counted += size;
@@ -394,7 +394,7 @@ on_request(void *userdata,
                 return MHD_NO;
         if (!x->response) {
                 s->ops.request(x, s->userdata);
-                /* It is not kept for as long as somebody waits for an answer, or takes none. */
+                /* It is not kept for as long as a client waits for an answer, or takes none. */
                 drop_body(x);
         }
         if (x->waiting && !x->response)

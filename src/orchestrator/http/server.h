@@ -6,13 +6,13 @@
 #include "common/buffer.h"
 
 /* An HTTP server on an sd-event loop: libmicrohttpd does the protocol and hands its epoll descriptor over, so that one
- * thread serves all connections. A request is read whole before anybody sees it; an answer is either whole as well,
+ * thread serves all connections. A request is read whole before a handler sees it; an answer is either whole as well,
  * or a stream that is asked for more whenever the peer has taken what there was. */
 typedef struct HttpServer HttpServer;
 typedef struct HttpExchange HttpExchange;
 
 typedef struct HttpServerOps {
-        /* The headers are there. 0: go on and read the body; an HTTP status: http_reply() was called, a body is read
+        /* The headers are there. 0: continue and read the body; an HTTP status: http_reply() was called, a body is read
          * and thrown away. *max_body comes with the server's default and may be lowered. */
         int (*begin)(HttpExchange *x, size_t *max_body, void *userdata);
         /* The whole request is there, or a held one was woken, which has no body any more. Must reply, stream or hold. */

@@ -9,7 +9,7 @@
 #include "orchestrator/hub/tokens.h"
 #include "orchestrator/wire/json-members.h"
 
-/* Where a conversation is, seen from here: queued (nobody has claimed it), claimed (granted, nothing heard of it yet),
+/* Where a conversation is, seen from here: queued (no runner has claimed it), claimed (granted, no event of it yet),
  * starting (accepted by its owner), then what its owner says (idle, running, …), ended; or refused by its owner. */
 
 int adopt_conversation(Hub *h, const char *token, const char *uid, const char *id) {
@@ -152,7 +152,7 @@ int hub_conversation_start(
         return 0;
 }
 
-/* A runner that never had the conversation has to be told what it is. */
+/* A runner that never had the conversation needs its description. */
 static int
 complete_resume(Hub *h, const char *token, const char *owner, const char *start, Json *params, RpcError *e) {
         _cleanup_json_ Json *known = NULL;
@@ -379,7 +379,7 @@ static int asked(Hub *h, const char *id, const RunnerMessage *m) {
                    tool,
                    title,
                    now_usec(CLOCK_REALTIME));
-        /* Nothing says that somebody at the runner's machine has answered one: the old ones make room. */
+        /* No event reports that a user of the runner's machine has answered one: the old ones make room. */
         if (r >= 0)
                 r = db_run(h->db,
                            "DELETE FROM questions WHERE id IN (SELECT id FROM questions WHERE conversation=?"

@@ -16,7 +16,7 @@
 /* Makes one and queues its start. token: an id or name, or NULL for hub_token_find() to choose; id: NULL for a new one. params
  * are borrowed, and get their conversationId. *ret: {"conversationId","messageId"}. */
 int hub_conversation_start(Hub *h, const char *token, const char *id, Json *params, Json **ret, RpcError *e);
-/* Queues a message for whoever owns it. params as above; *ret_id is the message's. */
+/* Queues a message for the runner that owns it. params as above; *ret_id is the message's. */
 int hub_conversation_send(
                 Hub *h,
                 const char *id,

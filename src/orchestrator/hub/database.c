@@ -78,7 +78,7 @@ static int errno_of(int r) {
         }
 }
 
-/* A failed statement spoils the transaction it stands in, so that a caller who goes on cannot commit half of it. */
+/* A failed statement spoils the transaction it stands in, so that a caller who continues cannot commit half of it. */
 static int fail(Database *d, int r) {
         r = errno_of(r);
         if (r < 0 && d->depth > 0 && d->error == 0)
@@ -295,7 +295,7 @@ int database_open(const char *dir, Database **ret, char **ret_error) {
                 return -ENOMEM;
         r = mkdir_parents(dir, 0700);
         if (r < 0) {
-                *ret_error = xasprintf("Cannot make the directory %s: %s", dir, strerror(-r));
+                *ret_error = xasprintf("Failed to create the directory %s: %s", dir, strerror(-r));
                 return r;
         }
         /* Made here for the sake of its mode; SQLite gives its journals the same. Closed before SQLite opens it: closing
@@ -303,7 +303,7 @@ int database_open(const char *dir, Database **ret, char **ret_error) {
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0) {
                 r = -errno;
-                *ret_error = xasprintf("Cannot open %s: %s", path, strerror(-r));
+                *ret_error = xasprintf("Failed to open %s: %s", path, strerror(-r));
                 return r;
         }
         safe_close(fd);
@@ -315,7 +315,7 @@ int database_open(const char *dir, Database **ret, char **ret_error) {
         else if (r == -EPROTONOSUPPORT)
                 *ret_error = xasprintf("%s was written by a newer version of this program", path);
         else if (r < 0)
-                *ret_error = xasprintf("Cannot use %s: %s", path, strerror(-r));
+                *ret_error = xasprintf("Failed to use %s: %s", path, strerror(-r));
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(d);

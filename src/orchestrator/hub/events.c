@@ -43,7 +43,7 @@ static int store_event(Hub *h, const char *token, const char *uid, const RunnerM
         if (r < 0)
                 return r;
         if (foreign) {
-                log_warning("Runner %s sends events of conversation %s, which belongs to another token, dropping them.",
+                log_warning("Runner %s sent events of conversation %s, which belongs to another token, dropping them.",
                             uid,
                             conversation);
                 return 0;
@@ -86,7 +86,7 @@ static int store_response(Hub *h, const char *uid, const RunnerMessage *response
         if (r < 0)
                 return r;
         if (r == 0) {
-                log_debug("Runner %s answered %s, which is answered already or not its own, ignoring.",
+                log_debug("Runner %s answered message %s, which is already answered or belongs to another runner, ignoring.",
                           uid,
                           id);
                 return 0;
@@ -134,7 +134,7 @@ int hub_receive(Hub *h, const char *token, const char *uid, Slice body, RpcError
         Slice text;
         int r;
 
-        /* Everything is looked at before anything is stored: a body is taken whole or refused whole, so that its sender can
+        /* Everything is checked before anything is stored: a body is taken whole or refused whole, so that its sender can
          * halve it. */
         r = runner_body_check(body, e);
         if (r != 0)

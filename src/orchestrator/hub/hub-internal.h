@@ -6,7 +6,7 @@
 struct Hub {
         Database *db; /* borrowed */
         HubConfig config;
-        char *epoch; /* tells the cursors of one database from those of another */
+        char *epoch; /* distinguishes the cursors of one database from those of another */
         uint64_t started;
         HubListener *listeners;
 };

@@ -19,7 +19,7 @@ typedef struct HubConfig {
         uint64_t dead_after_usec; /* a runner without a stream, silent for so long, is taken for dead */
         uint64_t keep_usec;       /* ended conversations are kept for so long */
         uint64_t heartbeat_msec;  /* asked of runners at registration; 0: left to them */
-        uint64_t max_body_bytes;  /* of a POST, as runners are told at registration; 0: they are not */
+        uint64_t max_body_bytes;  /* of a POST, as reported to runners at registration; 0: not reported */
 } HubConfig;
 
 /* db is borrowed. */
@@ -28,7 +28,7 @@ int hub_new(Database *db, const HubConfig *config, Hub **ret);
 Hub *hub_free(Hub *h);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Hub *, hub_free);
 
-/* Somebody who waits for something: a runner's stream, a follower of events, a request that waits for an answer.
+/* A party that waits for something: a runner's stream, a follower of events, a request that waits for an answer.
  * wake() must only schedule work: it runs in the midst of the hub's own. close() ends a stream. */
 typedef enum HubTopic {
         HUB_RUNNER,  /* messages to the runner with uid `key`; such a listener makes it "connected" */

@@ -190,7 +190,7 @@ int hub_acknowledge(Hub *h, const char *uid, int64_t seq) {
 }
 
 /* Each row that the query finds gets a new place, addressed to uid. */
-static int place_anew(Hub *h, Statement *s, const char *uid) {
+static int place_again(Hub *h, Statement *s, const char *uid) {
         bool any = false;
         int64_t seq;
         int r;
@@ -225,7 +225,7 @@ int readdress_work(Hub *h, const char *token, const char *uid) {
                      " AND (work OR target IS NULL AND conversation IS NULL) ORDER BY +n",
                      "s",
                      token);
-        return r < 0 ? r : place_anew(h, s, uid);
+        return r < 0 ? r : place_again(h, s, uid);
 }
 
 int release_held(Hub *h, const char *conversation, const char *uid) {
@@ -238,7 +238,7 @@ int release_held(Hub *h, const char *conversation, const char *uid) {
                      " ORDER BY +n",
                      "s",
                      conversation);
-        return r < 0 ? r : place_anew(h, s, uid);
+        return r < 0 ? r : place_again(h, s, uid);
 }
 
 /* Answers with an error what sql, whose parameters are the time, the response and key, selects. */
@@ -279,7 +279,7 @@ int fail_targeted(Hub *h, const char *uid, int code, const char *text) {
 
 /* ---- claims ---- */
 
-/* Who has it: 1 and *ret_owner (NULL: nobody any more) where it is refused, 0 where it is granted. */
+/* Who has it: 1 and *ret_owner (NULL: none any more) where it is refused, 0 where it is granted. */
 static int claim(Hub *h, const char *token, const char *uid, const char *id, char **ret_owner) {
         _cleanup_statement_ Statement *s = NULL;
         int r;
@@ -300,7 +300,7 @@ static int claim(Hub *h, const char *token, const char *uid, const char *id, cha
         const char *holder = db_text(s, 0), *conversation = db_text(s, 1), *owner = db_text(s, 2);
         bool ended = db_text(s, 3), answered = db_text(s, 4);
 
-        if (db_text(s, 6)) { /* issued anew since: nobody gets it under this id */
+        if (db_text(s, 6)) { /* issued again since: no runner gets it under this id */
                 *ret_owner = owner ? strdup(owner) : NULL;
                 return owner && !*ret_owner ? -ENOMEM : 1;
         }
@@ -341,7 +341,7 @@ static int read_ids(Slice params, char ***ret, RpcError *e) {
         if (!ids)
                 return -ENOMEM;
         if (json_members(params, &(JsonMember){ "ids", &list }, 1))
-                return rpc_refuse(e, RPC_INVALID_PARAMS, "ids: there twice");
+                return rpc_refuse(e, RPC_INVALID_PARAMS, "ids: duplicate member");
         bool good = json_scan_type(list) == SCAN_ARRAY;
         while (good && json_scan_element(list, &iter, &v)) {
                 r = json_string_into(v, id, sizeof(id));

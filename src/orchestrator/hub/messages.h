@@ -19,7 +19,7 @@
 
 typedef struct HubMessage {
         const char *token;
-        const char *target; /* uid, or NULL: whoever owns the conversation; for work, the active runner */
+        const char *target; /* uid, or NULL: the owner of the conversation; for work, the active runner */
         const char *conversation; /* or NULL */
         const char *task;         /* or NULL */
         const char *method;

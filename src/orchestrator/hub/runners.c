@@ -14,7 +14,7 @@
 #include "orchestrator/wire/json-members.h"
 
 /* A store's identity is its storeId; the uid that addresses its runner stays the same for the store's whole life. The
- * runnerId is another one for each generation, so that requests of a process that was superseded are told from
+ * runnerId is another one for each generation, so that requests of a process that was superseded are distinguished from
  * those of its successor, and of a clone. */
 
 #define PROTOCOL 1
@@ -54,8 +54,7 @@ check_registration(Registration *g, Slice protocol, Slice generation, Slice stor
         int r;
 
         if (json_scan_u64(protocol, &version) < 0 || version != PROTOCOL)
-                return rpc_refuse(
-                                e, RPC_INVALID_PARAMS, "protocol: only version %d is spoken here", PROTOCOL);
+                return rpc_refuse(e, RPC_INVALID_PARAMS, "protocol: only version %d is supported", PROTOCOL);
         if (json_is_there(generation) &&
             (json_scan_u64(generation, &g->generation) < 0 || g->generation > INT64_MAX))
                 return rpc_refuse(e, RPC_INVALID_PARAMS, "generation: not a whole number");
@@ -93,7 +92,7 @@ static int parse_registration(Registration *g, Slice params, RpcError *e) {
         },
                                      7);
         if (twice)
-                return rpc_refuse(e, RPC_INVALID_PARAMS, "%s: there twice", twice);
+                return rpc_refuse(e, RPC_INVALID_PARAMS, "%s: duplicate member", twice);
         r = check_registration(g, protocol, generation, store_id, e);
         if (r != 0)
                 return r;
@@ -183,7 +182,7 @@ static int find_known(Hub *h, Registration *g, const char *runner_id, RpcError *
                 return rpc_refuse(
                                 e,
                                 RPC_AT_CAPACITY,
-                                "too many runners with this token: forget those that are gone");
+                                "too many runners with this token: forget those that no longer exist");
         random_id("ru-", g->uid);
         return 0;
 }
@@ -236,12 +235,12 @@ static int send_uid_changed(Hub *h, const char *token, const char *to, const cha
         };
         r = hub_send(h, &m, &id, &e);
         if (r > 0)
-                log_warning("Runner %s is not told of the change of the active runner: %s", to, e.text);
+                log_warning("Failed to inform runner %s that the active runner has changed: %s", to, e.text);
         return MIN(r, 0);
 }
 
-/* Makes uid the token's active runner, tells those who are to know, and gives it the work that nobody has claimed. */
-static int make_active(Hub *h, const char *token, const char *uid, bool tell_itself) {
+/* Makes uid the token's active runner, informs the runners concerned, and gives it the work that no runner has claimed. */
+static int make_active(Hub *h, const char *token, const char *uid, bool notify_itself) {
         _cleanup_strv_free_ char **others = NULL;
         _cleanup_statement_ Statement *s = NULL;
         int r;
@@ -251,7 +250,7 @@ static int make_active(Hub *h, const char *token, const char *uid, bool tell_its
                      "SELECT uid FROM runners WHERE token=? AND (?2 OR uid!=?3)",
                      "sis",
                      token,
-                     (int64_t) tell_itself,
+                     (int64_t) notify_itself,
                      uid);
         if (r < 0)
                 return r;
@@ -263,8 +262,8 @@ static int make_active(Hub *h, const char *token, const char *uid, bool tell_its
         r = db_run(h->db, "UPDATE runners SET active=(uid=?) WHERE token=?", "ss", uid, token);
         if (r < 0)
                 return r;
-        if (!tell_itself) {
-                /* The answer to its registration tells it; what waited for it while it was away is out of date. */
+        if (!notify_itself) {
+                /* The answer to its registration reports it; what waited for it while it was away is out of date. */
                 r = db_run(h->db,
                            "UPDATE messages SET answered=? WHERE target=? AND method='runner.uid.changed'"
                            " AND answered IS NULL",
@@ -487,7 +486,7 @@ int hub_runner_seen(Hub *h, const char *token, const char *runner_id, char **ret
                    *ret_uid,
                    now - SEEN_USEC);
         if (r < 0)
-                log_debug_errno(r, "Failed to note that runner %s lives, ignoring: %m", *ret_uid);
+                log_debug_errno(r, "Failed to store the heartbeat of runner %s, ignoring: %m", *ret_uid);
         return 1;
 }
 

@@ -25,7 +25,7 @@ int hub_runner_seen(Hub *h, const char *token, const char *runner_id, char **ret
 int hub_heartbeat(Hub *h, const char *uid, const RunnerMessage *heartbeat);
 /* The token that a runner registered with. */
 int hub_runner_token(Hub *h, const char *uid, char **ret, RpcError *e);
-/* Makes it its token's active runner, tells the token's runners, and gives it the work that nobody has claimed. */
+/* Makes it its token's active runner, informs the token's runners, and gives it the work that no runner has claimed. */
 int hub_runner_activate(Hub *h, const char *uid, RpcError *e);
 /* A runner that will not come back: its conversations have no owner afterwards. */
 int hub_runner_forget(Hub *h, const char *uid, RpcError *e);

@@ -7,9 +7,9 @@
 #include "orchestrator/hub/takeover.h"
 #include "orchestrator/wire/json-members.h"
 
-/* Conversations whose owner does not serve them: issued anew for another, or given up with a runner that was forgotten. */
+/* Conversations whose owner does not serve them: issued again for another, or given up with a runner that was forgotten. */
 
-static int tell_old_owner(Hub *h, const char *token, const char *owner, const char *id) {
+static int notify_old_owner(Hub *h, const char *token, const char *owner, const char *id) {
         _cleanup_json_ Json *params = json_object_new_object();
         _cleanup_free_ char *message = NULL;
         RpcError e;
@@ -27,7 +27,7 @@ static int tell_old_owner(Hub *h, const char *token, const char *owner, const ch
         };
         r = hub_send(h, &m, &message, &e);
         if (r > 0)
-                log_warning("Runner %s is not told that conversation %s was taken over: %s",
+                log_warning("Failed to inform runner %s that conversation %s was taken over: %s",
                             owner,
                             id,
                             e.text);
@@ -84,11 +84,11 @@ reissue(Hub *h,
         if (r < 0)
                 return r;
         if (owner) {
-                r = tell_old_owner(h, token, owner, id);
+                r = notify_old_owner(h, token, owner, id);
                 if (r < 0)
                         return r;
         }
-        log_notice("Conversation %s is issued anew; it was %s%s.",
+        log_notice("Conversation %s is issued again; it was %s%s.",
                    id,
                    owner ? "granted to " : "not granted",
                    strempty(owner));
@@ -130,7 +130,7 @@ int hub_conversation_takeover(Hub *h, const char *id, bool force, char **ret_id,
                 return rpc_refuse(
                                 e,
                                 RPC_WRONG_STATE,
-                                "conversation %s was started by its runner: nobody else can",
+                                "conversation %s was started by its runner: no other runner can start it",
                                 id);
         if (owner && !force && hub_is_connected(h, owner))
                 return rpc_refuse(
@@ -139,7 +139,7 @@ int hub_conversation_takeover(Hub *h, const char *id, bool force, char **ret_id,
                                 "runner %s, which has conversation %s, is connected",
                                 owner,
                                 id);
-        /* A runner that was forgotten is not there to be told. */
+        /* A runner that was forgotten cannot be notified. */
         r = reissue(h, id, db_text(s, 0), db_text(s, 5), db_text(s, 3), params, ret_id, e);
         if (r != 0)
                 return r;
@@ -188,7 +188,7 @@ int sweep_dead(Hub *h, const char *token) {
                 if (r < 0)
                         return r;
                 if (r > 0)
-                        log_warning("Conversation %s of a dead runner cannot be issued anew: %s",
+                        log_warning("Failed to issue conversation %s of a dead runner again: %s",
                                     *id,
                                     e.text);
         }

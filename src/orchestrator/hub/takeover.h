@@ -6,7 +6,7 @@
 
 /* Conversations whose owner does not serve them. */
 
-/* Issues it anew for the active runner; *ret_id is the new message's. force: also where its owner is connected. */
+/* Issues it again for the active runner; *ret_id is the new message's. force: also where its owner is connected. */
 int hub_conversation_takeover(Hub *h, const char *id, bool force, char **ret_id, RpcError *e);
 
 /* Takes never-served conversations from runners that are dead. NULL: of all tokens. */

@@ -170,7 +170,7 @@ int hub_token_find(Hub *h, const char *name, char **ret_id, RpcError *e) {
                                            name) :
                                 MIN(r, 0);
         }
-        /* Nobody says where: to the active runner that is connected and has the least to do. */
+        /* No token is named: to the active runner that is connected and has the least to do. */
         r = db_query(h->db,
                      &s,
                      "SELECT t.id, r.uid, (SELECT count(*) FROM conversations WHERE owner=r.uid AND ended IS NULL)"
@@ -195,12 +195,15 @@ int hub_token_find(Hub *h, const char *name, char **ret_id, RpcError *e) {
         if (r < 0)
                 return r;
         if (n == 0)
-                return rpc_refuse(e, RPC_WRONG_STATE, "there is no token yet: no runner can register");
+                return rpc_refuse(
+                                e,
+                                RPC_WRONG_STATE,
+                                "there is no token yet: create one, so that runners can register");
         if (n > 1 && connected == 0)
                 return rpc_refuse(
                                 e,
                                 RPC_WRONG_STATE,
-                                "no runner is connected: say which token the work is for");
+                                "no runner is connected: name the token that the work is for");
         *ret_id = TAKE_PTR(best);
         return 0;
 }

@@ -19,7 +19,7 @@ int hub_token_list(Hub *h, Json **ret);
 int hub_token_revoke(Hub *h, const char *name);
 /* 1 and the token's id; 0 where the secret is not a valid token's. */
 int hub_token_check(Hub *h, const char *secret, char **ret_id);
-/* The id of a valid token by its id or name; NULL: the one that new work goes to if nobody says more. */
+/* The id of a valid token by its id or name; NULL: the one that new work goes to if no token is named. */
 int hub_token_find(Hub *h, const char *name, char **ret_id, RpcError *e);
 
 /* The token's active runner, to which new work goes: 1 and its uid, or 0. */

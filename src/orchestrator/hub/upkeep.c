@@ -18,7 +18,7 @@ static int prune(Hub *h) {
         _cleanup_free_ char *id = NULL;
         int r;
 
-        /* One at a time: a conversation may be large, and the loop must go on. */
+        /* One at a time: a conversation may be large, and the loop must continue. */
         r = db_lookup(h->db, &id, "SELECT id FROM conversations WHERE ended<? LIMIT 1", "i", limit);
         if (r < 0)
                 return r;
@@ -30,7 +30,7 @@ static int prune(Hub *h) {
                 (void) db_run(h->db, "DELETE FROM messages WHERE conversation=?", "s", id);
                 (void) db_run(h->db, "DELETE FROM questions WHERE conversation=?", "s", id);
                 (void) db_run(h->db, "DELETE FROM conversations WHERE id=?", "s", id);
-                log_debug("Conversation %s, ended long ago, was removed.", id);
+                log_debug("Conversation %s, which ended long ago, was removed.", id);
         }
         (void) db_run(h->db,
                       "DELETE FROM events WHERE n IN (SELECT n FROM events WHERE conversation IS NULL AND received<? LIMIT 100)",
@@ -50,13 +50,13 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
         r = sweep_dead(u->hub, NULL);
         if (r < 0)
-                log_warning_errno(r, "Failed to look for work of dead runners, trying again later: %m");
+                log_warning_errno(r, "Failed to reassign work of dead runners, trying again later: %m");
         r = prune(u->hub);
         if (r < 0)
                 log_warning_errno(r, "Failed to remove old conversations, trying again later: %m");
         r = sd_event_source_set_time_relative(source, SWEEP_USEC);
         if (r < 0)
-                log_error_errno(r, "Failed to arm the hub's timer: %m");
+                log_error_errno(r, "Failed to arm the timer for maintenance: %m");
         return 0;
 }
 

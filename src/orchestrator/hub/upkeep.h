@@ -5,7 +5,7 @@
 
 #include "orchestrator/hub/hub.h"
 
-/* What the hub does by the clock: work of dead runners is issued anew, and what is old is forgotten. */
+/* What the hub does by the clock: work of dead runners is issued again, and what is old is forgotten. */
 typedef struct Upkeep Upkeep;
 
 /* h is borrowed. Failures of a round are logged, and the next one tries again. Returns 0 or negative errno. */

@@ -10,7 +10,7 @@ bool runner_message_next(Slice body, size_t *iter, Slice *ret) {
 }
 
 static int refuse_twice(size_t i, const char *where, const char *name, RpcError *e) {
-        return rpc_refuse(e, RPC_INVALID_REQUEST, "element %zu: %s%s: there twice", i, where, name);
+        return rpc_refuse(e, RPC_INVALID_REQUEST, "element %zu: %s%s: duplicate member", i, where, name);
 }
 
 static int parse_response(RunnerMessage *m, Slice id, Slice message_id, size_t i, RpcError *e) {
