@@ -37,7 +37,7 @@ static int help(void) {
         return 0;
 }
 
-/* Returns 1 to go on, 0 to exit, or -EINVAL after a message. */
+/* Returns 1 to continue, 0 to exit, or -EINVAL after a message. */
 static int parse_argv(int argc, char *argv[], Entry *ret) {
         enum {
                 ARG_VERSION = 256,
@@ -66,7 +66,7 @@ static int parse_argv(int argc, char *argv[], Entry *ret) {
                         break;
                 case ARG_QUOTE:
                         if (e.n_files == WORDS_FILES_MAX) {
-                                fprintf(stderr, "More than %d files.\n", WORDS_FILES_MAX);
+                                fprintf(stderr, "Too many files, the maximum is %d.\n", WORDS_FILES_MAX);
                                 return -EINVAL;
                         }
                         e.files[e.n_files++] = optarg;
@@ -75,7 +75,7 @@ static int parse_argv(int argc, char *argv[], Entry *ret) {
                         return -EINVAL;
                 }
         if (optind == argc) {
-                fprintf(stderr, "No program to become.\n");
+                fprintf(stderr, "The program to execute is missing.\n");
                 return -EINVAL;
         }
         e.argv = argv + optind;

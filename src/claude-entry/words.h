@@ -6,8 +6,8 @@
 /* What a repository says to agents, as one text for the agent to read: each file quoted below a heading that names it.
  *
  * A quotation is a block of Markdown between two lines of tildes, more of them than the file has anywhere in a row. So no
- * file can end its own quotation and go on in another's name, and Claude Code, which takes "@path" for a file to read in as
- * well, does not look for it there. */
+ * file can end its own quotation and continue in another's name, and Claude Code, which takes "@path" for a file to read
+ * in as well, does not search for it there. */
 
 /* Of all files together, as they are handed over; headings do not count. */
 #define WORDS_MAX (256 * 1024)

@@ -5,14 +5,14 @@
 #include <stdint.h>
 
 /* What the process that becomes the agent and its supervisor say to each other before the agent's program begins, over a
- * SOCK_SEQPACKET pair that closes on exec. The agent's half, when it has dropped its privileges and made its folders,
+ * SOCK_SEQPACKET pair that closes on exec. The agent's half, when it has dropped its privileges and made its directories,
  * sends one AgentReport with four descriptors: the end of its stdin to write, the end of its stdout to read, and both
  * ends of a pipe that signals it (see below). Then it waits for one byte; end of file instead means that it must not
  * begin. A second AgentReport says that the program could not be executed; end of file means that it runs.
  *
  * The signal pipe: the supervisor's uid may not signal the agent's. So the agent's half arms a pipe by F_SETOWN,
- * F_SETSIG and O_ASYNC while it has the agent's uid already. The kernel checks against the uid that armed it, whoever
- * writes: a byte into the pipe is a SIGTERM for the agent's main process, and no other process, ever. */
+ * F_SETSIG and O_ASYNC while it has the agent's uid already. The kernel checks against the uid that armed it, not against
+ * the writer's: a byte into the pipe is a SIGTERM for the agent's main process, and no other process, ever. */
 
 #define AGENT_CONTROL_VERSION 1
 #define AGENT_CONTROL_FDS 4
@@ -26,7 +26,7 @@ enum {
 
 typedef enum AgentStage {
         AGENT_READY,
-        AGENT_SETUP, /* failed before the program: folders, privileges, pipes */
+        AGENT_SETUP, /* failed before the program: directories, privileges, pipes */
         AGENT_EXEC,  /* the program could not be executed */
 } AgentStage;
 

@@ -5,7 +5,7 @@
 
 /* A growable run of bytes. Zero-initialised is empty and valid. Once an append has failed for want of
  * memory, `failed` is set and every later append is a no-op that returns -ENOMEM: a caller may append many
- * times and look once. data is NUL-terminated whenever it is not NULL. */
+* times and check once. data is NUL-terminated whenever it is not NULL. */
 typedef struct Buffer {
         char *data;
         size_t size, allocated;

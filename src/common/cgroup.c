@@ -43,7 +43,7 @@ int cgroup_own(char **ret) {
         return -ENOENT;
 }
 
-bool cgroup_read_figure(int dirfd, const char *name, const char *key, uint64_t *ret) {
+bool cgroup_read_value(int dirfd, const char *name, const char *key, uint64_t *ret) {
         _cleanup_free_ char *text = NULL;
 
         if (read_file_at(dirfd, name, CGROUP_FILE_MAX, &text, NULL) < 0)
@@ -62,7 +62,7 @@ bool cgroup_is_empty(const char *path) {
 
         if (fd < 0)
                 return errno == ENOENT;
-        return cgroup_read_figure(fd, "cgroup.events", "populated ", &populated) && populated == 0;
+        return cgroup_read_value(fd, "cgroup.events", "populated ", &populated) && populated == 0;
 }
 
 unsigned cgroup_count_processes(const char *cgroup) {
@@ -102,7 +102,7 @@ bool cgroup_is_oomd_victim(int dirfd) {
         if (dirfd < 0)
                 return false;
         /* It notes the attempt before it kills, and the number of processes (user.oomd_kill) some time after, which may be
-         * too late for whoever looks because they died. */
+         * too late for a process that checks because they died. */
         size = fgetxattr(dirfd, "user.oomd_ooms", number, sizeof(number) - 1);
         if (size <= 0)
                 return false;
@@ -113,7 +113,7 @@ bool cgroup_is_oomd_victim(int dirfd) {
 void cgroup_usage(int dirfd, CgroupUsage *ret) {
         static const struct {
                 const char *name, *file, *key;
-        } sources[ELEMENTSOF(ret->figures)] = {
+        } sources[ELEMENTSOF(ret->values)] = {
                 {"cpuUsec",           "cpu.stat",      "usage_usec "},
                 { "memoryPeak",       "memory.peak",   ""           },
                 { "tasksPeak",        "pids.peak",     ""           },
@@ -125,13 +125,13 @@ void cgroup_usage(int dirfd, CgroupUsage *ret) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(sources); i++) {
-                struct CgroupFigure *f = &ret->figures[i];
+                struct CgroupValue *f = &ret->values[i];
 
-                *f = (struct CgroupFigure){ .name = sources[i].name };
+                *f = (struct CgroupValue){ .name = sources[i].name };
                 if (dirfd < 0)
                         continue;
                 f->known = sources[i].file ?
-                                cgroup_read_figure(dirfd, sources[i].file, sources[i].key, &f->value) :
+                                cgroup_read_value(dirfd, sources[i].file, sources[i].key, &f->value) :
                                 cgroup_read_io(dirfd, sources[i].key, &f->value);
         }
 }

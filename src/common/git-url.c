@@ -58,8 +58,8 @@ static bool ipv6_is_valid(const char *s) {
         return inet_pton(AF_INET6, s, &a) == 1;
 }
 
-/* Printable ASCII with whole percent escapes, none of which is a NUL or another control byte, and no "..": what is
- * left cannot be read as anything but a path. */
+/* Printable ASCII with whole percent escapes, none of which is a NUL or another control byte, and no "..": the
+ * remainder cannot be read as anything but a path. */
 static bool path_is_valid(const char *s) {
         for (const char *p = s; *p; p++) {
                 if (*p <= ' ' || *p >= 0x7f || strchr("\\?#\"<>|^`{}", *p))
@@ -140,11 +140,11 @@ static int parse_authority(const char *s, size_t n, GitUrl *u, char **ret_error)
                 *at = 0;
                 if (strchr(authority, ':'))
                         return refuse(ret_error,
-                                      "it holds a password; credentials belong into the runner's configuration");
+                                      "it has a password; credentials belong in the runner's configuration");
                 if (u->scheme != GIT_SCHEME_SSH)
                         return refuse(ret_error,
-                                      "it holds a user name, which may be a secret; leave it out "
-                                      "(credentials belong into the runner's configuration)");
+                                      "it has a user name, which may be a secret; leave it out "
+                                      "(credentials belong in the runner's configuration)");
                 if (!user_is_valid(authority, strlen(authority)))
                         return refuse(ret_error, "its user name has characters that are not allowed");
                 u->user = strdup(authority);

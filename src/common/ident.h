@@ -12,7 +12,7 @@ bool ident_is_valid(const char *s);
  * "." or "..", fewer than 1,024 bytes together. "" is that directory. */
 bool path_is_below(const char *path);
 
-/* 16 hex digits of the SHA-256 of a workspace id: the name of its folder and of its slice. */
+/* 16 hex digits of the SHA-256 of a workspace id: the name of its directory and of its slice. */
 #define WORKSPACE_KEY_SIZE 17
 void workspace_key(const char *workspace, char ret[static WORKSPACE_KEY_SIZE]);
 

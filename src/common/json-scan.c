@@ -4,7 +4,7 @@
 
 #include "common/json-scan.h"
 
-/* Two readers live here. The validator trusts nothing and looks at every byte once. The look-ups run over text
+/* Two readers live here. The validator trusts nothing and reads every byte once. The look-ups run over text
  * that it has passed and only step over values; given other text they find nonsense or nothing, but they never
  * read outside the slice and never loop for ever. */
 
@@ -38,7 +38,7 @@ static inline uint64_t zero_bytes(uint64_t word) {
 
 /* The first byte that a string may not simply hold: quote, backslash, control character, or one above ASCII.
  * Eight at a time: nearly all that agents write is long runs of plain text. A borrow can mark a byte above a
- * true hit, never below it, and the bytes of the marked word are looked at one by one anyway. */
+* true match, never below it, and the bytes of the marked word are compared one by one anyway. */
 static const char *skip_plain(const char *p, const char *end) {
         while (end - p >= 8) {
                 uint64_t word;
@@ -379,7 +379,7 @@ bool json_scan_head_member(Slice head, const char *name, Slice *ret) {
         size_t iter = 0;
 
         while (json_scan_next_member(head, &iter, &key, &value)) {
-                /* What ends with the text may have gone on. */
+                /* What ends with the text may have continued. */
                 if (value.data + value.size >= head.data + head.size)
                         return false;
                 if (json_scan_string_is(key, name)) {

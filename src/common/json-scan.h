@@ -35,8 +35,8 @@ json_scan_check_bounded(const char *text, size_t size, size_t values, unsigned d
 /* The type of the value that begins at v's first byte, by that byte alone. */
 ScanType json_scan_type(Slice v);
 
-/* Looks member `name` of a VALID object up. Keys with escapes never match. The first of doubles wins, so objects of
- * somebody whom other readers may understand otherwise are asked json_scan_is_ambiguous() first.
+/* Looks up member `name` of a VALID object. Keys with escapes never match. The first of doubles wins, so objects of
+* a sender whom other readers may understand otherwise are asked json_scan_is_ambiguous() first.
  * Returns true and the value's bytes (strings with their quotes). */
 bool json_scan_member(Slice object, const char *name, Slice *ret);
 /* The same in the beginning of an object that may be cut off anywhere, and was not checked: true only where the member

@@ -23,7 +23,7 @@ static bool is_plain(const char *path, size_t n) {
         return n > 0;
 }
 
-/* prefix is path itself, or path goes on behind it with a slash. */
+/* prefix is path itself, or path continues behind it with a slash. */
 static bool is_at_or_below(const char *path, size_t n, const char *prefix, size_t k) {
         return k <= n && memcmp(path, prefix, k) == 0 && (k == n || path[k] == '/');
 }
@@ -37,7 +37,7 @@ static size_t without_suffix(const char *path, size_t n) {
         return n > 4 && memcmp(path + n - 4, ".git", 4) == 0 && path[n - 5] != '/' ? n - 4 : n;
 }
 
-/* Somebody takes a rule for a pattern. */
+/* The user takes a rule for a pattern. */
 static int check_star(const char *rule, char **ret_why) {
         return strchr(rule, '*') ?
                         refuse(ret_why, "has a \"*\"; an entry covers what is below it without one") :

@@ -10,7 +10,7 @@ uint64_t sum_limit(const char *folder, const char *scope, const char *file) {
         _cleanup_free_ char *path = xasprintf("%s/%s/%s", folder, scope, file);
         uint64_t value;
 
-        return path && cgroup_read_figure(AT_FDCWD, path, "", &value) ? value : UINT64_MAX;
+        return path && cgroup_read_value(AT_FDCWD, path, "", &value) ? value : UINT64_MAX;
 }
 
 void sum_add(uint64_t *sum, uint64_t limit) {

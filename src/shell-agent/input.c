@@ -66,7 +66,7 @@ static void parse(const char *line, size_t size, InputMessage *m) {
                 return;
         }
         if (!json_scan_string_is(type, "user")) {
-                complain(m, "the type of this line is not known here");
+                complain(m, "the type of this line is unknown");
                 return;
         }
         if (json_scan_member(o, "id", &value)) {
@@ -82,7 +82,7 @@ static void parse(const char *line, size_t size, InputMessage *m) {
                 return;
         }
         if (json_scan_string(value, &m->text, &m->size) < 0) {
-                complain(m, "no memory for this message");
+                complain(m, "out of memory");
                 return;
         }
         if (memchr(m->text, 0, m->size)) {

@@ -15,7 +15,7 @@
 
 #define QUEUE_MAX 1024
 #define QUEUE_BYTES_MAX (64 * 1024 * 1024)
-/* Pipes of finished turns that somebody in the background still holds. */
+/* Pipes of finished turns that a process in the background still holds. */
 #define LEFTOVERS_MAX 32
 
 typedef struct Agent {
@@ -82,8 +82,8 @@ static void run_next(Agent *a) {
                         TAKE_PTR(id);
                         a->running = true;
                 } else if (id) {
-                        _cleanup_free_ char *text = xasprintf("cannot start the shell: %s", strerror(-r));
-                        output_error(&a->output, id, text ?: "cannot start the shell");
+                        _cleanup_free_ char *text = xasprintf("failed to start the shell: %s", strerror(-r));
+                        output_error(&a->output, id, text ?: "failed to start the shell");
                         output_turn_end(&a->output, id, CLD_EXITED, 127, false, 0);
                 }
                 free(m.text);
@@ -98,7 +98,7 @@ static void drop_queue(Agent *a) {
         a->queue_bytes = 0;
 }
 
-/* Told to go: what runs is ended, what waits is dropped. */
+/* Ends what runs and drops what waits. */
 static void stop(Agent *a, int result) {
         if (a->result == 0)
                 a->result = result;
@@ -112,11 +112,11 @@ static void on_message(Agent *a, InputMessage *m) {
         switch (m->type) {
         case INPUT_USER:
                 if (a->ended) {
-                        output_error(&a->output, m->id, "no message is taken after the end");
+                        output_error(&a->output, m->id, "no message is accepted after the end");
                         break;
                 }
                 if (a->n_queue == QUEUE_MAX || m->size > QUEUE_BYTES_MAX - a->queue_bytes) {
-                        output_error(&a->output, m->id, "too many messages wait");
+                        output_error(&a->output, m->id, "too many messages are waiting");
                         break;
                 }
                 a->queue_bytes += m->size;
@@ -133,7 +133,7 @@ static void on_message(Agent *a, InputMessage *m) {
                 a->ended = true;
                 break;
         case INPUT_BAD:
-                output_error(&a->output, m->id, m->text ?: "this line cannot be read");
+                output_error(&a->output, m->id, m->text ?: "failed to read this line");
                 break;
         case INPUT_NONE:
                 break;
@@ -243,7 +243,7 @@ static int help(void) {
         return 0;
 }
 
-/* 1: go on; 0: done; negative: bad usage. */
+/* 1: continue; 0: done; negative: bad usage. */
 static int parse_argv(int argc, char *argv[]) {
         enum {
                 ARG_VERSION = 0x100,

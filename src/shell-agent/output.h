@@ -4,7 +4,7 @@
 #include "common/buffer.h"
 
 /* The agent's stdout: whole JSON lines, queued where the reader is slow. A pipe is written without blocking, so
- * that an interrupt is heard while nobody reads. */
+ * that an interrupt is noticed while the runner does not read. */
 
 /* No line is longer than this. */
 #define OUTPUT_LINE_MAX (64 * 1024)

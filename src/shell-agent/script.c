@@ -194,7 +194,7 @@ bool script_finish(Script *s, Output *o, int ret_fds[static 2]) {
                 ScriptStream *t = &s->streams[i];
                 int held = 0;
 
-                /* Counted once: somebody in the background may write faster than we read. */
+                /* Counted once: a process in the background may write faster than we read. */
                 if (t->fd >= 0 && ioctl(t->fd, FIONREAD, &held) < 0)
                         held = 0;
                 for (size_t left = (size_t) held, n; left > 0 && (n = read_some(t, o, left)) > 0;)

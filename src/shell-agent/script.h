@@ -40,6 +40,6 @@ void script_interrupt(Script *s, bool skip_sigint);
 /* Sends the signal that is due, if one is. */
 void script_tick(Script *s);
 
-/* Where the shell has exited: passes on what is left, writes the turn's end and returns true. The read ends of the
+/* Where the shell has exited: passes on the remaining output, writes the turn's end and returns true. The read ends of the
  * pipes are handed over in ret_fds (-EBADF where one is at its end). */
 bool script_finish(Script *s, Output *o, int ret_fds[static 2]);

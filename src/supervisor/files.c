@@ -66,8 +66,8 @@ int outcome_write(int dirfd, const Outcome *o) {
         if (o->oomd)
                 (void) buffer_append_str(&b, ",\"oomd\":true");
         (void) buffer_append_str(&b, ",\"resources\":{");
-        for (size_t i = 0; i < ELEMENTSOF(o->usage.figures); i++) {
-                const struct CgroupFigure *f = &o->usage.figures[i];
+        for (size_t i = 0; i < ELEMENTSOF(o->usage.values); i++) {
+                const struct CgroupValue *f = &o->usage.values[i];
 
                 (void) buffer_printf(&b, "%s\"%s\":", i > 0 ? "," : "", f->name);
                 (void) (f->known ? buffer_printf(&b, "%" PRIu64, f->value) : buffer_append_str(&b, "null"));

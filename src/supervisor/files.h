@@ -3,13 +3,13 @@
 
 #include "supervisor/scope.h"
 
-/* The supervisor's files in the run's folder, but for out.log. */
+/* The supervisor's files in the run's directory, but for out.log. */
 
 typedef enum Stopper {
-        STOPPED_BY_NOBODY,
+        STOPPED_BY_NONE,
         STOPPED_BY_RUNNER,
         STOPPED_BY_SYSTEMD,
-        STOPPED_BY_CLOCK, /* our own: nobody else has ended it when its time was over */
+        STOPPED_BY_CLOCK, /* our own: no other party has ended it when its time was over */
 } Stopper;
 
 typedef struct Outcome {

@@ -27,15 +27,15 @@
 #define RUN_FD 4
 
 #define CHUNK (64U * 1024U)
-/* After the agent's main process has ended, or systemd said stop: for what is left to end by itself. */
+/* After the agent's main process has ended, or systemd said stop: for remaining processes to end by themselves. */
 #define GRACE_USEC (5 * USEC_PER_SEC)
 /* A full disk is tried again this often. */
 #define RETRY_USEC (250 * USEC_PER_MSEC)
 /* Belt and braces where an event of the kernel's was lost; and the only way without cgroups. */
-#define LOOK_USEC USEC_PER_SEC
-#define LOOK_WITHOUT_CGROUP_USEC (10 * USEC_PER_MSEC)
+#define CHECK_USEC USEC_PER_SEC
+#define CHECK_WITHOUT_CGROUP_USEC (10 * USEC_PER_MSEC)
 /* The time of the run is counted in steps. One that took so much longer than it was to take was not the run's: we are
- * frozen and thawed with it, and nobody tells us of either. */
+ * frozen and thawed with it, and we are notified of neither. */
 #define STEP_USEC (10 * USEC_PER_SEC)
 #define STEP_LATE_USEC USEC_PER_SEC
 
@@ -52,7 +52,7 @@ typedef struct Supervisor {
         size_t pending_begin, pending_end;
         char out_last; /* the last byte in out.log */
         bool input_ended, main_ended, killed, empty, disk_full;
-        uint64_t kill_at, look_at;
+        uint64_t kill_at, check_at;
         uint64_t time_left; /* of the run; USEC_INFINITY: no limit */
         uint64_t counted_at, count_at;
 } Supervisor;
@@ -72,7 +72,7 @@ static void close_agent_fd(Supervisor *s, int which) {
 }
 
 static void stopped_by(Supervisor *s, Stopper who) {
-        if (s->outcome.stopped_by == STOPPED_BY_NOBODY)
+        if (s->outcome.stopped_by == STOPPED_BY_NONE)
                 s->outcome.stopped_by = who;
 }
 
@@ -363,26 +363,26 @@ static void count_time(Supervisor *s, uint64_t now) {
 }
 
 /* Kills when it is time, and sees whether anything is left. */
-static void look(Supervisor *s) {
+static void check_scope(Supervisor *s) {
         uint64_t now = now_usec(CLOCK_MONOTONIC);
 
         count_time(s, now);
         if (s->kill_at > 0 && now >= s->kill_at) {
                 (void) scope_kill(&s->scope);
                 s->killed = true;
-                /* Again, should anything be left when it is looked at next. */
-                s->kill_at = now + LOOK_USEC;
+                /* Again, should anything remain at the next check. */
+                s->kill_at = now + CHECK_USEC;
         }
         if (s->main_ended && scope_is_populated(&s->scope) == 0)
                 s->empty = true;
-        s->look_at = now + (s->scope.without_cgroup ? LOOK_WITHOUT_CGROUP_USEC : LOOK_USEC);
+        s->check_at = now + (s->scope.without_cgroup ? CHECK_WITHOUT_CGROUP_USEC : CHECK_USEC);
 }
 
 static int timeout_msec(Supervisor *s) {
         uint64_t at = s->kill_at > 0 ? s->kill_at : USEC_INFINITY, now = now_usec(CLOCK_MONOTONIC);
 
         if (s->main_ended || s->killed)
-                at = MIN(at, s->look_at);
+                at = MIN(at, s->check_at);
         if (s->disk_full)
                 at = MIN(at, now + RETRY_USEC);
         if (s->time_left != USEC_INFINITY && s->time_left > 0)
@@ -401,7 +401,7 @@ static void run(Supervisor *s) {
                         { .fd = s->bell_fd,                                     .events = POLLIN },
                         { .fd = s->control_fd,                                  .events = POLLIN },
                         { .fd = s->pid_fd,                                      .events = POLLIN },
- /* Reading it is what quiets it, and look() reads it from then on only. */
+ /* Reading it is what quiets it, and check_scope() reads it from then on only. */
                         { .fd = s->main_ended ? s->scope.events_fd : -1,        .events = POLLPRI},
                         { .fd = s->pending_end > 0 ? -1 : fds[AGENT_FD_STDOUT], .events = POLLIN },
                         { .fd = has_input(s) ? fds[AGENT_FD_STDIN] : -1,        .events = POLLOUT},
@@ -423,13 +423,13 @@ static void run(Supervisor *s) {
                         feed(s);
                 if (polls[3].revents)
                         on_main_exit(s);
-                look(s);
+                check_scope(s);
         }
         if (s->control_fd >= 0)
                 on_control(s);
 }
 
-/* Nobody can write to the pipe any more, so what is in it is all there is. */
+/* No process can write to the pipe any more, so what is in it is all there is. */
 static void drain(Supervisor *s) {
         for (;;) {
                 write_output(s);
@@ -475,7 +475,8 @@ int main(int argc, char *argv[]) {
         argc -= without_cgroup;
         if (argc != 4 || safe_atou64(argv[1], &pid) < 0 || pid == 0 || pid > INT_MAX ||
             safe_atou64(argv[2], &s.out_max) < 0 || safe_atou64(argv[3], &s.time_left) < 0) {
-                (void) fprintf(stderr, "northflare-supervisor is started by northflare-launcher.\n");
+                (void) fprintf(stderr,
+                               "northflare-supervisor cannot be started by hand: northflare-launcher starts it.\n");
                 return 2;
         }
         s.agent = (pid_t) pid;

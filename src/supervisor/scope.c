@@ -18,7 +18,7 @@ static int write_cgroup(int dirfd, const char *name, const char *text) {
         return fd < 0 ? -errno : write_all(fd, text, strlen(text));
 }
 
-/* systemd-oomd looks for something to kill among cgroups without children, and takes none whose memory it cannot see. A
+/* systemd-oomd searches for something to kill among cgroups without children, and takes none whose memory it cannot see. A
  * controller is handed down by a cgroup without processes of its own, so the supervisor takes itself out of the scope's.
  * Where one of this fails there is nothing to put right: systemd-oomd then finds nothing here. */
 static void hand_down_memory(Scope *s) {
@@ -37,7 +37,7 @@ static void hand_down_memory(Scope *s) {
 }
 
 int scope_open(Scope *s, pid_t agent, bool without_cgroup) {
-        _cleanup_free_ char *folder = NULL;
+        _cleanup_free_ char *directory = NULL;
         char pid[32];
         int r;
 
@@ -51,13 +51,13 @@ int scope_open(Scope *s, pid_t agent, bool without_cgroup) {
                 return r;
         if (without_cgroup)
                 return prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -errno : 0;
-        /* Whoever is not in a scope is in somebody else's cgroup. */
+        /* A process that is not in a scope is in the cgroup of others. */
         if (!endswith(s->path, ".scope"))
                 return -ENOTSUP;
-        folder = xasprintf("%s%s", CGROUP_ROOT, s->path);
-        if (!folder)
+        directory = xasprintf("%s%s", CGROUP_ROOT, s->path);
+        if (!directory)
                 return -ENOMEM;
-        s->fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        s->fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (s->fd < 0)
                 return -errno;
         s->agent_fd = mkdir_open_at(s->fd, "agent", 0755);

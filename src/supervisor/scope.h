@@ -10,8 +10,8 @@ typedef struct Scope {
         bool without_cgroup;
         pid_t agent;
         char *path;    /* of the scope, as in /proc/self/cgroup */
-        int fd;        /* its folder */
-        int agent_fd;  /* folder of the agent's cgroup */
+        int fd;        /* its directory */
+        int agent_fd;  /* directory of the agent's cgroup */
         int events_fd; /* cgroup.events of it: POLLPRI when it changes */
 } Scope;
 
@@ -25,5 +25,5 @@ int scope_kill(Scope *s);
 int scope_is_populated(Scope *s);
 /* Whether systemd-oomd has killed what is in the agent's cgroup. */
 bool scope_is_oomd_victim(Scope *s);
-/* Figures of the whole scope. */
+/* Resource usage of the whole scope. */
 void scope_usage(Scope *s, CgroupUsage *ret);

@@ -22,12 +22,12 @@ static void check_outcome(int dirfd, const Outcome *o) {
         CHECK(outcome_write(dirfd, o) >= 0);
         CHECK(read_file_at(dirfd, "outcome.json", 65536, &text, &size) >= 0);
         CHECK(json_parse(text, size, &root, NULL) >= 0);
-        for (size_t i = 0; i < ELEMENTSOF(o->usage.figures); i++) {
+        for (size_t i = 0; i < ELEMENTSOF(o->usage.values); i++) {
                 uint64_t value = 0;
-                int r = json_get_u64(json_get(root, "resources"), o->usage.figures[i].name, &value);
+                int r = json_get_u64(json_get(root, "resources"), o->usage.values[i].name, &value);
 
-                CHECK(r == o->usage.figures[i].known);
-                CHECK(r == 0 || value == o->usage.figures[i].value);
+                CHECK(r == o->usage.values[i].known);
+                CHECK(r == 0 || value == o->usage.values[i].value);
         }
 }
 

@@ -87,10 +87,10 @@ static void what_is_given(void **state) {
                         json_text(effective),
                         "{\"memoryHigh\":null,\"memoryMax\":67108864,\"tasksMax\":10,\"cpuWeight\":20,\"cpuQuotaPercent\":50}");
         cgroup_usage(fd, &usage);
-        assert_string_equal(usage.figures[5].name, "oomKills");
-        assert_true(usage.figures[5].known);
-        assert_int_equal(usage.figures[5].value, 1);
-        assert_false(usage.figures[1].known);
+        assert_string_equal(usage.values[5].name, "oomKills");
+        assert_true(usage.values[5].known);
+        assert_int_equal(usage.values[5].value, 1);
+        assert_false(usage.values[1].known);
         assert_int_equal(remove_tree_at(AT_FDCWD, path), 0);
 }
 

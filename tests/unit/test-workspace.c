@@ -149,7 +149,7 @@ static void test_check(void **state) {
                 { "{}",                                                                                           "repository.url: missing"                 },
                 { "{\"url\":7}",                                                                                  "repository.url: missing"                 },
                 { "{\"url\":\"https://localhost/a\"}",                                                            "repository.url: its host is this machine"},
-                { "{\"url\":\"https://a:SECRET@example.org/a\"}",                                                 "repository.url: it holds a password"     },
+                { "{\"url\":\"https://a:SECRET@example.org/a\"}",                                                 "repository.url: it has a password"       },
                 { "{\"url\":\"https://example.org/a\",\"branch\":\"--x\"}",                                       "repository.branch:"                      },
                 { "{\"url\":\"https://example.org/a\",\"baseBranch\":[]}",                                        "repository.baseBranch:"                  },
                 { "{\"url\":\"https://example.org/a\",\"commit\":\"abc\"}",                                       "repository.commit:"                      },

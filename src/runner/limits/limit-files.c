@@ -137,14 +137,14 @@ int limit_workspace_cgroup(const char *scope, char **ret) {
 }
 
 bool limit_workspace_ooms(int dirfd, uint64_t *ret) {
-        return cgroup_read_figure(dirfd, "../memory.events.local", "oom ", ret);
+        return cgroup_read_value(dirfd, "../memory.events.local", "oom ", ret);
 }
 
 bool limit_workspace_tasks(int dirfd) {
         uint64_t own_max = UINT64_MAX, own_peak, max, peak;
 
-        (void) cgroup_read_figure(dirfd, "pids.max", "", &own_max);
-        return cgroup_read_figure(dirfd, "pids.peak", "", &own_peak) && own_peak < own_max &&
-                        cgroup_read_figure(dirfd, "../pids.max", "", &max) &&
-                        cgroup_read_figure(dirfd, "../pids.peak", "", &peak) && peak >= max;
+        (void) cgroup_read_value(dirfd, "pids.max", "", &own_max);
+        return cgroup_read_value(dirfd, "pids.peak", "", &own_peak) && own_peak < own_max &&
+                        cgroup_read_value(dirfd, "../pids.max", "", &max) &&
+                        cgroup_read_value(dirfd, "../pids.peak", "", &peak) && peak >= max;
 }

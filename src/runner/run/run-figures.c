@@ -35,7 +35,7 @@ static void sample(Run *run) {
                 return;
         figures_add(&run->figures, "sampledUsec", now_usec(CLOCK_MONOTONIC));
         for (size_t i = 0; i < ELEMENTSOF(sources); i++)
-                if (sources[i].file ? cgroup_read_figure(fd, sources[i].file, sources[i].key, &value) :
+                if (sources[i].file ? cgroup_read_value(fd, sources[i].file, sources[i].key, &value) :
                                       cgroup_read_io(fd, sources[i].key, &value))
                         figures_add(&run->figures, sources[i].name, value);
 }

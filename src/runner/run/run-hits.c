@@ -24,7 +24,7 @@ static void log_hit(RunLimits *l, LimitHit what, const char *limit, uint64_t hit
         log_context_push(&log, "NORTHFLARE_VICTIM", victim);
         log_full(what == LIMIT_HIT_OOM_KILL ? LOG_WARNING : LOG_NOTICE,
                  0,
-                 NF_MESSAGE_LIMIT_HIT,
+                 NF_MESSAGE_LIMIT_REACHED,
                  "Conversation %s: %llu %s%s%s%s.",
                  l->run->row.conversation,
                  (unsigned long long) hits,
@@ -241,16 +241,16 @@ void run_limits_sample(Run *r) {
         cgroup_usage(l->fd, &now);
         if (l->workspace)
                 (void) limit_workspace_ooms(l->fd, &l->slice_ooms);
-        for (size_t i = 0; i < ELEMENTSOF(now.figures); i++)
+        for (size_t i = 0; i < ELEMENTSOF(now.values); i++)
                 /* They only grow; one that is not there now was read before, or never. */
-                if (now.figures[i].known)
-                        l->usage.figures[i] = now.figures[i];
+                if (now.values[i].known)
+                        l->usage.values[i] = now.values[i];
 }
 
 /* The cgroup may be gone before its last counter was read; the kernel's line stays. */
 static void count_kill(RunLimits *l) {
         _cleanup_(limit_victim_done) LimitVictim victim = {};
-        struct CgroupFigure *f = l->usage.figures;
+        struct CgroupValue *f = l->usage.values;
 
         while (!streq(f->name, "oomKills"))
                 f++;
@@ -268,8 +268,8 @@ Json *run_limits_usage(Run *r) {
                 return NULL;
         run_limits_sample(r);
         count_kill(r->limits);
-        for (size_t i = 0; i < ELEMENTSOF(r->limits->usage.figures); i++) {
-                const struct CgroupFigure *f = &r->limits->usage.figures[i];
+        for (size_t i = 0; i < ELEMENTSOF(r->limits->usage.values); i++) {
+                const struct CgroupValue *f = &r->limits->usage.values[i];
 
                 if (f->known ? json_set_u64(o, f->name, f->value) < 0 :
                                json_object_object_add(o, f->name, NULL) < 0)
