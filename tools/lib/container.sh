@@ -55,7 +55,7 @@ overlay_mount() {
         local dir=$1 lower=$2
         mkdir -p "$dir"/{upper,work,merged}
         mount -t overlay nf-overlay -o "lowerdir=$lower,upperdir=$dir/upper,workdir=$dir/work" "$dir/merged" ||
-                die "no overlay on $dir: the file system below NF_CACHE=$NF_CACHE must be able to hold an overlay's upper folder"
+                die "no overlay on $dir: the file system below NF_CACHE=$NF_CACHE must be able to hold an overlay's upper directory"
 }
 
 overlay_umount() {
@@ -70,7 +70,7 @@ run_in() {
         mkdir -p "$NF_CACHE/tmp"
         dir=$(mktemp -d "$NF_CACHE/tmp/run-$$-XXXXXX")
         overlay_mount "$dir" "$lower"
-        # A root that was never booted has none, and libsystemd leaves the bus where somebody asks for it (GetMachineId).
+        # A root that was never booted has none, and libsystemd leaves the bus where a program asks for it (GetMachineId).
         [ -s "$dir/merged/etc/machine-id" ] || od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$dir/merged/etc/machine-id"
         local -a args=()
         while [ "$1" != -- ]; do
@@ -93,7 +93,7 @@ boot() {
         shift 5
         mkdir -p "$NF_CACHE/tmp" "$out"
         dir=$(mktemp -d "$NF_CACHE/tmp/boot-$$-XXXXXX")
-        # In use: a run of hours goes on with the product that it began with (see product_locked).
+        # In use: a run of hours continues with the product that it began with (see product_locked).
         touch -c "$(dirname "${lower%%:*}")"
         overlay_mount "$dir" "$lower"
         mkdir -p "$dir/merged/etc/systemd/system/default.target.wants"
@@ -125,7 +125,7 @@ END
                         systemd-nspawn -q --register=no --keep-unit --boot "${NF_NETWORK:---private-network}" \
                         -M "nf-${name//[^a-zA-Z0-9-]/-}" --bind="$out:/out" -D "$dir/merged" "$@" \
                         systemd.show_status=no </dev/null >>"$out/console" 2>&1 || r=$?
-                # What nspawn says where the container wants to boot again, and somebody else is to do that.
+                # What nspawn says where the container wants to boot again, and its caller is to do that.
                 [ "$r" = 133 ] || break
         done
         overlay_umount "$dir"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Serves the git repositories below a folder over http, by git's own http-backend, for tests and the demo.
+"""Serves the git repositories below a directory over http, by git's own http-backend, for tests and the demo.
 
-git-server.py FOLDER PORT     one line on stdout once it listens; loopback only
+git-server.py DIRECTORY PORT     one line on stdout once it listens; loopback only
 """
 import http.server
 import os
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.parse
 
-FOLDER, PORT = os.path.abspath(sys.argv[1]), int(sys.argv[2])
+DIRECTORY, PORT = os.path.abspath(sys.argv[1]), int(sys.argv[2])
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -30,7 +30,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         env = {
             'PATH': os.environ['PATH'],
-            'GIT_PROJECT_ROOT': FOLDER,
+            'GIT_PROJECT_ROOT': DIRECTORY,
             'GIT_HTTP_EXPORT_ALL': '1',
             'GIT_CONFIG_COUNT': '1',
             'GIT_CONFIG_KEY_0': 'safe.directory',

@@ -11,7 +11,7 @@ release_codename() {
         esac
 }
 
-# make_root RELEASE: prints the folder of a root that builds and runs everything.
+# make_root RELEASE: prints the directory of a root that builds and runs everything.
 make_root() {
         local release=$1 codename packages hash dir
         codename=$(release_codename "$release")
@@ -66,8 +66,8 @@ source_hash() {
         (cd "$NF_TOP" && source_list | tr '\n' '\0' | xargs -0 -r sha256sum) | short_hash
 }
 
-# build_in RELEASE VARIANT [MESON-OPTION…]: configures and compiles in the root; the build folder stays for the next
-# time. Prints the build folder. The compiler's output goes to its nf-log; warnings are in nf-warnings.
+# build_in RELEASE VARIANT [MESON-OPTION…]: configures and compiles in the root; the build directory stays for the next
+# time. Prints the build directory. The compiler's output goes to its nf-log; warnings are in nf-warnings.
 build_in() {
         local release=$1 variant=$2 root build hash
         shift 2
@@ -91,7 +91,7 @@ build_locked() {
         [ "$(cat "$build/nf-hash" 2>/dev/null)" != "$hash" ] || return 0
         say "Building in Debian $release ($variant)"
         # Configured with other options, or in another root: from the start. The same where there were warnings: which of
-        # them were mended shows only when all is compiled again.
+        # them were fixed shows only when all is compiled again.
         if [ "$(cat "$build/nf-options" 2>/dev/null)" != "$root $*" ] || [ -s "$build/nf-warnings" ]; then
                 find "$build" -mindepth 1 -delete
         fi
@@ -113,7 +113,7 @@ END
         echo "$hash" >"$build/nf-hash"
 }
 
-# make_product RELEASE: prints the lower folders (for an overlay) of a system with the product installed.
+# make_product RELEASE: prints the lower directories (for an overlay) of a system with the product installed.
 make_product() {
         local release=$1 root build hash dir
         root=$(make_root "$release")

@@ -24,7 +24,7 @@ make_disk() {
         echo "$dir/root.ext4"
 }
 
-# make_kernel RELEASE: prints a folder whose `upper`, over the root, has a kernel and systemd-oomd; vmlinuz and initrd.img
+# make_kernel RELEASE: prints a directory whose `upper`, over the root, has a kernel and systemd-oomd; vmlinuz and initrd.img
 # are links beside it.
 make_kernel() {
         local release=$1 root dir
@@ -121,7 +121,7 @@ END
                 mkdir -p usr/local/libexec out src
                 cat >usr/local/libexec/nf-script <<'END'
 #!/bin/bash
-# What to run, and the host's folders for it, are on the kernel's command line.
+# What to run, and the host's directories for it, are on the kernel's command line.
 for word in $(cat /proc/cmdline); do
         case $word in nf_*=*) export "${word?}" ;; esac
 done
@@ -189,7 +189,7 @@ boot_qemu() {
         (cd "$NF_TOP" && cp -a --parents tests/lib tests/system tests/limits tools docs "$dir/src/")
         mke2fs -q -F -t ext4 -O ^has_journal -d "$dir/src" "$dir/src.ext4" 64M
         truncate -s 64M "$dir/out"
-        # TMPDIR holds what is written to the disk, which nobody keeps.
+        # TMPDIR holds what is written to the disk, which is not kept.
         TMPDIR=$dir timeout -k 5 "$seconds" qemu-system-x86_64 -machine q35,accel=tcg -cpu max -smp 2 -m 1500 -nodefaults -no-reboot \
                 -display none -serial stdio -kernel "$kernel/vmlinuz" -initrd "$kernel/initrd.img" \
                 -drive "file=$disk,if=virtio,format=raw,snapshot=on" \
