@@ -298,7 +298,7 @@ class Verbs(Ctl):
         self.assertRegex(text, r"(?m) Drain +- +allowed")
         self.assertEqual(len(self.ctl("audit", "--lines=3", "--no-legend").splitlines()), 3)
         self.assertEqual([w["method"] for w in json.loads(self.ctl("audit", "audited", "--json=short"))], ["Interrupt"])
-        self.assertEqual(self.ctl("audit", "nobody-knows-it"), "No entries.\n")
+        self.assertEqual(self.ctl("audit", "nobody-knows-it"), "No lines.\n")
 
     def test_workspace(self):
         text = self.ctl("workspace", "list")
