@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -9,69 +8,42 @@
 
 #include <systemd/sd-journal.h>
 
+#include "common/agent-control.h"
 #include "common/fileio.h"
-#include "common/ident.h"
 #include "launcher/child.h"
+#include "launcher/dropped/program.h"
 #include "launcher/manager-internal.h"
 
-/* The time of a run is the runner's to keep. For as long as there is none, the supervisor ends it, somewhat later: its
- * clock stands still where that of systemd's goes on, in a frozen scope. 0: there is no such limit. */
-static uint64_t backstop(const Limits *l) {
-        uint64_t limit = l->value[LIMIT_RUNTIME_MAX];
-
-        return limit > 0 ? limit + MAX(MIN(limit / 4, 60 * USEC_PER_SEC), 5 * USEC_PER_SEC) : 0;
+/* The user that the process becomes; NULL in user mode, where the ids are right already. */
+static int become(const Task *t, const User *user) {
+        return drop_privileges(t->manager->settings.user_mode ? NULL : user);
 }
 
 static void become_supervisor(const Task *t, pid_t agent, int control, int dirfd) {
         const Settings *settings = &t->manager->settings;
-        char *envp[] = { NULL },
-             *argv[] = {
-                     (char *) "northflare-supervisor",
-                     xasprintf("%d", (int) agent),
-                     xasprintf("%" PRIu64, settings->out_log_max),
-                     xasprintf("%" PRIu64, backstop(&t->request.limits)),
-                     NULL,
-             };
 
-        /* Both lie above 4 or are there already. */
-        if (dup2(dirfd, 4) < 0 || dup2(control, 3) < 0 || close_range(5, ~0U, 0) < 0 ||
-            drop_privileges(settings->user_mode ? NULL : &settings->runner) < 0)
-                return;
-        (void) execve(NF_LIBEXECDIR "/northflare-supervisor", argv, envp);
+        if (become(t, &settings->runner) >= 0)
+                supervisor_exec(&t->request.limits, agent, settings->file.out_log_max, control, dirfd);
 }
 
 __attribute__((noreturn)) static void become_agent(const Task *t, const int extra[], int control) {
         const Settings *settings = &t->manager->settings;
-        const Request *q = &t->request;
-        const char *base = t->user->home;
-        char key[WORKSPACE_KEY_SIZE], run[IDENT_MAX + 16] = "";
-        AgentPlan plan = {
-                .user = settings->user_mode ? NULL : t->user,
-                .base = base,
-                .tmp = run,
-                .cwd = q->cwd,
-                .private_fd = q->kind == SCOPE_AGENT && q->n_extra > 0 ? extra[0] : -EBADF,
-                .n_extra = q->kind == SCOPE_AGENT ? 0 : q->n_extra,
-        };
-        Place place = { .user = t->user->name, .shell = settings->shell, .home = base, .tmp = "/tmp" };
-        int log;
+        int log, r;
 
-        memcpy(plan.extra, extra, plan.n_extra * sizeof(int));
-        if (q->kind != SCOPE_GIT) {
-                workspace_key(q->workspace, key);
-                (void) snprintf(run, sizeof(run), "%s-%" PRIu32, q->id, q->run);
-                plan.key = key;
-                place.home = xasprintf("%s/%s/home", base, key);
-                place.tmp = xasprintf("%s/%s/tmp/%s", base, key, run);
-        }
-        plan.argv = place.tmp ? request_argv(q, &place) : NULL;
-        plan.envp = place.home ? request_environment(q, &place) : NULL;
+        /* The journal notes who has connected: all output of agents is from root's connections. */
         log = sd_journal_stream_fd("northflare-agent", LOG_INFO, 1);
         if (log < 0)
                 log = open("/dev/null", O_WRONLY | O_CLOEXEC);
-        if (!plan.argv || !plan.envp || dup2(log, STDERR_FILENO) < 0)
+        if (dup2(log, STDERR_FILENO) < 0)
                 _exit(EXIT_FAILURE);
-        agent_half_run(&plan, control);
+        r = setsid() < 0 ? -errno : become(t, t->user);
+        if (r < 0) {
+                const AgentReport failed = { AGENT_CONTROL_VERSION, AGENT_SETUP, -r, "" };
+
+                (void) fds_send(control, &failed, sizeof(failed), NULL, 0);
+                _exit(EXIT_FAILURE);
+        }
+        program_run(&t->request, t->user, settings->shell, settings->user_mode, extra, control);
 }
 
 void child_run(const Task *t, pid_t parent, int gate) {

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "common/buffer.h"
 #include "common/ident.h"
 #include "launcher/request.h"
 
@@ -29,6 +28,18 @@ void request_done(Request *r) {
         r->env = strv_free(r->env);
 }
 
+static bool in_range(LimitId i, uint64_t value) {
+        return value >= limit_infos[i].minimum && value <= limit_infos[i].maximum;
+}
+
+bool limits_are_valid(const Limits *l) {
+        for (LimitId i = 0; i < _LIMIT_MAX; i++)
+                /* Any other byte is no bool. */
+                if (*(const unsigned char *) &l->set[i] > 1 || (l->set[i] && !in_range(i, l->value[i])))
+                        return false;
+        return true;
+}
+
 int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e) {
         LimitId i = 0;
 
@@ -38,7 +49,7 @@ int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e)
                 return invalid(e, "limits: a limit that there is none of.");
         if (l->set[i])
                 return invalid(e, "limits: %s is there twice.", property);
-        if (value < limit_infos[i].minimum || value > limit_infos[i].maximum)
+        if (!in_range(i, value))
                 return invalid(e, "limits: %s is out of range.", property);
         l->set[i] = true;
         l->value[i] = value;
@@ -189,54 +200,4 @@ int request_check(const Request *r, uid_t owner, sd_bus_error *e) {
                 return invalid(e, "cwd: neither an absolute path nor one below the workspace.");
         k = check_strings(r, e);
         return k < 0 ? k : check_descriptors(r, owner, e);
-}
-
-/* A copy of s with every {private} replaced. */
-static char *expand(const char *s, const char *tmp) {
-        _cleanup_buffer_ Buffer out = {};
-
-        for (const char *p; (p = strstr(s, "{private}")); s = p + strlen("{private}"))
-                (void) buffer_printf(&out, "%.*s%s/private", (int) (p - s), s, tmp);
-        (void) buffer_append_str(&out, s);
-        return buffer_steal(&out);
-}
-
-char **request_argv(const Request *r, const Place *place) {
-        _cleanup_strv_free_ char **v = NULL;
-        char *const *from = r->argv;
-
-        if (r->kind == SCOPE_GIT) {
-                if (strv_extend(&v, NF_LIBEXECDIR "/northflare-git") < 0)
-                        return NULL;
-                if (from && *from)
-                        from++;
-        }
-        STRV_FOREACH(s, from)
-                if (strv_consume(&v, expand(*s, place->tmp)) < 0)
-                        return NULL;
-        return TAKE_PTR(v);
-}
-
-char **request_environment(const Request *r, const Place *place) {
-        const char *const own[] = {
-                "PATH=",    "/usr/local/bin:/usr/bin:/bin",
-                "USER=",    place->user,
-                "LOGNAME=", place->user,
-                "SHELL=",   place->shell,
-                "HOME=",    place->home,
-                "TMPDIR=",  place->tmp,
-                "LANG=",    strv_env_get(r->env, "LANG") ? NULL : "C.UTF-8",
-        };
-        _cleanup_strv_free_ char **v = NULL;
-
-        for (size_t i = 0; i < ELEMENTSOF(own); i += 2)
-                if (own[i + 1] && strv_consume(&v, xasprintf("%s%s", own[i], own[i + 1])) < 0)
-                        return NULL;
-        STRV_FOREACH(s, r->env)
-                if (strv_extend(&v, *s) < 0)
-                        return NULL;
-        if (r->kind != SCOPE_AGENT && r->n_extra > 0 &&
-            strv_consume(&v, xasprintf("NORTHFLARE_FDS=%u", r->n_extra)) < 0)
-                return NULL;
-        return TAKE_PTR(v);
 }

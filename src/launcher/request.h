@@ -5,8 +5,8 @@
 
 #include "common/scope-name.h"
 
-/* One call of Start: what was asked, whether it may be, and what follows from it (names, arguments, environment). No
- * function here touches the system but for fstat of the descriptors. */
+/* One call of Start: what was asked, and whether it may be. No function here touches the system but for fstat of the
+ * descriptors. */
 
 #define LAUNCHER_ERROR(name) "org.northflare.Launcher1.Error." name
 #define ERROR_INVALID_ARGUMENT LAUNCHER_ERROR("InvalidArgument")
@@ -63,6 +63,8 @@ typedef struct Request {
 /* Frees what request_read() has made; what is borrowed stays. */
 void request_done(Request *r);
 
+/* Whether those that are set are in range. */
+bool limits_are_valid(const Limits *l);
 /* Adds one limit. Returns 0, or negative with e set: unknown, twice, or out of range. */
 int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e);
 /* What was not asked for becomes the default, or its ceiling (0: none) where that is lower. */
@@ -85,15 +87,3 @@ int request_read(sd_bus_message *m, Request *ret, sd_bus_error *e);
 /* Everything that can be said without looking at other scopes. owner: whose the run's folder must be. Returns 0, or
  * negative with e set. */
 int request_check(const Request *r, uid_t owner, sd_bus_error *e);
-
-/* Where the program lives and what it is called. */
-typedef struct Place {
-        const char *user, *shell;
-        const char *home, *tmp; /* $HOME and $TMPDIR */
-} Place;
-
-/* The arguments with {private} replaced by tmp/private, and git's program put in front. For the caller to free, NULL where
- * memory is out; so is what follows. */
-char **request_argv(const Request *r, const Place *place);
-/* The launcher's own variables, then those of the request. */
-char **request_environment(const Request *r, const Place *place);

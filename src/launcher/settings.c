@@ -3,16 +3,16 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include "common/fileio.h"
-#include "common/json.h"
 #include "launcher/settings.h"
 
 #define SETTINGS_BYTES_MAX (64U * 1024U)
-#define AGENT_USERS_MAX 64U
 #define GROUPS_MAX 64
 #define MAX_SCOPES_DEFAULT 256U
-#define MAX_SCOPES_MAX 4096U
 #define OUT_LOG_MAX_DEFAULT (UINT64_C(1) << 30)
 #define MEMORY_DEFAULT_MAX (UINT64_C(4) << 30)
 #define AGENT_RUNTIME_DEFAULT (UINT64_C(30) * 86400 * USEC_PER_SEC)
@@ -91,78 +91,55 @@ static int user_load(Settings *s, User *u, const char *name, char **ret_error) {
         return 0;
 }
 
-/* The members of the object called name; a slice has no time. */
-static int parse_limits(Limits *l, const char *name, bool slice, Json *o, char **ret_error) {
-        if (!json_object_is_type(o, json_type_object))
-                return fail(ret_error, "%s is no object.", name);
-        json_object_object_foreach(o, key, value) {
-                LimitId i = 0;
+/* The launcher trusts no field, its own parser's included. */
+static bool file_is_valid(const SettingsFile *f) {
+        bool good = limits_are_valid(&f->ceilings) && limits_are_valid(&f->workspace_limits) &&
+                        f->max_scopes > 0 && f->max_scopes <= MAX_SCOPES_MAX && f->out_log_max > 0 &&
+                        f->n_agents <= AGENT_USERS_MAX;
 
-                (void) value;
-                while (i < _LIMIT_MAX && !streq(limit_infos[i].key, key))
-                        i++;
-                if (i == _LIMIT_MAX || (slice && i == LIMIT_RUNTIME_MAX))
-                        return fail(ret_error, "%s has no member %s.", name, key);
-                if (json_get_u64(o, key, &l->value[i]) <= 0 ||
-                    __builtin_mul_overflow(l->value[i], limit_infos[i].scale, &l->value[i]) ||
-                    l->value[i] < MAX(limit_infos[i].minimum, 1U) || l->value[i] > limit_infos[i].maximum)
-                        return fail(ret_error, "%s.%s is no number that it can be.", name, key);
-                l->set[i] = true;
-        }
-        return 0;
+        for (ScopeKind k = 0; good && k < _SCOPE_KIND_MAX; k++)
+                good = limits_are_valid(&f->defaults[k]);
+        for (size_t i = 0; good && i < f->n_agents; i++)
+                good = memchr(f->agents[i], 0, sizeof(f->agents[i]));
+        return good;
 }
 
-/* One member for each kind of scope. */
-static int parse_defaults(Settings *s, Json *o, char **ret_error) {
-        int r = 0;
+/* The text is parsed without privileges, by a child that can do nothing but fill in what it shares with its parent. The
+ * runner's other processes cannot get at it: it cannot be traced. */
+static int file_parse(Settings *s, const char *text, size_t size, char **ret_error) {
+        struct Shared {
+                SettingsFile file;
+                int r;
+                char error[SETTINGS_ERROR_SIZE];
+        } *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        int status, r = -EIO;
+        pid_t pid;
 
-        if (!json_object_is_type(o, json_type_object))
-                return fail(ret_error, "defaults is no object.");
-        json_object_object_foreach(o, key, value) {
-                _cleanup_free_ char *name = xasprintf("defaults.%s", key);
-                ScopeKind kind = scope_kind_from_string(key);
-
-                if (kind < 0 || !name)
-                        return fail(ret_error, "defaults has no member %s.", key);
-                if ((r = parse_limits(&s->defaults[kind], name, false, value, ret_error)) < 0)
-                        return r;
+        if (shared == MAP_FAILED)
+                return -errno;
+        shared->file = s->file;
+        pid = fork();
+        if (pid == 0) {
+                if ((r = drop_privileges(s->user_mode ? NULL : &s->runner)) >= 0)
+                        r = prctl(PR_SET_DUMPABLE, 0) < 0 ?
+                                        -errno :
+                                        settings_file_parse(&shared->file, text, size, shared->error);
+                shared->r = r;
+                _exit(EXIT_SUCCESS);
         }
+        if (pid < 0 || waitpid(pid, &status, 0) < 0)
+                r = -errno;
+        else if (status == 0) {
+                s->file = shared->file;
+                shared->error[sizeof(shared->error) - 1] = 0;
+                r = shared->r;
+                if (r < 0 && shared->error[0])
+                        *ret_error = strdup(shared->error);
+                else if (r >= 0 && !file_is_valid(&s->file))
+                        r = -EINVAL;
+        }
+        (void) munmap(shared, sizeof(*shared));
         return r;
-}
-
-int settings_parse(Settings *s, const char *text, size_t size, char ***ret_agent_users, char **ret_error) {
-        _cleanup_strv_free_ char **users = NULL;
-        _cleanup_json_ Json *o = NULL;
-        int r;
-
-        if ((r = json_parse_from(JSON_OF_ADMINISTRATOR, text, size, &o, ret_error)) < 0)
-                return r;
-        if (!json_object_is_type(o, json_type_object))
-                return fail(ret_error, "Not an object.");
-        json_object_object_foreach(o, key, value) {
-                bool good;
-
-                if (streq(key, "agentUsers"))
-                        good = json_get_strv(o, key, &users) > 0 && users[0] &&
-                                        strv_length(users) <= AGENT_USERS_MAX;
-                else if (streq(key, "maxScopes"))
-                        good = json_get_u64(o, key, &s->max_scopes) > 0 && s->max_scopes > 0 &&
-                                        s->max_scopes <= MAX_SCOPES_MAX;
-                else if (streq(key, "outLogMaxBytes"))
-                        good = json_get_u64(o, key, &s->out_log_max) > 0 && s->out_log_max > 0;
-                else if (streq(key, "ceilings"))
-                        good = (r = parse_limits(&s->ceilings, key, false, value, ret_error)) >= 0;
-                else if (streq(key, "defaults"))
-                        good = (r = parse_defaults(s, value, ret_error)) >= 0;
-                else if (streq(key, "workspaceLimits"))
-                        good = (r = parse_limits(&s->workspace_limits, key, true, value, ret_error)) >= 0;
-                else
-                        return fail(ret_error, "There is no member %s.", key);
-                if (!good)
-                        return r < 0 ? r : fail(ret_error, "%s is nothing that it can be.", key);
-        }
-        *ret_agent_users = TAKE_PTR(users);
-        return 0;
 }
 
 int settings_init(Settings *s, bool user_mode, char **ret_error) {
@@ -170,23 +147,21 @@ int settings_init(Settings *s, bool user_mode, char **ret_error) {
 
         *s = (Settings){
                 .user_mode = user_mode,
-                .max_scopes = MAX_SCOPES_DEFAULT,
-                .out_log_max = OUT_LOG_MAX_DEFAULT,
+                .file = {.max_scopes = MAX_SCOPES_DEFAULT, .out_log_max = OUT_LOG_MAX_DEFAULT},
                 .state_fd = -EBADF,
                 .shell = access("/bin/bash", X_OK) >= 0 ? "/bin/bash" : "/bin/sh",
         };
         for (ScopeKind k = 0; k < _SCOPE_KIND_MAX; k++) {
-                s->defaults[k] = default_limits[k];
-                s->defaults[k].value[LIMIT_MEMORY_MAX] = MIN(MEMORY_DEFAULT_MAX, memory / 2);
+                s->file.defaults[k] = default_limits[k];
+                s->file.defaults[k].value[LIMIT_MEMORY_MAX] = MIN(MEMORY_DEFAULT_MAX, memory / 2);
         }
         return user_load(s, &s->runner, "northflare", ret_error);
 }
 
 int settings_load(Settings *s, char **ret_error) {
         _cleanup_free_ char *path = NULL, *text = NULL, *error = NULL;
-        _cleanup_strv_free_ char **names = NULL;
         const char *state;
-        size_t size;
+        size_t size, n;
         int r;
 
         path = s->user_mode ? xdg_path("XDG_CONFIG_HOME", ".config", "northflare/launcher.json") :
@@ -195,26 +170,26 @@ int settings_load(Settings *s, char **ret_error) {
                 return -ENOMEM;
         r = read_file_at(AT_FDCWD, path, SETTINGS_BYTES_MAX, &text, &size);
         if (r >= 0)
-                r = settings_parse(s, text, size, &names, &error);
+                r = file_parse(s, text, size, &error);
         if (r < 0 && r != -ENOENT)
                 return fail(ret_error, "%s: %s", path, error ?: strerror(-r));
-        if (s->user_mode)
-                names = strv_free(names);
-        if (!names && strv_extend(&names, "northflare-agent") < 0)
-                return -ENOMEM;
         if ((r = user_load(s, &s->git, "northflare-git", ret_error)) < 0)
                 return r;
-        s->agents = new0(User, strv_length(names));
+        n = s->user_mode ? 0 : s->file.n_agents;
+        s->agents = new0(User, MAX(n, 1U));
         if (!s->agents)
                 return -ENOMEM;
-        STRV_FOREACH(n, names)
-                if ((r = user_load(s, &s->agents[s->n_agents++], *n, ret_error)) < 0)
+        do {
+                const char *name = n > 0 ? s->file.agents[s->n_agents] : "northflare-agent";
+
+                if ((r = user_load(s, &s->agents[s->n_agents++], name, ret_error)) < 0)
                         return r;
-        state = getenv("STATE_DIRECTORY");
-        s->state_fd = s->user_mode ?
-                        -EBADF :
-                        open(state ?: NF_STATEDIR "-launcher", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (s->state_fd < 0 && !s->user_mode)
+        } while (s->n_agents < n);
+        if (s->user_mode)
+                return 0;
+        state = getenv("STATE_DIRECTORY") ?: NF_STATEDIR "-launcher";
+        s->state_fd = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (s->state_fd < 0)
                 return fail(ret_error,
                             "The launcher's own state directory cannot be opened: %s",
                             strerror(errno));

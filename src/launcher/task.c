@@ -238,7 +238,7 @@ static void make_slice(Task *t, sd_bus_message_handler_t callback) {
             (r = sd_bus_message_append(c, "(sv)", "Description", "s", "Northflare: one workspace")) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "StopWhenUnneeded", "b", 1)) >= 0 &&
             (r = sd_bus_message_append(c, "(sv)", "AddRef", "b", 1)) >= 0 &&
-            (r = limits_append(c, &t->manager->settings.workspace_limits)) >= 0 &&
+            (r = limits_append(c, &t->manager->settings.file.workspace_limits)) >= 0 &&
             (r = sd_bus_message_close_container(c)) >= 0)
                 r = sd_bus_message_append(c, "a(sa(sv))", 0);
         task_call_send(t, c, r, callback);
@@ -503,8 +503,8 @@ static int check_limits(Manager *m, const char *unit, ScopeKind kind, Limits *li
         if (m->unusable)
                 return sd_bus_error_set(e, ERROR_FAILED, m->unusable);
         if (!unit)
-                limits_default(limits, &m->settings.defaults[kind], m->settings.ceilings.value);
-        if ((r = limits_cap(unit ? &capped : limits, m->settings.ceilings.value, e)) < 0)
+                limits_default(limits, &m->settings.file.defaults[kind], m->settings.file.ceilings.value);
+        if ((r = limits_cap(unit ? &capped : limits, m->settings.file.ceilings.value, e)) < 0)
                 return r;
         r = sum_measure(m->slice_path, unit, &sum);
         if (r < 0)
@@ -520,7 +520,7 @@ static int check_limits(Manager *m, const char *unit, ScopeKind kind, Limits *li
                 sum_add(&sum.memory, t->request.limits.value[LIMIT_MEMORY_MAX]);
                 sum_add(&sum.tasks, t->request.limits.value[LIMIT_TASKS_MAX]);
         }
-        if (!unit && sum.scopes >= m->settings.max_scopes)
+        if (!unit && sum.scopes >= m->settings.file.max_scopes)
                 return sd_bus_error_setf(e, ERROR_TOO_MANY, "There are %u scopes already.", sum.scopes);
         return kind == SCOPE_AGENT ? sum_check(&sum, m->slice_path, limits, e) : 0;
 }
@@ -539,13 +539,13 @@ static int method_start(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         given = t->request.limits.set[LIMIT_RUNTIME_MAX];
         if ((r = check_limits(m, NULL, t->request.kind, &t->request.limits, e)) < 0)
                 return r;
-        t->runtime = m->settings.ceilings.value[LIMIT_RUNTIME_MAX] ?:
-                        given                                      ? 0 :
+        t->runtime = m->settings.file.ceilings.value[LIMIT_RUNTIME_MAX] ?:
+                        given                                           ? 0 :
                                 t->request.limits.value[LIMIT_RUNTIME_MAX];
         t->unit = scope_name(t->request.kind, t->request.id, t->request.run);
         if (!t->unit)
                 return -ENOMEM;
-        if (*t->request.workspace && memchr(m->settings.workspace_limits.set, true, _LIMIT_MAX))
+        if (*t->request.workspace && memchr(m->settings.file.workspace_limits.set, true, _LIMIT_MAX))
                 workspace_slice(t->request.workspace, t->slice);
         while (*last)
                 last = &(*last)->next;

@@ -5,6 +5,7 @@
 
 #include "common/ident.h"
 #include "fuzz.h"
+#include "launcher/dropped/program.h"
 #include "launcher/request.h"
 
 /* A call of Start, as the launcher gets it from the bus. The input has lines: kind, run, id, workspace, cwd, and then

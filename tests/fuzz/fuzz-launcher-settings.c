@@ -6,7 +6,7 @@
 /* launcher.json, and behind a NUL the file that remembers the agent users of workspaces. No ceiling is taken that is none,
  * and a workspace keeps its user. */
 
-static void check_settings(const Settings *s, char *const *users) {
+static void check_settings(const SettingsFile *s) {
         for (LimitId i = 0; i < _LIMIT_MAX; i++)
                 CHECK(s->ceilings.value[i] == 0 ||
                       (s->ceilings.value[i] >= limit_infos[i].minimum &&
@@ -16,11 +16,10 @@ static void check_settings(const Settings *s, char *const *users) {
                       (i != LIMIT_RUNTIME_MAX && s->workspace_limits.value[i] >= 1 &&
                        s->workspace_limits.value[i] <= limit_infos[i].maximum));
         CHECK(s->max_scopes >= 1 && s->max_scopes <= 4096 && s->out_log_max > 0);
-        if (users)
-                CHECK(strv_length(users) >= 1 && strv_length(users) <= 64);
+        CHECK(s->n_agents <= AGENT_USERS_MAX);
 }
 
-static void check_limits(const Settings *s) {
+static void check_limits(const SettingsFile *s) {
         for (LimitId i = 0; i < _LIMIT_MAX; i++) {
                 sd_bus_error e = SD_BUS_ERROR_NULL;
                 Limits l = {};
@@ -39,7 +38,7 @@ static void check_limits(const Settings *s) {
 }
 
 /* Whatever the file says, no kind of scope is without a limit, and none has one above its ceiling. */
-static void check_defaults(const Settings *s) {
+static void check_defaults(const SettingsFile *s) {
         static const LimitId all[] = {
                 LIMIT_MEMORY_MAX, LIMIT_MEMORY_SWAP_MAX, LIMIT_TASKS_MAX, LIMIT_RUNTIME_MAX
         };
@@ -57,20 +56,19 @@ static void check_defaults(const Settings *s) {
 }
 
 static void parse(const char *text, size_t size) {
-        _cleanup_strv_free_ char **users = NULL;
-        _cleanup_free_ char *error = NULL;
+        char error[SETTINGS_ERROR_SIZE] = "", *none = NULL;
         Settings s;
 
-        CHECK(settings_init(&s, true, &error) >= 0);
-        int r = settings_parse(&s, text, size, &users, &error);
-        CHECK(r == 0 || r == -EINVAL || r == -EBADMSG);
-        CHECK((r < 0) == !!error);
+        CHECK(settings_init(&s, true, &none) >= 0);
+        int r = settings_file_parse(&s.file, text, size, error);
+        CHECK(r == 0 || r == -EINVAL);
+        CHECK((r < 0) == !!*error);
         if (r < 0)
-                CHECK(!users && utf8_is_valid(error, strlen(error)));
+                CHECK(utf8_is_valid(error, strlen(error)));
         else {
-                check_settings(&s, users);
-                check_limits(&s);
-                check_defaults(&s);
+                check_settings(&s.file);
+                check_limits(&s.file);
+                check_defaults(&s.file);
         }
         settings_done(&s);
 }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
+#include "launcher/dropped/program.h"
 #include "launcher/request.h"
 #include "launcher/settings.h"
 #include "launcher/sum.h"
@@ -363,12 +364,12 @@ static void test_program(void **state) {
         strv_free(v);
 }
 
-static int parse(Settings *s, const char *text, char ***ret) {
-        _cleanup_free_ char *error = NULL;
-        int r = settings_parse(s, text, strlen(text), ret, &error);
+static int parse(SettingsFile *s, const char *text) {
+        char error[SETTINGS_ERROR_SIZE] = "";
+        int r = settings_file_parse(s, text, strlen(text), error);
 
         if (r < 0)
-                assert_non_null(error);
+                assert_string_not_equal(error, "");
         return r;
 }
 
@@ -409,16 +410,15 @@ static void test_settings(void **state) {
                 "{\"agentUsers\":\"a\"}",
                 "{\"agentUsers\":[1]}",
         };
-        Settings s = {};
-        char **users = NULL;
+        SettingsFile s = {};
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
-                if (parse(&s, bad[i], &users) >= 0)
+                if (parse(&s, bad[i]) >= 0)
                         fail_msg("accepted: %s", bad[i]);
-        s = (Settings){};
-        assert_int_equal(parse(&s, "{}", &users), 0);
-        assert_null(users);
-        assert_int_equal(parse(&s, "{\"workspaceLimits\":{}}", &users), 0);
+        s = (SettingsFile){};
+        assert_int_equal(parse(&s, "{}"), 0);
+        assert_int_equal(s.n_agents, 0);
+        assert_int_equal(parse(&s, "{\"workspaceLimits\":{}}"), 0);
         for (LimitId i = 0; i < _LIMIT_MAX; i++)
                 assert_false(s.workspace_limits.set[i] || s.ceilings.set[i]);
         assert_int_equal(
@@ -426,10 +426,10 @@ static void test_settings(void **state) {
                               "{\"agentUsers\":[\"a\",\"b\"],\"maxScopes\":7,\"outLogMaxBytes\":8,"
                               "\"ceilings\":{\"memoryMax\":9,\"cpuQuotaPercent\":150,\"runtimeMaxSec\":3},"
                               "\"workspaceLimits\":{\"memoryHigh\":1,\"memoryMax\":2,\"memorySwapMax\":3,\"tasksMax\":4,"
-                              "\"cpuQuotaPercent\":5,\"cpuWeight\":6,\"ioWeight\":7}}",
-                              &users),
+                              "\"cpuQuotaPercent\":5,\"cpuWeight\":6,\"ioWeight\":7}}"),
                         0);
-        assert_int_equal(strv_length(users), 2);
+        assert_int_equal(s.n_agents, 2);
+        assert_string_equal(s.agents[1], "b");
         assert_int_equal(s.max_scopes, 7);
         assert_int_equal(s.out_log_max, 8);
         assert_int_equal(s.ceilings.value[LIMIT_MEMORY_MAX], 9);
@@ -440,7 +440,6 @@ static void test_settings(void **state) {
         assert_int_equal(s.workspace_limits.value[LIMIT_MEMORY_MAX], 2);
         assert_int_equal(s.workspace_limits.value[LIMIT_CPU_QUOTA], 50000);
         assert_int_equal(s.workspace_limits.value[LIMIT_IO_WEIGHT], 7);
-        strv_free(users);
 }
 
 static void test_defaults(void **state) {
@@ -449,7 +448,7 @@ static void test_defaults(void **state) {
         const LimitId all[] = {
                 LIMIT_MEMORY_MAX, LIMIT_MEMORY_SWAP_MAX, LIMIT_TASKS_MAX, LIMIT_RUNTIME_MAX
         };
-        char **users = NULL, *error = NULL;
+        char *error = NULL;
         sd_bus_error e = SD_BUS_ERROR_NULL;
         Limits l = {};
         Settings s;
@@ -458,21 +457,22 @@ static void test_defaults(void **state) {
         /* No kind is without any of them. */
         for (ScopeKind k = 0; k < _SCOPE_KIND_MAX; k++) {
                 for (size_t i = 0; i < ELEMENTSOF(all); i++)
-                        assert_true(s.defaults[k].set[all[i]]);
-                assert_true(s.defaults[k].set[LIMIT_CPU_QUOTA] || s.defaults[k].set[LIMIT_CPU_WEIGHT]);
-                assert_in_range(s.defaults[k].value[LIMIT_MEMORY_MAX], 1, UINT64_C(4) << 30);
+                        assert_true(s.file.defaults[k].set[all[i]]);
+                assert_true(s.file.defaults[k].set[LIMIT_CPU_QUOTA] ||
+                            s.file.defaults[k].set[LIMIT_CPU_WEIGHT]);
+                assert_in_range(s.file.defaults[k].value[LIMIT_MEMORY_MAX], 1, UINT64_C(4) << 30);
         }
-        assert_int_equal(parse(&s, text, &users), 0);
-        assert_int_equal(s.defaults[SCOPE_GIT].value[LIMIT_MEMORY_MAX], 5000);
-        assert_int_equal(s.defaults[SCOPE_GIT].value[LIMIT_RUNTIME_MAX], 7 * USEC_PER_SEC);
+        assert_int_equal(parse(&s.file, text), 0);
+        assert_int_equal(s.file.defaults[SCOPE_GIT].value[LIMIT_MEMORY_MAX], 5000);
+        assert_int_equal(s.file.defaults[SCOPE_GIT].value[LIMIT_RUNTIME_MAX], 7 * USEC_PER_SEC);
         /* What the file does not name is as it was. */
-        assert_int_equal(s.defaults[SCOPE_GIT].value[LIMIT_CPU_QUOTA], 2 * USEC_PER_SEC);
-        assert_int_not_equal(s.defaults[SCOPE_HOOK].value[LIMIT_MEMORY_MAX], 5000);
+        assert_int_equal(s.file.defaults[SCOPE_GIT].value[LIMIT_CPU_QUOTA], 2 * USEC_PER_SEC);
+        assert_int_not_equal(s.file.defaults[SCOPE_HOOK].value[LIMIT_MEMORY_MAX], 5000);
 
         /* The caller's own word stands, a default is lowered to its ceiling, and a ceiling alone is the limit as before. */
         assert_int_equal(limits_add(&l, "MemoryMax", 6000, &e), 0);
-        limits_default(&l, &s.defaults[SCOPE_GIT], s.ceilings.value);
-        assert_int_equal(limits_cap(&l, s.ceilings.value, &e), 0);
+        limits_default(&l, &s.file.defaults[SCOPE_GIT], s.file.ceilings.value);
+        assert_int_equal(limits_cap(&l, s.file.ceilings.value, &e), 0);
         assert_int_equal(l.value[LIMIT_MEMORY_MAX], 6000);
         assert_int_equal(l.value[LIMIT_TASKS_MAX], 40);
         assert_int_equal(l.value[LIMIT_IO_WEIGHT], 50);

@@ -17,7 +17,8 @@
 
 #include "common/fileio.h"
 #include "common/json.h"
-#include "launcher/agent-half.h"
+#include "launcher/dropped/agent-half.h"
+#include "launcher/privileges.h"
 
 /* The supervisor as a plain process beside the launcher's own agent half, without a scope: process groups stand in for
  * the cgroup. What a scope adds is tested in a booted system. */
@@ -76,6 +77,7 @@ static void child(Fixture *f, char *argv[]) {
                 .argv = argv,
                 .envp = env,
                 .base = base,
+                .make_base = true,
                 .key = "ws",
                 .tmp = "c-1",
                 .cwd = f->cwd,
@@ -89,6 +91,8 @@ static void child(Fixture *f, char *argv[]) {
         pid_t agent = fork();
         if (agent == 0) {
                 safe_close(control[0]);
+                if (setsid() < 0 || drop_privileges(NULL) < 0)
+                        _exit(99);
                 agent_half_run(&plan, control[1]);
         }
         (void) snprintf(pid, sizeof(pid), "%d", (int) agent);

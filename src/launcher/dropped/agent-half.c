@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -11,22 +9,8 @@
 
 #include "common/agent-control.h"
 #include "common/fileio.h"
-#include "launcher/agent-half.h"
-
-int drop_privileges(const User *u) {
-        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-        struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {};
-
-        /* The change of uid clears all sets of capabilities but the inheritable one. */
-        if (u &&
-            (setgroups((size_t) u->n_groups, u->groups) < 0 || setresgid(u->gid, u->gid, u->gid) < 0 ||
-             setresuid(u->uid, u->uid, u->uid) < 0 || syscall(SYS_capset, &header, none) < 0))
-                return -errno;
-        /* Not to be regained: trying must fail. */
-        if (u && (setuid(0) >= 0 || setgid(0) >= 0))
-                return -EPERM;
-        return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
-}
+#include "launcher/dropped/agent-half.h"
+#include "launcher/privileges.h"
 
 /* Makes each folder of path below fd where it is missing, and opens the last one. All must be ours; their mode does not
  * matter, since nobody else gets through base. */
@@ -73,7 +57,7 @@ static int settle(const AgentPlan *p) {
         struct stat st;
         int r;
 
-        if (!p->user && (r = mkdir_parents(p->base, 0700)) < 0)
+        if (p->make_base && (r = mkdir_parents(p->base, 0700)) < 0)
                 return r;
         base = open(p->base, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (base < 0 || fstat(base, &st) < 0)
@@ -130,10 +114,6 @@ static int report(int control, AgentStage stage, int error, const int *fds) {
 static int prepare(const AgentPlan *p, int fds[static AGENT_CONTROL_FDS]) {
         int r;
 
-        if (setsid() < 0)
-                return -errno;
-        if ((r = drop_privileges(p->user)) < 0)
-                return r;
         /* After the change of uid, which clears it. An agent whose supervisor was killed has nobody to talk to. */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
                 return -errno;
@@ -149,6 +129,8 @@ void agent_half_run(const AgentPlan *plan, int control) {
         unsigned n = p.n_extra;
         char go;
 
+        if (!privileges_are_dropped())
+                _exit(127);
         memcpy(fds, p.extra, n * sizeof(int));
         fds[n] = control;
         fds[n + 1] = p.private_fd;

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/buffer.h"
+#include "common/ident.h"
+#include "launcher/dropped/agent-half.h"
+#include "launcher/dropped/program.h"
+
+/* A copy of s with every {private} replaced. */
+static char *expand(const char *s, const char *tmp) {
+        _cleanup_buffer_ Buffer out = {};
+
+        for (const char *p; (p = strstr(s, "{private}")); s = p + strlen("{private}"))
+                (void) buffer_printf(&out, "%.*s%s/private", (int) (p - s), s, tmp);
+        (void) buffer_append_str(&out, s);
+        return buffer_steal(&out);
+}
+
+char **request_argv(const Request *r, const Place *place) {
+        _cleanup_strv_free_ char **v = NULL;
+        char *const *from = r->argv;
+
+        if (r->kind == SCOPE_GIT) {
+                if (strv_extend(&v, NF_LIBEXECDIR "/northflare-git") < 0)
+                        return NULL;
+                if (from && *from)
+                        from++;
+        }
+        STRV_FOREACH(s, from)
+                if (strv_consume(&v, expand(*s, place->tmp)) < 0)
+                        return NULL;
+        return TAKE_PTR(v);
+}
+
+char **request_environment(const Request *r, const Place *place) {
+        const char *const own[] = {
+                "PATH=",    "/usr/local/bin:/usr/bin:/bin",
+                "USER=",    place->user,
+                "LOGNAME=", place->user,
+                "SHELL=",   place->shell,
+                "HOME=",    place->home,
+                "TMPDIR=",  place->tmp,
+                "LANG=",    strv_env_get(r->env, "LANG") ? NULL : "C.UTF-8",
+        };
+        _cleanup_strv_free_ char **v = NULL;
+
+        for (size_t i = 0; i < ELEMENTSOF(own); i += 2)
+                if (own[i + 1] && strv_consume(&v, xasprintf("%s%s", own[i], own[i + 1])) < 0)
+                        return NULL;
+        STRV_FOREACH(s, r->env)
+                if (strv_extend(&v, *s) < 0)
+                        return NULL;
+        if (r->kind != SCOPE_AGENT && r->n_extra > 0 &&
+            strv_consume(&v, xasprintf("NORTHFLARE_FDS=%u", r->n_extra)) < 0)
+                return NULL;
+        return TAKE_PTR(v);
+}
+
+void program_run(
+                const Request *r,
+                const User *user,
+                const char *shell,
+                bool make_base,
+                const int extra[],
+                int control) {
+        char key[WORKSPACE_KEY_SIZE], run[IDENT_MAX + 16] = "";
+        AgentPlan plan = {
+                .base = user->home,
+                .make_base = make_base,
+                .tmp = run,
+                .cwd = r->cwd,
+                .private_fd = r->kind == SCOPE_AGENT && r->n_extra > 0 ? extra[0] : -EBADF,
+                .n_extra = r->kind == SCOPE_AGENT ? 0 : r->n_extra,
+        };
+        Place place = { .user = user->name, .shell = shell, .home = user->home, .tmp = "/tmp" };
+
+        memcpy(plan.extra, extra, plan.n_extra * sizeof(int));
+        if (r->kind != SCOPE_GIT) {
+                workspace_key(r->workspace, key);
+                (void) snprintf(run, sizeof(run), "%s-%" PRIu32, r->id, r->run);
+                plan.key = key;
+                place.home = xasprintf("%s/%s/home", user->home, key);
+                place.tmp = xasprintf("%s/%s/tmp/%s", user->home, key, run);
+        }
+        plan.argv = place.tmp ? request_argv(r, &place) : NULL;
+        plan.envp = place.home ? request_environment(r, &place) : NULL;
+        if (!plan.argv || !plan.envp)
+                _exit(EXIT_FAILURE);
+        agent_half_run(&plan, control);
+}
+
+/* The time of a run is the runner's to keep. For as long as there is none, the supervisor ends it, somewhat later: its
+ * clock stands still where that of systemd's goes on, in a frozen scope. 0: there is no such limit. */
+static uint64_t backstop(const Limits *l) {
+        uint64_t limit = l->value[LIMIT_RUNTIME_MAX];
+
+        return limit > 0 ? limit + MAX(MIN(limit / 4, 60 * USEC_PER_SEC), 5 * USEC_PER_SEC) : 0;
+}
+
+void supervisor_exec(const Limits *limits, pid_t agent, uint64_t out_log_max, int control, int dirfd) {
+        char *envp[] = { NULL },
+             *argv[] = {
+                     (char *) "northflare-supervisor",
+                     xasprintf("%d", (int) agent),
+                     xasprintf("%" PRIu64, out_log_max),
+                     xasprintf("%" PRIu64, backstop(limits)),
+                     NULL,
+             };
+
+        if (!privileges_are_dropped()) {
+                errno = EPERM;
+                return;
+        }
+        /* Both lie above 4 or are there already. */
+        if (dup2(dirfd, 4) < 0 || dup2(control, 3) < 0 || close_range(5, ~0U, 0) < 0)
+                return;
+        (void) execve(NF_LIBEXECDIR "/northflare-supervisor", argv, envp);
+}
