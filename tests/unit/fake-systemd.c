@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "common/fileio.h"
+#include "fake-systemd.h"
+
+#define DEADLINE_USEC (60 * USEC_PER_SEC)
+#define LAUNCHER "org.northflare.Launcher1"
+#define SYSTEMD "org.freedesktop.systemd1"
+#define MANAGER_PATH "/org/freedesktop/systemd1"
+
+static void run_once(World *w) {
+        int r = sd_event_run(w->event, DEADLINE_USEC);
+
+        if (r <= 0)
+                fail_msg("nothing happens");
+}
+
+const char *world_path(World *w, const char *name) {
+        static char path[512];
+
+        (void) snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+        return path;
+}
+
+void world_put(World *w, const char *path, const char *text) {
+        const char *name = world_path(w, path), *slash = strrchr(name, '/');
+        _cleanup_free_ char *dir = strndup(name, (size_t) (slash - name));
+        _cleanup_close_ int fd = -EBADF;
+
+        assert_int_equal(mkdir_parents(dir, 0755), 0);
+        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(write_file_atomic_at(fd, slash + 1, text, strlen(text), 0644), 0);
+}
+
+void world_configure(World *w, const char *text) {
+        world_put(w, w->system ? "etc/launcher.json" : "config/northflare/launcher.json", text);
+}
+
+static pid_t spawn(const char *path, char *const argv[], char *const envp[], const char *output) {
+        pid_t parent = getpid(), pid = fork();
+
+        assert_true(pid >= 0);
+        if (pid > 0)
+                return pid;
+        int fd = open(output, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent || fd < 0 ||
+            dup2(fd, STDERR_FILENO) < 0 || close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+                _exit(99);
+        (void) execvpe(path, argv, envp);
+        _exit(99);
+}
+
+static sd_bus *connect_bus(World *w) {
+        _cleanup_free_ char *address = xasprintf("unix:path=%s/bus", w->dir);
+        sd_bus *bus;
+
+        assert_int_equal(sd_bus_new(&bus), 0);
+        assert_true(sd_bus_set_address(bus, address) >= 0);
+        assert_true(sd_bus_set_bus_client(bus, 1) >= 0);
+        assert_true(sd_bus_negotiate_fds(bus, 1) >= 0);
+        assert_true(sd_bus_start(bus) >= 0);
+        /* The bus knows the user by the socket, which is made now. */
+        assert_true(sd_bus_call_method(
+                                    bus,
+                                    "org.freedesktop.DBus",
+                                    "/org/freedesktop/DBus",
+                                    "org.freedesktop.DBus",
+                                    "GetId",
+                                    NULL,
+                                    NULL,
+                                    NULL) >= 0);
+        return bus;
+}
+
+sd_bus *world_connect(World *w, uid_t uid) {
+        sd_bus *bus;
+
+        assert_int_equal(seteuid(uid), 0);
+        bus = connect_bus(w);
+        assert_int_equal(seteuid(0), 0);
+        assert_true(sd_bus_attach_event(bus, w->event, 0) >= 0);
+        return bus;
+}
+
+static int on_systemd(sd_bus_message *m, void *userdata, sd_bus_error *e) {
+        World *w = userdata;
+        uint8_t type;
+
+        assert_true(sd_bus_message_get_type(m, &type) >= 0);
+        if (type != SD_BUS_MESSAGE_METHOD_CALL)
+                return 0;
+        assert_true(w->n_calls < CALLS_MAX);
+        w->calls[w->n_calls++] = sd_bus_message_ref(m);
+        return 1;
+}
+
+static int on_owner(sd_bus_message *m, void *userdata, sd_bus_error *e) {
+        const char *name, *old, *new;
+        World *w = userdata;
+
+        assert_true(sd_bus_message_read(m, "sss", &name, &old, &new) > 0);
+        w->has_name = *new != 0;
+        return 0;
+}
+
+void systemd_come(World *w) {
+        w->systemd = connect_bus(w);
+        assert_true(sd_bus_attach_event(w->systemd, w->event, 0) >= 0);
+        assert_true(sd_bus_add_filter(w->systemd, NULL, on_systemd, w) >= 0);
+        assert_true(sd_bus_request_name(w->systemd, SYSTEMD, 0) >= 0);
+}
+
+void systemd_leave(World *w) {
+        while (w->n_calls > 0)
+                sd_bus_message_unref(w->calls[--w->n_calls]);
+        w->systemd = sd_bus_flush_close_unref(w->systemd);
+}
+
+static int set_up(void **state, bool system) {
+        static const char config[] =
+                        "<busconfig><listen>unix:path=%s/bus</listen><auth>EXTERNAL</auth>"
+                        "<policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/>"
+                        "<allow eavesdrop=\"true\"/><allow own=\"*\"/><allow user=\"*\"/></policy>"
+                        "<limit name=\"max_replies_per_connection\">1000</limit></busconfig>";
+        World *w = new0(World, 1);
+        _cleanup_free_ char *text = NULL, *option = NULL;
+        char line[256];
+        int out[2];
+
+        *state = w;
+        (void) snprintf(w->dir, sizeof(w->dir), "/tmp/nf-test-XXXXXX");
+        assert_non_null(mkdtemp(w->dir));
+        assert_int_equal(chmod(w->dir, 0755), 0);
+        w->system = system;
+        text = xasprintf(config, w->dir);
+        world_put(w, "bus.conf", text);
+        world_put(w, "state/README", "");
+        world_put(w, "homes/README", "");
+        for (uid_t u = GIT_UID; system && u <= AGENT2_UID; u++) {
+                (void) snprintf(line, sizeof(line), "homes/%u", (unsigned) u);
+                assert_int_equal(mkdir(world_path(w, line), 0700), 0);
+                assert_int_equal(chown(world_path(w, line), u, u), 0);
+        }
+        option = xasprintf("--config-file=%s/bus.conf", w->dir);
+        assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+        int saved = dup(STDOUT_FILENO);
+        assert_true(dup2(out[1], STDOUT_FILENO) >= 0);
+        w->daemon =
+                        spawn("dbus-daemon",
+                              (char *[]){ (char *) "dbus-daemon",
+                                          option,
+                                          (char *) "--nofork",
+                                          (char *) "--nopidfile",
+                                          (char *) "--print-address=1",
+                                          NULL },
+                              environ,
+                              world_path(w, "bus.log"));
+        assert_true(dup2(saved, STDOUT_FILENO) >= 0);
+        safe_close(saved);
+        safe_close(out[1]);
+        assert_true(read(out[0], line, sizeof(line)) > 0);
+        safe_close(out[0]);
+        assert_int_equal(sd_event_new(&w->event), 0);
+        systemd_come(w);
+        if (system)
+                w->caller = world_connect(w, RUNNER_UID);
+        else {
+                w->caller = connect_bus(w);
+                assert_true(sd_bus_attach_event(w->caller, w->event, 0) >= 0);
+        }
+        assert_true(sd_bus_add_match(
+                                    w->caller,
+                                    NULL,
+                                    "type='signal',sender='org.freedesktop.DBus',"
+                                    "member='NameOwnerChanged',arg0='" LAUNCHER "'",
+                                    on_owner,
+                                    w) >= 0);
+        return 0;
+}
+
+int world_set_up(void **state) {
+        return set_up(state, false);
+}
+
+int world_set_up_system(void **state) {
+        return set_up(state, true);
+}
+
+static void end(pid_t pid) {
+        if (pid <= 0)
+                return;
+        (void) kill(pid, SIGKILL);
+        (void) waitpid(pid, NULL, 0);
+}
+
+int world_tear_down(void **state) {
+        World *w = *state;
+
+        end(w->launcher);
+        systemd_leave(w);
+        sd_bus_flush_close_unref(w->caller);
+        end(w->daemon);
+        sd_event_unref(w->event);
+        (void) remove_tree_at(AT_FDCWD, w->dir);
+        free(w);
+        return 0;
+}
+
+void world_spawn(World *w, const char *const options[]) {
+        _cleanup_strv_free_ char **argv = NULL, **env = NULL;
+
+        assert_int_equal(strv_extend(&argv, "northflare-launcher"), 0);
+        if (!w->system)
+                assert_int_equal(strv_extend(&argv, "--user"), 0);
+        STRV_FOREACH(o, options)
+                assert_int_equal(strv_extend(&argv, *o), 0);
+        assert_int_equal(strv_extend(&env, "PATH=/usr/bin:/bin"), 0);
+        STRV_FOREACH(e, environ)
+                if (startswith(*e, "NF_") || startswith(*e, "SYSTEMD_BUS_TIMEOUT="))
+                        assert_int_equal(strv_extend(&env, *e), 0);
+        assert_int_equal(
+                        strv_consume(&env, xasprintf("DBUS_SESSION_BUS_ADDRESS=unix:path=%s/bus", w->dir)),
+                        0);
+        assert_int_equal(
+                        strv_consume(&env, xasprintf("DBUS_SYSTEM_BUS_ADDRESS=unix:path=%s/bus", w->dir)),
+                        0);
+        assert_int_equal(strv_consume(&env, xasprintf("XDG_CONFIG_HOME=%s/config", w->dir)), 0);
+        assert_int_equal(strv_consume(&env, xasprintf("XDG_CACHE_HOME=%s/homes", w->dir)), 0);
+        assert_int_equal(strv_consume(&env, xasprintf("XDG_STATE_HOME=%s/homes", w->dir)), 0);
+        assert_int_equal(strv_consume(&env, xasprintf("STATE_DIRECTORY=%s/state", w->dir)), 0);
+        assert_int_equal(strv_consume(&env, xasprintf("NOTIFY_SOCKET=%s/notify", w->dir)), 0);
+        assert_int_equal(strv_consume(&env, xasprintf("NF_TEST_SYSCONFDIR=%s/etc", w->dir)), 0);
+        assert_int_equal(strv_consume(&env, xasprintf("NF_TEST_HOMES=%s/homes", w->dir)), 0);
+        w->launcher = spawn(getenv("NF_LAUNCHER"), argv, env, world_path(w, "launcher.log"));
+}
+
+void world_launch(World *w, unsigned faster) {
+        _cleanup_free_ char *cgroup = xasprintf("/../../..%s/cgroup", w->dir), *n = xasprintf("%u", faster);
+
+        assert_int_equal(setenv("NF_TEST_FASTER", n, 1), 0);
+        world_spawn(w, NULL);
+        answer(w, next_call(w, "Get"), "v", "s", cgroup);
+        wait_name(w, true);
+}
+
+void wait_name(World *w, bool there) {
+        while (w->has_name != there)
+                run_once(w);
+}
+
+int world_wait_exit(World *w) {
+        int pidfd = (int) syscall(SYS_pidfd_open, w->launcher, 0), status;
+
+        wait_gone(pidfd);
+        assert_int_equal(waitpid(w->launcher, &status, 0), w->launcher);
+        w->launcher = 0;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+}
+
+int world_run(World *w, const char *name) {
+        _cleanup_free_ char *path = xasprintf("%s/run-%s", w->dir, name);
+        int fd;
+
+        if (mkdir(path, 0700) >= 0) {
+                fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                assert_int_equal(mkfifoat(fd, "done", 0666), 0);
+                assert_int_equal(fchmodat(fd, "done", 0666, 0), 0);
+                if (w->system)
+                        assert_int_equal(fchown(fd, RUNNER_UID, RUNNER_UID), 0);
+                return fd;
+        }
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        return fd;
+}
+
+char *world_run_file(World *w, const char *run, const char *file) {
+        _cleanup_close_ int dir = world_run(w, run), fifo = openat(dir, "done", O_RDWR | O_CLOEXEC);
+        struct pollfd p = { .fd = fifo, .events = POLLIN };
+        char *text;
+
+        assert_true(fifo >= 0);
+        /* Once: the pipe forgets. */
+        if (mkdirat(dir, "waited", 0700) >= 0 && poll(&p, 1, (int) (DEADLINE_USEC / USEC_PER_MSEC)) != 1)
+                fail_msg("the supervisor of %s does not end", run);
+        assert_int_equal(read_file_at(dir, file, 1 << 20, &text, NULL), 0);
+        return text;
+}
+
+static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *e) {
+        const sd_bus_error *error = sd_bus_message_get_error(m);
+        Reply *r = userdata;
+
+        r->message = sd_bus_message_ref(m);
+        r->error = error ? error->name : NULL;
+        r->text = error ? error->message : NULL;
+        r->done = true;
+        return 0;
+}
+
+static void send_call(World *w, Reply *r, sd_bus *by, sd_bus_message *m) {
+        *r = (Reply){};
+        assert_true(sd_bus_call_async(by, &r->slot, m, on_reply, r, 2 * DEADLINE_USEC) >= 0);
+        assert_true(sd_bus_flush(by) >= 0);
+}
+
+void call(World *w, Reply *r, sd_bus *by, const char *member, const char *types, ...) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        va_list ap;
+
+        assert_true(sd_bus_message_new_method_call(
+                                    by, &m, LAUNCHER, "/org/northflare/Launcher1", LAUNCHER, member) >= 0);
+        va_start(ap, types);
+        assert_true(!types || sd_bus_message_appendv(m, types, ap) >= 0);
+        va_end(ap);
+        send_call(w, r, by, m);
+}
+
+void start(World *w, Reply *r, const Start *s) {
+        const char *const shell[] = { "/bin/sh", "-c", s->script ?: "true", NULL };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        const char *id = s->id ?: "c";
+        uint32_t run = s->run > 0 ? s->run : 1;
+        _cleanup_free_ char *name = xasprintf("%s-%u", id, run);
+        _cleanup_close_ int made = s->dirfd == 0 ? world_run(w, name) : -EBADF;
+
+        assert_true(sd_bus_message_new_method_call(
+                                    w->caller,
+                                    &m,
+                                    LAUNCHER,
+                                    "/org/northflare/Launcher1",
+                                    LAUNCHER,
+                                    "Start") >= 0);
+        assert_true(sd_bus_message_append(m, "ssus", s->kind ?: "agent", id, run, s->workspace ?: "ws") >=
+                    0);
+        assert_true(sd_bus_message_append_strv(m, (char **) (s->argv ?: shell)) >= 0);
+        assert_true(sd_bus_message_open_container(m, 'a', "{ss}") >= 0);
+        for (const char *const *e = s->env; e && *e; e += 2)
+                assert_true(sd_bus_message_append(m, "{ss}", e[0], e[1]) >= 0);
+        assert_true(sd_bus_message_close_container(m) >= 0);
+        assert_true(sd_bus_message_append(m, "s", s->cwd ?: "") >= 0);
+        assert_true(s->limit ? sd_bus_message_append(m, "a{st}", 1, s->limit, s->value) >= 0 :
+                               sd_bus_message_append(m, "a{st}", 0) >= 0);
+        assert_true(sd_bus_message_append(m, "h", s->dirfd == 0 ? made : s->dirfd) >= 0);
+        assert_true(sd_bus_message_open_container(m, 'a', "h") >= 0);
+        for (unsigned i = 0; i < s->n_extra; i++)
+                assert_true(sd_bus_message_append(m, "h", s->extra[i]) >= 0);
+        assert_true(sd_bus_message_close_container(m) >= 0);
+        send_call(w, r, w->caller, m);
+}
+
+void reply_done(Reply *r) {
+        sd_bus_slot_unref(r->slot);
+        sd_bus_message_unref(r->message);
+        *r = (Reply){};
+}
+
+void wait_reply(World *w, Reply *r) {
+        while (!r->done)
+                run_once(w);
+}
+
+void wait_good(World *w, Reply *r) {
+        wait_reply(w, r);
+        if (r->error)
+                fail_msg("%s: %s", r->error, r->text);
+        reply_done(r);
+}
+
+void wait_error(World *w, Reply *r, const char *error, const char *begin) {
+        wait_reply(w, r);
+        if (!r->error)
+                fail_msg("no error, but %s: %s was awaited", error, begin);
+        if (!streq_ptr(startswith(r->error, LAUNCHER ".Error."), error) || !startswith(r->text, begin))
+                fail_msg("%s: %s, in place of %s: %s", r->error, r->text, error, begin);
+        reply_done(r);
+}
+
+void no_calls(World *w) {
+        Reply r;
+
+        /* What the launcher has sent before is on its way to systemd when this answer is there. */
+        call(w, &r, w->caller, "Pending", NULL);
+        wait_good(w, &r);
+        assert_true(sd_bus_call_method(
+                                    w->systemd,
+                                    "org.freedesktop.DBus",
+                                    "/org/freedesktop/DBus",
+                                    "org.freedesktop.DBus",
+                                    "GetId",
+                                    NULL,
+                                    NULL,
+                                    NULL) >= 0);
+        while (sd_bus_process(w->systemd, NULL) > 0)
+                ;
+        if (w->n_calls > 0)
+                fail_msg("systemd is called: %s", sd_bus_message_get_member(w->calls[0]));
+}
+
+sd_bus_message *next_call(World *w, const char *member) {
+        static sd_bus_message *m;
+
+        while (w->n_calls == 0)
+                run_once(w);
+        sd_bus_message_unref(m);
+        m = w->calls[0];
+        memmove(w->calls, w->calls + 1, --w->n_calls * sizeof(*w->calls));
+        assert_string_equal(sd_bus_message_get_member(m), member);
+        return m;
+}
+
+void answer(World *w, sd_bus_message *call, const char *types, ...) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        va_list ap;
+
+        assert_true(sd_bus_message_new_method_return(call, &m) >= 0);
+        va_start(ap, types);
+        assert_true(!types || sd_bus_message_appendv(m, types, ap) >= 0);
+        va_end(ap);
+        assert_true(sd_bus_send(w->systemd, m, NULL) >= 0);
+        assert_true(sd_bus_flush(w->systemd) >= 0);
+}
+
+void answer_error(World *w, sd_bus_message *call, const char *name) {
+        _cleanup_free_ char *full = strchr(name, '.') ? strdup(name) : xasprintf(SYSTEMD ".%s", name);
+
+        assert_true(sd_bus_reply_method_errorf(call, full, "because of %s", name) >= 0);
+        assert_true(sd_bus_flush(w->systemd) >= 0);
+}
+
+void job_removed(World *w, const char *job, const char *unit, const char *result) {
+        assert_true(sd_bus_emit_signal(
+                                    w->systemd,
+                                    MANAGER_PATH,
+                                    SYSTEMD ".Manager",
+                                    "JobRemoved",
+                                    "uoss",
+                                    7U,
+                                    job,
+                                    unit,
+                                    result) >= 0);
+        assert_true(sd_bus_flush(w->systemd) >= 0);
+}
+
+char *property_of(sd_bus_message *m, const char *name) {
+        const char *unit, *key, *type;
+        char *found = NULL;
+
+        assert_true(sd_bus_message_rewind(m, 1) >= 0);
+        assert_true(sd_bus_message_read(m, "s", &unit) > 0);
+        assert_true(sd_bus_message_skip(m, NULL) >= 0);
+        assert_true(sd_bus_message_enter_container(m, 'a', "(sv)") > 0);
+        while (sd_bus_message_enter_container(m, 'r', "sv") > 0) {
+                assert_true(sd_bus_message_read(m, "s", &key) > 0);
+                assert_true(sd_bus_message_peek_type(m, NULL, &type) > 0);
+                if (streq(key, name)) {
+                        const char *s;
+                        uint64_t t;
+                        uint32_t u;
+                        int b;
+
+                        assert_null(found); /* not twice */
+                        if (streq(type, "s") && sd_bus_message_read(m, "v", type, &s) > 0)
+                                found = strdup(s);
+                        else if (streq(type, "t") && sd_bus_message_read(m, "v", type, &t) > 0)
+                                found = xasprintf("%llu", (unsigned long long) t);
+                        else if (streq(type, "b") && sd_bus_message_read(m, "v", type, &b) > 0)
+                                found = strdup(b ? "yes" : "no");
+                        else if (streq(type, "as") && sd_bus_message_read(m, "v", type, 1, &s) > 0)
+                                found = strdup(s);
+                        else if (streq(type, "au") && sd_bus_message_read(m, "v", type, 1, &u) > 0)
+                                found = xasprintf("%u", (unsigned) u);
+                        assert_non_null(found);
+                } else
+                        assert_true(sd_bus_message_skip(m, "v") >= 0);
+                assert_true(sd_bus_message_exit_container(m) >= 0);
+        }
+        return found;
+}
+
+int take_start(World *w, const char *unit, const char *job) {
+        sd_bus_message *m = next_call(w, "StartTransientUnit");
+        _cleanup_free_ char *pid = property_of(m, "PIDs");
+        const char *name;
+        int fd;
+
+        assert_true(sd_bus_message_rewind(m, 1) >= 0);
+        assert_true(sd_bus_message_read(m, "s", &name) > 0);
+        assert_string_equal(name, unit);
+        fd = (int) syscall(SYS_pidfd_open, (pid_t) strtol(pid, NULL, 10), 0);
+        assert_true(fd >= 0);
+        answer(w, m, "o", job);
+        return fd;
+}
+
+void finish_start(World *w, const char *unit, const char *job) {
+        static const uint8_t id[2] = { 0xab, 0xcd };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+
+        job_removed(w, job, unit, "done");
+        assert_true(sd_bus_message_new_method_return(next_call(w, "Get"), &reply) >= 0);
+        assert_true(sd_bus_message_open_container(reply, 'v', "ay") >= 0);
+        assert_true(sd_bus_message_append_array(reply, 'y', id, sizeof(id)) >= 0);
+        assert_true(sd_bus_message_close_container(reply) >= 0);
+        assert_true(sd_bus_send(w->systemd, reply, NULL) >= 0);
+        assert_true(sd_bus_flush(w->systemd) >= 0);
+}
+
+bool is_alive(int pidfd) {
+        struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+        return poll(&p, 1, 0) == 0;
+}
+
+void wait_gone(int pidfd_consumed) {
+        struct pollfd p = { .fd = pidfd_consumed, .events = POLLIN };
+
+        assert_true(pidfd_consumed >= 0);
+        if (poll(&p, 1, (int) (DEADLINE_USEC / USEC_PER_MSEC)) != 1)
+                fail_msg("a process that has to end does not");
+        safe_close(pidfd_consumed);
+}

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cmocka.h>
+
+#include "common/fileio.h"
+#include "fake-systemd.h"
+
+/* The program: its options, its name, when it leaves; and as root who may call it, and whom it becomes. */
+
+#define UNIT "northflare-conversation-c-1.scope"
+#define JOB "/org/freedesktop/systemd1/job/7"
+#define RUNNER "northflare 1 1 1 1 "
+#define GIT "northflare-git 61002 61002 1 61002 "
+#define AGENT "northflare-agent 61003 61003 2 61103 "
+#define AGENT2 "northflare-agent2 61004 61004 1 61004 "
+#define USERS RUNNER GIT AGENT AGENT2
+
+static void is_text(char *text_consume, const char *expected) {
+        assert_non_null(text_consume);
+        assert_string_equal(text_consume, expected);
+        free(text_consume);
+}
+
+static int skip_without_root(void) {
+        if (geteuid() == 0)
+                return 0;
+        print_message("not root: no other users to be\n");
+        skip();
+        return -1;
+}
+
+static int set_up_system(void **state) {
+        assert_int_equal(setenv("NF_TEST_USERS", USERS, 1), 0);
+        return geteuid() == 0 ? world_set_up_system(state) : world_set_up(state);
+}
+
+static void begin(World *w, Reply *r, const Start *s, const char *unit) {
+        start(w, r, s);
+        safe_close(take_start(w, unit, JOB));
+        finish_start(w, unit, JOB);
+        wait_good(w, r);
+}
+
+static void test_options(void **state) {
+        static const struct {
+                const char *option;
+                int status;
+        } cases[] = {
+                {"--help",                 0},
+                { "-h",                    0},
+                { "--version",             0},
+                { "--idle-sec=0",          2},
+                { "--idle-sec=x",          2},
+                { "--idle-sec=",           2},
+                { "--idle-sec=-1",         2},
+                { "--idle-sec=4294967296", 2},
+                { "--idle-sec",            2},
+                { "--other",               2},
+                { "",                      2},
+                { "x",                     2},
+        };
+        World *w = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const char *const options[] = { cases[i].option, NULL };
+
+                world_spawn(w, options);
+                assert_int_equal(world_wait_exit(w), cases[i].status);
+        }
+        assert_false(w->has_name);
+}
+
+/* It leaves when nobody has called for a while, and says so before it gives its name up; not while a call waits. */
+static void test_idle(void **state) {
+        const char *const options[] = { "--idle-sec=1", NULL };
+        struct sockaddr_un a = { .sun_family = AF_UNIX };
+        _cleanup_free_ char *cgroup = NULL;
+        _cleanup_close_ int notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        World *w = *state;
+        char text[64];
+        Reply r;
+
+        cgroup = xasprintf("/../../..%s/cgroup", w->dir);
+        (void) snprintf(a.sun_path, sizeof(a.sun_path), "%s/notify", w->dir);
+        assert_int_equal(bind(notify, (struct sockaddr *) &a, sizeof(a)), 0);
+        world_spawn(w, options);
+        answer(w, next_call(w, "Get"), "v", "s", cgroup);
+        wait_name(w, true);
+        start(w, &r, &(Start){});
+        int pidfd = take_start(w, UNIT, JOB);
+        uint64_t begun = now_usec(CLOCK_MONOTONIC);
+        /* Longer than it would have stayed: the test waits for the time alone. */
+        (void) usleep(1500 * USEC_PER_MSEC);
+        no_calls(w);
+        assert_true(is_alive(pidfd) && w->has_name && now_usec(CLOCK_MONOTONIC) - begun > USEC_PER_SEC);
+        finish_start(w, UNIT, JOB);
+        wait_good(w, &r);
+        is_text(world_run_file(w, "c-1", "end"), "0\n");
+        wait_name(w, false);
+        assert_int_equal(recv(notify, text, sizeof(text), MSG_DONTWAIT), 10);
+        assert_memory_equal(text, "STOPPING=1", 10);
+        assert_int_equal(world_wait_exit(w), 0);
+        safe_close(pidfd);
+}
+
+static void test_signals(void **state) {
+        static const int signals[] = { SIGTERM, SIGINT };
+        World *w = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
+                world_launch(w, 1);
+                assert_int_equal(kill(w->launcher, signals[i]), 0);
+                assert_int_equal(world_wait_exit(w), 0);
+                wait_name(w, false);
+        }
+}
+
+static void test_no_systemd(void **state) {
+        World *w = *state;
+
+        world_spawn(w, NULL);
+        answer_error(w, next_call(w, "Get"), "org.freedesktop.DBus.Error.AccessDenied");
+        assert_int_equal(world_wait_exit(w), 1);
+        world_spawn(w, NULL);
+        answer(w, next_call(w, "Get"), "v", "u", 7U);
+        assert_int_equal(world_wait_exit(w), 1);
+        systemd_leave(w);
+        world_spawn(w, NULL);
+        assert_int_equal(world_wait_exit(w), 1);
+        systemd_come(w);
+        assert_true(sd_bus_request_name(w->systemd, "org.northflare.Launcher1", 0) >= 0);
+        world_spawn(w, NULL);
+        answer(w, next_call(w, "Get"), "v", "s", "/");
+        assert_int_equal(world_wait_exit(w), 1);
+        assert_int_equal(kill(w->daemon, SIGKILL), 0);
+        world_spawn(w, NULL);
+        assert_int_equal(world_wait_exit(w), 1);
+}
+
+/* The settings' file at its bound, and one past it. */
+static void test_settings_size(void **state) {
+        static char text[64 * 1024 + 2];
+        World *w = *state;
+        Reply r;
+
+        for (size_t past = 0; past < 2; past++) {
+                memset(text, ' ', sizeof(text));
+                memcpy(text, "{}", 2);
+                text[64 * 1024 + past] = 0;
+                world_configure(w, text);
+                world_launch(w, 1);
+                start(w, &r, &(Start){});
+                if (past == 0)
+                        answer_error(w, next_call(w, "StartTransientUnit"), "UnitMasked");
+                wait_reply(w, &r);
+                _cleanup_free_ char *begin = past == 0 ?
+                                strdup("systemd: ") :
+                                xasprintf("%s/config/northflare/launcher.json: Argument list too long",
+                                          w->dir);
+                wait_error(w, &r, "Failed", begin);
+                no_calls(w);
+                assert_int_equal(kill(w->launcher, SIGKILL), 0);
+                (void) world_wait_exit(w);
+                wait_name(w, false);
+        }
+}
+
+static void test_caller(void **state) {
+        static const char *const members[] = { "Stop", "Kill", "Freeze", "Thaw", "Collect" };
+        static const uid_t others[] = { 0, 2, 65534 };
+        World *w = *state;
+        Reply r;
+
+        if (skip_without_root() < 0)
+                return;
+        world_launch(w, 1);
+        for (size_t i = 0; i < ELEMENTSOF(others); i++) {
+                sd_bus *bus = world_connect(w, others[i]), *own = w->caller;
+
+                for (size_t k = 0; k < ELEMENTSOF(members); k++) {
+                        call(w, &r, bus, members[k], "s", UNIT);
+                        wait_error(w, &r, "AccessDenied", "Only the runner's user may call the launcher.");
+                }
+                call(w, &r, bus, "SetLimits", "sa{st}", UNIT, 1, "TasksMax", UINT64_C(5));
+                wait_error(w, &r, "AccessDenied", "Only the runner's user");
+                call(w, &r, bus, "Pending", NULL);
+                wait_error(w, &r, "AccessDenied", "Only the runner's user");
+                w->caller = bus;
+                start(w, &r, &(Start){});
+                wait_error(w, &r, "AccessDenied", "Only the runner's user");
+                w->caller = own;
+                sd_bus_flush_close_unref(bus);
+        }
+        no_calls(w);
+}
+
+static void test_users(void **state) {
+        static const char agent[] =
+                        "id -u; id -g; id -G; grep -E '^(Cap(Inh|Prm|Eff|Amb)|NoNewPrivs)' /proc/self/status;"
+                        "ls /proc/self/fd | wc -l; cat {private}; stat -c '%a %u' {private} . ../*";
+        static const char expected[] =
+                        "61003\n61003\n61003 61103\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\n"
+                        "CapEff:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n4\nsecret600 61003\n700 61003\n";
+        _cleanup_free_ char *out = NULL, *facts = NULL;
+        _cleanup_close_ int file = -EBADF;
+        World *w = *state;
+        Reply r;
+
+        if (skip_without_root() < 0)
+                return;
+        world_put(w, "secret", "secret");
+        file = open(world_path(w, "secret"), O_RDONLY | O_CLOEXEC);
+        world_launch(w, 1);
+        start(w, &r, &(Start){ .script = agent, .extra = { file }, .n_extra = 1 });
+        sd_bus_message *m = next_call(w, "StartTransientUnit");
+        is_text(property_of(m, "User"), "northflare");
+        answer(w, m, "o", JOB);
+        finish_start(w, UNIT, JOB);
+        wait_good(w, &r);
+        out = world_run_file(w, "c-1", "out");
+        if (!startswith(out, expected))
+                fail_msg("%s", out);
+        facts = world_run_file(w, "c-1", "facts");
+        if (!startswith(facts, "uid 1 gid 1 groups 1 nnp 1 fds 0 1 2 3 4 "))
+                fail_msg("%s", facts);
+}
+
+static void test_git_and_hook(void **state) {
+        const char *const git[] = {
+                "ignored", "-c", "id -u; pwd; echo $HOME $TMPDIR $NORTHFLARE_FDS; cat <&3", NULL
+        };
+        _cleanup_free_ char *expected = NULL;
+        _cleanup_close_ int file = -EBADF;
+        World *w = *state;
+        Reply r;
+
+        if (skip_without_root() < 0)
+                return;
+        world_put(w, "secret", "secret");
+        file = open(world_path(w, "secret"), O_RDONLY | O_CLOEXEC);
+        world_launch(w, 1);
+        begin(w,
+              &r,
+              &(Start){ .kind = "git", .argv = git, .extra = { file }, .n_extra = 1, .workspace = "" },
+              "northflare-git-c-1.scope");
+        expected = xasprintf("61002\n%s/homes/61002\n%s/homes/61002 /tmp 1\nsecret", w->dir, w->dir);
+        is_text(world_run_file(w, "c-1", "out"), expected);
+        begin(w,
+              &r,
+              &(Start){
+                              .kind = "hook",
+                              .run = 2,
+                              .script = "id -u; echo $NORTHFLARE_FDS; ls /proc/self/fd | wc -l; test -f /proc/self/fd/4",
+                              .extra = {file, file},
+                              .n_extra = 2
+        },
+              "northflare-hook-c-2.scope");
+        is_text(world_run_file(w, "c-2", "out"), "61003\n2\n6\n");
+        is_text(world_run_file(w, "c-2", "end"), "0\n");
+        /* The user's home is another's: no program, and the supervisor is told why. */
+        assert_int_equal(chown(world_path(w, "homes/61002"), 0, 0), 0);
+        assert_int_equal(chmod(world_path(w, "homes/61002"), 0755), 0);
+        begin(w, &r, &(Start){ .kind = "git", .run = 3, .argv = git }, "northflare-git-c-3.scope");
+        is_text(world_run_file(w, "c-3", "report"), "1 1 1 \n");
+        /* Others may write to it. */
+        assert_int_equal(chown(world_path(w, "homes/61002"), GIT_UID, GIT_UID), 0);
+        assert_int_equal(chmod(world_path(w, "homes/61002"), 0720), 0);
+        begin(w, &r, &(Start){ .kind = "git", .run = 4, .argv = git }, "northflare-git-c-4.scope");
+        is_text(world_run_file(w, "c-4", "report"), "1 1 1 \n");
+        /* A program that there is none of. */
+        begin(w,
+              &r,
+              &(Start){
+                              .run = 5, .argv = (const char *const[]){"/nonexistent", NULL}
+        },
+              "northflare-conversation-c-5.scope");
+        is_text(world_run_file(w, "c-5", "end"), "32512\n");
+}
+
+/* Whose run's folder it is. */
+static void test_owner(void **state) {
+        World *w = *state;
+        int dir;
+        Reply r;
+
+        if (skip_without_root() < 0)
+                return;
+        world_launch(w, 1);
+        dir = world_run(w, "d");
+        assert_int_equal(fchown(dir, 0, 0), 0);
+        start(w, &r, &(Start){ .dirfd = dir });
+        wait_error(w, &r, "InvalidArgument", "dirfd: ");
+        assert_int_equal(fchown(dir, AGENT_UID, RUNNER_UID), 0);
+        start(w, &r, &(Start){ .dirfd = dir });
+        wait_error(w, &r, "InvalidArgument", "dirfd: ");
+        no_calls(w);
+        safe_close(dir);
+}
+
+static void test_bad_users(void **state) {
+        static const struct {
+                const char *users, *text; /* NULL: not even the runner's */
+        } cases[] = {
+                {GIT AGENT,                                                     NULL                                    },
+                { "northflare 0 1 1 1 " GIT AGENT,                              NULL                                    },
+                { "northflare 1 0 1 0 " GIT AGENT,                              NULL                                    },
+                { "northflare 1 1 2 0 " GIT AGENT,                              NULL                                    },
+                { "northflare 1 1 65 5 " GIT AGENT,                             NULL                                    },
+                { RUNNER AGENT,                                                 "There is no user northflare-git."      },
+                { RUNNER GIT,                                                   "There is no user northflare-agent."    },
+                { RUNNER "northflare-git 0 61002 1 61002 " AGENT,
+                 "Agents, the runner and git cannot run as northflare-git."                                             },
+                { RUNNER GIT "northflare-agent 0 61003 1 61003 ",
+                 "Agents, the runner and git cannot run as northflare-agent."                                           },
+                { RUNNER GIT "northflare-agent 1 61003 1 61003 ",
+                 "Agents, the runner and git cannot run as"                                                             },
+                { RUNNER GIT "northflare-agent 61002 61003 1 61003 ",
+                 "Agents, the runner and git cannot run as"                                                             },
+                { RUNNER GIT "northflare-agent 61003 0 1 0 ",
+                 "User northflare-agent is in a group of root's, the runner's or git's."                                },
+                { RUNNER GIT "northflare-agent 61003 61003 2 0 ",               "User northflare-agent is in a group of"},
+                { RUNNER GIT "northflare-agent 61003 61003 2 1 ",               "User northflare-agent is in a group of"},
+                { RUNNER GIT "northflare-agent 61003 61003 2 61002 ",
+                 "User northflare-agent is in a group of"                                                               },
+                { RUNNER GIT "northflare-agent 61003 61003 65 5 ",
+                 "User northflare-agent is in more than 64 groups."                                                     },
+                { RUNNER "northflare-git 61002 61002 2 1 "
+                         "northflare-agent 61003 61003 64 5 ", ""                                      },
+        };
+        World *w = *state;
+        Reply r;
+
+        if (skip_without_root() < 0)
+                return;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                assert_int_equal(setenv("NF_TEST_USERS", cases[i].users, 1), 0);
+                if (!cases[i].text) {
+                        world_spawn(w, NULL);
+                        assert_int_equal(world_wait_exit(w), 78);
+                        continue;
+                }
+                world_launch(w, 1);
+                start(w, &r, &(Start){});
+                if (!*cases[i].text)
+                        answer_error(w, next_call(w, "StartTransientUnit"), "UnitMasked");
+                wait_error(w, &r, "Failed", *cases[i].text ? cases[i].text : "systemd: ");
+                assert_int_equal(kill(w->launcher, SIGKILL), 0);
+                (void) world_wait_exit(w);
+                wait_name(w, false);
+        }
+}
+
+/* Two agent users, and the file that says whose workspace is whose. */
+static void test_registry(void **state) {
+        static char large[4 * 1024 * 1024 + 2];
+        World *w = *state;
+        Reply r;
+
+        if (skip_without_root() < 0)
+                return;
+        world_configure(w, "{\"agentUsers\": [\"northflare-agent\", \"northflare-agent2\"]}");
+        world_launch(w, 1);
+        begin(w, &r, &(Start){ .script = "id -u" }, UNIT);
+        is_text(world_run_file(w, "c-1", "out"), "61003\n");
+        begin(w,
+              &r,
+              &(Start){ .script = "id -u", .run = 2, .workspace = "ws2" },
+              "northflare-conversation-c-2.scope");
+        is_text(world_run_file(w, "c-2", "out"), "61004\n");
+        begin(w,
+              &r,
+              &(Start){ .script = "id -u", .run = 3, .workspace = "ws2" },
+              "northflare-conversation-c-3.scope");
+        is_text(world_run_file(w, "c-3", "out"), "61004\n");
+        /* Full: at the bound a workspace that is in it has its user. */
+        _cleanup_close_ int fd = open(world_path(w, "state/workspaces"), O_RDWR | O_CLOEXEC);
+        ssize_t n = read(fd, large, sizeof(large));
+        assert_true(n > 0);
+        memset(large + n, '\n', sizeof(large) - (size_t) n);
+        large[4 * 1024 * 1024] = 0;
+        world_put(w, "state/workspaces", large);
+        begin(w,
+              &r,
+              &(Start){ .script = "id -u", .run = 4, .workspace = "ws2" },
+              "northflare-conversation-c-4.scope");
+        is_text(world_run_file(w, "c-4", "out"), "61004\n");
+        large[4 * 1024 * 1024] = '\n';
+        world_put(w, "state/workspaces", large);
+        start(w, &r, &(Start){ .run = 5, .workspace = "ws2" });
+        wait_error(w, &r, "Failed", "The start cannot be prepared: Argument list too long");
+        /* Git needs none. */
+        start(w, &r, &(Start){ .run = 5, .kind = "git" });
+        answer_error(w, next_call(w, "StartTransientUnit"), "UnitMasked");
+        wait_error(w, &r, "Failed", "systemd: ");
+        /* Unreadable, and not to be written to. */
+        assert_int_equal(unlink(world_path(w, "state/workspaces")), 0);
+        assert_int_equal(mkdir(world_path(w, "state/workspaces"), 0700), 0);
+        start(w, &r, &(Start){ .run = 6 });
+        wait_error(w, &r, "Failed", "The start cannot be prepared: ");
+        assert_int_equal(rmdir(world_path(w, "state/workspaces")), 0);
+        assert_int_equal(symlink("elsewhere", world_path(w, "state/workspaces")), 0);
+        start(w, &r, &(Start){ .run = 6 });
+        wait_error(w, &r, "Failed", "The start cannot be prepared: ");
+        no_calls(w);
+        assert_true(access(world_path(w, "state/elsewhere"), F_OK) < 0);
+        /* Without its directory nothing is started at all. */
+        assert_int_equal(kill(w->launcher, SIGKILL), 0);
+        (void) world_wait_exit(w);
+        wait_name(w, false);
+        assert_int_equal(remove_tree_at(AT_FDCWD, world_path(w, "state")), 0);
+        world_launch(w, 1);
+        start(w, &r, &(Start){ .run = 7 });
+        wait_error(w, &r, "Failed", "The launcher's own state directory cannot be opened: ");
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
+#define SYSTEM(name) cmocka_unit_test_setup_teardown(name, set_up_system, world_tear_down)
+
+int main(int argc, char *argv[]) {
+        const struct CMUnitTest tests[] = {
+                CASE(test_options),        CASE(test_idle),          CASE(test_signals),
+                CASE(test_no_systemd),     CASE(test_settings_size), SYSTEM(test_caller),
+                SYSTEM(test_users),        SYSTEM(test_bad_users),   SYSTEM(test_registry),
+                SYSTEM(test_git_and_hook), SYSTEM(test_owner),
+        };
+        if (argc > 1)
+                cmocka_set_test_filter(argv[1]);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
