@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <cmocka.h>
 
@@ -450,11 +451,10 @@ static void test_child_killed(void **state) {
 
         world_launch(w, 1);
         start(w, &r, &(Start){});
-        sd_bus_message *m = next_call(w, "StartTransientUnit");
-        _cleanup_free_ char *pid = property_of(m, "PIDs");
-        pidfd = (int) strtol(pid, NULL, 10);
-        assert_int_equal(kill((pid_t) pidfd, SIGKILL), 0);
-        answer(w, m, "o", JOB);
+        pidfd = take_start(w, UNIT, JOB);
+        assert_int_equal(syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0), 0);
+        /* Its end of the gate is closed when it is gone. */
+        wait_gone(pidfd);
         finish_start(w, UNIT, JOB);
         wait_error(w, &r, "Failed", "The program in the scope cannot begin: ");
         no_calls(w);
@@ -539,6 +539,11 @@ static void test_slice_moment(void **state) {
                 answer_error(w, next_call(w, "StartTransientUnit"), errors[i % 2]);
         }
         wait_error(w, &r, "Failed", "systemd: because of TransactionIsDestructive");
+        /* Any other error is final here too. */
+        start(w, &r, &(Start){});
+        expect_slice(w, NULL, false);
+        answer_error(w, next_call(w, "StartTransientUnit"), "UnitMasked");
+        wait_error(w, &r, "Failed", "systemd: because of UnitMasked");
         no_calls(w);
 }
 

@@ -275,6 +275,11 @@ static void test_git_and_hook(void **state) {
         assert_int_equal(chmod(world_path(w, "homes/61002"), 0720), 0);
         begin(w, &r, &(Start){ .kind = "git", .run = 4, .argv = git }, "northflare-git-c-4.scope");
         is_text(world_run_file(w, "c-4", "report"), "1 1 1 \n");
+        /* A directory of its workspace is another's. */
+        assert_int_equal(mkdir(world_path(w, "homes/61003/6634f5ee25c3bb66"), 0777), 0);
+        assert_int_equal(chmod(world_path(w, "homes/61003/6634f5ee25c3bb66"), 0777), 0);
+        begin(w, &r, &(Start){ .run = 6, .workspace = "ws9" }, "northflare-conversation-c-6.scope");
+        is_text(world_run_file(w, "c-6", "report"), "1 1 1 \n");
         /* A program that there is none of. */
         begin(w,
               &r,

@@ -4,11 +4,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
 #include "common/fileio.h"
+#include "launcher/dropped/agent-half.h"
 #include "launcher/dropped/program.h"
 #include "launcher/request.h"
 #include "launcher/settings.h"
@@ -190,6 +193,10 @@ static void test_environment(void **state) {
         while (strv_length(f->request.env) < REQUEST_STRINGS_MAX)
                 assert_int_equal(strv_extend(&f->request.env, "X=x"), 0);
         accepted(f);
+        expect(environment_add(&f->request.env, "B", "x", &e),
+               &e,
+               ERROR_INVALID_ARGUMENT,
+               "env: more than 128");
         assert_int_equal(strv_extend(&f->request.env, "X=x"), 0);
         refused(f, "env:");
 }
@@ -320,6 +327,27 @@ static void test_descriptors(void **state) {
         refused(f, "extra:");
         safe_close(null);
         safe_close(root);
+}
+
+/* What is behind the drop of privileges refuses to run in front of it. */
+static void test_not_dropped(void **state) {
+        char *argv[] = { (char *) "/bin/true", NULL }, byte;
+        const AgentPlan plan = {
+                .argv = argv, .envp = argv + 1, .base = "/", .tmp = "", .cwd = "/", .private_fd = -EBADF
+        };
+        int control[2], status;
+
+        supervisor_exec(&(Limits){}, 1, 1, -1, -1);
+        assert_int_equal(errno, EPERM);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
+        pid_t pid = fork();
+        if (pid == 0)
+                agent_half_run(&plan, control[1]);
+        safe_close(control[1]);
+        assert_int_equal(read(control[0], &byte, 1), 0);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(WEXITSTATUS(status), 127);
+        safe_close(control[0]);
 }
 
 static void test_program(void **state) {
@@ -598,10 +626,10 @@ static void test_sum_check(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                CASE(test_kind),     CASE(test_ids),         CASE(test_argv),        CASE(test_environment),
-                CASE(test_cwd),      CASE(test_limits),      CASE(test_descriptors), CASE(test_program),
-                CASE(test_settings), CASE(test_agent_users), CASE(test_sum),         CASE(test_sum_check),
-                CASE(test_defaults),
+                CASE(test_kind),        CASE(test_ids),      CASE(test_argv),        CASE(test_environment),
+                CASE(test_cwd),         CASE(test_limits),   CASE(test_descriptors), CASE(test_program),
+                CASE(test_not_dropped), CASE(test_settings), CASE(test_agent_users), CASE(test_sum),
+                CASE(test_sum_check),   CASE(test_defaults),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
