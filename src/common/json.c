@@ -156,6 +156,24 @@ int json_set_string(Json *o, const char *name, const char *value) {
         return value ? json_set(o, name, json_object_new_string(value)) : 0;
 }
 
+int json_set_text(Json *o, const char *name, const char *text) {
+        _cleanup_buffer_ Buffer b = {};
+
+        if (!text || utf8_is_valid(text, strlen(text)))
+                return json_set_string(o, name, text);
+        for (size_t left = strlen(text); left > 0;) {
+                size_t n = utf8_sequence(text, left);
+
+                if (n > 0)
+                        (void) buffer_append(&b, text, n);
+                else
+                        (void) buffer_append_str(&b, "\xef\xbf\xbd");
+                text += MAX(n, (size_t) 1);
+                left -= MAX(n, (size_t) 1);
+        }
+        return b.failed ? -ENOMEM : json_set_string(o, name, b.data);
+}
+
 int json_set_u64(Json *o, const char *name, uint64_t value) {
         return json_set(o, name, json_object_new_uint64(value));
 }

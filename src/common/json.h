@@ -73,5 +73,7 @@ const char *json_text(Json *o);
 /* Sets member name of o; takes value over; NULL value means that memory was out: -ENOMEM. */
 int json_set(Json *o, const char *name, Json *value_consume);
 int json_set_string(Json *o, const char *name, const char *value);
+/* The same for text of others, which may not be UTF-8: what is not becomes U+FFFD. */
+int json_set_text(Json *o, const char *name, const char *text);
 int json_set_u64(Json *o, const char *name, uint64_t value);
 int json_set_bool(Json *o, const char *name, bool value);

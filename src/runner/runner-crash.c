@@ -160,8 +160,6 @@ void crash_watch_mark(CrashWatch *w) {
 
 static int add_report(CrashWatch *w, const char *code, const UnitEnd *e, const char *text) {
         _cleanup_json_ Json *o = json_object_new_object();
-        _cleanup_free_ char *members = NULL;
-        const char *s;
 
         if (!w->control || store_count_own_events(w->ctx->store, "", 0, 0) >= REPORTS_MAX)
                 return 0;
@@ -171,10 +169,7 @@ static int add_report(CrashWatch *w, const char *code, const UnitEnd *e, const c
                 (void) json_set_string(o, "result", e->result);
         if (e->code[0])
                 (void) json_set_string(o, "signal", e->status);
-        s = json_text(o);
-        members = strndup(s + 1, strlen(s) - 2); /* without braces */
-        return members ? store_add_own_event(w->ctx->store, "", 0, 0, NULL, "error.report", members, NULL) :
-                         -ENOMEM;
+        return store_add_own_event(w->ctx->store, "", 0, 0, NULL, "error.report", o, NULL);
 }
 
 /* Forgets the mark, and stores what is told of it, both or none. */

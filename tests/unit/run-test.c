@@ -253,9 +253,9 @@ static void on_driven(bool progress, void *userdata) {
                 say(late);
 }
 
-static int on_event(const char *method, const char *members, void *userdata) {
+static int on_event(const char *method, Json *params, void *userdata) {
         NOTE("event(%s)", method);
-        assert_return_code(store_set(world.ctx.store, "owner", members), 0);
+        assert_return_code(store_set(world.ctx.store, "owner", json_text(params)), 0);
         return world.event_error;
 }
 

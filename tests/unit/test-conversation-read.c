@@ -15,6 +15,7 @@
 #include "runner/conversation/event-cut.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-events.h"
+#include "tests/unit/own-event.h"
 
 /* ReadEvents() and ReadEvent() of a conversation with a store and an output: whatever is in the cache, the events are the same,
  * whole and in order, and no reply is larger than its bound. */
@@ -247,15 +248,14 @@ static void test_a_long_event_of_the_runners_own(void **state) {
         members = buffer_steal(&b);
         assert_non_null(members);
         assert_return_code(
-                        store_add_own_event(
-                                        p->ctx.run.store,
-                                        "c",
-                                        1,
-                                        0,
-                                        NULL,
-                                        "conversation.ended",
-                                        members,
-                                        &seq),
+                        add_own_event(p->ctx.run.store,
+                                      "c",
+                                      1,
+                                      0,
+                                      NULL,
+                                      "conversation.ended",
+                                      members,
+                                      &seq),
                         0);
         text = all(p, 10, false);
         again = all(p, 10, true);

@@ -16,6 +16,7 @@
 #include "runner/run/run-internal.h"
 #include "runner/store/store-events.h"
 #include "test-server.h"
+#include "tests/unit/own-event.h"
 
 /* Conversations that have ended, and of whose output there is less than the store knows of: after a loss of power the store is
  * whole, and the output is not. Or it is there, and what the store has to read it by is not. Whoever reads them comes to their
@@ -178,15 +179,14 @@ static void add(Place *p, unsigned lines) {
         assert_return_code(store_put_conversation(p->ctx.run.store, &row), 0);
         assert_return_code(store_put_run(p->ctx.run.store, &run), 0);
         assert_return_code(
-                        store_add_own_event(
-                                        p->ctx.run.store,
-                                        "c-1",
-                                        1,
-                                        p->size,
-                                        RUN_ID ":end",
-                                        "conversation.ended",
-                                        "\"reason\":\"lost\"",
-                                        &seq),
+                        add_own_event(p->ctx.run.store,
+                                      "c-1",
+                                      1,
+                                      p->size,
+                                      RUN_ID ":end",
+                                      "conversation.ended",
+                                      "\"reason\":\"lost\"",
+                                      &seq),
                         0);
         assert_return_code(conversation_new(&p->ctx, &row, &p->c), 0);
         /* As adoption does it. */
@@ -341,15 +341,14 @@ static void test_a_hole(void **state) {
 
         write_lines(p, 4);
         assert_return_code(
-                        store_add_own_event(
-                                        p->ctx.run.store,
-                                        "c-1",
-                                        1,
-                                        p->begin[3],
-                                        NULL,
-                                        "conversation.state",
-                                        "\"state\":\"idle\"",
-                                        &seq),
+                        add_own_event(p->ctx.run.store,
+                                      "c-1",
+                                      1,
+                                      p->begin[3],
+                                      NULL,
+                                      "conversation.state",
+                                      "\"state\":\"idle\"",
+                                      &seq),
                         0);
         add(p, 4);
         assert_return_code(

@@ -21,6 +21,7 @@
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-internal.h"
 #include "test-server.h"
+#include "tests/unit/own-event.h"
 
 /* Conversations that have ended and whose events the orchestrator has not acknowledged: what each of them holds, how many are
  * read at a time, and that none of what they say is lost by that. And what is made of it where something on the way from the
@@ -234,15 +235,14 @@ add(Place *p, size_t i, unsigned lines, size_t line_size, size_t weight, bool ru
         assert_return_code(store_put_run(p->ctx.run.store, &run), 0);
         if (!run_delivered)
                 assert_return_code(
-                                store_add_own_event(
-                                                p->ctx.run.store,
-                                                id,
-                                                1,
-                                                run.driven,
-                                                NULL,
-                                                "conversation.ended",
-                                                "\"reason\":\"stopped\"",
-                                                &seq),
+                                add_own_event(p->ctx.run.store,
+                                              id,
+                                              1,
+                                              run.driven,
+                                              NULL,
+                                              "conversation.ended",
+                                              "\"reason\":\"stopped\"",
+                                              &seq),
                                 0);
         assert_return_code(conversation_new(&p->ctx, &row, &c), 0);
         assert_return_code(conversation_send_open(c), 0);
@@ -618,15 +618,14 @@ static void test_what_cannot_be_read_to_the_end_of_a_batch_is_read_once_more(voi
                 Conversation *c = add(p, 0, 3, 100, 10, false);
 
                 assert_return_code(
-                                store_add_own_event(
-                                                p->ctx.run.store,
-                                                "c-0",
-                                                1,
-                                                300,
-                                                NULL,
-                                                "error.report",
-                                                "",
-                                                NULL),
+                                add_own_event(p->ctx.run.store,
+                                              "c-0",
+                                              1,
+                                              300,
+                                              NULL,
+                                              "error.report",
+                                              "",
+                                              NULL),
                                 0);
                 if (live)
                         make_live(c);
@@ -903,8 +902,7 @@ static void test_a_response_is_not_lost_with_its_batch(void **state) {
         p->config.retry_strategy = (char *) "none";
         assert_return_code(store_accept(p->ctx.run.store, &m, NULL, true, &m.seq), 0);
         assert_return_code(
-                        store_add_own_event(
-                                        p->ctx.run.store, "", 0, 0, "said", "error.report", "\"a\":1", NULL),
+                        add_own_event(p->ctx.run.store, "", 0, 0, "said", "error.report", "\"a\":1", NULL),
                         0);
         spoil_own_events(p, "error.report");
         assert_return_code(runner_open_link(r), 0);

@@ -13,6 +13,7 @@
 #include "runner/conversation/event-reader.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-events.h"
+#include "tests/unit/own-event.h"
 
 /* ---- a driver whose events count: line "two" makes two events, "none" none, "ask" the end of a question ---- */
 
@@ -173,7 +174,7 @@ static void write_out(Fixture *f, const char *text) {
 static void own(Fixture *f, uint64_t at, const char *id, const char *method) {
         int64_t seq;
 
-        assert_int_equal(store_add_own_event(f->store, "c-1", 1, at, id, method, "\"x\":1", &seq), 0);
+        assert_int_equal(add_own_event(f->store, "c-1", 1, at, id, method, "\"x\":1", &seq), 0);
 }
 
 static EventReader *open_reader(Fixture *f, uint64_t offset, int64_t own_seq, const char *state, bool raw) {

@@ -249,6 +249,27 @@ static void test_set(void **state) {
         assert_string_equal(json_text(o), "{\"s\":\"a/b\\\"c\",\"n\":18446744073709551615,\"b\":false}");
 }
 
+static void test_text_of_others_becomes_utf8(void **state) {
+        static const char *const texts[][2] = {
+                {"plain",                  "{\"t\":\"plain\"}"                                },
+                { "",                      "{\"t\":\"\"}"                                     },
+                { "\xc3\xa4 \"q\" \\ /\n", "{\"t\":\"\xc3\xa4 \\\"q\\\" \\\\ /\\n\"}"         },
+                { "a\xff",                 "{\"t\":\"a\xef\xbf\xbd\"}"                        },
+                { "\xc3(\xe2\x82",         "{\"t\":\"\xef\xbf\xbd(\xef\xbf\xbd\xef\xbf\xbd\"}"},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                _cleanup_json_ Json *o = json_object_new_object(), *again = NULL;
+
+                assert_int_equal(json_set_text(o, "t", texts[i][0]), 0);
+                assert_string_equal(json_text(o), texts[i][1]);
+                assert_int_equal(json_parse(json_text(o), strlen(json_text(o)), &again, NULL), 0);
+        }
+        _cleanup_json_ Json *none = json_object_new_object();
+        assert_int_equal(json_set_text(none, "t", NULL), 0);
+        assert_string_equal(json_text(none), "{}");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_parse_values),
@@ -262,6 +283,7 @@ int main(void) {
                 cmocka_unit_test(test_get),
                 cmocka_unit_test(test_get_numbers),
                 cmocka_unit_test(test_get_strv),
+                cmocka_unit_test(test_text_of_others_becomes_utf8),
                 cmocka_unit_test(test_set),
         };
 

@@ -378,10 +378,12 @@ static void test_a_kill_that_nobody_saw_is_an_event_of_the_end(void **state) {
 }
 
 static void test_an_event_that_is_not_stored_changes_nothing(void **state) {
+        _cleanup_json_ Json *params = json_object_new_object();
+
         live("shell");
         begin_limits();
         world.event_error = -EIO;
-        assert_int_equal(run_limits_emit(world.r->limits, "conversation.limit", "\"a\":1"), -EIO);
+        assert_int_equal(run_limits_emit(world.r->limits, "conversation.limit", params), -EIO);
         expect_calls("event(conversation.limit); store_failed(5)");
         assert_false(owner_has_stored());
 }

@@ -22,6 +22,7 @@
 #include "runner/store/store-input.h"
 #include "runner/store/transaction.h"
 #include "store-test.h"
+#include "tests/unit/own-event.h"
 
 /* ---- conversations and runs ---- */
 
@@ -227,13 +228,13 @@ static void test_delete_conversation_takes_all(void **state) {
                 assert_int_equal(store_put_conversation(f->store, &row), 0);
                 put_run(f->store, ids[i], 1);
                 assert_int_equal(store_render(f->store, ids[i], 1, "x\n", 2, 0, NULL), 0);
-                assert_int_equal(store_add_own_event(f->store, ids[i], 1, 0, NULL, "m", "", NULL), 0);
+                assert_int_equal(add_own_event(f->store, ids[i], 1, 0, NULL, "m", "", NULL), 0);
         }
         m.request_id = (char *) "1";
         m.response = (char *) "\"late\"";
         assert_int_equal(store_accept(f->store, &m, NULL, false, NULL), 1);
         (void) accept_message(f->store, "m-2", "c-2");
-        assert_int_equal(store_add_own_event(f->store, "", 0, 0, NULL, "m", "", NULL), 0);
+        assert_int_equal(add_own_event(f->store, "", 0, 0, NULL, "m", "", NULL), 0);
 
         assert_int_equal(store_delete_conversation(f->store, ""), -EINVAL);
         assert_int_equal(store_delete_conversation(f->store, "c-1"), 0);
@@ -395,22 +396,13 @@ static void test_own_events(void **state) {
         put_run(f->store, "c-1", 1);
         assert_int_equal(store_get(f->store, "storeId", &store_id), 1);
         assert_int_equal(
-                        store_add_own_event(
-                                        f->store, "c-1", 1, 7, "x:end", "conversation.ended", "\"a\":1", &a),
+                        add_own_event(f->store, "c-1", 1, 7, "x:end", "conversation.ended", "\"a\":1", &a),
                         0);
         assert_int_equal(
-                        store_add_own_event(
-                                        f->store,
-                                        "c-1",
-                                        1,
-                                        UINT64_MAX,
-                                        NULL,
-                                        "conversation.state",
-                                        NULL,
-                                        &b),
+                        add_own_event(f->store, "c-1", 1, UINT64_MAX, NULL, "conversation.state", NULL, &b),
                         0);
-        assert_int_equal(store_add_own_event(f->store, "", 0, 0, NULL, "error.report", "", &c), 0);
-        assert_int_equal(store_add_own_event(f->store, "c-9", 4, 0, NULL, "error.report", "", &d), 0);
+        assert_int_equal(add_own_event(f->store, "", 0, 0, NULL, "error.report", "", &c), 0);
+        assert_int_equal(add_own_event(f->store, "c-9", 4, 0, NULL, "error.report", "", &d), 0);
         assert_true(a < b && b < c && c < d);
         reopen_store(f);
 
@@ -445,8 +437,8 @@ static void test_own_events_deleted_numbers_never_return(void **state) {
         OwnEvent e = {};
 
         open_store(f);
-        assert_int_equal(store_add_own_event(f->store, "", 0, 0, NULL, "m", "", &a), 0);
-        assert_int_equal(store_add_own_event(f->store, "", 0, 0, NULL, "m", "", &b), 0);
+        assert_int_equal(add_own_event(f->store, "", 0, 0, NULL, "m", "", &a), 0);
+        assert_int_equal(add_own_event(f->store, "", 0, 0, NULL, "m", "", &b), 0);
         assert_int_equal(store_delete_own_events(f->store, "", 0, a), 0);
         assert_int_equal(store_next_own_event(f->store, "", 0, 0, &e), 1);
         assert_int_equal(e.seq, b);
@@ -454,7 +446,7 @@ static void test_own_events_deleted_numbers_never_return(void **state) {
         assert_int_equal(store_delete_own_events(f->store, "", 0, b), 0);
         assert_int_equal(store_next_own_event(f->store, "", 0, 0, &e), 0);
         reopen_store(f);
-        assert_int_equal(store_add_own_event(f->store, "", 0, 0, NULL, "m", "", &c), 0);
+        assert_int_equal(add_own_event(f->store, "", 0, 0, NULL, "m", "", &c), 0);
         assert_true(c > b);
 }
 
@@ -464,7 +456,7 @@ static void test_acked_events_stay_readable(void **state) {
 
         open_store(f);
         put_run(f->store, "c-1", 1);
-        assert_int_equal(store_add_own_event(f->store, "c-1", 1, 0, "a", "m", "", &seq), 0);
+        assert_int_equal(add_own_event(f->store, "c-1", 1, 0, "a", "m", "", &seq), 0);
         assert_int_equal(store_set_acked(f->store, "c-1", 1, 0, seq, "{}", true), 0);
         expect_event(f->store, "c-1", 1, &after, "a");
 }

@@ -18,12 +18,12 @@ static int take_session(Conversation *c, const char *session) {
 }
 
 static int expire(Conversation *c, const char *request_id) {
-        _cleanup_free_ char *members = xasprintf("\"requestId\":\"%s\"", request_id);
+        _cleanup_json_ Json *params = json_object_new_object();
         int r;
 
-        if (!members)
+        if (!params || json_set_string(params, "requestId", request_id) < 0)
                 return -ENOMEM;
-        r = conversation_emit(c, NULL, "permission.expired", members);
+        r = conversation_emit(c, NULL, "permission.expired", params);
         return r < 0 ? r : c->ctx->hooks->question_expiring(c, request_id, c->ctx->userdata);
 }
 

@@ -59,7 +59,7 @@ static int describe_end(Conversation *c, const End *e, Json **ret) {
         r = json_set_string(o, "reason", e->reason);
         if (r < 0)
                 return r;
-        (void) json_set_string(o, "detail", e->text);
+        (void) json_set_text(o, "detail", e->text);
         (void) json_set_string(o, "sessionId", c->row.session);
         (void) json_set_string(o, "directory", c->row.directory);
         if (!run_conclusion_is_short(c->run) && run_driver_ops(c->run) != &none_driver_ops)
@@ -75,14 +75,6 @@ static int describe_end(Conversation *c, const End *e, Json **ret) {
         (void) json_set_u64(o, "outBytes", run_row(c->run)->driven);
         *ret = TAKE_PTR(o);
         return 0;
-}
-
-/* The text between the braces of an object. */
-static char *members_of(Json *o) {
-        const char *text = json_text(o);
-        size_t n = strlen(text);
-
-        return n >= 2 ? strndup(text + 1, n - 2) : NULL;
 }
 
 /* Messages that wait when it ends, so many at a time: a stop is accepted however many do. */
@@ -197,18 +189,16 @@ static int settle_pending(Conversation *c, const char *reason, Stops *stops) {
 }
 
 static int store_end(Conversation *c, const char *reason, Json *end, Stops *stops) {
-        _cleanup_free_ char *members = members_of(end), *id = NULL;
+        _cleanup_free_ char *id = NULL;
         int r;
 
-        if (!members)
-                return -ENOMEM;
         r = settle_pending(c, reason, stops);
         if (r < 0)
                 return r;
         id = xasprintf("%s:end", run_row(c->run)->run_id);
         if (!id)
                 return -ENOMEM;
-        r = conversation_emit(c, id, "conversation.ended", members);
+        r = conversation_emit(c, id, "conversation.ended", end);
         if (r >= 0)
                 r = run_store_end(c->run);
         if (r < 0)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "common/buffer.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/conversation-report.h"
 #include "runner/conversation/conversation-stream.h"
@@ -24,7 +23,7 @@ void conversation_changed(Conversation *c) {
         conversation_announce(c);
 }
 
-int conversation_emit(Conversation *c, const char *message_id, const char *method, const char *members) {
+int conversation_emit(Conversation *c, const char *message_id, const char *method, Json *params) {
         int64_t seq;
         int r;
 
@@ -35,7 +34,7 @@ int conversation_emit(Conversation *c, const char *message_id, const char *metho
                         conversation_driven(c),
                         message_id,
                         method,
-                        members,
+                        params,
                         &seq);
         if (r < 0)
                 return r;
@@ -48,30 +47,24 @@ int conversation_emit(Conversation *c, const char *message_id, const char *metho
 
 int conversation_emit_state(Conversation *c) {
         const char *state = conversation_state(c);
-        _cleanup_free_ char *members = NULL;
+        _cleanup_json_ Json *params = NULL;
 
         if (!conversation_is_live(c) || streq_ptr(state, c->last_state))
                 return 0;
-        members = xasprintf("\"state\":\"%s\",\"queued\":%u", state, c->n_pending);
-        if (!members || free_and_strdup(&c->last_state, state) < 0)
+        params = json_object_new_object();
+        if (!params || json_set_string(params, "state", state) < 0 ||
+            json_set_u64(params, "queued", c->n_pending) < 0 || free_and_strdup(&c->last_state, state) < 0)
                 return -ENOMEM;
         c->state_changed = true;
         /* "starting" is what the acceptance has said already. */
-        return streq(state, "starting") ? 0 : conversation_emit(c, NULL, "conversation.state", members);
+        return streq(state, "starting") ? 0 : conversation_emit(c, NULL, "conversation.state", params);
 }
 
 int conversation_report(Conversation *c, const char *code, const char *text, const char *message_id) {
-        _cleanup_buffer_ Buffer b = {};
+        _cleanup_json_ Json *params = json_object_new_object();
 
-        (void) buffer_append_str(&b, "\"code\":");
-        (void) buffer_append_json_str(&b, code);
-        (void) buffer_append_str(&b, ",\"text\":");
-        (void) buffer_append_json_str(&b, text);
-        if (message_id) {
-                (void) buffer_append_str(&b, ",\"about\":");
-                (void) buffer_append_json_str(&b, message_id);
-        }
-        if (b.failed)
+        if (!params || json_set_string(params, "code", code) < 0 ||
+            json_set_text(params, "text", text) < 0 || json_set_text(params, "about", message_id) < 0)
                 return -ENOMEM;
-        return conversation_emit(c, NULL, "error.report", b.data);
+        return conversation_emit(c, NULL, "error.report", params);
 }

@@ -6,8 +6,8 @@
 /* Own events of a conversation. What is stored is announced once, by conversation_announce(), after the transaction that it is a
  * part of: nobody is notified of what may still be taken back. */
 
-/* Stores an own event of the present run. Part of an open transaction where there is one. message_id NULL: one is made. */
-int conversation_emit(Conversation *c, const char *message_id, const char *method, const char *members);
+/* Stores an own event of the present run; params: what it says, an object, borrowed. Part of an open transaction where there is one. message_id NULL: one is made. */
+int conversation_emit(Conversation *c, const char *message_id, const char *method, Json *params);
 /* conversation.state, where that is another one than was said last. */
 int conversation_emit_state(Conversation *c);
 /* error.report with a stable code. message_id: of the message that it is about, or NULL. */

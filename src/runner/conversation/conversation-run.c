@@ -67,8 +67,8 @@ static void on_driven(bool progress, void *userdata) {
                 conversation_stop(c, NULL, 0);
 }
 
-static int on_event(const char *method, const char *members, void *userdata) {
-        return conversation_emit(userdata, NULL, method, members);
+static int on_event(const char *method, Json *params, void *userdata) {
+        return conversation_emit(userdata, NULL, method, params);
 }
 
 static void on_changed(void *userdata) {

@@ -69,19 +69,35 @@ static int set_state(Conversation *c, const char *state) {
 
 static void on_progress(Json *progress, void *userdata) {
         Conversation *c = userdata;
-        const char *text = json_text(progress);
-        size_t n = strlen(text);
         LOG_ABOUT_CONVERSATION(c);
 
-        if (n <= 2)
-                return;
-        _cleanup_free_ char *members = strndup(text + 1, n - 2);
-        if (members && conversation_emit(c, NULL, "git.progress", members) >= 0)
+        if (json_object_is_type(progress, json_type_object) && json_object_object_length(progress) > 0 &&
+            conversation_emit(c, NULL, "git.progress", progress) >= 0)
                 conversation_changed(c);
 }
 
+static int emit_checkout_failed(Conversation *c, const char *text) {
+        _cleanup_json_ Json *params = json_object_new_object();
+
+        if (!params || json_set_bool(params, "ok", false) < 0 ||
+            json_set_text(params, "text", strempty(text)) < 0)
+                return -ENOMEM;
+        return conversation_emit(c, NULL, "git.result", params);
+}
+
+static int emit_checkout(Conversation *c, const char *directory, const char *branch, const char *head) {
+        _cleanup_json_ Json *params = json_object_new_object();
+
+        if (!params || json_set_bool(params, "ok", true) < 0 ||
+            json_set_text(params, "directory", directory) < 0 ||
+            json_set_text(params, "branch", strempty(branch)) < 0 ||
+            json_set_text(params, "head", strempty(head)) < 0)
+                return -ENOMEM;
+        return conversation_emit(c, NULL, "git.result", params);
+}
+
 /* The start goes on from here: where the checkout is, and what is reported of it. */
-static int store_checkout(Conversation *c, const char *directory, const char *branch, const char *result) {
+static int store_checkout(Conversation *c, const char *directory, const char *branch, const char *head) {
         _cleanup_(transaction_done) Transaction t = {};
         int r;
 
@@ -93,7 +109,7 @@ static int store_checkout(Conversation *c, const char *directory, const char *br
         if (r >= 0)
                 r = set_state(c, "starting");
         if (r >= 0)
-                r = conversation_emit(c, NULL, "git.result", result);
+                r = emit_checkout(c, directory, branch, head);
         return transaction_finish(&t, r);
 }
 
@@ -105,7 +121,6 @@ on_checkout(int error,
             const char *head,
             void *userdata) {
         Conversation *c = userdata;
-        _cleanup_buffer_ Buffer b = {};
         int r;
         LOG_ABOUT_CONVERSATION(c);
 
@@ -113,20 +128,11 @@ on_checkout(int error,
         if (error < 0) {
                 if (error == -ECHILD)
                         (void) conversation_report(c, "git-lost", strempty(text), NULL);
-                (void) buffer_append_str(&b, "\"ok\":false,\"text\":");
-                (void) buffer_append_json_str(&b, strempty(text));
-                if (!b.failed)
-                        (void) conversation_emit(c, NULL, "git.result", b.data);
+                (void) emit_checkout_failed(c, text);
                 conversation_fail(c, "failed", text);
                 return;
         }
-        (void) buffer_append_str(&b, "\"ok\":true,\"directory\":");
-        (void) buffer_append_json_str(&b, directory);
-        (void) buffer_append_str(&b, ",\"branch\":");
-        (void) buffer_append_json_str(&b, strempty(branch));
-        (void) buffer_append_str(&b, ",\"head\":");
-        (void) buffer_append_json_str(&b, strempty(head));
-        r = b.failed ? -ENOMEM : store_checkout(c, directory, branch, b.data);
+        r = store_checkout(c, directory, branch, head);
         if (r < 0) {
                 c->ctx->hooks->store_failed(r, c->ctx->userdata);
                 return;
@@ -208,30 +214,23 @@ int conversation_restore_clocks(Conversation *c) {
         return r < 0 ? r : k;
 }
 
-static void describe_start(Conversation *c, Buffer *b) {
-        _cleanup_json_ Json *limits = run_limits_describe(c->run);
+static int emit_started(Conversation *c) {
+        _cleanup_json_ Json *params = json_object_new_object();
+        Json *limits;
 
-        (void) buffer_append_str(b, "\"agent\":");
-        (void) buffer_append_json_str(b, c->row.agent);
-        (void) buffer_append_str(b, ",\"scope\":");
-        (void) buffer_append_json_str(b, run_row(c->run)->unit);
-        if (c->row.directory) {
-                (void) buffer_append_str(b, ",\"directory\":");
-                (void) buffer_append_json_str(b, c->row.directory);
-        }
-        if (c->row.branch) {
-                (void) buffer_append_str(b, ",\"branch\":");
-                (void) buffer_append_json_str(b, c->row.branch);
-        }
-        (void) buffer_printf(b, ",\"repositoryTrusted\":%s", conversation_trusted_by(c) ? "true" : "false");
-        if (limits) {
-                (void) buffer_append_str(b, ",\"limits\":");
-                (void) buffer_append_str(b, json_text(limits));
-        }
+        if (!params || json_set_text(params, "agent", c->row.agent) < 0 ||
+            json_set_string(params, "scope", run_row(c->run)->unit) < 0 ||
+            json_set_text(params, "directory", c->row.directory) < 0 ||
+            json_set_text(params, "branch", c->row.branch) < 0 ||
+            json_set_bool(params, "repositoryTrusted", conversation_trusted_by(c)) < 0)
+                return -ENOMEM;
+        limits = run_limits_describe(c->run);
+        if (limits && json_set(params, "limits", limits) < 0)
+                return -ENOMEM;
+        return conversation_emit(c, NULL, "conversation.started", params);
 }
 
 static int store_started(Conversation *c, const char *unit, const char *invocation) {
-        _cleanup_buffer_ Buffer b = {};
         int r;
 
         r = run_store_started(c->run, unit, invocation);
@@ -243,10 +242,7 @@ static int store_started(Conversation *c, const char *unit, const char *invocati
         r = conversation_begin_clocks(c);
         if (r < 0)
                 return r;
-        describe_start(c, &b);
-        if (b.failed)
-                return -ENOMEM;
-        r = conversation_emit(c, NULL, "conversation.started", b.data);
+        r = emit_started(c);
         return r < 0 ? r : conversation_emit_state(c);
 }
 

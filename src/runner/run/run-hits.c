@@ -55,19 +55,17 @@ tell_hit(RunLimits *l, LimitHit what, uint64_t hits, const LimitCounts *now, con
                                                             killer(l, now, whom);
         LimitCounts before = l->told;
         uint64_t slice_before = l->slice_ooms_told;
-        _cleanup_buffer_ Buffer b = {};
+        _cleanup_json_ Json *params = json_object_new_object();
+        bool whole = params && json_set_string(params, "limit", limit) >= 0 &&
+                        json_set_u64(params, "hits", hits) >= 0 &&
+                        json_set_text(params, "victim", victim) >= 0;
 
-        (void) buffer_printf(&b, "\"limit\":\"%s\",\"hits\":%llu", limit, (unsigned long long) hits);
-        if (victim) {
-                (void) buffer_append_str(&b, ",\"victim\":");
-                (void) buffer_append_json_str(&b, victim);
-        }
         l->told.hits[what] += hits;
         if (what == LIMIT_HIT_OOM_KILL) {
                 l->told.oom = now->oom;
                 l->slice_ooms_told = l->slice_ooms;
         }
-        if (b.failed || run_limits_emit(l, "conversation.limit", b.data) < 0) {
+        if (!whole || run_limits_emit(l, "conversation.limit", params) < 0) {
                 l->told = before;
                 l->slice_ooms_told = slice_before;
                 return;

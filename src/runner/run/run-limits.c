@@ -139,14 +139,14 @@ int run_limits_restore(Run *r) {
         return 1;
 }
 
-int run_limits_emit(RunLimits *l, const char *method, const char *members) {
+int run_limits_emit(RunLimits *l, const char *method, Json *params) {
         _cleanup_(transaction_done) Transaction t = {};
         Run *r = l->run;
         int k;
 
         k = transaction_begin(r->ctx->store, &t);
         if (k >= 0)
-                k = r->report->event(method, members, r->userdata);
+                k = r->report->event(method, params, r->userdata);
         if (k >= 0)
                 k = run_limits_save(l);
         k = transaction_finish(&t, k);
@@ -275,10 +275,18 @@ static void store_change_of_others(RunLimits *l) {
                                 "A line of the audit record cannot be stored, it is in the journal only: %m");
 }
 
+/* conversation.config with what they are now. */
+static int emit_limits(RunLimits *l) {
+        _cleanup_json_ Json *params = json_object_new_object();
+
+        if (!params || json_set(params, "limits", run_limits_describe(l->run)) < 0)
+                return -ENOMEM;
+        return run_limits_emit(l, "conversation.config", params);
+}
+
 /* ordered: by us; what does not show now is not given, and it is told even where nothing differs. */
 static void reread(RunLimits *l, bool ordered) {
-        _cleanup_json_ Json *now = NULL, *limits = NULL;
-        _cleanup_free_ char *members = NULL;
+        _cleanup_json_ Json *now = NULL;
         bool same;
 
         if (l->run->over || l->run->ctx->broken || l->fd < 0 || limit_files_read(l->fd, &now) < 0)
@@ -289,9 +297,7 @@ static void reread(RunLimits *l, bool ordered) {
         replace(&l->effective, TAKE_PTR(now));
         if (ordered && find_missing(l) < 0)
                 return;
-        limits = run_limits_describe(l->run);
-        members = limits ? xasprintf("\"limits\":%s", json_text(limits)) : NULL;
-        if (!members || run_limits_emit(l, "conversation.config", members) < 0)
+        if (emit_limits(l) < 0)
                 return;
         if (!ordered)
                 store_change_of_others(l);
@@ -325,8 +331,6 @@ static void ask_filter(RunLimits *l);
 static void on_filter(int error, Json *filter, bool counted, void *userdata) {
         RunLimits *l = userdata;
         RunContext *ctx = l->run->ctx;
-        _cleanup_json_ Json *limits = NULL;
-        _cleanup_free_ char *members = NULL;
         LOG_ABOUT_RUN(l->run);
 
         l->filter_query = limit_filter_query_free(l->filter_query);
@@ -347,9 +351,7 @@ static void on_filter(int error, Json *filter, bool counted, void *userdata) {
         if ((l->filter ? filter && json_object_equal(l->filter, filter) : !filter))
                 return;
         replace(&l->filter, filter ? json_object_get(filter) : NULL);
-        limits = run_limits_describe(l->run);
-        members = limits ? xasprintf("\"limits\":%s", json_text(limits)) : NULL;
-        if (members && run_limits_emit(l, "conversation.config", members) >= 0)
+        if (emit_limits(l) >= 0)
                 log_filter(l);
 }
 

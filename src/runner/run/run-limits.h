@@ -39,4 +39,4 @@ Json *run_limits_describe(Run *r);
 /* Stores all of it; part of an open transaction where there is one. */
 int run_limits_save(RunLimits *l);
 /* An event and what it leaves in the store, at once or not at all. */
-int run_limits_emit(RunLimits *l, const char *method, const char *members);
+int run_limits_emit(RunLimits *l, const char *method, Json *params);

@@ -22,8 +22,8 @@ typedef struct RunOps {
         bool (*is_session)(const char *session, void *userdata);
         /* A piece of output was read and its effects are stored; progress: there was something to read. */
         void (*driven)(bool progress, void *userdata);
-        /* An event of the run's own, members without braces: part of the open transaction. */
-        int (*event)(const char *method, const char *members, void *userdata);
+        /* An event of the run's own and what it says, an object: part of the open transaction. */
+        int (*event)(const char *method, Json *params, void *userdata);
         /* What changed by that is stored. */
         void (*changed)(void *userdata);
         /* Where the agent works, as its supervisor says. */

@@ -57,6 +57,13 @@ static int name_event(Store *s, const char *conversation, unsigned run, int64_t 
                         id);
 }
 
+/* The text between the braces of an object. */
+static char *text_of(Json *params) {
+        const char *text = params ? json_text(params) : "{}";
+
+        return text && strlen(text) >= 2 ? strndup(text + 1, strlen(text) - 2) : NULL;
+}
+
 int store_add_own_event(
                 Store *s,
                 const char *conversation,
@@ -64,12 +71,15 @@ int store_add_own_event(
                 uint64_t at_offset,
                 const char *message_id,
                 const char *method,
-                const char *members,
+                Json *params,
                 int64_t *ret_seq) {
+        _cleanup_free_ char *members = text_of(params);
         _cleanup_(transaction_done) Transaction t = {};
         int64_t seq = 0;
         int r;
 
+        if (!members)
+                return -ENOMEM;
         r = transaction_begin(s, &t);
         if (r < 0)
                 return r;
@@ -84,7 +94,7 @@ int store_add_own_event(
                         at_offset,
                         message_id,
                         method,
-                        strempty(members));
+                        members);
         if (r >= 0) {
                 seq = sqlite3_last_insert_rowid(s->db);
                 if (!message_id)

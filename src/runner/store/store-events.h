@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "common/json.h"
 #include "runner/store/store.h"
 
 /* The runner's own events, and those that the orchestrator refused for good. */
@@ -14,7 +15,8 @@ typedef struct OwnEvent {
 } OwnEvent;
 void own_event_done(OwnEvent *e);
 
-/* message_id NULL: "<run_id>:e<seq>", or "<storeId>:e<seq>" where that run is not in the store. conversation "" and run
+/* params: what the event says, an object, which is stored as text; the ids of the wire are added to it there. Borrowed; NULL: it
+ * says nothing. message_id NULL: "<run_id>:e<seq>", or "<storeId>:e<seq>" where that run is not in the store. conversation "" and run
  * 0: an event of the runner itself. */
 int store_add_own_event(
                 Store *s,
@@ -23,7 +25,7 @@ int store_add_own_event(
                 uint64_t at_offset,
                 const char *message_id,
                 const char *method,
-                const char *members,
+                Json *params,
                 int64_t *ret_seq);
 /* The first with a greater seq: 1, or 0. */
 int store_next_own_event(Store *s, const char *conversation, unsigned run, int64_t after_seq, OwnEvent *ret);
