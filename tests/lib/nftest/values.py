@@ -9,9 +9,15 @@ def show(value):
     print(value if isinstance(value, str) else json_.dumps(value))
 
 
+# Expressions by their text: one is evaluated for each of many events.
+compiled = {}
+
+
 def evaluate(expression, **names):
     """The value of an expression, which may have several lines. Besides its names it has json and sys."""
-    return eval(f"({expression}\n)", {"json": json_, "sys": sys, **names})
+    if expression not in compiled:
+        compiled[expression] = compile(f"({expression}\n)", "<expression>", "eval")
+    return eval(compiled[expression], {"json": json_, "sys": sys, **names})
 
 
 def found(value):
