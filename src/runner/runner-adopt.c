@@ -19,15 +19,48 @@ static int collect(const ConversationRow *row, void *userdata) {
         return strv_extend(ids, row->id);
 }
 
+typedef struct PendingStop {
+        StopCause cause;
+        uint64_t grace_ms;
+        char *words;
+} PendingStop;
+
 static int pending_stop(const InboundMessage *m, void *userdata) {
-        uint64_t *grace = userdata;
+        PendingStop *stop = userdata;
         _cleanup_json_ Json *params = NULL;
+        const char *words;
 
         if (!streq(m->method, "conversation.stop"))
                 return 0;
+        stop->cause = startswith(m->envelope_id, LOCAL_MESSAGE_PREFIX) ? STOP_BY_PERSON :
+                                                                         STOP_BY_ORCHESTRATOR;
         if (m->params && json_parse_from(JSON_OF_STORE, m->params, strlen(m->params), &params, NULL) >= 0)
-                (void) json_get_u64(params, "graceMs", grace);
+                (void) json_get_u64(params, "graceMs", &stop->grace_ms);
+        words = json_get_string(params, "reason");
+        if (words)
+                stop->words = strdup(words);
         return 1;
+}
+
+/* What was ordered and accepted, and not begun or not carried through. */
+static bool resume_stop(Runner *r, Conversation *c) {
+        PendingStop stop = { .grace_ms = r->config->stop_grace_ms };
+
+        if (conversation_is_stopping(c)) {
+                conversation_stop_resume(c);
+                return true;
+        }
+        if (c->n_pending == 0 || store_pending_inbound(r->store, c->row.id, pending_stop, &stop) <= 0)
+                return false;
+        conversation_stop(
+                        c,
+                        &(StopOrder){
+                                        .cause = stop.cause,
+                                        .words = stop.words,
+                                        .grace_usec = MIN(stop.grace_ms, STOP_GRACE_MAX_MS) * USEC_PER_MSEC,
+                        });
+        free(stop.words);
+        return true;
 }
 
 /* 1, or 0 where the store has none of that name. */
@@ -84,7 +117,7 @@ static bool is_wanted(Runner *r, const char *unit) {
                         continue;
                 else if (c->run && streq_ptr(run_row(c->run)->unit, unit))
                         return true;
-                else if (c->run && streq(c->row.state, "starting") && streq(c->row.id, name.id) &&
+                else if (c->run && c->row.state == CONVERSATION_STARTING && streq(c->row.id, name.id) &&
                          c->row.run == name.run)
                         return true;
         return false;
@@ -140,18 +173,12 @@ int runner_adopt(Runner *r) {
 }
 
 void runner_begin_all(Runner *r) {
-        uint64_t grace;
-
         for (Conversation *c = registry_next(r->conversations, NULL), *next; c; c = next) {
                 next = registry_next(r->conversations, c);
                 if (!conversation_is_live(c) || !c->run)
                         continue;
-                grace = r->config->stop_grace_ms;
-                if (c->n_pending > 0 &&
-                    store_pending_inbound(r->store, c->row.id, pending_stop, &grace) > 0) {
-                        conversation_stop(c, NULL, grace * USEC_PER_MSEC);
+                if (resume_stop(r, c))
                         continue;
-                }
                 conversation_advance(c);
                 conversation_pump_input(c);
         }

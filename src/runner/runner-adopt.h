@@ -7,6 +7,9 @@
 /* Conversations out of the store, at the start of the runner, after a failure of the store, and where somebody asks for one
  * that has ended long ago. */
 
+/* How the ids of messages begin that are calls from this machine. */
+#define LOCAL_MESSAGE_PREFIX "local-"
+
 /* Makes all of them that live and the newest that have ended, and kills scopes that belong to none. Negative errno: they could
  * not all be read. */
 int runner_adopt(Runner *r);

@@ -92,7 +92,7 @@ static int note_concluding(const ConversationRow *c, void *userdata) {
         _cleanup_close_ int parent = -EBADF, folder = -EBADF;
         char name[16];
 
-        if (streq(c->state, "ended"))
+        if (c->state == CONVERSATION_ENDED)
                 return 0;
         (void) snprintf(name, sizeof(name), "%u", c->run);
         parent = run_folder_open(k->watch->ctx->conversations_fd, c->id);
@@ -268,7 +268,7 @@ void crash_watch_look(CrashWatch *w) {
 static bool hits_a_start(CrashWatch *w) {
         for (Conversation *c = registry_next(w->conversations, NULL); c;
              c = registry_next(w->conversations, c))
-                if (c->run && streq(c->row.state, "starting") &&
+                if (c->run && c->row.state == CONVERSATION_STARTING &&
                     (run_start_is_under_way(c->run) || run_start_was_tried(c->run)))
                         return true;
         return false;

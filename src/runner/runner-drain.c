@@ -26,10 +26,10 @@ struct Drain {
 
 /* ret_wait: only processes are in the way. */
 static bool may_end(Conversation *c, bool *ret_wait) {
-        if (!conversation_is_live(c) || c->stop.stage != STOP_NONE || !c->run || conversation_is_frozen(c))
+        if (!conversation_is_live(c) || conversation_is_stopping(c) || !c->run || conversation_is_frozen(c))
                 return false;
         /* A checkout or a start that is under way becomes a turn; the end comes after that. */
-        if (!streq(c->row.state, "live") || c->n_pending > 0)
+        if (c->row.state != CONVERSATION_LIVE || c->n_pending > 0)
                 return false;
         if (run_phase(c->run) != DRIVER_IDLE || run_background(c->run) > 0)
                 return false;
@@ -39,6 +39,15 @@ static bool may_end(Conversation *c, bool *ret_wait) {
                 return true;
         *ret_wait = true;
         return false;
+}
+
+static void stop(Drain *d, Conversation *c) {
+        conversation_stop(
+                        c,
+                        &(StopOrder){
+                                        .cause = STOP_BY_DRAIN,
+                                        .grace_usec = d->ctx->config->stop_grace_ms * USEC_PER_MSEC,
+                        });
 }
 
 static int on_processes(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -80,7 +89,7 @@ static int on_drain(sd_event_source *source, void *userdata) {
 
                         log_info("Conversation %s is idle and is ended, since this runner drains.",
                                  c->row.id);
-                        conversation_stop(c, "drain", d->ctx->config->stop_grace_ms * USEC_PER_MSEC);
+                        stop(d, c);
                 }
         }
         if (wait)
@@ -97,8 +106,8 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
                    registry_count_live(d->conversations));
         for (Conversation *c = registry_next(d->conversations, NULL), *next; c; c = next) {
                 next = registry_next(d->conversations, c);
-                if (conversation_is_live(c) && c->stop.stage == STOP_NONE)
-                        conversation_stop(c, "drain", d->ctx->config->stop_grace_ms * USEC_PER_MSEC);
+                if (conversation_is_live(c) && !conversation_is_stopping(c))
+                        stop(d, c);
         }
         return 0;
 }

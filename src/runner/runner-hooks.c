@@ -29,7 +29,7 @@ static void on_events(Conversation *c, void *userdata) {
         housekeeping_arm(r->housekeeping);
 }
 
-static void on_responded(Conversation *c, int64_t seq, const char *reason, void *userdata) {
+static void on_responded(Conversation *c, int64_t seq, EndReason reason, void *userdata) {
         Runner *r = userdata;
 
         if (r->methods)

@@ -62,7 +62,7 @@ static void held_decided(void *userdata, const char *id, bool granted, const cha
                 log_notice("Conversation %s was not begun here before the restart, and is another runner's now (%s).",
                            c->row.id,
                            owner ? owner : "unknown");
-                conversation_fail(c, "stopped", "taken over by another runner before it began");
+                conversation_fail(c, END_STOPPED, "taken over by another runner before it began");
                 return;
         }
 }

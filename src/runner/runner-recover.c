@@ -94,7 +94,7 @@ put_rows(Recovery *v, const char *id, unsigned run, int dirfd, Json *spec, Json 
                 .agent = copy(json_get_string(a, "agent")),
                 .origin = copy(json_get_string(a, "origin")),
                 .params = strdup(params),
-                .state = strdup(started ? "live" : "starting"),
+                .state = started ? CONVERSATION_LIVE : CONVERSATION_STARTING,
                 .directory = copy(json_get_string(a, "directory")),
                 .branch = copy(json_get_string(a, "branch")),
                 .run = run,
@@ -103,7 +103,7 @@ put_rows(Recovery *v, const char *id, unsigned run, int dirfd, Json *spec, Json 
         n = (RunRow){
                 .conversation = strdup(id),
                 .run = run,
-                .state = strdup(started ? "live" : "preparing"),
+                .state = started ? RUN_LIVE : RUN_PREPARING,
                 .out_bytes = UINT64_MAX,
                 .started_usec = started ? c.created_usec : 0,
         };
@@ -112,7 +112,7 @@ put_rows(Recovery *v, const char *id, unsigned run, int dirfd, Json *spec, Json 
                 n.unit = scope_name(SCOPE_AGENT, id, run);
         json_object_object_del(spec, "adoption"); /* a is gone from here on */
         n.spec = strdup(json_text(spec));
-        if (!c.id || !c.params || !c.state || !n.conversation || !n.state || !n.spec || (started && !n.unit))
+        if (!c.id || !c.params || !n.conversation || !n.spec || (started && !n.unit))
                 return -ENOMEM;
         k = run_folder_input_size(dirfd, &size);
         if (k < 0)

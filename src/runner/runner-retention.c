@@ -28,7 +28,7 @@ static int collect(const ConversationRow *row, void *userdata) {
 
         if (o->n >= REMOVE_MAX)
                 return 1;
-        if (!streq(row->state, "ended") || !row->delivered || row->ended_usec >= o->before_usec)
+        if (row->state != CONVERSATION_ENDED || !row->delivered || row->ended_usec >= o->before_usec)
                 return 0;
         o->ids[o->n] = strdup(row->id);
         return o->ids[o->n++] ? 0 : -ENOMEM;

@@ -64,8 +64,8 @@ static void on_begun(uint64_t waits_usec, void *userdata) {
         grace = MIN(grace, waits_usec > 2 * REPORT_USEC ? waits_usec - REPORT_USEC : waits_usec / 2);
         for (Conversation *c = registry_next(s->conversations, NULL), *next; c; c = next) {
                 next = registry_next(s->conversations, c);
-                if (conversation_is_live(c) && c->stop.stage == STOP_NONE)
-                        conversation_stop(c, "shutdown", grace);
+                if (conversation_is_live(c) && !conversation_is_stopping(c))
+                        conversation_stop(c, &(StopOrder){ .cause = STOP_BY_SHUTDOWN, .grace_usec = grace });
         }
         shutdown_look(s);
 }

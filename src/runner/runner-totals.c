@@ -18,10 +18,12 @@ struct Totals {
         size_t n;
 };
 
-const char *const runner_end_reasons[RUNNER_END_REASONS] = {
-        "completed",    "stopped", "timeout",    "budget",   "failed",
-        "agent-exited", "lost",    "oom-killed", "shutdown", "other",
-};
+/* All but END_NONE and END_UNKNOWN, and one more for what is neither. */
+static_assert(RUNNER_END_REASONS == END_UNKNOWN - END_NONE, "one for each reason");
+
+const char *totals_end_reason(size_t i) {
+        return i == RUNNER_END_REASONS - 1 ? "other" : end_reason_to_string((EndReason) (END_NONE + 1 + i));
+}
 
 static RunnerTotals *totals_of(Totals *all, const char *agent) {
         size_t i = 0;
@@ -106,14 +108,13 @@ void totals_started(Totals *all, Conversation *c) {
 
 void totals_ended(Totals *all, Conversation *c) {
         RunnerTotals *t = totals_of(all, c->row.agent);
-        size_t i = 0;
+        EndReason reason = c->row.reason;
 
         if (!t)
                 return;
         count(c, t);
-        while (i < RUNNER_END_REASONS - 1 && !streq_ptr(runner_end_reasons[i], c->row.reason))
-                i++;
-        t->ended[i]++;
+        t->ended[reason == END_NONE || reason == END_UNKNOWN ? RUNNER_END_REASONS - 1 :
+                                                               reason - END_NONE - 1]++;
 }
 
 const RunnerTotals *totals_get(const Totals *all, size_t i) {

@@ -5,7 +5,8 @@
 
 /* What the conversations of one agent have used since the start of the program; none of it ever goes down. */
 #define RUNNER_END_REASONS 10
-extern const char *const runner_end_reasons[RUNNER_END_REASONS];
+/* What the i-th of them is of; static. */
+const char *totals_end_reason(size_t i);
 #define RUNNER_LIMIT_HITS 3
 typedef struct RunnerTotals {
         char *agent;

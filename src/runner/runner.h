@@ -10,6 +10,7 @@
 #include "runner/runner-announce.h"
 #include "runner/runner-set-aside.h"
 #include "runner/runner-workspaces.h"
+#include "runner/store/state.h"
 
 /* The hub: owns the loop's long-lived objects (store, link, launcher connection, conversations). What stands above it, the
  * methods of the protocol and the bus objects, is tied to it by main() and hears from it by tables of calls. */
@@ -51,6 +52,6 @@ typedef struct RunnerMethods {
         /* A message of the orchestrator that is ours: it is accepted and acted on, as LinkOps.process says. */
         int (*message)(const Envelope *e, void *userdata);
         /* The deferred response to a message (conversation.stop) is known and stored. */
-        void (*responded)(Conversation *c, int64_t seq, const char *reason, void *userdata);
+        void (*responded)(Conversation *c, int64_t seq, EndReason reason, void *userdata);
 } RunnerMethods;
 void runner_set_methods(Runner *r, const RunnerMethods *methods, void *userdata);

@@ -310,10 +310,6 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
         for (Conversation *c = r->conversations; c; c = c->next)
                 ret->conversations += conversation_is_live(c);
 }
-const char *const runner_end_reasons[RUNNER_END_REASONS] = { "completed", "stopped",    "timeout",
-                                                             "budget",    "failed",     "agent-exited",
-                                                             "lost",      "oom-killed", "shutdown",
-                                                             "other" };
 const RunnerTotals *runner_get_totals(Runner *r, size_t i) {
         static const RunnerTotals totals[] = {
                 {.agent = (char *) "shell",

@@ -10,23 +10,21 @@
  * written, or not ours, is no outcome; every outcome has a reason; and lines are those that memchr finds. */
 
 static void check_reason(Json *outcome, uint8_t bits) {
-        static const char *const reasons[] = {
-                "completed", "stopped", "failed",       "oom-killed", "timeout",
-                "budget",    "lost",    "agent-exited", "shutdown",   NULL,
-        };
         static const char *const results[] = { NULL, "success", "oom-kill", "timeout" };
         const VerdictInput in = {
                 .outcome = outcome,
                 .result = results[bits & 3],
-                .stop_requested = bits & 4,
+                .stop = bits & 4           ? STOP_BY_PERSON :
+                                bits & 128 ? STOP_BY_BUDGET :
+                                             STOP_BY_NONE,
                 .end_requested = bits & 8,
                 .shutdown = bits & 16,
                 .last_turn_failed = bits & 32,
                 .failure = bits & 64 ? "it said so" : NULL,
-                .stop_reason = bits & 128 ? "budget" : NULL,
         };
+        EndReason reason = verdict_reason(&in);
 
-        CHECK(strv_contains((char *const *) reasons, verdict_reason(&in)));
+        CHECK(reason > END_NONE && reason < END_UNKNOWN);
 }
 
 static void check_files(int dirfd) {

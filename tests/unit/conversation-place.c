@@ -11,6 +11,7 @@
 #include "runner/conversation/conversation-life.h"
 #include "runner/conversation/conversation-run.h"
 #include "runner/conversation/conversation-start.h"
+#include "runner/store/state-step.h"
 #include "runner/store/store-events.h"
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-input.h"
@@ -81,9 +82,9 @@ static void on_events(Conversation *c, void *userdata) {
         fake_run_call("events");
 }
 
-static void on_responded(Conversation *c, int64_t seq, const char *response, void *userdata) {
+static void on_responded(Conversation *c, int64_t seq, EndReason reason, void *userdata) {
         assert_false(in_transaction(userdata));
-        fake_run_call("responded:%s", response);
+        fake_run_call("responded:%s", end_reason_to_string(reason));
 }
 
 static void on_ended(Conversation *c, void *userdata) {
@@ -287,15 +288,15 @@ void set_params(Place *p, const char *name, const char *text) {
 }
 
 /* One that waits for nothing, without any event or message. state: of its row. */
-void begin_in(Place *p, const char *state) {
-        bool live = streq(state, "live");
+void begin_in(Place *p, ConversationState state) {
+        bool live = state == CONVERSATION_LIVE;
         ConversationRow row = {
                 .id = strdup("c-1"),
                 .workspace = strdup("w"),
                 .agent = strdup("shell"),
                 .origin = strdup("local"),
                 .params = strdup("{\"prompt\":\"x\"}"),
-                .state = strdup(state),
+                .state = state,
                 .run = 1,
                 .created_usec = 1,
         };
@@ -303,7 +304,7 @@ void begin_in(Place *p, const char *state) {
                 .conversation = strdup("c-1"),
                 .run = 1,
                 .run_id = "0000000000000001",
-                .state = strdup(live ? "live" : "preparing"),
+                .state = live ? RUN_LIVE : RUN_PREPARING,
                 .unit = live ? strdup(UNIT) : NULL,
                 .spec = strdup("{}"),
                 .out_bytes = UINT64_MAX,
@@ -320,19 +321,19 @@ void begin_in(Place *p, const char *state) {
         assert_return_code(store_put_run(p->ctx.run.store, &run), 0);
         assert_return_code(conversation_new(&p->ctx, &row, &p->c), 0);
         assert_return_code(conversation_make_run(p->c, &run), 0);
-        p->c->last_state = strdup(conversation_state(p->c));
-        assert_non_null(p->c->last_state);
+        p->c->last_phase = conversation_phase(p->c);
         p->n_commits = 0;
 }
 
 void begin(Place *p) {
-        begin_in(p, "live");
+        begin_in(p, CONVERSATION_LIVE);
 }
 
 int setup(void **state) {
         _cleanup_free_ char *error = NULL;
         Place *p = new0(Place, 1);
 
+        state_steps_set_critical(true);
         assert_non_null(p);
         *state = p;
         (void) snprintf(p->path, sizeof(p->path), "/tmp/nf-conversation-XXXXXX");
@@ -427,12 +428,16 @@ void report_released(Place *p) {
         p->c->run->ops->released(p->c->run->userdata);
 }
 
+void stop(Place *p, StopCause cause, uint64_t grace_usec) {
+        conversation_stop(p->c, &(StopOrder){ .cause = cause, .grace_usec = grace_usec });
+}
+
 /* Starts it, up to where the launcher has to answer. */
 void begin_start(Place *p) {
-        begin_in(p, "starting");
+        begin_in(p, CONVERSATION_STARTING);
         conversation_advance(p->c);
         assert_calls("start");
-        assert_string_equal(p->c->row.state, "starting");
+        assert_int_equal(p->c->row.state, CONVERSATION_STARTING);
         assert_true(p->c->run->under_way);
         p->n_commits = 0;
 }

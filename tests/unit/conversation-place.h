@@ -56,9 +56,9 @@ typedef struct Failure {
 
 int setup(void **state);
 int teardown(void **state);
-/* Makes it anew, without events, messages or calls; state: of its row, "live" or one before that. */
+/* Makes it anew, without events, messages or calls; state: of its row, CONVERSATION_LIVE or one before that. */
 void begin(Place *p);
-void begin_in(Place *p, const char *state);
+void begin_in(Place *p, ConversationState state);
 /* Starts it anew, up to where the launcher has to answer. */
 void begin_start(Place *p);
 /* A member of what it was started with, JSON text. */
@@ -69,6 +69,9 @@ void use(void);               /* what USAGE says */
 int64_t accept_message(Place *p, const char *method, const char *params, const char *request_id);
 void say(Place *p, const char *content); /* message.user */
 int64_t count_pending(Place *p);         /* in the store */
+
+/* Orders a stop, without words. */
+void stop(Place *p, StopCause cause, uint64_t grace_usec);
 
 /* ---- the store ---- */
 

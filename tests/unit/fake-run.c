@@ -18,6 +18,7 @@
 #include "runner/run/run-stop.h"
 #include "runner/run/run-watchdog.h"
 #include "runner/run/run.h"
+#include "runner/store/state-step.h"
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-input.h"
 
@@ -379,10 +380,16 @@ int run_start(Run *r, const RunStartParams *p, char **ret_error) {
                         *ret_error = xasprintf("the plan is no good");
                 return fake_run.start_error;
         }
+        run_row_set_state(&r->row, RUN_STARTING);
         k = r->ops->starting(r->userdata);
         if (k >= 0)
                 r->under_way = true;
         return k;
+}
+
+void run_abandon_start(Run *r) {
+        if (r->row.state == RUN_STARTING && !r->under_way)
+                fake_run_call("abandon");
 }
 
 bool run_start_is_under_way(const Run *r) {
@@ -404,9 +411,9 @@ int run_folder_fd(const Run *r) {
 int run_store_started(Run *r, const char *unit, const char *invocation) {
         int k;
 
-        if (free_and_strdup(&r->row.unit, unit) < 0 || free_and_strdup(&r->row.invocation, invocation) < 0 ||
-            free_and_strdup(&r->row.state, "live") < 0)
+        if (free_and_strdup(&r->row.unit, unit) < 0 || free_and_strdup(&r->row.invocation, invocation) < 0)
                 return -ENOMEM;
+        run_row_set_state(&r->row, RUN_LIVE);
         k = store_put_run(r->context->store, &r->row);
         return k < 0 ? k : fake_run.started_error;
 }
@@ -429,8 +436,7 @@ void run_end_without_process(Run *r) {
 int run_store_end(Run *r) {
         int k;
 
-        if (free_and_strdup(&r->row.state, "ended") < 0)
-                return -ENOMEM;
+        run_row_set_state(&r->row, RUN_ENDED);
         r->row.ended_usec = 7;
         k = store_put_run(r->context->store, &r->row);
         return k < 0 ? k : fake_run.end_error;

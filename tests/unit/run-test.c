@@ -16,6 +16,7 @@
 #include "runner/run/run.h"
 #include "runner/scope/run-folder.h"
 #include "runner/scope/scope-stop.h"
+#include "runner/store/state-step.h"
 #include "runner/store/store-input.h"
 #include "runner/store/transaction.h"
 
@@ -413,6 +414,7 @@ static const RunOps ops = {
 int run_test_set_up(void **state) {
         _cleanup_free_ char *error = NULL;
 
+        state_steps_set_critical(true);
         world = (World){ .ctx.ready = true };
         (void) snprintf(world.path, sizeof(world.path), "/tmp/nf-run-XXXXXX");
         assert_non_null(mkdtemp(world.path));
@@ -483,7 +485,7 @@ void make_run(const Setup *s) {
                 .conversation = strdup(ID),
                 .run = 1,
                 .run_id = "0000000000000001",
-                .state = strdup(s->state ?: "live"),
+                .state = run_state_from_string(s->state ?: "live"),
                 .unit = strdup(UNIT),
                 .spec = strdup(s->spec ?: "{\"protocol\":\"shell\"}"),
                 .driven_state = s->driven_state ? strdup(s->driven_state) : NULL,
@@ -568,10 +570,10 @@ void assert_stored_up_to(uint64_t offset, uint64_t lines) {
         run_row_done(&row);
 }
 
-void assert_state(const char *state) {
+void assert_state(RunState state) {
         RunRow row = stored_row();
 
-        assert_string_equal(row.state, state);
+        assert_int_equal(row.state, state);
         run_row_done(&row);
 }
 

@@ -118,7 +118,7 @@ void answer_result(const char *result);
 /* What the store has of it; the row is for the caller to give back. */
 RunRow stored_row(void);
 void assert_stored_up_to(uint64_t offset, uint64_t lines);
-void assert_state(const char *state);
+void assert_state(RunState state);
 uint64_t stored_input_size(void);
 bool owner_has_stored(void);
 

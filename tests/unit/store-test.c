@@ -101,7 +101,7 @@ void put_run(Store *s, const char *conversation, unsigned run) {
                 .conversation = (char *) conversation,
                 .run = run,
                 .run_id = "0123456789abcdef",
-                .state = (char *) "live",
+                .state = RUN_LIVE,
                 .spec = (char *) "{}",
                 .out_bytes = UINT64_MAX,
         };
@@ -116,7 +116,7 @@ ConversationRow conversation(const char *id) {
                 .agent = (char *) "shell",
                 .origin = (char *) "orchestrator",
                 .params = (char *) "{}",
-                .state = (char *) "live",
+                .state = CONVERSATION_LIVE,
                 .run = 1,
                 .created_usec = 5,
         };

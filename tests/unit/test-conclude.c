@@ -17,6 +17,7 @@
 #include "runner/run/run-orders.h"
 #include "runner/run/run-start.h"
 #include "runner/scope/run-folder.h"
+#include "runner/store/state-step.h"
 #include "runner/store/store-conversation.h"
 
 /* The end of a run while something is still asked of the launcher. Real: the store, the conversation, the run's folder, the
@@ -148,7 +149,7 @@ static int setup(void **state) {
                 .agent = strdup("shell"),
                 .origin = strdup("local"),
                 .params = strdup("{\"prompt\":\"x\"}"),
-                .state = strdup("live"),
+                .state = CONVERSATION_LIVE,
                 .run = 1,
                 .created_usec = 1,
         };
@@ -156,13 +157,14 @@ static int setup(void **state) {
                 .conversation = strdup("c-1"),
                 .run = 1,
                 .run_id = "0000000000000001",
-                .state = strdup("live"),
+                .state = RUN_LIVE,
                 .unit = strdup(UNIT),
                 .spec = strdup("{}"),
                 .out_bytes = UINT64_MAX,
                 .started_usec = 1,
         };
 
+        state_steps_set_critical(true);
         assert_non_null(p);
         *state = p;
         (void) snprintf(p->path, sizeof(p->path), "/tmp/nf-conclude-XXXXXX");
@@ -247,7 +249,7 @@ static void test_a_thaw_is_under_way(void **state) {
         Place *p = *state;
 
         conversation_set_frozen(p->c, true);
-        conversation_stop(p->c, "stopped", 600 * USEC_PER_SEC);
+        conversation_stop(p->c, &(StopOrder){ .cause = STOP_BY_PERSON, .grace_usec = 600 * USEC_PER_SEC });
         assert_true(run_has_order(p->c->run, LAUNCHER_THAW));
         turn_until(p, &p->n_ended, 1);
         assert_int_equal(p->n_asked, 1);
@@ -256,7 +258,7 @@ static void test_a_thaw_is_under_way(void **state) {
         answer(p, 1, "Thaw");
         answer(p, 2, "Collect");
         turn_until_all_is_answered(p);
-        assert_string_equal(p->c->row.state, "ended");
+        assert_int_equal(p->c->row.state, CONVERSATION_ENDED);
         assert_int_equal(p->n_ended, 1);
 }
 

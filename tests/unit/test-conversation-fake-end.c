@@ -7,6 +7,7 @@
 
 #include "conversation-place.h"
 #include "runner/conversation/conversation-start.h"
+#include "runner/store/state-step.h"
 #include "runner/store/store-events.h"
 #include "runner/store/store-inbound.h"
 
@@ -31,7 +32,7 @@ static void test_a_start_is_one_transaction_and_messages_go_on_after_it(void **s
         assert_int_equal(fake_run.max_secs, 60);
         assert_int_equal(fake_run.timeouts.silence_usec, 7 * USEC_PER_SEC);
         assert_int_equal(store_get_conversation(p->ctx.run.store, "c-1", &row), 1);
-        assert_string_equal(row.state, "live");
+        assert_int_equal(row.state, CONVERSATION_LIVE);
         assert_int_equal(store_get_run(p->ctx.run.store, "c-1", 1, &run), 1);
         assert_string_equal(run.unit, UNIT);
         assert_string_equal(run.invocation, "0123");
@@ -91,7 +92,7 @@ static void test_a_launcher_that_is_lost_is_reported_and_the_start_tried_again(v
         assert_true(p->c->run->under_way);
         report_started(p);
         assert_calls("limits clock watchdog events changed look");
-        assert_string_equal(p->c->row.state, "live");
+        assert_int_equal(p->c->row.state, CONVERSATION_LIVE);
 }
 
 static void test_a_start_that_fails_ends_it_in_the_words_of_the_launcher(void **state) {
@@ -100,7 +101,7 @@ static void test_a_start_that_fails_ends_it_in_the_words_of_the_launcher(void **
         begin_start(p);
         p->c->run->ops->start_failed("no such unit", p->c);
         assert_calls("close events changed release ended");
-        assert_string_equal(p->c->row.reason, "failed");
+        assert_int_equal(p->c->row.reason, END_FAILED);
         assert_detail(p, "detail", "no such unit");
         assert_detail(p, "stoppedBy", NULL);
 }
@@ -108,17 +109,17 @@ static void test_a_start_that_fails_ends_it_in_the_words_of_the_launcher(void **
 static void test_a_start_that_cannot_be_ordered_ends_it_or_waits_for_room(void **state) {
         Place *p = *state;
 
-        begin_in(p, "starting");
+        begin_in(p, CONVERSATION_STARTING);
         fake_run.start_error = -ENOSPC;
         conversation_advance(p->c);
         assert_calls("start no-room");
-        assert_string_equal(p->c->row.state, "starting");
+        assert_int_equal(p->c->row.state, CONVERSATION_STARTING);
         fake_run.start_error = -EINVAL;
         conversation_advance(p->c);
         assert_calls("start close events changed release ended");
-        assert_string_equal(p->c->row.reason, "failed");
+        assert_int_equal(p->c->row.reason, END_FAILED);
         assert_detail(p, "detail", "the plan is no good");
-        begin_in(p, "starting");
+        begin_in(p, CONVERSATION_STARTING);
         fake_run.start_error = -EPERM;
         conversation_advance(p->c);
         assert_detail(p, "detail", "the agent could not be started: Operation not permitted");
@@ -130,10 +131,11 @@ static void test_a_start_that_cannot_be_ordered_ends_it_or_waits_for_room(void *
 typedef struct EndCase {
         const char *outcome;
         RunEndFacts facts;
-        StopStage stop;
-        const char *stop_reason, *failure;
-        bool end_sent, silent;
-        const char *reason, *text, *stopped_by;
+        StopCause stop;
+        const char *words, *failure;
+        bool end_sent;
+        EndReason reason;
+        const char *text, *stopped_by;
         bool reported; /* that the supervisor was lost */
 } EndCase;
 
@@ -143,126 +145,121 @@ typedef struct EndCase {
 
 /* clang-format off */
 static const EndCase end_cases[] = {
-        { .outcome = "{\"exitCode\":0}", .reason = "completed" },
+        { .outcome = "{\"exitCode\":0}", .reason = END_COMPLETED },
         {
                 .outcome = "{\"exitCode\":0}",
                 .facts.last_turn_failed = true,
                 .end_sent = true,
-                .reason = "completed",
+                .reason = END_COMPLETED,
         },
         {
                 .outcome = "{\"exitCode\":0}",
                 .facts.last_turn_failed = true,
-                .reason = "agent-exited",
+                .reason = END_AGENT_EXITED,
         },
-        { .outcome = "{\"exitCode\":3}", .end_sent = true, .reason = "agent-exited" },
+        { .outcome = "{\"exitCode\":3}", .end_sent = true, .reason = END_AGENT_EXITED },
         {
                 .outcome = "{\"exitCode\":1}",
                 .failure = "it cannot resume",
-                .reason = "failed",
+                .reason = END_FAILED,
                 .text = "it cannot resume",
         },
         {
                 .outcome = "{\"signal\":9}",
-                .stop = STOP_KILL,
+                .stop = STOP_BY_FAILURE,
                 .failure = "it cannot resume",
-                .reason = "failed",
+                .reason = END_FAILED,
                 .text = "it cannot resume",
                 .stopped_by = "runner",
         },
         {
                 .outcome = "{\"stage\":\"exec\",\"errno\":2}",
-                .reason = "failed",
+                .reason = END_FAILED,
                 .text = "the agent could not be executed: No such file or directory",
         },
-        { .outcome = "{\"exitCode\":0}", .stop = STOP_ASKED, .reason = "stopped", .stopped_by = "runner" },
+        { .outcome = "{\"exitCode\":0}", .stop = STOP_BY_PERSON, .reason = END_STOPPED, .stopped_by = "runner" },
         {
                 .outcome = "{\"exitCode\":1}",
-                .stop = STOP_ASKED,
-                .stop_reason = "a person's own",
-                .reason = "stopped",
+                .stop = STOP_BY_PERSON,
+                .words = "timeout",
+                .reason = END_STOPPED,
                 .stopped_by = "runner",
         },
         {
                 .outcome = "{\"exitCode\":1}",
-                .stop = STOP_ASKED,
-                .stop_reason = "timeout",
-                .reason = "timeout",
+                .stop = STOP_BY_RUNTIME,
+                .reason = END_TIMEOUT,
                 .stopped_by = "runner",
         },
         {
                 .outcome = "{\"exitCode\":1}",
-                .stop = STOP_ASKED,
-                .stop_reason = "timeout",
-                .silent = true,
-                .reason = "timeout",
+                .stop = STOP_BY_SILENCE,
+                .reason = END_TIMEOUT,
                 .text = "the agent said nothing for so long as timeouts.silenceSec allows",
                 .stopped_by = "runner",
         },
         {
                 .outcome = "{\"exitCode\":0}",
-                .stop = STOP_ASKED,
-                .stop_reason = "budget",
-                .reason = "budget",
+                .stop = STOP_BY_BUDGET,
+                .reason = END_BUDGET,
                 .text = "its budget is spent: turns",
                 .stopped_by = "runner",
         },
         {
                 .outcome = "{\"exitCode\":0}",
-                .stop = STOP_ASKED,
-                .stop_reason = "shutdown",
-                .reason = "shutdown",
+                .stop = STOP_BY_SHUTDOWN,
+                .reason = END_SHUTDOWN,
                 .stopped_by = "runner",
         },
-        { .facts.supervisor_lost = true, .stop = STOP_FORCED, .reason = "stopped", .stopped_by = "runner" },
+        { .facts.supervisor_lost = true, .stop = STOP_BY_PERSON, .reason = END_STOPPED, .stopped_by = "runner" },
         {
                 .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
-                .reason = "stopped",
+                .reason = END_STOPPED,
                 .stopped_by = "systemd",
         },
         {
                 .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
                 .facts.shutdown = true,
-                .reason = "shutdown",
+                .reason = END_SHUTDOWN,
                 .stopped_by = "systemd",
         },
         {
                 .outcome = "{\"signal\":15,\"stoppedBy\":\"supervisor\"}",
-                .reason = "timeout",
+                .reason = END_TIMEOUT,
                 .stopped_by = "supervisor",
         },
-        { .outcome = "{\"signal\":9}", .facts.oom = true, .reason = "oom-killed" },
+        { .outcome = "{\"signal\":9}", .facts.oom = true, .reason = END_OOM_KILLED },
         {
                 .outcome = "{\"signal\":9}",
                 .facts.oom = true, .facts.oom_by_workspace = true,
-                .reason = "oom-killed",
+                .reason = END_OOM_KILLED,
                 .text = "the workspace's memoryMax was reached, which its conversations share",
         },
-        { .outcome = "{\"signal\":9}", .facts.oom_by_workspace = true, .reason = "agent-exited" },
+        { .outcome = "{\"signal\":9}", .facts.oom_by_workspace = true, .reason = END_AGENT_EXITED },
         {
                 .facts.oom = true, .facts.oomd = true, .facts.supervisor_lost = true,
-                .reason = "oom-killed",
+                .reason = END_OOM_KILLED,
                 .text = "killed by systemd-oomd, for want of memory on this machine",
                 .reported = true,
         },
-        { .facts.result = "oom-kill", .facts.supervisor_lost = true, .reason = "oom-killed", .reported = true },
-        { .facts.result = "timeout", .facts.supervisor_lost = true, .reason = "timeout" },
+        { .facts.result = "oom-kill", .facts.supervisor_lost = true, .reason = END_OOM_KILLED, .reported = true },
+        { .facts.result = "timeout", .facts.supervisor_lost = true, .reason = END_TIMEOUT },
         {
                 .facts.shutdown = true, .facts.supervisor_lost = true,
-                .reason = "shutdown",
+                .reason = END_SHUTDOWN,
                 .stopped_by = "systemd",
         },
         {
                 .facts.stopped_by_systemd = true, .facts.supervisor_lost = true,
-                .reason = "stopped",
+                .reason = END_STOPPED,
                 .stopped_by = "systemd",
         },
-        { .facts.supervisor_lost = true, .reason = "lost", .reported = true },
-        { .reason = "lost" },
+        { .facts.supervisor_lost = true, .reason = END_LOST, .reported = true },
+        { .reason = END_LOST },
         {
                 .facts.is_short = true,
                 .facts.stopped_by_systemd = true,
-                .reason = "lost",
+                .reason = END_LOST,
                 .text = SHORT_TEXT,
                 .stopped_by = "systemd",
         },
@@ -271,7 +268,7 @@ static const EndCase end_cases[] = {
                 .facts.is_short = true,
                 .failure = "it cannot resume",
                 .end_sent = true,
-                .reason = "agent-exited",
+                .reason = END_AGENT_EXITED,
                 .text = SHORT_TEXT,
         },
 };
@@ -289,10 +286,8 @@ static void end_as(Place *p, const EndCase *e) {
         fake_run.is_short = e->facts.is_short;
         p->c->run->row.conclusion_crashes = e->facts.is_short ? 2 : 0;
         p->c->run->end_sent = e->end_sent;
-        p->c->stop.stage = e->stop;
-        p->c->stop.silent = e->silent;
-        if (e->stop_reason)
-                assert_return_code(free_and_strdup(&p->c->stop.reason, e->stop_reason), 0);
+        p->c->stop.cause = e->stop;
+        assert_return_code(free_and_strdup(&p->c->stop.words, e->words), 0);
         if (e->failure)
                 assert_return_code(free_and_strdup(&p->c->run->failure, e->failure), 0);
         report_over(p);
@@ -309,9 +304,10 @@ static void test_every_verdict_is_stored_with_its_text_and_who_stopped_it(void *
                 begin(p);
                 end_as(p, e);
                 assert_calls("close events changed release ended");
-                assert_string_equal(p->c->row.state, "ended");
-                assert_string_equal(p->c->row.reason, e->reason);
-                assert_detail(p, "reason", e->reason);
+                assert_int_equal(p->c->row.state, CONVERSATION_ENDED);
+                assert_int_equal(p->c->row.reason, e->reason);
+                assert_detail(p, "reason", end_reason_to_string(e->reason));
+                assert_detail(p, "stopReason", e->words);
                 assert_detail(p, "detail", e->text);
                 assert_detail(p, "stoppedBy", e->stopped_by);
                 assert_int_equal(p->n_visible, e->reported ? 2 : 1);
@@ -420,7 +416,7 @@ static void test_messages_that_wait_at_the_end_are_reported_and_a_stop_is_answer
         (void) accept_message(p, "conversation.interrupt", "{}", NULL);
         (void) accept_message(p, "conversation.stop", "{}", "17");
         say(p, "b");
-        conversation_stop(p->c, NULL, DAY);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_calls("events changed ask look");
         skip_events(p);
         p->n_commits = 0;
@@ -551,7 +547,8 @@ static void test_after_a_resume_nothing_of_the_run_before_is_left(void **state) 
         assert_return_code(conversation_take_all(p->c), 0);
         old = p->c->run;
         assert_non_null(old);
-        assert_return_code(free_and_strdup(&p->c->row.state, "new"), 0);
+        conversation_row_set_state(&p->c->row, CONVERSATION_NEW);
+        conversation_row_set_reason(&p->c->row, END_NONE);
         assert_return_code(conversation_prepare_run(p->c, p->c->row.session), 0);
         assert_int_equal(fake_run.n_made, 3);
         assert_int_equal(fake_run.n_freed, 2);
@@ -559,9 +556,9 @@ static void test_after_a_resume_nothing_of_the_run_before_is_left(void **state) 
         assert_string_equal(json_get_string(run_spec(p->c->run), "resumeSessionId"), "s-1");
         assert_false(p->c->run->over);
         assert_int_equal(p->c->stop.stage, STOP_NONE);
-        assert_null(p->c->stop.reason);
-        assert_false(p->c->stop.silent);
-        assert_null(p->c->last_state);
+        assert_false(conversation_is_stopping(p->c));
+        assert_null(p->c->stop.words);
+        assert_int_equal(p->c->last_phase, PHASE_NONE);
         assert_false(p->c->git.asked);
         assert_null(p->c->git.status);
         assert_string_equal(conversation_state(p->c), "starting");
@@ -575,7 +572,7 @@ static void test_after_a_resume_nothing_of_the_run_before_is_left(void **state) 
         assert_calls("git");
         call = p->c->git.call;
         call->done(-EIO, "no", NULL, call->userdata);
-        assert_string_equal(p->c->row.reason, "lost");
+        assert_int_equal(p->c->row.reason, END_LOST);
         assert_detail(p, "detail", NULL);
         assert_detail(p, "stoppedBy", NULL);
         assert_null(strstr(p->c->row.detail, "dirty"));

@@ -305,16 +305,16 @@ static void test_no_message_is_taken_up_where_the_agent_cannot_take_any(void **s
         Place *p = *state;
 
         say(p, "a");
-        p->c->stop.stage = STOP_ASKED;
+        p->c->stop.cause = STOP_BY_PERSON;
         conversation_pump_input(p->c);
-        p->c->stop.stage = STOP_NONE;
+        p->c->stop.cause = STOP_BY_NONE;
         p->c->run->over = true;
         conversation_pump_input(p->c);
         p->c->run->over = false;
         p->ctx.run.broken = true;
         conversation_pump_input(p->c);
         p->ctx.run.broken = false;
-        assert_return_code(free_and_strdup(&p->c->row.state, "starting"), 0);
+        p->c->row.state = CONVERSATION_STARTING;
         conversation_pump_input(p->c);
         assert_calls("");
         assert_input(p, "");

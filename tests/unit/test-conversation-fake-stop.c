@@ -8,6 +8,7 @@
 #include "conversation-place.h"
 #include "runner/conversation/conversation-control.h"
 #include "runner/conversation/conversation-start.h"
+#include "runner/store/state-step.h"
 
 /* How a conversation stops its run, and what else it has done to its scope. */
 
@@ -16,7 +17,7 @@
 static void test_a_stop_goes_through_its_stages_by_time(void **state) {
         Place *p = *state;
 
-        conversation_stop(p->c, "stopped", DAY);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_calls("events changed ask look");
         assert_events(p, "conversation.state \"state\":\"stopping\",\"queued\":0\n");
         assert_true(p->c->run->stopping);
@@ -39,30 +40,46 @@ static void test_a_stop_goes_through_its_stages_by_time(void **state) {
 static void test_a_stop_without_grace_kills_at_once(void **state) {
         Place *p = *state;
 
-        conversation_stop(p->c, "stopped", 0);
+        stop(p, STOP_BY_PERSON, 0);
         assert_calls("events changed ask kill look");
         let_time_pass(p);
         assert_calls("order:Kill");
 }
 
-static void test_the_first_reason_of_a_stop_counts_and_the_agent_is_asked_once(void **state) {
+static void test_the_first_cause_of_a_stop_counts_and_the_agent_is_asked_once(void **state) {
         Place *p = *state;
 
-        conversation_stop(p->c, NULL, DAY);
-        conversation_stop(p->c, "timeout", 2 * DAY);
+        stop(p, STOP_BY_RUNTIME, DAY);
+        stop(p, STOP_BY_PERSON, 2 * DAY);
         assert_calls("events changed ask look look");
         assert_time_left(p, 2 * DAY);
-        conversation_stop(p->c, "budget", 0);
+        stop(p, STOP_BY_BUDGET, 0);
         assert_calls("kill look");
-        assert_string_equal(p->c->stop.reason, "timeout");
+        assert_int_equal(p->c->stop.cause, STOP_BY_RUNTIME);
         report_over(p);
-        assert_string_equal(p->c->row.reason, "timeout");
+        assert_int_equal(p->c->row.reason, END_TIMEOUT);
+}
+
+static void test_the_first_words_of_a_stop_are_kept(void **state) {
+        Place *p = *state;
+
+        stop(p, STOP_BY_DRAIN, DAY);
+        conversation_stop(
+                        p->c, &(StopOrder){ .cause = STOP_BY_PERSON, .words = "enough", .grace_usec = DAY });
+        conversation_stop(
+                        p->c,
+                        &(StopOrder){ .cause = STOP_BY_PERSON, .words = "shutdown", .grace_usec = DAY });
+        report_over(p);
+        assert_int_equal(p->c->row.reason, END_STOPPED);
+        assert_detail(p, "reason", "stopped");
+        assert_detail(p, "stopReason", "enough");
+        assert_detail(p, "detail", NULL);
 }
 
 static void test_the_stages_of_a_stop_end_with_the_run(void **state) {
         Place *p = *state;
 
-        conversation_stop(p->c, "stopped", DAY);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_calls("events changed ask look");
         p->c->run->over = true;
         let_time_pass(p);
@@ -74,36 +91,74 @@ static void test_the_stages_of_a_stop_end_with_the_run(void **state) {
 static void test_a_stop_before_the_start_ends_it_at_once(void **state) {
         Place *p = *state;
 
-        begin_in(p, "starting");
-        conversation_stop(p->c, "stopped", DAY);
+        begin_in(p, CONVERSATION_STARTING);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_calls("close events changed release ended");
         assert_events(p,
                       "conversation.ended \"reason\":\"stopped\",\"usage\":{\"turns\":0,\"inputTokens\":0,"
                       "\"outputTokens\":0,\"cacheReadTokens\":0,\"cacheWriteTokens\":0},\"stoppedBy\":"
                       "\"runner\",\"outBytes\":0\n");
-        assert_string_equal(p->c->row.state, "ended");
+        assert_int_equal(p->c->row.state, CONVERSATION_ENDED);
         assert_true(p->c->run->over);
 }
 
 static void test_a_stop_during_the_checkout_ends_both(void **state) {
         Place *p = *state;
 
-        begin_in(p, "new");
+        begin_in(p, CONVERSATION_NEW);
         set_params(p, "repository", "{\"url\":\"https://example.org/r\"}");
         conversation_advance(p->c);
         assert_calls("checkout");
-        assert_string_equal(p->c->row.state, "checkout");
-        conversation_stop(p->c, "stopped", DAY);
+        assert_int_equal(p->c->row.state, CONVERSATION_CHECKOUT);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_null(p->c->checkout);
         assert_calls("checkout-free close events changed release ended");
-        assert_string_equal(p->c->row.reason, "stopped");
+        assert_int_equal(p->c->row.reason, END_STOPPED);
+}
+
+/* It has no process that could say more. */
+static void test_a_stop_before_the_start_ends_it_for_its_cause(void **state) {
+        static const struct {
+                StopCause cause;
+                EndReason reason;
+        } stops[] = {
+                {STOP_BY_PERSON,        END_STOPPED },
+                { STOP_BY_ORCHESTRATOR, END_STOPPED },
+                { STOP_BY_DRAIN,        END_STOPPED },
+                { STOP_BY_SHUTDOWN,     END_SHUTDOWN},
+        };
+        Place *p = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(stops); i++) {
+                begin_in(p, CONVERSATION_NEW);
+                set_params(p, "repository", "{\"url\":\"https://example.org/r\"}");
+                conversation_advance(p->c);
+                assert_calls("checkout");
+                stop(p, stops[i].cause, DAY);
+                assert_calls("checkout-free close events changed release ended");
+                assert_int_equal(p->c->row.reason, stops[i].reason);
+                assert_detail(p, "reason", end_reason_to_string(stops[i].reason));
+                assert_detail(p, "stoppedBy", "runner");
+                skip_events(p);
+        }
+}
+
+/* A launcher that a runner before this one has asked may still be at it. */
+static void test_a_stop_of_a_start_that_nobody_waits_for_kills_what_may_come_of_it(void **state) {
+        Place *p = *state;
+
+        begin_in(p, CONVERSATION_STARTING);
+        run_row_set_state(&p->c->run->row, RUN_STARTING);
+        stop(p, STOP_BY_PERSON, DAY);
+        assert_calls("abandon close events changed release ended");
+        assert_int_equal(p->c->row.reason, END_STOPPED);
 }
 
 static void test_a_stop_while_the_launcher_starts_it_is_resumed_when_it_has_started(void **state) {
         Place *p = *state;
 
         begin_start(p);
-        conversation_stop(p->c, "stopped", DAY);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_calls("changed");
         assert_string_equal(conversation_state(p->c), "stopping");
         assert_null(p->c->stop.timer);
@@ -111,34 +166,31 @@ static void test_a_stop_while_the_launcher_starts_it_is_resumed_when_it_has_star
         assert_calls("limits clock watchdog events changed ask look");
         assert_time_left(p, DAY);
         report_over(p);
-        assert_string_equal(p->c->row.reason, "stopped");
+        assert_int_equal(p->c->row.reason, END_STOPPED);
 }
 
-static void test_a_stop_while_the_launcher_starts_it_outlives_a_start_that_is_tried_again(void **state) {
+static void test_a_start_that_fails_during_a_stop_ends_as_the_stop_has_it(void **state) {
         Place *p = *state;
 
         begin_start(p);
-        conversation_stop(p->c, "budget", DAY);
-        p->c->run->under_way = false;
-        p->c->run->ops->launcher_lost(p->c);
-        p->c->run->ops->start_again(p->c);
-        assert_calls("changed events start");
-        report_started(p);
-        assert_calls("limits clock watchdog events changed ask look");
-        report_over(p);
-        assert_string_equal(p->c->row.reason, "budget");
-}
-
-static void test_a_stop_while_the_launcher_starts_it_ends_with_a_start_that_fails(void **state) {
-        Place *p = *state;
-
-        begin_start(p);
-        conversation_stop(p->c, "stopped", DAY);
+        conversation_stop(
+                        p->c, &(StopOrder){ .cause = STOP_BY_PERSON, .words = "enough", .grace_usec = DAY });
         p->c->run->under_way = false;
         assert_calls("changed");
+        p->c->run->ops->launcher_lost(p->c);
         p->c->run->ops->start_failed("no such unit", p->c);
-        assert_calls("close events changed release ended");
-        assert_string_equal(p->c->row.state, "ended");
+        assert_calls("events close events changed release ended");
+        assert_int_equal(p->c->row.state, CONVERSATION_ENDED);
+        assert_int_equal(p->c->row.reason, END_STOPPED);
+        assert_detail(p, "stopReason", "enough");
+        assert_detail(p, "detail", NULL);
+        assert_detail(p, "stoppedBy", "runner");
+
+        begin_start(p);
+        stop(p, STOP_BY_SHUTDOWN, DAY);
+        p->c->run->under_way = false;
+        p->c->run->ops->start_failed("no such unit", p->c);
+        assert_int_equal(p->c->row.reason, END_SHUTDOWN);
 }
 
 static void test_a_stop_of_one_that_is_frozen_thaws_it_and_its_time_begins_then(void **state) {
@@ -146,10 +198,10 @@ static void test_a_stop_of_one_that_is_frozen_thaws_it_and_its_time_begins_then(
 
         p->c->run->ops->frozen(true, p->c);
         assert_calls("frozen events changed");
-        conversation_stop(p->c, "stopped", DAY);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_calls("events changed cancel order:Thaw ask look");
         assert_int_equal(time_left(p), 0);
-        conversation_stop(p->c, "stopped", DAY);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_calls("look"); /* it is being thawed already */
         assert_events(p,
                       "conversation.state \"state\":\"frozen\",\"queued\":0\n"
@@ -167,7 +219,7 @@ static void test_a_stop_of_one_that_is_frozen_thaws_it_and_its_time_begins_then(
 static void test_the_time_of_a_stop_stands_still_while_it_is_frozen(void **state) {
         Place *p = *state;
 
-        conversation_stop(p->c, "stopped", DAY);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_return_code(sd_event_source_set_time_relative(p->c->stop.timer, DAY / 2), 0);
         assert_calls("events changed ask look");
         p->c->run->ops->frozen(true, p->c);
@@ -185,7 +237,7 @@ static void test_a_stop_while_a_freeze_is_under_way_thaws_it_again(void **state)
         Place *p = *state;
 
         conversation_order(p->c, LAUNCHER_FREEZE, NULL, 0);
-        conversation_stop(p->c, "stopped", DAY);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_calls("order:Freeze events changed ask look");
         report_ordered(p, LAUNCHER_FREEZE, 0, NULL);
         assert_calls("frozen cancel order:Thaw");
@@ -199,7 +251,7 @@ static void test_what_cannot_be_thawed_is_killed(void **state) {
         Place *p = *state;
 
         p->c->run->ops->frozen(true, p->c);
-        conversation_stop(p->c, "stopped", DAY);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_calls("frozen events changed events changed cancel order:Thaw ask look");
         skip_events(p);
         report_ordered(p, LAUNCHER_THAW, -EIO, "it does not thaw");
@@ -215,7 +267,7 @@ static void test_what_no_thaw_can_be_ordered_for_is_killed(void **state) {
         p->c->run->ops->frozen(true, p->c);
         fake_run.refused = LAUNCHER_THAW;
         fake_run.order_error = -EBUSY;
-        conversation_stop(p->c, "stopped", DAY);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_calls("frozen events changed events changed cancel thawed order:Kill ask look");
         assert_int_equal(p->c->stop.stage, STOP_FORCED);
         assert_true(time_left(p) > 0 && time_left(p) <= 5 * USEC_PER_SEC);
@@ -224,7 +276,7 @@ static void test_what_no_thaw_can_be_ordered_for_is_killed(void **state) {
 static void test_what_freezes_during_a_stop_and_no_thaw_can_be_ordered_for_is_killed(void **state) {
         Place *p = *state;
 
-        conversation_stop(p->c, "stopped", DAY);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_calls("events changed ask look");
         fake_run.refused = LAUNCHER_THAW;
         fake_run.order_error = -EBUSY;
@@ -236,7 +288,7 @@ static void test_what_freezes_during_a_stop_and_no_thaw_can_be_ordered_for_is_ki
 static void test_a_thaw_that_the_kill_took_back_is_not_waited_for(void **state) {
         Place *p = *state;
 
-        conversation_stop(p->c, "stopped", 0);
+        stop(p, STOP_BY_PERSON, 0);
         let_time_pass(p);
         assert_int_equal(p->c->stop.stage, STOP_FORCED);
         p->c->run->ops->frozen(true, p->c);
@@ -250,7 +302,7 @@ static void test_a_thaw_that_the_kill_took_back_is_not_waited_for(void **state) 
 static void test_an_order_that_fails_during_a_stop_is_reported(void **state) {
         Place *p = *state;
 
-        conversation_stop(p->c, "stopped", DAY);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_calls("events changed ask look");
         skip_events(p);
         report_ordered(p, LAUNCHER_FREEZE, -EIO, "it does not freeze");
@@ -268,7 +320,7 @@ static void test_a_thaw_that_fails_during_a_stop_takes_no_grace(void **state) {
         Place *p = *state;
 
         conversation_order(p->c, LAUNCHER_THAW, NULL, 0);
-        conversation_stop(p->c, "stopped", DAY);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_calls("order:Thaw events changed ask look");
         skip_events(p);
         report_ordered(p, LAUNCHER_THAW, -EIO, "no");
@@ -283,7 +335,7 @@ static void test_a_persons_thaw_is_not_taken_for_that_of_the_stop(void **state) 
         Place *p = *state;
 
         conversation_order(p->c, LAUNCHER_THAW, NULL, 0);
-        conversation_stop(p->c, "stopped", DAY);
+        stop(p, STOP_BY_PERSON, DAY);
         p->c->run->ops->frozen(true, p->c);
         assert_calls("order:Thaw events changed ask look frozen cancel order:Thaw");
         for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
@@ -300,8 +352,8 @@ static void test_a_persons_thaw_is_not_taken_for_that_of_the_stop(void **state) 
 static void test_a_second_stop_with_more_grace_delays_no_step_that_has_begun(void **state) {
         Place *p = *state;
 
-        conversation_stop(p->c, "stopped", 0);
-        conversation_stop(p->c, "stopped", DAY);
+        stop(p, STOP_BY_PERSON, 0);
+        stop(p, STOP_BY_PERSON, DAY);
         assert_true(time_left(p) > 0 && time_left(p) <= 5 * USEC_PER_SEC);
         skip_events(p);
         buffer_done(&fake_run.calls);
@@ -319,11 +371,11 @@ static void test_a_kill_that_fails_is_no_event(void **state) {
 static void test_a_second_stop_without_grace_goes_on_from_where_the_first_is(void **state) {
         Place *p = *state;
 
-        conversation_stop(p->c, "stopped", 0);
+        stop(p, STOP_BY_PERSON, 0);
         let_time_pass(p);
         assert_int_equal(p->c->stop.stage, STOP_FORCED);
         assert_calls("events changed ask kill look order:Kill");
-        conversation_stop(p->c, "stopped", 0);
+        stop(p, STOP_BY_PERSON, 0);
         assert_int_equal(p->c->stop.stage, STOP_FORCED);
 }
 
@@ -400,7 +452,7 @@ static void test_an_agent_that_says_nothing_is_stopped_for_that(void **state) {
         assert_calls("events changed ask look");
         assert_time_left(p, 600 * USEC_PER_SEC);
         report_over(p);
-        assert_string_equal(p->c->row.reason, "timeout");
+        assert_int_equal(p->c->row.reason, END_TIMEOUT);
         assert_detail(p, "detail", "the agent said nothing for so long as timeouts.silenceSec allows");
 }
 
@@ -411,7 +463,7 @@ static void test_an_agent_that_has_had_its_time_is_stopped_for_that(void **state
         assert_calls("events changed ask look");
         assert_time_left(p, 600 * USEC_PER_SEC);
         report_over(p);
-        assert_string_equal(p->c->row.reason, "timeout");
+        assert_int_equal(p->c->row.reason, END_TIMEOUT);
         assert_detail(p, "detail", NULL);
 }
 
@@ -434,7 +486,7 @@ static void test_an_agent_that_has_spent_its_budget_is_stopped_between_turns(voi
         assert_calls("");
         assert_input(p, "");
         report_over(p);
-        assert_string_equal(p->c->row.reason, "budget");
+        assert_int_equal(p->c->row.reason, END_BUDGET);
         assert_detail(p, "detail", "its budget is spent: turns");
 }
 
@@ -450,7 +502,7 @@ static void test_a_run_that_has_failed_is_killed_without_a_reason_of_its_own(voi
         report_driven(p, false);
         assert_calls("");
         report_over(p);
-        assert_string_equal(p->c->row.reason, "failed");
+        assert_int_equal(p->c->row.reason, END_FAILED);
         assert_detail(p, "detail", "it cannot resume");
 }
 
@@ -460,13 +512,15 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(a_stop_goes_through_its_stages_by_time),
                 TEST(a_stop_without_grace_kills_at_once),
-                TEST(the_first_reason_of_a_stop_counts_and_the_agent_is_asked_once),
+                TEST(the_first_cause_of_a_stop_counts_and_the_agent_is_asked_once),
+                TEST(the_first_words_of_a_stop_are_kept),
+                TEST(a_stop_before_the_start_ends_it_for_its_cause),
+                TEST(a_stop_of_a_start_that_nobody_waits_for_kills_what_may_come_of_it),
                 TEST(the_stages_of_a_stop_end_with_the_run),
                 TEST(a_stop_before_the_start_ends_it_at_once),
                 TEST(a_stop_during_the_checkout_ends_both),
                 TEST(a_stop_while_the_launcher_starts_it_is_resumed_when_it_has_started),
-                TEST(a_stop_while_the_launcher_starts_it_outlives_a_start_that_is_tried_again),
-                TEST(a_stop_while_the_launcher_starts_it_ends_with_a_start_that_fails),
+                TEST(a_start_that_fails_during_a_stop_ends_as_the_stop_has_it),
                 TEST(a_stop_of_one_that_is_frozen_thaws_it_and_its_time_begins_then),
                 TEST(the_time_of_a_stop_stands_still_while_it_is_frozen),
                 TEST(a_stop_while_a_freeze_is_under_way_thaws_it_again),

@@ -603,85 +603,91 @@ static void on_changed(Conversation *c, void *userdata) {
         (*(unsigned *) userdata)++;
 }
 
-/* An orchestrator's message has room for 16 MiB of it, and a conversation may be stopped for an hour. */
-static void of_the_reason_of_a_stop_little_is_kept(void **state) {
-        static char state_text[] = "starting";
+/* An orchestrator's message has room for 16 MiB of them, and a conversation may be stopped for an hour. */
+static void of_the_words_of_a_stop_little_is_kept(void **state) {
         static const ConversationHooks hooks = { .changed = on_changed };
+        _cleanup_free_ char *error = NULL;
+        char path[] = "/tmp/nf-parts-XXXXXX";
         unsigned changes = 0;
         ConversationContext ctx = { .hooks = &hooks, .userdata = &changes };
         Run run = { .start.call = (LauncherCall *) &ctx }; /* the launcher is at it */
-        Conversation c = { .ctx = &ctx, .run = &run, .row.state = state_text };
-        char reason[STOP_REASON_MAX + 8];
+        Conversation c = {
+                .ctx = &ctx, .run = &run, .row.id = (char *) "c-1", .row.state = CONVERSATION_STARTING
+        };
+        char words[STOP_WORDS_MAX + 8];
+        int fd;
 
-        memset(reason, 'r', sizeof(reason));
-        reason[sizeof(reason) - 1] = 0;
-        memcpy(reason + STOP_REASON_MAX - 1, "ä", 2);
-        conversation_stop(&c, reason, 0);
+        assert_non_null(mkdtemp(path));
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_return_code(store_open(fd, path, &ctx.run.store, &error), 0);
+        memset(words, 'r', sizeof(words));
+        words[sizeof(words) - 1] = 0;
+        memcpy(words + STOP_WORDS_MAX - 1, "ä", 2);
+        conversation_stop(&c, &(StopOrder){ .cause = STOP_BY_ORCHESTRATOR, .words = words });
         assert_int_equal(changes, 1);
-        assert_int_equal(strlen(c.stop.reason), STOP_REASON_MAX - 1);
-        conversation_stop(&c, "timeout", 0);
-        assert_memory_equal(c.stop.reason, reason, STOP_REASON_MAX - 1);
-        free(c.stop.reason);
-        c.stop.reason = NULL;
-        conversation_stop(&c, "timeout", 0);
-        assert_string_equal(c.stop.reason, "timeout");
-        free(c.stop.reason);
+        assert_int_equal(strlen(c.stop.words), STOP_WORDS_MAX - 1);
+        conversation_stop(&c, &(StopOrder){ .cause = STOP_BY_PERSON, .words = "timeout" });
+        assert_memory_equal(c.stop.words, words, STOP_WORDS_MAX - 1);
+        assert_int_equal(c.stop.cause, STOP_BY_ORCHESTRATOR);
+        conversation_stop_done(&c.stop);
+        store_close(ctx.run.store);
+        assert_return_code(remove_tree_at(AT_FDCWD, path), 0);
+        safe_close(fd);
 }
 
 static void verdicts(void **state) {
         static const struct {
-                const char *outcome, *result, *stop_reason, *failure, *reason;
-                bool stop, end, shutdown, stopped, bad_turn, oom;
+                const char *outcome, *result, *failure;
+                StopCause stop;
+                EndReason reason;
+                bool end, shutdown, stopped, bad_turn, oom;
         } cases[] = {
-                {.outcome = "{\"exitCode\":0}",                               .reason = "completed"                                                       },
-                { .outcome = "{\"exitCode\":0}",                              .end = true,                                                                  .bad_turn = true, .reason = "completed" },
-                { .outcome = "{\"exitCode\":0}",                                      .bad_turn = true,                                                                                                                 .reason = "agent-exited" },
-                { .outcome = "{\"exitCode\":1}",      .reason = "agent-exited"},
-                { .outcome = "{\"signal\":11}",                              .reason = "agent-exited"                                                                            },
+                {.outcome = "{\"exitCode\":0}",                               .reason = END_COMPLETED                                                       },
+                { .outcome = "{\"exitCode\":0}",                              .end = true,                                                                    .bad_turn = true, .reason = END_COMPLETED },
+                { .outcome = "{\"exitCode\":0}",                                    .bad_turn = true,                                                                                                                 .reason = END_AGENT_EXITED },
+                { .outcome = "{\"exitCode\":1}",        .reason = END_AGENT_EXITED},
+                { .outcome = "{\"signal\":11}",                              .reason = END_AGENT_EXITED                                                                          },
                 { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}",
                  .oom = true,
-                 .reason = "oom-killed" },
+                 .reason = END_OOM_KILLED },
  /* An hour ago, and a tool. */
-                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}", .reason = "agent-exited"                                                                                                                              },
-                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":0}}",                                                          .reason = "agent-exited"                                                                           },
+                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}", .reason = END_AGENT_EXITED                                                                                                                                },
+                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":0}}",                                                          .reason = END_AGENT_EXITED                                                                             },
  /* A tool was killed for its memory, and the agent lived to tell. */
                 { .outcome = "{\"exitCode\":0,\"resources\":{\"oomKills\":2}}",
                  .oom = true,
-                 .reason = "completed" },
-                { .outcome = "{\"exitCode\":0}",                                                          .stop = true,.reason = "stopped" },
-                { .outcome = "{\"signal\":15}",                                       .stop = true,                                                                                                                  .reason = "stopped" },
+                 .reason = END_COMPLETED },
+                { .outcome = "{\"exitCode\":0}",                                                          .stop = STOP_BY_PERSON,.reason = END_STOPPED },
+                { .outcome = "{\"signal\":15}",                                     .stop = STOP_BY_PERSON,                                                                                                                  .reason = END_STOPPED },
                 { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
                  .result = "success",
-                 .reason = "stopped" },
+                 .reason = END_STOPPED },
                 { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
                  .result = "timeout",
-                 .reason = "timeout" },
-                { .outcome = "{\"exitCode\":0,\"stoppedBy\":\"supervisor\"}",                                                          .reason = "timeout"                                                                               },
+                 .reason = END_TIMEOUT },
+                { .outcome = "{\"exitCode\":0,\"stoppedBy\":\"supervisor\"}",                                                          .reason = END_TIMEOUT                                                                                 },
                 { .outcome = "{\"signal\":15,\"stoppedBy\":\"supervisor\"}",
-                 .stop = true,
-                 .reason = "stopped" },
+                 .stop = STOP_BY_PERSON,
+                 .reason = END_STOPPED },
                 { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
                  .shutdown = true,
-                 .reason = "shutdown" },
-                { .outcome = "{\"stage\":\"exec\",\"errno\":2}", .reason = "failed"},
-                { .outcome = "{\"exitCode\":1}",  .failure = "no such session",                                                                                                                              .reason = "failed" },
-                { .outcome = "{\"signal\":9}",                                                          .stop = true,                                                                                .stop_reason = "budget", .reason = "budget" },
-                { .outcome = "{\"signal\":9}",                                        .stop = true,                                                                                                                   .stop_reason = "timeout", .reason = "timeout" },
-                { .result = "oom-kill",                                         .reason = "oom-killed"                                                                                                                    },
-                { .result = "timeout",                              .reason = "timeout"},
-                { .outcome = "{\"signal\":9}",
-                 .stop = true,
-                 .stop_reason = "shutdown",
-                 .reason = "shutdown" },
-                { .result = "signal",                                         .reason = "lost"                                                                                                                   },
-                { .result = "success",        .shutdown = true,.reason = "shutdown" },
-                { .result = "success",                                                          .stopped = true,                                                                                                                  .reason = "stopped" },
-                { .result = "oom-kill",                                                          .stopped = true,.reason = "oom-killed" },
-                { .oom = true,                                                          .shutdown = true,                                                                                                                                                  .reason = "oom-killed" },
-                { .reason = "lost"                                  },
-                { .oom = true,                                         .reason = "oom-killed"                                                                                                                     },
-                { .oom = true,                                        .stop = true,                                                             .reason = "stopped" },
-                { .stop = true,                                                          .reason = "stopped"                                                                                            },
+                 .reason = END_SHUTDOWN },
+                { .outcome = "{\"stage\":\"exec\",\"errno\":2}", .reason = END_FAILED},
+                { .outcome = "{\"exitCode\":1}",  .failure = "no such session",                                                                                                                      .reason = END_FAILED },
+                { .outcome = "{\"signal\":9}",                                                          .stop = STOP_BY_BUDGET,                                                                                  .reason = END_BUDGET },
+                { .outcome = "{\"signal\":9}",                                      .stop = STOP_BY_RUNTIME,                                                                                                                   .reason = END_TIMEOUT },
+                { .result = "oom-kill",                                       .reason = END_OOM_KILLED                                                                                                                    },
+                { .result = "timeout",                              .reason = END_TIMEOUT},
+                { .outcome = "{\"signal\":9}",                                .stop = STOP_BY_SHUTDOWN,                               .reason = END_SHUTDOWN },
+                { .result = "signal",                                                          .reason = END_LOST                                                                                                            },
+                { .result = "success",                                      .shutdown = true, .reason = END_SHUTDOWN },
+                { .result = "success",.stopped = true,.reason = END_STOPPED },
+                { .result = "oom-kill",         .stopped = true,                                                                                                                     .reason = END_OOM_KILLED },
+                { .oom = true,    .shutdown = true,                              .reason = END_OOM_KILLED },
+                { .reason = END_LOST                                        },
+                { .oom = true,                                        .reason = END_OOM_KILLED                                           },
+                { .oom = true,                                                          .stop = STOP_BY_PERSON,                                                                 .reason = END_STOPPED },
+                { .stop = STOP_BY_PERSON,                                      .reason = END_STOPPED                                                                                                                    },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -694,11 +700,10 @@ static void verdicts(void **state) {
                                                    &outcome,
                                                    NULL),
                                         0);
-                const char *reason = verdict_reason(&(VerdictInput){
+                EndReason reason = verdict_reason(&(VerdictInput){
                                 .outcome = outcome,
                                 .result = cases[i].result,
-                                .stop_requested = cases[i].stop,
-                                .stop_reason = cases[i].stop_reason,
+                                .stop = cases[i].stop,
                                 .end_requested = cases[i].end,
                                 .shutdown = cases[i].shutdown,
                                 .stopped_by_systemd = cases[i].stopped,
@@ -706,8 +711,11 @@ static void verdicts(void **state) {
                                 .failure = cases[i].failure,
                                 .oom = cases[i].oom,
                 });
-                if (!streq(reason, cases[i].reason))
-                        fail_msg("case %zu: %s instead of %s", i, reason, cases[i].reason);
+                if (reason != cases[i].reason)
+                        fail_msg("case %zu: %s instead of %s",
+                                 i,
+                                 end_reason_to_string(reason),
+                                 end_reason_to_string(cases[i].reason));
         }
 }
 
@@ -736,7 +744,7 @@ int main(void) {
                 cmocka_unit_test(time_goes_on_after_a_restart),
                 cmocka_unit_test(budgets_refused),
                 cmocka_unit_test(budgets_spent),
-                cmocka_unit_test(of_the_reason_of_a_stop_little_is_kept),
+                cmocka_unit_test(of_the_words_of_a_stop_little_is_kept),
                 cmocka_unit_test(verdicts),
         };
 

@@ -70,7 +70,7 @@ static void begin(Place *p) {
                 .agent = strdup("claude"),
                 .origin = strdup("local"),
                 .params = strdup("{}"),
-                .state = strdup("live"),
+                .state = CONVERSATION_LIVE,
                 .run = 1,
                 .created_usec = 1,
         };
@@ -78,7 +78,7 @@ static void begin(Place *p) {
                 .conversation = (char *) "c",
                 .run = 1,
                 .run_id = "0123456789abcdef",
-                .state = (char *) "ended",
+                .state = RUN_ENDED,
                 .spec = (char *) "{}",
                 .out_bytes = p->out.size,
         };

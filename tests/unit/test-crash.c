@@ -643,14 +643,14 @@ static void leave_conclusions(void) {
                 _cleanup_close_ int parent = mkdir_open_at(conversations, left[i].id, 0700),
                                     folder = mkdir_open_at(parent, name, 0700);
                 ConversationRow conversation = { .id = (char *) left[i].id,
-                                                 .state = (char *) left[i].state,
+                                                 .state = conversation_state_from_string(left[i].state),
                                                  .agent = (char *) "shell",
                                                  .workspace = (char *) "w",
                                                  .origin = (char *) "orchestrator",
                                                  .run = left[i].run };
                 RunRow row = { .conversation = (char *) left[i].id,
                                .run = left[i].run,
-                               .state = (char *) left[i].state,
+                               .state = run_state_from_string(left[i].state),
                                .spec = (char *) "{}" };
 
                 assert_true(folder >= 0);

@@ -157,8 +157,8 @@ static void add(Place *p, unsigned lines) {
                 .agent = strdup(p->agent ? p->agent : "shell"),
                 .origin = strdup("orchestrator"),
                 .params = strdup("{}"),
-                .state = strdup("ended"),
-                .reason = strdup("lost"),
+                .state = CONVERSATION_ENDED,
+                .reason = END_LOST,
                 .run = 1,
                 .created_usec = 1,
                 .ended_usec = 2,
@@ -167,7 +167,7 @@ static void add(Place *p, unsigned lines) {
                 .conversation = (char *) "c-1",
                 .run = 1,
                 .run_id = RUN_ID,
-                .state = (char *) "ended",
+                .state = RUN_ENDED,
                 .unit = (char *) "northflare-conversation-c-1-1.scope",
                 .spec = (char *) (p->spec ? p->spec : "{}"),
                 .driven = p->size,
@@ -420,8 +420,8 @@ static void test_one_that_lives_waits(void **state) {
         write_lines(p, 4);
         add(p, 4);
         assert_return_code(conversation_take_all(p->c), 0);
-        assert_return_code(free_and_strdup(&p->c->row.state, "live"), 0);
-        assert_return_code(free_and_strdup(&p->c->run->row.state, "live"), 0);
+        p->c->row.state = CONVERSATION_LIVE;
+        p->c->run->row.state = RUN_LIVE;
         assert_return_code(ftruncate(p->outfd, (off_t) p->begin[2] + 5), errno);
         people = read_events(p, "", NULL);
         assert_events(people, 0, 2, 0);

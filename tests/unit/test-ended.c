@@ -208,8 +208,8 @@ add(Place *p, size_t i, unsigned lines, size_t line_size, size_t weight, bool ru
                 .origin = strdup("orchestrator"),
                 .params = xasprintf("{\"prompt\":\"%s\",\"model\":\"%s\"}", x, x),
                 .session = strdup(x),
-                .state = strdup("ended"),
-                .reason = strdup("stopped"),
+                .state = CONVERSATION_ENDED,
+                .reason = END_STOPPED,
                 .detail = strdup(detail),
                 .directory = strdup(directory),
                 .run = 1,
@@ -219,7 +219,7 @@ add(Place *p, size_t i, unsigned lines, size_t line_size, size_t weight, bool ru
         RunRow run = {
                 .conversation = id,
                 .run = 1,
-                .state = (char *) "ended",
+                .state = RUN_ENDED,
                 .unit = (char *) "northflare-conversation-c-1.scope",
                 .spec = spec,
                 .driven = write_output(p, id, lines, line_size),
@@ -451,7 +451,7 @@ static void mend_own_events(Place *p) {
 }
 
 static Conversation *make_live(Conversation *c) {
-        assert_return_code(free_and_strdup(&c->row.state, "live"), 0);
+        c->row.state = CONVERSATION_LIVE;
         return c;
 }
 
@@ -822,7 +822,7 @@ static Conversation *add_running(Place *p, size_t i) {
         Conversation *c = add(p, i, 3, 100, 10, false);
 
         assert_return_code(conversation_take_all(c), 0);
-        assert_return_code(free_and_strdup(&c->run->row.state, "live"), 0);
+        c->run->row.state = RUN_LIVE;
         c->run->over = false;
         make_live(c);
         assert_return_code(store_set_driven(p->ctx.run.store, c->row.id, 1, 0, NULL), 0);
@@ -926,7 +926,7 @@ static void test_a_response_is_not_lost_with_its_batch(void **state) {
 /* So many of them. */
 static Conversation *put(Registry *g, Conversation *c, const char *state, bool delivered) {
         *c = (Conversation){
-                .row = {.state = (char *) state, .delivered = delivered},
+                .row = {.state = conversation_state_from_string(state), .delivered = delivered},
         };
         registry_add(g, c);
         return c;

@@ -137,7 +137,7 @@ static int setup(void **state) {
                                                         .agent = (char *) "counter",
                                                         .origin = (char *) "orchestrator",
                                                         .params = (char *) "{}",
-                                                        .state = (char *) "live",
+                                                        .state = CONVERSATION_LIVE,
                                                         .run = 1,
                                         }),
                         0);
@@ -145,7 +145,7 @@ static int setup(void **state) {
                 .conversation = (char *) "c-1",
                 .run = 1,
                 .run_id = "00000000000000aa",
-                .state = (char *) "live",
+                .state = RUN_LIVE,
                 .spec = (char *) "{}",
                 .out_bytes = UINT64_MAX,
         };

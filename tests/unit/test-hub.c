@@ -19,7 +19,11 @@
 #include "runner/runner-hooks.h"
 #include "runner/runner-internal.h"
 #include "runner/scope/run-folder.h"
+#include "runner/store/state-step.h"
 #include "runner/store/store-conversation.h"
+#include "runner/store/store-events.h"
+#include "runner/store/store-inbound.h"
+#include "runner/store/store-internal.h"
 
 typedef struct Place {
         char path[64];
@@ -125,6 +129,7 @@ static int setup(void **state) {
         Place *p = new0(Place, 1);
         Runner *r;
 
+        state_steps_set_critical(true);
         log_set_max_level(LOG_ERR);
         (void) snprintf(p->path, sizeof(p->path), "/tmp/nf-hub-XXXXXX");
         assert_non_null(mkdtemp(p->path));
@@ -236,7 +241,7 @@ static void store(Place *p, const Stored *s) {
                 .agent = (char *) s->agent,
                 .origin = (char *) "local",
                 .params = (char *) "{}",
-                .state = (char *) s->state,
+                .state = conversation_state_from_string(s->state),
                 .run = 1,
                 .created_usec = 1,
         };
@@ -244,7 +249,7 @@ static void store(Place *p, const Stored *s) {
                 .conversation = (char *) "c-0",
                 .run = 1,
                 .run_id = "00000000000000aa",
-                .state = (char *) (streq(s->state, "new") ? "preparing" : s->state),
+                .state = run_state_from_string(s->state),
                 .unit = (char *) (streq(s->state, "live") ? UNIT : NULL),
                 .spec = (char *) (s->spec ? s->spec : "{}"),
                 .driven = s->driven_state ? strlen(LINE) : 0,
@@ -301,11 +306,11 @@ static void assert_end(Place *p, const char *reason, const char *words, unsigned
         char **events = NULL;
 
         assert_non_null(c);
-        assert_string_equal(c->row.state, "ended");
+        assert_int_equal(c->row.state, CONVERSATION_ENDED);
         assert_int_equal(registry_count_live(p->r->conversations), 0);
         assert_int_equal(registry_count_ended(p->r->conversations), 1);
         assert_int_equal(store_get_conversation(p->r->store, "c-0", &row), 1);
-        assert_string_equal(row.reason, reason);
+        assert_string_equal(end_reason_to_string(row.reason), reason);
         if (words)
                 assert_non_null(strstr(row.detail, words));
         assert_return_code(conversation_read_events(c, "", 100, &events, &cursor), 0);
@@ -474,6 +479,198 @@ static void test_an_agent_that_was_not_asked_for_yet(void **state) {
         assert_end(p, "failed", "agent brief is not known here any more", 0);
 }
 
+/* ---- spellings that nobody knows ---- */
+
+static void run_sql(Place *p, const char *sql) {
+        assert_int_equal(sqlite3_exec(p->r->store->db, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+/* What the journal is told while it is adopted. */
+static char *adopt_and_listen(Place *p) {
+        int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        FILE *f = tmpfile();
+        char text[2048];
+        size_t n;
+
+        assert_non_null(f);
+        assert_return_code(dup2(fileno(f), STDERR_FILENO), errno);
+        (void) adopt(p);
+        assert_return_code(dup2(saved, STDERR_FILENO), errno);
+        safe_close(saved);
+        rewind(f);
+        n = fread(text, 1, sizeof(text) - 1, f);
+        text[n] = 0;
+        (void) fclose(f);
+        return strdup(text);
+}
+
+static void lives_and_is_lost(Place *p, const char *sql, const char *words) {
+        _cleanup_free_ char *journal = NULL;
+
+        store(p, &(Stored){ .agent = "shell", .state = "live", .driven_state = BEHIND_ONE });
+        run_sql(p, sql);
+        p->scope = true;
+        journal = adopt_and_listen(p);
+        assert_non_null(strstr(journal, words));
+        assert_non_null(strstr(journal, "Conversation c-0 counts as lost: "));
+        /* What of it still runs belongs to no conversation. */
+        assert_string_equal(p->killed, UNIT);
+        turn(p);
+        assert_end(p, "lost", "which this program does not know", 1);
+}
+
+static void test_a_state_that_nobody_knows_is_lost(void **state) {
+        lives_and_is_lost(
+                        *state,
+                        "UPDATE conversations SET state = 'hibernating'",
+                        "its state is stored as \"hibernating\", which this program does not know");
+}
+
+static void test_a_state_of_a_run_that_nobody_knows_is_lost(void **state) {
+        lives_and_is_lost(
+                        *state,
+                        "UPDATE runs SET state = 'dozing'",
+                        "its run's state is stored as \"dozing\", which this program does not know");
+}
+
+static void test_a_reason_that_nobody_knows_of_one_that_lives_is_lost(void **state) {
+        lives_and_is_lost(
+                        *state,
+                        "UPDATE conversations SET reason = 'exploded'",
+                        "its reason is stored as \"exploded\", which this program does not know");
+}
+
+/* Its end was reported by whoever knew the word. */
+static void test_an_end_whose_reason_nobody_knows_counts_as_lost(void **state) {
+        _cleanup_free_ char *journal = NULL;
+        Place *p = *state;
+        Conversation *c;
+
+        store(p, &(Stored){ .agent = "shell", .state = "live", .driven_state = BEHIND_ONE });
+        run_sql(p,
+                "UPDATE conversations SET state = 'ended', reason = 'exploded'; UPDATE runs SET state = 'dozing'");
+        journal = adopt_and_listen(p);
+        assert_non_null(strstr(journal, "its reason is stored as \"exploded\""));
+        c = registry_find(p->r->conversations, "c-0");
+        assert_int_equal(c->row.reason, END_LOST);
+        assert_int_equal(store_count_own_events(p->r->store, "c-0", 1, 0), 0);
+        call(p, "conversation.stop", 0, "");
+        assert_string_equal(p->reason, "lost");
+        assert_return_code(conversation_take_all(c), 0);
+        assert_int_equal(run_row(c->run)->state, RUN_ENDED);
+}
+
+/* ---- stops ---- */
+
+static void test_the_words_of_a_stop_do_not_decide_how_it_ends(void **state) {
+        static const char *const words[] = { "timeout", "budget", "shutdown", "enough" };
+        Place *p = *state;
+
+        for (unsigned i = 0; i < ELEMENTSOF(words); i++) {
+                _cleanup_(conversation_row_done) ConversationRow row = {};
+                _cleanup_free_ char *members = xasprintf(",\"reason\":\"%s\"", words[i]),
+                                    *id = xasprintf("c-%u", i),
+                                    *said = xasprintf("\"stopReason\":\"%s\"", words[i]);
+
+                call(p, "conversation.start", i, ",\"agent\":\"shell\"");
+                call(p, "conversation.stop", i, members);
+                assert_string_equal(p->reason, "stopped");
+                assert_int_equal(store_get_conversation(p->r->store, id, &row), 1);
+                assert_int_equal(row.reason, END_STOPPED);
+                assert_non_null(strstr(row.detail, said));
+                assert_non_null(strstr(row.detail, "\"reason\":\"stopped\""));
+        }
+}
+
+/* A runner that begins again in the middle of a stop, or reads its store again, knows what it was for. */
+static void resumes_the_stop(Place *p, const StopOrder *order, const char *reason, const char *words) {
+        _cleanup_free_ char *left = NULL;
+        unsigned said;
+        Conversation *c;
+
+        store(p, &(Stored){ .agent = "shell", .state = "live", .driven_state = BEHIND_ONE });
+        p->scope = true;
+        c = adopt(p);
+        turn(p);
+        conversation_stop(c, order);
+        said = (unsigned) store_count_own_events(p->r->store, "c-0", 1, 0);
+        runner_forget_all(p->r);
+        c = adopt(p);
+        assert_string_equal(conversation_state(c), "stopping");
+        assert_true(c->run->stopping);
+        assert_true(c->run->end_sent);
+        assert_int_equal(c->stop.cause, order->cause);
+        assert_int_equal(c->stop.grace_usec, order->grace_usec);
+        turn(p);
+        /* That it is being stopped was said. */
+        assert_int_equal(store_count_own_events(p->r->store, "c-0", 1, 0), said);
+        supervisor_ends(p, "\"signal\":15");
+        turn(p);
+        assert_end(p, reason, words, 2);
+        assert_int_equal(store_get(p->r->store, "stop:c-0:1", &left), 0);
+}
+
+static void test_a_restart_keeps_the_cause_of_a_stop(void **state) {
+        resumes_the_stop(
+                        *state,
+                        &(StopOrder){ .cause = STOP_BY_SHUTDOWN, .grace_usec = 60 * USEC_PER_SEC },
+                        "shutdown",
+                        "\"stoppedBy\":\"runner\"");
+}
+
+static void test_a_restart_keeps_the_words_of_a_stop(void **state) {
+        resumes_the_stop(
+                        *state,
+                        &(StopOrder){ .cause = STOP_BY_PERSON, .words = "en\"ough", .grace_usec = 7 },
+                        "stopped",
+                        "\"stopReason\":\"en\\\"ough\"");
+}
+
+/* Of another program's store. */
+static void test_a_cause_that_nobody_knows_is_a_stop(void **state) {
+        Place *p = *state;
+
+        store(p, &(Stored){ .agent = "shell", .state = "live", .driven_state = BEHIND_ONE });
+        assert_return_code(
+                        store_set(p->r->store, "stop:c-0:1", "{\"cause\":\"thunder\",\"graceUsec\":7}"), 0);
+        p->scope = true;
+        (void) adopt(p);
+        turn(p);
+        supervisor_ends(p, "\"signal\":15");
+        turn(p);
+        assert_end(p, "stopped", NULL, 2);
+}
+
+/* An orchestrator's or a person's stop that was accepted and not begun. */
+static void test_a_stop_that_waits_is_begun_with_its_words(void **state) {
+        Place *p = *state;
+        Conversation *c;
+
+        store(p, &(Stored){ .agent = "shell", .state = "live", .driven_state = BEHIND_ONE });
+        assert_return_code(
+                        store_accept(p->r->store,
+                                     &(InboundMessage){
+                                                     .envelope_id = (char *) "m-1",
+                                                     .conversation = (char *) "c-0",
+                                                     .method = (char *) "conversation.stop",
+                                                     .params = (char *) "{\"reason\":\"shutdown\",\"graceMs\":9}",
+                                                     .received_usec = 1,
+                                     },
+                                     NULL,
+                                     false,
+                                     NULL),
+                        0);
+        p->scope = true;
+        c = adopt(p);
+        assert_int_equal(c->stop.cause, STOP_BY_ORCHESTRATOR);
+        assert_string_equal(c->stop.words, "shutdown");
+        assert_int_equal(c->stop.grace_usec, 9 * USEC_PER_MSEC);
+        turn(p);
+        supervisor_ends(p, "\"signal\":15");
+        turn(p);
+        assert_end(p, "stopped", "\"stopReason\":\"shutdown\"", 2);
+}
+
 /* Nothing makes one that lives without a run. */
 static void test_one_without_a_run_is_left_alone(void **state) {
         Place *p = *state;
@@ -485,7 +682,7 @@ static void test_one_without_a_run_is_left_alone(void **state) {
         c = registry_find(p->r->conversations, "c-0");
         c->run = run_free(c->run);
         conversation_advance(c);
-        conversation_stop(c, NULL, 0);
+        conversation_stop(c, &(StopOrder){ .cause = STOP_BY_PERSON });
         assert_true(conversation_is_live(c));
 }
 
@@ -530,6 +727,15 @@ int main(void) {
                 TEST(an_agent_that_has_ended_meanwhile),
                 TEST(an_agent_that_had_not_begun),
                 TEST(an_agent_that_was_not_asked_for_yet),
+                TEST(a_state_that_nobody_knows_is_lost),
+                TEST(a_state_of_a_run_that_nobody_knows_is_lost),
+                TEST(a_reason_that_nobody_knows_of_one_that_lives_is_lost),
+                TEST(an_end_whose_reason_nobody_knows_counts_as_lost),
+                TEST(the_words_of_a_stop_do_not_decide_how_it_ends),
+                TEST(a_restart_keeps_the_cause_of_a_stop),
+                TEST(a_restart_keeps_the_words_of_a_stop),
+                TEST(a_cause_that_nobody_knows_is_a_stop),
+                TEST(a_stop_that_waits_is_begun_with_its_words),
                 TEST(one_without_a_run_is_left_alone),
                 TEST(an_order_that_could_not_even_wait_is_refused),
         };

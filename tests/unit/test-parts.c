@@ -114,7 +114,7 @@ static void test_conversations_are_kept_in_their_order(void **state) {
 
         for (size_t i = 0; i < 4; i++) {
                 list[i].row.id = ids[i];
-                list[i].row.state = (char *) (i < 3 ? "live" : "ended");
+                list[i].row.state = i < 3 ? CONVERSATION_LIVE : CONVERSATION_ENDED;
                 registry_add(g, &list[i]);
         }
         assert_ptr_equal(registry_find(g, "c"), &list[2]);
@@ -136,11 +136,11 @@ static void test_conversations_are_kept_in_their_order(void **state) {
 static void test_an_empty_list_counts_from_nothing(void **state) {
         Place *p = *state;
         Conversation c = {
-                .row = {.id = (char *) "a", .state = (char *) "ended"}
+                .row = {.id = (char *) "a", .state = CONVERSATION_ENDED}
         };
 
         registry_add(p->conversations, &c);
-        c.row.state = (char *) "new";
+        c.row.state = CONVERSATION_NEW;
         registry_remove(p->conversations, &c);
         assert_int_equal(registry_count_live(p->conversations), 0);
         assert_int_equal(registry_count_ended(p->conversations), 0);
@@ -246,8 +246,8 @@ static void assert_gate(AdmissionGate *g, const char *expected) {
 
 static void test_the_first_reason_counts(void **state) {
         Conversation list[2] = {
-                { .row = { .id = (char *) "a", .state = (char *) "live" } },
-                { .row = { .id = (char *) "b", .state = (char *) "live" } },
+                { .row = { .id = (char *) "a", .state = CONVERSATION_LIVE } },
+                { .row = { .id = (char *) "b", .state = CONVERSATION_LIVE } },
         };
         Place *p = *state;
         AdmissionGate *g;

@@ -41,7 +41,7 @@ static void test_an_end_reads_the_rest_and_is_concluded_once(void **state) {
         assert_true(world.marked_over);
         assert_int_equal(json_object_get_int(json_get(world.outcome, "exitCode")), 1);
         row = stored_row();
-        assert_string_equal(row.state, "ended");
+        assert_int_equal(row.state, RUN_ENDED);
         assert_int_equal(row.out_bytes, strlen(whole));
         assert_true(row.ended_usec > 0);
         run_row_done(&row);
@@ -301,7 +301,7 @@ static void test_a_release_is_a_turn_of_its_own(void **state) {
         expect_calls("");
         assert_int_equal(run_folder_fd(world.r), -EBADF);
         row = stored_row();
-        assert_string_equal(row.state, "ended");
+        assert_int_equal(row.state, RUN_ENDED);
         assert_int_equal(row.out_bytes, 0);
         run_row_done(&row);
         assert_int_equal(sd_event_run(world.event, 0), 1);

@@ -27,7 +27,7 @@ static void begin_start(void) {
         assert_return_code(start_run(&error), 0);
         expect_calls("starting");
         assert_true(run_start_is_under_way(world.r));
-        assert_state("starting");
+        assert_state(RUN_STARTING);
 }
 
 static void test_a_start_is_stored_and_ordered(void **state) {
@@ -45,7 +45,7 @@ static void test_a_start_is_stored_and_ordered(void **state) {
         expect_calls("started(" UNIT ", 00ff)");
         assert_false(run_start_is_under_way(world.r) || run_start_was_tried(world.r));
         row = stored_row();
-        assert_string_equal(row.state, "live");
+        assert_int_equal(row.state, RUN_LIVE);
         assert_string_equal(row.unit, UNIT);
         assert_string_equal(row.invocation, "00ff");
         assert_true(row.started_usec > 0);
@@ -60,7 +60,7 @@ static void test_a_start_that_is_not_stored_is_not_ordered(void **state) {
         make_run(&(Setup){ .state = "preparing" });
         assert_int_equal(start_run(&error), -EIO);
         expect_calls("starting; store_failed(5)");
-        assert_state("preparing");
+        assert_state(RUN_PREPARING);
         assert_false(owner_has_stored());
         assert_int_equal(store_get(world.ctx.store, "limits:c-1:1", &limits), 0);
         assert_int_equal(world.n_starts, 0);
@@ -76,7 +76,7 @@ static void test_a_folder_that_cannot_be_made_is_the_callers_to_report(void **st
         assert_non_null(strstr(error, "No space left on device"));
         spin();
         expect_calls("");
-        assert_state("preparing");
+        assert_state(RUN_PREPARING);
         assert_int_equal(world.n_starts, 0);
 }
 
@@ -95,6 +95,37 @@ static void test_a_launcher_is_lost_once_and_asked_ten_times(void **state) {
         expect_calls("start_failed(never)");
         assert_int_equal(world.n_starts, 10);
         assert_false(run_start_is_under_way(world.r));
+        /* Whatever may still come of that. */
+        answer_order(0, "Kill", 0, NULL);
+        answer_order(1, "Stop", 0, NULL);
+        answer_order(2, "Collect", 0, NULL);
+        expect_calls("");
+}
+
+static void test_no_start_is_tried_again_after_a_stop(void **state) {
+        world.starts_again = true;
+        begin_start();
+        run_set_stopping(world.r);
+        answer_start(-ECONNRESET, "gone", NULL, NULL);
+        expect_calls("launcher_lost; start_failed(gone)");
+        assert_int_equal(world.n_starts, 1);
+        answer_order(0, "Kill", 0, NULL);
+        answer_order(1, "Stop", 0, NULL);
+        answer_order(2, "Collect", 0, NULL);
+        expect_calls("");
+}
+
+static void test_nothing_is_ordered_for_a_start_that_was_refused_or_never_asked_for(void **state) {
+        make_run(&(Setup){ .state = "preparing" });
+        run_abandon_start(world.r);
+        assert_int_equal(world.n_sent, 0);
+        world.r = run_free(world.r);
+        begin_start();
+        run_abandon_start(world.r);
+        assert_int_equal(world.n_sent, 0);
+        answer_start(-EACCES, "not allowed", NULL, NULL);
+        expect_calls("start_failed(not allowed)");
+        assert_int_equal(world.n_sent, 0);
 }
 
 static void test_a_scope_in_the_way_is_not_a_lost_launcher(void **state) {
@@ -115,7 +146,7 @@ static void test_what_has_started_needs_no_launchers_word(void **state) {
         write_file("started", STARTED);
         answer_start(-ECONNRESET, "gone", NULL, NULL);
         expect_calls("launcher_lost; started(" UNIT ", none)");
-        assert_state("live");
+        assert_state(RUN_LIVE);
 }
 
 static void test_a_scope_in_which_nothing_began_is_started_again(void **state) {
@@ -127,8 +158,21 @@ static void test_a_scope_in_which_nothing_began_is_started_again(void **state) {
         expect_calls("driven(false)");
         answer_result(NULL);
         expect_calls("start_again");
-        assert_string_equal(run_row(world.r)->state, "preparing");
+        assert_int_equal(run_row(world.r)->state, RUN_PREPARING);
         assert_false(run_is_over(world.r));
+}
+
+static void test_a_scope_in_which_nothing_began_is_over_after_a_stop(void **state) {
+        make_run(&(Setup){});
+        open_folder();
+        assert_return_code(run_watch(world.r), 0);
+        run_set_stopping(world.r);
+        run_look(world.r);
+        spin();
+        expect_calls("driven(false)");
+        answer_result(NULL);
+        assert_true(run_is_over(world.r));
+        assert_int_equal(run_row(world.r)->state, RUN_LIVE);
 }
 
 static void test_a_run_that_is_freed_is_not_started(void **state) {
@@ -352,6 +396,9 @@ int main(void) {
                 TEST(a_start_that_is_not_stored_is_not_ordered),
                 TEST(a_folder_that_cannot_be_made_is_the_callers_to_report),
                 TEST(a_launcher_is_lost_once_and_asked_ten_times),
+                TEST(no_start_is_tried_again_after_a_stop),
+                TEST(nothing_is_ordered_for_a_start_that_was_refused_or_never_asked_for),
+                TEST(a_scope_in_which_nothing_began_is_over_after_a_stop),
                 TEST(a_scope_in_the_way_is_not_a_lost_launcher),
                 TEST(a_launchers_refusal_is_final),
                 TEST(what_has_started_needs_no_launchers_word),

@@ -36,8 +36,8 @@ static void test_conversation_row_round_trip(void **state) {
                 .origin = (char *) "local",
                 .params = (char *) "{\"a\":1}",
                 .session = (char *) "s",
-                .state = (char *) "ended",
-                .reason = (char *) "completed",
+                .state = CONVERSATION_ENDED,
+                .reason = END_COMPLETED,
                 .detail = (char *) "{\"d\":2}",
                 .directory = (char *) "/d",
                 .branch = (char *) "b",
@@ -59,8 +59,9 @@ static void test_conversation_row_round_trip(void **state) {
         assert_string_equal(out.origin, in.origin);
         assert_string_equal(out.params, in.params);
         assert_string_equal(out.session, in.session);
-        assert_string_equal(out.state, in.state);
-        assert_string_equal(out.reason, in.reason);
+        assert_int_equal(out.state, in.state);
+        assert_int_equal(out.reason, in.reason);
+        assert_null(out.unknown);
         assert_string_equal(out.detail, in.detail);
         assert_string_equal(out.directory, in.directory);
         assert_string_equal(out.branch, in.branch);
@@ -75,8 +76,8 @@ static void test_conversation_row_round_trip(void **state) {
         assert_int_equal(store_put_conversation(f->store, &in), 0);
         assert_int_equal(store_get_conversation(f->store, "c-1", &out), 1);
         assert_null(out.session);
-        assert_null(out.reason);
-        assert_string_equal(out.state, "live");
+        assert_int_equal(out.reason, END_NONE);
+        assert_int_equal(out.state, CONVERSATION_LIVE);
         assert_false(out.delivered);
         conversation_row_done(&out);
 }
@@ -90,11 +91,11 @@ static void test_parameters_that_are_not_at_hand_stay_as_they_are(void **state) 
         open_store(f);
         assert_int_equal(store_put_conversation(f->store, &in), 0);
         in.params = NULL;
-        in.state = (char *) "ended";
+        in.state = CONVERSATION_ENDED;
         assert_int_equal(store_put_conversation(f->store, &in), 0);
         assert_int_equal(store_get_conversation(f->store, "c-1", &out), 1);
         assert_string_equal(out.params, "{\"a\":1}");
-        assert_string_equal(out.state, "ended");
+        assert_int_equal(out.state, CONVERSATION_ENDED);
         conversation_row_done(&out);
         in.params = (char *) "{}";
         assert_int_equal(store_put_conversation(f->store, &in), 0);
@@ -122,7 +123,7 @@ static void test_list_conversations(void **state) {
                 assert_int_equal(store_put_conversation(f->store, &row), 0);
         }
         ConversationRow row = conversation("y");
-        row.state = (char *) "ended";
+        row.state = CONVERSATION_ENDED;
         assert_int_equal(store_put_conversation(f->store, &row), 0);
         row.id = (char *) "x";
         row.delivered = true;
@@ -148,7 +149,7 @@ static void test_run_row_round_trip(void **state) {
                 .conversation = (char *) "c-1",
                 .run = 2,
                 .run_id = "0123456789abcdef",
-                .state = (char *) "live",
+                .state = RUN_LIVE,
                 .unit = (char *) "u.scope",
                 .invocation = (char *) "abc",
                 .spec = (char *) "{\"v\":1}",
@@ -170,7 +171,7 @@ static void test_run_row_round_trip(void **state) {
         assert_string_equal(out.conversation, "c-1");
         assert_int_equal(out.run, 2);
         assert_string_equal(out.run_id, in.run_id);
-        assert_string_equal(out.state, in.state);
+        assert_int_equal(out.state, in.state);
         assert_string_equal(out.unit, in.unit);
         assert_string_equal(out.invocation, in.invocation);
         assert_string_equal(out.spec, in.spec);
@@ -191,7 +192,7 @@ static void test_run_row_round_trip(void **state) {
         assert_int_equal(store_count_conclusion_crash(f->store, "c-1", 2), 0);
         assert_int_equal(store_count_conclusion_crash(f->store, "c-1", 3), -ENOENT);
         /* To put the row again changes nothing about that: whoever has the row has it as it was once. */
-        in.state = (char *) "ended";
+        in.state = RUN_ENDED;
         assert_int_equal(store_put_run(f->store, &in), 0);
         reopen_store(f);
         assert_int_equal(store_get_run(f->store, "c-1", 2, &out), 1);
@@ -202,7 +203,7 @@ static void test_run_row_round_trip(void **state) {
         assert_int_equal(out.acked_own, 9);
         assert_true(out.delivered);
         assert_int_equal(out.conclusion_crashes, 2);
-        assert_string_equal(out.state, "ended");
+        assert_int_equal(out.state, RUN_ENDED);
         assert_string_equal(out.spec, in.spec);
         run_row_done(&out);
 }

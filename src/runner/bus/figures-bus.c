@@ -63,6 +63,7 @@ static void append_totals(BusAnswer *a, const RunnerTotals *t) {
                 [LIMIT_HIT_MEMORY_HIGH] = "memoryHigh",
                 [LIMIT_HIT_TASKS] = "tasksMax",
         };
+        const char *reasons[RUNNER_END_REASONS];
 
         bus_answer_open(a, 'r', "sa{sv}");
         bus_answer_add(a, "s", t->agent);
@@ -82,7 +83,9 @@ static void append_totals(BusAnswer *a, const RunnerTotals *t) {
         bus_answer_add(a, "d", t->cost_usd);
         bus_answer_close(a);
         bus_answer_close(a);
-        append_counts(a, "ended", runner_end_reasons, t->ended, RUNNER_END_REASONS);
+        for (size_t i = 0; i < RUNNER_END_REASONS; i++)
+                reasons[i] = totals_end_reason(i);
+        append_counts(a, "ended", reasons, t->ended, RUNNER_END_REASONS);
         append_counts(a, "limitHits", limits, t->limit_hits, RUNNER_LIMIT_HITS);
         bus_answer_close(a);
         bus_answer_close(a);

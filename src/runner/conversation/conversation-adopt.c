@@ -16,6 +16,7 @@
 #include "runner/run/run-state.h"
 #include "runner/run/run-watchdog.h"
 #include "runner/scope/run-folder.h"
+#include "runner/store/state-step.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-input.h"
@@ -54,7 +55,7 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
                 (void) run_set_failure(run, strdup("log mismatch"));
         }
         if (run_folder_fd(run) < 0) {
-                conversation_fail(c, "lost", "its folder is gone");
+                conversation_fail(c, END_LOST, "its folder is gone");
                 return;
         }
         if (recovering && run_row(run)->driven == 0) {
@@ -72,7 +73,7 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
         (void) conversation_restore_clocks(c);
         run_deny_overlong_questions(run);
         /* What was said before the restart is not said again. */
-        (void) free_and_strdup(&c->last_state, conversation_state(c));
+        c->last_phase = conversation_phase(c);
         (void) conversation_write_input(c);
         log_info("Conversation %s adopted: %s %s.",
                  c->row.id,
@@ -89,13 +90,13 @@ static int make_run_row(Conversation *c, RunRow *ret) {
         *ret = (RunRow){
                 .conversation = strdup(c->row.id),
                 .run = c->row.run,
-                .state = strdup(c->row.state),
+                .state = run_state_of_conversation(c->row.state),
                 .unit = scope_name(SCOPE_AGENT, c->row.id, c->row.run),
                 .spec = strdup("{}"),
                 .out_bytes = UINT64_MAX,
         };
         (void) snprintf(ret->run_id, sizeof(ret->run_id), "%016llx", (unsigned long long) random_u64());
-        if (!ret->conversation || !ret->state || !ret->unit || !ret->spec)
+        if (!ret->conversation || !ret->unit || !ret->spec)
                 return -ENOMEM;
         k = conversation_store_row(c);
         return k < 0 ? k : store_put_run(c->ctx->run.store, ret);
@@ -117,6 +118,39 @@ static int load_run(Conversation *c) {
         return run_set_failure(c->run, run_unread_text(c->row.agent));
 }
 
+/* A spelling of which nobody can say what it means: one that lives cannot be resumed. True: it has ended, or had. */
+static bool check_spellings(Conversation *c) {
+        const char *what = c->row.state == CONVERSATION_UNKNOWN ? "state" : "reason",
+                   *spelling = c->row.unknown;
+        _cleanup_free_ char *text = NULL;
+
+        if (!spelling && run_row(c->run)->state == RUN_UNKNOWN) {
+                what = "run's state";
+                spelling = run_row(c->run)->unknown;
+        }
+        if (!spelling)
+                return false;
+        text = xasprintf("its %s is stored as \"%s\", which this program does not know", what, spelling);
+        log_error("Conversation %s counts as lost: %s.", c->row.id, strempty(text));
+        if (c->row.reason == END_UNKNOWN)
+                conversation_row_set_reason(&c->row, conversation_is_live(c) ? END_NONE : END_LOST);
+        if (conversation_is_live(c))
+                conversation_fail(c, END_LOST, strempty(text));
+        else if (run_row(c->run)->state == RUN_UNKNOWN)
+                run_set_over(c->run);
+        return true;
+}
+
+static void restore_stop(Conversation *c) {
+        int r = conversation_stop_restore(c);
+
+        if (r < 0)
+                log_warning_errno(
+                                r,
+                                "Conversation %s: whether it was being stopped cannot be read: %m",
+                                c->row.id);
+}
+
 int conversation_adopt(Conversation *c, char *const *units, bool recovering, bool may_be_unheard) {
         int k;
         LOG_ABOUT_CONVERSATION(c);
@@ -128,9 +162,10 @@ int conversation_adopt(Conversation *c, char *const *units, bool recovering, boo
                 return conversation_is_live(c) ? k : 0;
         }
         c->n_pending = (unsigned) store_count_pending(c->ctx->run.store, c->row.id);
-        if (!conversation_is_live(c))
+        if (check_spellings(c) || !conversation_is_live(c))
                 return 0;
-        if (streq(c->row.state, "starting")) {
+        restore_stop(c);
+        if (c->row.state == CONVERSATION_STARTING) {
                 _cleanup_free_ char *unit = scope_name(SCOPE_AGENT, c->row.id, c->row.run);
 
                 /* A scope without `started` is one whose child waits in vain, or has: it is started again. */
@@ -138,7 +173,7 @@ int conversation_adopt(Conversation *c, char *const *units, bool recovering, boo
                 if (unit && k >= 0 && run_is_started(c->run))
                         (void) conversation_adopt_started(c, unit);
         }
-        if (streq(c->row.state, "live"))
+        if (c->row.state == CONVERSATION_LIVE)
                 adopt_live(c, units, recovering);
         else if (may_be_unheard && !streq(c->row.origin, "local"))
                 /* Nothing of it has run, and the orchestrator may not know that it is here. */

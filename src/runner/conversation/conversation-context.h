@@ -6,6 +6,7 @@
 #include "runner/conversation/stream-room.h"
 #include "runner/link/sender.h"
 #include "runner/run/run-context.h"
+#include "runner/store/state.h"
 #include "runner/workspace/workspace.h"
 
 /* How the owner of the conversations is notified. */
@@ -13,7 +14,7 @@ typedef struct ConversationHooks {
         void (*changed)(Conversation *c, void *userdata);
         void (*events_available)(Conversation *c, void *userdata);
         /* A deferred response (conversation.stop) is known and stored. */
-        void (*responded)(Conversation *c, int64_t seq, const char *response, void *userdata);
+        void (*responded)(Conversation *c, int64_t seq, EndReason reason, void *userdata);
         /* It stays: whoever ended it has it in his hands. */
         void (*ended)(Conversation *c, void *userdata);
         /* The orchestrator has more of it than before. */

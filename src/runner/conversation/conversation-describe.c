@@ -265,7 +265,7 @@ int conversation_describe(Conversation *c, char **ret) {
         add_time(&o, "endedAt", c->row.ended_usec);
         add_questions(c, &o);
         add_usage(c, &o);
-        add_string(&o, "reason", c->row.reason);
+        add_string(&o, "reason", end_reason_to_string(c->row.reason));
         if (c->row.detail && json_scan_valid(c->row.detail, strlen(c->row.detail)))
                 add_json(&o, "result", c->row.detail);
         object_end(&o);

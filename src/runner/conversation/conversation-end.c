@@ -10,13 +10,15 @@
 #include "runner/run/budget.h"
 #include "runner/run/run.h"
 #include "runner/run/verdict.h"
+#include "runner/store/state-step.h"
 #include "runner/store/store-inbound.h"
 #include "runner/store/transaction.h"
 
 /* An end, as it is stored and announced. */
 typedef struct End {
         const RunEndFacts *facts;
-        const char *reason, *text; /* text may be NULL */
+        EndReason reason;
+        const char *text; /* or NULL */
 } End;
 
 static int copy_member(Json *to, Json *from, const char *name) {
@@ -56,21 +58,22 @@ static int describe_end(Conversation *c, const End *e, Json **ret) {
 
         if (!o)
                 return -ENOMEM;
-        r = json_set_string(o, "reason", e->reason);
+        r = json_set_string(o, "reason", end_reason_to_string(e->reason));
         if (r < 0)
                 return r;
         (void) json_set_text(o, "detail", e->text);
+        (void) json_set_text(o, "stopReason", c->stop.words);
         (void) json_set_string(o, "sessionId", c->row.session);
         (void) json_set_string(o, "directory", c->row.directory);
         if (!run_conclusion_is_short(c->run) && run_driver_ops(c->run) != &none_driver_ops)
                 (void) json_set(o, "usage", conversation_usage_json(c));
         describe_git(c, o);
         describe_outcome(e->facts, o);
-        if (c->stop.stage != STOP_NONE)
+        if (conversation_is_stopping(c))
                 (void) json_set_string(o, "stoppedBy", "runner");
         else if (e->facts->outcome)
                 (void) copy_member(o, e->facts->outcome, "stoppedBy");
-        else if (streq(e->reason, "shutdown") || e->facts->stopped_by_systemd)
+        else if (e->reason == END_SHUTDOWN || e->facts->stopped_by_systemd)
                 (void) json_set_string(o, "stoppedBy", "systemd");
         (void) json_set_u64(o, "outBytes", run_row(c->run)->driven);
         *ret = TAKE_PTR(o);
@@ -135,7 +138,7 @@ static void round_done(Round *u) {
 
 static int
 answer_stop(Conversation *c,
-            const char *reason,
+            EndReason reason,
             int64_t seq,
             const char *envelope_id,
             const char *request_id) {
@@ -146,7 +149,7 @@ answer_stop(Conversation *c,
         return response ? store_set_response(c->ctx->run.store, seq, response) : -ENOMEM;
 }
 
-static int settle_round(Conversation *c, const char *reason, const Round *u, Stops *stops) {
+static int settle_round(Conversation *c, EndReason reason, const Round *u, Stops *stops) {
         int r = 0;
 
         for (size_t i = 0; i < u->n && r >= 0; i++) {
@@ -173,7 +176,7 @@ static int settle_round(Conversation *c, const char *reason, const Round *u, Sto
 }
 
 /* What was accepted and can never be delivered now is reported; a stop that waited gets its answer. */
-static int settle_pending(Conversation *c, const char *reason, Stops *stops) {
+static int settle_pending(Conversation *c, EndReason reason, Stops *stops) {
         int r;
 
         do {
@@ -188,7 +191,7 @@ static int settle_pending(Conversation *c, const char *reason, Stops *stops) {
         return r;
 }
 
-static int store_end(Conversation *c, const char *reason, Json *end, Stops *stops) {
+static int store_end(Conversation *c, EndReason reason, Json *end, Stops *stops) {
         _cleanup_free_ char *id = NULL;
         int r;
 
@@ -204,26 +207,34 @@ static int store_end(Conversation *c, const char *reason, Json *end, Stops *stop
         if (r < 0)
                 return r;
         c->row.ended_usec = run_row(c->run)->ended_usec;
-        if (free_and_strdup(&c->row.state, "ended") < 0 || free_and_strdup(&c->row.reason, reason) < 0 ||
-            free_and_strdup(&c->row.detail, json_text(end)) < 0)
-                return -ENOMEM;
+        conversation_row_set_state(&c->row, CONVERSATION_ENDED);
+        conversation_row_set_reason(&c->row, reason);
+        r = free_and_strdup(&c->row.detail, json_text(end));
+        if (r >= 0)
+                r = conversation_stop_unstore(c);
+        if (r < 0)
+                return r;
         c->row.delivered = !c->send.source;
         return conversation_store_row(c);
 }
 
-static void log_end(Conversation *c, const char *reason, const char *text) {
+static void log_end(Conversation *c, EndReason reason, const char *text) {
         LOG_CONTEXT(log);
-        bool good = streq(reason, "completed") || streq(reason, "stopped");
+        bool good = reason == END_COMPLETED || reason == END_STOPPED;
+        const char *words = text ? NULL : c->stop.words;
 
-        log_context_push(&log, "NORTHFLARE_REASON", reason);
+        log_context_push(&log, "NORTHFLARE_REASON", end_reason_to_string(reason));
         log_full(good ? LOG_INFO : LOG_WARNING,
                  0,
                  good ? NF_MESSAGE_CONVERSATION_ENDED : NF_MESSAGE_CONVERSATION_FAILED,
-                 "Conversation %s ended: %s%s%s.",
+                 "Conversation %s ended: %s%s%s%s.",
                  c->row.id,
-                 reason,
-                 text ? ", " : "",
-                 strempty(text));
+                 end_reason_to_string(reason),
+                 text                  ? ", " :
+                                 words ? ", in the words of who stopped it \"" :
+                                         "",
+                 text ? text : strempty(words),
+                 words ? "\"" : "");
 }
 
 static int store_it(Conversation *c, const End *e, Stops *stops) {
@@ -271,7 +282,7 @@ bool conversation_on_ending(void *userdata) {
 }
 
 /* Words for people about a verdict, where there are some; *memory holds them. */
-static const char *explain(Conversation *c, const RunEndFacts *facts, const char *reason, char **memory) {
+static const char *explain(Conversation *c, const RunEndFacts *facts, EndReason reason, char **memory) {
         DriverUsage usage;
         uint64_t error = 0;
         const char *spent;
@@ -279,14 +290,14 @@ static const char *explain(Conversation *c, const RunEndFacts *facts, const char
         if (run_failure(c->run))
                 return run_failure(c->run);
         run_usage(c->run, &usage);
-        spent = streq(reason, "budget") ? budget_spent(json_get(c->params, "budget"), &usage) : NULL;
+        spent = reason == END_BUDGET ? budget_spent(json_get(c->params, "budget"), &usage) : NULL;
         if (spent)
                 return *memory = xasprintf("its budget is spent: %s", spent);
-        if (c->stop.silent)
+        if (c->stop.cause == STOP_BY_SILENCE)
                 return "the agent said nothing for so long as timeouts.silenceSec allows";
         if (facts->oomd)
                 return "killed by systemd-oomd, for want of memory on this machine";
-        if (streq(reason, "oom-killed") && facts->oom_by_workspace)
+        if (reason == END_OOM_KILLED && facts->oom_by_workspace)
                 return "the workspace's memoryMax was reached, which its conversations share";
         if (!json_get_string(facts->outcome, "stage"))
                 return NULL;
@@ -294,7 +305,7 @@ static const char *explain(Conversation *c, const RunEndFacts *facts, const char
         return *memory = xasprintf("the agent could not be executed: %s", strerror((int) error));
 }
 
-static void finish_short(Conversation *c, const RunEndFacts *facts, const char *reason) {
+static void finish_short(Conversation *c, const RunEndFacts *facts, EndReason reason) {
         _cleanup_free_ char *text = xasprintf(
                         "the runner died %u times while it concluded this run: the rest of its output, its usage and the state "
                         "of its checkout are left out",
@@ -306,15 +317,15 @@ static void finish_short(Conversation *c, const RunEndFacts *facts, const char *
 
 void conversation_on_over(const RunEndFacts *facts, void *userdata) {
         Conversation *c = userdata;
-        const char *failure = facts->is_short ? NULL : run_failure(c->run), *reason, *text;
+        const char *failure = facts->is_short ? NULL : run_failure(c->run), *text;
         _cleanup_free_ char *memory = NULL;
+        EndReason reason;
         LOG_ABOUT_CONVERSATION(c);
 
         reason = verdict_reason(&(VerdictInput){
                         .outcome = facts->outcome,
                         .result = facts->result,
-                        .stop_requested = c->stop.stage != STOP_NONE && !failure,
-                        .stop_reason = c->stop.reason,
+                        .stop = c->stop.cause,
                         .end_requested = !facts->is_short && run_end_was_sent(c->run),
                         .shutdown = facts->shutdown,
                         .stopped_by_systemd = !facts->is_short && facts->stopped_by_systemd,
@@ -327,7 +338,7 @@ void conversation_on_over(const RunEndFacts *facts, void *userdata) {
                 return;
         }
         text = explain(c, facts, reason, &memory);
-        if (facts->supervisor_lost && (streq(reason, "lost") || streq(reason, "oom-killed")))
+        if (facts->supervisor_lost && (reason == END_LOST || reason == END_OOM_KILLED))
                 (void) conversation_report(
                                 c,
                                 "supervisor-lost",
@@ -336,11 +347,20 @@ void conversation_on_over(const RunEndFacts *facts, void *userdata) {
         finish(c, &(End){ .facts = facts, .reason = reason, .text = text });
 }
 
-void conversation_fail(Conversation *c, const char *reason, const char *text) {
+void conversation_fail(Conversation *c, EndReason reason, const char *text) {
         LOG_ABOUT_CONVERSATION(c);
 
         assert(c->run);
         c->checkout = checkout_free(c->checkout);
         run_end_without_process(c->run);
         finish(c, &(End){ .facts = &(RunEndFacts){}, .reason = reason, .text = text });
+}
+
+void conversation_fail_start(Conversation *c, const char *text) {
+        EndReason stopped = verdict_of_stop(c->stop.cause);
+
+        if (stopped != END_NONE)
+                conversation_fail(c, stopped, NULL);
+        else
+                conversation_fail(c, END_FAILED, text);
 }

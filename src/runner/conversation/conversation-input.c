@@ -286,7 +286,7 @@ void conversation_pump_input(Conversation *c) {
         LOG_ABOUT_CONVERSATION(c);
 
         if (c->n_pending == 0 || c->ctx->run.broken || !c->run || run_is_over(c->run) ||
-            c->stop.stage != STOP_NONE || !streq(c->row.state, "live"))
+            conversation_is_stopping(c) || c->row.state != CONVERSATION_LIVE)
                 return;
         do
                 k = pump_some(c, &progress, &others);

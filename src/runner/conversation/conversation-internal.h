@@ -33,7 +33,7 @@ struct Conversation {
         ConversationGit git;
         char *held; /* the message that began it: it is claimed once more before anything runs; or NULL */
         unsigned n_pending;               /* messages accepted and not yet done */
-        char *last_state;                 /* what conversation.state said last */
+        ConversationPhase last_phase;     /* what conversation.state said last */
         bool events_added, state_changed; /* since conversation_announce() */
         uint64_t last_event_usec;
         Counted counted;

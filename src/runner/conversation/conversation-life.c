@@ -45,7 +45,6 @@ Conversation *conversation_free(Conversation *c) {
         json_object_put(c->agent_config);
         conversation_row_done(&c->row);
         free(c->held);
-        free(c->last_state);
         ended_done(&c->ended);
         free(c);
         return NULL;

@@ -46,18 +46,19 @@ int conversation_emit(Conversation *c, const char *message_id, const char *metho
 }
 
 int conversation_emit_state(Conversation *c) {
-        const char *state = conversation_state(c);
+        ConversationPhase phase = conversation_phase(c);
         _cleanup_json_ Json *params = NULL;
 
-        if (!conversation_is_live(c) || streq_ptr(state, c->last_state))
+        if (!conversation_is_live(c) || phase == c->last_phase)
                 return 0;
         params = json_object_new_object();
-        if (!params || json_set_string(params, "state", state) < 0 ||
-            json_set_u64(params, "queued", c->n_pending) < 0 || free_and_strdup(&c->last_state, state) < 0)
+        if (!params || json_set_string(params, "state", conversation_state(c)) < 0 ||
+            json_set_u64(params, "queued", c->n_pending) < 0)
                 return -ENOMEM;
+        c->last_phase = phase;
         c->state_changed = true;
-        /* "starting" is what the acceptance has said already. */
-        return streq(state, "starting") ? 0 : conversation_emit(c, NULL, "conversation.state", params);
+        /* That it starts is what the acceptance has said already. */
+        return phase == PHASE_STARTING ? 0 : conversation_emit(c, NULL, "conversation.state", params);
 }
 
 int conversation_report(Conversation *c, const char *code, const char *text, const char *message_id) {

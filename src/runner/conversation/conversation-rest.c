@@ -50,8 +50,8 @@ static void forget_row(Conversation *c) {
                 *texts[i] = NULL;
         }
         c->ended.forgotten = true;
-        free(c->stop.reason);
-        c->stop.reason = NULL;
+        free(c->stop.words);
+        c->stop.words = NULL;
 }
 
 void conversation_rest(Conversation *c) {

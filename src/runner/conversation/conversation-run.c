@@ -28,8 +28,13 @@ static bool on_is_session(const char *session, void *userdata) {
         return streq_ptr(session, c->row.session);
 }
 
-static uint64_t grace_usec(Conversation *c) {
-        return c->ctx->run.config->stop_grace_ms * USEC_PER_MSEC;
+static void stop_in_order(Conversation *c, StopCause cause) {
+        conversation_stop(
+                        c,
+                        &(StopOrder){
+                                        .cause = cause,
+                                        .grace_usec = c->ctx->run.config->stop_grace_ms * USEC_PER_MSEC,
+                        });
 }
 
 /* Before the next message that waits gets to the agent. */
@@ -37,14 +42,14 @@ static void stop_at_budget(Conversation *c) {
         DriverUsage usage;
         const char *what;
 
-        if (run_is_over(c->run) || c->stop.stage != STOP_NONE || run_phase(c->run) != DRIVER_IDLE)
+        if (run_is_over(c->run) || conversation_is_stopping(c) || run_phase(c->run) != DRIVER_IDLE)
                 return;
         run_usage(c->run, &usage);
         what = budget_spent(json_get(c->params, "budget"), &usage);
         if (!what)
                 return;
         log_notice("Conversation %s has spent its budget (%s) and is stopped.", c->row.id, what);
-        conversation_stop(c, "budget", grace_usec(c));
+        stop_in_order(c, STOP_BY_BUDGET);
 }
 
 static void on_driven(bool progress, void *userdata) {
@@ -63,8 +68,8 @@ static void on_driven(bool progress, void *userdata) {
                 run_watchdog_look(c->run, true);
         }
         /* However much of its output is left, and however fast there is more. */
-        if (run_failure(c->run) && !run_end_was_sent(c->run) && c->stop.stage == STOP_NONE)
-                conversation_stop(c, NULL, 0);
+        if (run_failure(c->run) && !run_end_was_sent(c->run) && !conversation_is_stopping(c))
+                conversation_stop(c, &(StopOrder){ .cause = STOP_BY_FAILURE });
 }
 
 static int on_event(const char *method, Json *params, void *userdata) {
@@ -108,7 +113,7 @@ static void on_time_over(void *userdata) {
         LOG_ABOUT_CONVERSATION(c);
 
         log_notice("Conversation %s has had its time (runtimeMaxSec) and is stopped.", c->row.id);
-        conversation_stop(c, "timeout", grace_usec(c));
+        stop_in_order(c, STOP_BY_RUNTIME);
 }
 
 static void on_silent(void *userdata) {
@@ -117,8 +122,7 @@ static void on_silent(void *userdata) {
 
         log_notice("The agent of conversation %s says nothing (timeouts.silenceSec) and is stopped.",
                    c->row.id);
-        c->stop.silent = true;
-        conversation_stop(c, "timeout", grace_usec(c));
+        stop_in_order(c, STOP_BY_SILENCE);
 }
 
 static void on_store_failed(int error, void *userdata) {

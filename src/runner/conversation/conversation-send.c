@@ -105,7 +105,7 @@ static int open_output(Conversation *c) {
 /* How far the run that is being sent may be read, and whether it ends there. */
 static uint64_t send_limit(Conversation *c, bool *ret_ended) {
         if (is_present_run(c)) {
-                *ret_ended = streq(run_row(c->run)->state, "ended");
+                *ret_ended = run_row(c->run)->state == RUN_ENDED;
                 return run_row(c->run)->driven;
         }
         *ret_ended = true;

@@ -19,6 +19,7 @@
 #include "runner/run/run-start.h"
 #include "runner/run/run-state.h"
 #include "runner/run/run-watchdog.h"
+#include "runner/store/state-step.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/transaction.h"
 
@@ -40,11 +41,11 @@ int conversation_prepare_run(Conversation *c, const char *resume_session) {
         row = (RunRow){
                 .conversation = strdup(c->row.id),
                 .run = c->row.run + 1,
-                .state = strdup("preparing"),
+                .state = RUN_PREPARING,
                 .spec = strdup(json_text(spec)),
                 .out_bytes = UINT64_MAX,
         };
-        if (!row.conversation || !row.state || !row.spec)
+        if (!row.conversation || !row.spec)
                 return -ENOMEM;
         (void) snprintf(row.run_id, sizeof(row.run_id), "%016llx", (unsigned long long) random_u64());
         r = store_put_run(c->ctx->run.store, &row);
@@ -54,15 +55,15 @@ int conversation_prepare_run(Conversation *c, const char *resume_session) {
         conversation_send_next_run(c);
         conversation_stop_done(&c->stop);
         conversation_git_done(&c->git);
-        (void) free_and_strdup(&c->last_state, NULL);
+        c->last_phase = PHASE_NONE;
         c->run = run_free(c->run);
         r = conversation_make_run(c, &row);
         return r < 0 ? r : conversation_store_row(c);
 }
 
-static int set_state(Conversation *c, const char *state) {
-        int r = free_and_strdup(&c->row.state, state);
-        return r < 0 ? r : conversation_store_row(c);
+static int set_state(Conversation *c, ConversationState state) {
+        conversation_row_set_state(&c->row, state);
+        return conversation_store_row(c);
 }
 
 /* ---- checkout ---- */
@@ -107,7 +108,7 @@ static int store_checkout(Conversation *c, const char *directory, const char *br
              free_and_strdup(&c->row.branch, branch) < 0))
                 r = -ENOMEM;
         if (r >= 0)
-                r = set_state(c, "starting");
+                r = set_state(c, CONVERSATION_STARTING);
         if (r >= 0)
                 r = emit_checkout(c, directory, branch, head);
         return transaction_finish(&t, r);
@@ -129,7 +130,7 @@ on_checkout(int error,
                 if (error == -ECHILD)
                         (void) conversation_report(c, "git-lost", strempty(text), NULL);
                 (void) emit_checkout_failed(c, text);
-                conversation_fail(c, "failed", text);
+                conversation_fail_start(c, text);
                 return;
         }
         r = store_checkout(c, directory, branch, head);
@@ -150,7 +151,7 @@ static void start_checkout(Conversation *c) {
         };
         int r;
 
-        r = set_state(c, "checkout");
+        r = set_state(c, CONVERSATION_CHECKOUT);
         if (r < 0) {
                 c->ctx->hooks->store_failed(r, c->ctx->userdata);
                 return;
@@ -167,7 +168,7 @@ static void start_checkout(Conversation *c) {
                                        &c->checkout);
         if (r < 0) {
                 _cleanup_free_ char *text = xasprintf("the checkout could not be begun: %s", strerror(-r));
-                conversation_fail(c, "failed", strempty(text));
+                conversation_fail_start(c, strempty(text));
         }
 }
 
@@ -235,7 +236,7 @@ static int store_started(Conversation *c, const char *unit, const char *invocati
 
         r = run_store_started(c->run, unit, invocation);
         if (r >= 0)
-                r = set_state(c, "live");
+                r = set_state(c, CONVERSATION_LIVE);
         if (r < 0)
                 return r;
         run_limits_open(c->run);
@@ -291,8 +292,8 @@ void conversation_on_started(const char *unit, const char *invocation, void *use
         }
         log_start(c);
         conversation_changed(c);
-        if (c->stop.stage != STOP_NONE) {
-                conversation_stop(c, c->stop.reason, c->stop.grace_usec);
+        if (conversation_is_stopping(c)) {
+                conversation_stop_resume(c);
                 return;
         }
         conversation_pump_input(c);
@@ -312,19 +313,19 @@ void conversation_on_start_again(void *userdata) {
         Conversation *c = userdata;
         LOG_ABOUT_CONVERSATION(c);
 
-        if (free_and_strdup(&c->row.state, "starting") >= 0)
-                conversation_advance(c);
+        conversation_row_set_state(&c->row, CONVERSATION_STARTING);
+        conversation_advance(c);
 }
 
 void conversation_on_start_failed(const char *text, void *userdata) {
         Conversation *c = userdata;
         LOG_ABOUT_CONVERSATION(c);
 
-        conversation_fail(c, "failed", text);
+        conversation_fail_start(c, text);
 }
 
 int conversation_on_starting(void *userdata) {
-        return set_state(userdata, "starting");
+        return set_state(userdata, CONVERSATION_STARTING);
 }
 
 /* What a store that has to be made anew needs to know of the conversation. */
@@ -367,29 +368,26 @@ static int start_run(Conversation *c, char **ret_error) {
 }
 
 bool conversation_refuse_start(Conversation *c) {
-        if (!conversation_is_live(c) || streq(c->row.state, "live"))
+        if (!conversation_is_live(c) || c->row.state == CONVERSATION_LIVE)
                 return false;
         /* What the configuration said of it was the half of what is started. */
         if (!run_failure(c->run) && !conversation_knows_agent(c))
                 (void) run_set_failure(c->run, run_unknown_agent_text(c->row.agent));
         if (!run_failure(c->run))
                 return false;
-        conversation_fail(c, "failed", run_failure(c->run));
+        conversation_fail_start(c, run_failure(c->run));
         return true;
 }
 
 /* Up to where the run can be started: the checkout is begun where one is needed. False: it is under way. */
 static bool has_checkout(Conversation *c) {
-        if (!streq(c->row.state, "new") && !streq(c->row.state, "checkout"))
+        if (c->row.state != CONVERSATION_NEW && c->row.state != CONVERSATION_CHECKOUT)
                 return true;
         if (json_get(c->params, "repository") && !c->row.branch) {
                 start_checkout(c);
                 return false;
         }
-        if (free_and_strdup(&c->row.state, "starting") < 0) {
-                c->ctx->hooks->store_failed(-ENOMEM, c->ctx->userdata);
-                return false;
-        }
+        conversation_row_set_state(&c->row, CONVERSATION_STARTING);
         return true;
 }
 
@@ -401,7 +399,7 @@ void conversation_advance(Conversation *c) {
         if (!c->ctx->run.ready || c->ctx->run.broken || !conversation_is_live(c) || c->held || c->checkout ||
             !c->run || run_start_is_under_way(c->run))
                 return;
-        if (conversation_refuse_start(c) || !has_checkout(c) || !streq(c->row.state, "starting"))
+        if (conversation_refuse_start(c) || !has_checkout(c) || c->row.state != CONVERSATION_STARTING)
                 return;
         k = start_run(c, &error);
         if ((k == -ENOSPC || k == -EDQUOT) && !c->ctx->run.broken) {
@@ -413,6 +411,6 @@ void conversation_advance(Conversation *c) {
         if (k < 0 && !c->ctx->run.broken) {
                 if (!error)
                         error = xasprintf("the agent could not be started: %s", strerror(-k));
-                conversation_fail(c, "failed", strempty(error));
+                conversation_fail_start(c, strempty(error));
         }
 }

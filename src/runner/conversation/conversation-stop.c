@@ -9,6 +9,7 @@
 #include "runner/run/run-start.h"
 #include "runner/run/run-state.h"
 #include "runner/run/run-stop.h"
+#include "runner/store/transaction.h"
 
 #define STEP_USEC (5 * USEC_PER_SEC)
 
@@ -90,7 +91,7 @@ void conversation_set_frozen(Conversation *c, bool frozen) {
         if (!c->run || run_is_frozen(c->run) == frozen || !conversation_is_live(c))
                 return;
         run_set_frozen(c->run, frozen);
-        if (c->stop.stage != STOP_NONE) {
+        if (conversation_is_stopping(c)) {
                 if (frozen) {
                         pause_timer(c);
                         (void) thaw(c);
@@ -111,21 +112,22 @@ void conversation_stop_forget(Conversation *c) {
 
 void conversation_stop_done(ConversationStop *s) {
         sd_event_source_disable_unref(s->timer);
-        free(s->reason);
+        free(s->words);
         *s = (ConversationStop){};
 }
 
-Json *conversation_stopped_result(Conversation *c, const char *reason) {
+Json *conversation_stopped_result(Conversation *c, EndReason reason) {
         _cleanup_json_ Json *result = json_object_new_object();
 
         if (!result || json_set_string(result, "conversationId", c->row.id) < 0 ||
-            json_set_bool(result, "stopped", true) < 0 || json_set_string(result, "reason", reason) < 0)
+            json_set_bool(result, "stopped", true) < 0 ||
+            json_set_string(result, "reason", end_reason_to_string(reason)) < 0)
                 return NULL;
         return TAKE_PTR(result);
 }
 
 static void step(Conversation *c) {
-        if (!c->run || run_is_over(c->run) || !streq(c->row.state, "live"))
+        if (!c->run || run_is_over(c->run) || c->row.state != CONVERSATION_LIVE)
                 return;
         switch (c->stop.stage) {
         case STOP_NONE:
@@ -148,36 +150,109 @@ static void step(Conversation *c) {
         arm(c, STEP_USEC);
 }
 
-/* It has no process yet. */
-static void stop_before_start(Conversation *c) {
-        c->stop.stage = STOP_ASKED;
-        run_set_stopping(c->run);
-        if (c->checkout || !run_start_is_under_way(c->run))
-                conversation_fail(c, "stopped", NULL);
-        else
-                /* The launcher is at it: its answer comes here again. */
-                conversation_changed(c);
+/* ---- the order ---- */
+
+static char *store_key(Conversation *c) {
+        return xasprintf("stop:%s:%u", c->row.id, c->row.run);
 }
 
-void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec) {
+static int store_order(Conversation *c) {
+        _cleanup_json_ Json *o = json_object_new_object();
+        _cleanup_free_ char *key = store_key(c);
+
+        if (!o || !key || json_set_string(o, "cause", stop_cause_to_string(c->stop.cause)) < 0 ||
+            json_set_string(o, "words", c->stop.words) < 0 ||
+            json_set_u64(o, "graceUsec", c->stop.grace_usec) < 0)
+                return -ENOMEM;
+        return store_set(c->ctx->run.store, key, json_text(o));
+}
+
+int conversation_stop_unstore(Conversation *c) {
+        _cleanup_free_ char *key = store_key(c);
+
+        if (!conversation_is_stopping(c))
+                return 0;
+        return key ? store_set(c->ctx->run.store, key, NULL) : -ENOMEM;
+}
+
+int conversation_stop_restore(Conversation *c) {
+        _cleanup_free_ char *key = store_key(c), *text = NULL;
+        _cleanup_json_ Json *o = NULL;
+        const char *cause;
+        int r;
+
+        r = key ? store_get(c->ctx->run.store, key, &text) : -ENOMEM;
+        if (r <= 0)
+                return r;
+        r = json_parse_from(JSON_OF_STORE, text, strlen(text), &o, NULL);
+        if (r < 0)
+                return r;
+        cause = json_get_string(o, "cause");
+        c->stop.cause = stop_cause_from_string(cause);
+        if (c->stop.cause == STOP_BY_UNKNOWN)
+                log_warning("Conversation %s: the store says that it is stopped by \"%s\", which this program does not know.",
+                            c->row.id,
+                            strempty(cause));
+        (void) json_get_u64(o, "graceUsec", &c->stop.grace_usec);
+        run_set_stopping(c->run);
+        return free_and_strdup(&c->stop.words, json_get_string(o, "words"));
+}
+
+static void take_order(Conversation *c, const StopOrder *order) {
+        if (!conversation_is_stopping(c))
+                c->stop.cause = order->cause;
+        if (order->words && !c->stop.words)
+                c->stop.words = strndup(order->words, (size_t) utf8_cut(order->words, STOP_WORDS_MAX));
+        c->stop.grace_usec = order->grace_usec;
+        run_set_stopping(c->run);
+}
+
+static int store_and_say(Conversation *c, bool state) {
+        _cleanup_(transaction_done) Transaction t = {};
+        int r;
+
+        r = transaction_begin(c->ctx->run.store, &t);
+        if (r >= 0)
+                r = store_order(c);
+        if (r >= 0 && state)
+                r = conversation_emit_state(c);
+        return transaction_finish(&t, r);
+}
+
+/* A full store does not keep an agent alive: the stop continues without a record of it. */
+static void store_it(Conversation *c, bool state) {
+        int r = store_and_say(c, state);
+
+        if (r < 0)
+                log_warning_errno(r, "The stop of conversation %s is not stored: %m", c->row.id);
+}
+
+/* It has no process yet. */
+static void stop_before_start(Conversation *c) {
+        if (c->checkout || !run_start_is_under_way(c->run)) {
+                /* A launcher that a runner before this one has asked may still be at it. */
+                run_abandon_start(c->run);
+                conversation_fail_start(c, NULL);
+                return;
+        }
+        /* The launcher is at it: its answer comes here again. */
+        store_it(c, false);
+        conversation_changed(c);
+}
+
+void conversation_stop_resume(Conversation *c) {
+        uint64_t grace_usec = c->stop.grace_usec;
         bool first, killed;
         LOG_ABOUT_CONVERSATION(c);
 
-        /* What lives has a run. */
-        if (!conversation_is_live(c) || !c->run)
-                return;
-        if (reason && !c->stop.reason)
-                c->stop.reason = strndup(reason, (size_t) utf8_cut(reason, STOP_REASON_MAX));
-        c->stop.grace_usec = grace_usec;
-        if (c->checkout || !streq(c->row.state, "live")) {
+        if (c->checkout || c->row.state != CONVERSATION_LIVE) {
                 stop_before_start(c);
                 return;
         }
         first = c->stop.stage == STOP_NONE || !run_end_was_sent(c->run);
         if (c->stop.stage == STOP_NONE)
                 c->stop.stage = STOP_ASKED;
-        run_set_stopping(c->run);
-        (void) conversation_emit_state(c);
+        store_it(c, true);
         conversation_announce(c);
         killed = conversation_is_frozen(c) && !thaw(c);
         if (first && run_ask_to_end(c->run) > 0)
@@ -189,4 +264,12 @@ void conversation_stop(Conversation *c, const char *reason, uint64_t grace_usec)
         } else if (!killed && c->stop.stage == STOP_ASKED)
                 arm(c, grace_usec);
         run_look(c->run);
+}
+
+void conversation_stop(Conversation *c, const StopOrder *order) {
+        /* What lives has a run. */
+        if (!conversation_is_live(c) || !c->run)
+                return;
+        take_order(c, order);
+        conversation_stop_resume(c);
 }

@@ -73,19 +73,42 @@ const char *conversation_agent(Conversation *c) {
 }
 
 bool conversation_is_live(Conversation *c) {
-        return !streq(c->row.state, "ended");
+        return c->row.state != CONVERSATION_ENDED;
+}
+
+bool conversation_is_stopping(const Conversation *c) {
+        return c->stop.cause != STOP_BY_NONE;
+}
+
+ConversationPhase conversation_phase(Conversation *c) {
+        static const ConversationPhase phases[] = {
+                [DRIVER_STARTING] = PHASE_STARTING,
+                [DRIVER_IDLE] = PHASE_IDLE,
+                [DRIVER_RUNNING] = PHASE_RUNNING,
+                [DRIVER_WAITING_PERMISSION] = PHASE_WAITING_PERMISSION,
+        };
+
+        if (!conversation_is_live(c))
+                return PHASE_ENDED;
+        if (conversation_is_stopping(c))
+                return PHASE_STOPPING;
+        if (c->row.state != CONVERSATION_LIVE || !c->run)
+                return PHASE_STARTING;
+        if (run_is_frozen(c->run))
+                return PHASE_FROZEN;
+        return phases[run_phase(c->run)];
 }
 
 const char *conversation_state(Conversation *c) {
-        if (!conversation_is_live(c))
-                return "ended";
-        if (c->stop.stage != STOP_NONE)
-                return "stopping";
-        if (!streq(c->row.state, "live") || !c->run)
-                return "starting";
-        if (run_is_frozen(c->run))
-                return "frozen";
-        return driver_phase_to_string(run_phase(c->run));
+        static const char *const names[_PHASE_MAX] = {
+                [PHASE_STARTING] = "starting",
+                [PHASE_FROZEN] = "frozen",
+                [PHASE_STOPPING] = "stopping",
+                [PHASE_ENDED] = "ended",
+        };
+        const char *name = names[conversation_phase(c)];
+
+        return name ? name : driver_phase_to_string(run_phase(c->run));
 }
 
 bool conversation_is_frozen(Conversation *c) {

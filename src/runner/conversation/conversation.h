@@ -15,7 +15,20 @@ typedef struct Conversation Conversation;
 const char *conversation_id(Conversation *c);
 const char *conversation_task(Conversation *c); /* "" where there is none */
 const char *conversation_agent(Conversation *c);
-/* starting, idle, running, waiting-permission, frozen, stopping, ended */
+/* What people and the orchestrator are shown of its state. */
+typedef enum ConversationPhase {
+        PHASE_NONE,
+        PHASE_STARTING,
+        PHASE_IDLE,
+        PHASE_RUNNING,
+        PHASE_WAITING_PERMISSION,
+        PHASE_FROZEN,
+        PHASE_STOPPING,
+        PHASE_ENDED,
+        _PHASE_MAX,
+} ConversationPhase;
+ConversationPhase conversation_phase(Conversation *c); /* never PHASE_NONE */
+/* The same as text: starting, idle, running, waiting-permission, frozen, stopping, ended */
 const char *conversation_state(Conversation *c);
 const char *conversation_scope(Conversation *c);     /* unit name, "" while there is none */
 uint64_t conversation_started_usec(Conversation *c); /* CLOCK_REALTIME */
@@ -25,6 +38,8 @@ uint64_t conversation_input_tokens(Conversation *c);
 uint64_t conversation_output_tokens(Conversation *c);
 double conversation_cost_usd(Conversation *c);
 bool conversation_is_live(Conversation *c); /* not ended */
+bool conversation_is_stopping(
+                const Conversation *c); /* a stop was ordered; true as well of what that has ended */
 
 bool conversation_is_frozen(Conversation *c);
 /* Asks for what changes without a notice (the filter of addresses), and reports it as an event if it has. */

@@ -89,7 +89,7 @@ Conversation *method_find_live(MethodCall *c) {
                               RPC_WRONG_STATE,
                               "conversation %s has ended (%s)",
                               v->row.id,
-                              strempty(v->row.reason));
+                              strempty(end_reason_to_string(v->row.reason)));
                 return NULL;
         }
         return v;

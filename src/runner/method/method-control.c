@@ -43,8 +43,12 @@ void method_act_stop(MethodCall *c) {
         c->conversation->n_pending++;
         conversation_stop(
                         c->conversation,
-                        json_get_string(c->params, "reason"),
-                        MIN(grace, (uint64_t) 3600000) * USEC_PER_MSEC);
+                        &(StopOrder){
+                                        .cause = streq(c->origin, "local") ? STOP_BY_PERSON :
+                                                                             STOP_BY_ORCHESTRATOR,
+                                        .words = json_get_string(c->params, "reason"),
+                                        .grace_usec = MIN(grace, STOP_GRACE_MAX_MS) * USEC_PER_MSEC,
+                        });
 }
 
 static AuditEntry limits_entry(MethodCall *c, Json *limits) {
@@ -75,7 +79,7 @@ void method_check_config(MethodCall *c) {
                 return;
         method_check_types(c);
         method_check_policy(c);
-        if (c->code == 0 && json_get(c->params, "limits") && !streq(c->conversation->row.state, "live"))
+        if (c->code == 0 && json_get(c->params, "limits") && c->conversation->row.state != CONVERSATION_LIVE)
                 method_refuse(c,
                               RPC_WRONG_STATE,
                               "conversation %s has no scope yet",
@@ -142,9 +146,9 @@ void method_act_config(MethodCall *c) {
 void method_check_freeze(MethodCall *c) {
         Conversation *v = method_find_live(c);
 
-        if (v && !streq(v->row.state, "live"))
+        if (v && v->row.state != CONVERSATION_LIVE)
                 method_refuse(c, RPC_WRONG_STATE, "conversation %s does not run yet", v->row.id);
-        else if (v && v->stop.stage != STOP_NONE)
+        else if (v && conversation_is_stopping(v))
                 method_refuse(c, RPC_WRONG_STATE, "conversation %s is being stopped", v->row.id);
         if (v)
                 check_orders(c);

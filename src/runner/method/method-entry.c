@@ -5,6 +5,7 @@
 #include "runner/link/link.h"
 #include "runner/method/method-entry.h"
 #include "runner/method/method.h"
+#include "runner/runner-adopt.h"
 
 struct LocalCall {
         Methods *methods;
@@ -52,7 +53,7 @@ static int on_message(const Envelope *e, void *userdata) {
 
 /* ---- calls from here ---- */
 
-static void on_responded(Conversation *c, int64_t seq, const char *reason, void *userdata) {
+static void on_responded(Conversation *c, int64_t seq, EndReason reason, void *userdata) {
         Methods *m = userdata;
 
         for (LocalCall **p = &m->calls; *p; p = &(*p)->next) {
@@ -116,7 +117,8 @@ int methods_call(
                 MethodReply reply,
                 void *userdata,
                 LocalCall **ret_call) {
-        _cleanup_free_ char *id = xasprintf("local-%016llx", (unsigned long long) random_u64());
+        _cleanup_free_ char *id =
+                        xasprintf(LOCAL_MESSAGE_PREFIX "%016llx", (unsigned long long) random_u64());
         _cleanup_(method_call_done) MethodCall c = {
                 .runner = m->runner,
                 .method = method,

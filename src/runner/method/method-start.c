@@ -14,6 +14,7 @@
 #include "runner/runner-adopt.h"
 #include "runner/runner-conversations.h"
 #include "runner/runner-internal.h"
+#include "runner/store/state-step.h"
 #include "runner/store/store-conversation.h"
 
 /* What begins a run: conversation.start and conversation.resume, and all that is asked of their parameters. */
@@ -102,7 +103,7 @@ static int make_conversation(MethodCall *c, const char *id, const char *workspac
                 .agent = strdup(agent),
                 .origin = strdup(c->origin),
                 .params = strdup(json_text(c->params)),
-                .state = strdup("new"),
+                .state = CONVERSATION_NEW,
                 .created_usec = now_usec(CLOCK_REALTIME),
         };
 
@@ -112,7 +113,7 @@ static int make_conversation(MethodCall *c, const char *id, const char *workspac
                 directory = r->config->workspace_dir;
         if (directory)
                 row.directory = strdup(directory);
-        if (!row.id || !row.workspace || !row.agent || !row.origin || !row.params || !row.state) {
+        if (!row.id || !row.workspace || !row.agent || !row.origin || !row.params) {
                 conversation_row_done(&row);
                 return -ENOMEM;
         }
@@ -224,9 +225,9 @@ int method_store_resume(MethodCall *c) {
         r = conversation_take_all(v);
         if (r < 0)
                 return r;
-        if (free_and_strdup(&v->row.state, "new") < 0 || free_and_strdup(&v->row.reason, NULL) < 0 ||
-            free_and_strdup(&v->row.detail, NULL) < 0)
-                return -ENOMEM;
+        conversation_row_set_state(&v->row, CONVERSATION_NEW);
+        conversation_row_set_reason(&v->row, END_NONE);
+        (void) free_and_strdup(&v->row.detail, NULL);
         v->row.ended_usec = 0;
         v->row.delivered = false;
         return conversation_prepare_run(v, session ? session : v->row.session);

@@ -12,6 +12,7 @@
 #include "runner/run/run-state.h"
 #include "runner/scope/run-folder.h"
 #include "runner/scope/scope-stop.h"
+#include "runner/store/state-step.h"
 
 /* systemd says when a scope has gone; this is for the case that the signal was lost (the bus was restarted). */
 #define CHECK_INTERVAL_USEC (500 * USEC_PER_MSEC)
@@ -88,7 +89,8 @@ static int arm_check(Run *r) {
 }
 
 static void supervisor_gone(Run *r) {
-        r->check.orphaned = true;
+        if (r->check.supervision == SUPERVISED)
+                r->check.supervision = ORPHANED;
         run_limits_sample(r); /* while there is something to read */
         run_look(r);
 }
@@ -123,10 +125,10 @@ static void watch_supervisor(Run *r, uint64_t pid) {
 static void kill_orphan(Run *r) {
         if (run_has_order(r, LAUNCHER_KILL))
                 return;
-        if (!r->check.killed)
+        if (r->check.supervision != ORPHAN_KILLED)
                 log_warning("The supervisor of conversation %s was killed; what it left is killed too.",
                             r->row.conversation);
-        r->check.killed = true;
+        r->check.supervision = ORPHAN_KILLED;
         (void) run_order(r, LAUNCHER_KILL, NULL, 0);
 }
 
@@ -180,13 +182,12 @@ static void on_result(const char *result, void *userdata) {
         int k = run_folder_read_outcome(r->dirfd, &outcome);
         learn_cgroup(r);
         bool gone = !streq_ptr(result, "success");
-        if (!r->check.cgroup && gone && k == 0 && run_folder_is_started(r->dirfd) == 0 &&
+        if (!r->stopping && !r->check.cgroup && gone && k == 0 && run_folder_is_started(r->dirfd) == 0 &&
             r->start.attempts++ < 2) {
                 /* The launcher died in the middle: nothing of it ran, so it may be started again. */
-                if (free_and_strdup(&r->row.state, "preparing") >= 0) {
-                        r->report->start_again(r->userdata);
-                        return;
-                }
+                run_row_set_state(&r->row, RUN_PREPARING);
+                r->report->start_again(r->userdata);
+                return;
         }
         if (r->check.cgroup ? cgroup_is_populated(r->check.cgroup) > 0 : !gone && k == 0) {
                 (void) arm_check(r);
@@ -203,10 +204,10 @@ static void check(Run *r, bool timed) {
         _cleanup_json_ Json *outcome = NULL;
         int k;
 
-        if (r->over || r->dirfd < 0 || !streq(r->row.state, "live") || r->check.question)
+        if (r->over || r->dirfd < 0 || r->row.state != RUN_LIVE || r->check.question)
                 return;
         learn_cgroup(r);
-        if (!r->check.asked && !r->check.orphaned) {
+        if (!r->check.asked && r->check.supervision == SUPERVISED) {
                 /* Nothing but files came: the outcome says when there is more to look at. */
                 if (!r->check.new_files)
                         return;
@@ -217,7 +218,7 @@ static void check(Run *r, bool timed) {
         }
         if (r->check.cgroup && cgroup_is_populated(r->check.cgroup) > 0) {
                 r->check.asked = false;
-                if (r->check.orphaned && (timed || !r->check.killed) &&
+                if ((r->check.supervision == ORPHANED || (timed && r->check.supervision == ORPHAN_KILLED)) &&
                     run_folder_read_outcome(r->dirfd, &outcome) == 0)
                         kill_orphan(r);
                 (void) arm_check(r);

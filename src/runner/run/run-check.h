@@ -8,6 +8,12 @@
 
 typedef struct Run Run;
 
+typedef enum Supervision {
+        SUPERVISED,
+        ORPHANED, /* the supervisor was killed */
+        ORPHAN_KILLED, /* so were the remaining processes, at least once: they are again when the timer has expired */
+} Supervision;
+
 /* Whether anything of a run still runs. */
 typedef struct RunCheck {
         char *cgroup;                /* of its scope, from `started`; NULL: not known yet */
@@ -16,8 +22,7 @@ typedef struct RunCheck {
         sd_bus_slot *question; /* to systemd, for the scope's Result */
         bool new_files;        /* in the run's directory, not read yet */
         bool asked;            /* systemd said that something happened to the scope */
-        bool orphaned;         /* the supervisor was killed … */
-        bool killed; /* … and so was what it left, at least once: it is again when the timer has come */
+        Supervision supervision;
         bool kill_failed; /* that was said */
         unsigned tries;   /* to find the line with which systemd stopped it */
 } RunCheck;

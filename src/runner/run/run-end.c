@@ -7,6 +7,7 @@
 #include "runner/run/run-internal.h"
 #include "runner/run/run-orders.h"
 #include "runner/scope/run-folder.h"
+#include "runner/store/state-step.h"
 #include "runner/store/store-conversation.h"
 
 /* Runs whose conclusion has killed the runner so often are concluded without what may have done it. */
@@ -53,7 +54,7 @@ static void on_system(bool stopping, void *userdata) {
         LOG_ABOUT_RUN(r);
 
         r->end.question = sd_bus_slot_unref(r->end.question);
-        r->end.system_stops = stopping;
+        r->end.system = stopping ? SYSTEM_STOPS : SYSTEM_STAYS;
         run_conclude(r);
 }
 
@@ -63,9 +64,9 @@ static bool ask_system(Run *r) {
         bool by_systemd = e->stopped_usec > 0 ||
                         streq_ptr(json_get_string(e->outcome, "stoppedBy"), "systemd");
 
-        if (e->system_asked || !by_systemd || r->ctx->shutting_down)
+        if (e->system != SYSTEM_NOT_ASKED || !by_systemd || r->ctx->shutting_down)
                 return e->question != NULL;
-        e->system_asked = true;
+        e->system = SYSTEM_ASKED;
         return shutdown_ask(r->ctx->bus, on_system, r, &e->question) >= 0;
 }
 
@@ -101,7 +102,7 @@ static void conclude_short(Run *r) {
 void run_conclude(Run *r) {
         RunEnd *e = &r->end;
 
-        if (streq(r->row.state, "ended"))
+        if (r->row.state == RUN_ENDED)
                 return;
         if (run_conclusion_is_short(r)) {
                 if (!r->ctx->broken)
@@ -124,7 +125,7 @@ void run_conclude(Run *r) {
                                         .outcome = e->outcome,
                                         .resources = run_resources(r),
                                         .result = e->result,
-                                        .shutdown = r->ctx->shutting_down || e->system_stops ||
+                                        .shutdown = r->ctx->shutting_down || e->system == SYSTEM_STOPS ||
                                                         is_of_an_earlier_boot(e),
                                         .stopped_by_systemd = e->stopped_usec > 0,
                                         .oom = run_limits_oom(r, e->outcome),
@@ -139,9 +140,7 @@ void run_conclude(Run *r) {
 int run_store_end(Run *r) {
         int k;
 
-        k = free_and_strdup(&r->row.state, "ended");
-        if (k < 0)
-                return k;
+        run_row_set_state(&r->row, RUN_ENDED);
         r->row.ended_usec = now_usec(CLOCK_REALTIME);
         if (r->row.out_bytes == UINT64_MAX)
                 r->row.out_bytes = r->row.driven;

@@ -7,14 +7,22 @@
 
 typedef struct Run Run;
 
+/* Whether all of the system goes down, as far as that was asked. */
+typedef enum SystemAnswer {
+        SYSTEM_NOT_ASKED,
+        SYSTEM_ASKED,
+        SYSTEM_STAYS,
+        SYSTEM_STOPS,
+} SystemAnswer;
+
 /* How a run ended, as far as it is known. */
 typedef struct RunEnd {
         Json *outcome;         /* of the supervisor; NULL: it left none */
         char *result;          /* systemd's, where it was asked for */
         Json *usage;           /* read by us, where the supervisor cannot say it any more */
         uint64_t stopped_usec; /* CLOCK_REALTIME; systemd stopped it, though no outcome says so; 0: not known */
-        sd_bus_slot *question; /* whether all of the system goes down */
-        bool system_asked, system_stops;
+        sd_bus_slot *question; /* to the system, of which `system` is the answer */
+        SystemAnswer system;
 } RunEnd;
 
 /* What the owner of a run is given at its end. Borrowed. */

@@ -10,6 +10,7 @@
 #include "runner/run/run-internal.h"
 #include "runner/run/run-start.h"
 #include "runner/scope/run-folder.h"
+#include "runner/store/state-step.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/transaction.h"
 
@@ -105,6 +106,17 @@ static int check_plan(const LaunchPlan *plan, const char *cwd, char **ret_error)
 
 /* ---- the launcher ---- */
 
+void run_abandon_start(Run *r) {
+        static const LauncherVerb verbs[] = { LAUNCHER_KILL, LAUNCHER_STOP, LAUNCHER_COLLECT };
+        _cleanup_free_ char *unit = NULL;
+
+        if (r->row.state != RUN_STARTING || r->start.call || !r->ctx->launcher)
+                return;
+        unit = scope_name(SCOPE_AGENT, r->row.conversation, r->row.run);
+        for (size_t i = 0; unit && i < ELEMENTSOF(verbs); i++)
+                (void) launcher_order(r->ctx->launcher, unit, verbs[i], NULL, 0, NULL, NULL);
+}
+
 static void
 on_launched(int error, const char *text, const char *unit, const char *invocation, void *userdata) {
         Run *r = userdata;
@@ -128,7 +140,7 @@ on_launched(int error, const char *text, const char *unit, const char *invocatio
                         unit = name;
                 }
         }
-        if (error < 0 && lost && ++r->start.attempts < START_ATTEMPTS_MAX) {
+        if (error < 0 && lost && !r->stopping && ++r->start.attempts < START_ATTEMPTS_MAX) {
                 log_warning_errno(
                                 error,
                                 "The launcher did not answer for conversation %s, asking again: %s",
@@ -141,6 +153,8 @@ on_launched(int error, const char *text, const char *unit, const char *invocatio
                                 "Conversation %s could not be started: %s",
                                 r->row.conversation,
                                 strempty(text));
+                if (lost)
+                        run_abandon_start(r);
                 r->report->start_failed(text, r->userdata);
         } else
                 r->report->started(unit, invocation, r->userdata);
@@ -152,8 +166,7 @@ static int store_starting(Run *r, const Limits *limits) {
         _cleanup_(transaction_done) Transaction t = {};
         int k;
 
-        if (free_and_strdup(&r->row.state, "starting") < 0)
-                return -ENOMEM;
+        run_row_set_state(&r->row, RUN_STARTING);
         k = transaction_begin(r->ctx->store, &t);
         if (k >= 0)
                 k = store_put_run(r->ctx->store, &r->row);
@@ -232,9 +245,9 @@ int run_start(Run *r, const RunStartParams *p, char **ret_error) {
 }
 
 int run_store_started(Run *r, const char *unit, const char *invocation) {
-        if (free_and_strdup(&r->row.unit, unit) < 0 || free_and_strdup(&r->row.invocation, invocation) < 0 ||
-            free_and_strdup(&r->row.state, "live") < 0)
+        if (free_and_strdup(&r->row.unit, unit) < 0 || free_and_strdup(&r->row.invocation, invocation) < 0)
                 return -ENOMEM;
+        run_row_set_state(&r->row, RUN_LIVE);
         r->row.started_usec = now_usec(CLOCK_REALTIME);
         return store_put_run(r->ctx->store, &r->row);
 }

@@ -23,6 +23,9 @@ void run_start_done(RunStart *s);
 /* Makes its directory and its first input, stores what is about to happen and asks the launcher: started(), start_again() or
  * start_failed() follow. Negative errno and, where it is known, a sentence: nothing was ordered. */
 int run_start(Run *r, const RunStartParams *p, char **ret_error);
+/* Nothing waits for a start any more that the launcher may have been asked for: what may come of it is killed. Nothing is ordered
+ * for one that was not asked for, or was answered. */
+void run_abandon_start(Run *r);
 /* The launcher was asked and has not answered. */
 bool run_start_is_under_way(const Run *r);
 /* It was asked at least once in vain. */

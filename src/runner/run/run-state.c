@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/run/run-internal.h"
 #include "runner/run/run-state.h"
+#include "runner/store/state-step.h"
 #include "runner/store/store-conversation.h"
 
 const RunRow *run_row(const Run *r) {
@@ -45,6 +46,8 @@ bool run_is_over(const Run *r) {
 
 void run_set_over(Run *r) {
         r->over = true;
+        if (r->row.state == RUN_UNKNOWN)
+                run_row_set_state(&r->row, RUN_ENDED);
 }
 
 bool run_is_frozen(const Run *r) {

@@ -16,7 +16,7 @@ static int on_drive(sd_event_source *source, void *userdata) {
         Run *r = userdata;
         LOG_ABOUT_RUN(r);
 
-        if (streq(r->row.state, "ended")) {
+        if (r->row.state == RUN_ENDED) {
                 r->report->released(r->userdata); /* and r goes */
                 /* What was parsed lay in small pieces among those that stay. */
                 (void) malloc_trim(0);

@@ -13,8 +13,7 @@ void conversation_row_done(ConversationRow *r) {
         free(r->origin);
         free(r->params);
         free(r->session);
-        free(r->state);
-        free(r->reason);
+        free(r->unknown);
         free(r->detail);
         free(r->directory);
         free(r->branch);
@@ -39,8 +38,8 @@ int store_put_conversation(Store *s, const ConversationRow *r) {
                         r->origin,
                         r->params,
                         r->session,
-                        r->state,
-                        r->reason,
+                        conversation_state_to_string(r->state),
+                        end_reason_to_string(r->reason),
                         r->detail,
                         r->directory,
                         r->branch,
@@ -53,27 +52,36 @@ int store_put_conversation(Store *s, const ConversationRow *r) {
 }
 
 #define CONVERSATION_COLUMNS                                                                                   \
-        "id, workspace, task, agent, origin, params, session, state, reason, detail, directory, branch, run, " \
+        "id, workspace, task, agent, origin, params, session, detail, directory, branch, state, reason, run, " \
         "created_usec, ended_usec, delivered"
-#define CONVERSATION_TEXTS(r)                                                                            \
-        {                                                                                                \
-                &(r)->id, &(r)->workspace, &(r)->task, &(r)->agent, &(r)->origin, &(r)->params,          \
-                                &(r)->session, &(r)->state, &(r)->reason, &(r)->detail, &(r)->directory, \
-                                &(r)->branch                                                             \
+#define CONVERSATION_TEXTS(r)                                                                   \
+        {                                                                                       \
+                &(r)->id, &(r)->workspace, &(r)->task, &(r)->agent, &(r)->origin, &(r)->params, \
+                                &(r)->session, &(r)->detail, &(r)->directory, &(r)->branch      \
         }
-#define CONVERSATION_N_TEXTS 12
+#define CONVERSATION_N_TEXTS 10
 
-static void conversation_numbers(Statement *st, ConversationRow *ret) {
-        ret->run = (unsigned) statement_int(st, CONVERSATION_N_TEXTS);
-        ret->created_usec = statement_u64(st, CONVERSATION_N_TEXTS + 1);
-        ret->ended_usec = statement_u64(st, CONVERSATION_N_TEXTS + 2);
-        ret->delivered = statement_int(st, CONVERSATION_N_TEXTS + 3) != 0;
+/* All that is not copied. *ret_unknown is lent, as the statement has it. */
+static void conversation_values(Statement *st, ConversationRow *ret, const char **ret_unknown) {
+        const char *state = statement_text(st, CONVERSATION_N_TEXTS),
+                   *reason = statement_text(st, CONVERSATION_N_TEXTS + 1);
+
+        ret->state = conversation_state_from_string(state);
+        ret->reason = end_reason_from_string(reason);
+        *ret_unknown = ret->state == CONVERSATION_UNKNOWN ? strempty(state) :
+                        ret->reason == END_UNKNOWN        ? reason :
+                                                            NULL;
+        ret->run = (unsigned) statement_int(st, CONVERSATION_N_TEXTS + 2);
+        ret->created_usec = statement_u64(st, CONVERSATION_N_TEXTS + 3);
+        ret->ended_usec = statement_u64(st, CONVERSATION_N_TEXTS + 4);
+        ret->delivered = statement_int(st, CONVERSATION_N_TEXTS + 5) != 0;
 }
 
 int store_get_conversation(Store *s, const char *id, ConversationRow *ret) {
         _cleanup_statement_ Statement st = {};
         ConversationRow row = {};
         char **texts[CONVERSATION_N_TEXTS] = CONVERSATION_TEXTS(&row);
+        const char *unknown;
         int r;
 
         r =
@@ -90,11 +98,13 @@ int store_get_conversation(Store *s, const char *id, ConversationRow *ret) {
                 return r;
         for (int i = 0; i < CONVERSATION_N_TEXTS && r >= 0; i++)
                 r = statement_dup(&st, i, texts[i]);
+        conversation_values(&st, &row, &unknown);
+        if (r >= 0)
+                r = free_and_strdup(&row.unknown, unknown);
         if (r < 0) {
                 conversation_row_done(&row);
                 return r;
         }
-        conversation_numbers(&st, &row);
         *ret = row;
         return 1;
 }
@@ -106,10 +116,12 @@ static int walk_conversations(Statement *st, ConversationCallback cb, void *user
         while ((r = statement_step(st)) > 0) {
                 ConversationRow row = {};
                 char **texts[CONVERSATION_N_TEXTS] = CONVERSATION_TEXTS(&row);
+                const char *unknown;
 
                 for (int i = 0; i < CONVERSATION_N_TEXTS; i++)
                         *texts[i] = (char *) statement_text(st, i);
-                conversation_numbers(st, &row);
+                conversation_values(st, &row, &unknown);
+                row.unknown = (char *) unknown;
                 r = cb(&row, userdata);
                 if (r != 0)
                         return r;
@@ -200,7 +212,7 @@ int store_delete_conversation(Store *s, const char *id) {
 
 void run_row_done(RunRow *r) {
         free(r->conversation);
-        free(r->state);
+        free(r->unknown);
         free(r->unit);
         free(r->invocation);
         free(r->spec);
@@ -227,7 +239,7 @@ int store_put_run(Store *s, const RunRow *r) {
                         r->conversation,
                         (int64_t) r->run,
                         r->run_id,
-                        r->state,
+                        run_state_to_string(r->state),
                         r->unit,
                         r->invocation,
                         r->spec,
@@ -257,7 +269,7 @@ int store_put_run(Store *s, const RunRow *r) {
 int store_get_run(Store *s, const char *conversation, unsigned run, RunRow *ret) {
         _cleanup_statement_ Statement st = {};
         RunRow row = { .run = run };
-        char **texts[] = { &row.conversation, &row.state,        &row.unit,       &row.invocation,
+        char **texts[] = { &row.conversation, &row.unit,         &row.invocation,
                            &row.spec,         &row.driven_state, &row.acked_state };
         int r;
 
@@ -265,7 +277,7 @@ int store_get_run(Store *s, const char *conversation, unsigned run, RunRow *ret)
                         s,
                         &st,
                         STATEMENT_RUN_GET,
-                        "SELECT r.conversation, r.state, r.unit, r.invocation, r.spec, p.driven_state, p.acked_state, "
+                        "SELECT r.conversation, r.unit, r.invocation, r.spec, p.driven_state, p.acked_state, r.state, "
                         "r.run_id, p.driven, p.acked, p.acked_own, r.out_bytes, r.started_usec, r.ended_usec, p.delivered, "
                         "r.conclusion_crashes "
                         "FROM runs r JOIN progress p USING (conversation, run) WHERE r.conversation = ? AND r.run = ?",
@@ -279,6 +291,9 @@ int store_get_run(Store *s, const char *conversation, unsigned run, RunRow *ret)
                 return r;
         for (size_t i = 0; i < ELEMENTSOF(texts) && r >= 0; i++)
                 r = statement_dup(&st, (int) i, texts[i]);
+        row.state = run_state_from_string(statement_text(&st, 6));
+        if (r >= 0 && row.state == RUN_UNKNOWN)
+                r = free_and_strdup(&row.unknown, strempty(statement_text(&st, 6)));
         if (r < 0) {
                 run_row_done(&row);
                 return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "runner/store/state.h"
 #include "runner/store/store.h"
 
 /* Conversations and runs. */
@@ -9,11 +10,12 @@ typedef struct ConversationRow {
         char *id, *workspace, *task, *agent, *origin; /* origin: "orchestrator" or "local" */
         char *params;                                 /* of conversation.start, JSON text */
         char *session;                                /* agent's session id, or NULL */
-        char *state;                                  /* new, checkout, starting, live, ending, ended */
-        char *reason;                                 /* of the end, or NULL */
-        char *detail;                                 /* JSON text: what conversation.ended said; or NULL */
-        char *directory, *branch;                     /* of the checkout, or NULL */
-        unsigned run;                                 /* the newest run, from 1 */
+        ConversationState state;                      /* changed by conversation_row_set_state() alone */
+        EndReason reason;                             /* the same by conversation_row_set_reason() */
+        char *unknown; /* a spelling of its state, or else of its reason, that this program does not know; or NULL; not put */
+        char *detail;             /* JSON text: what conversation.ended said; or NULL */
+        char *directory, *branch; /* of the checkout, or NULL */
+        unsigned run;             /* the newest run, from 1 */
         uint64_t created_usec, ended_usec;
         bool delivered; /* every event of every run acknowledged */
 } ConversationRow;
@@ -36,7 +38,8 @@ typedef struct RunRow {
         char *conversation;
         unsigned run;
         char run_id[RUN_ID_SIZE]; /* 16 hex digits, random: the first part of every event id */
-        char *state;              /* preparing, starting, live, ended */
+        RunState state;           /* changed by run_row_set_state() alone */
+        char *unknown;            /* a spelling of it that this program does not know; or NULL; not put */
         char *unit;               /* the scope, or NULL before the start */
         char *invocation;         /* its invocation id, hex, or NULL */
         char *spec;               /* JSON text of spec.json */
