@@ -530,6 +530,8 @@ class World:
         run('journalctl', '--sync', ok=False)
         problems += verify.journal(run('journalctl', '-q', '--no-pager', '-o', 'json',
                                        '--output-fields=MESSAGE,_SYSTEMD_UNIT,UNIT', '_PID=1', timeout=60), self.killed)
+        problems += verify.steps(run('journalctl', '-q', '--no-pager', '-o', 'json', '--output-fields=MESSAGE', 'PRIORITY=3',
+                                     '_SYSTEMD_UNIT=northflare-runner.service', timeout=60))
         return problems
 
 

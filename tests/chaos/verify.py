@@ -139,3 +139,19 @@ def journal(text, killed):
         if n > killed.get(name, 0):
             problems.append(f'{name} was killed {n} times, by us {killed.get(name, 0)} times')
     return problems
+
+
+FORBIDDEN_STEP = 'Forbidden step: '
+
+
+def steps(text):
+    """What the runner says of its own states: an error line of state-step.c is a mistake of the program, whatever came of it."""
+    problems = []
+    for line in text.splitlines():
+        try:
+            message = json.loads(line).get('MESSAGE', '')
+        except ValueError:
+            continue
+        if isinstance(message, str) and message.startswith(FORBIDDEN_STEP):
+            problems.append(message)
+    return problems
