@@ -3,6 +3,7 @@
 
 #include "common/log-ids.h"
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/runner-admission.h"
 
 /* What every new conversation must pass: drain, capacity, disk, memory, pressure, what waits for acknowledgement. It is looked at before anybody asks, so
@@ -110,10 +111,8 @@ static void log_change(Admission before, const AdmissionGate *g) {
 }
 
 static void look_in(AdmissionGate *g, uint64_t usec) {
-        if (!g->timer)
-                return;
-        (void) sd_event_source_set_time_relative(g->timer, usec);
-        (void) sd_event_source_set_enabled(g->timer, SD_EVENT_ONESHOT);
+        if (g->timer)
+                oneshot_arm(g->timer, usec);
 }
 
 /* At once where it has changed; but not more often than anybody could want to know. */
@@ -198,6 +197,7 @@ void admission_gate_set_link(AdmissionGate *g, Link *link) {
 
 int admission_gate_open(AdmissionGate *g) {
         AdmissionBounds b = bounds(g);
+        int r;
 
         measure(g);
         if ((b.max_memory_pressure > 0 && !g->machine.has_memory_pressure) ||
@@ -206,8 +206,8 @@ int admission_gate_open(AdmissionGate *g) {
                            "maxCpuPressurePercent are without effect.");
         g->now = judge(g);
         log_change(ADMISSION_OPEN, g);
-        return sd_event_add_time_relative(
-                        g->ctx->event, &g->timer, CLOCK_MONOTONIC, LOOK_USEC, USEC_PER_SEC, on_timer, g);
+        r = oneshot_start(&g->timer, g->ctx->event, LOOK_USEC, on_timer, g);
+        return r < 0 ? r : sd_event_source_set_time_accuracy(g->timer, USEC_PER_SEC);
 }
 
 int admission_gate_new(

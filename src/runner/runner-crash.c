@@ -5,6 +5,7 @@
 
 #include "common/log-ids.h"
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/host/service-watch.h"
 #include "runner/host/unit-end.h"
@@ -220,18 +221,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static void look_later(CrashWatch *w) {
-        int k = w->timer ? sd_event_source_set_time_relative(w->timer, LOOK_AGAIN_USEC) :
-                           sd_event_add_time_relative(
-                                           w->ctx->event,
-                                           &w->timer,
-                                           CLOCK_MONOTONIC,
-                                           LOOK_AGAIN_USEC,
-                                           USEC_PER_MSEC,
-                                           on_timer,
-                                           w);
+        int k = oneshot_start(&w->timer, w->ctx->event, LOOK_AGAIN_USEC, on_timer, w);
 
-        if (k >= 0)
-                k = sd_event_source_set_enabled(w->timer, SD_EVENT_ONESHOT);
         if (k < 0)
                 log_warning_errno(k, "An earlier crash cannot be looked into before the next start: %m");
 }

@@ -3,6 +3,7 @@
 
 #include "common/log-ids.h"
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/runner-disk.h"
 
 /* Room on the disk. Below the configured floor nothing new is begun; where there is none at all, agents wait for it with
@@ -70,21 +71,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static void arm(Disk *d, uint64_t usec) {
-        int k;
+        int k = oneshot_start(&d->timer, d->ctx->event, usec, on_timer, d);
 
-        if (d->timer) {
-                k = sd_event_source_set_time_relative(d->timer, usec);
-                if (k >= 0)
-                        k = sd_event_source_set_enabled(d->timer, SD_EVENT_ONESHOT);
-        } else
-                k = sd_event_add_time_relative(
-                                d->ctx->event,
-                                &d->timer,
-                                CLOCK_MONOTONIC,
-                                usec,
-                                100 * USEC_PER_MSEC,
-                                on_timer,
-                                d);
         if (k < 0)
                 log_error_errno(k, "No timer for the disk: %m");
 }

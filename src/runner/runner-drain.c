@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/run/run-check.h"
 #include "runner/runner-drain.h"
@@ -56,22 +57,8 @@ static int on_processes(sd_event_source *source, uint64_t usec, void *userdata) 
 }
 
 static void look_again(Drain *d) {
-        int k;
+        int k = oneshot_start(&d->processes, d->ctx->event, PROCESSES_USEC, on_processes, d);
 
-        if (!d->processes)
-                k = sd_event_add_time_relative(
-                                d->ctx->event,
-                                &d->processes,
-                                CLOCK_MONOTONIC,
-                                PROCESSES_USEC,
-                                PROCESSES_USEC / 10,
-                                on_processes,
-                                d);
-        else {
-                k = sd_event_source_set_time_relative(d->processes, PROCESSES_USEC);
-                if (k >= 0)
-                        k = sd_event_source_set_enabled(d->processes, SD_EVENT_ONESHOT);
-        }
         if (k < 0)
                 log_error_errno(k, "No timer for tasks in the background: %m");
 }
@@ -175,14 +162,7 @@ void drain_set(Drain *d, bool draining, uint64_t deadline_usec) {
         d->total = draining ? MAX(d->total, registry_count_live(d->conversations)) : 0;
         d->deadline = sd_event_source_disable_unref(d->deadline);
         if (draining && deadline_usec != USEC_INFINITY)
-                k = sd_event_add_time_relative(
-                                d->ctx->event,
-                                &d->deadline,
-                                CLOCK_MONOTONIC,
-                                deadline_usec,
-                                0,
-                                on_deadline,
-                                d);
+                k = oneshot_start(&d->deadline, d->ctx->event, deadline_usec, on_deadline, d);
         if (k < 0)
                 log_error_errno(k, "No timer for the end of draining: %m");
         drain_look(d);

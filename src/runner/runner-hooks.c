@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/run/run-limits.h"
 #include "runner/run/run-state.h"
 #include "runner/runner-adopt.h"
@@ -73,8 +74,7 @@ static int on_readopt(sd_event_source *source, uint64_t usec, void *userdata) {
         if (k < 0) {
                 log_warning_errno(k, "The store cannot be read yet, trying again: %m");
                 r->ctx->run.broken = true;
-                (void) sd_event_source_set_time_relative(r->readopt_timer, 5 * READOPT_USEC);
-                (void) sd_event_source_set_enabled(r->readopt_timer, SD_EVENT_ONESHOT);
+                oneshot_arm(r->readopt_timer, 5 * READOPT_USEC);
                 return 0;
         }
         runner_begin_all(r);
@@ -98,18 +98,7 @@ void runner_store_failed(Runner *r, int error) {
         log_error_errno(error, "The store cannot be written; nothing goes on until it can be: %m");
         r->ctx->run.broken = true;
         disk_look(r->disk);
-        int k = r->readopt_timer ? sd_event_source_set_time_relative(r->readopt_timer, READOPT_USEC) :
-                                   sd_event_add_time_relative(
-                                                   r->event,
-                                                   &r->readopt_timer,
-                                                   CLOCK_MONOTONIC,
-                                                   READOPT_USEC,
-                                                   1,
-                                                   on_readopt,
-                                                   r);
-        if (k >= 0)
-                k = sd_event_source_set_enabled(r->readopt_timer, SD_EVENT_ONESHOT);
-        if (k < 0)
+        if (oneshot_start(&r->readopt_timer, r->event, READOPT_USEC, on_readopt, r) < 0)
                 (void) sd_event_exit(r->event, EXIT_FAILURE);
         announcer_changed(r->announcer);
 }

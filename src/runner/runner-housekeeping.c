@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/conversation/conversation-input.h"
 #include "runner/runner-conversations.h"
 #include "runner/runner-housekeeping.h"
@@ -96,17 +97,13 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
                         if (conversation_is_live(c))
                                 (void) conversation_write_input(c);
         }
-        (void) sd_event_source_set_time_relative(source, HOUSEKEEPING_USEC);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        oneshot_arm(source, HOUSEKEEPING_USEC);
+        return 0;
 }
 
 void housekeeping_arm(Housekeeping *h) {
-        int enabled = SD_EVENT_OFF;
-
-        if (sd_event_source_get_enabled(h->flush, &enabled) != 0)
-                return;
-        (void) sd_event_source_set_time_relative(h->flush, FLUSH_USEC);
-        (void) sd_event_source_set_enabled(h->flush, SD_EVENT_ONESHOT);
+        if (!oneshot_is_armed(h->flush))
+                oneshot_arm(h->flush, FLUSH_USEC);
 }
 
 int housekeeping_new(sd_event *event, Runner *r, Housekeeping **ret) {
@@ -116,19 +113,11 @@ int housekeeping_new(sd_event *event, Runner *r, Housekeeping **ret) {
         if (!h)
                 return -ENOMEM;
         h->runner = r;
-        k = sd_event_add_time_relative(
-                        event, &h->flush, CLOCK_MONOTONIC, 0, 50 * USEC_PER_MSEC, on_flush, h);
+        k = oneshot_new(event, "cursors", on_flush, h, &h->flush);
         if (k >= 0)
-                k = sd_event_source_set_enabled(h->flush, SD_EVENT_OFF);
+                k = oneshot_start(&h->timer, event, HOUSEKEEPING_USEC, on_housekeeping, h);
         if (k >= 0)
-                k = sd_event_add_time_relative(
-                                event,
-                                &h->timer,
-                                CLOCK_MONOTONIC,
-                                HOUSEKEEPING_USEC,
-                                USEC_PER_SEC,
-                                on_housekeeping,
-                                h);
+                k = sd_event_source_set_time_accuracy(h->timer, USEC_PER_SEC);
         if (k < 0) {
                 housekeeping_free(h);
                 return k;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/host/shutdown-watch.h"
 #include "runner/runner-shutdown.h"
@@ -128,14 +129,7 @@ static int report_and_exit(Shutdown *s) {
         if (!may_report(s))
                 return sd_event_exit(s->ctx->event, 0);
         log_info("The last reports are sent.");
-        k = sd_event_add_time_relative(
-                        s->ctx->event,
-                        &s->timer,
-                        CLOCK_MONOTONIC,
-                        shutdown_watch_stop_usec(s->watch) / 2,
-                        USEC_PER_MSEC,
-                        on_time_over,
-                        s);
+        k = oneshot_start(&s->timer, s->ctx->event, shutdown_watch_stop_usec(s->watch) / 2, on_time_over, s);
         return k < 0 ? sd_event_exit(s->ctx->event, 0) : 0;
 }
 

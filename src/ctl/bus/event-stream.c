@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "common/buffer.h"
+#include "common/oneshot.h"
 #include "ctl/bus/connection.h"
 #include "ctl/bus/event-json.h"
 #include "ctl/bus/event-stream.h"
@@ -95,8 +96,7 @@ static void stream_lost(EventStream *s) {
         }
         if (s->retries++ == 0)
                 (void) fputs("Connection to the runner was lost, waiting for it to return…\n", stderr);
-        s->retry = sd_event_source_disable_unref(s->retry);
-        if (sd_event_add_time_relative(s->event, &s->retry, CLOCK_MONOTONIC, RETRY_USEC, 1, on_retry, s) < 0)
+        if (oneshot_start(&s->retry, s->event, RETRY_USEC, on_retry, s) < 0)
                 stream_finish(s, EXIT_FAILED);
 }
 
@@ -199,15 +199,7 @@ static bool retry_later(EventStream *s, const sd_bus_error *e) {
         for (size_t i = 0; i < ELEMENTSOF(away); i++)
                 if (sd_bus_error_has_name(e, away[i])) {
                         s->retries++;
-                        s->retry = sd_event_source_disable_unref(s->retry);
-                        return sd_event_add_time_relative(
-                                               s->event,
-                                               &s->retry,
-                                               CLOCK_MONOTONIC,
-                                               RETRY_USEC,
-                                               1,
-                                               on_retry,
-                                               s) >= 0;
+                        return oneshot_start(&s->retry, s->event, RETRY_USEC, on_retry, s) >= 0;
                 }
         return false;
 }

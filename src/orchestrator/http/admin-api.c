@@ -4,6 +4,7 @@
 
 #include "common/ident.h"
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "orchestrator/http/admin-api.h"
 #include "orchestrator/hub/conversations.h"
 #include "orchestrator/hub/events.h"
@@ -365,14 +366,7 @@ static int get_message(HttpExchange *x, AdminRequest *q, Json **ret, RpcError *e
         json_object_put(TAKE_PTR(*ret));
         if (!q->timer) {
                 wait = MIN(wait, (uint64_t) WAIT_MAX_SEC);
-                r = sd_event_add_time_relative(
-                                q->api->event,
-                                &q->timer,
-                                CLOCK_MONOTONIC,
-                                wait * USEC_PER_SEC,
-                                1,
-                                on_timeout,
-                                q);
+                r = oneshot_start(&q->timer, q->api->event, wait * USEC_PER_SEC, on_timeout, q);
                 if (r < 0)
                         return r;
         }

@@ -8,6 +8,7 @@
 #include <microhttpd.h>
 
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "orchestrator/http/server.h"
 #include "orchestrator/wire/rpc.h"
 
@@ -55,10 +56,8 @@ static int arm(HttpServer *s) {
 
         if (MHD_get_timeout(s->daemon, &ms) != MHD_YES)
                 return sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
-        int r = sd_event_source_set_time_relative(s->timer, (uint64_t) ms * USEC_PER_MSEC);
-        if (r < 0)
-                return r;
-        return sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+        oneshot_arm(s->timer, (uint64_t) ms * USEC_PER_MSEC);
+        return 0;
 }
 
 static void run(HttpServer *s) {
@@ -448,9 +447,7 @@ static int on_keepalive(sd_event_source *source, uint64_t usec, void *userdata) 
         for (HttpExchange *x = s->exchanges; x; x = x->next)
                 if (x->fill && x->waiting && buffer_append_str(&x->out, x->keepalive) >= 0)
                         http_wake(x);
-        int r = sd_event_source_set_time_relative(source, HTTP_KEEPALIVE_SEC * USEC_PER_SEC);
-        if (r < 0)
-                log_error_errno(r, "Failed to arm the timer of the streams: %m");
+        oneshot_arm(source, HTTP_KEEPALIVE_SEC * USEC_PER_SEC);
         return 0;
 }
 
@@ -502,7 +499,7 @@ int http_server_new(
         r = sd_event_add_io(event, &s->io, info->epoll_fd, EPOLLIN, on_io, s);
         if (r < 0)
                 return r;
-        r = sd_event_add_time(event, &s->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_timer, s);
+        r = oneshot_new(event, "http-server", on_timer, s, &s->timer);
         if (r < 0)
                 return r;
         r = sd_event_add_defer(event, &s->resume, on_resume, s);
@@ -511,17 +508,7 @@ int http_server_new(
         r = sd_event_source_set_enabled(s->resume, SD_EVENT_OFF);
         if (r < 0)
                 return r;
-        r = sd_event_add_time_relative(
-                        event,
-                        &s->keepalive,
-                        CLOCK_MONOTONIC,
-                        HTTP_KEEPALIVE_SEC * USEC_PER_SEC,
-                        0,
-                        on_keepalive,
-                        s);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(s->keepalive, SD_EVENT_ON);
+        r = oneshot_start(&s->keepalive, event, HTTP_KEEPALIVE_SEC * USEC_PER_SEC, on_keepalive, s);
         if (r < 0)
                 return r;
         r = arm(s);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "orchestrator/hub/hub-internal.h"
 #include "orchestrator/hub/takeover.h"
 #include "orchestrator/hub/upkeep.h"
@@ -54,9 +55,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         r = prune(u->hub);
         if (r < 0)
                 log_warning_errno(r, "Failed to remove old conversations, trying again later: %m");
-        r = sd_event_source_set_time_relative(source, SWEEP_USEC);
-        if (r < 0)
-                log_error_errno(r, "Failed to arm the timer for maintenance: %m");
+        oneshot_arm(source, SWEEP_USEC);
         return 0;
 }
 
@@ -67,10 +66,7 @@ int upkeep_new(sd_event *event, Hub *h, Upkeep **ret) {
         if (!u)
                 return -ENOMEM;
         u->hub = h;
-        r = sd_event_add_time_relative(event, &u->timer, CLOCK_MONOTONIC, SWEEP_USEC, 0, on_timer, u);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(u->timer, SD_EVENT_ON);
+        r = oneshot_start(&u->timer, event, SWEEP_USEC, on_timer, u);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(u);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/bus/bus-audit.h"
 #include "runner/runner-audit.h"
 
@@ -74,15 +75,8 @@ static void held_clear(HeldCall *h) {
 }
 
 static void arm(BusAudit *a) {
-        int enabled = SD_EVENT_OFF, r;
-
-        if (sd_event_source_get_enabled(a->timer, &enabled) > 0)
-                return;
-        r = sd_event_source_set_time_relative(a->timer, HOLD_USEC);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(a->timer, SD_EVENT_ONESHOT);
-        if (r < 0)
-                log_debug_errno(r, "Cannot arm the timer of the audit record, ignoring: %m");
+        if (!oneshot_is_armed(a->timer))
+                oneshot_arm(a->timer, HOLD_USEC);
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -165,17 +159,9 @@ int bus_audit_new(BusObjects *b, BusAudit **ret) {
         if (!a)
                 return -ENOMEM;
         a->bus_objects = b;
-        r = sd_event_add_time_relative(
-                        runner_get_event(b->runner),
-                        &a->timer,
-                        CLOCK_MONOTONIC,
-                        HOLD_USEC,
-                        USEC_PER_SEC,
-                        on_timer,
-                        a);
+        r = oneshot_new(runner_get_event(b->runner), "bus-audit", on_timer, a, &a->timer);
         if (r < 0)
                 return r;
-        (void) sd_event_source_set_description(a->timer, "bus-audit");
         *ret = TAKE_PTR(a);
         return 0;
 }

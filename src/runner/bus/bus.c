@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/bus/bus-audit.h"
 #include "runner/bus/bus-call.h"
 #include "runner/bus/bus-internal.h"
@@ -33,15 +34,8 @@ static int on_flush(sd_event_source *s, uint64_t usec, void *userdata) {
 }
 
 static void arm_flush(BusObjects *b) {
-        int enabled = SD_EVENT_OFF, r;
-
-        if (sd_event_source_get_enabled(b->flush, &enabled) > 0)
-                return;
-        r = sd_event_source_set_time(b->flush, b->last_flush_usec + FLUSH_INTERVAL_USEC);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(b->flush, SD_EVENT_ONESHOT);
-        if (r < 0)
-                log_debug_errno(r, "Cannot arm the timer for signals, they come with the next change: %m");
+        if (!oneshot_is_armed(b->flush))
+                oneshot_arm_at(b->flush, b->last_flush_usec + FLUSH_INTERVAL_USEC);
 }
 
 static int add_object(BusObjects *b, Conversation *c, bool announced) {
@@ -194,13 +188,9 @@ int bus_objects_new(Runner *runner, Methods *methods, sd_bus *bus, BusObjects **
         r = bus_audit_new(b, &b->audit);
         if (r < 0)
                 return r;
-        r = sd_event_add_time(event, &b->flush, CLOCK_MONOTONIC, 0, 1, on_flush, b);
+        r = oneshot_new(event, "bus-signals", on_flush, b, &b->flush);
         if (r < 0)
                 return r;
-        r = sd_event_source_set_enabled(b->flush, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
-        (void) sd_event_source_set_description(b->flush, "bus-signals");
         r = manager_snapshot_take(runner, &b->manager_snapshot);
         if (r < 0)
                 return r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/agent/driver-none.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/conversation-send.h"
@@ -242,14 +243,7 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
 static int fail(Conversation *c, int error) {
         if (!c->send.again) {
                 c->send.again_usec = MIN(MAX(2 * c->send.again_usec, AGAIN_MIN_USEC), AGAIN_MAX_USEC);
-                (void) sd_event_add_time_relative(
-                                c->ctx->run.event,
-                                &c->send.again,
-                                CLOCK_MONOTONIC,
-                                c->send.again_usec,
-                                USEC_PER_SEC,
-                                on_again,
-                                c);
+                (void) oneshot_start(&c->send.again, c->ctx->run.event, c->send.again_usec, on_again, c);
         }
         log_full(c->send.failed ? LOG_DEBUG : LOG_WARNING,
                  error,

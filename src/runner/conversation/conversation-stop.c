@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/conversation/conversation-end.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/conversation-report.h"
@@ -31,14 +32,7 @@ static void arm(Conversation *c, uint64_t usec) {
                 c->stop.left_usec = usec;
                 return;
         }
-        if (!c->stop.timer)
-                r = sd_event_add_time_relative(
-                                c->ctx->run.event, &c->stop.timer, CLOCK_MONOTONIC, usec, 1, on_timer, c);
-        else {
-                r = sd_event_source_set_time_relative(c->stop.timer, usec);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(c->stop.timer, SD_EVENT_ONESHOT);
-        }
+        r = oneshot_start(&c->stop.timer, c->ctx->run.event, usec, on_timer, c);
         if (r < 0)
                 log_error_errno(r, "No timer for the stop of conversation %s: %m", c->row.id);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
 
+#include "common/oneshot.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/conversation-stream.h"
 #include "runner/conversation/event-cut.h"
@@ -111,15 +112,10 @@ static int stream_flush(EventStream *s) {
 static int on_stall(sd_event_source *source, uint64_t usec, void *userdata);
 
 static int stream_set_timer(EventStream *s, uint64_t usec) {
-        int r;
-
-        if (usec == 0)
-                return s->stall ? sd_event_source_set_enabled(s->stall, SD_EVENT_OFF) : 0;
-        if (!s->stall)
-                return sd_event_add_time_relative(
-                                s->c->ctx->run.event, &s->stall, CLOCK_MONOTONIC, usec, 0, on_stall, s);
-        r = sd_event_source_set_time_relative(s->stall, usec);
-        return r < 0 ? r : sd_event_source_set_enabled(s->stall, SD_EVENT_ONESHOT);
+        if (usec > 0)
+                return oneshot_start(&s->stall, s->c->ctx->run.event, usec, on_stall, s);
+        oneshot_disarm(s->stall);
+        return 0;
 }
 
 /* A stream that waits for something keeps what its reader did not take, and little of what was read ahead. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "common/oneshot.h"
 #include "runner/conversation/event-cache.h"
 
 #define KEEP_USEC (60 * USEC_PER_SEC)
@@ -40,9 +41,8 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
 }
 
 static int used(EventCache *c) {
-        int r = sd_event_source_set_time_relative(c->timer, KEEP_USEC);
-
-        return r < 0 ? r : sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
+        oneshot_arm(c->timer, KEEP_USEC);
+        return 0;
 }
 
 int event_cache_begin(EventCache **cache, sd_event *event, const char *conversation, EventPlace at) {
@@ -53,13 +53,11 @@ int event_cache_begin(EventCache **cache, sd_event *event, const char *conversat
                 c = new0(EventCache, 1);
                 if (!c)
                         return -ENOMEM;
-                r = sd_event_add_time_relative(
-                                event, &c->timer, CLOCK_MONOTONIC, KEEP_USEC, USEC_PER_SEC, on_timer, c);
+                r = oneshot_new(event, "event-cache", on_timer, c, &c->timer);
                 if (r < 0) {
                         free(c);
                         return r;
                 }
-                (void) sd_event_source_set_description(c->timer, "event-cache");
                 *cache = c;
         }
         event_cache_drop(c, NULL);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 
+#include "common/oneshot.h"
 #include "runner/limits/limit-watch.h"
 
 #define FILE_MAX 1024
@@ -113,8 +114,8 @@ static void tell(LimitWatch *w) {
                         return;
                 w->freed = NULL;
         }
-        if (next != USEC_INFINITY && sd_event_source_set_time(w->timer, next) >= 0)
-                (void) sd_event_source_set_enabled(w->timer, SD_EVENT_ONESHOT);
+        if (next != USEC_INFINITY)
+                oneshot_arm_at(w->timer, next);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -214,9 +215,7 @@ int limit_watch_new(
         };
         for (LimitHit i = 0; i < _LIMIT_HIT_MAX; i++)
                 w->meters[i].told = told->hits[i];
-        r = sd_event_add_time(event, &w->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer, w);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(w->timer, SD_EVENT_OFF);
+        r = oneshot_new(event, "limit-events", on_timer, w, &w->timer);
         if (r >= 0)
                 r = open_files(w, dirfd);
         /* What came before we looked; not from in here, where nobody has the watch yet. */

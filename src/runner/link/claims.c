@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/link/claim-request.h"
 #include "runner/link/claims.h"
 #include "runner/link/http-status.h"
-#include "runner/link/oneshot.h"
 #include "runner/link/rpc.h"
 
 /* So many in a row are no passing trouble; new work waits meanwhile. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/link/heartbeat.h"
-#include "runner/link/oneshot.h"
 
 struct Heartbeat {
         Endpoint *endpoint;

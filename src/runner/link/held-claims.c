@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/link/claim-request.h"
 #include "runner/link/held-claims.h"
-#include "runner/link/oneshot.h"
 #include "runner/link/rpc.h"
 
 struct HeldClaims {

@@ -6,6 +6,7 @@
 
 #include <curl/curl.h>
 
+#include "common/oneshot.h"
 #include "runner/link/http.h"
 
 /* How a transfer moves: libcurl says which sockets it waits for and when it wants to be called again; both become
@@ -85,8 +86,7 @@ static void client_watch_deadline(HttpClient *c, uint64_t usec) {
         (void) sd_event_source_get_time(c->deadline, &armed);
         if (enabled != SD_EVENT_OFF && armed <= usec)
                 return;
-        (void) sd_event_source_set_time(c->deadline, usec);
-        (void) sd_event_source_set_enabled(c->deadline, SD_EVENT_ONESHOT);
+        oneshot_arm_at(c->deadline, usec);
 }
 
 /* ---- transfers ---- */
@@ -456,10 +456,8 @@ static int on_timer_wanted(CURLM *multi, long timeout_ms, void *userdata) {
                 (void) sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
         if (timeout_ms == 0)
                 client_kick(c); /* "now" is cheaper without a timer */
-        else if (timeout_ms > 0) {
-                (void) sd_event_source_set_time_relative(c->timer, (uint64_t) timeout_ms * USEC_PER_MSEC);
-                (void) sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
-        }
+        else if (timeout_ms > 0)
+                oneshot_arm(c->timer, (uint64_t) timeout_ms * USEC_PER_MSEC);
         return 0;
 }
 
@@ -664,17 +662,12 @@ int http_client_new(sd_event *event, const char *ca_file, HttpClient **ret) {
         r = ca_file ? free_and_strdup(&c->ca_file, ca_file) : find_ca_path(&c->ca_path);
         if (r < 0)
                 return r;
-        r = sd_event_add_time(event, &c->timer, CLOCK_MONOTONIC, USEC_INFINITY, USEC_PER_MSEC, on_timer, c);
+        r = oneshot_new(event, "http-timer", on_timer, c, &c->timer);
         if (r < 0)
                 return r;
-        (void) sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
-        (void) sd_event_source_set_description(c->timer, "http-timer");
-        r = sd_event_add_time(
-                        event, &c->deadline, CLOCK_MONOTONIC, USEC_INFINITY, USEC_PER_MSEC, on_deadline, c);
+        r = oneshot_new(event, "http-deadline", on_deadline, c, &c->deadline);
         if (r < 0)
                 return r;
-        (void) sd_event_source_set_enabled(c->deadline, SD_EVENT_OFF);
-        (void) sd_event_source_set_description(c->deadline, "http-deadline");
         r = sd_event_add_defer(event, &c->kick, on_kick, c);
         if (r < 0)
                 return r;

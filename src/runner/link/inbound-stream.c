@@ -2,8 +2,8 @@
 #include <strings.h>
 
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/link/inbound-stream.h"
-#include "runner/link/oneshot.h"
 #include "runner/link/sse.h"
 
 #define UNHELD_MAX 3

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/link/link-record.h"
-#include "runner/link/oneshot.h"
 #include "runner/store/transaction.h"
 
 struct LinkRecord {

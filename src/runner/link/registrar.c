@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log-ids.h"
 #include "common/log.h"
-#include "runner/link/oneshot.h"
+#include "common/oneshot.h"
 #include "runner/link/registrar.h"
 #include "runner/link/rpc.h"
 #include "runner/link/sse.h"

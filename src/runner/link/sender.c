@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/link/backoff.h"
 #include "runner/link/http-status.h"
 #include "runner/link/rpc.h"
@@ -138,8 +139,7 @@ static void batch_wait(SendBatch *b, uint64_t retry_after) {
                 return;
         s->backing_off = true;
         s->wait_until_usec = until;
-        (void) sd_event_source_set_time(s->timer, until);
-        (void) sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+        oneshot_arm_at(s->timer, until);
 }
 
 /* All of it was taken or set aside. */
@@ -493,11 +493,9 @@ int sender_new(sd_event *event,
                 return r;
         (void) sd_event_source_set_enabled(s->pump, SD_EVENT_OFF);
         (void) sd_event_source_set_description(s->pump, "sender-pump");
-        r = sd_event_add_time(event, &s->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer, s);
+        r = oneshot_new(event, "sender-back-off", on_timer, s, &s->timer);
         if (r < 0)
                 return r;
-        (void) sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
-        (void) sd_event_source_set_description(s->timer, "sender-back-off");
         *ret = TAKE_PTR(s);
         return 0;
 }

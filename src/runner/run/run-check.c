@@ -5,6 +5,7 @@
 
 #include "common/cgroup.h"
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/run/run-check.h"
 #include "runner/run/run-hits.h"
 #include "runner/run/run-internal.h"
@@ -72,20 +73,7 @@ static int on_check(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static int arm_check(Run *r) {
-        int k;
-
-        if (r->check.timer) {
-                k = sd_event_source_set_time_relative(r->check.timer, CHECK_INTERVAL_USEC);
-                return k < 0 ? k : sd_event_source_set_enabled(r->check.timer, SD_EVENT_ONESHOT);
-        }
-        return sd_event_add_time_relative(
-                        r->ctx->event,
-                        &r->check.timer,
-                        CLOCK_MONOTONIC,
-                        CHECK_INTERVAL_USEC,
-                        1,
-                        on_check,
-                        r);
+        return oneshot_start(&r->check.timer, r->ctx->event, CHECK_INTERVAL_USEC, on_check, r);
 }
 
 static void supervisor_gone(Run *r) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log-ids.h"
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/limits/limit-files.h"
 #include "runner/limits/limit-victim.h"
 #include "runner/run/run-hits.h"
@@ -101,13 +102,12 @@ static int on_victim(sd_event_source *source, uint64_t usec, void *userdata) {
 
         if (l->run->over || tell_kill(l, ++l->kill_tries >= VICTIM_TRIES) > 0)
                 return 0;
-        (void) sd_event_source_set_time_relative(source, VICTIM_USEC);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        oneshot_arm(source, VICTIM_USEC);
+        return 0;
 }
 
 static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *userdata) {
         RunLimits *l = userdata;
-        int k;
         LOG_ABOUT_RUN(l->run);
 
         /* Its last ones are told with its end, from the figures of the end. */
@@ -120,20 +120,7 @@ static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *u
         l->kill_hits += hits;
         l->kill_now = *now;
         l->kill_tries = 0;
-        if (l->victim) {
-                k = sd_event_source_set_time_relative(l->victim, VICTIM_USEC);
-                if (k >= 0)
-                        k = sd_event_source_set_enabled(l->victim, SD_EVENT_ONESHOT);
-        } else
-                k = sd_event_add_time_relative(
-                                l->run->ctx->event,
-                                &l->victim,
-                                CLOCK_MONOTONIC,
-                                VICTIM_USEC,
-                                USEC_PER_MSEC,
-                                on_victim,
-                                l);
-        if (k < 0)
+        if (oneshot_start(&l->victim, l->run->ctx->event, VICTIM_USEC, on_victim, l) < 0)
                 (void) tell_kill(l, true);
 }
 

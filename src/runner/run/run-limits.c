@@ -4,6 +4,7 @@
 
 #include "common/log-ids.h"
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/limits/limit-files.h"
 #include "runner/run/run-hits.h"
 #include "runner/run/run-limits-internal.h"
@@ -379,24 +380,8 @@ static int on_reread(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static void arm_reread(RunLimits *l) {
-        int enabled = SD_EVENT_OFF;
-
-        if (!l->reread) {
-                (void) sd_event_add_time_relative(
-                                l->run->ctx->event,
-                                &l->reread,
-                                CLOCK_MONOTONIC,
-                                REREAD_USEC,
-                                USEC_PER_MSEC,
-                                on_reread,
-                                l);
-                return;
-        }
-        (void) sd_event_source_get_enabled(l->reread, &enabled);
-        if (enabled != SD_EVENT_OFF)
-                return;
-        (void) sd_event_source_set_time_relative(l->reread, REREAD_USEC);
-        (void) sd_event_source_set_enabled(l->reread, SD_EVENT_ONESHOT);
+        if (!oneshot_is_armed(l->reread))
+                (void) oneshot_start(&l->reread, l->run->ctx->event, REREAD_USEC, on_reread, l);
 }
 
 static void on_folder(bool all, void *userdata) {

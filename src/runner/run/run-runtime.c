@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/run/run-internal.h"
 #include "runner/run/run-runtime.h"
 
@@ -27,26 +28,13 @@ static int on_over(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static void arm(Run *r) {
         uint64_t now = now_usec(CLOCK_MONOTONIC), left = runtime_clock_left(&r->runtime.clock, now);
-        int k = 0;
+        int k;
 
         if (left == USEC_INFINITY) {
                 r->runtime.timer = sd_event_source_disable_unref(r->runtime.timer);
                 return;
         }
-        if (!r->runtime.timer)
-                k = sd_event_add_time(
-                                r->ctx->event,
-                                &r->runtime.timer,
-                                CLOCK_MONOTONIC,
-                                now + left,
-                                USEC_PER_MSEC,
-                                on_over,
-                                r);
-        else {
-                k = sd_event_source_set_time(r->runtime.timer, now + left);
-                if (k >= 0)
-                        k = sd_event_source_set_enabled(r->runtime.timer, SD_EVENT_ONESHOT);
-        }
+        k = oneshot_start_at(&r->runtime.timer, r->ctx->event, now + left, on_over, r);
         if (k < 0)
                 log_error_errno(k, "No timer for runtimeMaxSec of conversation %s: %m", r->row.conversation);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/run/run-internal.h"
 #include "runner/run/run-question.h"
 #include "runner/run/run-watchdog.h"
@@ -40,20 +41,8 @@ static void arm(Run *r) {
         r->watchdog.usec = next;
         if (next == USEC_INFINITY)
                 r->watchdog.timer = sd_event_source_disable_unref(r->watchdog.timer);
-        else if (!r->watchdog.timer)
-                k = sd_event_add_time(
-                                r->ctx->event,
-                                &r->watchdog.timer,
-                                CLOCK_MONOTONIC,
-                                next,
-                                USEC_PER_MSEC,
-                                on_timer,
-                                r);
-        else {
-                k = sd_event_source_set_time(r->watchdog.timer, next);
-                if (k >= 0)
-                        k = sd_event_source_set_enabled(r->watchdog.timer, SD_EVENT_ONESHOT);
-        }
+        else
+                k = oneshot_start_at(&r->watchdog.timer, r->ctx->event, next, on_timer, r);
         if (k < 0)
                 log_error_errno(k, "No timer for the timeouts of conversation %s: %m", r->row.conversation);
 }

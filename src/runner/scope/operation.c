@@ -5,6 +5,7 @@
 
 #include "common/fileio.h"
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "runner/scope/line-reader.h"
 #include "runner/scope/operation.h"
 #include "runner/scope/run-folder.h"
@@ -64,19 +65,7 @@ static void read_lines(Operation *o) {
 static int on_check(sd_event_source *source, uint64_t usec, void *userdata);
 
 static void arm_check(Operation *o) {
-        if (!o->check)
-                (void) sd_event_add_time_relative(
-                                o->context.event,
-                                &o->check,
-                                CLOCK_MONOTONIC,
-                                CHECK_INTERVAL_USEC,
-                                1,
-                                on_check,
-                                o);
-        else {
-                (void) sd_event_source_set_time_relative(o->check, CHECK_INTERVAL_USEC);
-                (void) sd_event_source_set_enabled(o->check, SD_EVENT_ONESHOT);
-        }
+        (void) oneshot_start(&o->check, o->context.event, CHECK_INTERVAL_USEC, on_check, o);
 }
 
 /* The limit of its scope that ended it, or NULL. The launcher gives it one of each kind. */
@@ -216,14 +205,7 @@ int operation_start(const OperationContext *context, const OperationParams *p, O
         if (r < 0)
                 return r;
         if (p->timeout_usec > 0) {
-                r = sd_event_add_time_relative(
-                                context->event,
-                                &o->timeout,
-                                CLOCK_MONOTONIC,
-                                p->timeout_usec,
-                                0,
-                                on_timeout,
-                                o);
+                r = oneshot_start(&o->timeout, context->event, p->timeout_usec, on_timeout, o);
                 if (r < 0)
                         return r;
         }

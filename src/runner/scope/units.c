@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "common/log.h"
+#include "common/oneshot.h"
 #include "common/scope-name.h"
 #include "runner/scope/units.h"
 
@@ -61,10 +62,8 @@ static int on_subscribed(sd_bus_message *m, void *userdata, sd_bus_error *error)
                 return 0;
         log_warning("systemd does not tell of its units yet: %s", strempty(e->message));
         event = sd_bus_get_event(u->bus);
-        u->again = sd_event_source_disable_unref(u->again);
         if (event)
-                (void) sd_event_add_time_relative(
-                                event, &u->again, CLOCK_MONOTONIC, RETRY_USEC, 1, on_again, u);
+                (void) oneshot_start(&u->again, event, RETRY_USEC, on_again, u);
         return 0;
 }
 
