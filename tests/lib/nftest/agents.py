@@ -11,6 +11,14 @@ def hold(mebibytes, seconds="1000", word="held"):
     del memory
 
 
+def take_for(mebibytes, seconds):
+    """take-for MEBIBYTES SECONDS: takes so much memory, and is ended by SIGALRM where that takes longer than SECONDS. The time
+    begins when Python is ready to take it, however long its start was."""
+    import signal
+    signal.alarm(int(seconds))
+    bytearray(int(mebibytes) << 20)
+
+
 def touch_pages(mebibytes):
     """touch-pages MEBIBYTES: takes so much memory and writes to each page of it, again and again."""
     memory = bytearray(int(mebibytes) << 20)
