@@ -28,7 +28,9 @@ static const char text[] = "a /* look-up */ \\"of\\" manifolders", c = '"';
 int db_lookup(int white, int heartbeat) { return white + heartbeat + (c == '\\"'); }
 """,
     "src/orchestrator/hub.h": "/* The hub. */\nstruct Hub *hub_new(void);\n",
-    "docs/a.md": "A report.\n",
+    "docs/a.md": "A report: `hits`, `run-folder.c`, and\nstart-limit-hit, run-folder.\n\n<!-- rooms -->\n\n    http → hub\n\n"
+                 "<!-- end of rooms -->\n",
+    "man/a.5": "Ends as start-limit-hit.\n",
     "README.md": "To look up.\n",
 }
 A_H, A_C = RIGHT["src/ctl/a.h"], RIGHT["src/ctl/a.c"]
@@ -66,6 +68,13 @@ WRONG = {
         {"src/ctl/a.h": A_H + "/* The hub. */\n", "docs/a.md": "The hub, in src/orchestrator/hub.\n",
          "src/orchestrator/hub.c": '/* The hub. */\nint hub_wake(void) { return puts("hub"); }\n'},
         ['src/ctl/a.h:7: "hub": runner', 'docs/a.md:1: "hub": runner', 'src/orchestrator/hub.c:2: "hub": runner'],
+    ),
+    "words beside names in text": (
+        {"docs/a.md": "A hit, `a hit`, ``hit`` -hit- `hits` (hits)\n<!-- rooms -->\nhub\n\n<!-- end of rooms -->\nhub\n",
+         "docs/b.md": "hub\n<!-- end of rooms -->\n`hit\nhits`\n", "man/a.5": "`hits`\n"},
+        ['docs/a.md:1: "hit": limit event, match, reach'] * 4 + ['docs/a.md:1: "hits": limit event, match, reach',
+         'docs/a.md:6: "hub": runner', 'docs/b.md:1: "hub": runner', 'docs/b.md:3: "hit": limit event, match, reach',
+         'docs/b.md:4: "hits": limit event, match, reach', 'man/a.5:1: "hits": limit event, match, reach'],
     ),
     "words everywhere else": (
         {"man/a.8": "It goes\non. By the kernel's word.\n", "docs/a.md": "no\none, Taken in\n", "README.md": "To mend\n", "NEWS": "told",
@@ -132,5 +141,5 @@ in_docs = ['docs/e.md:0: "unused": an exception without a use', 'docs/e.md:1: "g
 expect("exceptions", run(excepting, source, ["src/ctl", "docs"]), in_source + in_docs, 1)
 expect("what is held without arguments", run(held, source, []), in_source, 1)
 expect("numbers", run(excepting, source, ["--count"]),
-       ["README.md: 0", "docs: 2", "src/ctl: 2", "src/ctl-other: 1", "src/orchestrator: 0"], 0)
+       ["README.md: 0", "docs: 2", "man: 0", "src/ctl: 2", "src/ctl-other: 1", "src/orchestrator: 0"], 0)
 sys.exit(1 if failed else 0)
