@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "common/fileio.h"
+
+int read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_size) {
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_free_ char *data = NULL;
+        size_t size = 0, allocated = 0;
+
+        fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+        if (fd < 0)
+                return -errno;
+        for (;;) {
+                if (size + 1 >= allocated) {
+                        size_t grown = MIN(MAX(allocated * 2, (size_t) 4096), max + 2);
+                        char *p = realloc(data, grown);
+                        if (!p)
+                                return -ENOMEM;
+                        data = p;
+                        allocated = grown;
+                }
+                ssize_t n = read(fd, data + size, allocated - size - 1);
+                if (n < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return -errno;
+                }
+                if (n == 0)
+                        break;
+                size += (size_t) n;
+                if (size > max)
+                        return -E2BIG;
+        }
+        data[size] = 0;
+        *ret = TAKE_PTR(data);
+        if (ret_size)
+                *ret_size = size;
+        return 0;
+}
+
+int write_all(int fd, const void *data, size_t size) {
+        const char *p = data;
+
+        while (size > 0) {
+                ssize_t n = write(fd, p, size);
+                if (n < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return -errno;
+                }
+                p += n;
+                size -= (size_t) n;
+        }
+        return 0;
+}
+
+int pwrite_all(int fd, const void *data, size_t size, uint64_t offset) {
+        const char *p = data;
+
+        while (size > 0) {
+                ssize_t n = pwrite(fd, p, size, (off_t) offset);
+                if (n < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return -errno;
+                }
+                p += n;
+                size -= (size_t) n;
+                offset += (uint64_t) n;
+        }
+        return 0;
+}
+
+int write_file_atomic_at(int dirfd, const char *name, const void *data, size_t size, mode_t mode) {
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_free_ char *temporary = NULL;
+        int r;
+
+        temporary = xasprintf(".%s.%016llx", name, (unsigned long long) random_u64());
+        if (!temporary)
+                return -ENOMEM;
+        fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+        if (fd < 0)
+                return -errno;
+        r = write_all(fd, data, size);
+        if (r >= 0 && fsync(fd) < 0)
+                r = -errno;
+        if (r >= 0 && renameat(dirfd, temporary, dirfd, name) < 0)
+                r = -errno;
+        if (r < 0)
+                (void) unlinkat(dirfd, temporary, 0);
+        return r;
+}
+
+int mkdir_open_at(int dirfd, const char *name, mode_t mode) {
+        if (mkdirat(dirfd, name, mode) < 0 && errno != EEXIST)
+                return -errno;
+        int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        return fd < 0 ? -errno : fd;
+}
+
+int mkdir_parents(const char *path, mode_t mode) {
+        _cleanup_free_ char *copy = strdup(path);
+
+        if (!copy)
+                return -ENOMEM;
+        for (char *p = copy + 1;; p++) {
+                if (*p != '/' && *p != 0)
+                        continue;
+                char c = *p;
+                *p = 0;
+                if (mkdir(copy, mode) < 0 && errno != EEXIST)
+                        return -errno;
+                if (c == 0)
+                        return 0;
+                *p = c;
+        }
+}
+
+static int remove_contents(int fd_consumed, dev_t device) {
+        DIR *d = fdopendir(fd_consumed);
+        int first = 0;
+
+        if (!d) {
+                first = -errno;
+                safe_close(fd_consumed);
+                return first;
+        }
+        for (struct dirent *e; (e = readdir(d));) {
+                struct stat st;
+                int fd = dirfd(d), r = 0;
+
+                if (streq(e->d_name, ".") || streq(e->d_name, ".."))
+                        continue;
+                if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                        continue;
+                if (S_ISDIR(st.st_mode)) {
+                        if (st.st_dev != device)
+                                r = -EXDEV;
+                        else {
+                                int sub =
+                                                openat(fd,
+                                                       e->d_name,
+                                                       O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+                                r = sub < 0 ? -errno : remove_contents(sub, device);
+                        }
+                        if (r >= 0 && unlinkat(fd, e->d_name, AT_REMOVEDIR) < 0)
+                                r = -errno;
+                } else if (unlinkat(fd, e->d_name, 0) < 0)
+                        r = -errno;
+                if (r < 0 && r != -ENOENT && first == 0)
+                        first = r;
+        }
+        (void) closedir(d);
+        return first;
+}
+
+int remove_tree_at(int dirfd, const char *name) {
+        struct stat st;
+        int fd, r;
+
+        if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (!S_ISDIR(st.st_mode))
+                return unlinkat(dirfd, name, 0) < 0 ? -errno : 0;
+        fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return -errno;
+        r = remove_contents(fd, st.st_dev);
+        if (r < 0)
+                return r;
+        return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
