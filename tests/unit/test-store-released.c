@@ -10,6 +10,7 @@
 #include <sqlite3.h>
 
 #include "common/fileio.h"
+#include "runner/store/state.h"
 #include "runner/store/store-audit.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-events.h"
@@ -184,7 +185,7 @@ static void read_run(Walk *w, sqlite3_stmt *st) {
 
         assert_int_equal(store_get_run(w->store, conversation, run, &row), 1);
         assert_text(st, 2, row.run_id);
-        assert_text(st, 3, row.state);
+        assert_text(st, 3, run_state_to_string(row.state));
         assert_text(st, 4, row.unit);
         assert_text(st, 5, row.invocation);
         assert_text(st, 6, row.spec);
@@ -215,9 +216,19 @@ static int on_conversation(const ConversationRow *row, void *userdata) {
         assert_non_null(sql);
         assert_int_equal(sqlite3_prepare_v2(w->released, sql, -1, &st, NULL), SQLITE_OK);
         assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-        const char *const texts[] = { row->workspace, row->task,      row->agent, row->origin,
-                                      row->params,    row->session,   row->state, row->reason,
-                                      row->detail,    row->directory, row->branch };
+        const char *const texts[] = {
+                row->workspace,
+                row->task,
+                row->agent,
+                row->origin,
+                row->params,
+                row->session,
+                conversation_state_to_string(row->state),
+                end_reason_to_string(row->reason),
+                row->detail,
+                row->directory,
+                row->branch,
+        };
         for (size_t i = 0; i < ELEMENTSOF(texts); i++)
                 assert_text(st, (int) i, texts[i]);
         assert_int_equal(row->run, sqlite3_column_int64(st, 11));
