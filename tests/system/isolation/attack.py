@@ -349,7 +349,7 @@ for who, pid in victims.items():
     for name in ('oom_score_adj', 'coredump_filter', 'comm', 'timerslack_ns'):
         denied(f'write {name} of {who}', write, f'/proc/{pid}/{name}', '0')
 
-way(23, 'Folders of other conversations')
+way(23, 'Directories of other conversations')
 for path in facts['folders']:
     denied(f'read {path}', read, path)
     denied(f'write below {path}', write, path + '/broken', '')
