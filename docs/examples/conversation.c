@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* One conversation from its start to its end, over D-Bus with sd-bus: its events come through a descriptor (OpenEvents), each
- * question of the agent is allowed, and after the first turn it is stopped.
+/* Runs one conversation from its start to its end, over D-Bus with sd-bus. It reads the events from a descriptor (OpenEvents),
+ * allows each question of the agent, and stops the conversation after the first turn.
  *
  *     cc -o conversation conversation.c $(pkg-config --cflags --libs libsystemd)
  *     ./conversation claude 'Fix the test'
  *
- * A program would read the events with a JSON library; looking for words does for an example. */
+ * A program would parse the events with a JSON library. For an example, a search for words is enough. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static int fail(const char *what, const sd_bus_error *error, int r) {
         return EXIT_FAILURE;
 }
 
-/* The text behind "name":" in a line of JSON, up to the next quote; to be freed. */
+/* Returns the text behind "name":" in a line of JSON, up to the next quote. The caller frees it. */
 static char *member(const char *line, const char *name) {
         char pattern[64];
         const char *p;
@@ -66,7 +66,7 @@ static FILE *open_events(const char *path) {
                 fail("OpenEvents", &error, r);
                 return NULL;
         }
-        /* The descriptor belongs to the message. */
+        /* The message owns the descriptor. */
         sd_bus_message_read(reply, "h", &fd);
         stream = fdopen(dup(fd), "r");
         sd_bus_message_unref(reply);
@@ -87,7 +87,7 @@ static int stop(const char *path) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 
-        /* Answered when no process is left. */
+        /* The runner replies when all processes have ended. */
         r = sd_bus_call_method(bus, NAME, path, NAME ".Conversation", "Stop", &error, NULL, "a{sv}", 1, "reason", "s",
                                "the example is over");
         return r < 0 ? fail("Stop", &error, r) : EXIT_SUCCESS;
@@ -99,7 +99,7 @@ int main(int argc, char *argv[]) {
         size_t size = 0;
         FILE *events;
 
-        /* sd_bus_open_user() for a runner of one's own */
+        /* For a user's own runner: sd_bus_open_user(). */
         r = sd_bus_open_system(&bus);
         if (r < 0)
                 return fail("The system bus", NULL, r);
@@ -134,6 +134,6 @@ int main(int argc, char *argv[]) {
         free(line);
         free(path);
         sd_bus_flush_close_unref(bus);
-        /* The stream ends after conversation.ended; before it, where the runner was restarted: OpenEvents() again. */
+        /* The stream ends after conversation.ended. It ends earlier if the runner was restarted: call OpenEvents() again. */
         return status == EXIT_SUCCESS && ended ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""One conversation from its start to its end, over D-Bus: its events are read piece by piece (ReadEvents), each question of the
-agent is allowed, and after the first turn it is stopped.
+"""Runs one conversation from its start to its end, over D-Bus. It reads the events piece by piece (ReadEvents), allows each
+question of the agent, and stops the conversation after the first turn.
 
     ./conversation.py claude 'Fix the test'
 
-This needs nothing but busctl(1) and the standard library, and works over ssh: set BUSCTL="busctl -H admin@build1". A program
-that has a D-Bus library of its own waits for the signal EventsAvailable in place of sleeping.
+It needs only busctl(1) and the standard library, and works over ssh: set BUSCTL="busctl -H admin@build1". A program with a
+D-Bus library waits for the signal EventsAvailable instead of sleeping.
 """
 import json
 import os
@@ -20,7 +20,7 @@ BUSCTL = os.environ.get("BUSCTL", "busctl").split()
 
 
 def call(path, interface, method, *arguments):
-    """The reply's values. An error of the runner is in what busctl says."""
+    """Returns the reply's values. busctl prints an error of the runner."""
     p = subprocess.run([*BUSCTL, "--json=short", "--timeout=60", "call", NAME, path, NAME + "." + interface, method, *arguments],
                        stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(p.stdout)["data"] if p.stdout.strip() else []
@@ -28,7 +28,7 @@ def call(path, interface, method, *arguments):
 
 class Conversation:
     def __init__(self, **parameters):
-        # The key "json" takes what a{sv} says badly.
+        # The key "json" takes parameters that are awkward in a{sv}.
         self.id, = call(MANAGER, "Manager", "StartConversation", "a{sv}", "1", "json", "s", json.dumps(parameters))
         self.path, = call(MANAGER, "Manager", "GetConversation", "s", self.id)
 
@@ -36,7 +36,7 @@ class Conversation:
         return call(self.path, "Conversation", method, *arguments)
 
     def whole(self, event):
-        """An event of more than 64 KiB is cut in the list; all of it is read in pieces."""
+        """Returns the whole event. ReadEvents cuts one of more than 64 KiB; ReadEvent returns it in pieces."""
         cut, text, size = event["params"].get("cut"), b"", 1
         if not cut:
             return event
@@ -46,7 +46,7 @@ class Conversation:
         return json.loads(text)
 
     def events(self):
-        """The events, as the orchestrator gets them: (method, params)."""
+        """Yields the events as the orchestrator gets them: (method, params)."""
         cursor = ""
         while True:
             texts, cursor = self.call("ReadEvents", "su", cursor, "100")

@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# One conversation from its start to its end, over D-Bus with busctl(1): its events are read piece by piece (ReadEvents), each
-# question of the agent is allowed, and after the first turn it is stopped.
+# Runs one conversation from its start to its end, over D-Bus with busctl(1). It reads the events piece by piece (ReadEvents),
+# allows each question of the agent, and stops the conversation after the first turn.
 #
 #     ./conversation.sh claude 'Fix the test'
 #
-# For a person, `northflarectl run` does all of this. With jq(1), events would be parsed; looking for words does for an example.
+# For a person, `northflarectl run` does all of this. A program would parse the events with jq(1). For an example, a search for
+# words is enough.
 set -eu
 
 N=org.northflare.Runner1
