@@ -180,6 +180,19 @@ complete_resume(Hub *h, const char *token, const char *owner, const char *start,
         return 0;
 }
 
+int find_conversation(Hub *h, Statement **ret, const char *sql, const char *id, RpcError *e) {
+        int r = db_query(h->db, ret, sql, "s", id);
+
+        if (r >= 0)
+                r = db_step(*ret);
+        return r == 0 ? rpc_refuse(e,
+                                   RPC_UNKNOWN_CONVERSATION,
+                                   "there is no conversation %.*s",
+                                   utf8_cut(id, 64),
+                                   id) :
+                        MIN(r, 0);
+}
+
 int hub_conversation_send(
                 Hub *h,
                 const char *id,
@@ -196,23 +209,14 @@ int hub_conversation_send(
         r = transaction_begin(h->db, &t);
         if (r < 0)
                 return r;
-        r = db_query(h->db,
-                     &s,
-                     "SELECT token, owner, state, task, ended, params FROM conversations WHERE id=?",
-                     "s",
-                     id);
-        if (r < 0)
+        r = find_conversation(
+                        h,
+                        &s,
+                        "SELECT token, owner, state, task, ended, params FROM conversations WHERE id=?",
+                        id,
+                        e);
+        if (r != 0)
                 return r;
-        r = db_step(s);
-        if (r < 0)
-                return r;
-        if (r == 0)
-                return rpc_refuse(
-                                e,
-                                RPC_UNKNOWN_CONVERSATION,
-                                "there is no conversation %.*s",
-                                utf8_cut(id, 64),
-                                id);
         if (streq(method, "conversation.start"))
                 return rpc_refuse(e, RPC_WRONG_STATE, "conversation %s exists already", id);
         if (streq(db_text(s, 2), "refused"))

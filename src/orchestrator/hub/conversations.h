@@ -32,6 +32,9 @@ int hub_conversation_is_over(Hub *h, const char *id, bool *ret_known);
 /* The newest ones, at most limit of them, as a list in the order of their start; all: also those that have ended. */
 int hub_conversation_list(Hub *h, bool all, uint64_t limit, Json **ret);
 
+/* Steps sql, a query whose one parameter is the id, to its first row. Returns 0 with the statement in *ret; 1 where there is none,
+ * which e then says; or negative errno. *ret is for the caller to free in each case. */
+int find_conversation(Hub *h, Statement **ret, const char *sql, const char *id, RpcError *e);
 /* A conversation that runs at this runner: makes it known, or the runner its owner where it has none, unless it was
  * taken from this very runner. */
 int adopt_conversation(Hub *h, const char *token, const char *uid, const char *id);

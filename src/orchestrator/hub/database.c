@@ -166,21 +166,29 @@ int db_run(Database *d, const char *sql, const char *types, ...) {
         return sqlite3_changes(d->db);
 }
 
+/* A query stepped to its first row: 1, or 0 where there is no row or its first column is NULL. */
+static int first_row(Database *d, Statement **ret, const char *sql, const char *types, va_list ap) {
+        int r = query(d, ret, sql, types, ap);
+
+        if (r < 0)
+                return r;
+        r = sqlite3_step(*ret);
+        if (r == SQLITE_ROW)
+                return sqlite3_column_type(*ret, 0) != SQLITE_NULL;
+        return r == SQLITE_DONE ? 0 : fail(d, r);
+}
+
 int db_lookup(Database *d, char **ret, const char *sql, const char *types, ...) {
         _cleanup_statement_ Statement *s = NULL;
         va_list ap;
 
         va_start(ap, types);
-        int r = query(d, &s, sql, types, ap);
+        int r = first_row(d, &s, sql, types, ap);
         va_end(ap);
-        if (r < 0)
+        if (r <= 0)
                 return r;
-        r = sqlite3_step(s);
-        if (r == SQLITE_DONE || (r == SQLITE_ROW && !db_text(s, 0)))
-                return 0;
-        if (r != SQLITE_ROW)
-                return fail(d, r);
-        char *copy = strdup(db_text(s, 0));
+        const char *text = db_text(s, 0);
+        char *copy = text ? strdup(text) : NULL;
         if (!copy)
                 return fail(d, SQLITE_NOMEM);
         *ret = copy;
@@ -191,19 +199,11 @@ int db_lookup_int(Database *d, int64_t *ret, const char *sql, const char *types,
         _cleanup_statement_ Statement *s = NULL;
         va_list ap;
 
-        *ret = 0;
         va_start(ap, types);
-        int r = query(d, &s, sql, types, ap);
+        int r = first_row(d, &s, sql, types, ap);
         va_end(ap);
-        if (r < 0)
-                return r;
-        r = sqlite3_step(s);
-        if (r == SQLITE_DONE || (r == SQLITE_ROW && sqlite3_column_type(s, 0) == SQLITE_NULL))
-                return 0;
-        if (r != SQLITE_ROW)
-                return fail(d, r);
-        *ret = db_int(s, 0);
-        return 1;
+        *ret = r > 0 ? db_int(s, 0) : 0;
+        return r;
 }
 
 static int exec(Database *d, const char *sql) {

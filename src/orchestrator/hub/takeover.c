@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "common/log.h"
+#include "orchestrator/hub/conversations.h"
 #include "orchestrator/hub/hub-internal.h"
 #include "orchestrator/hub/messages.h"
 #include "orchestrator/hub/takeover.h"
@@ -105,24 +106,15 @@ int hub_conversation_takeover(Hub *h, const char *id, bool force, char **ret_id,
         r = transaction_begin(h->db, &t);
         if (r < 0)
                 return r;
-        r = db_query(h->db,
-                     &s,
-                     "SELECT c.token, c.owner, c.state, c.task, c.params, r.uid FROM conversations c"
-                     " LEFT JOIN runners r ON r.uid=c.owner WHERE c.id=?",
-                     "s",
-                     id);
-        if (r < 0)
+        r = find_conversation(
+                        h,
+                        &s,
+                        "SELECT c.token, c.owner, c.state, c.task, c.params, r.uid FROM conversations c"
+                        " LEFT JOIN runners r ON r.uid=c.owner WHERE c.id=?",
+                        id,
+                        e);
+        if (r != 0)
                 return r;
-        r = db_step(s);
-        if (r < 0)
-                return r;
-        if (r == 0)
-                return rpc_refuse(
-                                e,
-                                RPC_UNKNOWN_CONVERSATION,
-                                "there is no conversation %.*s",
-                                utf8_cut(id, 64),
-                                id);
         const char *owner = db_text(s, 1), *state = db_text(s, 2);
         if (streq(state, "ended") || streq(state, "refused"))
                 return rpc_refuse(e, RPC_WRONG_STATE, "conversation %s is %s", id, state);
