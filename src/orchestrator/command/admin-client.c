@@ -267,6 +267,19 @@ int admin_finish(const Options *o, Slice made, const char *headline, bool print_
         return r != 0 ? r : finish_answered(o, answer_of(&answer), headline, print_result);
 }
 
+int admin_order(const Options *o, const char *method, char *path_consume) {
+        _cleanup_free_ char *path = path_consume;
+        _cleanup_buffer_ Buffer answer = {};
+        int r;
+
+        if (!path)
+                return EXIT_REFUSED;
+        r = admin_call(o, method, path, NULL, &answer);
+        if (r == 0 && o->json)
+                print_json(answer_of(&answer));
+        return r;
+}
+
 void print_json(Slice v) {
         (void) fwrite(v.data, 1, v.size, stdout);
         (void) putchar('\n');

@@ -23,6 +23,8 @@ int admin_stream(
 
 /* A path with one piece of the user's in it: "%s" in format stands for it, escaped. For the caller to free; NULL: no memory. */
 char *admin_path(const char *format, const char *piece) __attribute__((format_arg(1)));
+/* A call without a body, whose answer is printed with --json. path is freed; NULL: no memory. */
+int admin_order(const Options *o, const char *method, char *path_consume);
 
 /* After a message was queued ({"messageId"} in made): prints what is due, and waits for its answer with --wait.
  * headline: printed for success without --json; NULL: nothing. print_result: the runner's result too, or without --wait and

@@ -156,22 +156,23 @@ int verb_conversation_answer(const Options *o, char *const *args) {
         return send_message(o, args[0], "permission.respond", params, NULL);
 }
 
-int verb_conversation_interrupt(const Options *o, char *const *args) {
+/* One that has no options but --param. */
+static int send_order(const Options *o, const char *id, const char *method) {
         _cleanup_json_ Json *params = params_of(o);
 
-        return send_message(o, args[0], "conversation.interrupt", params, NULL);
+        return send_message(o, id, method, params, NULL);
+}
+
+int verb_conversation_interrupt(const Options *o, char *const *args) {
+        return send_order(o, args[0], "conversation.interrupt");
 }
 
 int verb_conversation_freeze(const Options *o, char *const *args) {
-        _cleanup_json_ Json *params = params_of(o);
-
-        return send_message(o, args[0], "conversation.freeze", params, NULL);
+        return send_order(o, args[0], "conversation.freeze");
 }
 
 int verb_conversation_thaw(const Options *o, char *const *args) {
-        _cleanup_json_ Json *params = params_of(o);
-
-        return send_message(o, args[0], "conversation.thaw", params, NULL);
+        return send_order(o, args[0], "conversation.thaw");
 }
 
 int verb_conversation_stop(const Options *o, char *const *args) {

@@ -60,23 +60,10 @@ int verb_runners(const Options *o, char *const *args) {
         return 0;
 }
 
-static int simple(const Options *o, const char *method, char *path_consume) {
-        _cleanup_free_ char *path = path_consume;
-        _cleanup_buffer_ Buffer answer = {};
-        int r;
-
-        if (!path)
-                return EXIT_REFUSED;
-        r = admin_call(o, method, path, NULL, &answer);
-        if (r == 0 && o->json)
-                print_json(answer_of(&answer));
-        return r;
-}
-
 int verb_runners_activate(const Options *o, char *const *args) {
-        return simple(o, "POST", admin_path("/v1/runners/%s/activate", args[0]));
+        return admin_order(o, "POST", admin_path("/v1/runners/%s/activate", args[0]));
 }
 
 int verb_runners_forget(const Options *o, char *const *args) {
-        return simple(o, "DELETE", admin_path("/v1/runners/%s", args[0]));
+        return admin_order(o, "DELETE", admin_path("/v1/runners/%s", args[0]));
 }

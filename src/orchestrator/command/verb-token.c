@@ -54,14 +54,5 @@ int verb_token_list(const Options *o, char *const *args) {
 }
 
 int verb_token_revoke(const Options *o, char *const *args) {
-        _cleanup_free_ char *path = admin_path("/v1/tokens/%s", args[0]);
-        _cleanup_buffer_ Buffer answer = {};
-        int r;
-
-        if (!path)
-                return EXIT_REFUSED;
-        r = admin_call(o, "DELETE", path, NULL, &answer);
-        if (r == 0 && o->json)
-                print_json(answer_of(&answer));
-        return r;
+        return admin_order(o, "DELETE", admin_path("/v1/tokens/%s", args[0]));
 }
