@@ -6,11 +6,12 @@
 
 #define LABELS(...) ((const MetricLabel[]){ __VA_ARGS__, {} })
 
+/* True is 1; what is not there is 0. */
 static uint64_t number(Json *o, const char *name) {
         uint64_t u = 0;
+        bool b = false;
 
-        (void) json_get_u64(o, name, &u);
-        return u;
+        return json_get_u64(o, name, &u) > 0 ? u : json_get_bool(o, name, &b) > 0 && b;
 }
 
 static double real(Json *o, const char *name) {
@@ -23,15 +24,31 @@ static const char *string(Json *o, const char *name) {
         return strempty(json_get_string(o, name));
 }
 
-static bool flag(Json *o, const char *name) {
-        bool b = false;
-
-        (void) json_get_bool(o, name, &b);
-        return b;
-}
-
 static size_t length(Json *list) {
         return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+}
+
+typedef struct Metric {
+        const char *name, *unit;
+        MetricType type;
+        const char *member; /* where its value is */
+        /* Of one with several samples: one for each part of its value or, without member, for each kind of tokens. */
+        const char *label;
+        const char *help;
+} Metric;
+
+/* "seconds" are microseconds there, and only "usd" is a number with a fraction. */
+static void write_sample(const MetricFamily *f, const Metric *m, const MetricLabel *labels, Json *o) {
+        if (streq_ptr(m->unit, "seconds"))
+                metric_usec(f, labels, number(o, m->member));
+        else if (streq_ptr(m->unit, "usd"))
+                metric_double(f, labels, real(o, m->member));
+        else
+                metric_u64(f, labels, number(o, m->member));
+}
+
+static MetricFamily write_family(Buffer *out, const Metric *m) {
+        return metric_family(out, m->name, m->type, m->unit, m->help);
 }
 
 /* ---- the runner itself ---- */
@@ -54,75 +71,47 @@ static void write_identity(Json *runner, Buffer *out) {
                            streq(states[i], string(runner, "State")));
 }
 
-static void write_gauge(Buffer *out, const char *name, const char *help, uint64_t value) {
-        MetricFamily f = metric_family(out, name, METRIC_GAUGE, NULL, help);
-
-        metric_u64(&f, NULL, value);
-}
-
-static void write_counter(Buffer *out, const char *name, const char *help, uint64_t value) {
-        MetricFamily f = metric_family(out, name, METRIC_COUNTER, NULL, help);
-
-        metric_u64(&f, NULL, value);
-}
-
-static void write_seconds(Buffer *out, const char *name, const char *help, uint64_t usec) {
-        MetricFamily f = metric_family(out, name, METRIC_GAUGE, "seconds", help);
-
-        metric_usec(&f, NULL, usec);
-}
+/* clang-format off */
+static const Metric runner_metrics[] = {
+        { PREFIX "_start_time_seconds", "seconds", METRIC_GAUGE, "StartedUSec",
+          .help = "Start time of the runner; all counters without a conversation begin then." },
+        { PREFIX "_connected", NULL, METRIC_GAUGE, "Connected",
+          .help = "Whether the event stream from the orchestrator is connected." },
+        { PREFIX "_active", NULL, METRIC_GAUGE, "Active", .help = "Whether this runner receives new work." },
+        { PREFIX "_draining", NULL, METRIC_GAUGE, "Draining",
+          .help = "Whether new conversations are refused until all have ended." },
+        { PREFIX "_conversations_max", NULL, METRIC_GAUGE, "Capacity", .help = "Maximum number of conversations." },
+        { PREFIX "_queued_events", NULL, METRIC_GAUGE, "QueuedEvents",
+          .help = "Events that the orchestrator has not acknowledged." },
+        { PREFIX "_queued_bytes", "bytes", METRIC_GAUGE, "QueuedBytes", .help = "The size of these events." },
+        { PREFIX "_queue_age_seconds", "seconds", METRIC_GAUGE, "OldestQueuedUSec",
+          .help = "Age of the oldest of these events." },
+        { PREFIX "_set_aside_events", NULL, METRIC_GAUGE, "SetAside",
+          .help = "Events that the orchestrator refused permanently." },
+        { PREFIX "_last_acknowledgement_time_seconds", "seconds", METRIC_GAUGE, "LastAckUSec",
+          .help = "Time of the last acknowledgement of the orchestrator." },
+        { PREFIX "_reconnects", NULL, METRIC_COUNTER, "Reconnects",
+          .help = "Number of times that the event stream was reopened." },
+        { PREFIX "_duplicate_messages", NULL, METRIC_COUNTER, "Duplicates",
+          .help = "Messages that were received again and skipped." },
+};
+/* clang-format on */
 
 static void write_runner(Json *r, Buffer *out) {
-        MetricFamily f;
-
         write_identity(r, out);
-        write_seconds(out,
-                      PREFIX "_start_time_seconds",
-                      "Start time of the runner; all counters without a conversation begin then.",
-                      number(r, "StartedUSec"));
-        write_gauge(out,
-                    PREFIX "_connected",
-                    "Whether the event stream from the orchestrator is connected.",
-                    flag(r, "Connected"));
-        write_gauge(out, PREFIX "_active", "Whether this runner receives new work.", flag(r, "Active"));
-        write_gauge(out,
-                    PREFIX "_draining",
-                    "Whether new conversations are refused until all have ended.",
-                    flag(r, "Draining"));
-        write_gauge(out,
-                    PREFIX "_conversations_max",
-                    "Maximum number of conversations.",
-                    number(r, "Capacity"));
-        write_gauge(out,
-                    PREFIX "_queued_events",
-                    "Events that the orchestrator has not acknowledged.",
-                    number(r, "QueuedEvents"));
-        f = metric_family(out, PREFIX "_queued_bytes", METRIC_GAUGE, "bytes", "The size of these events.");
-        metric_u64(&f, NULL, number(r, "QueuedBytes"));
-        write_seconds(out,
-                      PREFIX "_queue_age_seconds",
-                      "Age of the oldest of these events.",
-                      number(r, "OldestQueuedUSec"));
-        write_gauge(out,
-                    PREFIX "_set_aside_events",
-                    "Events that the orchestrator refused permanently.",
-                    number(r, "SetAside"));
-        if (number(r, "LastAckUSec") > 0)
-                write_seconds(out,
-                              PREFIX "_last_acknowledgement_time_seconds",
-                              "Time of the last acknowledgement of the orchestrator.",
-                              number(r, "LastAckUSec"));
-        write_counter(out,
-                      PREFIX "_reconnects",
-                      "Number of times that the event stream was reopened.",
-                      number(r, "Reconnects"));
-        write_counter(out,
-                      PREFIX "_duplicate_messages",
-                      "Messages that were received again and skipped.",
-                      number(r, "Duplicates"));
+        for (size_t i = 0; i < ELEMENTSOF(runner_metrics); i++) {
+                const Metric *m = &runner_metrics[i];
+                MetricFamily f;
+
+                /* Nothing has been acknowledged yet. */
+                if (streq(m->member, "LastAckUSec") && number(r, m->member) == 0)
+                        continue;
+                f = write_family(out, m);
+                write_sample(&f, m, NULL, r);
+        }
 }
 
-/* ---- sums by agent ---- */
+/* ---- the live ones by state ---- */
 
 /* The sums that a conversation is counted in: its agent's own, or those of all that have none. */
 static const char *row_of(Json *totals, const char *agent) {
@@ -155,23 +144,7 @@ static void write_live(Json *s, Buffer *out) {
         }
 }
 
-/* One counter of each agent; member NULL: the members of the object `map`, whose names are the label's values. */
-static void
-write_sums(Json *totals, const MetricFamily *f, const char *member, const char *map, const char *label) {
-        for (size_t i = 0; i < length(totals); i++) {
-                Json *o = json_object_array_get_idx(totals, i), *counts = map ? json_get(o, map) : NULL;
-                const char *agent = string(o, "agent");
-
-                if (member)
-                        metric_u64(f, LABELS({ "agent", agent }), number(o, member));
-                if (!json_object_is_type(counts, json_type_object))
-                        continue;
-                json_object_object_foreach(counts, name, value) {
-                        (void) value;
-                        metric_u64(f, LABELS({ "agent", agent }, { label, name }), number(counts, name));
-                }
-        }
-}
+/* ---- sums by agent, and conversations one by one while they live ---- */
 
 static const struct {
         const char *member, *kind;
@@ -182,168 +155,108 @@ static const struct {
         { "cacheWriteTokens", "cache_write"},
 };
 
-static void write_totals(Json *totals, Buffer *out) {
-        MetricFamily f;
-
-        f =
-                        metric_family(out,
-                                      PREFIX "_conversations_started",
-                                      METRIC_COUNTER,
-                                      NULL,
-                                      "Conversations that were started or resumed.");
-        write_sums(totals, &f, "started", NULL, NULL);
-        f =
-                        metric_family(out,
-                                      PREFIX "_conversations_ended",
-                                      METRIC_COUNTER,
-                                      NULL,
-                                      "Conversations that ended.");
-        write_sums(totals, &f, NULL, "ended", "reason");
-        f = metric_family(out, PREFIX "_turns", METRIC_COUNTER, NULL, "Turns that agents ended.");
-        write_sums(totals, &f, "turns", NULL, NULL);
-        f =
-                        metric_family(out,
-                                      PREFIX "_oversize_lines",
-                                      METRIC_COUNTER,
-                                      NULL,
-                                      "Lines and questions of agents that exceeded the maximum size.");
-        write_sums(totals, &f, "oversizeLines", NULL, NULL);
-        f =
-                        metric_family(out,
-                                      PREFIX "_ambiguous_lines",
-                                      METRIC_COUNTER,
-                                      NULL,
-                                      "Lines of agents with a duplicate member.");
-        write_sums(totals, &f, "ambiguousLines", NULL, NULL);
-        f = metric_family(
-                        out, PREFIX "_tokens", METRIC_COUNTER, NULL, "Tokens used, as reported by agents.");
-        for (size_t i = 0; i < length(totals); i++)
-                for (size_t k = 0; k < ELEMENTSOF(tokens); k++) {
-                        Json *o = json_object_array_get_idx(totals, i);
-                        metric_u64(&f,
-                                   LABELS({ "agent", string(o, "agent") }, { "kind", tokens[k].kind }),
-                                   number(o, tokens[k].member));
-                }
-        f = metric_family(out, PREFIX "_cost_usd", METRIC_COUNTER, "usd", "Cost, as reported by agents.");
-        for (size_t i = 0; i < length(totals); i++) {
-                Json *o = json_object_array_get_idx(totals, i);
-                metric_double(&f, LABELS({ "agent", string(o, "agent") }), real(o, "costUsd"));
-        }
-        f =
-                        metric_family(out,
-                                      PREFIX "_conversations_cpu_seconds",
-                                      METRIC_COUNTER,
-                                      "seconds",
-                                      "Processor time that conversations used.");
-        for (size_t i = 0; i < length(totals); i++) {
-                Json *o = json_object_array_get_idx(totals, i);
-                metric_usec(&f, LABELS({ "agent", string(o, "agent") }), number(o, "cpuUsec"));
-        }
-        f = metric_family(
-                        out,
-                        PREFIX "_limit_hits",
-                        METRIC_COUNTER,
-                        NULL,
-                        "Limit events of conversations: kills for memory, throttling, forks refused.");
-        write_sums(totals, &f, NULL, "limitHits", "limit");
-}
-
-/* ---- one by one, while they live ---- */
-
-static const struct {
-        const char *name, *unit;
-        MetricType type;
-        const char *member, *help;
-} metrics[] = {
-        {PREFIX "_conversation_start_time_seconds",
-         "seconds",                                                METRIC_GAUGE,
-         "startedAt",                                                                               "Start time of the conversation."                       },
-        { PREFIX "_conversation_last_event_time_seconds",
-         "seconds",                                                METRIC_GAUGE,
-         "lastEventAt",                                                                             "Time of its last event."                               },
-        { PREFIX "_conversation_cpu_seconds",
-         "seconds",                                                METRIC_COUNTER,
-         "cpuUsec",                                                                                 "Processor time that its processes used."               },
-        { PREFIX "_conversation_memory_bytes",            "bytes", METRIC_GAUGE,   "memoryCurrent", "Memory in use."                                        },
-        { PREFIX "_conversation_memory_peak_bytes",
-         "bytes",                                                  METRIC_GAUGE,
-         "memoryPeak",                                                                              "Peak memory usage."                                    },
-        { PREFIX "_conversation_swap_bytes",              "bytes", METRIC_GAUGE,   "swapCurrent",   "Swap in use."                                          },
-        { PREFIX "_conversation_tasks",                   NULL,    METRIC_GAUGE,   "tasksCurrent",  "Processes and threads."                                },
-        { PREFIX "_conversation_io_read_bytes",           "bytes", METRIC_COUNTER, "ioReadBytes",   "Read from disks."                                      },
-        { PREFIX "_conversation_io_written_bytes",
-         "bytes",                                                  METRIC_COUNTER,
-         "ioWriteBytes",                                                                            "Written to disks."                                     },
-        { PREFIX "_conversation_turns",                   NULL,    METRIC_COUNTER, "turns",         "Turns that its agent ended."                           },
-        { PREFIX "_conversation_queued_messages",
-         NULL,                                                     METRIC_GAUGE,
-         "queuedMessages",                                                                          "Messages that wait for the agent."                     },
-        { PREFIX "_conversation_queued_events",
-         NULL,                                                     METRIC_GAUGE,
-         "queuedEvents",                                                                            "Its events that the orchestrator has not acknowledged."},
-        { PREFIX "_conversation_queued_bytes",
-         "bytes",                                                  METRIC_GAUGE,
-         "queuedBytes",                                                                             "The size of these events."                             },
+/* clang-format off */
+static const Metric total_metrics[] = {
+        { PREFIX "_conversations_started", NULL, METRIC_COUNTER, "started",
+          .help = "Conversations that were started or resumed." },
+        { PREFIX "_conversations_ended", NULL, METRIC_COUNTER, "ended", "reason", "Conversations that ended." },
+        { PREFIX "_turns", NULL, METRIC_COUNTER, "turns", .help = "Turns that agents ended." },
+        { PREFIX "_oversize_lines", NULL, METRIC_COUNTER, "oversizeLines",
+          .help = "Lines and questions of agents that exceeded the maximum size." },
+        { PREFIX "_ambiguous_lines", NULL, METRIC_COUNTER, "ambiguousLines",
+          .help = "Lines of agents with a duplicate member." },
+        { PREFIX "_tokens", NULL, METRIC_COUNTER, NULL, "kind", "Tokens used, as reported by agents." },
+        { PREFIX "_cost_usd", "usd", METRIC_COUNTER, "costUsd", .help = "Cost, as reported by agents." },
+        { PREFIX "_conversations_cpu_seconds", "seconds", METRIC_COUNTER, "cpuUsec",
+          .help = "Processor time that conversations used." },
+        { PREFIX "_limit_hits", NULL, METRIC_COUNTER, "limitHits", "limit",
+          "Limit events of conversations: kills for memory, throttling, forks refused." },
 };
 
-static void write_metric(Json *live, size_t n, size_t i, Buffer *out) {
-        MetricFamily f = metric_family(
-                        out, metrics[i].name, metrics[i].type, metrics[i].unit, metrics[i].help);
+static const Metric conversation_metrics[] = {
+        { PREFIX "_conversation_start_time_seconds", "seconds", METRIC_GAUGE, "startedAt",
+          .help = "Start time of the conversation." },
+        { PREFIX "_conversation_last_event_time_seconds", "seconds", METRIC_GAUGE, "lastEventAt",
+          .help = "Time of its last event." },
+        { PREFIX "_conversation_cpu_seconds", "seconds", METRIC_COUNTER, "cpuUsec",
+          .help = "Processor time that its processes used." },
+        { PREFIX "_conversation_memory_bytes", "bytes", METRIC_GAUGE, "memoryCurrent", .help = "Memory in use." },
+        { PREFIX "_conversation_memory_peak_bytes", "bytes", METRIC_GAUGE, "memoryPeak", .help = "Peak memory usage." },
+        { PREFIX "_conversation_swap_bytes", "bytes", METRIC_GAUGE, "swapCurrent", .help = "Swap in use." },
+        { PREFIX "_conversation_tasks", NULL, METRIC_GAUGE, "tasksCurrent", .help = "Processes and threads." },
+        { PREFIX "_conversation_io_read_bytes", "bytes", METRIC_COUNTER, "ioReadBytes", .help = "Read from disks." },
+        { PREFIX "_conversation_io_written_bytes", "bytes", METRIC_COUNTER, "ioWriteBytes", .help = "Written to disks." },
+        { PREFIX "_conversation_turns", NULL, METRIC_COUNTER, "turns", .help = "Turns that its agent ended." },
+        { PREFIX "_conversation_queued_messages", NULL, METRIC_GAUGE, "queuedMessages",
+          .help = "Messages that wait for the agent." },
+        { PREFIX "_conversation_queued_events", NULL, METRIC_GAUGE, "queuedEvents",
+          .help = "Its events that the orchestrator has not acknowledged." },
+        { PREFIX "_conversation_queued_bytes", "bytes", METRIC_GAUGE, "queuedBytes", .help = "The size of these events." },
+        { PREFIX "_conversation_tokens", NULL, METRIC_COUNTER, NULL, "kind", "Tokens used, as reported by its agent." },
+        { PREFIX "_conversation_cost_usd", "usd", METRIC_COUNTER, "costUsd", .help = "Cost, as reported by its agent." },
+};
+/* clang-format on */
 
-        for (size_t k = 0; k < n; k++) {
-                Json *o = json_object_array_get_idx(live, k);
-                const MetricLabel *labels =
-                                LABELS({ "conversation", string(o, "id") }, { "agent", string(o, "agent") });
-                uint64_t value;
+/* What the kernel does not have is left out: it is not 0. So is a moment that has not come yet. */
+static bool is_known(const Metric *m, Json *conversation) {
+        uint64_t value;
 
-                /* What the kernel does not have is left out: it is not 0. So is a moment that has not come yet. */
-                if (json_get_u64(o, metrics[i].member, &value) <= 0 ||
-                    (value == 0 && endswith(metrics[i].name, "_time_seconds")))
-                        continue;
-                if (streq_ptr(metrics[i].unit, "seconds"))
-                        metric_usec(&f, labels, value);
-                else
-                        metric_u64(&f, labels, value);
+        return streq_ptr(m->unit, "usd") ||
+                        (json_get_u64(conversation, m->member, &value) > 0 &&
+                         (value > 0 || !endswith(m->name, "_time_seconds")));
+}
+
+/* Of the first n of a list of conversations, or of agents. */
+static void write_metric(Buffer *out, const Metric *m, Json *list, size_t n, bool conversations) {
+        MetricFamily f = write_family(out, m);
+
+        for (size_t i = 0; i < n; i++) {
+                Json *o = json_object_array_get_idx(list, i),
+                     *parts = m->member ? json_get(o, m->member) : NULL;
+                MetricLabel labels[] = {
+                        {"conversation", string(o, "id") },
+                        { "agent",         string(o, "agent") },
+                        { m->label,       NULL },
+                        {     },
+                };
+                const MetricLabel *first = conversations ? labels : labels + 1;
+
+                if (!m->label) {
+                        if (!conversations || is_known(m, o))
+                                write_sample(&f, m, first, o);
+                } else if (!m->member) {
+                        for (size_t k = 0; k < ELEMENTSOF(tokens); k++) {
+                                labels[2].value = tokens[k].kind;
+                                metric_u64(&f, first, number(o, tokens[k].member));
+                        }
+                } else if (json_object_is_type(parts, json_type_object)) {
+                        json_object_object_foreach(parts, name, value) {
+                                (void) value;
+                                labels[2].value = name;
+                                metric_u64(&f, first, number(parts, name));
+                        }
+                }
         }
+}
+
+static void write_totals(Json *totals, Buffer *out) {
+        for (size_t i = 0; i < ELEMENTSOF(total_metrics); i++)
+                write_metric(out, &total_metrics[i], totals, length(totals), false);
 }
 
 static void write_conversations(Json *live, Buffer *out) {
         size_t n = MIN(length(live), (size_t) METRICS_CONVERSATIONS_MAX);
         MetricFamily f;
 
-        for (size_t i = 0; i < ELEMENTSOF(metrics); i++)
-                write_metric(live, n, i, out);
+        for (size_t i = 0; i < ELEMENTSOF(conversation_metrics); i++)
+                write_metric(out, &conversation_metrics[i], live, n, true);
         f =
                         metric_family(out,
-                                      PREFIX "_conversation_tokens",
-                                      METRIC_COUNTER,
+                                      PREFIX "_conversations_left_out",
+                                      METRIC_GAUGE,
                                       NULL,
-                                      "Tokens used, as reported by its agent.");
-        for (size_t k = 0; k < n; k++)
-                for (size_t t = 0; t < ELEMENTSOF(tokens); t++) {
-                        Json *o = json_object_array_get_idx(live, k);
-                        metric_u64(&f,
-                                   LABELS({ "conversation", string(o, "id") },
-                                          { "agent", string(o, "agent") },
-                                          { "kind", tokens[t].kind }),
-                                   number(o, tokens[t].member));
-                }
-        f =
-                        metric_family(out,
-                                      PREFIX "_conversation_cost_usd",
-                                      METRIC_COUNTER,
-                                      "usd",
-                                      "Cost, as reported by its agent.");
-        for (size_t k = 0; k < n; k++) {
-                Json *o = json_object_array_get_idx(live, k);
-                metric_double(&f,
-                              LABELS({ "conversation", string(o, "id") }, { "agent", string(o, "agent") }),
-                              real(o, "costUsd"));
-        }
-        write_gauge(out,
-                    PREFIX "_conversations_left_out",
-                    "Live conversations that have no series of their own here.",
-                    length(live) - n);
+                                      "Live conversations that have no series of their own here.");
+        metric_u64(&f, NULL, length(live) - n);
 }
 
 int metrics_write(Json *snapshot, Buffer *out) {
