@@ -8,14 +8,12 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
-#include "runner/conversation/conversation-internal.h"
+#include "ended-place.h"
 #include "runner/conversation/conversation-life.h"
 #include "runner/conversation/conversation-stream.h"
 #include "runner/link/sender.h"
-#include "runner/run/position.h"
 #include "runner/run/run-internal.h"
 #include "runner/store/store-events.h"
-#include "test-server.h"
 #include "tests/unit/own-event.h"
 
 /* Conversations that have ended, and of whose output there is less than the store knows of: after a loss of power the store is
@@ -26,12 +24,8 @@
 #define END "\"messageId\":\"" RUN_ID ":end\""
 
 typedef struct Place {
-        char path[64];
-        int fd, outfd;
-        RunnerConfig config;
-        ConversationContext ctx;
-        TestServer *server;
-        HttpClient *http;
+        EndedPlace base;
+        int outfd;
         Conversation *c;
         Buffer received;
         uint64_t begin[8], size;  /* of the lines of its output */
@@ -53,56 +47,28 @@ static void on_request(TestRequest *r, void *userdata) {
         test_reply(r, 204, NULL, NULL);
 }
 
-static void on_trouble(SenderTrouble t, long status, void *userdata) {
-        fail_msg("the sender is in trouble: HTTP %ld", status);
-}
-
-static void on_change(Conversation *c, void *userdata) {
-}
-
 static void on_store_failed(int error, void *userdata) {
         fail_msg("the store failed: %s", strerror(-error));
 }
 
 static const ConversationHooks hooks = {
-        .changed = on_change,
-        .events_available = on_change,
-        .acked = on_change,
-        .delivered = on_change,
+        .changed = ended_place_ignore,
+        .events_available = ended_place_ignore,
+        .acked = ended_place_ignore,
+        .delivered = ended_place_ignore,
         .store_failed = on_store_failed,
 };
 
 static int setup(void **state) {
-        static char *const headers[] = { (char *) "Content-Type: application/json", NULL };
-        static const SenderTiming timing = {
-                .retry_min_usec = USEC_PER_MSEC,
-                .retry_max_usec = 20 * USEC_PER_MSEC,
-                .timeout_usec = 30 * USEC_PER_SEC,
-        };
-        _cleanup_free_ char *error = NULL;
         Place *p = new0(Place, 1);
 
         assert_non_null(p);
-        (void) snprintf(p->path, sizeof(p->path), "/tmp/nf-ended-lost-XXXXXX");
-        assert_non_null(mkdtemp(p->path));
-        p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        assert_true(p->fd >= 0);
-        assert_return_code(mkdirat(p->fd, "c-1", 0700), errno);
-        assert_return_code(mkdirat(p->fd, "c-1/1", 0700), errno);
-        p->outfd = openat(p->fd, "c-1/1/out.log", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        ended_place_open(&p->base, on_request, &hooks, p);
+        assert_return_code(mkdirat(p->base.fd, "c-1", 0700), errno);
+        assert_return_code(mkdirat(p->base.fd, "c-1/1", 0700), errno);
+        p->outfd = openat(p->base.fd, "c-1/1/out.log", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         assert_true(p->outfd >= 0);
-        assert_return_code(store_open(p->fd, p->path, &p->ctx.run.store, &error), 0);
-        assert_return_code(sd_event_new(&p->ctx.run.event), 0);
-        test_deadline_arm(p->ctx.run.event);
-        p->ctx.run.conversations_fd = p->fd;
-        p->ctx.run.config = &p->config;
-        p->ctx.hooks = &hooks;
-        p->ctx.userdata = p;
-        p->server = test_server_new(p->ctx.run.event, on_request, p);
-        assert_int_equal(http_client_new(p->ctx.run.event, NULL, &p->http), 0);
-        assert_int_equal(sender_new(p->ctx.run.event, p->http, &timing, on_trouble, p, &p->ctx.sender), 0);
-        assert_int_equal(sender_set_target(p->ctx.sender, test_server_url(p->server), headers), 0);
-        sender_set_enabled(p->ctx.sender, true);
+        sender_set_enabled(p->base.ctx.sender, true);
         *state = p;
         return 0;
 }
@@ -111,17 +77,9 @@ static int teardown(void **state) {
         Place *p = *state;
 
         conversation_free(p->c);
-        sender_free(p->ctx.sender);
-        http_client_free(p->http);
-        test_server_free(p->server);
-        test_deadline_disarm();
-        event_cache_free(p->ctx.event_cache);
-        store_close(p->ctx.run.store);
-        sd_event_unref(p->ctx.run.event);
+        ended_place_close(&p->base);
         buffer_done(&p->received);
         safe_close(p->outfd);
-        safe_close(p->fd);
-        (void) remove_tree_at(AT_FDCWD, p->path);
         free(p);
         return 0;
 }
@@ -138,19 +96,9 @@ static void write_lines(Place *p, unsigned n) {
         }
 }
 
-static char *state_behind(unsigned lines) {
-        Driver *d = NULL;
-        char *text = NULL;
-
-        assert_return_code(driver_find("shell")->new (NULL, &d), 0);
-        assert_return_code(position_save(d, lines, &text), 0);
-        driver_free(d);
-        return text;
-}
-
 /* One that has ended behind all of its lines, as the store has it after a restart. */
 static void add(Place *p, unsigned lines) {
-        _cleanup_free_ char *state = state_behind(lines);
+        _cleanup_free_ char *state = ended_place_state("shell", lines);
         ConversationRow row = {
                 .id = strdup("c-1"),
                 .workspace = strdup("w"),
@@ -174,21 +122,8 @@ static void add(Place *p, unsigned lines) {
                 .driven_state = state,
                 .out_bytes = p->size,
         };
-        int64_t seq;
 
-        assert_return_code(store_put_conversation(p->ctx.run.store, &row), 0);
-        assert_return_code(store_put_run(p->ctx.run.store, &run), 0);
-        assert_return_code(
-                        add_own_event(p->ctx.run.store,
-                                      "c-1",
-                                      1,
-                                      p->size,
-                                      RUN_ID ":end",
-                                      "conversation.ended",
-                                      "\"reason\":\"lost\"",
-                                      &seq),
-                        0);
-        assert_return_code(conversation_new(&p->ctx, &row, &p->c), 0);
+        p->c = ended_place_add(&p->base, &row, &run, RUN_ID ":end", "\"reason\":\"lost\"");
         /* As adoption does it. */
         assert_return_code(conversation_take_all(p->c), 0);
         conversation_rest(p->c);
@@ -215,7 +150,7 @@ static void assert_events(const char *text, unsigned from, unsigned to, unsigned
 static void deliver(Place *p) {
         assert_return_code(conversation_send_open(p->c), 0);
         while (!p->c->row.delivered)
-                if (sd_event_run(p->ctx.run.event, 4 * USEC_PER_SEC) == 0)
+                if (sd_event_run(p->base.ctx.run.event, 4 * USEC_PER_SEC) == 0)
                         fail_msg("nothing goes on, and not all is delivered");
         assert_int_equal(conversation_queued_events(p->c), 0);
 }
@@ -291,11 +226,12 @@ static void test_empty(void **state) {
 /* Some of it had been acknowledged before. */
 static void test_cut_behind_what_was_acknowledged(void **state) {
         Place *p = *state;
-        _cleanup_free_ char *acked = state_behind(2);
+        _cleanup_free_ char *acked = ended_place_state("shell", 2);
 
         write_lines(p, 4);
         add(p, 4);
-        assert_return_code(store_set_acked(p->ctx.run.store, "c-1", 1, p->begin[2], 0, acked, false), 0);
+        assert_return_code(
+                        store_set_acked(p->base.ctx.run.store, "c-1", 1, p->begin[2], 0, acked, false), 0);
         assert_return_code(ftruncate(p->outfd, (off_t) p->begin[3] + 5), errno);
         deliver(p);
         assert_events(p->received.data, 2, 3, 1);
@@ -303,11 +239,12 @@ static void test_cut_behind_what_was_acknowledged(void **state) {
 
 static void test_cut_before_what_was_acknowledged(void **state) {
         Place *p = *state;
-        _cleanup_free_ char *acked = state_behind(2);
+        _cleanup_free_ char *acked = ended_place_state("shell", 2);
 
         write_lines(p, 4);
         add(p, 4);
-        assert_return_code(store_set_acked(p->ctx.run.store, "c-1", 1, p->begin[2], 0, acked, false), 0);
+        assert_return_code(
+                        store_set_acked(p->base.ctx.run.store, "c-1", 1, p->begin[2], 0, acked, false), 0);
         assert_return_code(ftruncate(p->outfd, (off_t) p->begin[1] + 5), errno);
         deliver(p);
         assert_events(p->received.data, 0, 0, 1);
@@ -341,7 +278,7 @@ static void test_a_hole(void **state) {
 
         write_lines(p, 4);
         assert_return_code(
-                        add_own_event(p->ctx.run.store,
+                        add_own_event(p->base.ctx.run.store,
                                       "c-1",
                                       1,
                                       p->begin[3],
@@ -387,7 +324,7 @@ static void test_cursors_behind_the_cut(void **state) {
         assert_int_equal(conversation_read_events(p->c, inside, 1, &events, &next), -EINVAL);
         assert_int_equal(conversation_read_events(p->c, behind, 1, &events, &next), -EINVAL);
         /* Nor is there less to say where it has gone altogether. */
-        assert_return_code(unlinkat(p->fd, "c-1/1/out.log", 0), errno);
+        assert_return_code(unlinkat(p->base.fd, "c-1/1/out.log", 0), errno);
         conversation_read_rest(p->c);
         free(b);
         b = read_events(p, last, NULL);
@@ -447,12 +384,12 @@ static void test_an_agent_that_is_not_known(void **state) {
         people = read_events(p, "", NULL);
         assert_events(people, 0, 0, 1);
         assert_return_code(conversation_send_open(p->c), 0);
-        RUN_UNTIL(p->ctx.run.event, again_at(p) > 0);
+        RUN_UNTIL(p->base.ctx.run.event, again_at(p) > 0);
         assert_int_equal(p->received.size, 0);
         assert_true(p->c->send.rests);
         assert_return_code(json_parse("{\"protocol\":\"shell\"}", 20, &p->c->agent_config, NULL), 0);
         assert_true(sd_event_source_set_time(p->c->send.again, 0) >= 0);
-        RUN_UNTIL(p->ctx.run.event, p->c->row.delivered);
+        RUN_UNTIL(p->base.ctx.run.event, p->c->row.delivered);
         assert_events(p->received.data, 0, 4, 1);
 }
 
@@ -501,7 +438,8 @@ static void acked_by_another(Place *p, uint64_t size, unsigned whole) {
 
         write_lines(p, 4);
         add(p, 4);
-        assert_return_code(store_set_acked(p->ctx.run.store, "c-1", 1, p->begin[2], 0, other, false), 0);
+        assert_return_code(
+                        store_set_acked(p->base.ctx.run.store, "c-1", 1, p->begin[2], 0, other, false), 0);
         assert_return_code(ftruncate(p->outfd, (off_t) size), errno);
         deliver(p);
         assert_events(p->received.data, 2, whole, 1);
@@ -553,8 +491,8 @@ static void test_what_cannot_be_read_is_tried_more_and_more_seldom(void **state)
 
         write_lines(p, 4);
         add(p, 4);
-        assert_return_code(renameat(p->fd, "c-1/1/out.log", p->fd, "c-1/1/there"), errno);
-        assert_return_code(symlinkat("there", p->fd, "c-1/1/out.log"), errno);
+        assert_return_code(renameat(p->base.fd, "c-1/1/out.log", p->base.fd, "c-1/1/there"), errno);
+        assert_return_code(symlinkat("there", p->base.fd, "c-1/1/out.log"), errno);
         for (size_t i = 0; i < ELEMENTSOF(secs); i++) {
                 uint64_t from = now_usec(CLOCK_MONOTONIC);
 
@@ -563,17 +501,17 @@ static void test_what_cannot_be_read_is_tried_more_and_more_seldom(void **state)
                 else
                         /* The time has come. */
                         assert_true(sd_event_source_set_time(p->c->send.again, 0) >= 0);
-                RUN_UNTIL(p->ctx.run.event, again_at(p) > 0);
+                RUN_UNTIL(p->base.ctx.run.event, again_at(p) > 0);
                 /* Seen from before this try and from after it. */
                 assert_in_range(again_at(p) - secs[i] * USEC_PER_SEC, from, now_usec(CLOCK_MONOTONIC));
                 /* Nothing of it is held meanwhile. */
                 assert_true(p->c->send.rests);
                 assert_null(p->c->send.row.spec);
         }
-        assert_return_code(renameat(p->fd, "c-1/1/there", p->fd, "c-1/1/out.log"), errno);
+        assert_return_code(renameat(p->base.fd, "c-1/1/there", p->base.fd, "c-1/1/out.log"), errno);
         assert_true(sd_event_source_set_time(p->c->send.again, 0) >= 0);
         while (!p->c->row.delivered)
-                if (sd_event_run(p->ctx.run.event, 4 * USEC_PER_SEC) == 0)
+                if (sd_event_run(p->base.ctx.run.event, 4 * USEC_PER_SEC) == 0)
                         fail_msg("nothing goes on, and not all is delivered");
         assert_events(p->received.data, 0, 4, 1);
         /* The next trouble is a new one. */

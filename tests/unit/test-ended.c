@@ -9,10 +9,10 @@
 #include <cmocka.h>
 
 #include "common/fileio.h"
+#include "ended-place.h"
 #include "runner/conversation/conversation-describe.h"
 #include "runner/conversation/conversation-life.h"
 #include "runner/link/sender.h"
-#include "runner/run/position.h"
 #include "runner/run/run-internal.h"
 #include "runner/runner-internal.h"
 #include "runner/runner-link.h"
@@ -20,7 +20,6 @@
 #include "runner/store/store-events.h"
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-internal.h"
-#include "test-server.h"
 #include "tests/unit/own-event.h"
 
 /* Conversations that have ended and whose events the orchestrator has not acknowledged: what each of them holds, how many are
@@ -32,12 +31,7 @@
 #define BYTES_MAX ((size_t) 8 * 1024)
 
 typedef struct Place {
-        char path[64];
-        int fd;
-        RunnerConfig config;
-        ConversationContext ctx;
-        TestServer *server;
-        HttpClient *http;
+        EndedPlace base;
         Conversation *list[N];
         bool hold; /* the server does not answer */
         TestRequest *held[16];
@@ -78,13 +72,6 @@ static void on_request(TestRequest *r, void *userdata) {
                 take(p, r);
 }
 
-static void on_trouble(SenderTrouble t, long status, void *userdata) {
-        fail_msg("the sender is in trouble: HTTP %ld", status);
-}
-
-static void on_change(Conversation *c, void *userdata) {
-}
-
 static void on_delivered(Conversation *c, void *userdata) {
         ((Place *) userdata)->n_delivered++;
 }
@@ -96,44 +83,23 @@ static void on_store_failed(int error, void *userdata) {
                 fail_msg("the store failed: %s", strerror(-error));
         p->n_store_failed++;
         p->store_error = error;
-        p->ctx.run.broken = true;
+        p->base.ctx.run.broken = true;
 }
 
 static const ConversationHooks hooks = {
-        .changed = on_change,
-        .events_available = on_change,
-        .acked = on_change,
+        .changed = ended_place_ignore,
+        .events_available = ended_place_ignore,
+        .acked = ended_place_ignore,
         .delivered = on_delivered,
         .store_failed = on_store_failed,
 };
 
 static int setup(void **state) {
-        static char *const headers[] = { (char *) "Content-Type: application/json", NULL };
-        static const SenderTiming timing = {
-                .retry_min_usec = USEC_PER_MSEC,
-                .retry_max_usec = 20 * USEC_PER_MSEC,
-                .timeout_usec = 30 * USEC_PER_SEC,
-        };
-        _cleanup_free_ char *error = NULL;
         Place *p = new0(Place, 1);
 
         assert_non_null(p);
         p->stderr_fd = -EBADF;
-        (void) snprintf(p->path, sizeof(p->path), "/tmp/nf-ended-XXXXXX");
-        assert_non_null(mkdtemp(p->path));
-        p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        assert_true(p->fd >= 0);
-        assert_return_code(store_open(p->fd, p->path, &p->ctx.run.store, &error), 0);
-        assert_return_code(sd_event_new(&p->ctx.run.event), 0);
-        test_deadline_arm(p->ctx.run.event);
-        p->ctx.run.conversations_fd = p->fd;
-        p->ctx.run.config = &p->config;
-        p->ctx.hooks = &hooks;
-        p->ctx.userdata = p;
-        p->server = test_server_new(p->ctx.run.event, on_request, p);
-        assert_int_equal(http_client_new(p->ctx.run.event, NULL, &p->http), 0);
-        assert_int_equal(sender_new(p->ctx.run.event, p->http, &timing, on_trouble, p, &p->ctx.sender), 0);
-        assert_int_equal(sender_set_target(p->ctx.sender, test_server_url(p->server), headers), 0);
+        ended_place_open(&p->base, on_request, &hooks, p);
         *state = p;
         return 0;
 }
@@ -146,16 +112,8 @@ static int teardown(void **state) {
         safe_close(p->stderr_fd);
         for (size_t i = 0; i < N; i++)
                 conversation_free(p->list[i]);
-        sender_free(p->ctx.sender);
-        http_client_free(p->http);
-        test_server_free(p->server);
-        test_deadline_disarm();
-        event_cache_free(p->ctx.event_cache);
+        ended_place_close(&p->base);
         strv_free(p->taken);
-        store_close(p->ctx.run.store);
-        sd_event_unref(p->ctx.run.event);
-        safe_close(p->fd);
-        (void) remove_tree_at(AT_FDCWD, p->path);
         free(p);
         return 0;
 }
@@ -173,31 +131,20 @@ static uint64_t write_output(Place *p, const char *id, unsigned lines, size_t si
         _cleanup_free_ char *folder = xasprintf("%s/1", id), *path = xasprintf("%s/1/out.log", id);
         _cleanup_close_ int fd = -EBADF;
 
-        assert_return_code(mkdirat(p->fd, id, 0700), errno);
-        assert_return_code(mkdirat(p->fd, folder, 0700), errno);
-        fd = openat(p->fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        assert_return_code(mkdirat(p->base.fd, id, 0700), errno);
+        assert_return_code(mkdirat(p->base.fd, folder, 0700), errno);
+        fd = openat(p->base.fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         assert_true(fd >= 0);
         for (unsigned i = 0; i < lines; i++)
                 assert_int_equal(pwrite_all(fd, "\n", 1, (off_t) (i * size + size - 1)), 0);
         return lines * size;
 }
 
-static char *state_behind(unsigned lines) {
-        const DriverOps *ops = driver_find("claude");
-        _cleanup_json_ Json *spec = json_object_new_object();
-        Driver *d = NULL;
-        char *text = NULL;
-
-        assert_return_code(ops->new (spec, &d), 0);
-        assert_return_code(position_save(d, lines, &text), 0);
-        driver_free(d);
-        return text;
-}
-
 /* One that has ended, as the store has it after a restart, with `weight` bytes in whatever an orchestrator may make long. */
 static Conversation *
 add(Place *p, size_t i, unsigned lines, size_t line_size, size_t weight, bool run_delivered) {
-        _cleanup_free_ char *id = xasprintf("c-%zu", i), *x = text_of(weight), *state = state_behind(lines),
+        _cleanup_free_ char *id = xasprintf("c-%zu", i), *x = text_of(weight),
+                            *state = ended_place_state("claude", lines),
                             *spec = xasprintf("{\"appendSystemPrompt\":\"%s\"}", x),
                             *detail = xasprintf("{\"reason\":\"stopped\",\"detail\":\"%s\"}", x),
                             *directory = xasprintf("/%s", x);
@@ -226,25 +173,11 @@ add(Place *p, size_t i, unsigned lines, size_t line_size, size_t weight, bool ru
                 .driven_state = state,
                 .delivered = run_delivered,
         };
-        Conversation *c = NULL;
-        int64_t seq;
+        Conversation *c;
 
         run.out_bytes = run.driven;
         (void) snprintf(run.run_id, sizeof(run.run_id), "%016zx", i);
-        assert_return_code(store_put_conversation(p->ctx.run.store, &row), 0);
-        assert_return_code(store_put_run(p->ctx.run.store, &run), 0);
-        if (!run_delivered)
-                assert_return_code(
-                                add_own_event(p->ctx.run.store,
-                                              id,
-                                              1,
-                                              run.driven,
-                                              NULL,
-                                              "conversation.ended",
-                                              "\"reason\":\"stopped\"",
-                                              &seq),
-                                0);
-        assert_return_code(conversation_new(&p->ctx, &row, &c), 0);
+        c = ended_place_add(&p->base, &row, &run, NULL, "\"reason\":\"stopped\"");
         assert_return_code(conversation_send_open(c), 0);
         p->list[i] = c;
         return c;
@@ -326,34 +259,34 @@ static void test_the_sender_reads_few_at_a_time(void **state) {
                 add_resting(p, i, 1, 2 * LINE_SKIP_BYTES, 1000);
         assert_int_equal(count_open(p), 0);
         p->hold = true;
-        sender_set_enabled(p->ctx.sender, true);
+        sender_set_enabled(p->base.ctx.sender, true);
         do {
                 assert_false(test_deadline_over);
-                assert_true(sd_event_run(p->ctx.run.event, UINT64_MAX) >= 0);
+                assert_true(sd_event_run(p->base.ctx.run.event, UINT64_MAX) >= 0);
                 most = MAX(most, count_open(p));
                 assert_in_range(count_open(p), 0, ENDED_READERS_MAX);
-                sender_get_stats(p->ctx.sender, &stats);
+                sender_get_stats(p->base.ctx.sender, &stats);
         } while (stats.in_flight < SENDER_IN_FLIGHT || p->n_held < SENDER_IN_FLIGHT);
         assert_int_equal(most, ENDED_READERS_MAX);
         /* The link is lost, and nobody has anything more of them. */
-        sender_set_enabled(p->ctx.sender, false);
+        sender_set_enabled(p->base.ctx.sender, false);
         for (size_t i = 0; i < N; i++)
                 assert_true(p->list[i]->send.rests || p->list[i]->send.counted);
         assert_in_range(count_open(p), 0, ENDED_READERS_MAX - SENDER_IN_FLIGHT);
         assert_int_equal(p->n_delivered, 0);
         p->hold = false;
-        sender_set_enabled(p->ctx.sender, true);
+        sender_set_enabled(p->base.ctx.sender, true);
         while (p->n_delivered < N) {
                 assert_false(test_deadline_over);
-                assert_true(sd_event_run(p->ctx.run.event, UINT64_MAX) >= 0);
+                assert_true(sd_event_run(p->base.ctx.run.event, UINT64_MAX) >= 0);
                 assert_in_range(count_open(p), 0, ENDED_READERS_MAX);
         }
         assert_int_equal(p->n_ends, N);
-        assert_int_equal(p->ctx.ended_sending, 0);
+        assert_int_equal(p->base.ctx.ended_sending, 0);
         for (size_t i = 0; i < N; i++) {
                 _cleanup_(conversation_row_done) ConversationRow row = {};
 
-                assert_int_equal(store_get_conversation(p->ctx.run.store, p->list[i]->row.id, &row), 1);
+                assert_int_equal(store_get_conversation(p->base.ctx.run.store, p->list[i]->row.id, &row), 1);
                 assert_true(row.delivered);
                 assert_int_equal(strlen(row.session), 1000);
         }
@@ -366,18 +299,18 @@ static void test_a_reader_goes_with_each_acknowledgement(void **state) {
 
         /* More than a batch: what is left of it rests between two of them. */
         p->hold = true;
-        sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.run.event, p->n_held == 1);
+        sender_set_enabled(p->base.ctx.sender, true);
+        RUN_UNTIL(p->base.ctx.run.event, p->n_held == 1);
         assert_non_null(c->send.reader);
         assert_false(c->send.rests);
         p->hold = false;
         take(p, p->held[0]);
-        sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.run.event, c->send.rests);
+        sender_set_enabled(p->base.ctx.sender, true);
+        RUN_UNTIL(p->base.ctx.run.event, c->send.rests);
         assert_null(c->send.reader);
         assert_null(c->send.row.spec);
         assert_in_range(conversation_queued_bytes(c), 1, before - 1);
-        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
+        RUN_UNTIL(p->base.ctx.run.event, p->n_delivered == 1);
         assert_int_equal(p->n_ends, 1);
 }
 
@@ -385,8 +318,8 @@ static void test_all_was_acknowledged_and_not_noted(void **state) {
         Place *p = *state;
         Conversation *c = add(p, 0, 3, 100, 10, true);
 
-        sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.run.event, c->row.delivered);
+        sender_set_enabled(p->base.ctx.sender, true);
+        RUN_UNTIL(p->base.ctx.run.event, c->row.delivered);
         assert_int_equal(p->n_delivered, 1);
 }
 
@@ -430,7 +363,7 @@ static void test_people_read_few_at_a_time(void **state) {
 static void run_sql(Place *p, const char *sql) {
         char *error = NULL;
 
-        if (sqlite3_exec(p->ctx.run.store->db, sql, NULL, NULL, &error) != SQLITE_OK)
+        if (sqlite3_exec(p->base.ctx.run.store->db, sql, NULL, NULL, &error) != SQLITE_OK)
                 fail_msg("%s: %s", sql, error);
 }
 
@@ -460,7 +393,7 @@ static void let_again_come(Place *p, Conversation *c) {
         uint64_t at, turn;
 
         assert_non_null(c->send.again);
-        assert_return_code(sd_event_now(p->ctx.run.event, CLOCK_MONOTONIC, &turn), 0);
+        assert_return_code(sd_event_now(p->base.ctx.run.event, CLOCK_MONOTONIC, &turn), 0);
         assert_return_code(sd_event_source_get_time(c->send.again, &at), 0);
         assert_int_equal(at - turn, c->send.again_usec);
         assert_in_range(c->send.again_usec, 5 * USEC_PER_SEC, 20 * USEC_PER_SEC);
@@ -472,13 +405,13 @@ static void let_again_come(Place *p, Conversation *c) {
 static void assert_nothing_read(Place *p, Conversation *c) {
         SenderStats stats;
 
-        sender_get_stats(p->ctx.sender, &stats);
+        sender_get_stats(p->base.ctx.sender, &stats);
         assert_int_equal(stats.in_flight, 0);
         assert_null(c->send.reader);
         assert_null(c->send.ack_state);
         assert_false(c->send.ack_pending);
         assert_false(c->row.delivered);
-        assert_int_equal(p->ctx.ended_sending, 0);
+        assert_int_equal(p->base.ctx.ended_sending, 0);
         assert_int_equal(p->n_delivered, 0);
 }
 
@@ -496,7 +429,7 @@ static void assert_all_taken(Place *p, Conversation *c, unsigned lines, size_t s
 }
 
 static void move(Place *p, const char *from, const char *to) {
-        assert_return_code(renameat(p->fd, from, p->fd, to), errno);
+        assert_return_code(renameat(p->base.fd, from, p->base.fd, to), errno);
 }
 
 static void hide_runs(Place *p) {
@@ -509,21 +442,21 @@ static void show_runs(Place *p) {
 
 static void link_output(Place *p) {
         move(p, "c-0/1/out.log", "c-0/1/away");
-        assert_return_code(symlinkat("away", p->fd, "c-0/1/out.log"), errno);
+        assert_return_code(symlinkat("away", p->base.fd, "c-0/1/out.log"), errno);
 }
 
 static void unlink_output(Place *p) {
-        assert_return_code(unlinkat(p->fd, "c-0/1/out.log", 0), errno);
+        assert_return_code(unlinkat(p->base.fd, "c-0/1/out.log", 0), errno);
         move(p, "c-0/1/away", "c-0/1/out.log");
 }
 
 static void make_output_a_folder(Place *p) {
         move(p, "c-0/1/out.log", "c-0/1/away");
-        assert_return_code(mkdirat(p->fd, "c-0/1/out.log", 0700), errno);
+        assert_return_code(mkdirat(p->base.fd, "c-0/1/out.log", 0700), errno);
 }
 
 static void remove_the_folder(Place *p) {
-        assert_return_code(unlinkat(p->fd, "c-0/1/out.log", AT_REMOVEDIR), errno);
+        assert_return_code(unlinkat(p->base.fd, "c-0/1/out.log", AT_REMOVEDIR), errno);
         move(p, "c-0/1/away", "c-0/1/out.log");
 }
 
@@ -544,13 +477,13 @@ static void test_what_cannot_be_read_at_all_is_read_later(void **state) {
                                          add_resting(p, 0, 3, 100, 10);
 
                 cases[i / 2].spoil(p);
-                sender_set_enabled(p->ctx.sender, true);
-                RUN_UNTIL(p->ctx.run.event, c->send.again);
+                sender_set_enabled(p->base.ctx.sender, true);
+                RUN_UNTIL(p->base.ctx.run.event, c->send.again);
                 assert_nothing_read(p, c);
                 /* Not for good. */
                 let_again_come(p, c);
                 sd_event_source *first = sd_event_source_ref(c->send.again);
-                RUN_UNTIL(p->ctx.run.event, c->send.again && c->send.again != first);
+                RUN_UNTIL(p->base.ctx.run.event, c->send.again && c->send.again != first);
                 sd_event_source_unref(first);
                 assert_nothing_read(p, c);
                 cases[i / 2].mend(p);
@@ -562,9 +495,9 @@ static void test_what_cannot_be_read_at_all_is_read_later(void **state) {
                 assert_int_equal(p->n_posts, 0);
                 let_again_come(p, c);
                 if (live)
-                        RUN_UNTIL(p->ctx.run.event, c->send.row.delivered);
+                        RUN_UNTIL(p->base.ctx.run.event, c->send.row.delivered);
                 else
-                        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
+                        RUN_UNTIL(p->base.ctx.run.event, p->n_delivered == 1);
                 assert_all_taken(p, c, 3, 100, 1);
                 assert_null(c->send.again);
                 teardown(state);
@@ -576,24 +509,24 @@ static void test_what_cannot_be_read_is_said_once(void **state) {
         _cleanup_free_ char *text = NULL;
         Place *p = *state;
         Conversation *c = add_resting(p, 0, 3, 100, 10);
-        int log = openat(p->fd, "log", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        int log = openat(p->base.fd, "log", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
         p->stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
         assert_return_code(dup2(log, STDERR_FILENO), errno);
         safe_close(log);
         log_set_max_level(LOG_INFO);
         hide_runs(p);
-        sender_set_enabled(p->ctx.sender, true);
+        sender_set_enabled(p->base.ctx.sender, true);
         for (unsigned i = 0; i < 3; i++) {
-                RUN_UNTIL(p->ctx.run.event, c->send.again);
+                RUN_UNTIL(p->base.ctx.run.event, c->send.again);
                 let_again_come(p, c);
-                RUN_UNTIL(p->ctx.run.event, !c->send.again);
+                RUN_UNTIL(p->base.ctx.run.event, !c->send.again);
         }
         show_runs(p);
         /* The fourth of them is under way. */
-        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
+        RUN_UNTIL(p->base.ctx.run.event, p->n_delivered == 1);
         log_set_max_level(LOG_DEBUG);
-        assert_return_code(read_file_at(p->fd, "log", 64 * 1024, &text, NULL), 0);
+        assert_return_code(read_file_at(p->base.fd, "log", 64 * 1024, &text, NULL), 0);
         assert_non_null(strstr(text, "Events of conversation c-0 cannot be read"));
         assert_ptr_equal(strchr(text, '\n'), strrchr(text, '\n'));
         assert_false(c->send.failed);
@@ -604,11 +537,11 @@ static void test_one_that_is_gone_is_not_read_again(void **state) {
         Conversation *c = add_resting(p, 0, 3, 100, 10);
 
         hide_runs(p);
-        sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.run.event, c->send.again);
+        sender_set_enabled(p->base.ctx.sender, true);
+        RUN_UNTIL(p->base.ctx.run.event, c->send.again);
         let_again_come(p, c);
         p->list[0] = conversation_free(c);
-        while (sd_event_run(p->ctx.run.event, 0) > 0)
+        while (sd_event_run(p->base.ctx.run.event, 0) > 0)
                 ;
 }
 
@@ -618,7 +551,7 @@ static void test_what_cannot_be_read_to_the_end_of_a_batch_is_read_once_more(voi
                 Conversation *c = add(p, 0, 3, 100, 10, false);
 
                 assert_return_code(
-                                add_own_event(p->ctx.run.store,
+                                add_own_event(p->base.ctx.run.store,
                                               "c-0",
                                               1,
                                               300,
@@ -631,17 +564,17 @@ static void test_what_cannot_be_read_to_the_end_of_a_batch_is_read_once_more(voi
                         make_live(c);
                 /* The lines and one event are in the batch when the other one is asked for. */
                 spoil_own_events(p, "error.report");
-                sender_set_enabled(p->ctx.sender, true);
-                RUN_UNTIL(p->ctx.run.event, c->send.again);
+                sender_set_enabled(p->base.ctx.sender, true);
+                RUN_UNTIL(p->base.ctx.run.event, c->send.again);
                 assert_nothing_read(p, c);
                 assert_int_equal(p->n_posts, 0);
                 mend_own_events(p);
                 assert_int_equal(conversation_queued_events(c), 5);
                 let_again_come(p, c);
                 if (live)
-                        RUN_UNTIL(p->ctx.run.event, c->send.row.delivered);
+                        RUN_UNTIL(p->base.ctx.run.event, c->send.row.delivered);
                 else
-                        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
+                        RUN_UNTIL(p->base.ctx.run.event, p->n_delivered == 1);
                 assert_all_taken(p, c, 3, 100, 2);
                 assert_null(c->send.again);
                 teardown(state);
@@ -668,11 +601,11 @@ static void test_a_batch_without_memory_is_read_once_more(void **state) {
         Conversation *c = make_live(add(p, 0, 3, 100, 10, false));
 
         short_of_memory = true;
-        sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.run.event, !short_of_memory);
+        sender_set_enabled(p->base.ctx.sender, true);
+        RUN_UNTIL(p->base.ctx.run.event, !short_of_memory);
         assert_nothing_read(p, c);
         let_again_come(p, c);
-        RUN_UNTIL(p->ctx.run.event, c->send.row.delivered);
+        RUN_UNTIL(p->base.ctx.run.event, c->send.row.delivered);
         assert_all_taken(p, c, 3, 100, 1);
 }
 
@@ -680,8 +613,8 @@ static void assert_stored(Place *p, uint64_t acked, bool run_delivered, bool del
         _cleanup_(conversation_row_done) ConversationRow row = {};
         _cleanup_(run_row_done) RunRow run = {};
 
-        assert_int_equal(store_get_conversation(p->ctx.run.store, "c-0", &row), 1);
-        assert_int_equal(store_get_run(p->ctx.run.store, "c-0", 1, &run), 1);
+        assert_int_equal(store_get_conversation(p->base.ctx.run.store, "c-0", &row), 1);
+        assert_int_equal(store_get_run(p->base.ctx.run.store, "c-0", 1, &run), 1);
         assert_int_equal(run.acked, acked);
         assert_int_equal(run.delivered, run_delivered);
         assert_int_equal(row.delivered, delivered);
@@ -692,9 +625,9 @@ static Conversation *read_all_again(Place *p) {
         ConversationRow row = {};
 
         p->list[0] = conversation_free(p->list[0]);
-        p->ctx.run.broken = false;
-        assert_int_equal(store_get_conversation(p->ctx.run.store, "c-0", &row), 1);
-        assert_return_code(conversation_new(&p->ctx, &row, &p->list[0]), 0);
+        p->base.ctx.run.broken = false;
+        assert_int_equal(store_get_conversation(p->base.ctx.run.store, "c-0", &row), 1);
+        assert_return_code(conversation_new(&p->base.ctx, &row, &p->list[0]), 0);
         assert_return_code(conversation_send_open(p->list[0]), 0);
         return p->list[0];
 }
@@ -717,13 +650,13 @@ static void test_an_acknowledgement_that_cannot_be_stored_is_none(void **state) 
 
         p->may_fail = true;
         refuse(p, "progress");
-        sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.run.event, p->n_store_failed > 0);
+        sender_set_enabled(p->base.ctx.sender, true);
+        RUN_UNTIL(p->base.ctx.run.event, p->n_store_failed > 0);
         assert_int_equal(p->store_error, -EEXIST);
         assert_false(c->send.row.delivered);
         assert_false(c->row.delivered);
         /* Until everything is read from the store again, nothing goes on. */
-        while (sd_event_run(p->ctx.run.event, 0) > 0)
+        while (sd_event_run(p->base.ctx.run.event, 0) > 0)
                 ;
         assert_int_equal(p->n_store_failed, 1);
         assert_int_equal(p->n_posts, 1);
@@ -733,7 +666,7 @@ static void test_an_acknowledgement_that_cannot_be_stored_is_none(void **state) 
         accept_again(p);
         p->taken = strv_free(p->taken);
         c = read_all_again(p);
-        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
+        RUN_UNTIL(p->base.ctx.run.event, p->n_delivered == 1);
         /* With the ids by which the orchestrator knows that it has them. */
         assert_all_taken(p, c, 3, 100, 1);
         assert_stored(p, 300, true, true);
@@ -746,22 +679,24 @@ static void test_an_end_that_cannot_be_stored_is_none(void **state) {
         RunRow run = {};
         Conversation *c = add(p, 0, 3, 100, 10, false);
 
-        assert_int_equal(store_get_run(p->ctx.run.store, "c-0", 1, &run), 1);
-        assert_return_code(store_set_acked(p->ctx.run.store, "c-0", 1, 300, 1, run.driven_state, false), 0);
+        assert_int_equal(store_get_run(p->base.ctx.run.store, "c-0", 1, &run), 1);
+        assert_return_code(
+                        store_set_acked(p->base.ctx.run.store, "c-0", 1, 300, 1, run.driven_state, false),
+                        0);
         run_row_done(&run);
         p->may_fail = true;
         refuse(p, "progress");
-        sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.run.event, p->n_store_failed > 0);
+        sender_set_enabled(p->base.ctx.sender, true);
+        RUN_UNTIL(p->base.ctx.run.event, p->n_store_failed > 0);
         assert_nothing_read(p, c);
         assert_int_equal(p->store_error, -EEXIST);
         assert_false(c->send.row.delivered);
         assert_stored(p, 300, false, false);
         /* Should the store be there again before it is read again. */
         accept_again(p);
-        p->ctx.run.broken = false;
+        p->base.ctx.run.broken = false;
         let_again_come(p, c);
-        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
+        RUN_UNTIL(p->base.ctx.run.event, p->n_delivered == 1);
         assert_stored(p, 300, true, true);
         assert_int_equal(p->n_posts, 0);
         assert_int_equal(p->n_store_failed, 1);
@@ -773,10 +708,10 @@ static void test_a_delivery_that_cannot_be_stored_is_none(void **state) {
 
         p->may_fail = true;
         refuse(p, "conversations");
-        sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.run.event, p->n_store_failed > 0);
+        sender_set_enabled(p->base.ctx.sender, true);
+        RUN_UNTIL(p->base.ctx.run.event, p->n_store_failed > 0);
         assert_int_equal(p->store_error, -EEXIST);
-        while (sd_event_run(p->ctx.run.event, 0) > 0)
+        while (sd_event_run(p->base.ctx.run.event, 0) > 0)
                 ;
         assert_int_equal(p->n_store_failed, 1);
         assert_int_equal(p->n_delivered, 0);
@@ -784,7 +719,7 @@ static void test_a_delivery_that_cannot_be_stored_is_none(void **state) {
         assert_stored(p, 300, true, false);
         accept_again(p);
         c = read_all_again(p);
-        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
+        RUN_UNTIL(p->base.ctx.run.event, p->n_delivered == 1);
         assert_true(c->row.delivered);
         assert_stored(p, 300, true, true);
         /* The events were acknowledged. */
@@ -801,20 +736,20 @@ static void test_a_cursor_that_cannot_be_stored_is_kept(void **state) {
                 "CREATE TRIGGER refuse BEFORE UPDATE ON progress WHEN NOT NEW.delivered BEGIN SELECT RAISE (ABORT, "
                 "'no'); END");
         p->hold = true;
-        sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.run.event, p->n_held == 1);
+        sender_set_enabled(p->base.ctx.sender, true);
+        RUN_UNTIL(p->base.ctx.run.event, p->n_held == 1);
         take(p, p->held[0]);
-        RUN_UNTIL(p->ctx.run.event, p->n_held == 2);
+        RUN_UNTIL(p->base.ctx.run.event, p->n_held == 2);
         assert_stored(p, 0, false, false);
         assert_true(c->send.row.acked > 0);
         /* The second batch is lost with the link. */
-        sender_set_enabled(p->ctx.sender, false);
+        sender_set_enabled(p->base.ctx.sender, false);
         assert_false(c->send.rests);
         p->hold = false;
-        sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.run.event, p->n_delivered == 1);
+        sender_set_enabled(p->base.ctx.sender, true);
+        RUN_UNTIL(p->base.ctx.run.event, p->n_delivered == 1);
         assert_all_taken(p, c, 4000, 300, 1);
-        assert_int_equal(p->ctx.ended_sending, 0);
+        assert_int_equal(p->base.ctx.ended_sending, 0);
 }
 
 /* Of one that runs, and whose output was read further than the store has it. */
@@ -825,7 +760,7 @@ static Conversation *add_running(Place *p, size_t i) {
         c->run->row.state = RUN_LIVE;
         c->run->over = false;
         make_live(c);
-        assert_return_code(store_set_driven(p->ctx.run.store, c->row.id, 1, 0, NULL), 0);
+        assert_return_code(store_set_driven(p->base.ctx.run.store, c->row.id, 1, 0, NULL), 0);
         c->run->output.stored = 0;
         return c;
 }
@@ -834,8 +769,8 @@ static Conversation *add_running(Place *p, size_t i) {
 static Runner *make_runner(Place *p) {
         Runner *r;
 
-        assert_return_code(runner_new(p->ctx.run.event, NULL, &p->config, &r), 0);
-        r->store = r->ctx->run.store = p->ctx.run.store;
+        assert_return_code(runner_new(p->base.ctx.run.event, NULL, &p->base.config, &r), 0);
+        r->store = r->ctx->run.store = p->base.ctx.run.store;
         return r;
 }
 
@@ -852,19 +787,19 @@ static void test_cursors_of_a_transaction_that_failed_are_stored_later(void **st
 
         registry_add(r->conversations, first);
         registry_add(r->conversations, second);
-        sender_set_enabled(p->ctx.sender, true);
-        RUN_UNTIL(p->ctx.run.event, first->send.dirty && second->send.dirty);
+        sender_set_enabled(p->base.ctx.sender, true);
+        RUN_UNTIL(p->base.ctx.run.event, first->send.dirty && second->send.dirty);
         run_sql(p,
                 "CREATE TRIGGER refuse BEFORE UPDATE ON progress WHEN NEW.conversation = 'c-1' BEGIN SELECT RAISE "
                 "(ABORT, 'no'); END");
         runner_flush_cursors(r);
         assert_true(first->send.dirty);
-        assert_int_equal(store_get_run(p->ctx.run.store, "c-0", 1, &before), 1);
+        assert_int_equal(store_get_run(p->base.ctx.run.store, "c-0", 1, &before), 1);
         assert_int_equal(before.acked, 0);
         assert_int_equal(before.driven, 0);
         accept_again(p);
         runner_flush_cursors(r);
-        assert_int_equal(store_get_run(p->ctx.run.store, "c-0", 1, &after), 1);
+        assert_int_equal(store_get_run(p->base.ctx.run.store, "c-0", 1, &after), 1);
         assert_int_equal(after.acked, 300);
         assert_int_equal(after.driven, 300);
         /* Nor does it matter where not even that can be begun. */
@@ -883,7 +818,7 @@ static void test_cursors_of_a_transaction_that_failed_are_stored_later(void **st
 static bool all_heard(Place *p) {
         _cleanup_(inbound_message_done) InboundMessage m = {};
 
-        return store_next_response(p->ctx.run.store, 0, &m) == 0;
+        return store_next_response(p->base.ctx.run.store, 0, &m) == 0;
 }
 
 /* What the runner itself answers and says is lost with a batch as well, and said again. */
@@ -897,24 +832,31 @@ static void test_a_response_is_not_lost_with_its_batch(void **state) {
                              .request_id = (char *) "1",
                              .response = (char *) "{\"id\":1,\"messageId\":\"rsp:m-1\"}" };
 
-        p->config.orchestrator_url = (char *) test_server_url(p->server);
-        p->config.messages_path = p->config.events_path = (char *) "/";
-        p->config.retry_strategy = (char *) "none";
-        assert_return_code(store_accept(p->ctx.run.store, &m, NULL, true, &m.seq), 0);
+        p->base.config.orchestrator_url = (char *) test_server_url(p->base.server);
+        p->base.config.messages_path = p->base.config.events_path = (char *) "/";
+        p->base.config.retry_strategy = (char *) "none";
+        assert_return_code(store_accept(p->base.ctx.run.store, &m, NULL, true, &m.seq), 0);
         assert_return_code(
-                        add_own_event(p->ctx.run.store, "", 0, 0, "said", "error.report", "\"a\":1", NULL),
+                        add_own_event(p->base.ctx.run.store,
+                                      "",
+                                      0,
+                                      0,
+                                      "said",
+                                      "error.report",
+                                      "\"a\":1",
+                                      NULL),
                         0);
         spoil_own_events(p, "error.report");
         assert_return_code(runner_open_link(r), 0);
-        assert_return_code(sender_set_target(r->ctx->sender, test_server_url(p->server), headers), 0);
+        assert_return_code(sender_set_target(r->ctx->sender, test_server_url(p->base.server), headers), 0);
         sender_set_enabled(r->ctx->sender, true);
-        while (sd_event_run(p->ctx.run.event, 0) > 0)
+        while (sd_event_run(p->base.ctx.run.event, 0) > 0)
                 ;
         assert_int_equal(p->n_posts, 0);
         mend_own_events(p);
         /* Nobody has anything new to say: it is tried again with what is done every minute. */
         runner_flush_cursors(r);
-        RUN_UNTIL(p->ctx.run.event, all_heard(p));
+        RUN_UNTIL(p->base.ctx.run.event, all_heard(p));
         assert_int_equal(strv_length(p->taken), 2);
         assert_string_equal(p->taken[0], "rsp:m-1");
         assert_string_equal(p->taken[1], "said");
