@@ -76,3 +76,11 @@ bool oneshot_is_armed(sd_event_source *timer) {
                 (void) sd_event_source_get_enabled(timer, &enabled);
         return enabled != SD_EVENT_OFF;
 }
+
+uint64_t oneshot_time(sd_event_source *timer) {
+        uint64_t usec = USEC_INFINITY;
+
+        if (oneshot_is_armed(timer))
+                (void) sd_event_source_get_time(timer, &usec);
+        return usec;
+}

@@ -35,3 +35,5 @@ void oneshot_arm_at(sd_event_source *timer, uint64_t usec);
 /* NULL is one that is not armed. */
 void oneshot_disarm(sd_event_source *timer);
 bool oneshot_is_armed(sd_event_source *timer);
+/* The time of the clock when it elapses; USEC_INFINITY: it is not armed. */
+uint64_t oneshot_time(sd_event_source *timer);

@@ -106,9 +106,13 @@ static void test_times_of_the_clock(void **state) {
         uint64_t now = now_usec(CLOCK_MONOTONIC);
         Fixture *f = *state;
 
+        assert_true(oneshot_time(NULL) == USEC_INFINITY);
         assert_int_equal(oneshot_start_at(&f->timer, f->event, now, on_timer, f), 0);
+        assert_true(oneshot_time(f->timer) == now);
         wait_for_it(f);
+        assert_true(oneshot_time(f->timer) == USEC_INFINITY);
         assert_int_equal(oneshot_start_at(&f->timer, f->event, now + NEVER_USEC, on_timer, f), 0);
+        assert_true(oneshot_time(f->timer) == now + NEVER_USEC);
         nothing_elapses(f);
         oneshot_arm_at(f->timer, now);
         wait_for_it(f);

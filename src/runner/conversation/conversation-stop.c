@@ -39,14 +39,11 @@ static void arm(Conversation *c, uint64_t usec) {
 
 /* The clock of the stop stands still. */
 static void pause_timer(Conversation *c) {
-        uint64_t at = 0, now = now_usec(CLOCK_MONOTONIC);
-        int enabled = SD_EVENT_OFF;
+        uint64_t at = oneshot_time(c->stop.timer), now = now_usec(CLOCK_MONOTONIC);
 
-        if (!c->stop.timer || sd_event_source_get_enabled(c->stop.timer, &enabled) < 0 ||
-            enabled == SD_EVENT_OFF)
+        if (at == USEC_INFINITY)
                 return;
-        (void) sd_event_source_get_time(c->stop.timer, &at);
-        (void) sd_event_source_set_enabled(c->stop.timer, SD_EVENT_OFF);
+        oneshot_disarm(c->stop.timer);
         c->stop.left_usec = MAX(at > now ? at - now : 0, (uint64_t) 1);
 }
 

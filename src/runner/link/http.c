@@ -76,17 +76,9 @@ static void client_kick(HttpClient *c) {
 }
 
 static void client_watch_deadline(HttpClient *c, uint64_t usec) {
-        uint64_t armed = USEC_INFINITY;
-        int enabled = SD_EVENT_OFF;
-
-        if (usec == USEC_INFINITY)
-                return;
         /* Only ever moved forward: where it fires too early it looks for the next one itself. */
-        (void) sd_event_source_get_enabled(c->deadline, &enabled);
-        (void) sd_event_source_get_time(c->deadline, &armed);
-        if (enabled != SD_EVENT_OFF && armed <= usec)
-                return;
-        oneshot_arm_at(c->deadline, usec);
+        if (usec < oneshot_time(c->deadline))
+                oneshot_arm_at(c->deadline, usec);
 }
 
 /* ---- transfers ---- */
