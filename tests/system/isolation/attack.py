@@ -228,7 +228,7 @@ for name in ('org.northflare.Runner1', 'org.northflare.Launcher1', 'org.example.
 
 way(12, 'The orchestrator\'s administration')
 for words in (('token', 'list'), ('token', 'create'), ('conversation', 'stop', 'c-1')):
-    refused(' '.join(words), 'northflare-orchestrator', *words, says='cannot be reached')
+    refused(' '.join(words), 'northflare-orchestrator', *words, says='Failed to connect to the orchestrator')
 
 way(13, 'The orchestrator without a token')
 
