@@ -169,9 +169,15 @@ int conversation_adopt(Conversation *c, char *const *units, bool recovering, boo
                 _cleanup_free_ char *unit = scope_name(SCOPE_AGENT, c->row.id, c->row.run);
 
                 /* A scope without `started` is one whose child waits in vain, or has: it is started again. */
+                if (!unit)
+                        return -ENOMEM;
                 k = run_open_folder(c->run);
-                if (unit && k >= 0 && run_is_started(c->run))
-                        (void) conversation_adopt_started(c, unit);
+                if (k >= 0 && run_is_started(c->run)) {
+                        k = conversation_adopt_started(c, unit);
+                        /* It is ahead of the store: whoever adopts it again begins with the row. */
+                        if (k < 0)
+                                return k;
+                }
         }
         if (c->row.state == CONVERSATION_LIVE)
                 adopt_live(c, units, recovering);
