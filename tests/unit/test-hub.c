@@ -8,6 +8,7 @@
 
 #include "hub-place.h"
 #include "runner/conversation/conversation-start.h"
+#include "runner/run/run-state.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-conversations.h"
 #include "runner/store/store-events.h"
@@ -296,7 +297,12 @@ static void test_the_words_of_a_stop_do_not_decide_how_it_ends(void **state) {
 }
 
 /* A runner that begins again in the middle of a stop, or reads its store again, knows what it was for. */
-static void resumes_the_stop(Place *p, const StopOrder *order, const char *reason, const char *words) {
+static void resumes_the_stop(
+                Place *p,
+                const StopOrder *order,
+                const char *failure,
+                const char *reason,
+                const char *words) {
         _cleanup_free_ char *left = NULL;
         unsigned said;
         Conversation *c;
@@ -305,6 +311,8 @@ static void resumes_the_stop(Place *p, const StopOrder *order, const char *reaso
         p->scope = true;
         c = adopt(p);
         turn(p);
+        if (failure)
+                assert_return_code(run_set_failure(c->run, strdup(failure)), 0);
         conversation_stop(c, order);
         said = (unsigned) store_count_own_events(p->r->store, "c-0", 1, 0);
         runner_forget_all(p->r);
@@ -327,6 +335,7 @@ static void test_a_restart_keeps_the_cause_of_a_stop(void **state) {
         resumes_the_stop(
                         *state,
                         &(StopOrder){ .cause = STOP_BY_SHUTDOWN, .grace_usec = 60 * USEC_PER_SEC },
+                        NULL,
                         "shutdown",
                         "\"stoppedBy\":\"runner\"");
 }
@@ -335,8 +344,33 @@ static void test_a_restart_keeps_the_words_of_a_stop(void **state) {
         resumes_the_stop(
                         *state,
                         &(StopOrder){ .cause = STOP_BY_PERSON, .words = "en\"ough", .grace_usec = 7 },
+                        NULL,
                         "stopped",
                         "\"stopReason\":\"en\\\"ough\"");
+}
+
+static void test_a_restart_keeps_the_failure_of_a_stop(void **state) {
+        resumes_the_stop(
+                        *state,
+                        &(StopOrder){ .cause = STOP_BY_FAILURE, .grace_usec = 7 },
+                        "it \"broke\"",
+                        "failed",
+                        "\"detail\":\"it \\\"broke\\\"\"");
+}
+
+/* Stored by a program that did not store the failure. */
+static void test_a_stop_for_a_failure_that_is_not_stored_is_a_failure(void **state) {
+        Place *p = *state;
+
+        store(p, &(Stored){ .agent = "shell", .state = "live", .driven_state = BEHIND_ONE });
+        assert_return_code(
+                        store_set(p->r->store, "stop:c-0:1", "{\"cause\":\"failure\",\"graceUsec\":7}"), 0);
+        p->scope = true;
+        (void) adopt(p);
+        turn(p);
+        supervisor_ends(p, "\"exitCode\":0");
+        turn(p);
+        assert_end(p, "failed", NULL, 2);
 }
 
 /* Of another program's store. */
@@ -445,6 +479,8 @@ int main(void) {
                 TEST(the_words_of_a_stop_do_not_decide_how_it_ends),
                 TEST(a_restart_keeps_the_cause_of_a_stop),
                 TEST(a_restart_keeps_the_words_of_a_stop),
+                TEST(a_restart_keeps_the_failure_of_a_stop),
+                TEST(a_stop_for_a_failure_that_is_not_stored_is_a_failure),
                 TEST(a_cause_that_nobody_knows_is_a_stop),
                 TEST(a_stop_that_waits_is_begun_with_its_words),
                 TEST(one_without_a_run_is_left_alone),

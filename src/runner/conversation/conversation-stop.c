@@ -153,6 +153,7 @@ static int store_order(Conversation *c) {
 
         if (!o || !key || json_set_string(o, "cause", stop_cause_to_string(c->stop.cause)) < 0 ||
             json_set_string(o, "words", c->stop.words) < 0 ||
+            json_set_text(o, "failure", run_failure(c->run)) < 0 ||
             json_set_u64(o, "graceUsec", c->stop.grace_usec) < 0)
                 return -ENOMEM;
         return store_set(c->ctx->run.store, key, json_text(o));
@@ -169,7 +170,7 @@ int conversation_stop_unstore(Conversation *c) {
 int conversation_stop_restore(Conversation *c) {
         _cleanup_free_ char *key = store_key(c), *text = NULL;
         _cleanup_json_ Json *o = NULL;
-        const char *cause;
+        const char *cause, *failure;
         int r;
 
         r = key ? store_get(c->ctx->run.store, key, &text) : -ENOMEM;
@@ -186,7 +187,9 @@ int conversation_stop_restore(Conversation *c) {
                             strempty(cause));
         (void) json_get_u64(o, "graceUsec", &c->stop.grace_usec);
         run_set_stopping(c->run);
-        return free_and_strdup(&c->stop.words, json_get_string(o, "words"));
+        failure = json_get_string(o, "failure");
+        r = failure && !run_failure(c->run) ? run_set_failure(c->run, strdup(failure)) : 0;
+        return r < 0 ? r : free_and_strdup(&c->stop.words, json_get_string(o, "words"));
 }
 
 static void take_order(Conversation *c, const StopOrder *order) {

@@ -58,7 +58,8 @@ EndReason verdict_reason(const VerdictInput *in) {
                 return END_TIMEOUT;
         if (signal == SIGKILL && in->oom)
                 return END_OOM_KILLED;
-        if (in->failure)
+        /* What a short conclusion, or a runner before this one, has of the failure may be no more than the stop. */
+        if (in->failure || in->stop == STOP_BY_FAILURE)
                 return END_FAILED;
         if (in->end_requested && signal == 0 && code == 0)
                 return END_COMPLETED;
