@@ -11,7 +11,7 @@
 #include "runner/host/unit-end.h"
 #include "runner/run/run-start.h"
 #include "runner/runner-crash.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-events.h"
 #include "runner/store/transaction.h"
@@ -96,9 +96,9 @@ static int note_concluding(const ConversationRow *c, void *userdata) {
         if (c->state == CONVERSATION_ENDED)
                 return 0;
         (void) snprintf(name, sizeof(name), "%u", c->run);
-        parent = run_folder_open(k->watch->ctx->conversations_fd, c->id);
-        folder = parent < 0 ? parent : run_folder_open(parent, name);
-        if (folder < 0 || !run_folder_is_concluding(folder))
+        parent = run_directory_open(k->watch->ctx->conversations_fd, c->id);
+        folder = parent < 0 ? parent : run_directory_open(parent, name);
+        if (folder < 0 || !run_directory_is_concluding(folder))
                 return 0;
         k->list[k->n].id = strdup(c->id);
         if (!k->list[k->n].id)

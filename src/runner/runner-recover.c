@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "common/scope-name.h"
 #include "runner/runner-recover.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-input.h"
@@ -114,7 +114,7 @@ put_rows(Recovery *v, const char *id, unsigned run, int dirfd, Json *spec, Json 
         n.spec = strdup(json_text(spec));
         if (!c.id || !c.params || !n.conversation || !n.spec || (started && !n.unit))
                 return -ENOMEM;
-        k = run_folder_input_size(dirfd, &size);
+        k = run_directory_input_size(dirfd, &size);
         if (k < 0)
                 return k;
         k = store_put_conversation(v->ctx->store, &c);
@@ -157,7 +157,7 @@ static int recover_one(Recovery *v, const char *id, char *const *units) {
         k = store_get_conversation(v->ctx->store, id, &known);
         if (k != 0)
                 return MIN(k, 0);
-        parent = run_folder_open(v->ctx->conversations_fd, id);
+        parent = run_directory_open(v->ctx->conversations_fd, id);
         unsigned run = parent < 0 ? 0 : newest_run(parent);
         if (run == 0)
                 return 0;
@@ -165,7 +165,7 @@ static int recover_one(Recovery *v, const char *id, char *const *units) {
         unit = scope_name(SCOPE_AGENT, id, run);
         if (!unit)
                 return -ENOMEM;
-        dirfd = run_folder_open(parent, name);
+        dirfd = run_directory_open(parent, name);
         if (dirfd < 0 || (!strv_contains(units, unit) && !ended_lately(dirfd)))
                 return 0;
         if (read_file_at(dirfd, "spec.json", SPEC_MAX, &text, &size) < 0 ||
@@ -176,7 +176,7 @@ static int recover_one(Recovery *v, const char *id, char *const *units) {
         if (!run_id || strlen(run_id) != RUN_ID_SIZE - 1 || !json_get_string(a, "agent") ||
             !json_get_string(a, "origin") || !json_object_is_type(json_get(a, "params"), json_type_object))
                 return 0;
-        bool started = strv_contains(units, unit) || run_folder_is_started(dirfd) > 0;
+        bool started = strv_contains(units, unit) || run_directory_is_started(dirfd) > 0;
         return put_rows(v, id, run, dirfd, spec, a, started);
 }
 

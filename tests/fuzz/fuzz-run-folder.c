@@ -4,7 +4,7 @@
 #include "fuzz.h"
 #include "runner/run/verdict.h"
 #include "runner/scope/line-reader.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 
 /* What the runner reads of a run, three files with NULs between them: outcome.json, started, out.log. A file that is half
  * written, or not ours, is no outcome; every outcome has a reason; and lines are those that memchr finds. */
@@ -29,14 +29,14 @@ static void check_reason(Json *outcome, uint8_t bits) {
 
 static void check_files(int dirfd) {
         _cleanup_json_ Json *outcome = NULL, *started = NULL;
-        int r = run_folder_read_outcome(dirfd, &outcome);
+        int r = run_directory_read_outcome(dirfd, &outcome);
 
         CHECK(r == 1 || r == -EBADMSG || r == -E2BIG);
         for (unsigned i = 0; i < 16; i++)
                 check_reason(r > 0 ? outcome : NULL, (uint8_t) (i * 17));
-        r = run_folder_read_started(dirfd, &started);
+        r = run_directory_read_started(dirfd, &started);
         CHECK(r == 1 || r == 0 || r == -E2BIG);
-        CHECK(run_folder_is_started(dirfd) == 1);
+        CHECK(run_directory_is_started(dirfd) == 1);
 }
 
 /* All lines up to the limit, which grows as the file would. */

@@ -400,11 +400,11 @@ bool run_is_started(const Run *r) {
         return fake_run.begun;
 }
 
-int run_open_folder(Run *r) {
+int run_open_directory(Run *r) {
         return fake_run.has_folder ? 0 : -ENOENT;
 }
 
-int run_folder_fd(const Run *r) {
+int run_directory_fd(const Run *r) {
         return -EBADF;
 }
 

@@ -10,7 +10,7 @@
 #include "common/fileio.h"
 #include "hub-place.h"
 #include "runner/runner-adopt.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/store/state-step.h"
 #include "runner/store/store-internal.h"
 

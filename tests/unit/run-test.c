@@ -14,7 +14,7 @@
 #include "runner/limits/limit-victim.h"
 #include "runner/run/run-state.h"
 #include "runner/run/run.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/scope/scope-stop.h"
 #include "runner/store/state-step.h"
 #include "runner/store/store-input.h"
@@ -57,7 +57,7 @@ int launcher_start(
 
         assert_null(world.start);
         assert_int_equal(start->kind, SCOPE_AGENT);
-        assert_int_equal(start->dirfd, run_folder_fd(world.r));
+        assert_int_equal(start->dirfd, run_directory_fd(world.r));
         (void) buffer_printf(&b, "%s %u %s in %s:", start->id, start->run, start->workspace, start->cwd);
         STRV_FOREACH(s, start->argv)
                 (void) buffer_printf(&b, " %s", *s);
@@ -118,10 +118,10 @@ void answer_order(unsigned n, const char *verb, int error, const char *text) {
         c->done(error, text, NULL, NULL, c->userdata);
 }
 
-int __real_run_folder_make(int parentfd, const char *name, const char *spec);
-int __wrap_run_folder_make(int parentfd, const char *name, const char *spec);
-int __wrap_run_folder_make(int parentfd, const char *name, const char *spec) {
-        return world.make_error < 0 ? world.make_error : __real_run_folder_make(parentfd, name, spec);
+int __real_run_directory_make(int parentfd, const char *name, const char *spec);
+int __wrap_run_directory_make(int parentfd, const char *name, const char *spec);
+int __wrap_run_directory_make(int parentfd, const char *name, const char *spec) {
+        return world.make_error < 0 ? world.make_error : __real_run_directory_make(parentfd, name, spec);
 }
 
 /* ---- systemd, the journal, the kernel ---- */
@@ -339,7 +339,7 @@ static int on_deny(uint64_t offset, unsigned n, const char *message, void *userd
 
 static bool on_ending(void *userdata) {
         NOTE("ending");
-        world.marked_ending = run_folder_is_concluding(run_folder_fd(world.r));
+        world.marked_ending = run_directory_is_concluding(run_directory_fd(world.r));
         return world.ending;
 }
 
@@ -364,7 +364,7 @@ static void on_over(const RunEndFacts *f, void *userdata) {
              f->supervisor_lost ? ", supervisor lost" : "");
         assert_false(f->oomd || f->oom_by_workspace);
         assert_true(f->is_short || !f->outcome || f->resources == json_get(f->outcome, "resources"));
-        world.marked_over = run_folder_is_concluding(run_folder_fd(world.r));
+        world.marked_over = run_directory_is_concluding(run_directory_fd(world.r));
         if (world.outcome)
                 json_object_put(world.outcome);
         world.outcome = json_object_get(f->outcome);
@@ -507,16 +507,17 @@ void make_run(const Setup *s) {
 }
 
 void write_file(const char *name, const char *text) {
-        assert_return_code(write_file_atomic_at(run_folder_fd(world.r), name, text, strlen(text), 0600), 0);
+        assert_return_code(
+                        write_file_atomic_at(run_directory_fd(world.r), name, text, strlen(text), 0600), 0);
 }
 
 void open_folder(void) {
-        _cleanup_close_ int parent = mkdir_open_at(world.fd, ID, RUN_FOLDER_MODE);
-        int fd = run_folder_make(parent, "1", "{}");
+        _cleanup_close_ int parent = mkdir_open_at(world.fd, ID, RUN_DIRECTORY_MODE);
+        int fd = run_directory_make(parent, "1", "{}");
 
         assert_true(fd >= 0);
         safe_close(fd);
-        assert_return_code(run_open_folder(world.r), 0);
+        assert_return_code(run_open_directory(world.r), 0);
 }
 
 void live_as(const Setup *s) {
@@ -536,8 +537,11 @@ void live(const char *protocol) {
 }
 
 void say(const char *text) {
-        _cleanup_close_ int fd = openat(
-                        run_folder_fd(world.r), "out.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        _cleanup_close_ int fd =
+                        openat(run_directory_fd(world.r),
+                               "out.log",
+                               O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+                               0600);
 
         assert_true(fd >= 0);
         assert_return_code(write_all(fd, text, strlen(text)), 0);

@@ -16,7 +16,7 @@
 #include "runner/run/run-internal.h"
 #include "runner/run/run-orders.h"
 #include "runner/run/run-start.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/store/state-step.h"
 #include "runner/store/store-conversation.h"
 
@@ -129,12 +129,12 @@ static const ConversationHooks hooks = {
 /* ---- a conversation that lives ---- */
 
 static void write_file(Run *r, const char *name, const char *text) {
-        assert_return_code(write_file_atomic_at(run_folder_fd(r), name, text, strlen(text), 0600), 0);
+        assert_return_code(write_file_atomic_at(run_directory_fd(r), name, text, strlen(text), 0600), 0);
 }
 
 static void make_folder(Place *p) {
-        _cleanup_close_ int parent = mkdir_open_at(p->fd, p->c->row.id, RUN_FOLDER_MODE);
-        int fd = run_folder_make(parent, "1", "{}");
+        _cleanup_close_ int parent = mkdir_open_at(p->fd, p->c->row.id, RUN_DIRECTORY_MODE);
+        int fd = run_directory_make(parent, "1", "{}");
 
         assert_return_code(fd, errno);
         safe_close(fd);
@@ -193,7 +193,7 @@ static int setup(void **state) {
         assert_return_code(conversation_take_params(p->c), 0);
         assert_return_code(conversation_make_run(p->c, &run), 0);
         make_folder(p);
-        assert_return_code(run_open_folder(p->c->run), 0);
+        assert_return_code(run_open_directory(p->c->run), 0);
         write_file(p->c->run, "started", "{\"version\":1,\"cgroup\":\"/northflare-none\",\"cwd\":\"/w\"}");
         write_file(p->c->run, "out.log", "");
         return 0;

@@ -19,7 +19,7 @@
 #include "runner/run/runtime-clock.h"
 #include "runner/run/verdict.h"
 #include "runner/scope/line-reader.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/scope/watch.h"
 
 static int temporary_file(void) {
@@ -319,20 +319,20 @@ static void folder_is_made_once(void **state) {
         uint64_t size;
         struct stat st;
 
-        fd = run_folder_make(parent, "1", "{}");
+        fd = run_directory_make(parent, "1", "{}");
         assert_true(fd >= 0);
-        assert_int_equal(run_folder_write_input(fd, 0, "hello\n", 6), 0);
-        again = run_folder_make(parent, "1", "{}");
+        assert_int_equal(run_directory_write_input(fd, 0, "hello\n", 6), 0);
+        again = run_directory_make(parent, "1", "{}");
         assert_true(again >= 0);
-        assert_int_equal(run_folder_input_size(again, &size), 0);
+        assert_int_equal(run_directory_input_size(again, &size), 0);
         assert_int_equal(size, 6);
         assert_int_equal(fstat(fd, &st), 0);
         assert_int_equal(st.st_mode & 07777, 0700);
         /* A hole would be zeros in the agent's input. */
-        assert_int_equal(run_folder_write_input(fd, 7, "x", 1), -EUCLEAN);
-        assert_int_equal(run_folder_ring(fd, 'w'), -ENXIO);
-        assert_int_equal(run_folder_is_started(fd), 0);
-        assert_int_equal(run_folder_open_output(fd), -ENOENT);
+        assert_int_equal(run_directory_write_input(fd, 7, "x", 1), -EUCLEAN);
+        assert_int_equal(run_directory_ring(fd, 'w'), -ENXIO);
+        assert_int_equal(run_directory_is_started(fd), 0);
+        assert_int_equal(run_directory_open_output(fd), -ENOENT);
         assert_int_equal(remove_tree_at(AT_FDCWD, path), 0);
 }
 
@@ -341,7 +341,7 @@ static void folder_that_is_a_link_is_refused(void **state) {
         _cleanup_close_ int parent = open(temporary_folder(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         assert_int_equal(symlinkat("/tmp", parent, "1"), 0);
-        int r = run_folder_make(parent, "1", "{}");
+        int r = run_directory_make(parent, "1", "{}");
         assert_true(r == -ENOTDIR || r == -ELOOP);
         assert_int_equal(remove_tree_at(AT_FDCWD, path), 0);
 }
@@ -351,11 +351,11 @@ static void outcome_states(void **state) {
         _cleanup_close_ int fd = open(temporary_folder(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_json_ Json *outcome = NULL;
 
-        assert_int_equal(run_folder_read_outcome(fd, &outcome), 0);
+        assert_int_equal(run_directory_read_outcome(fd, &outcome), 0);
         assert_int_equal(write_file_atomic_at(fd, "outcome.json", "{\"exitCode\":", 12, 0600), 0);
-        assert_int_equal(run_folder_read_outcome(fd, &outcome), -EBADMSG);
+        assert_int_equal(run_directory_read_outcome(fd, &outcome), -EBADMSG);
         assert_int_equal(write_file_atomic_at(fd, "outcome.json", "{\"exitCode\":3}", 14, 0600), 0);
-        assert_int_equal(run_folder_read_outcome(fd, &outcome), 1);
+        assert_int_equal(run_directory_read_outcome(fd, &outcome), 1);
         uint64_t code = 0;
         assert_int_equal(json_get_u64(outcome, "exitCode", &code), 1);
         assert_int_equal(code, 3);

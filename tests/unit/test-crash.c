@@ -22,7 +22,7 @@
 #include "runner/runner-conversations.h"
 #include "runner/runner-hooks.h"
 #include "runner/runner-internal.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-internal.h"
@@ -393,10 +393,10 @@ int __wrap_transaction_finish(Transaction *t, int r) {
 }
 
 WRAP(int,
-     run_folder_write_input,
+     run_directory_write_input,
      (int dirfd, uint64_t offset, const void *data, size_t size),
      (dirfd, offset, data, size))
-WRAP(int, run_folder_make, (int parentfd, const char *name, const char *spec), (parentfd, name, spec))
+WRAP(int, run_directory_make, (int parentfd, const char *name, const char *spec), (parentfd, name, spec))
 WRAP(int,
      store_set_driven,
      (Store * s, const char *conversation, unsigned run, uint64_t offset, const char *state),
@@ -654,7 +654,7 @@ static void leave_conclusions(void) {
                                .spec = (char *) "{}" };
 
                 assert_true(folder >= 0);
-                run_folder_mark_conclusion(folder, left[i].concluding);
+                run_directory_mark_conclusion(folder, left[i].concluding);
                 if (i + 1 < ELEMENTSOF(left))
                         assert_int_equal(store_put_conversation(store, &conversation), 0);
                 assert_int_equal(store_put_run(store, &row), 0);

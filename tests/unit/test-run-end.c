@@ -10,7 +10,7 @@
 #include "run-test.h"
 #include "runner/run/run-orders.h"
 #include "runner/run/run-state.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 
 /* How a run ends. */
 
@@ -299,7 +299,7 @@ static void test_a_release_is_a_turn_of_its_own(void **state) {
         say(OUTPUT);
         store_end();
         expect_calls("");
-        assert_int_equal(run_folder_fd(world.r), -EBADF);
+        assert_int_equal(run_directory_fd(world.r), -EBADF);
         row = stored_row();
         assert_int_equal(row.state, RUN_ENDED);
         assert_int_equal(row.out_bytes, 0);
@@ -314,13 +314,13 @@ static void test_a_conclusion_is_not_marked_when_it_is_done(void **state) {
         _cleanup_close_ int fd = -EBADF;
 
         live("shell");
-        fd = fcntl(run_folder_fd(world.r), F_DUPFD_CLOEXEC, 3);
+        fd = fcntl(run_directory_fd(world.r), F_DUPFD_CLOEXEC, 3);
         world.populated = false;
         write_file("outcome.json", "{\"outBytes\":0}");
         spin();
         expect_calls("driven(false); driven(false); ending; over(no result); released");
         assert_true(world.marked_over);
-        assert_false(run_folder_is_concluding(fd));
+        assert_false(run_directory_is_concluding(fd));
 }
 
 static void test_what_killed_the_runner_twice_is_concluded_unread(void **state) {

@@ -13,7 +13,7 @@
 #include "runner/run/run-state.h"
 #include "runner/run/run-stop.h"
 #include "runner/run/run.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/store/store-input.h"
 
 /* How a run is started, ordered about and written to. */
@@ -40,7 +40,7 @@ static void test_a_start_is_stored_and_ordered(void **state) {
         assert_int_equal(store_get(world.ctx.store, "limits:c-1:1", &limits), 1);
         assert_string_equal(world.start_text, "c-1 1 w in /w: /bin/true NF_A=1");
         assert_int_equal(world.n_limits, 1);
-        assert_int_equal(faccessat(run_folder_fd(world.r), "spec.json", F_OK, 0), 0);
+        assert_int_equal(faccessat(run_directory_fd(world.r), "spec.json", F_OK, 0), 0);
         answer_start(0, NULL, UNIT, "00ff");
         expect_calls("started(" UNIT ", 00ff)");
         assert_false(run_start_is_under_way(world.r) || run_start_was_tried(world.r));
@@ -276,7 +276,7 @@ static void test_a_run_that_is_freed_hears_of_no_order(void **state) {
 /* ---- input ---- */
 
 static int open_bell(void) {
-        int fd = openat(run_folder_fd(world.r), "bell", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+        int fd = openat(run_directory_fd(world.r), "bell", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
         assert_true(fd >= 0);
         return fd;
@@ -299,7 +299,7 @@ static void assert_in_log(const char *text) {
         _cleanup_free_ char *is = NULL;
         size_t size;
 
-        assert_return_code(read_file_at(run_folder_fd(world.r), "in.log", 4096, &is, &size), 0);
+        assert_return_code(read_file_at(run_directory_fd(world.r), "in.log", 4096, &is, &size), 0);
         assert_string_equal(is, text);
 }
 
@@ -332,7 +332,7 @@ static void test_input_that_cannot_be_written_is_in_the_journal_once(void **stat
         int fd;
 
         live("shell");
-        fd = run_folder_fd(world.r);
+        fd = run_directory_fd(world.r);
         assert_return_code(unlinkat(fd, "in.log", 0), errno);
         assert_return_code(mkdirat(fd, "in.log", 0700), errno);
         render_line("one\n");

@@ -42,7 +42,7 @@ static void test_effects_are_stored_at_once_or_not_at_all(void **state) {
         world.r = run_free(world.r);
         world.storing = STORES;
         make_run(&(Setup){ .spec = "{\"protocol\":\"claude\"}" });
-        assert_return_code(run_open_folder(world.r), 0);
+        assert_return_code(run_open_directory(world.r), 0);
         run_drive(world.r);
         expect_calls("effects(running, session s, lines); driven(true)");
         assert_int_equal(world.n_parts, 1);

@@ -15,7 +15,7 @@
 #include "runner/run/run-start.h"
 #include "runner/run/run-state.h"
 #include "runner/run/run-watchdog.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/store/state-step.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-inbound.h"
@@ -31,7 +31,7 @@ static int check_input(Conversation *c) {
         r = store_input_size(c->ctx->run.store, c->row.id, c->row.run, &total, &written);
         if (r < 0)
                 return r;
-        r = run_folder_input_size(run_folder_fd(c->run), &size);
+        r = run_directory_input_size(run_directory_fd(c->run), &size);
         if (r < 0)
                 return r;
         return size > total || size < written ? -EUCLEAN : 0;
@@ -42,9 +42,9 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
         int r;
         LOG_ABOUT_CONVERSATION(c);
 
-        r = run_open_folder(run);
-        run_folder_mark_conclusion(
-                        run_folder_fd(run), false); /* it was counted, or its runner ended in order */
+        r = run_open_directory(run);
+        run_directory_mark_conclusion(
+                        run_directory_fd(run), false); /* it was counted, or its runner ended in order */
         if (r >= 0)
                 r = check_input(c);
         if (r < 0) {
@@ -54,7 +54,7 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
                                 c->row.id);
                 (void) run_set_failure(run, strdup("log mismatch"));
         }
-        if (run_folder_fd(run) < 0) {
+        if (run_directory_fd(run) < 0) {
                 conversation_fail(c, END_LOST, "its folder is gone");
                 return;
         }
@@ -171,7 +171,7 @@ int conversation_adopt(Conversation *c, char *const *units, bool recovering, boo
                 /* A scope without `started` is one whose child waits in vain, or has: it is started again. */
                 if (!unit)
                         return -ENOMEM;
-                k = run_open_folder(c->run);
+                k = run_open_directory(c->run);
                 if (k >= 0 && run_is_started(c->run)) {
                         k = conversation_adopt_started(c, unit);
                         /* It is ahead of the store: whoever adopts it again begins with the row. */

@@ -7,7 +7,7 @@
 #include "runner/run/position.h"
 #include "runner/run/run-effects.h"
 #include "runner/run/run-input.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-events.h"
 
@@ -90,9 +90,9 @@ static int open_output(Conversation *c) {
         if (c->send.outfd >= 0)
                 return 0;
         (void) snprintf(name, sizeof(name), "%u", c->send.row.run);
-        parent = run_folder_open(c->ctx->run.conversations_fd, c->row.id);
-        folder = parent < 0 ? parent : run_folder_open(parent, name);
-        int fd = folder < 0 ? folder : run_folder_open_output(folder);
+        parent = run_directory_open(c->ctx->run.conversations_fd, c->row.id);
+        folder = parent < 0 ? parent : run_directory_open(parent, name);
+        int fd = folder < 0 ? folder : run_directory_open_output(folder);
         if (fd == -ENOENT)
                 return 0; /* nothing was written (yet) */
         if (fd < 0)

@@ -3,7 +3,7 @@
 
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/event-follower.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-events.h"
 
@@ -70,9 +70,9 @@ static int follower_output(Follower *f) {
         if (f->outfd >= 0)
                 return 0;
         (void) snprintf(name, sizeof(name), "%u", f->at.run);
-        parent = run_folder_open(f->c->ctx->run.conversations_fd, f->c->row.id);
-        folder = parent < 0 ? parent : run_folder_open(parent, name);
-        int fd = folder < 0 ? folder : run_folder_open_output(folder);
+        parent = run_directory_open(f->c->ctx->run.conversations_fd, f->c->row.id);
+        folder = parent < 0 ? parent : run_directory_open(parent, name);
+        int fd = folder < 0 ? folder : run_directory_open_output(folder);
         if (fd == -ENOENT)
                 return 0;
         if (fd < 0)

@@ -11,7 +11,7 @@
 #include "runner/run/run-internal.h"
 #include "runner/run/run-orders.h"
 #include "runner/run/run-state.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/scope/scope-stop.h"
 #include "runner/store/state-step.h"
 
@@ -37,7 +37,7 @@ bool run_check_is_under_way(const RunCheck *c) {
 }
 
 bool run_is_started(const Run *r) {
-        return run_folder_is_started(r->dirfd) > 0;
+        return run_directory_is_started(r->dirfd) > 0;
 }
 
 static void on_watch(bool new_files, void *userdata) {
@@ -124,7 +124,7 @@ static void learn_cgroup(Run *r) {
         _cleanup_json_ Json *started = NULL;
         uint64_t pid;
 
-        if (r->check.cgroup || run_folder_read_started(r->dirfd, &started) <= 0)
+        if (r->check.cgroup || run_directory_read_started(r->dirfd, &started) <= 0)
                 return;
         const char *cgroup = json_get_string(started, "cgroup"), *cwd = json_get_string(started, "cwd");
         if (cgroup && cgroup[0] == '/' && !strstr(cgroup, "/.."))
@@ -167,10 +167,10 @@ static void on_result(const char *result, void *userdata) {
         if (r->over)
                 return;
         /* Scope first, outcome second: it may have been written while we asked. */
-        int k = run_folder_read_outcome(r->dirfd, &outcome);
+        int k = run_directory_read_outcome(r->dirfd, &outcome);
         learn_cgroup(r);
         bool gone = !streq_ptr(result, "success");
-        if (!r->stopping && !r->check.cgroup && gone && k == 0 && run_folder_is_started(r->dirfd) == 0 &&
+        if (!r->stopping && !r->check.cgroup && gone && k == 0 && run_directory_is_started(r->dirfd) == 0 &&
             r->start.attempts++ < 2) {
                 /* The launcher died in the middle: nothing of it ran, so it may be started again. */
                 run_row_set_state(&r->row, RUN_PREPARING);
@@ -200,20 +200,20 @@ static void check(Run *r, bool timed) {
                 if (!r->check.new_files)
                         return;
                 r->check.new_files = false;
-                k = run_folder_read_outcome(r->dirfd, &outcome);
+                k = run_directory_read_outcome(r->dirfd, &outcome);
                 if (k == 0)
                         return;
         }
         if (r->check.cgroup && cgroup_is_populated(r->check.cgroup) > 0) {
                 r->check.asked = false;
                 if ((r->check.supervision == ORPHANED || (timed && r->check.supervision == ORPHAN_KILLED)) &&
-                    run_folder_read_outcome(r->dirfd, &outcome) == 0)
+                    run_directory_read_outcome(r->dirfd, &outcome) == 0)
                         kill_orphan(r);
                 (void) arm_check(r);
                 return;
         }
         if (!outcome)
-                (void) run_folder_read_outcome(r->dirfd, &outcome);
+                (void) run_directory_read_outcome(r->dirfd, &outcome);
         if (outcome && r->check.cgroup && !streq_ptr(json_get_string(outcome, "stoppedBy"), "systemd")) {
                 over(r, TAKE_PTR(outcome), NULL);
                 return;

@@ -6,7 +6,7 @@
 #include "runner/run/run-hits.h"
 #include "runner/run/run-internal.h"
 #include "runner/run/run-orders.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/store/state-step.h"
 #include "runner/store/store-conversation.h"
 
@@ -33,7 +33,7 @@ void run_end_begin(Run *r, Json *outcome_consume, const char *result) {
                 r->row.out_bytes = MAX(end, r->row.driven);
         /* Else nobody writes any more: its end is where the last complete line ends, which is found by reading to it. */
         r->over = true;
-        run_folder_mark_conclusion(r->dirfd, true);
+        run_directory_mark_conclusion(r->dirfd, true);
 }
 
 void run_end_without_process(Run *r) {
@@ -110,10 +110,10 @@ void run_conclude(Run *r) {
                 return;
         }
         /* While another process is asked, nothing here can be what kills us. */
-        run_folder_mark_conclusion(r->dirfd, false);
+        run_directory_mark_conclusion(r->dirfd, false);
         if (ask_system(r) || r->report->ending(r->userdata))
                 return;
-        run_folder_mark_conclusion(r->dirfd, true);
+        run_directory_mark_conclusion(r->dirfd, true);
         if (!e->outcome && !e->usage)
                 e->usage = run_limits_usage(r);
         run_limits_finish(r, run_resources(r));

@@ -2,7 +2,7 @@
 #include "common/log.h"
 #include "runner/run/run-input.h"
 #include "runner/run/run-internal.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/store/store-input.h"
 
 typedef struct Writing {
@@ -17,7 +17,7 @@ static int write_row(uint64_t offset, const void *data, size_t size, void *userd
 
         if (offset + size <= i->written)
                 return 0;
-        k = run_folder_write_input(w->run->dirfd, offset, data, size);
+        k = run_directory_write_input(w->run->dirfd, offset, data, size);
         if (k < 0)
                 return k;
         i->written = offset + size;
@@ -40,7 +40,7 @@ int run_write_input(Run *r) {
                 return 0;
         k = store_unwritten_input(r->ctx->store, r->row.conversation, r->row.run, write_row, &w);
         if (w.wrote) {
-                int rung = run_folder_ring(r->dirfd, 'w');
+                int rung = run_directory_ring(r->dirfd, 'w');
                 if (rung < 0 && rung != -ENXIO)
                         log_debug_errno(rung, "Ringing the supervisor of %s: %m", r->row.conversation);
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/run/run-output.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 
 /* What one turn of the loop may spend on one conversation, so that a flood of one does not starve the others. */
 #define DRIVE_BYTES_MAX (1024 * 1024)
@@ -21,7 +21,7 @@ void run_output_done(RunOutput *o) {
 int run_output_open(RunOutput *o, int dirfd) {
         if (o->fd >= 0)
                 return 1;
-        int fd = run_folder_open_output(dirfd);
+        int fd = run_directory_open_output(dirfd);
         if (fd == -ENOENT)
                 return 0;
         if (fd < 0)

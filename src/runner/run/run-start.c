@@ -9,7 +9,7 @@
 #include "runner/run/run-input.h"
 #include "runner/run/run-internal.h"
 #include "runner/run/run-start.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/store/state-step.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/transaction.h"
@@ -28,7 +28,7 @@ bool run_start_was_tried(const Run *r) {
         return r->start.attempts > 0;
 }
 
-int run_folder_fd(const Run *r) {
+int run_directory_fd(const Run *r) {
         return r->dirfd;
 }
 
@@ -42,18 +42,18 @@ static int open_folder(Run *r, const char *spec) {
         if (r->dirfd >= 0)
                 return 0;
         (void) snprintf(name, sizeof(name), "%u", r->row.run);
-        parent = spec ? mkdir_open_at(r->ctx->conversations_fd, r->row.conversation, RUN_FOLDER_MODE) :
-                        run_folder_open(r->ctx->conversations_fd, r->row.conversation);
+        parent = spec ? mkdir_open_at(r->ctx->conversations_fd, r->row.conversation, RUN_DIRECTORY_MODE) :
+                        run_directory_open(r->ctx->conversations_fd, r->row.conversation);
         if (parent < 0)
                 return parent;
-        fd = spec ? run_folder_make(parent, name, spec) : run_folder_open(parent, name);
+        fd = spec ? run_directory_make(parent, name, spec) : run_directory_open(parent, name);
         if (fd < 0)
                 return fd;
         r->dirfd = fd;
         return 0;
 }
 
-int run_open_folder(Run *r) {
+int run_open_directory(Run *r) {
         return open_folder(r, NULL);
 }
 

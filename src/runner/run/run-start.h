@@ -31,7 +31,7 @@ bool run_start_is_under_way(const Run *r);
 /* It was asked at least once in vain. */
 bool run_start_was_tried(const Run *r);
 /* Its directory, as a runner before this one made it. */
-int run_open_folder(Run *r);
-int run_folder_fd(const Run *r);
+int run_open_directory(Run *r);
+int run_directory_fd(const Run *r);
 /* Its scope is there: stores that, in the open transaction. invocation may be NULL. */
 int run_store_started(Run *r, const char *unit, const char *invocation);

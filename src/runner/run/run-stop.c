@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/run/run-internal.h"
 #include "runner/run/run-stop.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 
 int run_ask_to_end(Run *r) {
         int k = 0, last;
@@ -10,14 +10,14 @@ int run_ask_to_end(Run *r) {
                 k = run_send_command(r, DRIVER_COMMAND_INTERRUPT);
         last = run_send_command(r, DRIVER_COMMAND_END);
         r->end_sent = true;
-        (void) run_folder_ring(r->dirfd, 'e');
+        (void) run_directory_ring(r->dirfd, 'e');
         return MAX(k, last);
 }
 
 void run_terminate(Run *r) {
-        (void) run_folder_ring(r->dirfd, 't');
+        (void) run_directory_ring(r->dirfd, 't');
 }
 
 void run_kill(Run *r) {
-        (void) run_folder_ring(r->dirfd, 'k');
+        (void) run_directory_ring(r->dirfd, 'k');
 }

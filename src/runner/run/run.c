@@ -9,7 +9,7 @@
 #include "runner/run/run-internal.h"
 #include "runner/run/run-orders.h"
 #include "runner/run/run.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 #include "runner/store/store-conversation.h"
 
 static int on_drive(sd_event_source *source, void *userdata) {
@@ -133,7 +133,7 @@ void run_close(Run *r) {
         run_cancel_orders(r);
         r->watch = watch_slot_free(r->watch);
         run_check_close(&r->check);
-        run_folder_mark_conclusion(r->dirfd, false);
+        run_directory_mark_conclusion(r->dirfd, false);
         /* Who still reads its output has the file open himself. */
         r->dirfd = safe_close(r->dirfd);
         run_output_close(&r->output);

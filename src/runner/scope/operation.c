@@ -8,7 +8,7 @@
 #include "common/oneshot.h"
 #include "runner/scope/line-reader.h"
 #include "runner/scope/operation.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 
 #define CHECK_INTERVAL_USEC (100 * USEC_PER_MSEC)
 
@@ -49,7 +49,7 @@ static void read_lines(Operation *o) {
 
         o->lines.max = OPERATION_LINE_MAX;
         if (o->outfd < 0)
-                o->outfd = run_folder_open_output(o->dirfd);
+                o->outfd = run_directory_open_output(o->dirfd);
         if (o->outfd < 0)
                 return;
         /* No job of ours has a use for a line above the bound. */
@@ -104,13 +104,13 @@ static void look(Operation *o) {
                 return;
         /* The whole input is in the file; the supervisor listens soon after its start. */
         if (!o->input_ended)
-                o->input_ended = run_folder_ring(o->dirfd, 'e') >= 0;
-        if (!o->cgroup && run_folder_read_started(o->dirfd, &started) > 0)
+                o->input_ended = run_directory_ring(o->dirfd, 'e') >= 0;
+        if (!o->cgroup && run_directory_read_started(o->dirfd, &started) > 0)
                 (void) free_and_strdup(&o->cgroup, json_get_string(started, "cgroup"));
         /* The outcome is enough: what the program wrote is complete, and its scope holds nothing but the supervisor. */
-        if (run_folder_read_outcome(o->dirfd, &outcome) <= 0) {
+        if (run_directory_read_outcome(o->dirfd, &outcome) <= 0) {
                 if (o->cgroup && cgroup_is_populated(o->cgroup) == 0) {
-                        if (run_folder_read_outcome(o->dirfd, &outcome) <= 0) {
+                        if (run_directory_read_outcome(o->dirfd, &outcome) <= 0) {
                                 finish(o, -ECHILD, "its scope was killed", 0);
                                 return;
                         }
@@ -143,7 +143,7 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         Operation *o = userdata;
 
         o->timed_out = true;
-        (void) run_folder_ring(o->dirfd, 'k');
+        (void) run_directory_ring(o->dirfd, 'k');
         return 0;
 }
 
@@ -167,16 +167,16 @@ static int make_folder(Operation *o, const OperationParams *p, uint32_t number) 
         _cleanup_close_ int parent = -EBADF;
         int r;
 
-        parent = mkdir_open_at(o->context.state_fd, "operations", RUN_FOLDER_MODE);
+        parent = mkdir_open_at(o->context.state_fd, "operations", RUN_DIRECTORY_MODE);
         if (parent < 0)
                 return parent;
         o->folder = xasprintf("%s-%s-%u", scope_kind_to_string(p->kind), p->id, number);
         if (!o->folder)
                 return -ENOMEM;
-        o->dirfd = run_folder_make(parent, o->folder, "{\"version\":1}");
+        o->dirfd = run_directory_make(parent, o->folder, "{\"version\":1}");
         if (o->dirfd < 0)
                 return o->dirfd;
-        r = run_folder_write_input(o->dirfd, 0, p->input, p->input_size);
+        r = run_directory_write_input(o->dirfd, 0, p->input, p->input_size);
         if (r < 0)
                 return r;
         return watch_add(o->context.watch, o->dirfd, on_watch, o, &o->watch);
@@ -237,7 +237,7 @@ Operation *operation_free(Operation *o) {
         if (!o)
                 return NULL;
         if (o->done && o->dirfd >= 0)
-                (void) run_folder_ring(o->dirfd, 'k');
+                (void) run_directory_ring(o->dirfd, 'k');
         watch_slot_free(o->watch);
         launcher_call_free(o->call);
         sd_event_source_disable_unref(o->look);

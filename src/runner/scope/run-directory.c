@@ -4,13 +4,13 @@
 #include <sys/stat.h>
 
 #include "common/fileio.h"
-#include "runner/scope/run-folder.h"
+#include "runner/scope/run-directory.h"
 
 #define STARTED_MAX (64 * 1024)
 #define OUTCOME_MAX (256 * 1024)
 #define CONCLUDING "concluding"
 
-int run_folder_open(int parentfd, const char *name) {
+int run_directory_open(int parentfd, const char *name) {
         int fd = openat(parentfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         return fd < 0 ? -errno : fd;
 }
@@ -23,11 +23,11 @@ static int write_spec(int dirfd, const char *spec) {
         return fd < 0 ? -errno : write_all(fd, spec, strlen(spec));
 }
 
-int run_folder_make(int parentfd, const char *name, const char *spec) {
+int run_directory_make(int parentfd, const char *name, const char *spec) {
         _cleanup_close_ int fd = -EBADF, in = -EBADF;
         int r;
 
-        fd = mkdir_open_at(parentfd, name, RUN_FOLDER_MODE);
+        fd = mkdir_open_at(parentfd, name, RUN_DIRECTORY_MODE);
         if (fd < 0)
                 return fd;
         r = write_spec(fd, spec);
@@ -41,7 +41,7 @@ int run_folder_make(int parentfd, const char *name, const char *spec) {
         return TAKE_FD(fd);
 }
 
-int run_folder_write_input(int dirfd, uint64_t offset, const void *data, size_t size) {
+int run_directory_write_input(int dirfd, uint64_t offset, const void *data, size_t size) {
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
 
@@ -55,7 +55,7 @@ int run_folder_write_input(int dirfd, uint64_t offset, const void *data, size_t 
         return pwrite_all(fd, data, size, offset);
 }
 
-int run_folder_input_size(int dirfd, uint64_t *ret) {
+int run_directory_input_size(int dirfd, uint64_t *ret) {
         struct stat st;
 
         if (fstatat(dirfd, "in.log", &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -66,7 +66,7 @@ int run_folder_input_size(int dirfd, uint64_t *ret) {
         return 0;
 }
 
-int run_folder_ring(int dirfd, char what) {
+int run_directory_ring(int dirfd, char what) {
         _cleanup_close_ int fd = openat(dirfd, "bell", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 
         if (fd < 0)
@@ -78,7 +78,7 @@ int run_folder_ring(int dirfd, char what) {
         return n < 0 ? -errno : 0;
 }
 
-int run_folder_is_started(int dirfd) {
+int run_directory_is_started(int dirfd) {
         struct stat st;
 
         if (fstatat(dirfd, "started", &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -86,7 +86,7 @@ int run_folder_is_started(int dirfd) {
         return 1;
 }
 
-void run_folder_mark_conclusion(int dirfd, bool concluding) {
+void run_directory_mark_conclusion(int dirfd, bool concluding) {
         if (dirfd < 0)
                 return;
         if (concluding)
@@ -99,7 +99,7 @@ void run_folder_mark_conclusion(int dirfd, bool concluding) {
                 (void) unlinkat(dirfd, CONCLUDING, 0);
 }
 
-bool run_folder_is_concluding(int dirfd) {
+bool run_directory_is_concluding(int dirfd) {
         return faccessat(dirfd, CONCLUDING, F_OK, AT_SYMLINK_NOFOLLOW) >= 0;
 }
 
@@ -118,16 +118,16 @@ static int read_json(int dirfd, const char *name, size_t max, Json **ret) {
         return r < 0 ? r : 1;
 }
 
-int run_folder_read_started(int dirfd, Json **ret) {
+int run_directory_read_started(int dirfd, Json **ret) {
         int r = read_json(dirfd, "started", STARTED_MAX, ret);
         return r == -EBADMSG ? 0 : r;
 }
 
-int run_folder_read_outcome(int dirfd, Json **ret) {
+int run_directory_read_outcome(int dirfd, Json **ret) {
         return read_json(dirfd, "outcome.json", OUTCOME_MAX, ret);
 }
 
-int run_folder_open_output(int dirfd) {
+int run_directory_open_output(int dirfd) {
         int fd = openat(dirfd, "out.log", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         return fd < 0 ? -errno : fd;
 }
