@@ -9,7 +9,7 @@
 #include "runner/conversation/conversation-internal.h"
 #include "runner/runner-workspaces.h"
 #include "runner/store/store-conversation.h"
-#include "runner/workspace/folder.h"
+#include "runner/workspace/directory-call.h"
 
 /* Which workspaces there are on this machine: a file `workspaces/<key>` for each, with its id in it, whose time is that of
  * the last conversation. The folders themselves are agent users', under names that do not tell the id, and conversations are
@@ -29,7 +29,7 @@ struct WorkspaceCall {
         WorkspaceCall *next;
         char *id;
         bool remove;
-        Folder *folder;
+        DirectoryCall *folder;
         WorkspaceReply reply;
         void *userdata;
 };
@@ -153,7 +153,7 @@ WorkspaceCall *workspace_call_free(WorkspaceCall *c) {
                         *p = c->next;
                         break;
                 }
-        folder_free(c->folder);
+        directory_call_free(c->folder);
         free(c->id);
         free(c);
         return NULL;
@@ -172,7 +172,7 @@ static void forget(Workspaces *w, const char *id) {
 static void on_folder(int error, const char *text, Json *result, void *userdata) {
         WorkspaceCall *c = userdata;
 
-        c->folder = folder_free(c->folder);
+        c->folder = directory_call_free(c->folder);
         if (error >= 0 && c->remove) {
                 /* Nothing is there any more, and nobody may begin in it before that is known. */
                 c->remove = false;
@@ -240,15 +240,16 @@ int workspaces_call(
                 .userdata = userdata,
         };
         w->calls = c;
-        k = c->id ? folder_start(&context,
-                                 w->git,
-                                 id,
-                                 !remove               ? FOLDER_MEASURE :
-                                                 force ? FOLDER_REMOVE_FORCE :
-                                                         FOLDER_REMOVE,
-                                 on_folder,
-                                 c,
-                                 &c->folder) :
+        k = c->id ? directory_call_start(
+                                    &context,
+                                    w->git,
+                                    id,
+                                    !remove               ? DIRECTORY_MEASURE :
+                                                    force ? DIRECTORY_REMOVE_FORCE :
+                                                            DIRECTORY_REMOVE,
+                                    on_folder,
+                                    c,
+                                    &c->folder) :
                     -ENOMEM;
         if (k < 0) {
                 workspace_call_free(c);

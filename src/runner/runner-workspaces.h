@@ -26,7 +26,7 @@ bool workspaces_is_removed(Workspaces *w, const char *id);
 /* An array of {id, key, lastUsedAt, conversations: those that live in it}. */
 int workspaces_list(Workspaces *w, Json **ret);
 
-/* What is in one (FolderDone says of what form that is, with id and conversations), or all of it away: force, even what is
+/* What is in one (DirectoryCallDone says of what form that is, with id and conversations), or all of it away: force, even what is
  * nowhere else. reply runs once, later; the call may be freed inside, and before to cancel it. -ENOENT: there is none of
  * that id; -EBUSY: somebody lives there; -EAGAIN: WORKSPACE_CALLS_MAX are under way. */
 #define WORKSPACE_CALLS_MAX 4

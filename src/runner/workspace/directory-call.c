@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/git-url.h"
 #include "common/ident.h"
-#include "runner/workspace/folder.h"
+#include "runner/workspace/directory-call.h"
 #include "runner/workspace/git-call.h"
 
 #define CHECKOUTS_MAX 256
 #define PATH_LENGTH_MAX 1024
 
-struct Folder {
+struct DirectoryCall {
         GitCall *call;
         char key[WORKSPACE_KEY_SIZE];
-        FolderDone done;
+        DirectoryCallDone done;
         void *userdata;
 };
 
-Folder *folder_free(Folder *f) {
+DirectoryCall *directory_call_free(DirectoryCall *f) {
         if (!f)
                 return NULL;
         git_call_free(f->call);
@@ -72,7 +72,7 @@ static int copy_checkouts(Json *to, Json *from) {
 }
 
 static void on_done(int error, const char *text, Json *result, void *userdata) {
-        Folder *f = userdata;
+        DirectoryCall *f = userdata;
         _cleanup_json_ Json *o = json_object_new_object();
 
         if (error < 0) {
@@ -88,15 +88,15 @@ static void on_done(int error, const char *text, Json *result, void *userdata) {
                 f->done(0, NULL, o, f->userdata);
 }
 
-int folder_start(
+int directory_call_start(
                 const OperationContext *context,
                 const GitConfig *config,
                 const char *workspace,
-                FolderVerb verb,
-                FolderDone done,
+                DirectoryVerb verb,
+                DirectoryCallDone done,
                 void *userdata,
-                Folder **ret) {
-        _cleanup_(folder_freep) Folder *f = new0(Folder, 1);
+                DirectoryCall **ret) {
+        _cleanup_(directory_call_freep) DirectoryCall *f = new0(DirectoryCall, 1);
         _cleanup_json_ Json *request = json_object_new_object();
         int r;
 
@@ -106,23 +106,23 @@ int folder_start(
         f->userdata = userdata;
         workspace_key(workspace, f->key);
         if (json_set_string(request, "key", f->key) < 0 ||
-            json_set_bool(request, "force", verb == FOLDER_REMOVE_FORCE) < 0)
+            json_set_bool(request, "force", verb == DIRECTORY_REMOVE_FORCE) < 0)
                 return -ENOMEM;
-        r =
-                        git_call_start(context,
-                                       &(GitCallParams){
-                                                       .kind = SCOPE_HOOK,
-                                                       .verb = verb == FOLDER_MEASURE ? "measure" : "remove",
-                                                       .id = f->key,
-                                                       .workspace = workspace,
-                                                       .request = request,
-                                                       .bounds = config->bounds,
-                                                       .credential_fd = -EBADF,
-                                                       .timeout_usec = config->timeout_usec,
-                                                       .done = on_done,
-                                                       .userdata = f,
-                                       },
-                                       &f->call);
+        r = git_call_start(
+                        context,
+                        &(GitCallParams){
+                                        .kind = SCOPE_HOOK,
+                                        .verb = verb == DIRECTORY_MEASURE ? "measure" : "remove",
+                                        .id = f->key,
+                                        .workspace = workspace,
+                                        .request = request,
+                                        .bounds = config->bounds,
+                                        .credential_fd = -EBADF,
+                                        .timeout_usec = config->timeout_usec,
+                                        .done = on_done,
+                                        .userdata = f,
+                        },
+                        &f->call);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(f);
