@@ -5,8 +5,8 @@
 #include "common/buffer.h"
 #include "common/log.h"
 #include "runner/bus/bus-method.h"
-#include "runner/bus/figures-bus.h"
 #include "runner/bus/manager-bus.h"
+#include "runner/bus/statistics-bus.h"
 #include "runner/bus/variant-json.h"
 #include "runner/bus/workspace-bus.h"
 #include "runner/runner-audit.h"
@@ -347,8 +347,8 @@ static const BusMethod methods[] = {
         { "ListWorkspaces", ACCESS_MANAGE, .looks = true, .answer = workspace_bus_list },
         { "DescribeWorkspace", ACCESS_MANAGE, .looks = true, .answer = workspace_bus_describe },
         { "RemoveWorkspace", ACCESS_MANAGE, .waits = true, .answer = workspace_bus_remove },
-        { "ListResources", ACCESS_LIST, .answer = figures_bus_resources },
-        { "ListTotals", ACCESS_LIST, .answer = figures_bus_totals },
+        { "ListResources", ACCESS_LIST, .answer = statistics_bus_resources },
+        { "ListTotals", ACCESS_LIST, .answer = statistics_bus_totals },
         {},
 };
 /* clang-format on */

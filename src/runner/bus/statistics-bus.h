@@ -5,5 +5,5 @@
 
 /* Methods of the manager about statistics: ListResources() and ListTotals(). They reply by themselves and return 1, or
  * negative where nothing was sent. */
-int figures_bus_resources(const BusRequest *q, sd_bus_error *error);
-int figures_bus_totals(const BusRequest *q, sd_bus_error *error);
+int statistics_bus_resources(const BusRequest *q, sd_bus_error *error);
+int statistics_bus_totals(const BusRequest *q, sd_bus_error *error);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "runner/bus/figures-bus.h"
+#include "runner/bus/statistics-bus.h"
 #include "runner/conversation/figures.h"
 #include "runner/limits/limit-watch.h"
 #include "runner/runner-status.h"
@@ -19,7 +19,7 @@ static void append_figures(BusAnswer *a, Conversation *c) {
         bus_answer_close(a);
 }
 
-int figures_bus_resources(const BusRequest *q, sd_bus_error *error) {
+int statistics_bus_resources(const BusRequest *q, sd_bus_error *error) {
         BusAnswer a;
 
         bus_answer_begin(
@@ -91,7 +91,7 @@ static void append_totals(BusAnswer *a, const RunnerTotals *t) {
         bus_answer_close(a);
 }
 
-int figures_bus_totals(const BusRequest *q, sd_bus_error *error) {
+int statistics_bus_totals(const BusRequest *q, sd_bus_error *error) {
         const RunnerTotals *t;
         BusAnswer a;
 
