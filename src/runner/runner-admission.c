@@ -21,8 +21,8 @@ struct AdmissionGate {
         Disk *disk;
         const Drain *drain;
         Announcer *announcer;
-        Link *link;               /* NULL: there is no orchestrator */
-        AdmissionFigures machine; /* as last looked at */
+        Link *link;                    /* NULL: there is no orchestrator */
+        AdmissionMeasurements machine; /* as last looked at */
         Admission now, told;
         uint64_t told_usec;
         sd_event_source *timer;

@@ -13,10 +13,10 @@ static const char calm[] =
                 "some avg10=0.00 avg60=80.00 avg300=0.00 total=0\nfull avg10=99.00 avg60=0.00 avg300=0.00 total=0\n";
 
 /* A folder as /proc is; NULL: the file is not there. */
-static AdmissionFigures measure(const char *meminfo, const char *memory, const char *cpu) {
+static AdmissionMeasurements measure(const char *meminfo, const char *memory, const char *cpu) {
         char path[] = "/tmp/test-admission-XXXXXX";
         _cleanup_close_ int fd = -EBADF, pressure = -EBADF;
-        AdmissionFigures f;
+        AdmissionMeasurements f;
 
         assert_non_null(mkdtemp(path));
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -35,7 +35,7 @@ static AdmissionFigures measure(const char *meminfo, const char *memory, const c
 }
 
 static void figures_of_the_kernel(void **state) {
-        AdmissionFigures f = measure(
+        AdmissionMeasurements f = measure(
                         "MemTotal:       2048 kB\nMemFree:         100 kB\nMemAvailable:    1024 kB\n",
                         "some avg10=12.34 avg60=0.00 avg300=0.00 total=1\n",
                         "some avg10=100.00 avg60=0.00 avg300=0.00 total=1\n");
@@ -57,7 +57,7 @@ static void figures_that_are_not_there(void **state) {
                                            "some avg10=101.00",
                                            "some avg10=99999999999999999999999999.00",
                                            "full avg10=1.00" };
-        AdmissionFigures f = measure(NULL, NULL, NULL);
+        AdmissionMeasurements f = measure(NULL, NULL, NULL);
 
         assert_false(f.has_memory || f.has_memory_pressure || f.has_cpu_pressure);
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
@@ -100,7 +100,7 @@ static void judgements(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                AdmissionFigures f = measure(cases[i].meminfo, cases[i].memory, cases[i].cpu);
+                AdmissionMeasurements f = measure(cases[i].meminfo, cases[i].memory, cases[i].cpu);
                 Admission a = admission_judge(&f, &bounds);
                 _cleanup_free_ char *text = admission_explain(a, &f, &bounds);
 

@@ -63,8 +63,8 @@ static bool read_pressure(int proc_fd, const char *name, uint64_t *ret) {
         return true;
 }
 
-void admission_measure(int proc_fd, AdmissionFigures *ret) {
-        AdmissionFigures f = {};
+void admission_measure(int proc_fd, AdmissionMeasurements *ret) {
+        AdmissionMeasurements f = {};
 
         f.has_memory = read_memory(proc_fd, &f.memory_available);
         f.has_memory_pressure = read_pressure(proc_fd, "pressure/memory", &f.memory_pressure);
@@ -72,7 +72,7 @@ void admission_measure(int proc_fd, AdmissionFigures *ret) {
         *ret = f;
 }
 
-Admission admission_judge(const AdmissionFigures *f, const AdmissionBounds *b) {
+Admission admission_judge(const AdmissionMeasurements *f, const AdmissionBounds *b) {
         if (f->has_memory && f->memory_available < b->min_free_memory)
                 return ADMISSION_MEMORY;
         if (f->has_memory_pressure && b->max_memory_pressure > 0 &&
@@ -83,7 +83,7 @@ Admission admission_judge(const AdmissionFigures *f, const AdmissionBounds *b) {
         return ADMISSION_OPEN;
 }
 
-char *admission_explain(Admission a, const AdmissionFigures *f, const AdmissionBounds *b) {
+char *admission_explain(Admission a, const AdmissionMeasurements *f, const AdmissionBounds *b) {
         bool cpu = a == ADMISSION_CPU_PRESSURE;
         uint64_t is = cpu ? f->cpu_pressure : f->memory_pressure;
 

@@ -5,11 +5,11 @@
 
 /* Whether this machine can bear one conversation more, by the kernel's own figures. */
 
-typedef struct AdmissionFigures {
+typedef struct AdmissionMeasurements {
         uint64_t memory_available;              /* bytes */
         uint64_t memory_pressure, cpu_pressure; /* of the last ten seconds, in hundredths of a percent */
         bool has_memory, has_memory_pressure, has_cpu_pressure;
-} AdmissionFigures;
+} AdmissionMeasurements;
 
 /* 0: no bound */
 typedef struct AdmissionBounds {
@@ -33,8 +33,8 @@ typedef enum Admission {
 const char *admission_to_string(Admission a);
 
 /* Reads meminfo, pressure/memory and pressure/cpu below a folder (/proc). What is not there is not known. */
-void admission_measure(int proc_fd, AdmissionFigures *ret);
+void admission_measure(int proc_fd, AdmissionMeasurements *ret);
 /* ADMISSION_OPEN, or one of the three that are of the machine. What is not known refuses nothing. */
-Admission admission_judge(const AdmissionFigures *f, const AdmissionBounds *b);
+Admission admission_judge(const AdmissionMeasurements *f, const AdmissionBounds *b);
 /* What the judgement was about, for people: "maxCpuPressurePercent (60) …"; NULL: out of memory, or none of the three. */
-char *admission_explain(Admission a, const AdmissionFigures *f, const AdmissionBounds *b);
+char *admission_explain(Admission a, const AdmissionMeasurements *f, const AdmissionBounds *b);
