@@ -210,7 +210,7 @@ int recovery_begin(Recovery *v) {
                 return 0;
         if (k >= 0 && json_parse_from(JSON_OF_STORE, text, size, &identity, NULL) >= 0)
                 (void) json_get_u64(identity, "generation", &generation);
-        k = store_begin_anew(v->ctx->store, json_get_string(identity, "storeId"), generation);
+        k = store_adopt_identity(v->ctx->store, json_get_string(identity, "storeId"), generation);
         if (k < 0)
                 return log_error_errno(k, "The new store cannot be written: %m");
         v->active = true;

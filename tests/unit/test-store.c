@@ -238,7 +238,7 @@ static void test_made_anew(void **state) {
         assert_non_null(strstr(text, id));
 
         open_store(f);
-        assert_int_equal(store_begin_anew(f->store, id, before), 0);
+        assert_int_equal(store_adopt_identity(f->store, id, before), 0);
         assert_int_equal(store_get(f->store, "storeId", &again), 1);
         assert_string_equal(id, again);
         assert_int_equal(store_next_generation(f->store, &n), 0);
@@ -247,7 +247,7 @@ static void test_made_anew(void **state) {
         assert_true(seq > old_seq + 1000);
         /* A second time changes nothing. */
         before = n;
-        assert_int_equal(store_begin_anew(f->store, id, 0), 0);
+        assert_int_equal(store_adopt_identity(f->store, id, 0), 0);
         assert_int_equal(store_next_generation(f->store, &n), 0);
         assert_int_equal(n, before + 1);
 }

@@ -229,7 +229,7 @@ static int write_identity(Store *s, uint64_t generation) {
 /* Should the file be behind what was really used, this is far above it. */
 #define GENERATION_LEAP (UINT64_C(1) << 20)
 
-int store_begin_anew(Store *s, const char *store_id, uint64_t generation) {
+int store_adopt_identity(Store *s, const char *store_id, uint64_t generation) {
         _cleanup_(transaction_done) Transaction t = {};
         static const char *const tables[] = { "inbound", "responses", "own_events", "set_aside" };
         _cleanup_free_ char *id = NULL;

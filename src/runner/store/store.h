@@ -32,7 +32,7 @@ int store_suspect(Store *s);
 void store_on_damage(Store *s, void (*damaged)(void *userdata), void *userdata);
 /* A store made anew goes on as the one with this id (may be NULL), with numbers that the old one cannot have given. Does
  * nothing where it is that one already. */
-int store_begin_anew(Store *s, const char *store_id, uint64_t generation);
+int store_adopt_identity(Store *s, const char *store_id, uint64_t generation);
 
 /* Moves what the WAL holds into the database and gives freed pages back, a little at a time: for idle moments. Without it
  * SQLite does the former by itself inside some commit. Nothing happens inside a transaction. */
