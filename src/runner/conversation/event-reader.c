@@ -123,7 +123,7 @@ static int read_up_to(EventReader *r, uint64_t offset, uint64_t end) {
                         line_reader_skip(&r->lines, offset);
                         return 0;
                 }
-                if (k == LINE_GO_ON)
+                if (k == LINE_CONTINUE)
                         continue;
                 k = line_reader_feed(&r->lines, r->driver, line, &quiet_sink);
                 if (k < 0)
@@ -322,7 +322,7 @@ int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out) {
                 uint64_t stop = r->has_own ? MIN(limit, r->own.at_offset) : limit;
                 while ((k = line_reader_next(&r->lines, r->outfd, stop, &line)) > 0) {
                         r->next_size = line.size;
-                        if (k == LINE_GO_ON || out->full(out->userdata))
+                        if (k == LINE_CONTINUE || out->full(out->userdata))
                                 return 1;
                         r->line = line;
                         r->line_checked = false;

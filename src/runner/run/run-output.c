@@ -45,7 +45,8 @@ int run_output_feed(
         int k;
 
         while ((k = line_reader_next(&o->lines, o->fd, limit, &line)) > 0) {
-                if (k == LINE_GO_ON || o->lines.offset - begun > DRIVE_BYTES_MAX || enough(sink->userdata))
+                if (k == LINE_CONTINUE || o->lines.offset - begun > DRIVE_BYTES_MAX ||
+                    enough(sink->userdata))
                         return 1;
                 k = line_reader_feed(&o->lines, d, line, sink);
                 if (k < 0)

@@ -64,7 +64,7 @@ static int pass_over(LineReader *r, int fd, uint64_t limit, Slice *ret) {
                 if (fd < 0 || end >= limit)
                         return LINE_NONE;
                 if (r->passed - begun >= LINE_SKIP_BYTES)
-                        return LINE_GO_ON;
+                        return LINE_CONTINUE;
                 ssize_t n = pread(fd, piece, (size_t) MIN((uint64_t) READ_BYTES, limit - end), (off_t) end);
                 if (n < 0)
                         return -errno;

@@ -30,7 +30,7 @@ typedef enum LineResult {
         LINE_NONE,  /* there is none yet */
         LINE_WHOLE, /* ret is the line */
         LINE_OVERSIZE, /* ret is its first LINE_HEAD_BYTES (or max, if that is less), its size is in the reader */
-        LINE_GO_ON, /* a longer one is being passed over: call again, in a later turn of the loop */
+        LINE_CONTINUE, /* a longer one is being passed over: call again, in a later turn of the loop */
 } LineResult;
 
 void line_reader_done(LineReader *r);

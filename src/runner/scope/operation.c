@@ -54,7 +54,7 @@ static void read_lines(Operation *o) {
                 return;
         /* No job of ours has a use for a line above the bound. */
         while ((k = line_reader_next(&o->lines, o->outfd, UINT64_MAX, &line)) > 0) {
-                if (k == LINE_GO_ON)
+                if (k == LINE_CONTINUE)
                         continue;
                 if (k == LINE_WHOLE)
                         o->line(o, line.data, line.size, o->userdata);
