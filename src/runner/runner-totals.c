@@ -11,7 +11,7 @@
 
 /* Agents that are counted by themselves, and one for all others. */
 #define TOTALS_MAX 32
-static_assert(RUNNER_LIMIT_HITS == _LIMIT_HIT_MAX, "one for each limit");
+static_assert(RUNNER_LIMIT_HITS == _LIMIT_EVENT_MAX, "one for each limit");
 
 struct Totals {
         RunnerTotals list[TOTALS_MAX];
@@ -79,7 +79,7 @@ static void count(Conversation *c, RunnerTotals *t) {
         if (c->counted.run != c->row.run)
                 counted_begin(&c->counted, c->row.run, false);
         count_driver(c, t);
-        for (LimitHit i = 0; i < _LIMIT_HIT_MAX; i++)
+        for (LimitEvent i = 0; i < _LIMIT_EVENT_MAX; i++)
                 t->limit_hits[i] += counted_take_hits(&c->counted, i, run_limits_hits(c->run, i));
         if (cpu_of(c, &cpu))
                 t->cpu_usec += counted_take_cpu(&c->counted, cpu);

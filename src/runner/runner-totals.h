@@ -15,7 +15,7 @@ typedef struct RunnerTotals {
         uint64_t turns, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cpu_usec;
         uint64_t oversize_lines, ambiguous_lines;
         double cost_usd;
-        uint64_t limit_hits[RUNNER_LIMIT_HITS]; /* by LimitHit */
+        uint64_t limit_hits[RUNNER_LIMIT_HITS]; /* by LimitEvent */
 } RunnerTotals;
 
 /* The same of all agents. */

@@ -157,22 +157,22 @@ static void told_at_once_and_then_together(void **state) {
         LimitMeter m = {};
         uint64_t at;
 
-        assert_int_equal(limit_meter_take(&m, LIMIT_HIT_MEMORY_HIGH, 0, MINUTE, &at), 0);
+        assert_int_equal(limit_meter_take(&m, LIMIT_EVENT_MEMORY_HIGH, 0, MINUTE, &at), 0);
         assert_true(at == USEC_INFINITY);
-        assert_int_equal(limit_meter_take(&m, LIMIT_HIT_MEMORY_HIGH, 3, MINUTE, &at), 3);
-        assert_int_equal(limit_meter_take(&m, LIMIT_HIT_MEMORY_HIGH, 3, MINUTE + 1, &at), 0);
+        assert_int_equal(limit_meter_take(&m, LIMIT_EVENT_MEMORY_HIGH, 3, MINUTE, &at), 3);
+        assert_int_equal(limit_meter_take(&m, LIMIT_EVENT_MEMORY_HIGH, 3, MINUTE + 1, &at), 0);
         assert_true(at == USEC_INFINITY);
-        assert_int_equal(limit_meter_take(&m, LIMIT_HIT_MEMORY_HIGH, 500, MINUTE + 2, &at), 0);
+        assert_int_equal(limit_meter_take(&m, LIMIT_EVENT_MEMORY_HIGH, 500, MINUTE + 2, &at), 0);
         assert_int_equal(at, 2 * MINUTE);
-        assert_int_equal(limit_meter_take(&m, LIMIT_HIT_MEMORY_HIGH, 900, 2 * MINUTE, &at), 897);
+        assert_int_equal(limit_meter_take(&m, LIMIT_EVENT_MEMORY_HIGH, 900, 2 * MINUTE, &at), 897);
         /* A kill is not kept back for long. */
         m = (LimitMeter){ .told = 1 };
-        assert_int_equal(limit_meter_take(&m, LIMIT_HIT_OOM_KILL, 2, MINUTE, &at), 1);
-        assert_int_equal(limit_meter_take(&m, LIMIT_HIT_OOM_KILL, 4, MINUTE + 1, &at), 0);
+        assert_int_equal(limit_meter_take(&m, LIMIT_EVENT_OOM_KILL, 2, MINUTE, &at), 1);
+        assert_int_equal(limit_meter_take(&m, LIMIT_EVENT_OOM_KILL, 4, MINUTE + 1, &at), 0);
         assert_int_equal(at, MINUTE + USEC_PER_SEC);
-        assert_int_equal(limit_meter_take(&m, LIMIT_HIT_OOM_KILL, 4, at, &at), 2);
+        assert_int_equal(limit_meter_take(&m, LIMIT_EVENT_OOM_KILL, 4, at, &at), 2);
         /* A counter that a restored store is ahead of says nothing. */
-        assert_int_equal(limit_meter_take(&m, LIMIT_HIT_OOM_KILL, 1, 9 * MINUTE, &at), 0);
+        assert_int_equal(limit_meter_take(&m, LIMIT_EVENT_OOM_KILL, 1, 9 * MINUTE, &at), 0);
 }
 
 static void victims(void **state) {
@@ -215,7 +215,7 @@ static void victims(void **state) {
         assert_null(machine.limit);
 }
 
-static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *userdata) {
+static void on_hit(LimitEvent what, uint64_t hits, const LimitCounts *now, void *userdata) {
         fail_msg("nothing was hit");
 }
 

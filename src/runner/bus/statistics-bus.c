@@ -59,9 +59,9 @@ static void append_count(BusAnswer *a, const char *name, uint64_t value) {
 
 static void append_totals(BusAnswer *a, const RunnerTotals *t) {
         static const char *const limits[RUNNER_LIMIT_HITS] = {
-                [LIMIT_HIT_OOM_KILL] = "memoryMax",
-                [LIMIT_HIT_MEMORY_HIGH] = "memoryHigh",
-                [LIMIT_HIT_TASKS] = "tasksMax",
+                [LIMIT_EVENT_OOM_KILL] = "memoryMax",
+                [LIMIT_EVENT_MEMORY_HIGH] = "memoryHigh",
+                [LIMIT_EVENT_TASKS] = "tasksMax",
         };
         const char *reasons[RUNNER_END_REASONS];
 

@@ -37,6 +37,6 @@ uint64_t counted_take_cpu(Counted *k, uint64_t now) {
         return before ? 0 : by;
 }
 
-uint64_t counted_take_hits(Counted *k, LimitHit what, uint64_t now) {
+uint64_t counted_take_hits(Counted *k, LimitEvent what, uint64_t now) {
         return grown(&k->hits[what], now);
 }

@@ -10,21 +10,21 @@
 /* A scope at its limit changes these files a hundred times a second; so often they are looked at. */
 #define LOOKS_PER_SECOND 4
 
-static const uint64_t intervals[_LIMIT_HIT_MAX] = {
-        [LIMIT_HIT_OOM_KILL] = USEC_PER_SEC,
-        [LIMIT_HIT_MEMORY_HIGH] = 60 * USEC_PER_SEC,
-        [LIMIT_HIT_TASKS] = 60 * USEC_PER_SEC,
+static const uint64_t intervals[_LIMIT_EVENT_MAX] = {
+        [LIMIT_EVENT_OOM_KILL] = USEC_PER_SEC,
+        [LIMIT_EVENT_MEMORY_HIGH] = 60 * USEC_PER_SEC,
+        [LIMIT_EVENT_TASKS] = 60 * USEC_PER_SEC,
 };
 
 typedef struct Counter {
         const char *file, *key;
-        LimitHit what;
+        LimitEvent what;
 } Counter;
 
-static const Counter counters[_LIMIT_HIT_MAX] = {
-        [LIMIT_HIT_OOM_KILL] = {"memory.events",  "oom_kill "},
-        [LIMIT_HIT_MEMORY_HIGH] = { "memory.events", "high "    },
-        [LIMIT_HIT_TASKS] = { "pids.events",   "max "     },
+static const Counter counters[_LIMIT_EVENT_MAX] = {
+        [LIMIT_EVENT_OOM_KILL] = {"memory.events",  "oom_kill "},
+        [LIMIT_EVENT_MEMORY_HIGH] = { "memory.events", "high "    },
+        [LIMIT_EVENT_TASKS] = { "pids.events",   "max "     },
 };
 
 enum { FILE_MEMORY, FILE_PIDS, FILE_CGROUP, _FILE_MAX };
@@ -35,13 +35,13 @@ struct LimitWatch {
         int fds[_FILE_MAX];
         sd_event_source *sources[_FILE_MAX], *timer, *first;
         LimitCounts now;
-        LimitMeter meters[_LIMIT_HIT_MAX];
+        LimitMeter meters[_LIMIT_EVENT_MAX];
         bool frozen, *freed;
         const LimitWatchOps *ops;
         void *userdata;
 };
 
-uint64_t limit_meter_take(LimitMeter *m, LimitHit what, uint64_t count, uint64_t now, uint64_t *ret_at) {
+uint64_t limit_meter_take(LimitMeter *m, LimitEvent what, uint64_t count, uint64_t now, uint64_t *ret_at) {
         uint64_t hits;
 
         *ret_at = USEC_INFINITY;
@@ -87,7 +87,7 @@ static bool read_counters(LimitWatch *w, int file) {
 
         if (!read_text(w, file, text))
                 return false;
-        for (LimitHit i = 0; i < _LIMIT_HIT_MAX; i++)
+        for (LimitEvent i = 0; i < _LIMIT_EVENT_MAX; i++)
                 if (streq(counters[i].file, file_names[file]))
                         (void) find_number(text, counters[i].key, &w->now.hits[i]);
         if (file == FILE_MEMORY)
@@ -100,13 +100,13 @@ static void tell(LimitWatch *w) {
         LimitCounts told = { .oom = w->now.oom };
         bool freed = false;
 
-        for (LimitHit i = 0; i < _LIMIT_HIT_MAX; i++) {
+        for (LimitEvent i = 0; i < _LIMIT_EVENT_MAX; i++) {
                 uint64_t hits = limit_meter_take(&w->meters[i], i, w->now.hits[i], now, &at);
 
                 next = MIN(next, at);
                 if (hits == 0)
                         continue;
-                for (LimitHit k = 0; k < _LIMIT_HIT_MAX; k++)
+                for (LimitEvent k = 0; k < _LIMIT_EVENT_MAX; k++)
                         told.hits[k] = w->meters[k].told;
                 w->freed = &freed;
                 w->ops->hit(i, hits, &told, w->userdata);
@@ -213,7 +213,7 @@ int limit_watch_new(
                 .ops = ops,
                 .userdata = userdata,
         };
-        for (LimitHit i = 0; i < _LIMIT_HIT_MAX; i++)
+        for (LimitEvent i = 0; i < _LIMIT_EVENT_MAX; i++)
                 w->meters[i].told = told->hits[i];
         r = oneshot_new(event, "limit-events", on_timer, w, &w->timer);
         if (r >= 0)

@@ -9,23 +9,23 @@
  * file that is not there is not watched. */
 typedef struct LimitWatch LimitWatch;
 
-typedef enum LimitHit {
-        LIMIT_HIT_OOM_KILL,    /* a process was killed for memory */
-        LIMIT_HIT_MEMORY_HIGH, /* slowed down */
-        LIMIT_HIT_TASKS,       /* a fork was refused */
-        _LIMIT_HIT_MAX,
-} LimitHit;
+typedef enum LimitEvent {
+        LIMIT_EVENT_OOM_KILL,    /* a process was killed for memory */
+        LIMIT_EVENT_MEMORY_HIGH, /* slowed down */
+        LIMIT_EVENT_TASKS,       /* a fork was refused */
+        _LIMIT_EVENT_MAX,
+} LimitEvent;
 
 /* Counters that only grow, as far as they were told; oom: how often the scope's own MemoryMax was the cause. */
 typedef struct LimitCounts {
-        uint64_t hits[_LIMIT_HIT_MAX];
+        uint64_t hits[_LIMIT_EVENT_MAX];
         uint64_t oom;
 } LimitCounts;
 
 typedef struct LimitWatchOps {
         /* now: the counters that are told with this; hits: how many more of this kind. Kills are told within a second, the
          * others at once and then together, once a minute. The watch may be freed in here. */
-        void (*hit)(LimitHit what, uint64_t hits, const LimitCounts *now, void *userdata);
+        void (*hit)(LimitEvent what, uint64_t hits, const LimitCounts *now, void *userdata);
         /* A file has changed: now is when figures are there to be read, for the cgroup may be gone soon. Called before the
          * others. */
         void (*looked)(void *userdata);
@@ -50,4 +50,4 @@ typedef struct LimitMeter {
         uint64_t told, again_usec; /* not before, CLOCK_MONOTONIC */
 } LimitMeter;
 /* How many are told now; 0: none. *ret_at: when to ask again, USEC_INFINITY: when the counter has changed. */
-uint64_t limit_meter_take(LimitMeter *m, LimitHit what, uint64_t count, uint64_t now, uint64_t *ret_at);
+uint64_t limit_meter_take(LimitMeter *m, LimitEvent what, uint64_t count, uint64_t now, uint64_t *ret_at);

@@ -13,17 +13,17 @@
 /* From the kill of the agent to the end of all that it leaves. */
 #define KILL_NEAR_USEC (10 * USEC_PER_SEC)
 
-static void log_hit(RunLimits *l, LimitHit what, const char *limit, uint64_t hits, const char *victim) {
-        static const char *const texts[_LIMIT_HIT_MAX] = {
-                [LIMIT_HIT_OOM_KILL] = "processes were killed for memory",
-                [LIMIT_HIT_MEMORY_HIGH] = "times slowed down at memoryHigh",
-                [LIMIT_HIT_TASKS] = "forks were refused at tasksMax",
+static void log_hit(RunLimits *l, LimitEvent what, const char *limit, uint64_t hits, const char *victim) {
+        static const char *const texts[_LIMIT_EVENT_MAX] = {
+                [LIMIT_EVENT_OOM_KILL] = "processes were killed for memory",
+                [LIMIT_EVENT_MEMORY_HIGH] = "times slowed down at memoryHigh",
+                [LIMIT_EVENT_TASKS] = "forks were refused at tasksMax",
         };
         LOG_CONTEXT(log);
 
         log_context_push(&log, "NORTHFLARE_LIMIT", limit);
         log_context_push(&log, "NORTHFLARE_VICTIM", victim);
-        log_full(what == LIMIT_HIT_OOM_KILL ? LOG_WARNING : LOG_NOTICE,
+        log_full(what == LIMIT_EVENT_OOM_KILL ? LOG_WARNING : LOG_NOTICE,
                  0,
                  NF_MESSAGE_LIMIT_REACHED,
                  "Conversation %s: %llu %s%s%s%s.",
@@ -47,13 +47,13 @@ static const char *killer(RunLimits *l, const LimitCounts *now, const LimitVicti
 }
 
 static void
-tell_hit(RunLimits *l, LimitHit what, uint64_t hits, const LimitCounts *now, const LimitVictim *whom) {
+tell_hit(RunLimits *l, LimitEvent what, uint64_t hits, const LimitCounts *now, const LimitVictim *whom) {
         const char *victim = whom ? whom->name : NULL;
-        bool workspace_tasks = what == LIMIT_HIT_TASKS && l->workspace && limit_workspace_tasks(l->fd);
-        const char *limit = what == LIMIT_HIT_MEMORY_HIGH ? "memoryHigh" :
-                        workspace_tasks                   ? "workspaceTasksMax" :
-                        what == LIMIT_HIT_TASKS           ? "tasksMax" :
-                                                            killer(l, now, whom);
+        bool workspace_tasks = what == LIMIT_EVENT_TASKS && l->workspace && limit_workspace_tasks(l->fd);
+        const char *limit = what == LIMIT_EVENT_MEMORY_HIGH ? "memoryHigh" :
+                        workspace_tasks                     ? "workspaceTasksMax" :
+                        what == LIMIT_EVENT_TASKS           ? "tasksMax" :
+                                                              killer(l, now, whom);
         LimitCounts before = l->told;
         uint64_t slice_before = l->slice_ooms_told;
         _cleanup_json_ Json *params = json_object_new_object();
@@ -62,7 +62,7 @@ tell_hit(RunLimits *l, LimitHit what, uint64_t hits, const LimitCounts *now, con
                         json_set_text(params, "victim", victim) >= 0;
 
         l->told.hits[what] += hits;
-        if (what == LIMIT_HIT_OOM_KILL) {
+        if (what == LIMIT_EVENT_OOM_KILL) {
                 l->told.oom = now->oom;
                 l->slice_ooms_told = l->slice_ooms;
         }
@@ -71,7 +71,7 @@ tell_hit(RunLimits *l, LimitHit what, uint64_t hits, const LimitCounts *now, con
                 l->slice_ooms_told = slice_before;
                 return;
         }
-        if (what == LIMIT_HIT_OOM_KILL) {
+        if (what == LIMIT_EVENT_OOM_KILL) {
                 l->kill_told_usec = now_usec(CLOCK_REALTIME);
                 if (streq(limit, "workspaceMemoryMax"))
                         l->workspace_kill_usec = l->kill_told_usec;
@@ -92,7 +92,7 @@ static int tell_kill(RunLimits *l, bool last) {
         l->kill_since_usec = now_usec(CLOCK_REALTIME);
         uint64_t hits = l->kill_hits;
         l->kill_hits = 0;
-        tell_hit(l, LIMIT_HIT_OOM_KILL, hits, &l->kill_now, found > 0 ? &victim : NULL);
+        tell_hit(l, LIMIT_EVENT_OOM_KILL, hits, &l->kill_now, found > 0 ? &victim : NULL);
         return 1;
 }
 
@@ -106,14 +106,14 @@ static int on_victim(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void on_hit(LimitHit what, uint64_t hits, const LimitCounts *now, void *userdata) {
+static void on_hit(LimitEvent what, uint64_t hits, const LimitCounts *now, void *userdata) {
         RunLimits *l = userdata;
         LOG_ABOUT_RUN(l->run);
 
         /* Its last ones are told with its end, from the figures of the end. */
         if (l->run->over || l->run->ctx->broken)
                 return;
-        if (what != LIMIT_HIT_OOM_KILL) {
+        if (what != LIMIT_EVENT_OOM_KILL) {
                 tell_hit(l, what, hits, now, NULL);
                 return;
         }
@@ -148,17 +148,17 @@ const LimitWatchOps run_limits_watch_ops = { .looked = on_looked,
                                              .frozen = run_limits_set_frozen };
 
 void run_limits_finish(Run *r, Json *resources) {
-        static const char *const figures[_LIMIT_HIT_MAX] = {
-                [LIMIT_HIT_OOM_KILL] = "oomKills",
-                [LIMIT_HIT_MEMORY_HIGH] = "memoryHighEvents",
-                [LIMIT_HIT_TASKS] = "pidsMaxEvents",
+        static const char *const figures[_LIMIT_EVENT_MAX] = {
+                [LIMIT_EVENT_OOM_KILL] = "oomKills",
+                [LIMIT_EVENT_MEMORY_HIGH] = "memoryHighEvents",
+                [LIMIT_EVENT_TASKS] = "pidsMaxEvents",
         };
         RunLimits *l = r->limits;
 
         if (!l)
                 return;
         l->watch = limit_watch_free(l->watch);
-        for (LimitHit i = 0; i < _LIMIT_HIT_MAX; i++) {
+        for (LimitEvent i = 0; i < _LIMIT_EVENT_MAX; i++) {
                 _cleanup_(limit_victim_done) LimitVictim victim = {};
                 /* Whose limit it was is not among the figures; the scope's own is by far the likeliest, unless its
                  * workspace's was seen to be hit. */
@@ -168,7 +168,7 @@ void run_limits_finish(Run *r, Json *resources) {
 
                 if (json_get_u64(resources, figures[i], &count) <= 0 || count <= l->told.hits[i])
                         continue;
-                if (i == LIMIT_HIT_OOM_KILL && l->cgroup)
+                if (i == LIMIT_EVENT_OOM_KILL && l->cgroup)
                         found = limit_victim_find(l->cgroup, l->kill_since_usec, &victim);
                 tell_hit(l, i, count - l->told.hits[i], &now, found > 0 ? &victim : NULL);
         }
@@ -184,7 +184,7 @@ bool run_limits_oom(Run *r, Json *outcome) {
                 return true;
         (void) json_get_u64(resources, "oomKills", &count);
         if (count == 0 && l)
-                count = l->told.hits[LIMIT_HIT_OOM_KILL];
+                count = l->told.hits[LIMIT_EVENT_OOM_KILL];
         if (count == 0)
                 return false;
         (void) json_get_u64(outcome, "endedUsec", &ended);
@@ -203,7 +203,7 @@ int run_limits_folder(Run *r) {
         return r->limits ? r->limits->fd : -EBADF;
 }
 
-uint64_t run_limits_hits(Run *r, LimitHit what) {
+uint64_t run_limits_hits(Run *r, LimitEvent what) {
         return r->limits ? r->limits->told.hits[what] : 0;
 }
 

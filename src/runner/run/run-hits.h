@@ -23,7 +23,7 @@ bool run_limits_oom_by_workspace(Run *r, Json *outcome);
 /* The scope's folder, borrowed; negative: it is not known (yet), or gone. */
 int run_limits_folder(Run *r);
 /* How often it was hit, as far as that was told. */
-uint64_t run_limits_hits(Run *r, LimitHit what);
+uint64_t run_limits_hits(Run *r, LimitEvent what);
 /* Whether systemd-oomd killed it, as its mark on one of the cgroups says. */
 bool run_limits_oomd(Run *r);
 /* Reads what the scope has used while it can be read. */
