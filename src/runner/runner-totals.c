@@ -11,7 +11,7 @@
 
 /* Agents that are counted by themselves, and one for all others. */
 #define TOTALS_MAX 32
-static_assert(RUNNER_LIMIT_HITS == _LIMIT_EVENT_MAX, "one for each limit");
+static_assert(RUNNER_LIMIT_EVENTS == _LIMIT_EVENT_MAX, "one for each limit");
 
 struct Totals {
         RunnerTotals list[TOTALS_MAX];
@@ -80,7 +80,7 @@ static void count(Conversation *c, RunnerTotals *t) {
                 counted_begin(&c->counted, c->row.run, false);
         count_driver(c, t);
         for (LimitEvent i = 0; i < _LIMIT_EVENT_MAX; i++)
-                t->limit_hits[i] += counted_take_hits(&c->counted, i, run_limits_hits(c->run, i));
+                t->limit_events[i] += counted_take_hits(&c->counted, i, run_limits_hits(c->run, i));
         if (cpu_of(c, &cpu))
                 t->cpu_usec += counted_take_cpu(&c->counted, cpu);
 }

@@ -7,7 +7,7 @@
 #define RUNNER_END_REASONS 10
 /* What the i-th of them is of; static. */
 const char *totals_end_reason(size_t i);
-#define RUNNER_LIMIT_HITS 3
+#define RUNNER_LIMIT_EVENTS 3
 typedef struct RunnerTotals {
         char *agent;
         uint64_t started; /* resumed ones as well */
@@ -15,7 +15,7 @@ typedef struct RunnerTotals {
         uint64_t turns, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cpu_usec;
         uint64_t oversize_lines, ambiguous_lines;
         double cost_usd;
-        uint64_t limit_hits[RUNNER_LIMIT_HITS]; /* by LimitEvent */
+        uint64_t limit_events[RUNNER_LIMIT_EVENTS]; /* by LimitEvent */
 } RunnerTotals;
 
 /* The same of all agents. */

@@ -317,8 +317,8 @@ const RunnerTotals *runner_get_totals(Runner *r, size_t i) {
                  .ended = { 3, 1 },
                  .turns = 9,
                  .cpu_usec = 1500000,
-                 .limit_hits = { 2 } },
-                { .agent = (char *) "claude",       .input_tokens = 1000, .output_tokens = 20, .cost_usd = 0.125},
+                 .limit_events = { 2 } },
+                { .agent = (char *) "claude",     .input_tokens = 1000, .output_tokens = 20, .cost_usd = 0.125},
         };
 
         return i < ELEMENTSOF(totals) ? &totals[i] : NULL;

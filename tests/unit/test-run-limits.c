@@ -153,7 +153,7 @@ static void filter_units(void **state) {
         }
 }
 
-static void told_at_once_and_then_together(void **state) {
+static void reported_at_once_and_then_together(void **state) {
         LimitMeter m = {};
         uint64_t at;
 
@@ -166,7 +166,7 @@ static void told_at_once_and_then_together(void **state) {
         assert_int_equal(at, 2 * MINUTE);
         assert_int_equal(limit_meter_take(&m, LIMIT_EVENT_MEMORY_HIGH, 900, 2 * MINUTE, &at), 897);
         /* A kill is not kept back for long. */
-        m = (LimitMeter){ .told = 1 };
+        m = (LimitMeter){ .reported = 1 };
         assert_int_equal(limit_meter_take(&m, LIMIT_EVENT_OOM_KILL, 2, MINUTE, &at), 1);
         assert_int_equal(limit_meter_take(&m, LIMIT_EVENT_OOM_KILL, 4, MINUTE + 1, &at), 0);
         assert_int_equal(at, MINUTE + USEC_PER_SEC);
@@ -215,11 +215,11 @@ static void victims(void **state) {
         assert_null(machine.limit);
 }
 
-static void on_hit(LimitEvent what, uint64_t hits, const LimitCounts *now, void *userdata) {
-        fail_msg("nothing was hit");
+static void on_event(LimitEvent what, uint64_t events, const LimitCounts *now, void *userdata) {
+        fail_msg("no limit was reached");
 }
 
-static void on_looked(void *userdata) {
+static void on_changed(void *userdata) {
         fail_msg("nothing has changed");
 }
 
@@ -229,7 +229,7 @@ static void on_frozen(bool frozen, void *userdata) {
 
 /* A cgroup without controllers has none of the files. */
 static void a_watch_begins(void **state) {
-        static const LimitWatchOps ops = { .looked = on_looked, .hit = on_hit, .frozen = on_frozen };
+        static const LimitWatchOps ops = { .changed = on_changed, .event = on_event, .frozen = on_frozen };
         char path[] = "/tmp/test-run-limits-XXXXXX";
         _cleanup_close_ int fd = -EBADF;
         sd_event *event = NULL;
@@ -255,7 +255,7 @@ int main(void) {
                 cmocka_unit_test(asked_in_the_protocols_words),
                 cmocka_unit_test(places),
                 cmocka_unit_test(filter_units),
-                cmocka_unit_test(told_at_once_and_then_together),
+                cmocka_unit_test(reported_at_once_and_then_together),
                 cmocka_unit_test(victims),
                 cmocka_unit_test(a_watch_begins),
         };

@@ -58,7 +58,7 @@ static void append_count(BusAnswer *a, const char *name, uint64_t value) {
 }
 
 static void append_totals(BusAnswer *a, const RunnerTotals *t) {
-        static const char *const limits[RUNNER_LIMIT_HITS] = {
+        static const char *const limits[RUNNER_LIMIT_EVENTS] = {
                 [LIMIT_EVENT_OOM_KILL] = "memoryMax",
                 [LIMIT_EVENT_MEMORY_HIGH] = "memoryHigh",
                 [LIMIT_EVENT_TASKS] = "tasksMax",
@@ -86,7 +86,7 @@ static void append_totals(BusAnswer *a, const RunnerTotals *t) {
         for (size_t i = 0; i < RUNNER_END_REASONS; i++)
                 reasons[i] = totals_end_reason(i);
         append_counts(a, "ended", reasons, t->ended, RUNNER_END_REASONS);
-        append_counts(a, "limitHits", limits, t->limit_hits, RUNNER_LIMIT_HITS);
+        append_counts(a, "limitHits", limits, t->limit_events, RUNNER_LIMIT_EVENTS);
         bus_answer_close(a);
         bus_answer_close(a);
 }

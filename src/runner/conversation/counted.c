@@ -38,5 +38,5 @@ uint64_t counted_take_cpu(Counted *k, uint64_t now) {
 }
 
 uint64_t counted_take_hits(Counted *k, LimitEvent what, uint64_t now) {
-        return grown(&k->hits[what], now);
+        return grown(&k->events[what], now);
 }

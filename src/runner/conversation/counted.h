@@ -8,7 +8,7 @@
 typedef struct Counted {
         unsigned run;
         DriverUsage usage;
-        uint64_t cpu_usec, hits[_LIMIT_EVENT_MAX];
+        uint64_t cpu_usec, events[_LIMIT_EVENT_MAX];
         bool cpu_before; /* the first figure is of what was used before we looked */
 } Counted;
 

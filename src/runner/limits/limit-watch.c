@@ -7,8 +7,8 @@
 #include "runner/limits/limit-watch.h"
 
 #define FILE_MAX 1024
-/* A scope at its limit changes these files a hundred times a second; so often they are looked at. */
-#define LOOKS_PER_SECOND 4
+/* A scope at its limit changes these files a hundred times a second; they are read at most this often. */
+#define CHECKS_PER_SECOND 4
 
 static const uint64_t intervals[_LIMIT_EVENT_MAX] = {
         [LIMIT_EVENT_OOM_KILL] = USEC_PER_SEC,
@@ -42,19 +42,19 @@ struct LimitWatch {
 };
 
 uint64_t limit_meter_take(LimitMeter *m, LimitEvent what, uint64_t count, uint64_t now, uint64_t *ret_at) {
-        uint64_t hits;
+        uint64_t events;
 
         *ret_at = USEC_INFINITY;
-        if (count <= m->told)
+        if (count <= m->reported)
                 return 0;
         if (now < m->again_usec) {
                 *ret_at = m->again_usec;
                 return 0;
         }
-        hits = count - m->told;
-        m->told = count;
+        events = count - m->reported;
+        m->reported = count;
         m->again_usec = now + intervals[what];
-        return hits;
+        return events;
 }
 
 static bool find_number(const char *text, const char *key, uint64_t *ret) {
@@ -72,7 +72,7 @@ static bool find_number(const char *text, const char *key, uint64_t *ret) {
         return false;
 }
 
-/* Reading from the beginning is also what arms the next event. False: the cgroup has gone. */
+/* Reading from the beginning also arms the next event. False: the cgroup is gone. */
 static bool read_text(LimitWatch *w, int file, char text[static FILE_MAX]) {
         ssize_t n = pread(w->fds[file], text, FILE_MAX - 1, 0);
 
@@ -89,27 +89,27 @@ static bool read_counters(LimitWatch *w, int file) {
                 return false;
         for (LimitEvent i = 0; i < _LIMIT_EVENT_MAX; i++)
                 if (streq(counters[i].file, file_names[file]))
-                        (void) find_number(text, counters[i].key, &w->now.hits[i]);
+                        (void) find_number(text, counters[i].key, &w->now.events[i]);
         if (file == FILE_MEMORY)
                 (void) find_number(text, "oom ", &w->now.oom);
         return true;
 }
 
-static void tell(LimitWatch *w) {
+static void report(LimitWatch *w) {
         uint64_t now = now_usec(CLOCK_MONOTONIC), next = USEC_INFINITY, at;
-        LimitCounts told = { .oom = w->now.oom };
+        LimitCounts reported = { .oom = w->now.oom };
         bool freed = false;
 
         for (LimitEvent i = 0; i < _LIMIT_EVENT_MAX; i++) {
-                uint64_t hits = limit_meter_take(&w->meters[i], i, w->now.hits[i], now, &at);
+                uint64_t events = limit_meter_take(&w->meters[i], i, w->now.events[i], now, &at);
 
                 next = MIN(next, at);
-                if (hits == 0)
+                if (events == 0)
                         continue;
                 for (LimitEvent k = 0; k < _LIMIT_EVENT_MAX; k++)
-                        told.hits[k] = w->meters[k].told;
+                        reported.events[k] = w->meters[k].reported;
                 w->freed = &freed;
-                w->ops->hit(i, hits, &told, w->userdata);
+                w->ops->event(i, events, &reported, w->userdata);
                 if (freed)
                         return;
                 w->freed = NULL;
@@ -119,16 +119,16 @@ static void tell(LimitWatch *w) {
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        tell(userdata);
+        report(userdata);
         return 0;
 }
 
 static int on_first(sd_event_source *source, void *userdata) {
-        tell(userdata);
+        report(userdata);
         return 0;
 }
 
-/* A file whose cgroup is not there any more is ready for ever. */
+/* A file whose cgroup was removed stays ready forever. */
 static int gone(sd_event_source *source) {
         return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
@@ -138,12 +138,12 @@ static int on_file(sd_event_source *source, int fd, uint32_t revents, void *user
         char text[FILE_MAX];
         uint64_t frozen = 0;
 
-        w->ops->looked(w->userdata);
+        w->ops->changed(w->userdata);
         for (int i = 0; i < FILE_CGROUP; i++)
                 if (fd == w->fds[i]) {
                         if (!read_counters(w, i))
                                 return gone(source);
-                        tell(w);
+                        report(w);
                         return 0;
                 }
         if (!read_text(w, FILE_CGROUP, text))
@@ -163,7 +163,7 @@ static int watch_file(LimitWatch *w, int dirfd, int file) {
                 return errno == ENOENT ? 0 : -errno;
         r = sd_event_add_io(w->event, &w->sources[file], w->fds[file], EPOLLPRI, on_file, w);
         if (r == -EPERM) {
-                /* Not a file that tells of changes. */
+                /* The file does not notify of changes. */
                 w->fds[file] = safe_close(w->fds[file]);
                 return 0;
         }
@@ -172,7 +172,7 @@ static int watch_file(LimitWatch *w, int dirfd, int file) {
         (void) sd_event_source_set_description(w->sources[file], file_names[file]);
         if (file == FILE_CGROUP)
                 return 0;
-        r = sd_event_source_set_ratelimit(w->sources[file], USEC_PER_SEC, LOOKS_PER_SECOND);
+        r = sd_event_source_set_ratelimit(w->sources[file], USEC_PER_SEC, CHECKS_PER_SECOND);
         return r < 0 ? r : 0;
 }
 
@@ -197,7 +197,7 @@ static int open_files(LimitWatch *w, int dirfd) {
 int limit_watch_new(
                 sd_event *event,
                 int dirfd,
-                const LimitCounts *told,
+                const LimitCounts *reported,
                 const LimitWatchOps *ops,
                 void *userdata,
                 LimitWatch **ret) {
@@ -209,16 +209,16 @@ int limit_watch_new(
         *w = (LimitWatch){
                 .event = sd_event_ref(event),
                 .fds = {-EBADF, -EBADF, -EBADF},
-                .now = *told,
+                .now = *reported,
                 .ops = ops,
                 .userdata = userdata,
         };
         for (LimitEvent i = 0; i < _LIMIT_EVENT_MAX; i++)
-                w->meters[i].told = told->hits[i];
+                w->meters[i].reported = reported->events[i];
         r = oneshot_new(event, "limit-events", on_timer, w, &w->timer);
         if (r >= 0)
                 r = open_files(w, dirfd);
-        /* What came before we looked; not from in here, where nobody has the watch yet. */
+        /* Reports what came before the files were read; later, since the caller does not have the watch yet. */
         if (r >= 0)
                 r = sd_event_add_defer(event, &w->first, on_first, w);
         if (r < 0)

@@ -5,8 +5,8 @@
 
 #include "common/util.h"
 
-/* Limits of one scope as they are hit, told by the kernel: memory.events, pids.events and cgroup.events of its cgroup. A
- * file that is not there is not watched. */
+/* Watches the limit events of one scope, which the kernel reports in memory.events, pids.events and cgroup.events of its
+ * cgroup. A file that does not exist is not watched. */
 typedef struct LimitWatch LimitWatch;
 
 typedef enum LimitEvent {
@@ -16,28 +16,28 @@ typedef enum LimitEvent {
         _LIMIT_EVENT_MAX,
 } LimitEvent;
 
-/* Counters that only grow, as far as they were told; oom: how often the scope's own MemoryMax was the cause. */
+/* Counters that only grow, as far as they were reported. oom: how often the scope's own MemoryMax was the cause. */
 typedef struct LimitCounts {
-        uint64_t hits[_LIMIT_EVENT_MAX];
+        uint64_t events[_LIMIT_EVENT_MAX];
         uint64_t oom;
 } LimitCounts;
 
 typedef struct LimitWatchOps {
-        /* now: the counters that are told with this; hits: how many more of this kind. Kills are told within a second, the
-         * others at once and then together, once a minute. The watch may be freed in here. */
-        void (*hit)(LimitEvent what, uint64_t hits, const LimitCounts *now, void *userdata);
-        /* A file has changed: now is when figures are there to be read, for the cgroup may be gone soon. Called before the
-         * others. */
-        void (*looked)(void *userdata);
-        /* Everything in it stands still, or goes on. Not called for what it is at the beginning. */
+        /* events: how many more events of this kind there were. now: the counters with them. Kills are reported within a
+         * second. The first of the other events is reported at once, and those that follow together, once a minute. The
+         * watch may be freed in here. */
+        void (*event)(LimitEvent what, uint64_t events, const LimitCounts *now, void *userdata);
+        /* A file has changed. Statistics can be read now; the cgroup may be removed soon. Called before the others. */
+        void (*changed)(void *userdata);
+        /* All processes in it were frozen, or continue. Not called for the state at the beginning. */
         void (*frozen)(bool frozen, void *userdata);
 } LimitWatchOps;
 
-/* dirfd: the cgroup's folder, borrowed for the call. What is above `told` is told soon. */
+/* dirfd: the cgroup's directory, borrowed for the call. Events above `reported` are reported soon. */
 int limit_watch_new(
                 sd_event *event,
                 int dirfd,
-                const LimitCounts *told,
+                const LimitCounts *reported,
                 const LimitWatchOps *ops,
                 void *userdata,
                 LimitWatch **ret);
@@ -45,9 +45,9 @@ LimitWatch *limit_watch_free(LimitWatch *w);
 DEFINE_TRIVIAL_CLEANUP_FUNC(LimitWatch *, limit_watch_free);
 bool limit_watch_is_frozen(LimitWatch *w);
 
-/* The rule of what is told when, without a kernel. */
+/* Decides which events are reported when. It does not read any file. */
 typedef struct LimitMeter {
-        uint64_t told, again_usec; /* not before, CLOCK_MONOTONIC */
+        uint64_t reported, again_usec; /* CLOCK_MONOTONIC: no report before it */
 } LimitMeter;
-/* How many are told now; 0: none. *ret_at: when to ask again, USEC_INFINITY: when the counter has changed. */
+/* Returns how many events to report now. *ret_at: when to call again; USEC_INFINITY: when the counter has changed. */
 uint64_t limit_meter_take(LimitMeter *m, LimitEvent what, uint64_t count, uint64_t now, uint64_t *ret_at);

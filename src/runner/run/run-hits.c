@@ -61,7 +61,7 @@ tell_hit(RunLimits *l, LimitEvent what, uint64_t hits, const LimitCounts *now, c
                         json_set_u64(params, "hits", hits) >= 0 &&
                         json_set_text(params, "victim", victim) >= 0;
 
-        l->told.hits[what] += hits;
+        l->told.events[what] += hits;
         if (what == LIMIT_EVENT_OOM_KILL) {
                 l->told.oom = now->oom;
                 l->slice_ooms_told = l->slice_ooms;
@@ -143,8 +143,8 @@ static void on_looked(void *userdata) {
         run_limits_sample(l->run);
 }
 
-const LimitWatchOps run_limits_watch_ops = { .looked = on_looked,
-                                             .hit = on_hit,
+const LimitWatchOps run_limits_watch_ops = { .changed = on_looked,
+                                             .event = on_hit,
                                              .frozen = run_limits_set_frozen };
 
 void run_limits_finish(Run *r, Json *resources) {
@@ -166,11 +166,11 @@ void run_limits_finish(Run *r, Json *resources) {
                 uint64_t count = 0;
                 int found = 0;
 
-                if (json_get_u64(resources, figures[i], &count) <= 0 || count <= l->told.hits[i])
+                if (json_get_u64(resources, figures[i], &count) <= 0 || count <= l->told.events[i])
                         continue;
                 if (i == LIMIT_EVENT_OOM_KILL && l->cgroup)
                         found = limit_victim_find(l->cgroup, l->kill_since_usec, &victim);
-                tell_hit(l, i, count - l->told.hits[i], &now, found > 0 ? &victim : NULL);
+                tell_hit(l, i, count - l->told.events[i], &now, found > 0 ? &victim : NULL);
         }
         l->kill_hits = 0;
 }
@@ -184,7 +184,7 @@ bool run_limits_oom(Run *r, Json *outcome) {
                 return true;
         (void) json_get_u64(resources, "oomKills", &count);
         if (count == 0 && l)
-                count = l->told.hits[LIMIT_EVENT_OOM_KILL];
+                count = l->told.events[LIMIT_EVENT_OOM_KILL];
         if (count == 0)
                 return false;
         (void) json_get_u64(outcome, "endedUsec", &ended);
@@ -204,7 +204,7 @@ int run_limits_folder(Run *r) {
 }
 
 uint64_t run_limits_hits(Run *r, LimitEvent what) {
-        return r->limits ? r->limits->told.hits[what] : 0;
+        return r->limits ? r->limits->told.events[what] : 0;
 }
 
 bool run_limits_oomd(Run *r) {

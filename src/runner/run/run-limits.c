@@ -57,9 +57,9 @@ int run_limits_save(RunLimits *l) {
                 (void) json_set(o, "effective", json_object_get(l->effective));
         if (l->missing)
                 (void) json_set(o, "missing", json_object_get(l->missing));
-        (void) json_set_u64(o, "oomKills", l->told.hits[LIMIT_EVENT_OOM_KILL]);
-        (void) json_set_u64(o, "memoryHigh", l->told.hits[LIMIT_EVENT_MEMORY_HIGH]);
-        (void) json_set_u64(o, "tasksMax", l->told.hits[LIMIT_EVENT_TASKS]);
+        (void) json_set_u64(o, "oomKills", l->told.events[LIMIT_EVENT_OOM_KILL]);
+        (void) json_set_u64(o, "memoryHigh", l->told.events[LIMIT_EVENT_MEMORY_HIGH]);
+        (void) json_set_u64(o, "tasksMax", l->told.events[LIMIT_EVENT_TASKS]);
         (void) json_set_u64(o, "oom", l->told.oom);
         if (l->filter)
                 (void) json_set(o, "ipFilter", json_object_get(l->filter));
@@ -127,9 +127,9 @@ int run_limits_restore(Run *r) {
         l->effective = json_object_get(json_get(o, "effective"));
         l->missing = json_object_get(json_get(o, "missing"));
         l->filter = json_object_get(json_get(o, "ipFilter"));
-        (void) json_get_u64(o, "oomKills", &l->told.hits[LIMIT_EVENT_OOM_KILL]);
-        (void) json_get_u64(o, "memoryHigh", &l->told.hits[LIMIT_EVENT_MEMORY_HIGH]);
-        (void) json_get_u64(o, "tasksMax", &l->told.hits[LIMIT_EVENT_TASKS]);
+        (void) json_get_u64(o, "oomKills", &l->told.events[LIMIT_EVENT_OOM_KILL]);
+        (void) json_get_u64(o, "memoryHigh", &l->told.events[LIMIT_EVENT_MEMORY_HIGH]);
+        (void) json_get_u64(o, "tasksMax", &l->told.events[LIMIT_EVENT_TASKS]);
         (void) json_get_u64(o, "oom", &l->told.oom);
         (void) json_get_u64(o, "workspaceOom", &l->slice_ooms_told);
         (void) json_get_bool(o, "addressesHeld", &l->addresses_held);
