@@ -6,8 +6,8 @@
 #include "common/cgroup.h"
 #include "launcher/sum.h"
 
-uint64_t sum_limit(const char *folder, const char *scope, const char *file) {
-        _cleanup_free_ char *path = xasprintf("%s/%s/%s", folder, scope, file);
+uint64_t sum_limit(const char *slice, const char *scope, const char *file) {
+        _cleanup_free_ char *path = xasprintf("%s/%s/%s", slice, scope, file);
         uint64_t value;
 
         return path && cgroup_read_value(AT_FDCWD, path, "", &value) ? value : UINT64_MAX;

@@ -12,7 +12,7 @@
 #include "launcher/dropped/agent-half.h"
 #include "launcher/privileges.h"
 
-/* Makes each folder of path below fd where it is missing, and opens the last one. All must be ours; their mode does not
+/* Makes each directory of path below fd where it is missing, and opens the last one. All must be ours; their mode does not
  * matter, since nobody else gets through base. */
 static int enter(int fd, const char *path) {
         int at = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -53,7 +53,7 @@ static int copy_private(int from, int dirfd) {
 /* Makes the folders and goes to the working directory. */
 static int settle(const AgentPlan *p) {
         static const char *const shared[] = { "home", "checkouts" };
-        _cleanup_close_ int base = -EBADF, folder = -EBADF, all = -EBADF, tmp = -EBADF, cwd = -EBADF;
+        _cleanup_close_ int base = -EBADF, workspace = -EBADF, all = -EBADF, tmp = -EBADF, cwd = -EBADF;
         struct stat st;
         int r;
 
@@ -66,20 +66,20 @@ static int settle(const AgentPlan *p) {
                 return -EPERM;
         if (!p->key)
                 return fchdir(base) < 0 ? -errno : 0;
-        if ((r = folder = enter(base, p->key)) < 0)
+        if ((r = workspace = enter(base, p->key)) < 0)
                 return r;
         for (size_t i = 0; i < ELEMENTSOF(shared); i++) {
-                if ((r = enter(folder, shared[i])) < 0)
+                if ((r = enter(workspace, shared[i])) < 0)
                         return r;
                 safe_close(r);
         }
-        if ((r = all = enter(folder, "tmp")) < 0 || (r = tmp = enter(all, p->tmp)) < 0)
+        if ((r = all = enter(workspace, "tmp")) < 0 || (r = tmp = enter(all, p->tmp)) < 0)
                 return r;
         if (p->private_fd >= 0 && (r = copy_private(p->private_fd, tmp)) < 0)
                 return r;
         if (p->cwd[0] == '/')
                 return chdir(p->cwd) < 0 ? -errno : 0;
-        cwd = enter(folder, p->cwd);
+        cwd = enter(workspace, p->cwd);
         if (cwd < 0)
                 return cwd;
         return fchdir(cwd) < 0 ? -errno : 0;

@@ -34,13 +34,13 @@ ClaudeAsk *claude_find_ask(Claude *c, uint64_t offset, unsigned n) {
         return NULL;
 }
 
-int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool tell) {
+int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool with_event) {
         ClaudeAsk a = c->asks[i];
         int r = 0;
 
         memmove(c->asks + i, c->asks + i + 1, (c->n_asks - i - 1) * sizeof(ClaudeAsk));
         c->n_asks--;
-        if (tell) {
+        if (with_event) {
                 feed_begin(f, "ask_gone");
                 (void) buffer_printf(f->b, ",\"requestId\":\"@%" PRIu64 ".%u\"", a.offset, a.n);
                 r = feed_end(f);
@@ -143,7 +143,7 @@ static int remember_ask(Claude *c, DriverFeed *f, const ClaudeAskText *t) {
         return 0;
 }
 
-static int tell_ask(DriverFeed *f, const ClaudeAskText *t) {
+static int report_ask(DriverFeed *f, const ClaudeAskText *t) {
         static const char method[] = "permission.request";
         Buffer *b;
 
@@ -203,7 +203,7 @@ int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line) {
                 }
         take_text(id, request, &t);
         r = remember_ask(c, f, &t);
-        return r < 0 ? r : tell_ask(f, &t);
+        return r < 0 ? r : report_ask(f, &t);
 }
 
 int claude_feed_cancel(Claude *c, DriverFeed *f, Slice line) {

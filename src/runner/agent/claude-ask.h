@@ -16,7 +16,7 @@ typedef struct ClaudeAskText {
 ClaudeAsk *claude_find_ask(Claude *c, uint64_t offset, unsigned n);
 /* Forgets the question with this number in c->asks. tell: with an ask_gone event; without, f may be NULL and 0 is returned.
  * Else 0, or what feed_end() returned. */
-int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool tell);
+int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool with_event);
 /* Frees what one holds. */
 void claude_ask_done(ClaudeAsk *a);
 /* What is said in all; of a line of CLAUDE_ASK_LINE_MAX no more than CLAUDE_TOOL_NAME_MAX above that, as its title may be

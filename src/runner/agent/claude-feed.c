@@ -237,10 +237,10 @@ static int feed_init(Claude *c, DriverFeed *f, Slice line) {
         c->ready = c->in_turn = true;
         c->queued = false;
         /* It comes with every turn; what has been told already is not told again. */
-        if (c->told && claude_text_equal(c->session, session) && claude_text_equal(c->model, model) &&
+        if (c->reported && claude_text_equal(c->session, session) && claude_text_equal(c->model, model) &&
             claude_text_equal(c->mode, mode))
                 return 0;
-        c->told = true;
+        c->reported = true;
         if ((r = claude_set_text(&c->session, session)) < 0 || (r = claude_set_text(&c->model, model)) < 0 ||
             (r = claude_set_text(&c->mode, mode)) < 0)
                 return r;

@@ -50,7 +50,7 @@ typedef struct Claude {
         /* what the agent has said */
         bool ready; /* it is there */
         bool in_turn;
-        bool told; /* a started event was made of these: */
+        bool reported; /* a started event was made of these: */
         char *session, *model, *mode;
         char *session_id; /* session, decoded; before the agent has said it, that of the spec */
         char *error_kind; /* of the turn's last assistant line, or NULL */

@@ -106,7 +106,7 @@ static int driver_claude_save(Driver *d, Json **ret) {
         Claude *c = claude(d);
 
         if (!o || json_set_u64(o, "version", STATE_VERSION) < 0 || json_set_bool(o, "ready", c->ready) < 0 ||
-            json_set_bool(o, "inTurn", c->in_turn) < 0 || json_set_bool(o, "told", c->told) < 0 ||
+            json_set_bool(o, "inTurn", c->in_turn) < 0 || json_set_bool(o, "told", c->reported) < 0 ||
             json_set_string(o, "session", c->session) < 0 || json_set_string(o, "model", c->model) < 0 ||
             json_set_string(o, "mode", c->mode) < 0 || json_set_string(o, "sessionId", c->session_id) < 0 ||
             json_set_string(o, "errorKind", c->error_kind) < 0 || json_set_u64(o, "turns", c->turns) < 0 ||
@@ -197,7 +197,7 @@ static int load_members(Claude *c, Json *o) {
                 return -EINVAL;
         if ((r = json_get_bool(o, "ready", &c->ready)) < 0 ||
             (r = json_get_bool(o, "inTurn", &c->in_turn)) < 0 ||
-            (r = json_get_bool(o, "told", &c->told)) < 0 ||
+            (r = json_get_bool(o, "told", &c->reported)) < 0 ||
             (r = load_string(o, "session", &c->session)) < 0 ||
             (r = load_string(o, "model", &c->model)) < 0 || (r = load_string(o, "mode", &c->mode)) < 0 ||
             (r = load_string(o, "sessionId", &c->session_id)) < 0 ||

@@ -126,7 +126,7 @@ static HeldCall *find_room(BusAudit *a) {
 
 void bus_audit(BusAudit *a, const BusMethod *row, const BusRequest *q, const char *refusal) {
         const char *conversation = q->conversation ? conversation_id(q->conversation) : NULL;
-        bool refused = refusal, minor = refused || row->looks;
+        bool refused = refusal, minor = refused || row->reads_only;
         HeldCall *h;
 
         if (!refused && row->level == ACCESS_LIST)

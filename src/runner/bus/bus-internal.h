@@ -71,7 +71,7 @@ typedef struct BusRequest {
 typedef struct BusMethod {
         const char *name;
         AccessLevel level;
-        bool looks; /* changes nothing */
+        bool reads_only; /* changes nothing */
         bool waits; /* replied to when the work is done, and held until then: arguments up to BUS_CALL_HELD_MAX */
         const char *method; /* "conversation.stop"; NULL: answer */
         /* Puts the arguments into params, which names the conversation already. NULL: there are none. */

@@ -349,7 +349,7 @@ static int read_event(const BusRequest *q, sd_bus_error *error) {
 
 /* clang-format off */
 static const BusMethod methods[] = {
-        { "Describe", ACCESS_MANAGE, .looks = true, .answer = describe },
+        { "Describe", ACCESS_MANAGE, .reads_only = true, .answer = describe },
         { "SendMessage", ACCESS_MANAGE, .method = "message.user", .parse = parse_message },
         { "Interrupt", ACCESS_MANAGE, .method = "conversation.interrupt" },
         { "Stop", ACCESS_MANAGE, .waits = true, .method = "conversation.stop", .parse = parse_stop },
@@ -357,9 +357,9 @@ static const BusMethod methods[] = {
         { "Thaw", ACCESS_MANAGE, .method = "conversation.thaw" },
         { "AnswerPermission", ACCESS_MANAGE, .method = "permission.respond", .parse = parse_answer },
         { "SetLimits", ACCESS_MANAGE, .method = "conversation.config", .parse = parse_limits },
-        { "OpenEvents", ACCESS_MANAGE, .looks = true, .answer = open_events },
-        { "ReadEvents", ACCESS_MANAGE, .looks = true, .answer = read_events },
-        { "ReadEvent", ACCESS_MANAGE, .looks = true, .answer = read_event },
+        { "OpenEvents", ACCESS_MANAGE, .reads_only = true, .answer = open_events },
+        { "ReadEvents", ACCESS_MANAGE, .reads_only = true, .answer = read_events },
+        { "ReadEvent", ACCESS_MANAGE, .reads_only = true, .answer = read_event },
         {},
 };
 /* clang-format on */
@@ -370,49 +370,64 @@ static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return bus_method_run(o->bus_objects, methods, o->conversation, m, error);
 }
 
-#define ANYONE SD_BUS_VTABLE_UNPRIVILEGED
+#define UNPRIVILEGED SD_BUS_VTABLE_UNPRIVILEGED
 #define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 #define COUNTS SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION
 
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), on_method, ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("SendMessage", SD_BUS_ARGS("s", text), SD_BUS_NO_RESULT, on_method, ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("Interrupt", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, on_method, ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("Freeze", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("Thaw", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, ANYONE),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "Describe",
+                        SD_BUS_NO_ARGS,
+                        SD_BUS_RESULT("s", json),
+                        on_method,
+                        UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "SendMessage",
+                        SD_BUS_ARGS("s", text),
+                        SD_BUS_NO_RESULT,
+                        on_method,
+                        UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Interrupt", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "Stop",
+                        SD_BUS_ARGS("a{sv}", options),
+                        SD_BUS_NO_RESULT,
+                        on_method,
+                        UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Freeze", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Thaw", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
                         "AnswerPermission",
                         SD_BUS_ARGS("s", requestId, "s", behavior, "a{sv}", options),
                         SD_BUS_NO_RESULT,
                         on_method,
-                        ANYONE),
+                        UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
                         "SetLimits",
                         SD_BUS_ARGS("a{st}", limits),
                         SD_BUS_NO_RESULT,
                         on_method,
-                        ANYONE),
+                        UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
                         "OpenEvents",
                         SD_BUS_ARGS("s", cursor),
                         SD_BUS_RESULT("h", stream),
                         on_method,
-                        ANYONE),
+                        UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
                         "ReadEvents",
                         SD_BUS_ARGS("s", cursor, "u", max),
                         SD_BUS_RESULT("as", events, "s", next),
                         on_method,
-                        ANYONE),
+                        UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
                         "ReadEvent",
                         SD_BUS_ARGS("s", cursor, "t", offset),
                         SD_BUS_RESULT("s", piece, "t", size),
                         on_method,
-                        ANYONE),
+                        UNPRIVILEGED),
         SD_BUS_SIGNAL("EventsAvailable", NULL, 0),
         SD_BUS_PROPERTY("Id", "s", property_string, 0, CONSTANT),
         SD_BUS_PROPERTY("TaskId", "s", property_string, 0, CONSTANT),

@@ -6,7 +6,7 @@
 
 /* Figures for whoever watches: all conversations in one reply, since who watches asks again and again. */
 
-static void append_figures(BusAnswer *a, Conversation *c) {
+static void append_resources(BusAnswer *a, Conversation *c) {
         ConversationFigures f;
 
         conversation_figures(c, &f);
@@ -30,7 +30,7 @@ int statistics_bus_resources(const BusRequest *q, sd_bus_error *error) {
         bus_answer_open(&a, 'a', "(sa{st})");
         for (ConversationObject *o = q->bus_objects->index.first; o; o = o->next)
                 if (conversation_is_live(o->conversation))
-                        append_figures(&a, o->conversation);
+                        append_resources(&a, o->conversation);
         bus_answer_close(&a);
         return bus_answer_send(&a);
 }

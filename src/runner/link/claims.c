@@ -7,7 +7,7 @@
 #include "runner/link/rpc.h"
 
 /* So many in a row are no passing trouble; new work waits meanwhile. */
-#define FAILURES_TOLD 6
+#define FAILURES_REPORTED 6
 
 struct Claims {
         Endpoint *endpoint;
@@ -23,7 +23,7 @@ struct Claims {
 static void try_again(Claims *c, const HttpResult *result) {
         uint64_t delay = backoff_next(&c->backoff, ++c->failures, result ? result->retry_after_usec : 0);
 
-        log_full(c->failures == FAILURES_TOLD ? LOG_WARNING : LOG_DEBUG,
+        log_full(c->failures == FAILURES_REPORTED ? LOG_WARNING : LOG_DEBUG,
                  0,
                  NULL,
                  "A claim was not answered (%s, HTTP %ld), asking again in %.1f s.",

@@ -314,7 +314,7 @@ static int run_queue(Inbox *i) {
         return 0;
 }
 
-static void go_on(void *userdata) {
+static void resume(void *userdata) {
         Inbox *i = userdata;
         int r = run_queue(i);
 
@@ -346,12 +346,12 @@ static void on_claims_decided(void *userdata, ClaimOutcome outcome, Json *result
 
         take_claims(i, outcome, result);
         if (outcome != CLAIMS_UNANSWERED)
-                go_on(i);
+                resume(i);
 }
 
 static const ClaimsOps claims_ops = {
         .decided = on_claims_decided,
-        .retry = go_on,
+        .retry = resume,
 };
 
 /* ---- taking in ---- */

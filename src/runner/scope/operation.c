@@ -15,12 +15,12 @@
 struct Operation {
         OperationContext context;
         ScopeKind kind;
-        char *folder, *unit, *cgroup;
+        char *directory, *unit, *cgroup;
         int dirfd, outfd;
         LineReader lines;
         WatchSlot *watch;
         LauncherCall *call;
-        sd_event_source *look, *check, *timeout;
+        sd_event_source *changed, *check, *timeout;
         OperationLine line;
         OperationDone done;
         void *userdata;
@@ -69,7 +69,7 @@ static void arm_check(Operation *o) {
 }
 
 /* The limit of its scope that ended it, or NULL. The launcher gives it one of each kind. */
-static const char *limit_hit(Json *outcome, uint64_t signal) {
+static const char *limit_reached(Json *outcome, uint64_t signal) {
         Json *resources = json_get(outcome, "resources");
         uint64_t kills = 0, refusals = 0;
 
@@ -93,10 +93,10 @@ static void conclude(Operation *o, Json *outcome) {
         else if (streq_ptr(json_get_string(outcome, "stoppedBy"), "supervisor"))
                 finish(o, -ETIMEDOUT, "its scope's runtimeMaxSec was reached", 0);
         else
-                finish(o, 0, limit_hit(outcome, signal), signal > 0 ? 128 + (int) signal : (int) code);
+                finish(o, 0, limit_reached(outcome, signal), signal > 0 ? 128 + (int) signal : (int) code);
 }
 
-static void look(Operation *o) {
+static void inspect(Operation *o) {
         _cleanup_json_ Json *outcome = NULL, *started = NULL;
 
         read_lines(o);
@@ -124,19 +124,19 @@ static void look(Operation *o) {
 }
 
 static int on_check(sd_event_source *source, uint64_t usec, void *userdata) {
-        look(userdata);
+        inspect(userdata);
         return 0;
 }
 
-static int on_look(sd_event_source *source, void *userdata) {
-        look(userdata);
+static int on_changed(sd_event_source *source, void *userdata) {
+        inspect(userdata);
         return 0;
 }
 
 static void on_watch(bool new_files, void *userdata) {
         Operation *o = userdata;
 
-        (void) sd_event_source_set_enabled(o->look, SD_EVENT_ONESHOT);
+        (void) sd_event_source_set_enabled(o->changed, SD_EVENT_ONESHOT);
 }
 
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -163,17 +163,17 @@ on_started(int error, const char *text, const char *unit, const char *invocation
         on_watch(true, o);
 }
 
-static int make_folder(Operation *o, const OperationParams *p, uint32_t number) {
+static int make_directory(Operation *o, const OperationParams *p, uint32_t number) {
         _cleanup_close_ int parent = -EBADF;
         int r;
 
         parent = mkdir_open_at(o->context.state_fd, "operations", RUN_DIRECTORY_MODE);
         if (parent < 0)
                 return parent;
-        o->folder = xasprintf("%s-%s-%u", scope_kind_to_string(p->kind), p->id, number);
-        if (!o->folder)
+        o->directory = xasprintf("%s-%s-%u", scope_kind_to_string(p->kind), p->id, number);
+        if (!o->directory)
                 return -ENOMEM;
-        o->dirfd = run_directory_make(parent, o->folder, "{\"version\":1}");
+        o->dirfd = run_directory_make(parent, o->directory, "{\"version\":1}");
         if (o->dirfd < 0)
                 return o->dirfd;
         r = run_directory_write_input(o->dirfd, 0, p->input, p->input_size);
@@ -197,11 +197,11 @@ int operation_start(const OperationContext *context, const OperationParams *p, O
                 .line = p->line,
                 .userdata = p->userdata,
         };
-        r = sd_event_add_defer(context->event, &o->look, on_look, o);
+        r = sd_event_add_defer(context->event, &o->changed, on_changed, o);
         if (r < 0)
                 return r;
-        (void) sd_event_source_set_enabled(o->look, SD_EVENT_OFF);
-        r = make_folder(o, p, number);
+        (void) sd_event_source_set_enabled(o->changed, SD_EVENT_OFF);
+        r = make_directory(o, p, number);
         if (r < 0)
                 return r;
         if (p->timeout_usec > 0) {
@@ -240,22 +240,22 @@ Operation *operation_free(Operation *o) {
                 (void) run_directory_ring(o->dirfd, 'k');
         watch_slot_free(o->watch);
         launcher_call_free(o->call);
-        sd_event_source_disable_unref(o->look);
+        sd_event_source_disable_unref(o->changed);
         sd_event_source_disable_unref(o->check);
         sd_event_source_disable_unref(o->timeout);
-        if (o->folder) {
+        if (o->directory) {
                 int parent =
                                 openat(o->context.state_fd,
                                        "operations",
                                        O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
                 if (parent >= 0)
-                        (void) remove_tree_at(parent, o->folder);
+                        (void) remove_tree_at(parent, o->directory);
                 safe_close(parent);
         }
         line_reader_done(&o->lines);
         safe_close(o->dirfd);
         safe_close(o->outfd);
-        free(o->folder);
+        free(o->directory);
         free(o->unit);
         free(o->cgroup);
         free(o);
