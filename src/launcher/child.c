@@ -74,7 +74,7 @@ void child_run(const Task *t, pid_t parent, int gate) {
                 become_supervisor(t, agent, control[0], fds[1]);
         /* The other half sees its control socket end and ends. */
         (void) dprintf(STDERR_FILENO,
-                       "northflare-launcher: the supervisor of %s was not started: %m\n",
+                       "northflare-launcher: Failed to start the supervisor of %s: %m\n",
                        t->unit);
         _exit(EXIT_FAILURE);
 }

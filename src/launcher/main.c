@@ -95,11 +95,11 @@ static int manager_run(Manager *m) {
 
 static int usage(FILE *f) {
         (void) fputs("northflare-launcher [--user] [--idle-sec=N]\n\n"
-                     "Starts agents in scopes for northflare-runner. The bus starts it when it is needed.\n\n"
-                     "  --user            for the user manager and the user's bus, as the user who calls\n"
-                     "  --idle-sec=N      leave N seconds after the last call was served (60)\n"
-                     "  -h, --help        show this\n"
-                     "  --version         show the version\n",
+                     "Start agents in scopes for northflare-runner. The bus activates it on demand.\n\n"
+                     "  --user            Serve the user manager on the user's bus, as the calling user\n"
+                     "  --idle-sec=N      Exit N seconds after the last call was served [60]\n"
+                     "  -h, --help        Show this text\n"
+                     "  --version         Show the version\n",
                      f);
         return f == stdout ? EXIT_SUCCESS : 2;
 }
@@ -135,12 +135,12 @@ int main(int argc, char *argv[]) {
         r = settings_load(&m.settings, &error);
         if (r < 0) {
                 m.unusable = error ?: "Out of memory.";
-                log_error("Nothing can be started: %s", m.unusable);
+                log_error("Failed to load the settings, no scope can be started: %s", m.unusable);
                 idle = 1;
         }
         m.idle_usec = idle * USEC_PER_SEC;
         r = manager_run(&m);
         if (r < 0)
-                log_error_errno(r, "The launcher ends: %m");
+                log_error_errno(r, "Failed to run the launcher: %m");
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

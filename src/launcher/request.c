@@ -46,9 +46,9 @@ int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e)
         while (i < _LIMIT_MAX && !streq(limit_infos[i].property, property))
                 i++;
         if (i == _LIMIT_MAX)
-                return invalid(e, "limits: a limit that there is none of.");
+                return invalid(e, "limits: unknown limit.");
         if (l->set[i])
-                return invalid(e, "limits: %s is there twice.", property);
+                return invalid(e, "limits: %s is given twice.", property);
         if (!in_range(i, value))
                 return invalid(e, "limits: %s is out of range.", property);
         l->set[i] = true;
@@ -102,11 +102,11 @@ int environment_add(char ***env, const char *name, const char *value, sd_bus_err
         if (strv_length(*env) >= REQUEST_STRINGS_MAX)
                 return invalid(e, "env: more than %u strings.", REQUEST_STRINGS_MAX);
         if (!*name || name[strspn(name, characters)] || strspn(name, "0123456789") > 0)
-                return invalid(e, "env: a name that is none.");
+                return invalid(e, "env: invalid name of a variable.");
         if (startswith(name, "LD_") || strv_contains((char *const *) own, name))
-                return invalid(e, "env: %.64s is not for the caller.", name);
+                return invalid(e, "env: %.64s must not be set by the caller.", name);
         if (strv_env_get(*env, name))
-                return invalid(e, "env: %.64s is there twice.", name);
+                return invalid(e, "env: %.64s is given twice.", name);
         return strv_consume(env, xasprintf("%s=%s", name, value));
 }
 
@@ -172,13 +172,13 @@ static int check_descriptors(const Request *r, uid_t owner, sd_bus_error *e) {
 
         if (fstat(r->dirfd, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != owner ||
             (st.st_mode & 07777) != 0700)
-                return invalid(e, "dirfd: not a directory of the caller's with mode 0700.");
+                return invalid(e, "dirfd: not a directory of the caller with mode 0700.");
         if (r->n_extra > (agent ? 1U : REQUEST_EXTRA_MAX))
-                return invalid(e, "extra: more descriptors than this kind takes.");
+                return invalid(e, "extra: more descriptors than this kind accepts.");
         for (unsigned i = 0; i < r->n_extra; i++) {
                 if (fstat(r->extra[i], &st) < 0 ||
                     !(S_ISREG(st.st_mode) || (!agent && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))))
-                        return invalid(e, "extra: descriptor %u is of a type that is not taken.", i);
+                        return invalid(e, "extra: descriptor %u is of a type that is not accepted.", i);
                 if (agent && st.st_size > (off_t) REQUEST_PRIVATE_MAX)
                         return invalid(e, "extra: longer than %u bytes.", REQUEST_PRIVATE_MAX);
         }
@@ -189,7 +189,7 @@ int request_check(const Request *r, uid_t owner, sd_bus_error *e) {
         int k;
 
         if (r->kind < 0)
-                return invalid(e, "kind: none of agent, git, hook.");
+                return invalid(e, "kind: must be agent, git or hook.");
         if (!ident_is_valid(r->id))
                 return invalid(e, "id: not a valid id.");
         if (r->run == 0)

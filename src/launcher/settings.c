@@ -75,7 +75,7 @@ static int user_load(Settings *s, User *u, const char *name, char **ret_error) {
         else
                 u->home = xdg_path("XDG_STATE_HOME", ".local/state", name);
         if (!u->name || (!u->home && u != &s->runner) || !u->groups)
-                return fail(ret_error, "User %s: no home directory is known, or no memory is left.", name);
+                return fail(ret_error, "User %s has no home directory, or memory is exhausted.", name);
         if (s->user_mode)
                 return 0;
         if (getgrouplist(name, u->gid, u->groups, &u->n_groups) < 0)
@@ -85,9 +85,7 @@ static int user_load(Settings *s, User *u, const char *name, char **ret_error) {
         for (int i = 0; i < u->n_groups; i++)
                 if (u->groups[i] == 0 ||
                     (is_agent && (u->groups[i] == s->runner.gid || u->groups[i] == s->git.gid)))
-                        return fail(ret_error,
-                                    "User %s is in a group of root's, the runner's or git's.",
-                                    name);
+                        return fail(ret_error, "User %s is in a group of root, the runner or git.", name);
         return 0;
 }
 
@@ -191,7 +189,7 @@ int settings_load(Settings *s, char **ret_error) {
         s->state_fd = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (s->state_fd < 0)
                 return fail(ret_error,
-                            "The launcher's own state directory cannot be opened: %s",
+                            "Failed to open the state directory of the launcher: %s",
                             strerror(errno));
         return 0;
 }

@@ -69,7 +69,7 @@ static Task *task_new(Manager *m, sd_bus_message *call, const struct Verb *verb,
         Task *t;
 
         if (*n >= (verb ? VERBS_MAX : STARTS_MAX)) {
-                (void) sd_bus_error_setf(e, ERROR_TOO_MANY, "%u such calls wait already.", *n);
+                (void) sd_bus_error_setf(e, ERROR_TOO_MANY, "%u such calls are already waiting.", *n);
                 return NULL;
         }
         t = new0(Task, 1);
@@ -143,7 +143,7 @@ static void task_call_send(Task *t, sd_bus_message *c, int r, sd_bus_message_han
         if (r >= 0)
                 r = sd_bus_call_async(t->manager->bus, callback ? &t->slot : NULL, c, callback, t, 0);
         if (r < 0 && callback)
-                task_fail(t, ERROR_FAILED, "systemd cannot be asked: %s", strerror(-r));
+                task_fail(t, ERROR_FAILED, "Failed to call systemd: %s", strerror(-r));
 }
 
 static void
@@ -206,7 +206,7 @@ static int on_invocation(sd_bus_message *reply, void *userdata, sd_bus_error *e)
             (r = sd_bus_message_append(m, "s", t->unit)) < 0 ||
             (r = sd_bus_message_append_array(m, 'y', id, size)) < 0 ||
             (r = write(t->gate, "g", 1) == 1 ? 0 : -errno) < 0)
-                task_fail(t, ERROR_FAILED, "The program in the scope cannot begin: %s", strerror(-r));
+                task_fail(t, ERROR_FAILED, "Failed to start the program in the scope: %s", strerror(-r));
         else {
                 (void) sd_bus_send(t->manager->bus, m, NULL);
                 task_done(t);
@@ -265,7 +265,7 @@ int on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *e) {
         else {
                 /* Nothing of it is to block the name. */
                 task_ask(t, NULL, "ResetFailedUnit", "");
-                task_fail(t, ERROR_FAILED, "systemd's job for the scope ended as: %s", result);
+                task_fail(t, ERROR_FAILED, "systemd's job for the scope failed with result: %s", result);
         }
         return 0;
 }
@@ -282,7 +282,7 @@ static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
         if (!error) {
                 if ((r = sd_bus_message_read(reply, "o", &job)) < 0 ||
                     (r = free_and_strdup(&t->job, job)) < 0)
-                        task_fail(t, ERROR_FAILED, "systemd's answer cannot be read: %s", strerror(-r));
+                        task_fail(t, ERROR_FAILED, "Failed to parse systemd's reply: %s", strerror(-r));
                 return 0;
         }
         /* A start that a launcher before us did not bring to its end leaves a failed scope, or one whose child is about
@@ -358,7 +358,7 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         task_ask(userdata, NULL, "StopUnit", "s", "replace");
-        task_fail(userdata, ERROR_FAILED, "systemd has not made the scope in time.");
+        task_fail(userdata, ERROR_FAILED, "systemd did not create the scope in time.");
         return 0;
 }
 
@@ -397,7 +397,7 @@ static void starts_pump(Manager *m) {
                         int r = fork_child(t);
 
                         if (r < 0)
-                                task_fail(t, ERROR_FAILED, "The start cannot be prepared: %s", strerror(-r));
+                                task_fail(t, ERROR_FAILED, "Failed to prepare the start: %s", strerror(-r));
                         else
                                 make_scope(t);
                         /* The list may be another now. */
@@ -476,11 +476,11 @@ static int on_facts(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
                         r = sd_bus_message_exit_container(reply);
         }
         if (r < 0)
-                task_fail(t, ERROR_FAILED, "systemd does not say what this unit is.");
+                task_fail(t, ERROR_FAILED, "Failed to ask systemd for the state of this unit.");
         else if (holds & 1)
-                task_fail(t, ERROR_NO_SUCH_UNIT, "unit: there is none of this name.");
+                task_fail(t, ERROR_NO_SUCH_UNIT, "unit: no unit of this name exists.");
         else if (holds != 14)
-                task_fail(t, ERROR_NOT_OURS, "unit: not one of the launcher's.");
+                task_fail(t, ERROR_NOT_OURS, "unit: not a unit of the launcher.");
         else if (!t->verb->types)
                 set_limits(t);
         else if (streq(t->verb->member, "Stop"))
@@ -508,7 +508,7 @@ static int check_limits(Manager *m, const char *unit, ScopeKind kind, Limits *li
                 return r;
         r = sum_measure(m->slice_path, unit, &sum);
         if (r < 0)
-                return sd_bus_error_setf(e, ERROR_FAILED, "The slice cannot be read: %s", strerror(-r));
+                return sd_bus_error_setf(e, ERROR_FAILED, "Failed to read the slice: %s", strerror(-r));
         for (Task *t = m->starts; t; t = t->next) {
                 _cleanup_free_ char *path = xasprintf("%s/%s/%s", m->slice_path, t->slice, t->unit);
 
@@ -521,7 +521,7 @@ static int check_limits(Manager *m, const char *unit, ScopeKind kind, Limits *li
                 sum_add(&sum.tasks, t->request.limits.value[LIMIT_TASKS_MAX]);
         }
         if (!unit && sum.scopes >= m->settings.file.max_scopes)
-                return sd_bus_error_setf(e, ERROR_TOO_MANY, "There are %u scopes already.", sum.scopes);
+                return sd_bus_error_setf(e, ERROR_TOO_MANY, "%u scopes already exist.", sum.scopes);
         return kind == SCOPE_AGENT ? sum_check(&sum, m->slice_path, limits, e) : 0;
 }
 
@@ -567,7 +567,7 @@ static int method_verb(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         if (r < 0)
                 return r;
         if (!scope_name_parse(unit, NULL))
-                return sd_bus_error_setf(e, ERROR_NOT_OURS, "unit: not the name of one of the launcher's.");
+                return sd_bus_error_setf(e, ERROR_NOT_OURS, "unit: not the name of a unit of the launcher.");
         if (!verbs[i].types &&
             ((r = pairs_read(call, &limits, NULL, e)) < 0 ||
              (r = check_limits(m, unit, SCOPE_AGENT, &limits, e)) < 0))
@@ -585,7 +585,7 @@ static int method_verb(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         if (t->unit)
                 task_get(t, on_facts, "", NULL);
         else
-                task_fail(t, ERROR_FAILED, "No memory is left.");
+                task_fail(t, ERROR_FAILED, "Out of memory.");
         return 1;
 }
 

@@ -25,9 +25,9 @@ DEADLINE = 60
 
 # What the fake runner is told that its orchestrator refused; the second is an event of the runner itself.
 SET_ASIDE = [
-    {"messageId": "r:7.0", "conversationId": "c-1", "why": "the orchestrator answered 400", "when": "2026-01-02T03:04:05Z",
+    {"messageId": "r:7.0", "conversationId": "c-1", "why": "the orchestrator responded with HTTP 400", "when": "2026-01-02T03:04:05Z",
      "size": 321},
-    {"messageId": "own:1", "why": "the orchestrator answered 413", "when": "2026-01-02T03:04:06Z", "size": 9}]
+    {"messageId": "own:1", "why": "the orchestrator responded with HTTP 413", "when": "2026-01-02T03:04:06Z", "size": 9}]
 
 CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">

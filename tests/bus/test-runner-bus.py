@@ -182,21 +182,21 @@ class Methods(OneBus):
     def test_start_refuses(self):
         self.bus.last_call()
         for pattern, *args in (
-                ("colour: there is no such parameter", "1", "colour", "s", "red"),
+                ("colour: unknown parameter", "1", "colour", "s", "red"),
                 ("agent: must be a string", "1", "agent", "u", "1"),
                 ("forkSession: must be a boolean", "1", "forkSession", "s", "yes"),
                 ("agent: given twice", "2", "agent", "s", "a", "agent", "s", "b"),
-                ("env: a value of this type", "1", "env", "(s)", "x"),
-                ("env: a value of this type", "1", "env", "a{us}", "1", "1", "x"),
+                ("env: values of this type", "1", "env", "(s)", "x"),
+                ("env: values of this type", "1", "env", "a{us}", "1", "1", "x"),
                 ("json: not valid JSON", "1", "json", "s", "{"),
                 ("json: must be an object", "1", "json", "s", "[]"),
                 ("json: must be a string", "1", "json", "u", "1"),
-                ("takeover: there is no such parameter", "1", "json", "s", '{"takeover":true}')):
+                ("takeover: unknown parameter", "1", "json", "s", '{"takeover":true}')):
             with self.subTest(pattern=pattern):
                 self.refused(pattern, self.start, *args)
                 self.assertIsNone(self.bus.last_call())
         deep = ["v"] * 40
-        self.refused("a value of this type|too deep|Invalid|Failed", self.start, "1", "env", *deep, "s", "x")
+        self.refused("values of this type|too deep|Invalid|Failed", self.start, "1", "env", *deep, "s", "x")
 
     def test_errors_of_the_core(self):
         for code, text in ((-32602, "agent: unknown"), (-32003, "full"), (-1, "odd"), (-32008, "draining"), (-32012, "busy")):
@@ -244,7 +244,7 @@ class Methods(OneBus):
                 ("text: must not be empty", "SendMessage", "s", ""),
                 ("behavior: must be", "AnswerPermission", "ssa{sv}", "r", "maybe", "0"),
                 ("limits: must not be empty", "SetLimits", "a{st}", "0"),
-                ("now: there is no such parameter", "Stop", "a{sv}", "1", "now", "b", "true"),
+                ("now: unknown parameter", "Stop", "a{sv}", "1", "now", "b", "true"),
                 ("graceMs: must be a number", "Stop", "a{sv}", "1", "graceMs", "s", "9")):
             self.refused(pattern, self.conversation, *args)
             self.assertIsNone(self.bus.last_call())
@@ -474,7 +474,7 @@ class SetAside(OneBus):
         def resend():
             return self.bus.call(MANAGER, I_MANAGER, "ResendSetAside")
         self.assertEqual(listed(), [])
-        self.refused("There is no orchestrator that events could be sent to", resend)
+        self.refused("No orchestrator is configured that events could be sent to", resend)
         self.assertIn("org.northflare.Runner1.Error.WrongState", self.bus.error_text(MANAGER, I_MANAGER, "ResendSetAside"))
         self.assertIsNone(self.bus.last_call())
         self.bus.set("orchestrator", "https://orchestrator.example.org")
@@ -777,7 +777,7 @@ class Access(OneBus):
 
     def test_unreadable_cgroup_is_refused(self):
         self.hide_proc("none")
-        self.denied("The control group of the caller cannot be read, so it may be an agent.")
+        self.denied("Failed to read the control group of the caller, which may therefore be an agent.")
         self.bus.call(MANAGER, I_MANAGER, "Drain")
 
     def test_caller_may_leave_while_polkit_thinks(self):
@@ -905,7 +905,7 @@ class HeldNumber(HeldCalls):
                 connections.append(self.c)
             self.stop("enough")
             self.until_called()
-        self.refused(self.stop("enough"), "LimitsExceeded", "Too many calls are under way")
+        self.refused(self.stop("enough"), "LimitsExceeded", "Too many calls are in progress")
         for c in connections[:-1]:
             c.close()
 

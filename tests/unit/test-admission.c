@@ -82,7 +82,7 @@ static void judgements(void **state) {
                 {plenty,  calm, calm, "",       NULL                                                                                      },
                 { little,
                  calm,          calm,
-                 "memory",                      "0 MiB of memory are available, less than minFreeMemoryBytes (1 MiB) demands"             },
+                 "memory",                      "0 MiB of memory are available, less than minFreeMemoryBytes (1 MiB) requires"            },
                 { plenty,
                  busy,          calm,
                  "memory-pressure",             "processes wait for memory 60.01 % of the time, more than maxMemoryPressurePercent (60)"  },

@@ -165,7 +165,7 @@ static void make_question(Buffer *b, size_t size) {
 
 static const char denial[] =
                 "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":\"q7\",\"response\":"
-                "{\"behavior\":\"deny\",\"message\":\"The request is longer than this host passes on, so this was not "
+                "{\"behavior\":\"deny\",\"message\":\"The request is longer than this host forwards, so it was not "
                 "allowed.\"}}}\n";
 
 static void question_of_1_mib_is_asked_and_one_of_a_byte_more_is_denied(void **state) {
@@ -425,7 +425,7 @@ static void question_that_cannot_be_read_again_is_denied_and_not_allowed(void **
                                 a.d->ops->read_question(a.d, &(DriverQuestion){ 0, 0 }, line, &text),
                                 -EBADMSG);
                 error = answer_with_line(a.d, "{\"behavior\":\"allow\"}", lines[i], -EINVAL);
-                assert_string_equal(error, "the question cannot be read in the agent's output any more");
+                assert_string_equal(error, "failed to read the question in the agent's output");
                 _cleanup_(driver_freep) Driver *other = reload(a.d, NULL);
                 updated = answer_with_line(
                                 other, "{\"behavior\":\"allow\",\"updatedInput\":{\"y\":3}}", lines[i], 1);
@@ -694,12 +694,12 @@ static void request_with_a_double_is_refused(void **state) {
         agent_init(&a, "claude");
         for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
                 assert_in(says(&a, lines[i]),
-                          "{\"type\":\"notice\",\"text\":\"the agent wrote a line in which a member stands twice (");
+                          "{\"type\":\"notice\",\"text\":\"the agent wrote a line in which a member occurs twice (");
                 assert_int_equal(a.h.n, 1);
                 assert_string_equal(
                                 a.h.written.data,
                                 "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"r1\",\"error\":\"a "
-                                "member of this request stands twice\"}}\n");
+                                "member of this request occurs twice\"}}\n");
                 assert_int_equal(usage_of(&a).ambiguous_lines, i + 1);
                 assert_int_not_equal(a.d->ops->phase(a.d), DRIVER_WAITING_PERMISSION);
         }
@@ -710,7 +710,7 @@ static void request_with_a_double_is_refused(void **state) {
                 agent_init(&acts, "claude");
                 acts.sink = heard_sink(&acts.h, false, true);
                 (void) says(&acts, lines[i]);
-                assert_in(acts.h.written.data, "\"a member of this request stands twice\"");
+                assert_in(acts.h.written.data, "\"a member of this request occurs twice\"");
         }
         /* The id itself: whichever the agent means is answered. */
         (void) says(&a,
@@ -756,7 +756,7 @@ static void line_with_a_double_that_is_read_is_a_notice(void **state) {
                 _cleanup_(agent_done) Agent a;
 
                 agent_init(&a, cases[i].protocol);
-                bool notice = strstr(says(&a, cases[i].line), "a member stands twice") != NULL;
+                bool notice = strstr(says(&a, cases[i].line), "a member occurs twice") != NULL;
                 if (notice != cases[i].ambiguous || usage_of(&a).ambiguous_lines != cases[i].ambiguous)
                         fail_msg("%s: %s", cases[i].line, strempty(a.h.events.data));
                 assert_int_equal(a.h.written.size, 0);
@@ -783,7 +783,7 @@ static void line_makes_1024_events_and_says_that_more_were_left_out(void **state
                         (void) says(&a, b.data);
                         assert_int_equal(a.h.n, MIN(n, 1025U));
                         assert_int_equal(
-                                        strstr(a.h.events.data, "more in it than is passed on") != NULL,
+                                        strstr(a.h.events.data, "more content than is forwarded") != NULL,
                                         n > 1024);
                 }
 }

@@ -108,7 +108,7 @@ static const struct {
         { P("\"id\":true,\"method\":\"m\""),                                                 RPC_INVALID_REQUEST, "e1", NULL, "payload.id: \"true\""                   },
         { PARAMS("[]"),                                                                      RPC_INVALID_PARAMS,  "e1", "1",  "params"                                 },
         { PARAMS("\"x\""),                                                                   RPC_INVALID_PARAMS,  "e1", "1",  "params"                                 },
-        { E(""),                                                                             RPC_INVALID_REQUEST, NULL, "1",  "id: it is missing"                      },
+        { E(""),                                                                             RPC_INVALID_REQUEST, NULL, "1",  "id: missing"                            },
         { E("\"id\":5,"),                                                                    RPC_INVALID_REQUEST, NULL, "1",  "id: \"5\""                              },
         { E("\"id\":\"\","),                                                                 RPC_INVALID_REQUEST, NULL, "1",  "id: \"\""                               },
         { E("\"id\":\"a b\","),                                                              RPC_INVALID_REQUEST, NULL, "1",  "id: \"a b\""                            },
@@ -130,7 +130,7 @@ static const struct {
         { "{\"id\":\"e1\",\"conversationId\":\"a\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":"
           "{\"conversationId\":\"b\"}}}",                                           RPC_INVALID_PARAMS,
          "e1",                                                                                                          "1",
-         "the envelope says \"a\", its params say \"b\""                                                                                                               },
+         "\"a\" in the envelope, but \"b\" in its params"                                                                                                              },
 };
 
 static void test_bad(void **state) {

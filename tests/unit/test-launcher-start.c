@@ -215,7 +215,7 @@ static void test_job_results(void **state) {
         world_launch(w, 1);
         for (size_t i = 0; i < ELEMENTSOF(results); i++) {
                 _cleanup_free_ char *text =
-                                xasprintf("systemd's job for the scope ended as: %s", results[i]);
+                                xasprintf("systemd's job for the scope failed with result: %s", results[i]);
                 int pidfd;
                 Reply r;
 
@@ -247,7 +247,7 @@ static void test_timeout(void **state) {
                 } else
                         next_call(w, "StartTransientUnit");
                 next_call(w, "StopUnit");
-                wait_error(w, &r, "Failed", "systemd has not made the scope in time.");
+                wait_error(w, &r, "Failed", "systemd did not create the scope in time.");
                 if (i == 0)
                         wait_gone(pidfd);
                 no_calls(w);
@@ -284,10 +284,10 @@ static void test_refused(void **state) {
         /* Answers that cannot be read. */
         start(w, &r, &(Start){});
         answer(w, next_call(w, "StartTransientUnit"), "s", JOB);
-        wait_error(w, &r, "Failed", "systemd's answer cannot be read: ");
+        wait_error(w, &r, "Failed", "Failed to parse systemd's reply: ");
         start(w, &r, &(Start){});
         answer(w, next_call(w, "StartTransientUnit"), NULL);
-        wait_error(w, &r, "Failed", "systemd's answer cannot be read: ");
+        wait_error(w, &r, "Failed", "Failed to parse systemd's reply: ");
         no_calls(w);
 }
 
@@ -456,7 +456,7 @@ static void test_child_killed(void **state) {
         /* Its end of the gate is closed when it is gone. */
         wait_gone(pidfd);
         finish_start(w, UNIT, JOB);
-        wait_error(w, &r, "Failed", "The program in the scope cannot begin: ");
+        wait_error(w, &r, "Failed", "Failed to start the program in the scope: ");
         no_calls(w);
 }
 
@@ -560,7 +560,7 @@ static void test_many(void **state) {
                 (void) snprintf(id, sizeof(id), "m%d", i);
                 start(w, &replies[i], &(Start){ .id = id });
         }
-        wait_error(w, &replies[256], "TooMany", "256 such calls wait already.");
+        wait_error(w, &replies[256], "TooMany", "256 such calls are already waiting.");
         for (int i = 0; i < 32; i++) {
                 (void) snprintf(unit, sizeof(unit), "northflare-conversation-m%d-1.scope", i);
                 (void) snprintf(job, sizeof(job), JOB "%d", i);
@@ -614,7 +614,7 @@ static void test_room(void **state) {
         next_call(w, "StartTransientUnit");
         /* What is no agent's counts as a scope alone: two that have a cgroup, and this one. */
         start(w, &s, &(Start){ .id = "e", .kind = "hook" });
-        wait_error(w, &s, "TooMany", "There are 3 scopes already.");
+        wait_error(w, &s, "TooMany", "3 scopes already exist.");
         reply_done(&r);
         reply_done(&s);
 }
@@ -626,7 +626,7 @@ static void test_slice_unreadable(void **state) {
         world_put(w, "cgroup/northflare.slice", "");
         world_launch(w, 1);
         start(w, &r, &(Start){});
-        wait_error(w, &r, "Failed", "The slice cannot be read: ");
+        wait_error(w, &r, "Failed", "Failed to read the slice: ");
         no_calls(w);
 }
 
@@ -644,24 +644,24 @@ static void test_misuse(void **state) {
                 Start start;
                 const char *text;
         } cases[] = {
-                {{ .kind = "root" },                                                     "kind: "                               },
-                { { .id = "a/b" },                                                       "id: "                                 },
-                { { .workspace = ".." },                                                 "workspace: "                          },
-                { { .workspace = "" },                                                   "workspace: "                          },
-                { { .argv = relative },                                                  "argv: "                               },
-                { { .argv = none },                                                      "argv: "                               },
-                { { .env = bad },                                                        "env: LD_PRELOAD is not"               },
-                { { .env = twice },                                                      "env: A is there twice"                },
-                { { .cwd = "../x" },                                                     "cwd: "                                },
-                { { .limit = "Slice" },                                                  "limits: a limit that there is none of"},
-                { { .limit = "TasksMax" },                                               "limits: TasksMax is out of range"     },
-                { { .dirfd = null },                                                     "dirfd: "                              },
-                { { .dirfd = fds[0] },                                                   "dirfd: "                              },
-                { { .extra = { null }, .n_extra = 1 },                                   "extra: descriptor 0 "                 },
-                { { .kind = "hook", .extra = { fds[0], null }, .n_extra = 2 },           "extra: descriptor 1 "                 },
+                {{ .kind = "root" },                                                     "kind: "                          },
+                { { .id = "a/b" },                                                       "id: "                            },
+                { { .workspace = ".." },                                                 "workspace: "                     },
+                { { .workspace = "" },                                                   "workspace: "                     },
+                { { .argv = relative },                                                  "argv: "                          },
+                { { .argv = none },                                                      "argv: "                          },
+                { { .env = bad },                                                        "env: LD_PRELOAD is not"          },
+                { { .env = twice },                                                      "env: A is there twice"           },
+                { { .cwd = "../x" },                                                     "cwd: "                           },
+                { { .limit = "Slice" },                                                  "limits: unknown limit"           },
+                { { .limit = "TasksMax" },                                               "limits: TasksMax is out of range"},
+                { { .dirfd = null },                                                     "dirfd: "                         },
+                { { .dirfd = fds[0] },                                                   "dirfd: "                         },
+                { { .extra = { null }, .n_extra = 1 },                                   "extra: descriptor 0 "            },
+                { { .kind = "hook", .extra = { fds[0], null }, .n_extra = 2 },           "extra: descriptor 1 "            },
                 { { .kind = "hook", .extra = { fds[0], fds[0], fds[0] }, .n_extra = 3 },
-                 "extra: more than 2 "                                                                                          },
-                { { .extra = { dir }, .n_extra = 1 },                                    "extra: descriptor 0 "                 },
+                 "extra: more than 2 "                                                                                     },
+                { { .extra = { dir }, .n_extra = 1 },                                    "extra: descriptor 0 "            },
         };
         world_launch(w, 1);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

@@ -330,7 +330,7 @@ static void test_bad_users(void **state) {
                 { RUNNER GIT "northflare-agent 61002 61003 1 61003 ",
                  "Agents, the runner and git cannot run as"                                                             },
                 { RUNNER GIT "northflare-agent 61003 0 1 0 ",
-                 "User northflare-agent is in a group of root's, the runner's or git's."                                },
+                 "User northflare-agent is in a group of root, the runner or git."                                      },
                 { RUNNER GIT "northflare-agent 61003 61003 2 0 ",               "User northflare-agent is in a group of"},
                 { RUNNER GIT "northflare-agent 61003 61003 2 1 ",               "User northflare-agent is in a group of"},
                 { RUNNER GIT "northflare-agent 61003 61003 2 61002 ",
@@ -400,7 +400,7 @@ static void test_registry(void **state) {
         large[4 * 1024 * 1024] = '\n';
         world_put(w, "state/workspaces", large);
         start(w, &r, &(Start){ .run = 5, .workspace = "ws2" });
-        wait_error(w, &r, "Failed", "The start cannot be prepared: Argument list too long");
+        wait_error(w, &r, "Failed", "Failed to prepare the start: Argument list too long");
         /* Git needs none. */
         start(w, &r, &(Start){ .run = 5, .kind = "git" });
         answer_error(w, next_call(w, "StartTransientUnit"), "UnitMasked");
@@ -409,11 +409,11 @@ static void test_registry(void **state) {
         assert_int_equal(unlink(world_path(w, "state/workspaces")), 0);
         assert_int_equal(mkdir(world_path(w, "state/workspaces"), 0700), 0);
         start(w, &r, &(Start){ .run = 6 });
-        wait_error(w, &r, "Failed", "The start cannot be prepared: ");
+        wait_error(w, &r, "Failed", "Failed to prepare the start: ");
         assert_int_equal(rmdir(world_path(w, "state/workspaces")), 0);
         assert_int_equal(symlink("elsewhere", world_path(w, "state/workspaces")), 0);
         start(w, &r, &(Start){ .run = 6 });
-        wait_error(w, &r, "Failed", "The start cannot be prepared: ");
+        wait_error(w, &r, "Failed", "Failed to prepare the start: ");
         no_calls(w);
         assert_true(access(world_path(w, "state/elsewhere"), F_OK) < 0);
         /* Without its directory nothing is started at all. */
@@ -423,7 +423,7 @@ static void test_registry(void **state) {
         assert_int_equal(remove_tree_at(AT_FDCWD, world_path(w, "state")), 0);
         world_launch(w, 1);
         start(w, &r, &(Start){ .run = 7 });
-        wait_error(w, &r, "Failed", "The launcher's own state directory cannot be opened: ");
+        wait_error(w, &r, "Failed", "Failed to open the state directory of the launcher: ");
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)

@@ -190,7 +190,7 @@ static void test_facts_unreadable(void **state) {
                 wait_error(w,
                            &r,
                            i < 2 ? "NotOurs" : "Failed",
-                           i < 2 ? "unit: not one" : "systemd does not say what this unit is.");
+                           i < 2 ? "unit: not a unit" : "Failed to ask systemd for the state of this unit.");
         }
         no_calls(w);
 }
@@ -257,7 +257,7 @@ static void test_no_answer(void **state) {
         verb(w, &s, "Kill", UNIT);
         good_facts(w);
         order(w, "Kill");
-        wait_error(w, &r, "Failed", "systemd does not say");
+        wait_error(w, &r, "Failed", "Failed to ask systemd");
         wait_error(w, &s, "Failed", "systemd: ");
         verb(w, &s, "Kill", UNIT);
         good_facts(w);
@@ -265,7 +265,7 @@ static void test_no_answer(void **state) {
         systemd_leave(w);
         wait_error(w, &s, "Failed", "systemd: ");
         verb(w, &s, "Kill", UNIT);
-        wait_error(w, &s, "Failed", "systemd does not say");
+        wait_error(w, &s, "Failed", "Failed to ask systemd");
         systemd_come(w);
         verb(w, &s, "Freeze", UNIT);
         good_facts(w);
@@ -280,7 +280,7 @@ static void test_many(void **state) {
         world_launch(w, 1);
         for (int i = 0; i < 65; i++)
                 verb(w, &replies[i], members[i % 6], UNIT);
-        wait_error(w, &replies[64], "TooMany", "64 such calls wait already.");
+        wait_error(w, &replies[64], "TooMany", "64 such calls are already waiting.");
         /* Starts have their own number. */
         Reply r;
         start(w, &r, &(Start){});
@@ -309,7 +309,7 @@ static void test_limits(void **state) {
         call(w, &r, w->caller, "SetLimits", "sa{st}", UNIT, 1, "RuntimeMaxUSec", UINT64_C(61));
         wait_error(w, &r, "InvalidArgument", "limits: RuntimeMaxUSec can be set at the start only.");
         call(w, &r, w->caller, "SetLimits", "sa{st}", UNIT, 1, "Delegate", UINT64_C(1));
-        wait_error(w, &r, "InvalidArgument", "limits: a limit that there is none of.");
+        wait_error(w, &r, "InvalidArgument", "limits: unknown limit.");
         call(w,
              &r,
              w->caller,
@@ -321,7 +321,7 @@ static void test_limits(void **state) {
              UINT64_C(1),
              "TasksMax",
              UINT64_C(1));
-        wait_error(w, &r, "InvalidArgument", "limits: TasksMax is there twice.");
+        wait_error(w, &r, "InvalidArgument", "limits: TasksMax is given twice.");
         call(w, &r, w->caller, "SetLimits", "sa{st}", UNIT, 1, "MemoryMax", UINT64_C(3001));
         wait_error(w, &r, "LimitTooHigh", "limits: MemoryMax of all scopes");
         no_calls(w);
@@ -340,7 +340,7 @@ static void test_limits(void **state) {
         wait_good(w, &r);
         /* As many scopes as there may be. */
         start(w, &r, &(Start){ .id = "e", .kind = "hook" });
-        wait_error(w, &r, "TooMany", "There are 2 scopes already.");
+        wait_error(w, &r, "TooMany", "2 scopes already exist.");
 }
 
 /* With settings that cannot be used nothing is started and no limit changed; all else works. */
@@ -351,7 +351,7 @@ static void test_unusable(void **state) {
         world_configure(w, "{\"ceiling\": {}}");
         world_launch(w, 1);
         _cleanup_free_ char *text =
-                        xasprintf("%s/config/northflare/launcher.json: There is no member ceiling.", w->dir);
+                        xasprintf("%s/config/northflare/launcher.json: Unknown member ceiling.", w->dir);
         start(w, &r, &(Start){});
         wait_error(w, &r, "Failed", text);
         verb(w, &r, "SetLimits", UNIT);

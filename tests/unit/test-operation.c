@@ -175,7 +175,7 @@ static void test_an_end_says_which_limit_it_was(void **state) {
                  -ETIMEDOUT,
                  0,                                                                                            "its scope's runtimeMaxSec was reached"},
                 { "{\"signal\":15,\"stoppedBy\":\"systemd\"}",                         0,       128 + SIGTERM, NULL                                   },
-                { "{\"stage\":\"exec\",\"errno\":2}",                                  -ENOENT, 0,             "the program could not be executed"    },
+                { "{\"stage\":\"exec\",\"errno\":2}",                                  -ENOENT, 0,             "failed to execute the program"        },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

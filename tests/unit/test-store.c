@@ -163,7 +163,7 @@ static void test_foreign_database_is_refused(void **state) {
         Fixture *f = *state;
 
         run_sql(f, "CREATE TABLE t (x); INSERT INTO t VALUES (1)");
-        expect_open_error(f, -EMEDIUMTYPE, "not one of this program");
+        expect_open_error(f, -EMEDIUMTYPE, "a database of another program");
 }
 
 static void test_no_database_is_refused(void **state) {

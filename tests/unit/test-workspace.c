@@ -312,7 +312,7 @@ static void test_credential_missing(void **state) {
         loop();
         assert_int_equal(fake_operation.started, 0);
         assert_int_equal(s.error, -ENOENT);
-        assert_non_null(startswith(s.text, "cannot read git.tokenFile"));
+        assert_non_null(startswith(s.text, "failed to read git.tokenFile"));
 }
 
 static void test_not_allowed_any_more(void **state) {
@@ -358,21 +358,15 @@ static void test_answers(void **state) {
                 const char *text;
                 unsigned started;
         } cases[] = {
-                {error,         1,   0,          -EACCES,    "no [31m way",                                   1},
-                { error,        0,   0,          -EACCES,    "no [31m way",                                   1},
-                { no_lines,     0,   0,          -EIO,       "git ended with status 0 and without an answer", 1},
-                { no_lines,     137, 0,          -ECHILD,    "git was ended by signal 9",                     1},
-                { no_lines,     0,   -ENOMEDIUM, -ENOMEDIUM, "git could not be run: the launcher said no",    1},
-                { other_folder,
-                 0,                  0,
-                 -EIO,
-                 "the checkout's answer cannot be right: it names another folder",                            2},
-                { climbing,
-                 0,                  0,
-                 -EIO,
-                 "the checkout's answer cannot be right: it names another folder",                            2},
-                { other_folder, 1,   0,          -EIO,       "git ended with status 1 and without an answer", 1},
-                { odd,          0,   0,          0,          NULL,                                            2},
+                {error,         1,   0,          -EACCES,    "no [31m way",                                        1},
+                { error,        0,   0,          -EACCES,    "no [31m way",                                        1},
+                { no_lines,     0,   0,          -EIO,       "git exited with status 0 without a result",          1},
+                { no_lines,     137, 0,          -ECHILD,    "git was ended by signal 9",                          1},
+                { no_lines,     0,   -ENOMEDIUM, -ENOMEDIUM, "failed to run git: the launcher said no",            1},
+                { other_folder, 0,   0,          -EIO,       "the result of the checkout names another directory", 2},
+                { climbing,     0,   0,          -EIO,       "the result of the checkout names another directory", 2},
+                { other_folder, 1,   0,          -EIO,       "git exited with status 1 without a result",          1},
+                { odd,          0,   0,          0,          NULL,                                                 2},
         };
         const GitConfig config = {};
         _cleanup_json_ Json *repository = parse("{\"url\":\"https://example.org/a\"}");

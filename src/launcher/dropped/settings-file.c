@@ -28,7 +28,7 @@ _printf_(2, 3) static int fail(char *ret_error, const char *format, ...) {
 /* The members of the object called name; a slice has no time. */
 static int parse_limits(Limits *l, const char *name, bool slice, Json *o, char *ret_error) {
         if (!json_object_is_type(o, json_type_object))
-                return fail(ret_error, "%s is no object.", name);
+                return fail(ret_error, "%s is not an object.", name);
         json_object_object_foreach(o, key, value) {
                 LimitId i = 0;
 
@@ -36,11 +36,11 @@ static int parse_limits(Limits *l, const char *name, bool slice, Json *o, char *
                 while (i < _LIMIT_MAX && !streq(limit_infos[i].key, key))
                         i++;
                 if (i == _LIMIT_MAX || (slice && i == LIMIT_RUNTIME_MAX))
-                        return fail(ret_error, "%s has no member %s.", name, key);
+                        return fail(ret_error, "%s has an unknown member %s.", name, key);
                 if (json_get_u64(o, key, &l->value[i]) <= 0 ||
                     __builtin_mul_overflow(l->value[i], limit_infos[i].scale, &l->value[i]) ||
                     l->value[i] < MAX(limit_infos[i].minimum, 1U) || l->value[i] > limit_infos[i].maximum)
-                        return fail(ret_error, "%s.%s is no number that it can be.", name, key);
+                        return fail(ret_error, "%s.%s is not a valid number.", name, key);
                 l->set[i] = true;
         }
         return 0;
@@ -51,7 +51,7 @@ static int parse_defaults(SettingsFile *f, Json *o, char *ret_error) {
         int r = 0;
 
         if (!json_object_is_type(o, json_type_object))
-                return fail(ret_error, "defaults is no object.");
+                return fail(ret_error, "defaults is not an object.");
         json_object_object_foreach(o, key, value) {
                 _cleanup_free_ char *name = xasprintf("defaults.%s", key);
                 ScopeKind kind = scope_kind_from_string(key);
@@ -109,9 +109,9 @@ int settings_file_parse(
                 else if (streq(key, "workspaceLimits"))
                         good = (r = parse_limits(&f->workspace_limits, key, true, value, ret_error)) >= 0;
                 else
-                        return fail(ret_error, "There is no member %s.", key);
+                        return fail(ret_error, "Unknown member %s.", key);
                 if (!good)
-                        return r < 0 ? r : fail(ret_error, "%s is nothing that it can be.", key);
+                        return r < 0 ? r : fail(ret_error, "%s has an invalid value.", key);
         }
         return 0;
 }

@@ -10,9 +10,9 @@
 #define AMBIGUOUS_IDS_MAX 4
 /* What is looked at of a line that is not JSON. */
 #define BROKEN_HEAD_BYTES ((size_t) 4 * 1024)
-#define TOO_LONG "The request is longer than this host passes on, so this was not allowed."
-#define TOO_DEEP "The request is nested more deeply than this host passes on, so this was not allowed."
-#define UNREADABLE "The request cannot be read, so this was not allowed."
+#define TOO_LONG "The request is longer than this host forwards, so it was not allowed."
+#define TOO_DEEP "The request is nested more deeply than this host forwards, so it was not allowed."
+#define UNREADABLE "The request cannot be parsed, so it was not allowed."
 
 void claude_ask_done(ClaudeAsk *a) {
         free(a->request_id);
@@ -188,7 +188,7 @@ int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line) {
                 return r < 0 ? r :
                                feed_notice_line(
                                                f,
-                                               "the agent asked what is nested too deeply",
+                                               "the agent sent a request that is nested too deeply",
                                                line.data,
                                                line.size);
         }
@@ -263,6 +263,6 @@ int claude_feed_ambiguous_request(Claude *c, DriverFeed *f, Slice line) {
                         ids[n++] = value;
         }
         for (size_t i = 0; i < n && request && r >= 0; i++)
-                r = write_error(f, ids[i], "a member of this request stands twice");
+                r = write_error(f, ids[i], "a member of this request occurs twice");
         return r < 0 ? r : feed_ambiguous(f, line.data, line.size);
 }

@@ -63,7 +63,7 @@ static int check_image(Json *block, size_t i, char **ret_error) {
                 known = known || streq(media, types[k]);
         if (!known)
                 return refuse(ret_error,
-                              "content[%zu].source.media_type is none of image/png, jpeg, gif, webp",
+                              "content[%zu].source.media_type is not image/png, image/jpeg, image/gif or image/webp",
                               i);
         if (!json_object_is_type(data, json_type_string) || !is_base64(data))
                 return refuse(ret_error, "content[%zu].source.data is not base64", i);
@@ -225,7 +225,7 @@ append_input(const ClaudeAsk *a, const DriverCommand *cmd, Json *updated, Buffer
         if (updated)
                 return append_json(b, updated);
         if (claude_ask_read(a, cmd->line, &t) < 0)
-                return refuse(ret_error, "the question cannot be read in the agent's output any more");
+                return refuse(ret_error, "failed to read the question in the agent's output");
         return buffer_append(b, t.text.input.data, t.text.input.size);
 }
 
@@ -259,7 +259,7 @@ static int render_deny(Json *params, Buffer *b, char **ret_error) {
         int r;
 
         if (message && !json_object_is_type(message, json_type_string))
-                return refuse(ret_error, "message is no string");
+                return refuse(ret_error, "message is not a string");
         if (json_get_bool(params, "interrupt", &interrupt) < 0)
                 return refuse(ret_error, "interrupt is neither true nor false");
         (void) buffer_append_str(b, "\"behavior\":\"deny\",\"message\":");
@@ -280,7 +280,7 @@ render_answer(Claude *c, const DriverCommand *cmd, Buffer *b, Buffer *ret_lines,
         if (!a)
                 return refuse(ret_error, "no such question is open");
         if (a->answered)
-                return refuse(ret_error, "this question has been answered");
+                return refuse(ret_error, "this question was already answered");
         (void) buffer_append_str(
                         b,
                         "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":");
@@ -321,5 +321,5 @@ int claude_command(Driver *d, const DriverCommand *cmd, Buffer *ret_lines, char 
                                 render_request(cmd->seq, "end_session", &b, ret_lines, ret_error) :
                                 0;
         }
-        return refuse(ret_error, "this command is not known to Claude Code");
+        return refuse(ret_error, "Claude Code does not support this command");
 }

@@ -53,7 +53,7 @@ static int feed_stream(DriverFeed *f, Slice line) {
 }
 
 static int feed_left_out(DriverFeed *f) {
-        static const char text[] = "the agent wrote a line with more in it than is passed on";
+        static const char text[] = "the agent wrote a line with more content than is forwarded";
 
         feed_begin(f, "notice");
         feed_text(f, "text", text, sizeof(text) - 1);

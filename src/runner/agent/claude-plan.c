@@ -80,7 +80,7 @@ static int get_uuid(Json *spec, const char *name, const char **ret, char **ret_e
         r = plan_string(spec, name, NAME_MAX_BYTES, ret, ret_error);
         if (r > 0 && !uuid_is_valid(*ret))
                 return refuse(ret_error,
-                              "%s is not a UUID, which every session of Claude has for a name",
+                              "%s is not a UUID; every session of Claude Code is named by one",
                               name);
         return r;
 }
@@ -179,7 +179,7 @@ int claude_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_erro
         int r;
 
         if (prompt && !json_object_is_type(prompt, json_type_string))
-                return refuse(ret_error, "appendSystemPrompt is no string");
+                return refuse(ret_error, "appendSystemPrompt is not a string");
         r = plan_executable(agent_config, program_paths, advice, &path, ret_error);
         if (r < 0)
                 return r;

@@ -92,5 +92,5 @@ int feed_oversize_event(DriverFeed *f, Slice line, uint64_t size, bool denied) {
 }
 
 int feed_ambiguous(DriverFeed *f, const char *line, size_t size) {
-        return feed_notice_line(f, "the agent wrote a line in which a member stands twice", line, size);
+        return feed_notice_line(f, "the agent wrote a line in which a member occurs twice", line, size);
 }

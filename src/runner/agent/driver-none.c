@@ -5,7 +5,7 @@
 /* In place of a driver that is not to be had: its agent is not in the configuration any more, or what was stored of it cannot
  * be read. What the agent says has no meaning and no effect, and there is nothing to say to it. */
 
-#define UNKNOWN_TEXT "nobody knows how to speak to this agent"
+#define UNKNOWN_TEXT "this runner has no driver for this agent"
 
 static int none_new(Json *spec, Driver **ret) {
         Driver *d = new0(Driver, 1);

@@ -78,7 +78,7 @@ static int shell_save(Driver *d, Json **ret) {
 
 static const char *const program_paths[] = { NF_LIBEXECDIR "/northflare-shell-agent", NULL };
 static const char advice[] =
-                "install northflare-shell-agent, which is a part of this package, to " NF_LIBEXECDIR;
+                "install northflare-shell-agent, which belongs to this package, to " NF_LIBEXECDIR;
 
 static int shell_probe(Json *agent_config, char **ret_error) {
         return plan_executable(agent_config, program_paths, advice, NULL, ret_error);
@@ -236,7 +236,7 @@ static int script_of(Json *content, Buffer *ret, char **ret_error) {
 
                 if (!type || !streq(type, "text") || !json_object_is_type(text, json_type_string))
                         return refuse(ret_error,
-                                      "content[%zu] is no text block; the shell takes nothing else",
+                                      "content[%zu] is not a text block; the shell accepts only text",
                                       i);
                 int r =
                                 buffer_append(ret,
@@ -256,7 +256,7 @@ static int render_user(Shell *s, const DriverCommand *c, Buffer *b, char **ret_e
         if (r < 0)
                 return r;
         if (script.size > 0 && memchr(script.data, 0, script.size))
-                return refuse(ret_error, "content has a NUL character, which no script can hold");
+                return refuse(ret_error, "content has a NUL character, which a script cannot contain");
         (void) buffer_printf(b, "{\"type\":\"user\",\"id\":\"m%" PRIu64 "\",\"text\":", c->seq);
         (void) buffer_append_json(b, strempty(script.data), script.size);
         r = buffer_append_str(b, "}\n");
@@ -283,7 +283,7 @@ static int shell_command(Driver *d, const DriverCommand *c, Buffer *ret_lines, c
         case DRIVER_COMMAND_CONFIG:
                 return refuse(ret_error, "the shell has neither a model nor permission modes");
         }
-        return refuse(ret_error, "this command is not known to the shell");
+        return refuse(ret_error, "the shell does not support this command");
 }
 
 /* ---- what it knows ---- */

@@ -28,11 +28,11 @@ int plan_executable(
 
         if (configured) {
                 if (configured[0] != '/' || !is_program(configured)) {
-                        *ret_error = xasprintf(
-                                        "the configured executable %.*s is no program that can be run; %s",
-                                        utf8_cut(configured, 200),
-                                        configured,
-                                        advice);
+                        *ret_error =
+                                        xasprintf("the configured executable %.*s cannot be executed; %s",
+                                                  utf8_cut(configured, 200),
+                                                  configured,
+                                                  advice);
                         return -ENOENT;
                 }
                 found = configured;
@@ -96,7 +96,7 @@ static int add_env(char ***env, Json *o, const char *where, char **ret_error) {
                 if (!value)
                         continue;
                 if (!text)
-                        return refuse(ret_error, "%s.%s is no string", where, name);
+                        return refuse(ret_error, "%s.%s is not a string", where, name);
                 r = set_env(env, name, text);
                 if (r < 0)
                         return r;
@@ -137,7 +137,7 @@ int plan_string(Json *o, const char *name, size_t max, const char **ret, char **
                 return 0;
         s = json_get_string(o, name);
         if (!s)
-                return refuse(ret_error, "%s is no string", name);
+                return refuse(ret_error, "%s is not a string", name);
         if (strlen(s) > max)
                 return refuse(ret_error, "%s is longer than %zu bytes", name, max);
         for (const char *p = s; *p; p++)

@@ -71,12 +71,12 @@ static void query_decide(AccessQuery *q, int r, const sd_bus_error *error) {
         if (r >= 0)
                 r = sd_bus_enqueue_for_read(sd_bus_message_get_bus(q->message), q->message);
         if (r < 0) {
-                log_debug_errno(r, "Cannot take a method call up again, refusing it: %m");
+                log_debug_errno(r, "Failed to dispatch a method call again, refusing it: %m");
                 bus_answer_errno(q->message, r);
         }
         r = sd_event_source_set_enabled(q->access->sweep, SD_EVENT_ONESHOT);
         if (r < 0)
-                log_debug_errno(r, "Cannot arm the sweep of decided calls, ignoring: %m");
+                log_debug_errno(r, "Failed to arm the timer that removes decided calls, ignoring: %m");
 }
 
 static void on_polkit(int r, const sd_bus_error *error, void *userdata) {
@@ -103,7 +103,8 @@ static void on_caller(int r, const Caller *caller, const sd_bus_error *error, vo
                 query_decide(q,
                              r,
                              &SD_BUS_ERROR_MAKE_CONST(
-                                             SD_BUS_ERROR_ACCESS_DENIED, "polkit could not be asked."));
+                                             SD_BUS_ERROR_ACCESS_DENIED,
+                                             "Failed to ask polkit for authorization."));
 }
 
 /* Is there room for one more of that sender that waits? 0 and its size, or negative with error. */
@@ -127,7 +128,7 @@ access_room(Access *a, sd_bus_message *m, const char *sender, size_t *ret_size, 
                 return bus_error(
                                 error,
                                 SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                "Too many calls wait for authorization, try later.");
+                                "Too many calls wait for authorization, try again later.");
         return 0;
 }
 
@@ -147,7 +148,10 @@ int access_check(
                 q = q->next;
         if (q) {
                 if (!q->decided)
-                        return bus_error(error, SD_BUS_ERROR_FAILED, "Internal error: asked twice.");
+                        return bus_error(
+                                        error,
+                                        SD_BUS_ERROR_FAILED,
+                                        "Internal error: authorization was requested twice.");
                 r = q->verdict;
                 *ret = q->caller;
                 if (r < 0)
@@ -159,7 +163,7 @@ int access_check(
                 return bus_error(
                                 error,
                                 SD_BUS_ERROR_ACCESS_DENIED,
-                                "A caller without a name cannot be checked.");
+                                "A caller without a bus name cannot be checked.");
         r = access_room(a, m, sender, &size, error);
         if (r < 0)
                 return r;

@@ -81,7 +81,7 @@ int bus_call(BusObjects *b,
                 return bus_error(
                                 error,
                                 SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                "Too many calls are under way, try later.");
+                                "Too many calls are in progress, try again later.");
         c = new0(BusCall, 1);
         if (!c)
                 return -ENOMEM;

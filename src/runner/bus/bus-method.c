@@ -19,7 +19,7 @@ static int check_held(sd_bus_message *m, sd_bus_error *error) {
                         r :
                         bus_error(error,
                                   BUS_ERROR_INVALID_ARGUMENT,
-                                  "The arguments of this method may have %zu bytes.",
+                                  "The arguments of this method may have at most %zu bytes.",
                                   BUS_CALL_HELD_MAX);
 }
 
@@ -61,7 +61,7 @@ int bus_method_run(
         int r;
 
         if (!row)
-                return bus_error(error, SD_BUS_ERROR_UNKNOWN_METHOD, "There is no such method.");
+                return bus_error(error, SD_BUS_ERROR_UNKNOWN_METHOD, "Unknown method.");
         r = access_check(b->access, m, row->level, c ? conversation_id(c) : "", &q.caller, error);
         if (r < 0 && is_refusal(error))
                 bus_audit(b->audit, row, &q, strempty(error->message));

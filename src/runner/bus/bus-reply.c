@@ -112,7 +112,7 @@ int bus_answer_send(BusAnswer *a) {
 
         if (r == -E2BIG) {
                 _cleanup_free_ char *text =
-                                xasprintf("The reply would be larger than %zu bytes, which is its bound. %s",
+                                xasprintf("The reply would be larger than the limit of %zu bytes. %s",
                                           a->max,
                                           strempty(a->instead));
 
@@ -159,13 +159,13 @@ void bus_answer_error(sd_bus_message *request, const char *name, const char *tex
         (void) bus_error(&e, name, "%s", text);
         r = sd_bus_reply_method_error(request, &e);
         if (r < 0)
-                log_debug_errno(r, "Cannot send a D-Bus error, ignoring: %m");
+                log_debug_errno(r, "Failed to send a D-Bus error, ignoring: %m");
 }
 
 void bus_answer_errno(sd_bus_message *request, int r) {
         r = sd_bus_reply_method_errno(request, r, NULL);
         if (r < 0)
-                log_debug_errno(r, "Cannot send a D-Bus error, ignoring: %m");
+                log_debug_errno(r, "Failed to send a D-Bus error, ignoring: %m");
 }
 
 /* ---- errors ---- */

@@ -68,7 +68,7 @@ static void on_conversation_added(Conversation *c, void *userdata) {
                 return;
         r = add_object(b, c, false);
         if (r < 0) {
-                log_error_errno(r, "Cannot show conversation %s on D-Bus: %m", conversation_id(c));
+                log_error_errno(r, "Failed to export conversation %s on D-Bus: %m", conversation_id(c));
                 return;
         }
         arm_flush(b);
@@ -95,7 +95,7 @@ static void on_conversation_removed(Conversation *c, void *userdata) {
         if (o->announced) {
                 r = sd_bus_emit_object_removed(b->bus, o->path);
                 if (r < 0)
-                        log_debug_errno(r, "Cannot announce that %s is gone, ignoring: %m", o->path);
+                        log_debug_errno(r, "Failed to announce that %s was removed, ignoring: %m", o->path);
         }
         object_index_remove(&b->index, o);
         conversation_object_free(o);
@@ -146,7 +146,10 @@ static int on_any_message(sd_bus_message *m, void *userdata, sd_bus_error *error
         if (!sd_bus_message_is_method_call(m, NULL, NULL))
                 return 0;
         if (strlen(strempty(sd_bus_message_get_path(m))) > PATH_MAX_BYTES)
-                return refuse_message(m, SD_BUS_ERROR_UNKNOWN_OBJECT, "No object has so long a path.");
+                return refuse_message(
+                                m,
+                                SD_BUS_ERROR_UNKNOWN_OBJECT,
+                                "The path is longer than that of any object.");
         if (!sd_bus_message_is_method_call(m, "org.freedesktop.DBus.Properties", NULL))
                 return 0;
         while (sd_bus_message_read_basic(m, 's', &name) > 0)

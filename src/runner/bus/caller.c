@@ -65,7 +65,7 @@ const char *access_refuse_uid(const AccessRules *r, uid_t uid, const gid_t *grou
         if (uid == 0)
                 return NULL;
         if (r->user_mode)
-                return uid == r->own_uid ? NULL : "This runner serves its owner only.";
+                return uid == r->own_uid ? NULL : "This runner accepts calls of its owner only.";
         for (size_t i = 0; i < r->n_agents; i++)
                 if (r->agents[i] == uid)
                         return "Agents may not call the runner.";
@@ -287,7 +287,7 @@ static void caller_judge_cgroup(CallerQuery *q, const char *path) {
                 return caller_finish(
                                 q,
                                 SD_BUS_ERROR_ACCESS_DENIED,
-                                "The control group of the caller cannot be read, so it may be an agent.");
+                                "Failed to read the control group of the caller, which may therefore be an agent.");
         if (access_refuse_cgroup(path))
                 return caller_finish(
                                 q,
@@ -400,7 +400,7 @@ static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
         q->slot = sd_bus_slot_unref(q->slot);
         if (sd_bus_message_is_method_error(m, NULL) || parse_credentials(q, m, &have_uid, &refusal) < 0 ||
             !have_uid) {
-                caller_finish(q, SD_BUS_ERROR_ACCESS_DENIED, "The bus does not know the caller any more.");
+                caller_finish(q, SD_BUS_ERROR_ACCESS_DENIED, "The caller has left the bus.");
                 return 1;
         }
         if (refusal) {

@@ -164,13 +164,13 @@ void conversation_bus_announce(ConversationObject *o) {
                 r = announce_changes(o);
         o->changed = false;
         if (r < 0)
-                log_debug_errno(r, "Cannot announce a change of %s, ignoring: %m", o->path);
+                log_debug_errno(r, "Failed to announce a change of %s, ignoring: %m", o->path);
         if (!o->events)
                 return;
         o->events = false;
         r = sd_bus_emit_signal(bus, o->path, BUS_INTERFACE_CONVERSATION, "EventsAvailable", NULL);
         if (r < 0)
-                log_debug_errno(r, "Cannot announce events of %s, ignoring: %m", o->path);
+                log_debug_errno(r, "Failed to announce events of %s, ignoring: %m", o->path);
 }
 
 int conversation_object_new(BusObjects *b, Conversation *c, ConversationObject **ret) {
@@ -211,7 +211,7 @@ static int describe(const BusRequest *q, sd_bus_error *error) {
                        bus_answer_text(q->message,
                                        text,
                                        BUS_CONTENTS_MAX,
-                                       "The events have the same: OpenEvents() and ReadEvents().");
+                                       "Use OpenEvents() or ReadEvents() to read the same from the events.");
 }
 
 static int parse_message(sd_bus_message *m, Json *params, sd_bus_error *error) {
@@ -310,7 +310,7 @@ static int read_events(const BusRequest *q, sd_bus_error *error) {
                 return bad_cursor(error);
         if (r < 0)
                 return r;
-        bus_answer_begin(&a, q->message, BUS_CONTENTS_MAX, "A smaller max asks for fewer events.");
+        bus_answer_begin(&a, q->message, BUS_CONTENTS_MAX, "Use a smaller max to request fewer events.");
         bus_answer_open(&a, 'a', "s");
         STRV_FOREACH(e, events)
                 bus_answer_add(&a, "s", *e);
@@ -333,16 +333,17 @@ static int read_event(const BusRequest *q, sd_bus_error *error) {
         if (r == -EINVAL)
                 return bad_cursor(error);
         if (r == -ENOENT)
-                return bus_invalid_argument(error, "cursor: there is no event behind it");
+                return bus_invalid_argument(error, "cursor: there is no event after it");
         if (r == -ERANGE)
                 return bus_error(
                                 error,
                                 BUS_ERROR_INVALID_ARGUMENT,
-                                "offset: the event has %" PRIu64 " bytes, and no piece of it begins there",
+                                "offset: the event has %" PRIu64
+                                " bytes, and none of its pieces begins there",
                                 size);
         if (r < 0)
                 return r;
-        bus_answer_begin(&a, q->message, BUS_CONTENTS_MAX, "OpenEvents() has the event as well.");
+        bus_answer_begin(&a, q->message, BUS_CONTENTS_MAX, "Use OpenEvents() to read the event.");
         bus_answer_add(&a, "st", piece, size);
         return bus_answer_send(&a);
 }

@@ -36,7 +36,7 @@ set_level(sd_bus *bus,
                 return bus_error(
                                 error,
                                 SD_BUS_ERROR_INVALID_ARGS,
-                                "There is no log level \"%.*s\".",
+                                "Unknown log level \"%.*s\".",
                                 utf8_cut(s, 32),
                                 s);
         log_set_max_level(r);

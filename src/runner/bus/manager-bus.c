@@ -137,7 +137,7 @@ void manager_bus_announce(BusObjects *b) {
 
         r = manager_snapshot_take(b->runner, &n);
         if (r < 0) {
-                log_debug_errno(r, "Cannot look at the runner's state for D-Bus, ignoring: %m");
+                log_debug_errno(r, "Failed to read the runner's state for D-Bus, ignoring: %m");
                 return;
         }
         if (!streq_ptr(n.runner_id, o->runner_id))
@@ -168,7 +168,7 @@ void manager_bus_announce(BusObjects *b) {
         r = sd_bus_emit_properties_changed_strv(
                         b->bus, BUS_PATH_MANAGER, BUS_INTERFACE_MANAGER, (char **) names);
         if (r < 0)
-                log_debug_errno(r, "Cannot announce changed properties of the runner, ignoring: %m");
+                log_debug_errno(r, "Failed to announce changed properties of the runner, ignoring: %m");
 }
 
 static int list_conversations(const BusRequest *q, sd_bus_error *error) {
@@ -180,7 +180,11 @@ static int list_conversations(const BusRequest *q, sd_bus_error *error) {
         r = object_index_list(&q->bus_objects->index, &list, &n);
         if (r < 0)
                 return r;
-        bus_answer_begin(&a, q->message, BUS_LIST_MAX, "GetConversation() finds one by its id.");
+        bus_answer_begin(
+                        &a,
+                        q->message,
+                        BUS_LIST_MAX,
+                        "Use GetConversation() to find a conversation by its id.");
         bus_answer_open(&a, 'a', "(sssstto)");
         for (size_t i = 0; i < n; i++) {
                 Conversation *c = list[i]->conversation;
@@ -275,7 +279,7 @@ static int reload(const BusRequest *q, sd_bus_error *error) {
         r = runner_reload(q->bus_objects->runner, &ignored, &why);
         if (r < 0)
                 return why ? bus_invalid_argument(error, why) : r;
-        bus_answer_begin(&a, q->message, BUS_PLAIN_MAX, "The journal names the keys.");
+        bus_answer_begin(&a, q->message, BUS_PLAIN_MAX, "See the journal for the keys.");
         bus_answer_open(&a, 'a', "s");
         STRV_FOREACH(key, ignored)
                 bus_answer_add(&a, "s", *key);
@@ -297,7 +301,7 @@ static int list_set_aside(const BusRequest *q, sd_bus_error *error) {
                        bus_answer_json(q->message,
                                        list,
                                        BUS_LIST_MAX,
-                                       "ResendSetAside() sends what is in the list again, which makes it shorter.");
+                                       "Use ResendSetAside() to send the events in the list again, which makes it shorter.");
 }
 
 static int list_audit(const BusRequest *q, sd_bus_error *error) {
@@ -316,7 +320,7 @@ static int list_audit(const BusRequest *q, sd_bus_error *error) {
                        bus_answer_json(q->message,
                                        list,
                                        BUS_LIST_MAX,
-                                       "A smaller max asks for fewer lines.");
+                                       "Use a smaller max to request fewer lines.");
 }
 
 static int resend_set_aside(const BusRequest *q, sd_bus_error *error) {
@@ -327,7 +331,7 @@ static int resend_set_aside(const BusRequest *q, sd_bus_error *error) {
                 return bus_error(
                                 error,
                                 BUS_ERROR_WRONG_STATE,
-                                "There is no orchestrator that events could be sent to.");
+                                "No orchestrator is configured that events could be sent to.");
         return r < 0 ? r : bus_answer(q->message, "u", (uint32_t) count);
 }
 

@@ -33,7 +33,8 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
         else if (sd_bus_message_is_method_error(m, NULL) ||
                  sd_bus_message_enter_container(m, 'r', "bba{ss}") < 0 ||
                  sd_bus_message_read(m, "bb", &authorized, &challenge) < 0)
-                e = SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_ACCESS_DENIED, "polkit could not be asked.");
+                e = SD_BUS_ERROR_MAKE_CONST(
+                                SD_BUS_ERROR_ACCESS_DENIED, "Failed to ask polkit for authorization.");
         else if (!authorized && challenge && !q->interactive)
                 e = SD_BUS_ERROR_MAKE_CONST(
                                 SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
@@ -41,7 +42,7 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
         else if (!authorized)
                 e = SD_BUS_ERROR_MAKE_CONST(
                                 SD_BUS_ERROR_ACCESS_DENIED,
-                                "Not authorized: this needs root, a member of northflare-admin, or polkit's consent.");
+                                "Not authorized: this requires root, a member of northflare-admin, or authorization by polkit.");
         if (e.name)
                 r = -EACCES;
         /* The last use of q: done may free it. */

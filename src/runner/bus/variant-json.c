@@ -181,7 +181,7 @@ int bus_message_read_json(sd_bus_message *m, const char *contents, Json **ret, s
                 return bus_error(
                                 error,
                                 BUS_ERROR_INVALID_ARGUMENT,
-                                "%s: a value of this type means nothing here",
+                                "%s: values of this type are not supported",
                                 strempty(key));
         if (r < 0)
                 return r;
@@ -245,11 +245,7 @@ static int check_keys(Json *o, const BusKey *keys, sd_bus_error *error) {
                 while (k->name && !streq(k->name, name))
                         k++;
                 if (!k->name)
-                        return bus_error(
-                                        error,
-                                        BUS_ERROR_INVALID_ARGUMENT,
-                                        "%s: there is no such parameter",
-                                        name);
+                        return bus_error(error, BUS_ERROR_INVALID_ARGUMENT, "%s: unknown parameter", name);
                 if (k->type != json_type_null && !json_object_is_type(value, k->type))
                         return bus_error(
                                         error,

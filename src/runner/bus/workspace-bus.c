@@ -44,7 +44,7 @@ static void on_reply(int error, const char *text, Json *result, void *userdata) 
                                 bus_answer_json(c->request,
                                                 result,
                                                 BUS_CONTENTS_MAX,
-                                                "The workspace can be looked at in its directory.");
+                                                "Inspect the directory of the workspace instead.");
         else
                 r = bus_answer(c->request, "");
         if (r < 0)
@@ -87,12 +87,12 @@ static int start(const BusRequest *q, const char *id, bool remove, bool force, s
                 return bus_error(
                                 error,
                                 BUS_ERROR_WRONG_STATE,
-                                "Something lives in that workspace, or it is being removed.");
+                                "The workspace is in use by a conversation, or is being removed.");
         if (r == -EAGAIN)
                 return bus_error(
                                 error,
                                 SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                "%d workspaces are being looked at already.",
+                                "%d workspaces are already being inspected, try again later.",
                                 WORKSPACE_CALLS_MAX);
         return r;
 }
@@ -105,7 +105,7 @@ int workspace_bus_list(const BusRequest *q, sd_bus_error *error) {
                        bus_answer_json(q->message,
                                        list,
                                        BUS_LIST_MAX,
-                                       "Workspaces that are not used any more can be removed with RemoveWorkspace().");
+                                       "Use RemoveWorkspace() to remove workspaces that are no longer used.");
 }
 
 int workspace_bus_describe(const BusRequest *q, sd_bus_error *error) {

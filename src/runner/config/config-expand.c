@@ -20,7 +20,7 @@ static int expand_one(char *const *env, const char *p, Buffer *b, const char **r
         for (n = 0; isalnum((unsigned char) p[n]) || p[n] == '_'; n++)
                 ;
         if (n == 0 || isdigit((unsigned char) *p))
-                return why(ret_why, strdup("has a \"${\" without the name of a variable behind it"));
+                return why(ret_why, strdup("has a \"${\" without the name of a variable after it"));
         if (startswith(p + n, ":-"))
                 fallback = p + n + 2;
         else if (p + n != end)
@@ -30,7 +30,8 @@ static int expand_one(char *const *env, const char *p, Buffer *b, const char **r
                 return -ENOMEM;
         /* A token in here would end up in what `config` shows, or in an agent. */
         if (streq(name, "NORTHFLARE_RUNNER_TOKEN"))
-                return why(ret_why, strdup("must not use ${NORTHFLARE_RUNNER_TOKEN}: it is read by itself"));
+                return why(ret_why,
+                           strdup("must not use ${NORTHFLARE_RUNNER_TOKEN}: the runner reads that variable itself"));
         value = strv_env_get(env, name);
         if (fallback && isempty(value))
                 (void) buffer_append(b, fallback, (size_t) (end - fallback));

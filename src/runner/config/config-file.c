@@ -67,7 +67,7 @@ static int expand_string(ConfigFile *f, const char *name, Json *value, Json **re
         int r;
 
         if (strlen(s) != (size_t) json_object_get_string_len(value))
-                return fail_at(f, name, "must not have a NUL in it");
+                return fail_at(f, name, "must not contain a NUL character");
         r = config_expand(f->loader->env, s, &text, &why);
         if (r == -EINVAL)
                 return fail_at(f, name, why);
@@ -138,11 +138,11 @@ static int fail_unknown(ConfigFile *f, const ConfigPath *path, const char *name)
         if (streq(name, "token") || streq(name, "runnerToken"))
                 return fail_at(f,
                                name,
-                               "a token does not belong into this file; use the credential runner-token, "
+                               "the token must not be set in this file; use the credential runner-token, "
                                "NORTHFLARE_RUNNER_TOKEN or tokenFile");
         if (!similar)
-                return fail_at(f, name, "there is no such key");
-        text = xasprintf("there is no such key, but %s", similar);
+                return fail_at(f, name, "unknown key");
+        text = xasprintf("unknown key, did you mean %s?", similar);
         return text ? fail_at(f, name, text) : -ENOMEM;
 }
 
@@ -155,7 +155,7 @@ static const char *name_problem(const ConfigPath *path) {
         if (path->n == 4 &&
             (name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789")] ||
              !*name || (*name >= '0' && *name <= '9')))
-                return "this is not the name of an environment variable";
+                return "not the name of an environment variable";
         if (path->n == 2 && streq(path->part[0], "labels") && (!*name || strlen(name) > IDENT_MAX))
                 return "the name of a label has 1 to 64 bytes";
         return NULL;

@@ -333,7 +333,7 @@ static int check_item(const ConfigKey *key, size_t i, const char *s, char **ret_
         case CONFIG_ENV_LIST:
                 if (env_name_is_valid(s, true))
                         return 0;
-                clause = strdup("the name of a variable, or a prefix with '*' behind it");
+                clause = strdup("the name of a variable, or a prefix followed by '*'");
                 break;
         default:
                 if (ident_is_valid(s))

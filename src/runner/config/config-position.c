@@ -25,7 +25,7 @@ static int fail(Scanner *s, const char *what) {
 }
 
 static int unexpected(Scanner *s) {
-        return fail(s, s->at >= s->size ? "the file ends too early" : "something else was expected here");
+        return fail(s, s->at >= s->size ? "unexpected end of file" : "unexpected character");
 }
 
 static int peek(Scanner *s) {
@@ -50,11 +50,11 @@ static int scan_string(Scanner *s) {
                         return wrong ? fail(s, wrong) : 0;
                 }
                 if (c < 0x20)
-                        return fail(s, "a string is not closed");
+                        return fail(s, "unterminated string");
                 if (c == '\\' && s->at + 1 < s->size)
                         s->at++;
         }
-        return fail(s, "a string is not closed");
+        return fail(s, "unterminated string");
 }
 
 static int note_key(Scanner *s, unsigned line) {
@@ -64,7 +64,7 @@ static int note_key(Scanner *s, unsigned line) {
         for (size_t i = 0; i < s->found->n; i++)
                 if (streq(s->found->items[i].path, s->path.data)) {
                         s->line = line;
-                        return fail(s, "a key is given twice");
+                        return fail(s, "duplicate key");
                 }
         items = reallocarray(s->found->items, s->found->n + 1, sizeof(*items));
         path = strdup(s->path.data);
@@ -87,14 +87,14 @@ static int scan_member(Scanner *s) {
         int r;
 
         if (peek(s) != '"')
-                return fail(s, "the name of a key was expected here");
+                return fail(s, "expected the name of a key");
         r = scan_string(s);
         if (r < 0)
                 return r;
         if (!s->in_array) {
                 r = json_parse_from(JSON_OF_ADMINISTRATOR, s->text + begin, s->at - begin, &key, NULL);
                 if (r == -EBADMSG)
-                        return fail(s, "the name of a key is not valid");
+                        return fail(s, "invalid name of a key");
                 if (r < 0)
                         return r;
                 if (length > 0)
@@ -106,7 +106,7 @@ static int scan_member(Scanner *s) {
                         return r;
         }
         if (skip_blanks(s) != ':')
-                return fail(s, "a ':' was expected here");
+                return fail(s, "expected ':'");
         s->at++;
         r = scan_value(s);
         if (s->path.data) {
@@ -138,7 +138,7 @@ static int scan_members(Scanner *s, char close) {
                         break;
                 if (c != ',') {
                         s->at--;
-                        return c < 0 ? unexpected(s) : fail(s, "a ',' is missing here, or a bracket");
+                        return c < 0 ? unexpected(s) : fail(s, "expected ',' or a closing bracket");
                 }
         }
         s->in_array = array;
@@ -150,7 +150,7 @@ static int scan_value(Scanner *s) {
 
         if (c == '{' || c == '[') {
                 if (++s->depth > JSON_DEPTH_MAX)
-                        return fail(s, "this is nested too deeply");
+                        return fail(s, "nested too deeply");
                 r = scan_members(s, c == '{' ? '}' : ']');
                 s->depth--;
                 return r;
@@ -177,7 +177,7 @@ int config_positions_scan(const char *text, size_t size, ConfigPositions *ret) {
         if (r >= 0)
                 r = scan_value(&s);
         if (r >= 0 && skip_blanks(&s) >= 0)
-                r = fail(&s, "there is text behind the end");
+                r = fail(&s, "unexpected text after the end of the object");
         buffer_done(&s.path);
         return r;
 }

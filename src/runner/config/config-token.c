@@ -29,7 +29,7 @@ static int check_token(ConfigLoader *l, const char *origin, char *text, size_t s
                                         l,
                                         origin,
                                         NULL,
-                                        "the token has a blank, a line break or another character that no token has "
+                                        "the token contains white space or another character that is not valid in a token "
                                         "(byte %zu)",
                                         i);
         return 0;
@@ -120,7 +120,7 @@ static int token_from_file(ConfigLoader *l, char **ret, char **ret_origin) {
                                 l,
                                 config_get_origin(l, "tokenFile"),
                                 "tokenFile",
-                                "there is no file %s",
+                                "file %s does not exist",
                                 path);
         if (r > 0)
                 *ret_origin = TAKE_PTR(origin);
@@ -146,7 +146,7 @@ int config_check_token(ConfigLoader *l, const char *token_origin) {
                                 l,
                                 config_get_origin(l, "orchestratorUrl"),
                                 "orchestratorUrl",
-                                "an orchestrator is given, but no token for it: write the token to "
+                                "an orchestrator is configured without a token: write the token to "
                                 "/etc/credstore/" TOKEN_CREDENTIAL " (systemd credential " TOKEN_CREDENTIAL
                                 "), or set " TOKEN_VARIABLE ", or name a file with tokenFile");
         if (!url && token_origin)
@@ -154,7 +154,7 @@ int config_check_token(ConfigLoader *l, const char *token_origin) {
                                 l,
                                 token_origin,
                                 NULL,
-                                "a token is given, but no orchestrator: set orchestratorUrl in %s, or "
+                                "a token is configured without an orchestrator: set orchestratorUrl in %s, or "
                                 "NORTHFLARE_ORCHESTRATOR_URL",
                                 l->main_file);
         return 0;

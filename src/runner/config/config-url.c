@@ -45,7 +45,7 @@ static int check_authority(char *rest, bool *ret_loopback, char **ret_why) {
         char *host = rest, *port = NULL, *end;
 
         if (strchr(rest, '@'))
-                return why(ret_why, "must not have a user or password in it");
+                return why(ret_why, "must not contain a user or password");
         if (brackets) {
                 host = rest + 1;
                 end = strchr(host, ']');
@@ -53,7 +53,7 @@ static int check_authority(char *rest, bool *ret_loopback, char **ret_why) {
                         return why(ret_why, "has a '[' without ']'");
                 *end++ = 0;
                 if (*end && *end != ':')
-                        return why(ret_why, "has something between ']' and the port");
+                        return why(ret_why, "has text between ']' and the port");
                 port = *end ? end + 1 : NULL;
         } else if ((end = strchr(host, ':'))) {
                 *end = 0;
@@ -76,7 +76,7 @@ int config_url_check(const char *url, char **ret, bool *ret_plain, bool *ret_loo
         for (const char *p = url; *p; p++)
                 if ((unsigned char) *p <= 0x20 || (unsigned char) *p >= 0x7f || strchr("\"<>\\^`{|}", *p))
                         return why(ret_why,
-                                   "must not have blanks or other characters that belong into no URL");
+                                   "must not contain blanks or other characters that are not valid in a URL");
         if (strncasecmp(url, "https://", 8) == 0) {
                 *ret_plain = false;
                 rest = url + 8;

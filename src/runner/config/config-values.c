@@ -278,7 +278,7 @@ static int find_files(ConfigLoader *l) {
                                         l,
                                         l->options->config_file,
                                         NULL,
-                                        "the current folder cannot be read");
+                                        "failed to get the current directory");
                 l->main_file = xasprintf("%s/%s", cwd, l->options->config_file);
         }
         return l->main_file ? 0 : -ENOMEM;
@@ -300,7 +300,7 @@ static int check_together(ConfigLoader *l) {
                                         l,
                                         config_get_origin(l, "orchestratorUrl"),
                                         "orchestratorUrl",
-                                        "http:// would send the token in the clear; use https://, or set allowInsecureHttp");
+                                        "http:// would send the token unencrypted; use https://, or set allowInsecureHttp");
         }
         (void) json_get_u64(limits, "memoryHigh", &high);
         (void) json_get_u64(limits, "memoryMax", &max);

@@ -11,20 +11,20 @@ void options_help(void) {
                     "Run coding agents for an orchestrator, each in a systemd scope of its own.\n"
                     "\n"
                     "Commands:\n"
-                    "  start                      Run until stopped: what the service does\n"
-                    "  config                     Show every setting, its value and where it is from\n"
+                    "  start                      Run until stopped, as the service does\n"
+                    "  config                     Show each setting with its value and origin\n"
                     "\n"
                     "Options:\n"
                     "  -c --config FILE           Configuration [/etc/northflare/runner.json]\n"
                     "     --retry-strategy WHICH  First registration: none, interval, exponential\n"
                     "     --retry-interval-secs N Seconds between attempts (interval) [60]\n"
                     "     --retry-duration-secs N Seconds in all (exponential) [900]\n"
-                    "     --data-dir DIR          Where state is kept [/var/lib/northflare]\n"
+                    "     --data-dir DIR          Directory of the state [/var/lib/northflare]\n"
                     "     --heartbeat-interval MS Milliseconds between heartbeats [120000]\n"
-                    "     --workspace-dir DIR     Where agents work that were given no folder\n"
+                    "     --workspace-dir DIR     Working directory of agents that have no other\n"
                     "     --user                  Run for the calling user, without root\n"
                     "     --json                  config: print JSON\n"
-                    "     --debug                 Log what is of use only to look for a fault\n"
+                    "     --debug                 Log debug messages as well\n"
                     "  -V --version               Show the version\n"
                     "  -h --help                  Show this text\n"
                     "\n"
@@ -75,7 +75,7 @@ static int parse_number(const char *option, const char *key_name, uint64_t *ret,
                                           optarg,
                                           (unsigned long long) key->min,
                                           (unsigned long long) key->max);
-                return bad(option, text ? text : "not a good number");
+                return bad(option, text ? text : "invalid number");
         }
         *ret_set = true;
         return 0;
@@ -150,11 +150,11 @@ static int parse_command(int argc, char *argv[], RunnerOptions *o) {
         else if (streq(argv[optind], "config"))
                 o->command = COMMAND_CONFIG;
         else
-                return bad(argv[optind], "there is no such command, only start and config");
+                return bad(argv[optind], "unknown command, must be start or config");
         if (optind + 1 < argc)
-                return bad(argv[optind + 1], "is one argument too many");
+                return bad(argv[optind + 1], "unexpected argument");
         if (o->json && o->command != COMMAND_CONFIG)
-                return bad("--json", "goes with the command config only");
+                return bad("--json", "is supported by the command config only");
         return 0;
 }
 

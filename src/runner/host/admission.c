@@ -89,7 +89,7 @@ char *admission_explain(Admission a, const AdmissionMeasurements *f, const Admis
 
         if (a == ADMISSION_MEMORY)
                 return xasprintf(
-                                "%llu MiB of memory are available, less than minFreeMemoryBytes (%llu MiB) demands",
+                                "%llu MiB of memory are available, less than minFreeMemoryBytes (%llu MiB) requires",
                                 (unsigned long long) f->memory_available >> 20,
                                 (unsigned long long) b->min_free_memory >> 20);
         if (a != ADMISSION_MEMORY_PRESSURE && !cpu)

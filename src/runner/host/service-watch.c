@@ -101,7 +101,7 @@ static int on_changed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         r = sd_bus_call_method_async(
                         w->bus, &w->get, MANAGER, w->path, PROPERTIES, "GetAll", on_facts, w, "s", SERVICE);
         if (r < 0)
-                log_debug_errno(r, "systemd cannot be asked how a service ended: %m");
+                log_debug_errno(r, "Failed to ask systemd how a service ended: %m");
         return 0;
 }
 

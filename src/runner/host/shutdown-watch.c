@@ -42,11 +42,11 @@ static void take_inhibitor(ShutdownWatch *w);
 static void act(ShutdownWatch *w, Word word) {
         switch (word) {
         case WORD_PREPARE:
-                log_notice("logind says that the machine goes down.");
+                log_notice("logind announced a shutdown of the machine.");
                 w->ops->begun(w->fd >= 0 ? w->delay_usec : 0, w->userdata);
                 break;
         case WORD_JOB:
-                log_info("The system goes down; conversations end with it.");
+                log_info("The system is shutting down; conversations end with it.");
                 w->ops->begun(0, w->userdata);
                 break;
         case WORD_STAYS:
@@ -66,7 +66,7 @@ static int on_uid(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (uid == 0 || (s->watch->user_mode && uid == geteuid()))
                 act(s->watch, s->word);
         else
-                log_warning("uid %u would have us believe that the machine goes down; it is not asked.",
+                log_warning("Ignoring the announcement of a shutdown by uid %u, which is not that of logind.",
                             uid);
         return 0;
 }
@@ -127,7 +127,8 @@ static int on_match(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const sd_bus_error *e = sd_bus_message_get_error(m);
 
         if (e)
-                log_warning("The bus will not tell of the system's shutdown: %s", strempty(e->message));
+                log_warning("Failed to subscribe to the announcement of a shutdown: %s",
+                            strempty(e->message));
         return 0;
 }
 
@@ -160,7 +161,7 @@ static int on_inhibitor(sd_bus_message *m, void *userdata, sd_bus_error *error) 
 
         w->inhibit = sd_bus_slot_unref(w->inhibit);
         if (e || sd_bus_message_read(m, "h", &fd) < 0) {
-                log_notice("logind does not wait for last reports at a shutdown: %s",
+                log_notice("Failed to take an inhibitor lock, logind does not wait for last reports at a shutdown: %s",
                            strempty(e ? e->message : NULL));
                 return 0;
         }
@@ -189,7 +190,7 @@ static void take_inhibitor(ShutdownWatch *w) {
                         "Conversations end, and their last reports are sent",
                         "delay");
         if (r < 0)
-                log_notice("logind cannot be asked to wait at a shutdown: %s", strerror(-r));
+                log_notice("Failed to ask logind for an inhibitor lock: %s", strerror(-r));
 }
 
 void shutdown_watch_release(ShutdownWatch *w) {
@@ -311,7 +312,7 @@ static int open_login(ShutdownWatch *w) {
                 if (r >= 0 && event)
                         r = sd_bus_attach_event(w->login, event, SD_EVENT_PRIORITY_NORMAL);
                 if (r < 0) {
-                        log_notice("The system bus cannot be reached, so logind does not wait for last reports: %s",
+                        log_notice("Failed to connect to the system bus, logind does not wait for last reports: %s",
                                    strerror(-r));
                         w->login = sd_bus_flush_close_unref(w->login);
                         return 0;

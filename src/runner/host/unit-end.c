@@ -39,24 +39,18 @@ static char *what_was_it(const UnitEnd *e, const char *program) {
 
         if (streq(e->result, "watchdog"))
                 return xasprintf(
-                                "%s did not answer systemd's watchdog any more and was ended by signal %s",
+                                "%s stopped responding to systemd's watchdog and was ended by signal %s",
                                 program,
                                 signal);
         if (streq(e->result, "oom-kill"))
-                return xasprintf("%s was killed for want of memory, signal %s", program, signal);
+                return xasprintf("%s was killed by signal %s because memory ran out", program, signal);
         if (streq(e->result, "timeout"))
-                return xasprintf(
-                                "%s did not end in time when it was told to, and was ended by signal %s",
-                                program,
-                                signal);
+                return xasprintf("%s did not stop in time and was ended by signal %s", program, signal);
         if (is_crash(signal))
-                return xasprintf("%s has crashed, signal %s", program, signal);
+                return xasprintf("%s crashed with signal %s", program, signal);
         if (e->code[0])
-                return xasprintf(
-                                "%s was killed by signal %s; whether a person did it or the kernel is not known here",
-                                program,
-                                signal);
-        return xasprintf("%s ended without a word, and the journal does not say how", program);
+                return xasprintf("%s was killed by signal %s; the sender is unknown", program, signal);
+        return xasprintf("%s ended without a report, and the journal has no reason", program);
 }
 
 char *unit_end_text(const UnitEnd *e, const char *program, const char *unit, bool user_mode) {

@@ -57,7 +57,7 @@ static int unknown_limit(Json *limits, char **ret_error) {
                         known = known || streq(names[i].key, key);
                 if (!known) {
                         *ret_error =
-                                        xasprintf("limits.%.*s is not a limit that this runner offers",
+                                        xasprintf("limits.%.*s is not a limit that this runner supports",
                                                   utf8_cut(key, 64),
                                                   key);
                         return -EOPNOTSUPP;

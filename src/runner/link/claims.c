@@ -26,7 +26,7 @@ static void try_again(Claims *c, const HttpResult *result) {
         log_full(c->failures == FAILURES_REPORTED ? LOG_WARNING : LOG_DEBUG,
                  0,
                  NULL,
-                 "A claim was not answered (%s, HTTP %ld), asking again in %.1f s.",
+                 "Failed to claim messages (%s, HTTP %ld), trying again in %.1f s.",
                  result ? strempty(result->error_text) : "not sent",
                  result ? result->status : 0,
                  (double) delay / USEC_PER_SEC);
@@ -57,11 +57,11 @@ static void on_claimed(HttpRequest *request, const HttpResult *result, void *use
         if (r > 0 && result->status < 300)
                 c->ops->decided(c->userdata, CLAIMS_ANSWERED, a.result);
         else if (r == 0 && a.code == RPC_METHOD_NOT_FOUND) {
-                log_notice("The orchestrator knows no claims after all, going on without them.");
+                log_notice("The orchestrator does not support claims, continuing without them.");
                 endpoint_set_can_claim(c->endpoint, false);
                 c->ops->decided(c->userdata, CLAIMS_UNKNOWN, NULL);
         } else {
-                log_warning("A claim was refused: %s (HTTP %ld), leaving its messages alone.",
+                log_warning("The orchestrator refused a claim: %s (HTTP %ld), ignoring its messages.",
                             a.message ? a.message : "no reason given",
                             result->status);
                 c->ops->decided(c->userdata, CLAIMS_REFUSED, NULL);

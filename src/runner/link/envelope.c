@@ -113,7 +113,7 @@ static int take_payload(EnvelopeError *e, Json *root, ParsedEnvelope *p) {
         int r;
 
         if (!json_object_is_type(payload, json_type_object))
-                return refuse(e, RPC_INVALID_REQUEST, "payload: there is no JSON-RPC object");
+                return refuse(e, RPC_INVALID_REQUEST, "payload: missing, or not a JSON-RPC object");
         /* The id first: with it the refusal can be answered. */
         r = take_request_id(e, payload, &p->request_id);
         if (r < 0)
@@ -121,15 +121,15 @@ static int take_payload(EnvelopeError *e, Json *root, ParsedEnvelope *p) {
         p->e.request_id = p->request_id;
         version = json_get_string(payload, "jsonrpc");
         if (!streq_ptr(version, "2.0"))
-                return refuse(e, RPC_INVALID_REQUEST, "payload.jsonrpc: it is not \"2.0\"");
+                return refuse(e, RPC_INVALID_REQUEST, "payload.jsonrpc: not \"2.0\"");
         p->e.method = json_get_string(payload, "method");
         if (isempty(p->e.method) || strlen(p->e.method) > METHOD_MAX)
                 return refuse(e,
                               RPC_INVALID_REQUEST,
-                              "payload.method: it is missing, empty, too long or no string");
+                              "payload.method: missing, empty, too long or not a string");
         params = json_get(payload, "params");
         if (params && !json_object_is_type(params, json_type_object))
-                return refuse(e, RPC_INVALID_PARAMS, "payload.params: it is no object");
+                return refuse(e, RPC_INVALID_PARAMS, "payload.params: not an object");
         if (!params) {
                 p->no_params = json_object_new_object();
                 if (!p->no_params)
@@ -153,7 +153,7 @@ static int take_params(EnvelopeError *e, ParsedEnvelope *p) {
         if (conversation && p->e.conversation && !streq(conversation, p->e.conversation))
                 return refuse(e,
                               RPC_INVALID_PARAMS,
-                              "conversationId: the envelope says \"%s\", its params say \"%s\"",
+                              "conversationId: \"%s\" in the envelope, but \"%s\" in its params",
                               p->e.conversation,
                               conversation);
         if (conversation)
@@ -165,7 +165,7 @@ static int take_envelope(EnvelopeError *e, Json *root, ParsedEnvelope *p) {
         int r;
 
         if (!json_object_is_type(root, json_type_object))
-                return refuse(e, RPC_INVALID_REQUEST, "it is no JSON object");
+                return refuse(e, RPC_INVALID_REQUEST, "not a JSON object");
         /* What belongs in the refusal comes before what may be refused. */
         p->e.id = json_get_string(root, "id");
         if (p->e.id && !token_text_is_valid(p->e.id))
@@ -176,7 +176,7 @@ static int take_envelope(EnvelopeError *e, Json *root, ParsedEnvelope *p) {
         if (!p->e.id) {
                 Json *id = json_get(root, "id");
                 return id ? refuse_value(e, RPC_INVALID_REQUEST, "id", id) :
-                            refuse(e, RPC_INVALID_REQUEST, "id: it is missing");
+                            refuse(e, RPC_INVALID_REQUEST, "id: missing");
         }
         r = take_string(e, root, "conversationId", ident_is_valid, RPC_INVALID_PARAMS, &p->e.conversation);
         if (r < 0)

@@ -19,7 +19,7 @@ static void on_sent(HttpRequest *request, const HttpResult *result, void *userda
         if (endpoint_is_refused(h->endpoint, result))
                 return;
         if (result->error < 0 || result->status >= 300)
-                log_debug("A heartbeat was not taken (%s, HTTP %ld), ignoring.",
+                log_debug("Failed to deliver a heartbeat (%s, HTTP %ld), ignoring.",
                           strempty(result->error_text),
                           result->status);
 }
@@ -34,7 +34,7 @@ void heartbeat_send(Heartbeat *h) {
         if (r >= 0)
                 r = endpoint_post(h->endpoint, "runner.heartbeat", params, NULL, on_sent, h, &h->request);
         if (r < 0)
-                log_debug_errno(r, "A heartbeat cannot be sent, ignoring: %m");
+                log_debug_errno(r, "Failed to send a heartbeat, ignoring: %m");
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {

@@ -51,8 +51,7 @@ static void on_answered(HttpRequest *request, const HttpResult *result, void *us
         } else if (r == 0 && a.code == RPC_METHOD_NOT_FOUND)
                 decide(h, true, NULL);
         else {
-                log_debug("Held work could not be claimed once more (HTTP %ld), asking again.",
-                          result->status);
+                log_debug("Failed to claim held work again (HTTP %ld), retrying.", result->status);
                 ask_again(h, result->retry_after_usec);
         }
 }

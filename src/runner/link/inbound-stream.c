@@ -55,7 +55,7 @@ static void open_later(InboundStream *s, uint64_t delay) {
 static void failed(InboundStream *s, uint64_t retry_after, const char *what, long status) {
         uint64_t delay = backoff_next(&s->config.backoff, ++s->failures, retry_after);
 
-        log_debug("The orchestrator's messages cannot be read (%s, HTTP %ld), next attempt in %.1f s.",
+        log_debug("Failed to read the orchestrator's messages (%s, HTTP %ld), next attempt in %.1f s.",
                   what ? what : "refused",
                   status,
                   (double) delay / USEC_PER_SEC);
@@ -106,7 +106,7 @@ void inbound_stream_drop(InboundStream *s, int error) {
         }
         uint64_t delay = backoff_next(&s->config.backoff, ++s->drops, 0);
         log_debug_errno(error,
-                        "A message cannot be accepted, reading it again in %.1f s: %m",
+                        "Failed to accept a message, reading it again in %.1f s: %m",
                         (double) delay / USEC_PER_SEC);
         open_later(s, delay);
 }
@@ -164,7 +164,7 @@ static void on_stream_done(HttpRequest *request, const HttpResult *result, void 
 
         close_requests(s);
         if (s->inbound_error == -ENOBUFS) {
-                log_debug("Too many messages wait for a claim, reading on when they are dealt with.");
+                log_debug("Too many messages wait for a claim, reading continues when they are processed.");
                 s->waits_for_inbox = true;
                 if (inbox_is_empty(s->inbox))
                         inbound_stream_emptied(s);
@@ -176,10 +176,10 @@ static void on_stream_done(HttpRequest *request, const HttpResult *result, void 
                 return;
         else if (result->error == -EPROTOTYPE && ++s->unheld < UNHELD_MAX)
                 /* Something on the way answered in its place, perhaps, and does so once. */
-                failed(s, 0, "the answer is no event stream", status);
+                failed(s, 0, "the response is not an event stream", status);
         else if (result->error == -EPROTOTYPE || status == 404 || status == 405 || status == 406 ||
                  status == 501) {
-                log_info("The orchestrator offers no event stream (HTTP %ld), asking it for messages instead.",
+                log_info("The orchestrator offers no event stream (HTTP %ld), polling for messages instead.",
                          status);
                 s->no_stream = true;
                 s->stream_again_usec = now(s) + s->config.stream_again_usec;
@@ -219,7 +219,7 @@ static int on_silence(sd_event_source *source, uint64_t usec, void *userdata) {
         }
         close_requests(s);
         if (stood)
-                broke_off(s, "no sign of life");
+                broke_off(s, "no data received in time");
         else
                 failed(s, 0, "no answer", 0);
         return 0;
@@ -304,7 +304,7 @@ static void on_page(HttpRequest *request, const HttpResult *result, void *userda
         if (s->inbound_error < 0)
                 inbound_stream_drop(s, s->inbound_error);
         else if (r < 0)
-                failed(s, 0, "its list of messages cannot be read", result->status);
+                failed(s, 0, "the list of messages is not valid", result->status);
         else
                 page_taken(s, r > 0);
 }

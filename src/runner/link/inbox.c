@@ -379,7 +379,7 @@ static int refuse(Inbox *i, const EnvelopeError *e, const char *cursor) {
         log_full(log_allowed() ? LOG_WARNING : LOG_DEBUG,
                  0,
                  NULL,
-                 "Message %s is refused: %s.",
+                 "Refused message %s: %s.",
                  e->id,
                  e->text);
         if (!e->request_id)

@@ -142,7 +142,7 @@ static int on_flush(sd_event_source *source, uint64_t usec, void *userdata) {
 
         /* Nothing is lost by that: what was skipped comes again and is skipped again. */
         if (k < 0)
-                log_debug_errno(k, "The cursor cannot be stored, ignoring: %m");
+                log_debug_errno(k, "Failed to store the cursor, ignoring: %m");
         return 0;
 }
 

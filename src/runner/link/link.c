@@ -70,12 +70,12 @@ static void update_state(void *userdata) {
                 log_full(LOG_WARNING,
                          0,
                          NF_MESSAGE_OFFLINE,
-                         "The orchestrator cannot be reached; conversations go on, and what they say is kept.");
+                         "Failed to reach the orchestrator; conversations continue, and their events are kept.");
         else if (s == LINK_REFUSED)
                 log_full(LOG_ERR,
                          0,
                          NF_MESSAGE_REFUSED,
-                         "The orchestrator refuses this runner, trying again for ever.");
+                         "The orchestrator refuses this runner, trying again indefinitely.");
         else
                 log_info("Link to the orchestrator: %s (was %s).",
                          link_state_to_string(s),
@@ -164,10 +164,10 @@ static void lost_registration(void *userdata, long status) {
                 return;
         stop_all(l);
         if (status == 401 || status == 403) {
-                registrar_fail(l->registrar, &f, "the credentials are not accepted any more");
+                registrar_fail(l->registrar, &f, "the credentials are no longer accepted");
                 return;
         }
-        log_info("The orchestrator does not know this runner's registration any more (HTTP %ld), registering again.",
+        log_info("The orchestrator no longer knows this runner's registration (HTTP %ld), registering again.",
                  status);
         f.status = 503; /* no verdict about us: back off as for any outage */
         registrar_fail(l->registrar, &f, NULL);
@@ -357,7 +357,7 @@ static int describe_heartbeat(void *userdata, Json *params) {
 
         r = link_record_flush(l->record);
         if (r < 0)
-                log_debug_errno(r, "The cursor cannot be stored, ignoring: %m");
+                log_debug_errno(r, "Failed to store the cursor, ignoring: %m");
         r = json_set_string(params, "cursor", link_record_cursor(l->record));
         if (r >= 0)
                 r = json_set_string(params, "lastProcessedAt", link_record_last_processed_at(l->record));

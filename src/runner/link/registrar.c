@@ -32,18 +32,18 @@ static int parse_result(Json *result, Registered *ret, const char **ret_why) {
         g.runner_id = json_get_string(result, "runnerId");
         g.runner_uid = json_get_string(result, "runnerUid");
         if (!token_text_is_valid(g.runner_id) || !token_text_is_valid(g.runner_uid)) {
-                *ret_why = "its answer has no usable runnerId and runnerUid";
+                *ret_why = "its response has no valid runnerId and runnerUid";
                 return -EBADMSG;
         }
         if (json_get_bool(result, "isActiveRunner", &g.is_active) <= 0) {
-                *ret_why = "its answer does not say whether this is the active runner (isActiveRunner)";
+                *ret_why = "its response has no isActiveRunner, which says whether this is the active runner";
                 return -EBADMSG;
         }
         g.cursor = json_get_string(result, "cursor");
         g.last_processed_at = json_get_string(result, "lastProcessedAt");
         if ((g.cursor && strlen(g.cursor) > SSE_ID_MAX) ||
             (g.last_processed_at && !token_text_is_valid(g.last_processed_at))) {
-                *ret_why = "its answer has a cursor or a lastProcessedAt that cannot be one";
+                *ret_why = "its response has an invalid cursor or lastProcessedAt";
                 return -EBADMSG;
         }
         if (json_get_u64(result, "heartbeatIntervalMs", &msec) > 0 && msec > 0)
@@ -64,7 +64,7 @@ static char *stale_text(Registrar *r, const char *said) {
         return xasprintf(
                         "The orchestrator knows this runner's store from elsewhere (%s): it was restored from a backup or "
                         "copied to another machine. Stop the other one and start this one again; or, to have this one "
-                        "register as a new runner, put its store aside with `mkdir -p %s/old && mv %s/store.db* %s/old/` and "
+                        "register as a new runner, move its store away with `mkdir -p %s/old && mv %s/store.db* %s/old/` and "
                         "start it again.",
                         said,
                         d,
@@ -133,7 +133,9 @@ static void on_registered(HttpRequest *request, const HttpResult *result, void *
         k = k < 0 ? k : parse_result(a.result, &g, &why);
         if (k < 0) {
                 f.error = k;
-                registrar_fail(r, &f, why ? why : "its answer is no JSON-RPC response to runner.register");
+                registrar_fail(r,
+                               &f,
+                               why ? why : "its response is not a JSON-RPC response to runner.register");
                 return;
         }
         k = r->ops->take(r->userdata, &g);

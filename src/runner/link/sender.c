@@ -191,8 +191,8 @@ static void batch_set_aside(SendBatch *b) {
         char why[64];
         int r;
 
-        (void) snprintf(why, sizeof(why), "the orchestrator answered %ld", b->refused_status);
-        log_warning("Event %s of %zu bytes is refused by the orchestrator (HTTP %ld), setting it aside.",
+        (void) snprintf(why, sizeof(why), "the orchestrator responded with HTTP %ld", b->refused_status);
+        log_warning("The orchestrator refused event %s of %zu bytes (HTTP %ld), setting it aside.",
                     send_batch_message_id(b, b->first),
                     e->size,
                     b->refused_status);
@@ -206,7 +206,7 @@ static void batch_set_aside(SendBatch *b) {
                 return;
         if (r < 0) {
                 log_error_errno(r,
-                                "Event %s cannot be set aside, sending it again later: %m",
+                                "Failed to set event %s aside, sending it again later: %m",
                                 send_batch_message_id(b, b->first));
                 batch_wait(b, 0);
                 return;
@@ -247,7 +247,7 @@ static void on_pinged(HttpRequest *request, const HttpResult *result, void *user
         }
         if (result->error == 0 && is_malformed(result->status)) {
                 if (s->trouble != SENDER_REFUSED)
-                        log_debug("The orchestrator answers %ld to everything.", result->status);
+                        log_debug("The orchestrator responds with HTTP %ld to all events.", result->status);
                 for (size_t i = 0; i < SENDER_IN_FLIGHT; i++)
                         if (s->batches[i].state == BATCH_PROBING)
                                 batch_wait(s->batches + i, result->retry_after_usec);
@@ -326,10 +326,12 @@ static void on_posted(HttpRequest *request, const HttpResult *result, void *user
         else if (result->error == 0 && http_status_is_identity(result->status))
                 stop(s, result->status);
         else if (result->error == 0 && is_malformed(result->status)) {
-                log_debug("A batch of %zu events is refused with HTTP %ld.", b->count, result->status);
+                log_debug("The orchestrator refused a batch of %zu events (HTTP %ld).",
+                          b->count,
+                          result->status);
                 batch_refused(b, result->status);
         } else {
-                log_debug("A batch of %zu events was not taken (%s, HTTP %ld), trying again later.",
+                log_debug("Failed to deliver a batch of %zu events (%s, HTTP %ld), trying again later.",
                           b->count,
                           strempty(result->error_text),
                           result->status);
@@ -359,7 +361,7 @@ static void batch_send(SendBatch *b) {
                         },
                         &b->request);
         if (r < 0) {
-                log_debug_errno(r, "A batch cannot be sent, trying again later: %m");
+                log_debug_errno(r, "Failed to send a batch of events, trying again later: %m");
                 send_batch_close_run(b);
                 batch_wait(b, 0);
                 return;
@@ -397,7 +399,7 @@ static void fill(SendSource *src, SendBatch *b) {
                 bool again = r >= 0 && src->woken;
 
                 if (r < 0)
-                        log_debug_errno(r, "A source of events failed to fill a batch: %m");
+                        log_debug_errno(r, "Failed to fill a batch of events: %m");
                 batch_cancel(b);
                 if (again)
                         ready_push(src);

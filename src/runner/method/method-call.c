@@ -100,7 +100,7 @@ bool method_has_room(MethodCall *c) {
                 return true;
         method_refuse(c,
                       RPC_AT_CAPACITY,
-                      "%u messages wait for conversation %s already",
+                      "%u messages already wait for conversation %s",
                       c->conversation->n_pending,
                       c->conversation->row.id);
         return false;

@@ -69,7 +69,7 @@ static void check_orders(MethodCall *c) {
         if (c->code == 0 && v->run && !run_has_room_for_order(v->run))
                 method_refuse(c,
                               RPC_AT_CAPACITY,
-                              "%d orders wait for the scope of conversation %s already",
+                              "%d requests already wait for the scope of conversation %s",
                               LAUNCHER_WAITING_MAX,
                               v->row.id);
 }
@@ -147,7 +147,7 @@ void method_check_freeze(MethodCall *c) {
         Conversation *v = method_find_live(c);
 
         if (v && v->row.state != CONVERSATION_LIVE)
-                method_refuse(c, RPC_WRONG_STATE, "conversation %s does not run yet", v->row.id);
+                method_refuse(c, RPC_WRONG_STATE, "conversation %s is not running yet", v->row.id);
         else if (v && conversation_is_stopping(v))
                 method_refuse(c, RPC_WRONG_STATE, "conversation %s is being stopped", v->row.id);
         if (v)

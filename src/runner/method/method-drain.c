@@ -36,8 +36,8 @@ void method_act_drain(MethodCall *c) {
         bool draining = streq(c->method, "runner.drain");
 
         log_notice("%s.",
-                   draining ? "Draining: nothing new is taken, what is idle is ended" :
-                              "Conversations are taken again");
+                   draining ? "Draining: new conversations are refused, idle ones are ended" :
+                              "New conversations are accepted again");
         drain_set(c->runner->drain, draining, drain_deadline(c));
         if (c->runner->link)
                 link_heartbeat(c->runner->link);

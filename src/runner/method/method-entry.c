@@ -44,10 +44,7 @@ static int on_message(const Envelope *e, void *userdata) {
         if (e->conversation && !json_get(e->params, "conversationId"))
                 (void) json_set_string(e->params, "conversationId", e->conversation);
         r = method_accept(&c);
-        return r < 0 ? log_warning_errno(
-                                       r,
-                                       "Message %s cannot be accepted, the stream is dropped: %m",
-                                       e->id) :
+        return r < 0 ? log_warning_errno(r, "Failed to accept message %s, closing the stream: %m", e->id) :
                        0;
 }
 

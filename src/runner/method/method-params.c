@@ -73,7 +73,7 @@ void method_check_policy(MethodCall *c) {
         if (mode && !strv_contains(config->permission_modes, mode))
                 method_refuse(c,
                               RPC_NOT_ALLOWED,
-                              "permissionMode %.*s is not among permissionModes of this runner",
+                              "permissionMode %.*s is not in permissionModes of this runner",
                               utf8_cut(mode, 64),
                               mode);
         if (env) {
@@ -87,7 +87,7 @@ void method_check_policy(MethodCall *c) {
                         else if (!env_name_allowed(config->env_allowed, name))
                                 method_refuse(c,
                                               RPC_NOT_ALLOWED,
-                                              "env.%.*s is not among envAllowed of this runner",
+                                              "env.%.*s is not in envAllowed of this runner",
                                               utf8_cut(name, 64),
                                               name);
                 }

@@ -48,7 +48,7 @@ static void check_agent(MethodCall *c, const char *agent) {
         if (!ops) {
                 method_refuse(c,
                               RPC_AGENT_NOT_AVAILABLE,
-                              "agent %s is not known here: add it to \"agents\" in the runner's configuration",
+                              "agent %s is not configured: add it to \"agents\" in the runner's configuration",
                               agent);
                 return;
         }
@@ -143,7 +143,7 @@ void method_check_start(MethodCall *c) {
         if (c->code == 0 && json_get(c->params, "directory") && streq(c->origin, "orchestrator"))
                 method_refuse(c,
                               RPC_NOT_ALLOWED,
-                              "directory is for conversations that are started on this machine");
+                              "directory is supported only for conversations that are started on this machine");
         if (c->code == 0 && json_get(c->params, "budget") &&
             budget_check(json_get(c->params, "budget"), &error) < 0)
                 method_refuse(c, RPC_INVALID_PARAMS, "%s", strempty(error));

@@ -101,7 +101,7 @@ int method_accept(MethodCall *c) {
         else
                 method_refuse(c,
                               RPC_METHOD_NOT_FOUND,
-                              "method %.*s is not known here",
+                              "method %.*s is not supported by this runner",
                               utf8_cut(c->method, 100),
                               c->method);
         if (c->code != 0)

@@ -78,7 +78,7 @@ static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *ret_err
         if (r >= 0)
                 r = sd_bus_message_read_array(reply, 'y', &id, &size);
         if (r < 0) {
-                report(userdata, r, "The launcher's answer cannot be read.", NULL, NULL);
+                report(userdata, r, "Failed to parse the launcher's reply.", NULL, NULL);
                 return 0;
         }
         for (size_t i = 0; i < size && i < 16; i++)

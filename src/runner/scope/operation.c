@@ -89,7 +89,7 @@ static void conclude(Operation *o, Json *outcome) {
         if (o->timed_out)
                 finish(o, -ETIMEDOUT, "git.timeoutSecs was reached", 0);
         else if (json_get_string(outcome, "stage"))
-                finish(o, error > 0 ? -(int) error : -EIO, "the program could not be executed", 0);
+                finish(o, error > 0 ? -(int) error : -EIO, "failed to execute the program", 0);
         else if (streq_ptr(json_get_string(outcome, "stoppedBy"), "supervisor"))
                 finish(o, -ETIMEDOUT, "its scope's runtimeMaxSec was reached", 0);
         else

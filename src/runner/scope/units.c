@@ -60,7 +60,8 @@ static int on_subscribed(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
         if (!e || sd_bus_error_has_name(e, "org.freedesktop.systemd1.AlreadySubscribed"))
                 return 0;
-        log_warning("systemd does not tell of its units yet: %s", strempty(e->message));
+        log_warning("Failed to subscribe to changes of systemd's units, trying again: %s",
+                    strempty(e->message));
         event = sd_bus_get_event(u->bus);
         if (event)
                 (void) oneshot_start(&u->again, event, RETRY_USEC, on_again, u);
@@ -153,7 +154,7 @@ int units_list(Units *u, char ***ret) {
                 /* systemd leaves the bus for a moment while it re-executes itself. */
                 if (sd_bus_is_open(u->bus) <= 0 || now_usec(CLOCK_MONOTONIC) - begun > LIST_RETRY_USEC)
                         return r;
-                log_debug("systemd does not tell its scopes yet: %s", strempty(error.message));
+                log_debug("Failed to list systemd's scopes, trying again: %s", strempty(error.message));
                 sd_bus_error_free(&error);
                 (void) nanosleep(&(struct timespec){ .tv_nsec = (long) (RETRY_USEC * NSEC_PER_USEC) }, NULL);
         }

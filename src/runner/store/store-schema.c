@@ -162,19 +162,19 @@ int store_schema_prepare(Store *s, const char *path, char **ret_error) {
         if (r < 0)
                 return r;
         if (application != APPLICATION_ID && (tables > 0 || version != 0)) {
-                *ret_error = xasprintf("%s is a database, but not one of this program", path);
+                *ret_error = xasprintf("%s is a database of another program", path);
                 return -EMEDIUMTYPE;
         }
         if (version > STORE_SCHEMA_VERSION) {
                 *ret_error = xasprintf(
-                                "%s was written by a newer northflare-runner (format %lld, this one knows %d)",
+                                "%s was written by a newer northflare-runner (format %lld, this one supports up to %d)",
                                 path,
                                 (long long) version,
                                 STORE_SCHEMA_VERSION);
                 return -EPROTONOSUPPORT;
         }
         if (version < 0) {
-                *ret_error = xasprintf("%s has the impossible format %lld", path, (long long) version);
+                *ret_error = xasprintf("%s has the invalid format %lld", path, (long long) version);
                 return -EMEDIUMTYPE;
         }
         return version < STORE_SCHEMA_VERSION ? upgrade(s, version) : 0;

@@ -155,7 +155,7 @@ int store_open(int dirfd, const char *dir_path, Store **ret, char **ret_error) {
                 *ret_error = xasprintf("no space left on the disk of %s", path);
                 break;
         default:
-                *ret_error = xasprintf("%s cannot be opened: %s", path, strerrordesc_np(-r));
+                *ret_error = xasprintf("failed to open %s: %s", path, strerrordesc_np(-r));
         }
         return r;
 }
@@ -179,7 +179,7 @@ int store_set_aside_damaged(int dirfd, char **ret_name) {
         struct tm tm;
         int r;
 
-        r = lock_directory(dirfd, "the folder", &lock, &error);
+        r = lock_directory(dirfd, "the directory", &lock, &error);
         if (r < 0)
                 return r;
         if (!gmtime_r(&now, &tm) || strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm) == 0)

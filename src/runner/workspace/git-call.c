@@ -131,15 +131,14 @@ static void on_done(Operation *o, int error, const char *text, int status, void 
                 sentence = clean_text(isempty(words) ? "git failed without a reason" : words);
                 done(errno_of_code(json_get_string(answer, "code")), strempty(sentence), NULL, data);
         } else if (error < 0) {
-                sentence = xasprintf("git could not be run: %s", isempty(text) ? strerror(-error) : text);
+                sentence = xasprintf("failed to run git: %s", isempty(text) ? strerror(-error) : text);
                 done(error, strempty(sentence), NULL, data);
         } else if (!type || status != 0) {
-                sentence = status > 128 ?
-                                xasprintf("git was ended by signal %d%s%s",
-                                          status - 128,
-                                          isempty(text) ? "" : ": ",
-                                          strempty(text)) :
-                                xasprintf("git ended with status %d and without an answer", status);
+                sentence = status > 128 ? xasprintf("git was ended by signal %d%s%s",
+                                                    status - 128,
+                                                    isempty(text) ? "" : ": ",
+                                                    strempty(text)) :
+                                          xasprintf("git exited with status %d without a result", status);
                 done(status > 128 ? -ECHILD : -EIO, strempty(sentence), NULL, data);
         } else
                 done(0, NULL, answer, data);

@@ -34,7 +34,7 @@ int checkout_check(Json *repository, const GitConfig *config, char **ret_error) 
         if (!text || giturl_parse(text, &url, &why) < 0 ||
             giturl_check(&url, config->allow_loopback, &why) < 0) {
                 if (ret_error)
-                        *ret_error = xasprintf("repository.url: %s", why ? why : "missing, or no string");
+                        *ret_error = xasprintf("repository.url: %s", why ? why : "missing, or not a string");
                 return -EINVAL;
         }
         if (check_string(repository, "branch", gitref_branch_is_valid, name_of_branch, ret_error) < 0 ||

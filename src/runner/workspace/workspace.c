@@ -93,7 +93,7 @@ static void on_checkout(int error, const char *text, Json *result, void *userdat
         branch = json_get_string(result, "branch");
         head = json_get_string(result, "head");
         if (!directory_is_right(directory, c->conversation)) {
-                finish(c, -EIO, "the checkout's answer cannot be right: it names another folder");
+                finish(c, -EIO, "the result of the checkout names another directory");
                 return;
         }
         if (branch && !gitref_branch_is_valid(branch))
@@ -144,14 +144,14 @@ static void on_fetch(int error, const char *text, Json *result, void *userdata) 
                 return;
         }
         if (!s || !gitref_commit_is_valid(s)) {
-                finish(c, -EIO, "the fetch's answer has no commit");
+                finish(c, -EIO, "the result of the fetch has no commit");
                 return;
         }
         memcpy(commit, s, sizeof(commit));
         c->call = git_call_free(c->call);
         r = start_checkout(c, commit);
         if (r < 0) {
-                _cleanup_free_ char *why = xasprintf("the checkout could not be begun: %s", strerror(-r));
+                _cleanup_free_ char *why = xasprintf("failed to start the checkout: %s", strerror(-r));
                 finish(c, r, strempty(why));
         }
 }
@@ -193,7 +193,7 @@ static int get_credential(Checkout *c, const GitConfig *config, const GitUrl *ur
                 int q =
                                 fail_later(c,
                                            r,
-                                           xasprintf("cannot read git.%s: %s",
+                                           xasprintf("failed to read git.%s: %s",
                                                      ssh ? "sshKeyFile" : "tokenFile",
                                                      strerror(-r)));
                 return q < 0 ? q : -EALREADY;
@@ -342,7 +342,7 @@ static void on_status(int error, const char *text, Json *result, void *userdata)
                  json_set_bool(status, "dirty", dirty) < 0 || json_set_u64(status, "unpushed", unpushed) < 0)
                 r = -ENOMEM;
         s->done(r,
-                r < 0 ? "the state of the checkout could not be read" : NULL,
+                r < 0 ? "failed to read the state of the checkout" : NULL,
                 r < 0 ? NULL : status,
                 s->userdata);
 }
