@@ -15,8 +15,8 @@
 #define BUS_PATH "/org/northflare/Launcher1"
 #define IDLE_SEC_DEFAULT 60U
 
-/* Gives the name up first and then serves what had come for it before: a call that comes later starts a launcher anew,
- * and systemd waits for this one to end before it does so. */
+/* Releases the bus name first and then serves the calls that came before: a later call starts the launcher again, and
+ * systemd waits until this one has ended. */
 static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
         Manager *m = userdata;
 
@@ -105,7 +105,7 @@ static int usage(FILE *f) {
 }
 
 int main(int argc, char *argv[]) {
-        /* What is left at the end goes with the process: gates close, and children that wait end. */
+        /* The remainder is released when the process ends: gates are closed, and children that wait exit. */
         static Manager m;
         uint64_t idle = IDLE_SEC_DEFAULT;
         bool user = false;
@@ -130,8 +130,8 @@ int main(int argc, char *argv[]) {
                 log_error("%s", error ?: strerror(-r));
                 return 78; /* EX_CONFIG */
         }
-        /* With settings that cannot be used nothing is started, and whoever tries is told why; what runs can still be
-         * stopped. It leaves soon, to read them again. */
+        /* With invalid settings every start is refused with the reason; running scopes can still be stopped. The launcher
+         * exits soon, to read the settings again. */
         r = settings_load(&m.settings, &error);
         if (r < 0) {
                 m.unusable = error ?: "Out of memory.";

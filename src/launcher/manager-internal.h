@@ -43,7 +43,7 @@ struct Manager {
         Settings settings;
         const char *unusable; /* why the settings are, or NULL */
         uint64_t idle_usec;
-        char *slice_path; /* the slice's folder in the cgroup file system */
+        char *slice_path; /* the slice's directory in the cgroup file system */
         bool leaving;
         Task *starts; /* oldest first; the first ones run, the others wait */
         unsigned n_starts, n_verbs;

@@ -72,8 +72,9 @@ void limits_default(Limits *l, const Limits *defaults, const uint64_t ceilings[s
 /* Holds them against the ceilings (0: none); a limit that was not asked for becomes its ceiling, a weight at most the
  * usual 100. Returns 0, or negative with e set. */
 int limits_cap(Limits *l, const uint64_t ceilings[static _LIMIT_MAX], sd_bus_error *e);
-/* Appends them as a(sv) of a scope's properties, less its outermost container, and less the time: that is not systemd's
- * to keep, whose clock for a scope goes on while it is frozen and cannot be set again. Returns 0 or more, or negative errno. */
+/* Appends them as a(sv) of a scope's properties, without its outermost container and without the time: systemd does not
+ * enforce it, since its clock for a scope continues while it is frozen and cannot be set again. Returns 0 or more, or
+ * negative errno. */
 int limits_append(sd_bus_message *m, const Limits *l);
 
 /* Adds one variable to the list, which is for the caller to free. Returns 0, or negative with e set: a name that is none,
@@ -84,6 +85,6 @@ int environment_add(char ***env, const char *name, const char *value, sd_bus_err
 int pairs_read(sd_bus_message *m, Limits *limits, char ***env, sd_bus_error *e);
 /* Reads the arguments of Start; they stay borrowed from the message. Returns as above. */
 int request_read(sd_bus_message *m, Request *ret, sd_bus_error *e);
-/* Everything that can be said without looking at other scopes. owner: whose the run's folder must be. Returns 0, or
+/* Checks everything that does not depend on other scopes. owner: the uid that must own the run's directory. Returns 0, or
  * negative with e set. */
 int request_check(const Request *r, uid_t owner, sd_bus_error *e);

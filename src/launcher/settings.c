@@ -53,8 +53,8 @@ static const Limits default_limits[_SCOPE_KIND_MAX] = {
 
 #define fail(error, ...) ((void) (*(error) = xasprintf(__VA_ARGS__)), -EINVAL)
 
-/* Agent users must be apart from the runner and from git, by uid and by group: both hold what agents may not see. In
- * user mode all are whoever calls, with homes of their own. */
+/* Agent users must be separate from the runner and from git, by uid and by group: both hold what agents may not see. In
+ * user mode all of them are the calling user, with separate homes. */
 static int user_load(Settings *s, User *u, const char *name, char **ret_error) {
         struct passwd *p = s->user_mode ? getpwuid(getuid()) : getpwnam(name);
         bool is_agent = u != &s->runner && u != &s->git;
@@ -210,7 +210,7 @@ void settings_done(Settings *s) {
 }
 
 /* The file has a line "KEY USER" for each decision, and the last one of a workspace holds. A line without an end was cut
- * short by a crash, and told to nobody. */
+ * short by a crash before the decision was used. */
 static const User *look_up(Settings *s, char *text, const char *key, size_t counts[]) {
         const User *found = NULL;
         char *end = strrchr(text, '\n');

@@ -18,12 +18,12 @@ typedef struct Settings {
 
 /* All defaults, and the runner's user. Returns 0, or negative errno and a sentence for the caller to free. */
 int settings_init(Settings *s, bool user_mode, char **ret_error);
-/* Reads the file and looks the other users up. A missing file is all defaults. Returns as
- * above; no sentence where memory is out. */
+/* Reads the file and resolves the other users. A missing file means all defaults. Returns as above; without a sentence
+ * where memory ran out. */
 int settings_load(Settings *s, char **ret_error);
 /* Frees what the two have made. */
 void settings_done(Settings *s);
 
-/* The agent user of a workspace: the one it had before, else the one with the fewest, remembered before it is told.
+/* The agent user of a workspace: the one it had before, else the one with the fewest, which is stored before it is returned.
  * *ret is borrowed from s. Returns 0 or negative errno. */
 int settings_agent_user(Settings *s, const char *key, const User **ret);

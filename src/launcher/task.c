@@ -102,7 +102,7 @@ static void task_free(Task *t) {
 
 DEFINE_TRIVIAL_CLEANUP_FUNC(Task *, task_free);
 
-/* The call was answered: the task is gone, and what has waited for it goes on. */
+/* The call was answered: the task is removed, and calls that waited for it continue. */
 static void task_done(Task *t) {
         Manager *m = t->manager;
 
@@ -137,7 +137,7 @@ static int call_new(Task *t, const char *method, const char *unit, sd_bus_messag
         return r < 0 ? r : sd_bus_message_append(*ret, "s", unit);
 }
 
-/* Sends a call, unless r says that it could not be made. The answer goes to callback; without one nobody waits. */
+/* Sends a call, unless r is an error of its construction. The reply goes to callback; without one no reply is expected. */
 static void task_call_send(Task *t, sd_bus_message *c, int r, sd_bus_message_handler_t callback) {
         t->slot = sd_bus_slot_unref(t->slot);
         if (r >= 0)
@@ -328,7 +328,7 @@ static void make_scope(Task *t) {
 
         if (*t->slice)
                 make_slice(t, NULL);
-        /* User: the scope's folder is the supervisor's, to make the agent's own below it; the limits stay systemd's. */
+        /* User: the supervisor owns the scope's directory, to create the agent's below it; the limits stay systemd's. */
         if ((r = call_new(t, "StartTransientUnit", t->unit, &c)) >= 0 &&
             (r = sd_bus_message_append(c, "s", "fail")) >= 0 &&
             (r = sd_bus_message_open_container(c, 'a', "(sv)")) >= 0 &&

@@ -12,8 +12,8 @@
 #include "launcher/dropped/agent-half.h"
 #include "launcher/privileges.h"
 
-/* Makes each directory of path below fd where it is missing, and opens the last one. All must be ours; their mode does not
- * matter, since nobody else gets through base. */
+/* Creates each directory of path below fd where it is missing, and opens the last one. All must be ours; their mode does not
+ * matter, since other users cannot pass base. */
 static int enter(int fd, const char *path) {
         int at = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
@@ -50,7 +50,7 @@ static int copy_private(int from, int dirfd) {
         return n < 0 ? -errno : 0;
 }
 
-/* Makes the folders and goes to the working directory. */
+/* Creates the directories and changes to the working directory. */
 static int settle(const AgentPlan *p) {
         static const char *const shared[] = { "home", "checkouts" };
         _cleanup_close_ int base = -EBADF, workspace = -EBADF, all = -EBADF, tmp = -EBADF, cwd = -EBADF;
@@ -85,7 +85,7 @@ static int settle(const AgentPlan *p) {
         return fchdir(cwd) < 0 ? -errno : 0;
 }
 
-/* stdin, stdout and the signal pipe, made by the agent's uid, so that it may open /dev/stdin and /dev/stdout anew. */
+/* stdin, stdout and the signal pipe, made by the agent's uid, so that it may open /dev/stdin and /dev/stdout again. */
 static int make_pipes(int ret[static AGENT_CONTROL_FDS]) {
         int in[2], out[2], term[2];
 
@@ -114,7 +114,7 @@ static int report(int control, AgentStage stage, int error, const int *fds) {
 static int prepare(const AgentPlan *p, int fds[static AGENT_CONTROL_FDS]) {
         int r;
 
-        /* After the change of uid, which clears it. An agent whose supervisor was killed has nobody to talk to. */
+        /* After the change of uid, which clears it. An agent whose supervisor was killed has no peer. */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
                 return -errno;
         /* Not the launcher's session keyring, which all agents would share; without keyrings there is none to share. */

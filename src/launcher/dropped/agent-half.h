@@ -11,8 +11,8 @@ typedef struct AgentPlan {
         char **argv, **envp;
         const char *base; /* absolute: the user's home */
         bool make_base;   /* where it is missing */
-        const char *key;  /* the workspace's folder below base; NULL: base itself is where it works */
-        const char *tmp;  /* name of the folder for temporary files of this run */
+        const char *key;  /* the workspace's directory below base; NULL: it works in base itself */
+        const char *tmp;  /* name of the directory for temporary files of this run */
         const char *cwd;
         int private_fd;             /* contents of tmp/private; -EBADF: none */
         int extra[AGENT_EXTRA_MAX]; /* become 3 and 4 */

@@ -90,8 +90,8 @@ void program_run(
         agent_half_run(&plan, control);
 }
 
-/* The time of a run is the runner's to keep. For as long as there is none, the supervisor ends it, somewhat later: its
- * clock stands still where that of systemd's goes on, in a frozen scope. 0: there is no such limit. */
+/* The runner enforces the time limit of a run. While no runner is there, the supervisor ends the run, somewhat later: in a
+ * frozen scope its clock is stopped, whereas that of systemd continues. 0: there is no such limit. */
 static uint64_t backstop(const Limits *l) {
         uint64_t limit = l->value[LIMIT_RUNTIME_MAX];
 

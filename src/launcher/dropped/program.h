@@ -18,7 +18,7 @@ char **request_argv(const Request *r, const Place *place);
 /* The launcher's own variables, then those of the request. */
 char **request_environment(const Request *r, const Place *place);
 
-/* Makes the folders of the request's program and executes it, as the user that the process is already. shell: for $SHELL.
+/* Creates the directories of the request's program and executes it, as the current user of the process. shell: for $SHELL.
  * make_base: the user's home is made where it is missing. extra, control: as of agent_half_run(). */
 __attribute__((noreturn)) void
 program_run(const Request *r,

@@ -5,10 +5,10 @@
 #include "runner/agent/claude-text.h"
 #include "runner/agent/driver-util.h"
 
-/* The agent's requests: questions that somebody is to answer, and all the others, which are answered at once. */
+/* Requests of the agent: questions for a person, and all others, which are answered at once. */
 
 #define AMBIGUOUS_IDS_MAX 4
-/* What is looked at of a line that is not JSON. */
+/* What is read of a line that is not JSON. */
 #define BROKEN_HEAD_BYTES ((size_t) 4 * 1024)
 #define TOO_LONG "The request is longer than this host forwards, so it was not allowed."
 #define TOO_DEEP "The request is nested more deeply than this host forwards, so it was not allowed."
@@ -77,7 +77,7 @@ static int write_error(DriverFeed *f, Slice request_id, const char *text) {
         return write_answer(f, "\"error\"", request_id, ",\"error\":", text, "}}\n");
 }
 
-/* The model reads the message, and goes on. */
+/* The model reads the message and continues. */
 static int write_denial(DriverFeed *f, Slice request_id, const char *message) {
         return write_answer(
                         f,

@@ -14,8 +14,8 @@ typedef struct ClaudeAskText {
 
 /* The open question of that event, borrowed until the next line is fed; NULL where there is none. */
 ClaudeAsk *claude_find_ask(Claude *c, uint64_t offset, unsigned n);
-/* Forgets the question with this number in c->asks. tell: with an ask_gone event; without, f may be NULL and 0 is returned.
- * Else 0, or what feed_end() returned. */
+/* Forgets the question with this number in c->asks. with_event: with an ask_gone event; without,
+ * f may be NULL and 0 is returned. Else 0, or what feed_end() returned. */
 int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool with_event);
 /* Frees what one holds. */
 void claude_ask_done(ClaudeAsk *a);
@@ -27,7 +27,8 @@ int claude_ask_read(const ClaudeAsk *a, Slice line, ClaudeAskText *ret);
 
 /* Lines, each 0, -ENOMEM, or what the sink returned. */
 
-/* A request: a question is remembered and told, any other one is answered at once, as is a question that is refused. */
+/* Handles a request: a question is stored and reported; any other request, and a question that is refused, is answered at
+ * once. */
 int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line);
 /* The agent withdraws a request. */
 int claude_feed_cancel(Claude *c, DriverFeed *f, Slice line);
@@ -38,5 +39,5 @@ int claude_feed_broken_line(DriverFeed *f, Slice line);
 /* A request in which a member stands twice: refused, and a notice. */
 int claude_feed_ambiguous_request(Claude *c, DriverFeed *f, Slice line);
 
-/* A tool that has a result has no open question any more. No event tells that. */
+/* A tool that has a result has no open question any more. No event reports that. */
 void claude_settle_asks(Claude *c, Slice tool_call_id);

@@ -6,8 +6,8 @@
 #include "runner/agent/driver-util.h"
 #include "runner/agent/launch-plan.h"
 
-/* From commands to lines. Claude Code exits at the first line that is not JSON, so each one is looked at once more
- * before it goes. */
+/* From commands to lines. Claude Code exits at the first line that is not JSON, so each one is checked again
+ * before it is sent. */
 
 #define MODEL_MAX 256
 
@@ -196,7 +196,7 @@ render_config(Claude *c, const DriverCommand *cmd, Buffer *b, Buffer *ret_lines,
 
 /* ---- answers ---- */
 
-/* Rules that would be written into the working directory, where nobody reads them again: they hold for the session instead.
+/* Rules that would be written into the working directory, where they are not read again, hold for the session instead.
  * *ret is new; permissions stays as it is, for others have it too. */
 static int keep_in_session(Json *permissions, Json **ret) {
         _cleanup_json_ Json *copy = NULL;

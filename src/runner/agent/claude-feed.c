@@ -236,7 +236,7 @@ static int feed_init(Claude *c, DriverFeed *f, Slice line) {
 
         c->ready = c->in_turn = true;
         c->queued = false;
-        /* It comes with every turn; what has been told already is not told again. */
+        /* It comes with every turn; what was reported already is not reported again. */
         if (c->reported && claude_text_equal(c->session, session) && claude_text_equal(c->model, model) &&
             claude_text_equal(c->mode, mode))
                 return 0;
@@ -304,7 +304,7 @@ static int task_begin(Claude *c, Slice id) {
         return 0;
 }
 
-/* Later versions tell the whole list at each change. */
+/* Later versions report the whole list at each change. */
 static int tasks_are(Claude *c, Slice list) {
         Slice task;
         size_t iter = 0;

@@ -11,8 +11,8 @@
 #define CLAUDE_INIT_ID "nf-init"
 
 /* Questions that may be open at once, and what they may say in all. Claude asks one at a time. The line of one may be
- * CLAUDE_ASK_LINE_MAX long: a longer one is denied. Of each no more is kept than its ids, which have CLAUDE_NAME_MAX: what it
- * says stands in the agent's output, and is read there again when somebody asks for it or answers. */
+ * CLAUDE_ASK_LINE_MAX long: a longer one is denied. Of each no more is kept than its ids, which have CLAUDE_NAME_MAX: its
+ * text is in the agent's output, and is read there again when a client requests or answers it. */
 #define CLAUDE_ASKS_MAX 64
 #define CLAUDE_ASK_LINE_MAX ((size_t) 1024 * 1024)
 #define CLAUDE_ASK_BYTES_MAX ((size_t) 2 * 1024 * 1024)
@@ -23,7 +23,7 @@
 /* What the open questions of one driver hold in memory. */
 #define CLAUDE_ASKS_HELD_MAX (CLAUDE_ASKS_MAX * 2 * CLAUDE_NAME_MAX)
 
-/* Tasks in the background that are told apart; of more it is not known when they end. */
+/* Tasks in the background that are distinguished; of more it is not known when they end. */
 #define CLAUDE_TASKS_MAX 64
 #define CLAUDE_TASK_ID_MAX 128
 

@@ -20,7 +20,7 @@ static const char advice[] =
 static const char *const trusted_env[] = { DEFAULT_ENV, NULL };
 
 /* A schedule in the working directory (.claude/scheduled_tasks.json) would speak as the user does. And
- * Claude looks at the state of the working directory with git before anybody has said a word, and git runs what that one's
+ * Claude inspects the working directory with git before the first message, and git runs what its
  * .git/config names as core.fsmonitor. A checkout of ours has no such thing; a directory of another's making may. */
 static const char *const untrusted_env[] = {
         DEFAULT_ENV,

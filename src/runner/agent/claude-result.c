@@ -41,9 +41,9 @@ static bool cost_since_last(Slice line, double *ret) {
         return true;
 }
 
-/* The agent counts its cost on, turn after turn. Where it went on with an older session it may or may not have
- * taken that one's sum along (2.1.197 starts at nothing, 2.1.330 goes on), so the first turn there is told by what
- * it says about this turn alone. */
+/* The agent counts its cost on, turn after turn. Where it resumed an older session, it may or may not have
+ * kept the sum of that one (2.1.197 starts at zero, 2.1.330 continues), so the cost of the first turn there is what it
+ * reports about this turn alone. */
 static double turn_cost(Claude *c, Slice line, double total) {
         double before = c->total_cost, since;
 

@@ -30,7 +30,7 @@ void feed_done(DriverFeed *f);
 void feed_open(DriverFeed *f, const char *method);
 /* Begins {"type":TYPE in f->b; feed_end() closes and hands it over as a message.agent event. */
 void feed_begin(DriverFeed *f, const char *type);
-/* ,"name":value — JSON text as it is; nothing where the value is empty, or nobody wants events. name is a plain word. */
+/* ,"name":value — JSON text as it is; nothing where the value is empty, or events are not wanted. name is a plain word. */
 void feed_json(DriverFeed *f, const char *name, Slice value);
 void feed_text(DriverFeed *f, const char *name, const char *text, size_t size);
 /* 0, -ENOMEM, or what the sink returned; so all that follow, which are events of their own. */
@@ -40,7 +40,7 @@ int feed_end(DriverFeed *f);
 int feed_notice_line(DriverFeed *f, const char *what, const char *line, size_t size);
 
 /* The event of a line above its bound: {"type":"oversize","lineType","size","head"}, and "denied":true for a question that
- * was denied for that. line is its beginning, at least; what of the type is to be seen there is told. */
+ * was denied for that. line is its beginning, at least; the event has the type as far as it is there. */
 int feed_oversize_event(DriverFeed *f, Slice line, uint64_t size, bool denied);
 /* {"type":"notice"} about a line with a double of a member that is read. */
 int feed_ambiguous(DriverFeed *f, const char *line, size_t size);

@@ -50,7 +50,7 @@ typedef struct DriverSink {
         int (*event)(void *userdata, const char *method, const char *members, size_t size);
         /* A line, with its newline, that the protocol demands as an answer. NULL: a replay, effects are dropped. */
         int (*write)(void *userdata, const char *line, size_t size);
-        /* The agent has said that it cannot go on (a resume that failed, …). NULL: a replay. */
+        /* The agent has reported that it cannot continue (a resume that failed, …). NULL: a replay. */
         int (*fail)(void *userdata, const char *reason);
         /* Optional: where the members of the next event belong, which is of this method. What is appended to this buffer
          * before event() is called with it need not be copied again; without that call it is dropped. */
@@ -74,8 +74,8 @@ typedef struct DriverCommand {
         Slice line; /* ANSWER: the agent's line at that offset; empty where it cannot be read any more */
 } DriverCommand;
 
-/* Where a question of the agent's stands. What it says is as long as the agent likes, and is not kept: whoever wants it
- * reads the line at that offset again. */
+/* The place of a question of the agent. Its text is as long as the agent likes, and is not kept: a reader reads the line
+ * at that offset again. */
 #define DRIVER_QUESTIONS_MAX 64
 typedef struct DriverQuestion {
         uint64_t offset;
@@ -120,7 +120,7 @@ struct DriverOps {
         int (*command)(Driver *d, const DriverCommand *c, Buffer *ret_lines, char **ret_error);
 
         DriverPhase (*phase)(Driver *d);
-        /* The open questions: what was told by permission.request events and is neither answered nor withdrawn. Returns
+        /* The open questions: what was reported by permission.request events and is neither answered nor withdrawn. Returns
          * how many there are. */
         size_t (*questions)(Driver *d, DriverQuestion ret[static DRIVER_QUESTIONS_MAX]);
         /* What one of them says, of the line that stands at its offset now; valid as long as the line. -EBADMSG where that
@@ -131,10 +131,10 @@ struct DriverOps {
         bool (*overlong_question)(Driver *d, uint64_t *ret_offset, unsigned *ret_n);
         /* Did the last turn that ended end badly? false before the first. */
         bool (*last_turn_failed)(Driver *d);
-        /* Tasks that run beside the turns and that nobody waits for, as far as the agent tells of them. */
+        /* Tasks that run beside the turns without being waited for, as far as the agent reports them. */
         unsigned (*background)(Driver *d);
-        /* The agent does not tell, but between turns it has no processes of its own beside the first: any other is such a
-         * task. */
+        /* The agent does not report them, but between turns it has no processes of its own beside the first: any other
+         * is such a task. */
         bool processes_are_tasks;
         const char *(*session)(Driver *d); /* the agent's session id, or NULL */
         void (*usage)(Driver *d, DriverUsage *ret);
@@ -146,7 +146,7 @@ struct Driver {
 };
 
 /* The longest line of the agent that a run with this spec takes for a line: its member lineMax, which is set when the run
- * begins and never changes, so that whoever reads the output later finds the same events in it. Without one, and for NULL,
+ * begins and never changes, so that a later reader of the output finds the same events in it. Without one, and for NULL,
  * the runner's own bound. */
 static inline size_t driver_line_max(Json *spec) {
         uint64_t n = 0;

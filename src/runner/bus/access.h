@@ -6,19 +6,20 @@
 
 #include "runner/bus/caller.h"
 
-/* May the sender of this message do that? The answer takes a while (bus daemon, systemd, a person with a password), so
- * a method handler asks first of all and, when told so, leaves; the same message is dispatched to it again once the
- * answer is there, and the same question is then answered at once. A handler must not have changed anything before. */
+/* Decides whether the sender of a message may call the method. The decision takes a while (bus daemon, systemd, a person
+ * with a password), so a method handler asks first and returns where it has to wait. The same message is dispatched to it
+ * again once the decision is there, and then the same question is answered at once. A handler must not change
+ * anything before. */
 typedef struct Access Access;
 
 #define ACCESS_QUERIES_MAX 64
 #define ACCESS_QUERIES_PER_SENDER_MAX 16
-/* Of all calls that wait for their answer together; anybody may make one wait. */
+/* Of all calls that wait for a decision together; any user may cause one. */
 #define ACCESS_BYTES_MAX ((size_t) 32 * 1024 * 1024)
 
 typedef enum AccessLevel {
-        ACCESS_LIST,   /* anybody but agents */
-        ACCESS_MANAGE, /* root, or whom polkit lets */
+        ACCESS_LIST,   /* every user but agents */
+        ACCESS_MANAGE, /* root, and users that polkit authorizes */
 } AccessLevel;
 
 int access_new(sd_event *event, bool user_mode, Access **ret);

@@ -4,9 +4,9 @@
 #include "runner/bus/bus-audit.h"
 #include "runner/runner-audit.h"
 
-/* What is written down of calls. A call that changes something has a line of its own. One that only looks (a client that
- * follows events makes ten a second) and one that is refused (nobody who is refused may fill disk and journal) has one
- * at once, and those that follow it within a minute have one together when the minute is over. */
+/* The audit record of calls. A call that changes something has a line of its own. A call that only reads (a client that
+ * follows events makes ten a second) and a call that is refused (which must not fill disk and journal) has a line at
+ * once; those that follow it within a minute have one line together when the minute is over. */
 
 #define HOLD_USEC (60 * USEC_PER_SEC)
 #define HELD_MAX 64

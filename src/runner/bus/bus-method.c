@@ -10,7 +10,7 @@ static const BusMethod *find_method(const BusMethod *methods, const char *name) 
         return methods->name ? methods : NULL;
 }
 
-/* What is held as long as the work takes is small, whoever calls. */
+/* Calls that are held until the work is done have small arguments, for every caller. */
 static int check_held(sd_bus_message *m, sd_bus_error *error) {
         size_t size;
         int r = call_size(m, BUS_CALL_HELD_MAX, &size);

@@ -10,8 +10,8 @@
 #include "runner/bus/workspace-bus.h"
 #include "runner/runner-conversations.h"
 
-/* A signal about the same thing comes at most this often: an agent that streams makes hundreds of changes a second,
- * and every signal wakes the bus daemon and all who listen. The first change after a quiet time is told at once. */
+/* Signals of the same object are sent at most this often: an agent that streams makes hundreds of changes a second,
+ * and every signal wakes the bus daemon and all subscribers. The first change after a quiet time is announced at once. */
 #define FLUSH_INTERVAL_USEC (100 * USEC_PER_MSEC)
 
 /* The specification's bound of a name. */
@@ -138,7 +138,7 @@ static int refuse_message(sd_bus_message *m, const char *name, const char *text)
         return 1;
 }
 
-/* sd-bus quotes in an error, whole, what it does not know: an object, or an interface or a property that somebody asks for. A
+/* sd-bus quotes in an error, whole, what it does not know: an object, an interface or a property. A
  * name in a call about properties may be as long as a message, and the error is a little longer. Such a call ends here. */
 static int on_any_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const char *name;

@@ -14,7 +14,7 @@ static int count_container(sd_bus_message *m, char type, const char *contents, s
         size_t size;
         int r;
 
-        /* Numbers stand in a row and are not looked at one by one. */
+        /* Arrays of numbers are skipped as a whole. */
         if (type == SD_BUS_TYPE_ARRAY && strlen(contents) == 1 && strchr("ynqiuxtd", contents[0])) {
                 r = sd_bus_message_read_array(m, contents[0], &data, &size);
                 if (r >= 0)

@@ -21,7 +21,7 @@ struct CallerQuery {
         CallerNames *names;
         char *sender;
         Caller caller;
-        const char *error_name, *message; /* the verdict, while names are looked for; constants */
+        const char *error_name, *message; /* the verdict, while names are searched for; constants */
         int pidfd;
         sd_bus_slot *slot;
         CallerDone done;

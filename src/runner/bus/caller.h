@@ -14,7 +14,7 @@
 typedef struct Caller {
         uid_t uid; /* (uid_t) -1: not known */
         pid_t pid;
-        /* For the record, not for decisions: "" where they cannot be told. A process names itself as it likes. */
+        /* For the audit record, not for decisions: "" where they are unknown. A process chooses its own name. */
         char unit[CALLER_UNIT_MAX], comm[CALLER_COMM_MAX];
 } Caller;
 
@@ -37,24 +37,24 @@ typedef struct AccessRules {
         const char *proc; /* "/proc" */
 } AccessRules;
 
-/* Looks the group up (name service: before the loop runs). 0 or -ENOMEM. */
+/* Resolves the group (by the name service, so before the loop runs). Returns 0 or -ENOMEM. */
 int access_rules_load(bool user_mode, AccessRules *ret);
 void access_rules_done(AccessRules *r);
 
-/* Refuses the uid of an agent; the uid and its groups are all that this looks at. A sentence, or NULL where it may. */
+/* Refuses the uid of an agent, by the uid and its groups alone. Returns a sentence, or NULL where the uid may call. */
 const char *access_refuse_uid(const AccessRules *r, uid_t uid, const gid_t *groups, size_t n_groups);
 /* The unit of a control group as systemd names it: the first component that is no slice. "" where there is none. */
 void caller_unit_of_cgroup(const char *path, char ret[static CALLER_UNIT_MAX]);
-/* Whether a control group's path lies in northflare.slice, or cannot be told (NULL, not absolute). */
+/* Whether a control group's path lies in northflare.slice, or is unknown (NULL, not absolute). */
 bool access_refuse_cgroup(const char *path);
 
 typedef struct CallerQuery CallerQuery;
 /* r: 0, or negative with the error to reply. Runs once, never from inside caller_query(), not after the free. */
 typedef void (*CallerDone)(int r, const Caller *caller, const sd_bus_error *error, void *userdata);
 
-/* rules and names are borrowed until then. Root passes by its uid alone; for all others the control group is looked at, in
- * /proc or, where that hides other users' processes, by asking systemd. Whatever is decided, the caller's unit and program
- * are looked for, with nothing but some time lost where they cannot be found. */
+/* rules and names are borrowed until then. Root passes by its uid alone; for all others the control group is checked, in
+ * /proc or, where that hides other users' processes, by asking systemd. With every decision the caller's unit and program
+ * are searched for; only time is lost where they cannot be found. */
 int caller_query(
                 sd_bus *bus,
                 const AccessRules *rules,

@@ -455,7 +455,7 @@ static int find_conversation(
         ConversationObject *o = object_index_find_path(&b->index, path);
         _cleanup_free_ char *id = NULL;
 
-        /* One that ended long ago gets an object when somebody asks for it, as systemd loads units. */
+        /* One that ended long ago gets an object when a client requests it, as systemd loads units. */
         if (!o && sd_bus_path_decode(path, BUS_PATH_CONVERSATIONS, &id) > 0 && ident_is_valid(id) &&
             runner_find_conversation(b->runner, id))
                 o = object_index_find_path(&b->index, path);
@@ -475,8 +475,8 @@ static int enumerate_conversations(
         size_t n = 0;
         int r;
 
-        /* Asked for what is below one conversation, too: whoever looks at all of them would have the whole list made for
-         * each. */
+        /* Asked for what is below one conversation, too: a client that inspects all of them would have the whole list made
+         * for each. */
         if (startswith(prefix, BUS_PATH_CONVERSATIONS "/"))
                 return 0;
         r = object_index_list(&b->index, &list, &n);

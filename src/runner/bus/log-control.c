@@ -3,8 +3,8 @@
 #include "common/log.h"
 #include "runner/bus/log-control.h"
 
-/* org.freedesktop.LogControl1, for `systemctl service-log-level`. Setting is for root (the bus policy lets nobody else
- * send Set, and the property lacks SD_BUS_VTABLE_UNPRIVILEGED). The target is what it was at start. */
+/* org.freedesktop.LogControl1, for `systemctl service-log-level`. Setting is for root (the bus policy refuses Set of other
+ * users, and the property lacks SD_BUS_VTABLE_UNPRIVILEGED). The target is what it was at start. */
 
 static int
 get_level(sd_bus *bus,

@@ -20,6 +20,6 @@ int polkit_query(
                 PolkitDone done,
                 void *userdata,
                 PolkitQuery **ret);
-/* Where no answer has come, polkit is told that nobody waits for it (the password dialogue goes away). */
+/* Where no answer has come, the query is canceled at polkit (the password dialog is closed). */
 PolkitQuery *polkit_query_free(PolkitQuery *q);
 DEFINE_TRIVIAL_CLEANUP_FUNC(PolkitQuery *, polkit_query_free);

@@ -4,7 +4,7 @@
 #include "runner/limits/limit-watch.h"
 #include "runner/runner-status.h"
 
-/* Figures for whoever watches: all conversations in one reply, since who watches asks again and again. */
+/* Statistics for monitoring: all conversations in one reply, since a monitor asks again and again. */
 
 static void append_resources(BusAnswer *a, Conversation *c) {
         ConversationFigures f;

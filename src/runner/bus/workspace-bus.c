@@ -3,7 +3,7 @@
 #include "runner/bus/variant-json.h"
 #include "runner/bus/workspace-bus.h"
 
-/* Workspaces: what is asked of one is answered when a process of its agent user has looked. */
+/* Methods about workspaces: the reply is sent when a process of the agent user has inspected the workspace. */
 
 struct BusWorkspaceCall {
         BusWorkspaceCall *next;

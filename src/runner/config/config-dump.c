@@ -171,7 +171,8 @@ int config_dump(const RunnerOptions *options,
         if (r >= 0)
                 r = config_load_token(&l, &token, &origin);
         config_token_free(token);
-        /* What systemd gives to the service is not here where somebody looks by hand; there nothing can be said to be missing. */
+        /* Credentials that systemd passes to the service are not available to a command, so they are not
+         * reported as missing. */
         elsewhere = r == 0 && !l.user_mode && isempty(strv_env_get(l.env, "CREDENTIALS_DIRECTORY"));
         if (r >= 0) {
                 r = collect(&d,

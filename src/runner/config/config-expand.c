@@ -9,7 +9,7 @@ static int why(char **ret_why, char *text) {
         return text ? -EINVAL : -ENOMEM;
 }
 
-/* p stands behind "${"; the value goes to b. Returns where to go on. */
+/* p points behind "${"; the value is appended to b. *ret_next is where parsing continues. */
 static int expand_one(char *const *env, const char *p, Buffer *b, const char **ret_next, char **ret_why) {
         const char *end = strchr(p, '}'), *fallback = NULL, *value;
         _cleanup_free_ char *name = NULL;

@@ -10,7 +10,7 @@
 typedef enum ConfigType {
         CONFIG_STRING,
         CONFIG_IDENT,
-        CONFIG_PATH,     /* made absolute: below the file's folder, or the current one */
+        CONFIG_PATH,     /* made absolute: relative to the directory of the file, or the current one */
         CONFIG_URL,      /* https://…, http://… */
         CONFIG_URL_PATH, /* /… */
         CONFIG_ENUM,

@@ -157,7 +157,7 @@ static int apply_text(ConfigLoader *l, const ConfigKey *key, const char *text, c
         r = config_path_parse(key->name, &path, &memory);
         if (r < 0 || !given)
                 return -ENOMEM;
-        /* Only a relative path asks for the current folder, which need not be readable. */
+        /* Only a relative path needs the current directory, which may be unreadable. */
         cwd = getcwd(NULL, 0);
         r = config_key_check(key, given, true, cwd ? cwd : "/", &value, &why);
         if (r == -EINVAL)

@@ -17,7 +17,7 @@ typedef struct ConfigLimits {
 } ConfigLimits;
 
 typedef struct RunnerConfig {
-        bool user_mode; /* --user, or the state folder of the machine is not ours */
+        bool user_mode; /* --user, or the state directory of the machine is not ours */
         Json *values;   /* the merged object, secrets included: never print it, config_dump() does */
 
         char *orchestrator_url; /* or NULL */

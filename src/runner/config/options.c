@@ -162,7 +162,7 @@ int options_parse(int argc, char *argv[], RunnerOptions *ret) {
         RunnerOptions o = {};
         int c, r;
 
-        /* 0 and not 1: a second call begins anew. */
+        /* 0 and not 1: a second call starts again. */
         optind = 0;
         while ((c = getopt_long(argc, argv, "c:Vh", options_long, NULL)) >= 0) {
                 if (c == 'h' || c == 'V') {

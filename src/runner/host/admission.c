@@ -49,7 +49,7 @@ static bool read_memory(int proc_fd, uint64_t *ret) {
         return true;
 }
 
-/* "some avg10=12.34 avg60=…": the share of time in which somebody waited. */
+/* "some avg10=12.34 avg60=…": the share of time in which some task waited. */
 static bool read_pressure(int proc_fd, const char *name, uint64_t *ret) {
         _cleanup_free_ char *text = NULL;
         const char *at, *end;

@@ -3,7 +3,7 @@
 
 #include "common/util.h"
 
-/* Whether this machine can bear one conversation more, by the kernel's own figures. */
+/* Decides by the kernel's statistics whether this machine can run one more conversation. */
 
 typedef struct AdmissionMeasurements {
         uint64_t memory_available;              /* bytes */
@@ -32,7 +32,7 @@ typedef enum Admission {
 /* "", draining, capacity, disk, memory, memory-pressure, cpu-pressure, unacknowledged */
 const char *admission_to_string(Admission a);
 
-/* Reads meminfo, pressure/memory and pressure/cpu below a folder (/proc). What is not there is not known. */
+/* Reads meminfo, pressure/memory and pressure/cpu below a directory (/proc). What is missing there is unknown. */
 void admission_measure(int proc_fd, AdmissionMeasurements *ret);
 /* ADMISSION_OPEN, or one of the three that are of the machine. What is not known refuses nothing. */
 Admission admission_judge(const AdmissionMeasurements *f, const AdmissionBounds *b);

@@ -89,7 +89,7 @@ static int on_facts(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
-/* Whoever can send to us can send this: it only makes us ask, and systemd is who answers. */
+/* Any client that can send to us can send this, so it only makes us ask systemd. */
 static int on_changed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         ServiceWatch *w = userdata;
         Facts f = {};

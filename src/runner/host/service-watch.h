@@ -5,7 +5,7 @@
 
 #include "runner/host/unit-end.h"
 
-/* Hears from systemd when a service ended in another way than it should. Needs somebody on this connection who subscribed
+/* Is notified by systemd when a service ended in another way than it should. Requires that this connection is subscribed
  * to systemd's signals. */
 typedef struct ServiceWatch ServiceWatch;
 

@@ -71,7 +71,7 @@ static int on_uid(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
-/* A signal to us alone passes every match, whoever sent it: the bus is asked who it was. */
+/* A signal to us alone passes every match, from any sender, so the bus is asked for the sender. */
 static void hear(ShutdownWatch *w, sd_bus_message *m, Word word) {
         const char *sender = sd_bus_message_get_sender(m);
         sd_bus_slot *slot = NULL;
@@ -104,7 +104,7 @@ static void hear(ShutdownWatch *w, sd_bus_message *m, Word word) {
 /* ---- systemd ---- */
 
 /* Every message comes by here: the daemon was asked for those of one unit alone, which sd-bus would not compare, since it
- * looks at no argument behind one that is not a string. */
+ * compares no argument behind one that is not a string. */
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         ShutdownWatch *w = userdata;
         const char *unit, *result;

@@ -10,8 +10,8 @@
 typedef struct ShutdownWatch ShutdownWatch;
 
 typedef struct ShutdownOps {
-        /* It begins. waits: logind does, until shutdown_watch_release(), but no longer than that; 0: nobody waits. Maybe
-         * called once for each, logind and systemd. */
+        /* A shutdown begins. waits: how long logind waits at the most, until shutdown_watch_release(); 0: it does not wait.
+         * It may be called once for logind and once for systemd. */
         void (*begun)(uint64_t waits_usec, void *userdata);
         /* It stays up after all. */
         void (*cancelled)(void *userdata);
@@ -33,7 +33,7 @@ uint64_t shutdown_watch_stop_usec(const ShutdownWatch *w);
 /* There is nothing left that logind should wait for. */
 void shutdown_watch_release(ShutdownWatch *w);
 
-/* Whether the system (or the user's manager) goes down by now: for what may have come sooner than the word of it. False as
- * well where nobody answers in two seconds. Dropped with the slot. */
+/* Reports whether the system (or the user's manager) is shutting down by now, for events that may have come before the
+ * announcement. False as well where there is no answer within two seconds. Dropped with the slot. */
 typedef void (*ShutdownAnswer)(bool stopping, void *userdata);
 int shutdown_ask(sd_bus *bus, ShutdownAnswer answer, void *userdata, sd_bus_slot **ret);

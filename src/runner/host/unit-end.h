@@ -11,10 +11,10 @@ typedef struct UnitEnd {
         char result[16]; /* "core-dump", "signal", "watchdog", "oom-kill", "timeout", "success" */
 } UnitEnd;
 
-/* Somebody outside, the kernel or a mistake in the program ended it; not the program itself, and no order to stop. */
+/* Another process, the kernel or a bug in the program ended it; neither the program itself nor a request to stop. */
 bool unit_end_is_violent(const UnitEnd *e);
 
-/* A sentence about program for people: what it was, and where to look. Free it. */
+/* Returns a sentence for people: how the program ended, and which commands show more. Free it. */
 char *unit_end_text(const UnitEnd *e, const char *program, const char *unit, bool user_mode);
 
 /* invocation: 32 hex digits. 1; 0: there are no such lines (yet), or the journal is not ours to read. */

@@ -5,7 +5,7 @@
 
 /* What the kernel has of a scope's limits, beside what was asked for. All objects have the names of the protocol. */
 
-/* Reads the limits of a cgroup's folder: a member for each file that is there; null: no limit. */
+/* Reads the limits in the directory of a cgroup: a member for each file that exists; null: no limit. */
 int limit_files_read(int dirfd, Json **ret);
 
 /* Whether the kernel holds what was asked for. Sizes may be rounded to pages, percents to whole ones. */
@@ -23,7 +23,7 @@ char *limit_scope_cgroup(const char *own, const char *workspace, const char *uni
 
 /* The cgroup of the workspace's slice that a scope's cgroup is in. 1 and the path; 0: it is in none; or negative errno. */
 int limit_workspace_cgroup(const char *scope, char **ret);
-/* How often a process was killed for memory because of that slice's own limit: dirfd is the scope's folder. False where
+/* How often a process was killed for memory because of that slice's own limit: dirfd is the scope's directory. False where
  * that is not known. */
 bool limit_workspace_ooms(int dirfd, uint64_t *ret);
 /* Whether the scope has never had as many tasks as it may, and the workspace's slice has: the fork that was refused was so

@@ -10,7 +10,7 @@
 typedef struct LimitFilterQuery LimitFilterQuery;
 
 /* filter: {"deny":["10.0.0.0/8"],"allow":[],"enforced":true}, or NULL where there is none, borrowed. enforced is null where
- * it cannot be told: the scope is to count no traffic. counted: it does count, so there is what filters too; that it does
+ * it is unknown: the scope is to count no traffic. counted: it does count, so there is what filters too; that it does
  * not is no proof, since 257 has no numbers any more after a daemon-reload. error: nothing was learnt. The query may be
  * freed in here. */
 typedef void (*LimitFilterDone)(int error, Json *filter, bool counted, void *userdata);

@@ -41,7 +41,7 @@ bool limit_victim_parse(const char *line, const char *cgroup, LimitVictim *ret) 
         if (!end)
                 return false;
         *ret = (LimitVictim){ .name = strndup(name, (size_t) (end - name)) };
-        /* Before the task's, so no name of anybody's choice. */
+        /* Before the task's, so it is not a name that an agent chose. */
         if (find_value(line, ",oom_memcg=", &limit, &limit_size) && limit < group)
                 ret->limit = strndup(limit, limit_size);
         return ret->name != NULL;

@@ -14,6 +14,6 @@ void limit_victim_done(LimitVictim *v);
 /* Reads the kernel's line "oom-kill:…". True where it is of that cgroup or one below. */
 bool limit_victim_parse(const char *line, const char *cgroup, LimitVictim *ret);
 
-/* Looks for the last such line in the journal, not older than since (CLOCK_REALTIME). 1 and whom; 0: there is none
- * (yet), or the journal is not ours to read. */
+/* Searches the journal for the last such line, not older than since (CLOCK_REALTIME). Returns 1 and the victim; 0: there
+ * is none (yet), or we may not read the journal. */
 int limit_victim_find(const char *cgroup, uint64_t since_usec, LimitVictim *ret);

@@ -41,7 +41,8 @@ void limits_clip(ConfigLimits *defaults, const Limits *ceilings) {
 
                         if (!streq(names[i].property, ceilings->list[k].name))
                                 continue;
-                        /* The launcher makes a limit that nobody asked for its ceiling. This one is ours to keep. */
+                        /* The launcher sets a limit that is not requested to its ceiling. The runner enforces
+                         * this limit itself. */
                         if (*value == 0 && streq(names[i].key, "runtimeMaxSec"))
                                 *value = UINT64_MAX;
                         *value = MIN(*value, ceilings->list[k].value / names[i].factor);

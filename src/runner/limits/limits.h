@@ -20,5 +20,5 @@ int limits_parse(Json *limits, const ConfigLimits *defaults, Limits *ret, char *
 /* The other way round: an object with the protocol's names and units. NULL: out of memory. */
 Json *limits_to_json(const Limits *l);
 
-/* Lowers defaults to ceilings: what nobody asked for must not be refused for being too much. */
+/* Lowers defaults to ceilings: a limit that is not requested must not be refused for being too high. */
 void limits_clip(ConfigLimits *defaults, const Limits *ceilings);

@@ -48,8 +48,8 @@ static void on_claimed(HttpRequest *request, const HttpResult *result, void *use
         }
         r = rpc_answer_parse(result->body, result->body_size, c->request_id, &a);
         if (r < 0) {
-                /* Whoever stands on the way, with whatever status: it is not the orchestrator's word, which may have granted
-                 * them already, and then nobody else will serve them. */
+                /* A proxy on the way answered, with any status. The orchestrator may have granted them already, and then no
+                 * other runner will process them. */
                 try_again(c, result);
                 return;
         }

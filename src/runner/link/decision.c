@@ -55,8 +55,8 @@ Decision decide(const DecisionInput *in, const char **ret_reason) {
                 return decision(DECISION_ANSWER_UNKNOWN,
                                 "it is addressed to this runner, and its conversation is not known here",
                                 ret_reason);
-        /* No conversation, and no work: a method that nobody knows, or one that lacks its conversationId. Somebody has
-         * to say so, but not every runner that hears it. */
+        /* No conversation, and no work: an unknown method, or one without its conversationId. One runner has to
+         * report that, but not every runner that receives it. */
         if (in->is_active || in->addressee == ADDRESSEE_SELF)
                 return decision(DECISION_PROCESS, "it names no conversation", ret_reason);
         return decision(DECISION_SKIP_NOT_MINE,

@@ -62,6 +62,6 @@ typedef struct EndpointQuery {
 } EndpointQuery;
 int endpoint_get(Endpoint *e, const EndpointQuery *q, HttpRequest **ret);
 
-/* 401, 403, 409 and 410 to anything are no answer to the request but about the runner. True where it is one: the owner of the
- * endpoint was told, who ends all that goes on, and the caller returns at once. */
+/* 401, 403, 409 and 410 to any request are about the runner, not about the request. True where it is one: the owner of the
+ * endpoint was notified and ends all requests, and the caller returns at once. */
 bool endpoint_is_refused(Endpoint *e, const HttpResult *result);

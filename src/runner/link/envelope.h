@@ -29,7 +29,7 @@ typedef struct EnvelopeError {
         int code;   /* of JSON-RPC */
         char *text; /* a sentence */
         char *id;   /* the envelope's, or one made from its text, so that it is known again; never NULL */
-        char *request_id;   /* JSON text, or NULL: nobody waits for an answer */
+        char *request_id;   /* JSON text, or NULL: no response is expected */
         char *conversation; /* where a valid one is named, or NULL */
 } EnvelopeError;
 void envelope_error_done(EnvelopeError *e);

@@ -4,7 +4,7 @@
 #include "runner/link/backoff.h"
 #include "runner/link/endpoint.h"
 
-/* Work that was taken in before a restart and has not begun: it is claimed once more before it does, since the orchestrator
+/* Work that was accepted before a restart and has not begun: it is claimed again before it begins, since the orchestrator
  * may have given it to another runner meanwhile. */
 typedef struct HeldClaims HeldClaims;
 

@@ -10,7 +10,7 @@
 #include "runner/link/http.h"
 
 /* How a transfer moves: libcurl says which sockets it waits for and when it wants to be called again; both become
- * event sources, whose callbacks call curl_multi_socket_action() and then look what came of it. While libcurl is on the
+ * event sources, whose callbacks call curl_multi_socket_action() and then handle the results. While libcurl is on the
  * stack no callback of a user runs: streamed bytes are gathered and handed out afterwards. So a user may start and free
  * whatever he likes from his callbacks, and libcurl is never entered twice. Finished transfers are taken one in each
  * turn of the loop, as the last thing of the turn; the `kick` source brings about the next turn.
@@ -76,7 +76,7 @@ static void client_kick(HttpClient *c) {
 }
 
 static void client_watch_deadline(HttpClient *c, uint64_t usec) {
-        /* Only ever moved forward: where it fires too early it looks for the next one itself. */
+        /* Only moved to an earlier time: where it fires too early, it finds the next deadline itself. */
         if (usec < oneshot_time(c->deadline))
                 oneshot_arm_at(c->deadline, usec);
 }
@@ -275,7 +275,7 @@ static int error_from_curl(Transfer *t, CURLcode code) {
         }
 }
 
-/* Tells the owner of r; t is its transfer, taken out of the multi, or NULL. Both are the caller's. */
+/* Notifies the owner of r; t is its transfer, taken out of the multi, or NULL. Both are the caller's. */
 static void request_finish(HttpRequest *r, Transfer *t, CURLcode code, int error) {
         HttpResult result = {};
         curl_off_t retry_after = 0;
@@ -409,7 +409,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
                 bits |= CURL_CSELECT_IN;
         if (revents & EPOLLOUT)
                 bits |= CURL_CSELECT_OUT;
-        /* On EPOLLERR or EPOLLHUP alone no bit is set: libcurl looks at the socket itself. */
+        /* On EPOLLERR or EPOLLHUP alone no bit is set: libcurl checks the socket itself. */
         client_action(userdata, fd, bits);
         return 0;
 }
@@ -545,7 +545,7 @@ static int transfer_set_up(Transfer *t, const HttpParams *p) {
         SETOPT(e, CURLOPT_WRITEDATA, t);
         SETOPT(e, CURLOPT_HEADERFUNCTION, on_header);
         SETOPT(e, CURLOPT_HEADERDATA, t);
-        /* The folder of hashed certificates is read on demand; the bundle costs tens of milliseconds each time. */
+        /* The directory of hashed certificates is read on demand; the bundle costs tens of milliseconds each time. */
         if (c->ca_file) {
                 SETOPT(e, CURLOPT_CAINFO, c->ca_file);
                 SETOPT(e, CURLOPT_CAPATH, NULL);
@@ -609,7 +609,7 @@ int http_request_start(HttpClient *c, const HttpParams *p, HttpRequest **ret) {
         return 0;
 }
 
-/* libcurl's own folder of certificates, where it has hashed names in it. */
+/* libcurl's own directory of certificates, where it has hashed names in it. */
 static int find_ca_path(char **ret) {
         const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
         const char *path = v->age >= CURLVERSION_SEVENTH ? v->capath : NULL;

@@ -25,10 +25,10 @@ struct InboundStream {
         sd_event_source *timer, *silence_timer;
         bool enabled;
         bool connected, no_stream, event_seen;
-        bool waits_for_inbox; /* go on when nothing waits there any more */
+        bool waits_for_inbox; /* continue when the inbox is empty */
         bool catch_up_due;    /* a page is to be asked for before the stream is opened */
         int inbound_error;    /* why the stream was ended from here, or 0 */
-        unsigned failures;    /* attempts in a row that reached nobody */
+        unsigned failures;    /* attempts in a row without a response */
         unsigned unheld;      /* streams in a row that broke off before they were of use */
         unsigned drops;       /* times in a row that a message could not be accepted */
         unsigned page_limit;
@@ -205,7 +205,7 @@ static int open_stream(InboundStream *s) {
                         &s->stream);
 }
 
-/* Not moved with every byte: it looks when it strikes how long it has really been. */
+/* Not moved with every byte: when it fires, it checks how long the stream has really been silent. */
 static int on_silence(sd_event_source *source, uint64_t usec, void *userdata) {
         InboundStream *s = userdata;
         uint64_t silent = now(s) - s->received_usec;

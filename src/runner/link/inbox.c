@@ -151,7 +151,7 @@ static int uid_changed(Inbox *i, const Envelope *e) {
         link_record_set_active(i->record, TAKE_PTR(copy));
         log_info("The active runner is now %s%s.", uid, now_active ? ", this one" : "");
         if (floor) {
-                /* From there anew; what was taken in since comes once more. */
+                /* Again from there; what was accepted since is sent once more. */
                 r = advance(i, floor, NULL, true);
                 if (r < 0)
                         return r;
@@ -354,7 +354,7 @@ static const ClaimsOps claims_ops = {
         .retry = resume,
 };
 
-/* ---- taking in ---- */
+/* ---- accepting ---- */
 
 static bool log_allowed(void) {
         static uint64_t begun = 0;

@@ -19,7 +19,7 @@ typedef struct InboxOps {
         bool (*knows)(void *userdata, const char *conversation);
         /* Accepts a message and acts. Negative errno: it could not be accepted. */
         int (*process)(void *userdata, const Envelope *e);
-        /* A response was stored that nobody else knows of. */
+        /* A response was stored of which the owner does not know yet. */
         void (*responded)(void *userdata);
         /* The store has another cursor with a message that was accepted. */
         void (*advanced)(void *userdata);

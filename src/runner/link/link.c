@@ -58,7 +58,7 @@ static LinkState work_out_state(Link *l) {
         return link_record_is_active(l->record) ? LINK_ACTIVE : LINK_STANDBY;
 }
 
-/* Works the state out anew and tells the owner of a change. */
+/* Determines the state again and notifies the owner of a change. */
 static void update_state(void *userdata) {
         Link *l = userdata;
         LinkState s = work_out_state(l), before = l->state;
@@ -151,7 +151,7 @@ static void run(void *userdata) {
         link_confirm(l);
         inbound_stream_open(l->stream);
         update_state(l);
-        /* A registration says nothing of admission, and what the orchestrator was told before may be forgotten with it. */
+        /* A registration has no admission, and the orchestrator may have forgotten what was reported before. */
         link_heartbeat(l);
 }
 
@@ -255,7 +255,7 @@ static int take_registration(void *userdata, const Registered *g) {
 static void registration_has_failed(void *userdata, bool status_changed) {
         Link *l = userdata;
 
-        /* What a person is told of a refusal depends on it too. */
+        /* The text about a refusal depends on it as well. */
         if (status_changed && l->state == registrar_get_state(l->registrar))
                 l->ops->state_changed(l->userdata, l->state);
         update_state(l);
@@ -481,7 +481,7 @@ Link *link_free(Link *l) {
         if (l->record)
                 (void) link_record_flush(l->record);
         l->running = false;
-        /* First, for its sources are told, and their owners may ask the link how it is. */
+        /* First, since its sources are notified, and their owners may ask the link for its state. */
         sender_free(l->sender);
         registrar_free(l->registrar);
         inbound_stream_free(l->stream);

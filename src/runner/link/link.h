@@ -42,14 +42,14 @@ typedef struct LinkOps {
         /* The link has stored a response by itself (runner.ping, bad input, a duplicate, an unknown conversation):
          * there may be something for the owner's source of responses. */
         void (*responded)(void *userdata);
-        /* runner.* methods that the link has dealt with itself are accepted by it; these two tell the owner. */
+        /* The link processes some runner.* methods itself; these two notify the owner. */
         void (*state_changed)(void *userdata, LinkState state);
         /* The link has given up (never registered): the program ends with this code and text. */
         void (*give_up)(void *userdata, int exit_code, const char *text);
         /* Are there live conversations (then a runner never gives up)? */
         bool (*has_work)(void *userdata);
-        /* Adds the ids of messages whose work was taken in before a restart and has not begun: they are claimed once
-         * more before it does, since the orchestrator may have given them to another meanwhile. */
+        /* Adds the ids of messages whose work was accepted before a restart and has not begun: they are claimed
+         * again before it begins, since the orchestrator may have given them to another meanwhile. */
         int (*list_held)(void *userdata, Json *ids);
         void (*held_decided)(void *userdata, const char *id, bool granted, const char *owner);
 } LinkOps;
@@ -94,11 +94,11 @@ bool link_is_connected(Link *l); /* the event stream stands */
 Sender *link_get_sender(Link *l);
 const char *link_runner_id(Link *l); /* NULL before the first registration */
 const char *link_runner_uid(Link *l);
-/* A new token: used from the next request on; the stream is opened anew. */
+/* Sets a new token, which is used from the next request on; the stream is opened again. */
 int link_set_token(Link *l, const char *token);
 /* Asks about held work, where there is some. By itself after every registration. */
 void link_confirm(Link *l);
-/* Registers again, since what describe() says has changed; the stream is opened anew behind it. */
+/* Registers again, since what describe() says has changed; the stream is opened again after it. */
 void link_describe_again(Link *l);
 /* While the state is LINK_REFUSED: the HTTP status that came last, 0 where it was something else. */
 long link_refused_status(Link *l);

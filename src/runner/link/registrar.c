@@ -57,7 +57,7 @@ static int parse_result(Json *result, Registered *ret, const char **ret_why) {
         return 0;
 }
 
-/* With the command that puts the store aside, for somebody to copy. */
+/* With the command that moves the store away, for the administrator to copy. */
 static char *stale_text(Registrar *r, const char *said) {
         const char *d = strempty(r->config.data_dir);
 

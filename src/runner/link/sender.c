@@ -157,7 +157,7 @@ static void batch_complete(SendBatch *b) {
         src->ops->acked(src->userdata);
 }
 
-/* Goes on behind what was dealt with. */
+/* Continues after the events that were processed. */
 static void batch_continue(SendBatch *b) {
         b->limit = BATCH_EVENTS_MAX;
         b->suspect = false;

@@ -47,7 +47,7 @@ typedef struct SenderTiming {
 typedef enum SenderTrouble {
         SENDER_FINE,
         SENDER_STOPPED, /* 401, 403, 409 or 410 is about who we are, not what we send: the sender has switched itself off */
-        SENDER_REFUSED, /* everything is refused as malformed: it goes on, backing off */
+        SENDER_REFUSED, /* everything is refused as malformed: it continues with a backoff */
 } SenderTrouble;
 /* Called from the loop, whenever it changes. */
 typedef void (*SenderTroubleFunc)(SenderTrouble t, long status, void *userdata);

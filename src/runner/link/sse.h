@@ -7,7 +7,7 @@
  * whatever pieces they come. */
 typedef struct SseParser SseParser;
 
-/* Longer ones are not taken, nor those with a NUL: such an id is ignored, such a type is one that nobody knows. */
+/* Longer ones are not taken, nor those with a NUL: such an id is ignored, and such a type is unknown. */
 #define SSE_ID_MAX 1024
 #define SSE_TYPE_MAX 128
 
@@ -19,7 +19,7 @@ typedef struct SseEvent {
         bool too_large; /* its data was longer than allowed, and is left out */
 } SseEvent;
 
-/* Borrowed for the call, in which the parser must not be freed or fed. Negative: the rest of the bytes is not looked at
+/* Borrowed for the call, in which the parser must not be freed or fed. Negative: the rest of the bytes is not parsed
  * and sse_parser_feed() returns it. */
 typedef int (*SseCallback)(const SseEvent *event, void *userdata);
 

@@ -6,8 +6,8 @@
 #include "runner/conversation/conversation.h"
 #include "runner/runner.h"
 
-/* One call of a method, whoever made it: what came with it, what the check found, and what is answered. All pointers are
- * borrowed from the caller for the call unless something else is said. Codes are those of docs/protocol.md. */
+/* One call of a method, from the wire or D-Bus: what came with it, what the check found, and what is answered. All
+ * pointers are borrowed from the caller for the call unless stated otherwise. Codes are those of docs/protocol.md. */
 
 /* So many messages may wait for one conversation. */
 #define PENDING_MESSAGES_MAX 256

@@ -11,7 +11,7 @@ struct LocalCall {
         Methods *methods;
         LocalCall *next;
         int64_t seq;   /* of the message that waits for its response */
-        bool floating; /* nobody holds it: it frees itself */
+        bool floating; /* without an owner: it frees itself */
         MethodReply reply;
         void *userdata;
 };

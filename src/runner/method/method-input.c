@@ -4,8 +4,8 @@
 #include "runner/runner-audit.h"
 #include "runner/runner-internal.h"
 
-/* What an agent is told: message.user, conversation.interrupt, permission.respond. The message waits in the store until the
- * agent's driver can take it. */
+/* The methods for input of an agent: message.user, conversation.interrupt, permission.respond. The
+ * message waits in the store until the agent's driver can accept it. */
 
 void method_check_user(MethodCall *c) {
         Json *content = json_get(c->params, "content");

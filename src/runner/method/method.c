@@ -13,7 +13,7 @@
 #include "runner/store/store-inbound.h"
 #include "runner/store/transaction.h"
 
-/* The methods of the protocol, for the wire and for D-Bus alike. A method's check looks and touches nothing; what it finds
+/* The methods of the protocol, for the wire and for D-Bus alike. A method's check changes nothing; its result
  * decides the response; then message, response, cursor and rows go into the store in one transaction; only then does the
  * method act. */
 

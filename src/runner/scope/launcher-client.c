@@ -13,7 +13,7 @@ struct LauncherCall {
         sd_bus_slot *slot;
         LauncherDone done;
         void *userdata;
-        bool floating; /* nobody holds it: it goes when it is done */
+        bool floating; /* without an owner: it is freed when it is done */
 };
 
 LauncherCall *launcher_call_free(LauncherCall *c) {

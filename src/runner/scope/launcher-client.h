@@ -22,10 +22,10 @@ typedef struct LauncherStart {
         const char *workspace;
         char *const *argv;
         char *const *env; /* NAME=value */
-        const char *cwd;  /* absolute, or below the workspace's folder; "" is that folder */
+        const char *cwd;  /* absolute, or below the workspace's directory; "" is that directory */
         const LauncherLimit *limits;
         size_t n_limits;
-        int dirfd;    /* the run's folder; borrowed */
+        int dirfd;    /* the run's directory; borrowed */
         int extra[2]; /* borrowed; -EBADF: none */
         unsigned n_extra;
 } LauncherStart;

@@ -223,8 +223,8 @@ static int on_delivery(sd_event_source *source, void *userdata) {
 LauncherQueue *launcher_queue_free(LauncherQueue *q) {
         if (!q)
                 return NULL;
-        /* A call that is freed was sent all the same, and nobody hears its answer. (One that nobody held would hold the
-         * bus until it is answered.) */
+        /* A call that is freed was sent nevertheless, and its reply is ignored. (A call without an owner would keep the
+         * bus until the reply.) */
         for (Unit *u = q->units; u; u = u->next)
                 for (Order *o = u->waiting; o; o = o->next)
                         (void) call(o);
@@ -233,7 +233,7 @@ LauncherQueue *launcher_queue_free(LauncherQueue *q) {
         free_list(&q->answers);
         q->delivery = sd_event_source_disable_unref(q->delivery);
         q->bus = sd_bus_unref(q->bus);
-        /* From inside a done: on_delivery() looks once more. */
+        /* From inside a done callback: on_delivery() checks again. */
         if (q->delivering)
                 q->freed = true;
         else

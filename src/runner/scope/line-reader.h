@@ -12,8 +12,8 @@
 /* How much of a longer line one call passes over. */
 #define LINE_SKIP_BYTES ((uint64_t) 16 * 1024 * 1024)
 
-/* Complete lines of a file that somebody else appends to, from an offset on. Zero-initialise, then set offset. A line
- * longer than max is passed over in pieces, so the reader never holds more than max and one read. */
+/* Reads complete lines of a file that another process appends to, from an offset on. Zero-initialise, then set offset.
+ * A line longer than max is skipped in pieces, so the reader never holds more than max and one read. */
 typedef struct LineReader {
         uint64_t offset; /* of the next line in the file */
         uint64_t lines;  /* stepped over so far, and before offset where the owner says so */
@@ -42,7 +42,7 @@ int line_reader_next(LineReader *r, int fd, uint64_t limit, Slice *ret);
 int line_reader_feed(LineReader *r, Driver *d, Slice line, const DriverSink *sink);
 /* Steps over what line_reader_next() handed out last. */
 void line_reader_step(LineReader *r);
-/* Goes on at an offset behind what there is to read. */
+/* Continues at an offset behind what there is to read. */
 void line_reader_skip(LineReader *r, uint64_t offset);
-/* For whoever pauses: what was read ahead is given back where it is more than LINE_KEEP_BYTES, and read again later. */
+/* For a pause: what was read ahead is given back where it is more than LINE_KEEP_BYTES, and read again later. */
 void line_reader_pause(LineReader *r);

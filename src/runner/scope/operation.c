@@ -27,7 +27,7 @@ struct Operation {
         bool timed_out, input_ended;
 };
 
-/* A number for the scope's and the folder's name: a name that is taken by an earlier, dying scope is not used again. */
+/* A number for the scope's and the directory's name: a name that is taken by an earlier, dying scope is not used again. */
 static uint32_t next_number(void) {
         static uint32_t number;
 

@@ -21,7 +21,7 @@ typedef struct OperationContext {
 /* Longer ones are not handed out. */
 #define OPERATION_LINE_MAX ((size_t) 64 * 1024)
 typedef void (*OperationLine)(Operation *o, const char *line, size_t size, void *userdata);
-/* error: 0 and the exit status (or 128 + signal), with a text where a limit of its scope was hit, else NULL; or negative
+/* error: 0 and the exit status (or 128 + signal), with a text where a limit of its scope was reached, else NULL; or negative
  * errno where it could not be run or took too long, with a text. Runs once,
  * never from inside operation_start. */
 typedef void (*OperationDone)(Operation *o, int error, const char *text, int exit_status, void *userdata);

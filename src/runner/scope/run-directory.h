@@ -9,7 +9,7 @@
 
 #define RUN_DIRECTORY_MODE 0700
 
-/* Makes the folder where it is missing, with its spec, an empty in.log and the FIFO; what is there stays. Returns the
+/* Creates the directory where it is missing, with its spec, an empty in.log and the FIFO; what is there stays. Returns the
  * directory descriptor or negative errno. */
 int run_directory_make(int parentfd, const char *name, const char *spec);
 int run_directory_open(int parentfd, const char *name);
@@ -18,8 +18,8 @@ int run_directory_open(int parentfd, const char *name);
 int run_directory_write_input(int dirfd, uint64_t offset, const void *data, size_t size);
 int run_directory_input_size(int dirfd, uint64_t *ret);
 
-/* Rings: 'w' look at in.log, 'e' end of input, 't' SIGTERM, 'k' kill. -ENXIO: nobody listens (not started yet, or
- * ended). */
+/* Rings the bell: 'w' read in.log, 'e' end of input, 't' SIGTERM, 'k' kill. -ENXIO: no supervisor reads it (not started
+ * yet, or ended). */
 int run_directory_ring(int dirfd, char what);
 
 /* 1: the supervisor has begun with this run; 0: not. */

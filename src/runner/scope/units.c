@@ -52,7 +52,7 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* Without a subscriber PID 1 tells only of the jobs that we asked for ourselves. */
+/* Without a subscriber PID 1 announces only the jobs that we requested ourselves. */
 static int on_subscribed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const sd_bus_error *e = sd_bus_message_get_error(m);
         sd_event *event;

@@ -8,7 +8,7 @@
 /* What PID 1 (or the user manager) says of our scopes. */
 typedef struct Units Units;
 
-/* The scope changed or went: look again. unit is its name. */
+/* The scope changed or was removed: query it again. unit is its name. */
 typedef void (*UnitsCallback)(const char *unit, void *userdata);
 
 /* Installs the matches and subscribes; asynchronous, the callback may come at once. */
@@ -17,7 +17,7 @@ Units *units_free(Units *u);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Units *, units_free);
 
 /* Names of our loaded scopes, once, at start, after the matches are in: the one call that waits for its answer, since
- * nothing may go on before it. */
+ * nothing may continue before it. */
 int units_list(Units *u, char ***ret);
 
 /* systemd's Result of a scope that ended ("success", "oom-kill", "timeout", …): asynchronous; result NULL where PID 1

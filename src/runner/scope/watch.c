@@ -20,7 +20,7 @@ struct Watch {
 };
 
 #define WATCH_MASK (IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_ONLYDIR)
-/* A plain walk: a few hundred pointers at the most, once a batch of changes of one folder. */
+/* A plain walk: a few hundred pointers at the most, once for each batch of changes of one directory. */
 static WatchSlot *slot_of(Watch *w, int wd) {
         for (size_t i = 0; i < w->n_slots; i++)
                 if (w->slots[i] && w->slots[i]->wd == wd)
@@ -45,13 +45,14 @@ static int on_inotify(sd_event_source *source, int fd, uint32_t revents, void *u
                         uint32_t mask = 0;
                         int wd = e->wd;
 
-                        /* All of one folder that stand together are one call. */
+                        /* Consecutive events of one directory are one call. */
                         for (; p < end && e->wd == wd; e = (struct inotify_event *) p) {
                                 mask |= e->mask;
                                 p += sizeof(*e) + e->len;
                         }
                         if (mask & IN_Q_OVERFLOW) {
-                                /* Nobody knows what was lost: everybody looks. Slots may go while we walk. */
+                                /* It is unknown which events were lost, so every slot is called. Slots may be
+                                 * removed meanwhile. */
                                 for (size_t i = 0; i < w->n_slots; i++)
                                         if (w->slots[i])
                                                 w->slots[i]->callback(true, w->slots[i]->userdata);

@@ -9,7 +9,7 @@
 typedef struct Watch Watch;
 typedef struct WatchSlot WatchSlot;
 
-/* Something in the folder changed: out.log grew or, with new_files, a file may have come, started or outcome.json. The
+/* Something in the directory changed: out.log grew or, with new_files, a file may have come, started or outcome.json. The
  * call says no more than that, may come without a change, and comes for every slot, with new_files, after an overflow
  * of the kernel's queue. */
 typedef void (*WatchCallback)(bool new_files, void *userdata);

@@ -100,7 +100,7 @@ EndReason end_reason_from_string(const char *s) {
         return s ? (EndReason) find(end_reasons, _END_REASON_MAX, s, END_UNKNOWN) : END_NONE;
 }
 
-/* An end is told once; a resume takes it back. */
+/* An end is reported once; a resume takes it back. */
 bool end_reason_may_become(EndReason from, EndReason to) {
         if (from == END_UNKNOWN)
                 return to == END_LOST || to == END_NONE;

@@ -3,8 +3,8 @@
 #include "runner/store/store-statement.h"
 #include "runner/store/transaction.h"
 
-/* The audit record. What did something and what did nothing are bounded apart: whoever is refused a thousand times does
- * not push out who stopped what. */
+/* The audit record. Calls that changed something and calls that did not are bounded separately: a thousand refused calls
+ * do not push out the record of a stop. */
 
 int store_audit_add(Store *s, const AuditRow *row) {
         _cleanup_(transaction_done) Transaction t = {};

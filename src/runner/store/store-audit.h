@@ -12,7 +12,7 @@
 typedef struct AuditRow {
         int64_t seq;
         uint64_t when_usec;
-        bool minor;          /* nothing was changed by it: refused, or only looked at */
+        bool minor;          /* nothing was changed by it: refused, or only read */
         const char *kind;    /* call, permission, limits */
         const char *verdict; /* allowed or refused, allow or deny, asked or changed */
         const char *origin;  /* dbus, orchestrator, systemd */

@@ -34,8 +34,8 @@ int64_t store_count_pending(Store *s, const char *conversation);
  * not the message's own. */
 int store_next_response(Store *s, int64_t after_seq, InboundMessage *ret);
 int store_response_acked(Store *s, int64_t upto_seq);
-/* The message that began this conversation (or its newest run), where the response to it was not acknowledged: who sent it
- * does not know then that it was taken in. 1 and its id, or 0. */
+/* The message that began this conversation (or its newest run), where the response to it was not acknowledged: its
+ * sender does not know then that it was accepted. Returns 1 and its id, or 0. */
 int store_unheard_start(Store *s, const char *conversation, char **ret_envelope_id);
 /* Forgets ids that are done, acknowledged and older than both bounds. Returns how many; at
  * most some thousand in one call. */

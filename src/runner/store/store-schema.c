@@ -4,7 +4,7 @@
 #include "runner/store/store-statement.h"
 #include "runner/store/transaction.h"
 
-/* "NFRS" in SQLite's header (file(1) and sqlite3 show it): tells a store from any other database. */
+/* "NFRS" in SQLite's header (file(1) and sqlite3 show it): distinguishes a store from other databases. */
 #define APPLICATION_ID INT64_C(0x4e465253)
 
 /* seq columns that are handed out are AUTOINCREMENT: a number is never given twice, whatever was deleted. */

@@ -53,7 +53,7 @@ static const char pragmas[] =
                 "PRAGMA journal_size_limit = 4194304;"
                 "PRAGMA wal_autocheckpoint = 2000;";
 
-/* The lock is on the folder itself: it needs no file, and the kernel drops it with the process. SQLite's own comes on
+/* The lock is on the directory itself: it needs no file, and the kernel drops it with the process. SQLite's own comes on
  * top and keeps out everything that does not know of ours. */
 static int lock_directory(int dirfd, const char *dir_path, int *ret_fd, char **ret_error) {
         _cleanup_close_ int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -162,7 +162,7 @@ int store_open(int dirfd, const char *dir_path, Store **ret, char **ret_error) {
 
 /* ---- a damaged one ---- */
 
-/* Not in use: nothing else holds the lock on the folder while it is renamed. */
+/* Not in use: nothing else holds the lock on the directory while it is renamed. */
 static int rename_beside(int dirfd, const char *from, const char *base, const char *suffix) {
         _cleanup_free_ char *to = xasprintf("%s%s", base, suffix);
 
@@ -187,7 +187,7 @@ int store_set_aside_damaged(int dirfd, char **ret_name) {
         name = xasprintf("store.db.corrupt-%s", stamp);
         if (!name)
                 return -ENOMEM;
-        /* First, so that whoever comes after a crash in between knows what is going on. */
+        /* First, so that the next start after a crash in between knows the state. */
         r = rename_beside(dirfd, STORE_IDENTITY_FILE, STORE_RECOVER_FILE, "");
         if (r < 0)
                 return r;

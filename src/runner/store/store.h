@@ -19,7 +19,8 @@ int store_open(int dirfd, const char *dir_path, Store **ret, char **ret_error);
 Store *store_close(Store *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Store *, store_close);
 
-/* Beside store.db: who the runner is, for a store that has to be made anew; the same while one is; "look at all of it". */
+/* Files beside store.db: the identity of the runner, for a store that has to be created again; the same while it is being
+ * created; a mark that the next start checks the whole store. */
 #define STORE_IDENTITY_FILE "store.db-identity"
 #define STORE_RECOVER_FILE "store.db-recover"
 #define STORE_CHECK_FILE "store.db-check"
@@ -30,8 +31,8 @@ int store_suspect(Store *s);
 /* Called once, from inside whatever call meets damage first, which then returns -EUCLEAN: many callers take any error for
  * one that passes, and this one does not. The function must not use the store but for store_suspect(). */
 void store_on_damage(Store *s, void (*damaged)(void *userdata), void *userdata);
-/* A store made anew goes on as the one with this id (may be NULL), with numbers that the old one cannot have given. Does
- * nothing where it is that one already. */
+/* Makes a new store continue as the one with this id (may be NULL), with numbers that the old one cannot have given. Does
+ * nothing where it has that identity already. */
 int store_adopt_identity(Store *s, const char *store_id, uint64_t generation);
 
 /* Moves what the WAL holds into the database and gives freed pages back, a little at a time: for idle moments. Without it

@@ -4,13 +4,13 @@
 #include "runner/scope/operation.h"
 #include "runner/workspace/repository.h"
 
-/* The folder of a workspace, which is an agent user's and not ours to look into: asked and removed as that user. */
+/* A call about the directory of a workspace. It belongs to an agent user, so it is measured and removed as that user. */
 typedef struct DirectoryCall DirectoryCall;
 
 /* result: {"directory","user","bytes","files","partial","checkouts":[{"conversation","branch","head","dirty","unpushed",
  * "bytes","files","unreadable"}]}, checked, borrowed for the call; what is not known is left out. NULL with an error: a
  * negative errno (-ENOTEMPTY: something in it is nowhere else, nothing was removed) and a sentence. Runs once, never from
- * inside directory_call_start; the folder may be freed inside. */
+ * inside directory_call_start(); the call may be freed inside. */
 typedef void (*DirectoryCallDone)(int error, const char *text, Json *result, void *userdata);
 
 typedef enum DirectoryVerb {

@@ -156,7 +156,7 @@ static void on_fetch(int error, const char *text, Json *result, void *userdata) 
         }
 }
 
-/* A copy of the file that nobody can change or, once it is closed, read again. */
+/* A copy of the file that cannot be changed or, once it is closed, read again. */
 static int seal_file(const char *path, int *ret) {
         _cleanup_close_ int fd = -EBADF;
         char *data = NULL;
@@ -227,7 +227,7 @@ static int start_fetch(Checkout *c, const GitConfig *config, const GitUrl *url, 
         if (r >= 0)
                 r = get_credential(c, config, url, request, &credential);
         if (r < 0)
-                return r == -EALREADY ? 0 : r; /* it will be told from the loop */
+                return r == -EALREADY ? 0 : r; /* it is reported from the loop */
         return git_call_start(
                         &c->context,
                         &(GitCallParams){

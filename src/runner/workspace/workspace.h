@@ -7,7 +7,7 @@
 
 /* The checkout of a conversation's repository: fetch into the shared bare cache as northflare-git (the only step that
  * sees the network and the credentials), then a clone with alternates as the agent user of the workspace. Running it
- * again for the same conversation (the runner was killed in the middle) finds a finished checkout or begins anew. */
+ * again for the same conversation (the runner was killed in the middle) finds a finished checkout or starts again. */
 typedef struct Checkout Checkout;
 
 /* progress: members of a git.progress event, {"phase":…,"received":…,"total":…,"bytes":…}. */
