@@ -253,7 +253,7 @@ set_aside(void *userdata, const char *message_id, const char *json, size_t size,
         assert_int_equal(name, s->name);
         assert_int_equal(json_parse(json, size, &o, NULL), 0);
         assert_string_equal(json_get_string(json_get(o, "params"), "messageId"), message_id);
-        assert_non_null(strstr(why, "answered 4"));
+        assert_non_null(strstr(why, "responded with HTTP 4"));
         s->aside[s->n_aside++] = n;
         if (s->free_when_aside)
                 s->source = send_source_free(s->source);

@@ -156,7 +156,7 @@ static void test_impossible_schema_is_refused(void **state) {
         open_store(f);
         f->store = store_close(f->store);
         run_sql(f, "PRAGMA user_version = -1");
-        expect_open_error(f, -EMEDIUMTYPE, "impossible");
+        expect_open_error(f, -EMEDIUMTYPE, "invalid format");
 }
 
 static void test_foreign_database_is_refused(void **state) {
@@ -267,10 +267,10 @@ static void test_link_is_refused(void **state) {
         Fixture *f = *state;
 
         assert_int_equal(symlinkat("/tmp/nothing-there", f->fd, "store.db"), 0);
-        expect_open_error(f, -ELOOP, "cannot be opened");
+        expect_open_error(f, -ELOOP, "failed to open");
         assert_int_equal(unlinkat(f->fd, "store.db", 0), 0);
         assert_int_equal(mkdirat(f->fd, "store.db", 0700), 0);
-        expect_open_error(f, -EISDIR, "cannot be opened");
+        expect_open_error(f, -EISDIR, "failed to open");
 }
 
 /* ---- kills ---- */
