@@ -11,6 +11,7 @@
 #include "runner/run/run-state.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-conversations.h"
+#include "runner/store/state-step.h"
 #include "runner/store/store-events.h"
 #include "runner/store/store-inbound.h"
 
@@ -274,6 +275,40 @@ static void test_an_end_whose_reason_nobody_knows_counts_as_lost(void **state) {
         assert_int_equal(run_row(c->run)->state, RUN_ENDED);
 }
 
+/* Of a later program, for what had ended by the words of both rows. */
+static void test_a_state_that_nobody_knows_of_what_has_ended_keeps_its_end(void **state) {
+        _cleanup_(conversation_row_done) ConversationRow row = {};
+        Place *p = *state;
+        _cleanup_free_ char *journal = NULL;
+        unsigned said;
+
+        store(p, &(Stored){ .agent = "shell", .state = "live", .driven_state = BEHIND_ONE });
+        supervisor_ends(p, "\"exitCode\":0");
+        (void) adopt(p);
+        turn(p);
+        assert_end(p, "completed", NULL, 2);
+        said = (unsigned) store_count_own_events(p->r->store, "c-0", 1, 0);
+        runner_forget_all(p->r);
+        run_sql(p, "UPDATE conversations SET state = 'archived'");
+        state_steps_set_critical(false);
+        journal = adopt_and_listen(p);
+        state_steps_set_critical(true);
+        assert_null(strstr(journal, STATE_STEP_FORBIDDEN));
+        assert_non_null(strstr(journal, "its state is stored as \"archived\""));
+        assert_end(p, "completed", NULL, 2);
+        assert_int_equal(store_count_own_events(p->r->store, "c-0", 1, 0), said);
+        assert_int_equal(store_get_conversation(p->r->store, "c-0", &row), 1);
+        assert_int_equal(row.state, CONVERSATION_ENDED);
+        assert_true(row.ended_usec > 0);
+}
+
+static void test_a_state_that_nobody_knows_beside_a_reason_is_lost(void **state) {
+        lives_and_is_lost(
+                        *state,
+                        "UPDATE conversations SET state = 'hibernating', reason = 'completed'",
+                        "its state is stored as \"hibernating\", which this program does not know");
+}
+
 /* ---- stops ---- */
 
 static void test_the_words_of_a_stop_do_not_decide_how_it_ends(void **state) {
@@ -476,6 +511,8 @@ int main(void) {
                 TEST(a_state_of_a_run_that_nobody_knows_is_lost),
                 TEST(a_reason_that_nobody_knows_of_one_that_lives_is_lost),
                 TEST(an_end_whose_reason_nobody_knows_counts_as_lost),
+                TEST(a_state_that_nobody_knows_of_what_has_ended_keeps_its_end),
+                TEST(a_state_that_nobody_knows_beside_a_reason_is_lost),
                 TEST(the_words_of_a_stop_do_not_decide_how_it_ends),
                 TEST(a_restart_keeps_the_cause_of_a_stop),
                 TEST(a_restart_keeps_the_words_of_a_stop),

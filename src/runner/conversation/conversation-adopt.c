@@ -118,6 +118,22 @@ static int load_run(Conversation *c) {
         return run_set_failure(c->run, run_unread_text(c->row.agent));
 }
 
+/* Its run has ended, which was reported with the reason that is stored: only its own row says otherwise. */
+static void settle_ended(Conversation *c) {
+        int r;
+
+        conversation_row_set_state(&c->row, CONVERSATION_ENDED);
+        if (c->row.reason == END_NONE)
+                conversation_row_set_reason(&c->row, END_LOST);
+        if (c->row.ended_usec == 0)
+                c->row.ended_usec = run_row(c->run)->ended_usec;
+        run_set_over(c->run);
+        r = conversation_store_row(c);
+        if (r < 0)
+                log_warning_errno(r, "The end of conversation %s is not stored: %m", c->row.id);
+        c->ctx->hooks->ended(c, c->ctx->userdata);
+}
+
 /* A spelling of which nobody can say what it means: one that lives cannot be resumed. True: it has ended, or had. */
 static bool check_spellings(Conversation *c) {
         const char *what = c->row.state == CONVERSATION_UNKNOWN ? "state" : "reason",
@@ -131,9 +147,16 @@ static bool check_spellings(Conversation *c) {
         if (!spelling)
                 return false;
         text = xasprintf("its %s is stored as \"%s\", which this program does not know", what, spelling);
-        log_error("Conversation %s counts as lost: %s.", c->row.id, strempty(text));
         if (c->row.reason == END_UNKNOWN)
-                conversation_row_set_reason(&c->row, conversation_is_live(c) ? END_NONE : END_LOST);
+                conversation_row_set_reason(&c->row, END_LOST);
+        if (conversation_is_live(c) && run_row(c->run)->state == RUN_ENDED) {
+                log_error("Conversation %s had ended: %s.", c->row.id, strempty(text));
+                settle_ended(c);
+                return true;
+        }
+        log_error("Conversation %s counts as lost: %s.", c->row.id, strempty(text));
+        if (conversation_is_live(c) && c->row.reason != END_NONE)
+                conversation_row_set_reason(&c->row, END_NONE);
         if (conversation_is_live(c))
                 conversation_fail(c, END_LOST, strempty(text));
         else if (run_row(c->run)->state == RUN_UNKNOWN)
