@@ -177,7 +177,7 @@ void runner_begin_all(Runner *r) {
                 next = registry_next(r->conversations, c);
                 if (!conversation_is_live(c) || !c->run)
                         continue;
-                if (resume_stop(r, c))
+                if (resume_stop(r, c) || shutdown_stop_late(r->shutdown, c) || drain_stop_late(r->drain, c))
                         continue;
                 conversation_advance(c);
                 conversation_pump_input(c);

@@ -20,6 +20,7 @@ struct Drain {
         Shutdown *shutdown;
         Announcer *announcer;
         bool draining;
+        bool is_over;       /* the deadline has passed */
         unsigned total;     /* conversations when it began */
         uint64_t left_usec; /* at the start, of a deadline that was set before */
         sd_event_source *source, *deadline, *processes;
@@ -89,6 +90,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
 
         if (!d->draining)
                 return 0;
+        d->is_over = true;
         log_notice("The time for draining is over: %u conversations are stopped.",
                    registry_count_live(d->conversations));
         for (Conversation *c = registry_next(d->conversations, NULL), *next; c; c = next) {
@@ -97,6 +99,13 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
                         stop(d, c);
         }
         return 0;
+}
+
+bool drain_stop_late(Drain *d, Conversation *c) {
+        if (!d->draining || !d->is_over)
+                return false;
+        stop(d, c);
+        return true;
 }
 
 int drain_new(const RunContext *ctx,
@@ -159,6 +168,7 @@ void drain_set(Drain *d, bool draining, uint64_t deadline_usec) {
         int k = 0;
 
         d->draining = draining;
+        d->is_over = false;
         d->total = draining ? MAX(d->total, registry_count_live(d->conversations)) : 0;
         d->deadline = sd_event_source_disable_unref(d->deadline);
         if (draining && deadline_usec != USEC_INFINITY)

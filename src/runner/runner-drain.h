@@ -18,6 +18,8 @@ int drain_new(const RunContext *ctx,
 Drain *drain_free(Drain *d);
 /* Something changed that may let a conversation end, or the program. */
 void drain_look(Drain *d);
+/* Stops one that was read from the store again after the deadline had passed. False: it has not. */
+bool drain_stop_late(Drain *d, Conversation *c);
 /* deadline_usec: after that what is left is stopped; USEC_INFINITY: never. */
 void drain_set(Drain *d, bool draining, uint64_t deadline_usec);
 /* The same for the next start: into the store, as part of an open transaction where there is one, … */

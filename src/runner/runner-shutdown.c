@@ -21,6 +21,8 @@ struct Shutdown {
         sd_bus_slot *question;  /* whether the machine goes down */
         sd_event_source *timer; /* until which the last reports may be acknowledged */
         bool asked;             /* to leave, by a signal */
+        bool stops;             /* conversations are ended, … */
+        uint64_t grace_usec;    /* … each in so much time */
 };
 
 static bool is_reported(const Shutdown *s) {
@@ -52,6 +54,17 @@ void shutdown_look(Shutdown *s) {
                 shutdown_watch_release(s->watch);
 }
 
+static void stop(Shutdown *s, Conversation *c) {
+        conversation_stop(c, &(StopOrder){ .cause = STOP_BY_SHUTDOWN, .grace_usec = s->grace_usec });
+}
+
+bool shutdown_stop_late(Shutdown *s, Conversation *c) {
+        if (!s->stops)
+                return false;
+        stop(s, c);
+        return true;
+}
+
 static void on_begun(uint64_t waits_usec, void *userdata) {
         Shutdown *s = userdata;
         uint64_t grace = s->ctx->config->stop_grace_ms * USEC_PER_MSEC;
@@ -62,11 +75,12 @@ static void on_begun(uint64_t waits_usec, void *userdata) {
                 return;
         log_info("%u conversations are ended before the machine goes down.",
                  registry_count_live(s->conversations));
-        grace = MIN(grace, waits_usec > 2 * REPORT_USEC ? waits_usec - REPORT_USEC : waits_usec / 2);
+        s->stops = true;
+        s->grace_usec = MIN(grace, waits_usec > 2 * REPORT_USEC ? waits_usec - REPORT_USEC : waits_usec / 2);
         for (Conversation *c = registry_next(s->conversations, NULL), *next; c; c = next) {
                 next = registry_next(s->conversations, c);
                 if (conversation_is_live(c) && !conversation_is_stopping(c))
-                        conversation_stop(c, &(StopOrder){ .cause = STOP_BY_SHUTDOWN, .grace_usec = grace });
+                        stop(s, c);
         }
         shutdown_look(s);
 }
@@ -75,7 +89,7 @@ static void on_cancelled(void *userdata) {
         Shutdown *s = userdata;
 
         log_notice("The machine stays up after all.");
-        s->ctx->shutting_down = false;
+        s->ctx->shutting_down = s->stops = false;
         announcer_changed(s->announcer);
 }
 

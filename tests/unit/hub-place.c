@@ -72,6 +72,38 @@ int launcher_start(
         return 0;
 }
 
+int checkout_start(
+                const OperationContext *context,
+                const GitConfig *config,
+                const char *conversation,
+                const char *workspace,
+                Json *repository,
+                CheckoutProgress progress,
+                CheckoutDone done,
+                void *userdata,
+                Checkout **ret) {
+        place->n_checkouts++;
+        *ret = (Checkout *) place; /* there is no answer */
+        return 0;
+}
+
+Checkout *checkout_free(Checkout *c) {
+        return NULL;
+}
+
+int shutdown_watch_new(
+                sd_bus *bus,
+                bool user_mode,
+                uint64_t grace_usec,
+                const ShutdownOps *ops,
+                void *userdata,
+                ShutdownWatch **ret) {
+        assert_ptr_equal(userdata, place->r->shutdown);
+        place->shutdown = ops;
+        *ret = NULL; /* nothing waits for us */
+        return 0;
+}
+
 LauncherCall *launcher_call_free(LauncherCall *c) {
         return NULL;
 }
@@ -164,15 +196,21 @@ static void on_reply(Json *result, Json *error, void *userdata) {
         p->n_replies++;
 }
 
-void call(Place *p, const char *method, unsigned i, const char *members) {
+int try_call(Place *p, const char *method, unsigned i, const char *members) {
         static const RunnerCaller caller = { .uid = 0 };
         _cleanup_free_ char *text = xasprintf("{\"conversationId\":\"c-%u\"%s}", i, members);
         _cleanup_json_ Json *params = NULL;
+        int r;
 
         assert_return_code(json_parse(text, strlen(text), &params, NULL), 0);
         p->called = true;
-        assert_return_code(methods_call(p->methods, method, params, &caller, on_reply, p, NULL), 0);
+        r = methods_call(p->methods, method, params, &caller, on_reply, p, NULL);
         p->called = false;
+        return r;
+}
+
+void call(Place *p, const char *method, unsigned i, const char *members) {
+        assert_return_code(try_call(p, method, i, members), 0);
 }
 
 void turn_until(Place *p, const unsigned *n, unsigned expected) {
@@ -195,7 +233,7 @@ void store(Place *p, const Stored *s) {
                 .workspace = (char *) "w",
                 .agent = (char *) s->agent,
                 .origin = (char *) "local",
-                .params = (char *) "{}",
+                .params = (char *) (s->params ? s->params : "{}"),
                 .state = conversation_state_from_string(s->state),
                 .run = 1,
                 .created_usec = 1,
@@ -244,6 +282,14 @@ Conversation *adopt(Place *p) {
         c = registry_find(p->r->conversations, "c-0");
         assert_non_null(c);
         return c;
+}
+
+void repair_store(Place *p) {
+        assert_true(p->r->ctx->run.broken);
+        p->refuses = false;
+        assert_return_code(sd_event_source_set_time(p->r->readopt_timer, 0), 0);
+        turn(p);
+        assert_false(p->r->ctx->run.broken);
 }
 
 void turn(Place *p) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "runner/host/shutdown-watch.h"
 #include "runner/method/method-entry.h"
 #include "runner/run/run-internal.h"
 #include "runner/runner-internal.h"
@@ -20,7 +21,8 @@ typedef struct Place {
         char *killed;
         bool busy;    /* no order for its scope may wait any more */
         bool refuses; /* the store takes no commit */
-        unsigned n_removed, n_replies, n_ordered, n_starts;
+        unsigned n_removed, n_replies, n_ordered, n_starts, n_checkouts;
+        const ShutdownOps *shutdown;
         char *reason; /* in the last reply */
         int64_t code; /* of an error, in the last reply */
 } Place;
@@ -33,13 +35,14 @@ typedef struct Place {
 #define BEHIND_ONE "{\"lines\":1,\"driver\":{\"version\":1,\"started\":true,\"turns\":3}}"
 
 typedef struct Stored {
-        const char *agent, *state, *spec, *driven_state;
+        const char *agent, *state, *spec, *driven_state, *params;
         bool no_row, no_folder;
 } Stored;
 
 int setup(void **state);
 int teardown(void **state);
 /* Of conversation c-i; members: of its parameters, each behind a comma. */
+int try_call(Place *p, const char *method, unsigned i, const char *members);
 void call(Place *p, const char *method, unsigned i, const char *members);
 void turn_until(Place *p, const unsigned *n, unsigned expected);
 /* Into the directory of the run. */
@@ -50,6 +53,8 @@ void run_sql(Place *p, const char *sql);
 void supervisor_ends(Place *p, const char *members);
 /* The runner begins, or begins again; it returns conversation c-0. */
 Conversation *adopt(Place *p);
+/* The store takes commits again, and the runner reads it again. */
+void repair_store(Place *p);
 /* All that can go on does. */
 void turn(Place *p);
 /* It has ended, once, for that reason, and with what it said. */

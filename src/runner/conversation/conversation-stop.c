@@ -223,6 +223,9 @@ static void store_it(Conversation *c, bool state) {
 
 /* It has no process yet. */
 static void stop_before_start(Conversation *c) {
+        /* The store may not even have it. What is stopped then is ordered again when the store was read again. */
+        if (c->ctx->run.broken)
+                return;
         if (c->checkout || !run_start_is_under_way(c->run)) {
                 /* A launcher that a runner before this one has asked may still be at it. */
                 run_abandon_start(c->run);
