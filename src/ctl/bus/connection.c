@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -41,6 +42,23 @@ int connect_bus(void) {
         if (r >= 0)
                 polkit_agent_open();
         return EXIT_OK;
+}
+
+int loop_open(sd_event_signal_handler_t on_signal, void *userdata, sd_event **ret) {
+        static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+        sigset_t set;
+        int r;
+
+        (void) sigemptyset(&set);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                (void) sigaddset(&set, signals[i]);
+        (void) sigprocmask(SIG_BLOCK, &set, NULL);
+        r = sd_event_default(ret);
+        if (r >= 0)
+                r = sd_bus_attach_event(bus, *ret, 0);
+        for (size_t i = 0; i < ELEMENTSOF(signals) && r >= 0; i++)
+                r = sd_event_add_signal(*ret, NULL, signals[i], on_signal, userdata);
+        return r;
 }
 
 void disconnect_bus(void) {

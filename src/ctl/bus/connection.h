@@ -21,6 +21,9 @@ extern sd_bus *bus;
 int connect_bus(void);
 /* Also where there is no connection. */
 void disconnect_bus(void);
+/* The event loop with the connection attached, and on_signal() for SIGINT, SIGTERM and SIGHUP. *ret is for the caller to unref.
+ * Returns 0 or negative errno. */
+int loop_open(sd_event_signal_handler_t on_signal, void *userdata, sd_event **ret);
 /* Says on stderr what went wrong and what helps; returns the exit status. error may be NULL, then r (negative errno) is said.
  * conversation: whose call it was, or NULL. */
 int report_error(const sd_bus_error *error, int r, const char *conversation);

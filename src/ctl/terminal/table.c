@@ -92,6 +92,19 @@ void table_print(Table *t, const char *what) {
                 (void) printf("\n%zu %s%s.\n", t->rows, what, t->rows == 1 ? "" : "s");
 }
 
+int table_print_list(Table *t, Json *list, int (*add)(Table *t, Json *element), const char *what) {
+        if (arg.json != JSON_OFF) {
+                print_json(list);
+                return EXIT_OK;
+        }
+        for (size_t i = 0; add && i < json_object_array_length(list); i++)
+                if (add(t, json_object_array_get_idx(list, i)) < 0)
+                        return EXIT_FAILED;
+        pager_open();
+        table_print(t, what);
+        return EXIT_OK;
+}
+
 const char *format_ago(uint64_t usec, char buf[static AGO_MAX]) {
         static const struct {
                 uint64_t seconds;

@@ -13,6 +13,9 @@ Table *table_new(size_t columns, const char *const *titles);
 int table_add(Table *t, const char *const *cells);
 /* Titles and the line with the count are left out with --no-legend. what: "conversation"; NULL: no such line. */
 void table_print(Table *t, const char *what);
+/* With --json prints list; else t, to which add() adds a row for each element of list first, through the pager. add may be NULL:
+ * the rows are there. Returns an exit status. */
+int table_print_list(Table *t, Json *list, int (*add)(Table *t, Json *element), const char *what);
 Table *table_free(Table *t);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Table *, table_free);
 /* An object, a line for each member, parts below. */

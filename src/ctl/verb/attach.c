@@ -116,19 +116,8 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
 
 static int set_up(Chat *chat) {
         static const ConsoleOps ops = { on_line, on_eof, on_failed };
-        static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-        sigset_t set;
-        int r;
+        int r = loop_open(on_signal, chat, &chat->event);
 
-        (void) sigemptyset(&set);
-        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
-                (void) sigaddset(&set, signals[i]);
-        (void) sigprocmask(SIG_BLOCK, &set, NULL);
-        r = sd_event_default(&chat->event);
-        if (r >= 0)
-                r = sd_bus_attach_event(bus, chat->event, 0);
-        for (size_t i = 0; i < ELEMENTSOF(signals) && r >= 0; i++)
-                r = sd_event_add_signal(chat->event, NULL, signals[i], on_signal, chat);
         if (r >= 0)
                 r = console_new(chat->event, chat->id, &chat->renderer, &ops, chat, &chat->console);
         return r;

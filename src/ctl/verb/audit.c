@@ -5,7 +5,6 @@
 #include "ctl/bus/connection.h"
 #include "ctl/options.h"
 #include "ctl/terminal/table.h"
-#include "ctl/terminal/terminal.h"
 #include "ctl/verb/audit.h"
 
 #define LINES_MAX 20000
@@ -62,16 +61,5 @@ int verb_audit(char **words) {
         status = call_manager("ListAudit", &reply, "su", strempty(words[1]), (uint32_t) lines);
         if (status == EXIT_OK)
                 status = read_list(reply, &list);
-        if (status != EXIT_OK)
-                return status;
-        if (arg.json != JSON_OFF) {
-                print_json(list);
-                return EXIT_OK;
-        }
-        for (size_t i = 0; i < json_object_array_length(list); i++)
-                if (add_line(table, json_object_array_get_idx(list, i)) < 0)
-                        return EXIT_FAILED;
-        pager_open();
-        table_print(table, "line");
-        return EXIT_OK;
+        return status != EXIT_OK ? status : table_print_list(table, list, add_line, "line");
 }

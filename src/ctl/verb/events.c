@@ -26,43 +26,34 @@ static void on_end(int status, void *userdata) {
         (void) sd_event_exit(userdata, status);
 }
 
+static int add_set_aside(Table *table, Json *e) {
+        char size[sizeof("18446744073709551615")];
+        uint64_t bytes = 0;
+
+        (void) json_get_u64(e, "size", &bytes);
+        (void) snprintf(size, sizeof(size), "%" PRIu64, bytes);
+        return table_add(
+                        table,
+                        (const char *[]){ json_get_string(e, "when"),
+                                          json_get_string(e, "conversationId"),
+                                          json_get_string(e, "messageId"),
+                                          size,
+                                          json_get_string(e, "why") });
+}
+
 static int list_set_aside(void) {
         static const char *const titles[] = { "WHEN", "CONVERSATION", "MESSAGE ID", "SIZE", "WHY" };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        _cleanup_(table_freep) Table *table = NULL;
+        _cleanup_(table_freep) Table *table = table_new(ELEMENTSOF(titles), titles);
         _cleanup_json_ Json *list = NULL;
         int status;
 
+        if (!table)
+                return EXIT_FAILED;
         status = call_manager("ListSetAside", &reply, NULL);
         if (status == EXIT_OK)
                 status = read_list(reply, &list);
-        if (status != EXIT_OK)
-                return status;
-        if (arg.json != JSON_OFF) {
-                print_json(list);
-                return EXIT_OK;
-        }
-        table = table_new(ELEMENTSOF(titles), titles);
-        if (!table)
-                return EXIT_FAILED;
-        for (size_t i = 0; i < json_object_array_length(list); i++) {
-                Json *e = json_object_array_get_idx(list, i);
-                char size[sizeof("18446744073709551615")];
-                uint64_t bytes = 0;
-
-                (void) json_get_u64(e, "size", &bytes);
-                (void) snprintf(size, sizeof(size), "%" PRIu64, bytes);
-                if (table_add(table,
-                              (const char *[]){ json_get_string(e, "when"),
-                                                json_get_string(e, "conversationId"),
-                                                json_get_string(e, "messageId"),
-                                                size,
-                                                json_get_string(e, "why") }) < 0)
-                        return EXIT_FAILED;
-        }
-        pager_open();
-        table_print(table, "refused event");
-        return EXIT_OK;
+        return status != EXIT_OK ? status : table_print_list(table, list, add_set_aside, "refused event");
 }
 
 static int resend_set_aside(void) {

@@ -78,13 +78,7 @@ int verb_list(char **words) {
         }
         if (r < 0)
                 return report_error(NULL, r, NULL);
-        if (arg.json != JSON_OFF) {
-                print_json(list);
-                return EXIT_OK;
-        }
-        pager_open();
-        table_print(table, "conversation");
-        return EXIT_OK;
+        return table_print_list(table, list, NULL, "conversation");
 }
 
 /* What of the questions is not there in full. */

@@ -130,13 +130,7 @@ int verb_permissions(char **words) {
         }
         if (arg.all)
                 return EXIT_OK;
-        if (arg.json != JSON_OFF) {
-                print_json(list);
-                return EXIT_OK;
-        }
-        pager_open();
-        table_print(table, "question");
-        return EXIT_OK;
+        return table_print_list(table, list, NULL, "question");
 }
 
 /* The one question that waits; NULL after a message where there is none or more than one. */

@@ -221,20 +221,10 @@ static void on_answer_failed(const char *text, void *userdata) {
 static int follow(Run *run) {
         static const EventStreamOps stream_ops = { on_event, on_end };
         static const ConsoleOps console_ops = { NULL, NULL, on_answer_failed };
-        static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-        sigset_t set;
         int r;
 
-        (void) sigemptyset(&set);
-        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
-                (void) sigaddset(&set, signals[i]);
-        (void) sigprocmask(SIG_BLOCK, &set, NULL);
         (void) signal(SIGPIPE, SIG_IGN);
-        r = sd_event_default(&run->event);
-        if (r >= 0)
-                r = sd_bus_attach_event(bus, run->event, 0);
-        for (size_t i = 0; i < ELEMENTSOF(signals) && r >= 0; i++)
-                r = sd_event_add_signal(run->event, NULL, signals[i], on_signal, run);
+        r = loop_open(on_signal, run, &run->event);
         if (r >= 0)
                 r = console_new(run->event, run->id, &run->renderer, &console_ops, run, &run->console);
         if (r < 0)

@@ -89,13 +89,7 @@ static int list(void) {
         }
         if (status != EXIT_OK)
                 return status;
-        if (arg.json != JSON_OFF) {
-                print_json(all);
-                return EXIT_OK;
-        }
-        pager_open();
-        table_print(table, "workspace");
-        return EXIT_OK;
+        return table_print_list(table, all, NULL, "workspace");
 }
 
 static int show(char **ids) {
