@@ -326,22 +326,34 @@ static const char *step_value(const char *p, const char *end) {
         return p;
 }
 
-bool json_scan_next_member(Slice object, size_t *iter, Slice *ret_name, Slice *ret_value) {
-        const char *p, *end, *name, *name_end, *value;
+/* Where the next element of an object or array begins. iter: 0 at first, where open has to stand; else the offset behind the
+ * element before. False: it is none. */
+static bool step_begin(Slice container, size_t iter, char open, const char **ret_p, const char **ret_end) {
+        const char *p, *end;
 
-        if (object.size == 0)
+        if (container.size == 0)
                 return false;
-        p = object.data;
-        end = p + object.size;
-        if (*iter > 0)
-                p += MIN(*iter, object.size);
+        p = container.data;
+        end = p + container.size;
+        if (iter > 0)
+                p += MIN(iter, container.size);
         else {
                 p = skip_blanks(p, end);
-                if (p >= end || *p != '{')
+                if (p >= end || *p != open)
                         return false;
                 p++;
         }
-        name = p = skip_blanks(p, end);
+        *ret_p = skip_blanks(p, end);
+        *ret_end = end;
+        return true;
+}
+
+bool json_scan_next_member(Slice object, size_t *iter, Slice *ret_name, Slice *ret_value) {
+        const char *p, *end, *name, *name_end, *value;
+
+        if (!step_begin(object, *iter, '{', &p, &end))
+                return false;
+        name = p;
         if (p >= end || *p != '"')
                 return false;
         name_end = p = step_string(p, end);
@@ -442,19 +454,8 @@ bool json_scan_path(Slice object, Slice *ret, ...) {
 bool json_scan_element(Slice array, size_t *iter, Slice *ret) {
         const char *p, *end;
 
-        if (array.size == 0)
+        if (!step_begin(array, *iter, '[', &p, &end))
                 return false;
-        p = array.data;
-        end = p + array.size;
-        if (*iter > 0)
-                p += MIN(*iter, array.size);
-        else {
-                p = skip_blanks(p, end);
-                if (p >= end || *p != '[')
-                        return false;
-                p++;
-        }
-        p = skip_blanks(p, end);
         const char *value = p;
         p = step_value(p, end);
         if (p == value)
