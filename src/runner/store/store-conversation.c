@@ -85,15 +85,12 @@ int store_get_conversation(Store *s, const char *id, ConversationRow *ret) {
         int r;
 
         r =
-                        statement_open(s,
-                                       &st,
-                                       STATEMENT_CONVERSATION_GET,
-                                       "SELECT " CONVERSATION_COLUMNS " FROM conversations WHERE id = ?",
-                                       "s",
-                                       id);
-        if (r < 0)
-                return r;
-        r = statement_step(&st);
+                        statement_first(s,
+                                        &st,
+                                        STATEMENT_CONVERSATION_GET,
+                                        "SELECT " CONVERSATION_COLUMNS " FROM conversations WHERE id = ?",
+                                        "s",
+                                        id);
         if (r <= 0)
                 return r;
         for (int i = 0; i < CONVERSATION_N_TEXTS && r >= 0; i++)
@@ -273,7 +270,7 @@ int store_get_run(Store *s, const char *conversation, unsigned run, RunRow *ret)
                            &row.spec,         &row.driven_state, &row.acked_state };
         int r;
 
-        r = statement_open(
+        r = statement_first(
                         s,
                         &st,
                         STATEMENT_RUN_GET,
@@ -284,9 +281,6 @@ int store_get_run(Store *s, const char *conversation, unsigned run, RunRow *ret)
                         "si",
                         conversation,
                         (int64_t) run);
-        if (r < 0)
-                return r;
-        r = statement_step(&st);
         if (r <= 0)
                 return r;
         for (size_t i = 0; i < ELEMENTSOF(texts) && r >= 0; i++)

@@ -20,16 +20,13 @@ static int id_prefix(Store *s, const char *conversation, unsigned run, char **re
         int r;
 
         r =
-                        statement_open(s,
-                                       &st,
-                                       STATEMENT_RUN_ID,
-                                       "SELECT run_id FROM runs WHERE conversation = ? AND run = ?",
-                                       "si",
-                                       conversation,
-                                       (int64_t) run);
-        if (r < 0)
-                return r;
-        r = statement_step(&st);
+                        statement_first(s,
+                                        &st,
+                                        STATEMENT_RUN_ID,
+                                        "SELECT run_id FROM runs WHERE conversation = ? AND run = ?",
+                                        "si",
+                                        conversation,
+                                        (int64_t) run);
         if (r < 0)
                 return r;
         if (r > 0)
@@ -118,19 +115,16 @@ int store_next_own_event(
         OwnEvent e = {};
         int r;
 
-        r =
-                        statement_open(s,
-                                       &st,
-                                       STATEMENT_EVENT_NEXT,
-                                       "SELECT seq, at_offset, message_id, method, members FROM own_events "
-                                       "WHERE conversation = ? AND run = ? AND seq > ? ORDER BY seq LIMIT 1",
-                                       "sii",
-                                       conversation,
-                                       (int64_t) run,
-                                       after_seq);
-        if (r < 0)
-                return r;
-        r = statement_step(&st);
+        r = statement_first(
+                        s,
+                        &st,
+                        STATEMENT_EVENT_NEXT,
+                        "SELECT seq, at_offset, message_id, method, members FROM own_events "
+                        "WHERE conversation = ? AND run = ? AND seq > ? ORDER BY seq LIMIT 1",
+                        "sii",
+                        conversation,
+                        (int64_t) run,
+                        after_seq);
         if (r <= 0)
                 return r;
         e.seq = statement_int(&st, 0);
@@ -151,15 +145,14 @@ int store_next_own_event(
 uint64_t store_count_own_events(Store *s, const char *conversation, unsigned run, int64_t after_seq) {
         _cleanup_statement_ Statement st = {};
 
-        if (statement_open(s,
-                           &st,
-                           STATEMENT_EVENT_COUNT,
-                           "SELECT count(*) FROM own_events WHERE conversation = ? AND run >= ? AND seq > ?",
-                           "sii",
-                           conversation,
-                           (int64_t) run,
-                           after_seq) < 0 ||
-            statement_step(&st) <= 0)
+        if (statement_first(s,
+                            &st,
+                            STATEMENT_EVENT_COUNT,
+                            "SELECT count(*) FROM own_events WHERE conversation = ? AND run >= ? AND seq > ?",
+                            "sii",
+                            conversation,
+                            (int64_t) run,
+                            after_seq) <= 0)
                 return 0;
         return (uint64_t) sqlite3_column_int64(st.stmt, 0);
 }
@@ -254,8 +247,7 @@ int store_list_set_aside(Store *s, SetAsideCallback cb, void *userdata) {
 uint64_t store_count_set_aside(Store *s) {
         _cleanup_statement_ Statement st = {};
 
-        if (statement_open(s, &st, STATEMENT_ASIDE_COUNT, "SELECT count(*) FROM set_aside", "") < 0 ||
-            statement_step(&st) <= 0)
+        if (statement_first(s, &st, STATEMENT_ASIDE_COUNT, "SELECT count(*) FROM set_aside", "") <= 0)
                 return 0;
         return statement_u64(&st, 0);
 }

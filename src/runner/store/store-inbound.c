@@ -31,16 +31,13 @@ static int find(Store *s, const char *envelope_id, int64_t *ret_seq, bool *ret_h
         _cleanup_statement_ Statement st = {};
         int r;
 
-        r =
-                        statement_open(s,
-                                       &st,
-                                       STATEMENT_INBOUND_FIND,
-                                       "SELECT seq, response IS NOT NULL FROM inbound WHERE envelope_id = ?",
-                                       "s",
-                                       envelope_id);
-        if (r < 0)
-                return r;
-        r = statement_step(&st);
+        r = statement_first(
+                        s,
+                        &st,
+                        STATEMENT_INBOUND_FIND,
+                        "SELECT seq, response IS NOT NULL FROM inbound WHERE envelope_id = ?",
+                        "s",
+                        envelope_id);
         if (r <= 0)
                 return r;
         *ret_seq = statement_int(&st, 0);
@@ -202,7 +199,7 @@ int64_t store_count_pending(Store *s, const char *conversation) {
         int r;
 
         if (conversation)
-                r = statement_open(
+                r = statement_first(
                                 s,
                                 &st,
                                 STATEMENT_INBOUND_COUNT,
@@ -211,14 +208,11 @@ int64_t store_count_pending(Store *s, const char *conversation) {
                                 conversation);
         else
                 r =
-                                statement_open(s,
-                                               &st,
-                                               STATEMENT_INBOUND_COUNT_ALL,
-                                               "SELECT count(*) FROM inbound WHERE done = 0",
-                                               "");
-        if (r < 0)
-                return r;
-        r = statement_step(&st);
+                                statement_first(s,
+                                                &st,
+                                                STATEMENT_INBOUND_COUNT_ALL,
+                                                "SELECT count(*) FROM inbound WHERE done = 0",
+                                                "");
         return r < 0 ? r : statement_int(&st, 0);
 }
 
@@ -226,7 +220,7 @@ int store_next_response(Store *s, int64_t after_seq, InboundMessage *ret) {
         _cleanup_statement_ Statement st = {};
         int r;
 
-        r = statement_open(
+        r = statement_first(
                         s,
                         &st,
                         STATEMENT_RESPONSE_NEXT,
@@ -235,9 +229,6 @@ int store_next_response(Store *s, int64_t after_seq, InboundMessage *ret) {
                         "WHERE r.seq > ? ORDER BY r.seq LIMIT 1",
                         "i",
                         after_seq);
-        if (r < 0)
-                return r;
-        r = statement_step(&st);
         if (r <= 0)
                 return r;
         r = copy_row(&st, ret);
@@ -255,7 +246,7 @@ int store_unheard_start(Store *s, const char *conversation, char **ret_envelope_
         _cleanup_statement_ Statement st = {};
         int r;
 
-        r = statement_open(
+        r = statement_first(
                         s,
                         &st,
                         STATEMENT_RESPONSE_START,
@@ -264,9 +255,6 @@ int store_unheard_start(Store *s, const char *conversation, char **ret_envelope_
                         "ORDER BY m.seq DESC LIMIT 1",
                         "s",
                         conversation);
-        if (r < 0)
-                return r;
-        r = statement_step(&st);
         if (r <= 0)
                 return r;
         r = statement_dup(&st, 0, ret_envelope_id);

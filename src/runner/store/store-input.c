@@ -27,7 +27,7 @@ int store_input_size(
         uint64_t total = 0, written = 0;
         int r;
 
-        r = statement_open(
+        r = statement_first(
                         s,
                         &st,
                         STATEMENT_INPUT_SIZE,
@@ -35,9 +35,6 @@ int store_input_size(
                         "si",
                         conversation,
                         (int64_t) run);
-        if (r < 0)
-                return r;
-        r = statement_step(&st);
         if (r < 0)
                 return r;
         if (r > 0) {
@@ -153,7 +150,7 @@ first_offset(Store *s, const char *conversation, unsigned run, uint64_t otherwis
         _cleanup_statement_ Statement st = {};
         int r;
 
-        r = statement_open(
+        r = statement_first(
                         s,
                         &st,
                         STATEMENT_INPUT_FIRST,
@@ -161,9 +158,6 @@ first_offset(Store *s, const char *conversation, unsigned run, uint64_t otherwis
                         "si",
                         conversation,
                         (int64_t) run);
-        if (r < 0)
-                return r;
-        r = statement_step(&st);
         if (r < 0)
                 return r;
         *ret = r > 0 ? statement_u64(&st, 0) : otherwise;

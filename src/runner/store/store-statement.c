@@ -158,6 +158,15 @@ int statement_open(Store *s, Statement *ret, StatementId id, const char *sql, co
         return r;
 }
 
+int statement_first(Store *s, Statement *ret, StatementId id, const char *sql, const char *types, ...) {
+        va_list ap;
+
+        va_start(ap, types);
+        int r = open_statement(s, ret, id, sql, types, ap);
+        va_end(ap);
+        return r < 0 ? r : statement_step(ret);
+}
+
 const char *statement_text(Statement *st, int column) {
         return (const char *) sqlite3_column_text(st->stmt, column);
 }

@@ -22,6 +22,8 @@ int statement_bindv(Statement *st, const char *types, va_list ap);
 int statement_step(Statement *st);
 /* prepare and bind in one. */
 int statement_open(Store *s, Statement *ret, StatementId id, const char *sql, const char *types, ...);
+/* The same, and the first step. */
+int statement_first(Store *s, Statement *ret, StatementId id, const char *sql, const char *types, ...);
 
 const char *
 statement_text(Statement *st, int column); /* borrowed until the next step; NULL for SQL's NULL */

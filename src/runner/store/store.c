@@ -294,10 +294,7 @@ int store_get(Store *s, const char *key, char **ret) {
         _cleanup_statement_ Statement st = {};
         int r;
 
-        r = statement_open(s, &st, STATEMENT_META_GET, "SELECT value FROM meta WHERE key = ?", "s", key);
-        if (r < 0)
-                return r;
-        r = statement_step(&st);
+        r = statement_first(s, &st, STATEMENT_META_GET, "SELECT value FROM meta WHERE key = ?", "s", key);
         if (r <= 0)
                 return r;
         r = statement_dup(&st, 0, ret);
