@@ -6,6 +6,7 @@
 #include "runner/bus/bus-reply.h"
 #include "runner/bus/bus.h"
 #include "runner/bus/object-index.h"
+#include "runner/runner-status.h"
 
 /* What the objects have in common: what is registered where, one conversation's object, and a call that is being answered. */
 
@@ -13,19 +14,12 @@ typedef struct BusCall BusCall;
 typedef struct BusWorkspaceCall BusWorkspaceCall;
 typedef struct BusAudit BusAudit;
 
-/* The values that were last announced, so that a signal says what changed and nothing else. */
-typedef struct ManagerSnapshot {
-        char *runner_id, *runner_uid, *state, *orchestrator_url;
-        const char *refusing;
-        bool connected, active, draining;
-        uint32_t conversations, capacity;
-} ManagerSnapshot;
-
-typedef struct ConversationSnapshot {
-        char *state, *scope;
+/* Of a conversation's properties. */
+typedef struct ConversationValues {
+        const char *id, *task, *agent, *state, *scope;
         uint64_t started_usec, last_event_usec, turns, input_tokens, output_tokens;
         double cost_usd;
-} ConversationSnapshot;
+} ConversationValues;
 
 struct ConversationObject {
         ConversationObject *next, *previous; /* in the index */
@@ -34,7 +28,7 @@ struct ConversationObject {
         Conversation *conversation;
         char *path;
         bool announced, changed, events;
-        ConversationSnapshot snapshot;
+        ConversationValues kept; /* as last announced, so that a signal says what changed and nothing else */
 };
 
 struct BusObjects {
@@ -46,7 +40,7 @@ struct BusObjects {
         ObjectIndex index; /* of the conversations' objects, which it owns */
         uint64_t listed;   /* for a test that counts */
         bool manager_changed;
-        ManagerSnapshot manager_snapshot;
+        RunnerStatus manager_kept; /* the same */
         sd_event_source *flush;
         uint64_t last_flush_usec;
         BusCall *calls;

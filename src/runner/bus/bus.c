@@ -194,7 +194,7 @@ int bus_objects_new(Runner *runner, Methods *methods, sd_bus *bus, BusObjects **
         r = oneshot_new(event, "bus-signals", on_flush, b, &b->flush);
         if (r < 0)
                 return r;
-        r = manager_snapshot_take(runner, &b->manager_snapshot);
+        r = manager_bus_keep(b);
         if (r < 0)
                 return r;
         r = adopt_conversations(b);
@@ -226,7 +226,7 @@ BusObjects *bus_objects_free(BusObjects *b) {
                 object_index_remove(&b->index, o);
                 conversation_object_free(o);
         }
-        manager_snapshot_done(&b->manager_snapshot);
+        manager_bus_done(b);
         access_free(b->access);
         bus_audit_free(b->audit);
         sd_event_source_disable_unref(b->flush);

@@ -4,6 +4,7 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "runner/bus/bus-method.h"
+#include "runner/bus/bus-property.h"
 #include "runner/bus/conversation-bus.h"
 #include "runner/bus/variant-json.h"
 #include "runner/conversation/conversation-describe.h"
@@ -13,32 +14,44 @@
 
 #define READ_EVENTS_MAX 1024
 
-static int
-property_string(sd_bus *bus,
-                const char *path,
-                const char *interface,
-                const char *property,
-                sd_bus_message *reply,
-                void *userdata,
-                sd_bus_error *error) {
-        ConversationObject *o = userdata;
-        Conversation *c = o->conversation;
-        const char *v = streq(property, "Id")     ? conversation_id(c) :
-                        streq(property, "TaskId") ? conversation_task(c) :
-                        streq(property, "Agent")  ? conversation_agent(c) :
-                        streq(property, "State")  ? conversation_state(c) :
-                                                    conversation_scope(c);
+/* clang-format off */
+static const BusProperty properties[] = {
+        { "Id", 's', offsetof(ConversationValues, id), BUS_PROPERTY_IDENT_MAX },
+        { "TaskId", 's', offsetof(ConversationValues, task), BUS_PROPERTY_IDENT_MAX },
+        { "Agent", 's', offsetof(ConversationValues, agent), BUS_PROPERTY_IDENT_MAX },
+        { "State", 's', offsetof(ConversationValues, state), BUS_PROPERTY_STATE_MAX, .announced = true },
+        { "Scope", 's', offsetof(ConversationValues, scope), BUS_PROPERTY_SCOPE_MAX, .announced = true },
+        { "StartedAt", 't', offsetof(ConversationValues, started_usec), .announced = true },
+        { "LastEventAt", 't', offsetof(ConversationValues, last_event_usec), .announced = true },
+        { "Turns", 't', offsetof(ConversationValues, turns), .announced = true },
+        { "InputTokens", 't', offsetof(ConversationValues, input_tokens), .announced = true },
+        { "OutputTokens", 't', offsetof(ConversationValues, output_tokens), .announced = true },
+        { "CostUsd", 'd', offsetof(ConversationValues, cost_usd), .announced = true },
+        {},
+};
+/* clang-format on */
 
-        return bus_property_string(
-                        reply,
-                        v,
-                        streq(property, "State")                 ? BUS_PROPERTY_STATE_MAX :
-                                        streq(property, "Scope") ? BUS_PROPERTY_SCOPE_MAX :
-                                                                   BUS_PROPERTY_IDENT_MAX);
+/* only: of this property alone, since all objects may be asked for all of their properties; NULL: of all. */
+static ConversationValues values_of(Conversation *c, const char *only) {
+#define VALUE(name, value) (!only || streq(only, name) ? (value) : 0)
+        return (ConversationValues){
+                .id = VALUE("Id", conversation_id(c)),
+                .task = VALUE("TaskId", conversation_task(c)),
+                .agent = VALUE("Agent", conversation_agent(c)),
+                .state = VALUE("State", conversation_state(c)),
+                .scope = VALUE("Scope", conversation_scope(c)),
+                .started_usec = VALUE("StartedAt", conversation_started_usec(c)),
+                .last_event_usec = VALUE("LastEventAt", conversation_last_event_usec(c)),
+                .turns = VALUE("Turns", conversation_turns(c)),
+                .input_tokens = VALUE("InputTokens", conversation_input_tokens(c)),
+                .output_tokens = VALUE("OutputTokens", conversation_output_tokens(c)),
+                .cost_usd = VALUE("CostUsd", conversation_cost_usd(c)),
+        };
+#undef VALUE
 }
 
 static int
-property_u64(sd_bus *bus,
+get_property(sd_bus *bus,
              const char *path,
              const char *interface,
              const char *property,
@@ -46,100 +59,27 @@ property_u64(sd_bus *bus,
              void *userdata,
              sd_bus_error *error) {
         ConversationObject *o = userdata;
-        Conversation *c = o->conversation;
-        uint64_t v = streq(property, "StartedAt")      ? conversation_started_usec(c) :
-                        streq(property, "LastEventAt") ? conversation_last_event_usec(c) :
-                        streq(property, "Turns")       ? conversation_turns(c) :
-                        streq(property, "InputTokens") ? conversation_input_tokens(c) :
-                                                         conversation_output_tokens(c);
+        ConversationValues values = values_of(o->conversation, property);
 
-        return bus_property_basic(reply, 't', &v);
+        return bus_property_get(properties, property, &values, reply);
 }
 
-static int
-property_cost(sd_bus *bus,
-              const char *path,
-              const char *interface,
-              const char *property,
-              sd_bus_message *reply,
-              void *userdata,
-              sd_bus_error *error) {
-        ConversationObject *o = userdata;
+static int keep_values(ConversationObject *o) {
+        ConversationValues values = values_of(o->conversation, NULL);
 
-        double v = conversation_cost_usd(o->conversation);
-
-        return bus_property_basic(reply, 'd', &v);
-}
-
-static void snapshot_done(ConversationSnapshot *s) {
-        free(s->state);
-        free(s->scope);
-        *s = (ConversationSnapshot){};
-}
-
-static int snapshot_take(Conversation *c, ConversationSnapshot *ret) {
-        ConversationSnapshot s = {
-                .state = strdup(strempty(conversation_state(c))),
-                .scope = strdup(strempty(conversation_scope(c))),
-                .started_usec = conversation_started_usec(c),
-                .last_event_usec = conversation_last_event_usec(c),
-                .turns = conversation_turns(c),
-                .input_tokens = conversation_input_tokens(c),
-                .output_tokens = conversation_output_tokens(c),
-                .cost_usd = conversation_cost_usd(c),
-        };
-
-        if (!s.state || !s.scope) {
-                snapshot_done(&s);
-                return -ENOMEM;
-        }
-        *ret = s;
-        return 0;
-}
-
-/* Names what differs; the list has room for all. */
-static size_t
-snapshot_compare(const ConversationSnapshot *a, const ConversationSnapshot *b, const char *names[static 9]) {
-        size_t k = 0;
-
-        if (!streq_ptr(a->state, b->state))
-                names[k++] = "State";
-        if (!streq_ptr(a->scope, b->scope))
-                names[k++] = "Scope";
-        if (a->started_usec != b->started_usec)
-                names[k++] = "StartedAt";
-        if (a->last_event_usec != b->last_event_usec)
-                names[k++] = "LastEventAt";
-        if (a->turns != b->turns)
-                names[k++] = "Turns";
-        if (a->input_tokens != b->input_tokens)
-                names[k++] = "InputTokens";
-        if (a->output_tokens != b->output_tokens)
-                names[k++] = "OutputTokens";
-        if (a->cost_usd < b->cost_usd || a->cost_usd > b->cost_usd)
-                names[k++] = "CostUsd";
-        names[k] = NULL;
-        return k;
+        return bus_properties_keep(properties, &values, &o->kept);
 }
 
 static int announce_changes(ConversationObject *o) {
-        ConversationSnapshot n = {};
-        const char *names[9];
-        size_t k;
-        int r;
+        ConversationValues values = values_of(o->conversation, NULL);
 
-        r = snapshot_take(o->conversation, &n);
-        if (r < 0)
-                return r;
-        k = snapshot_compare(&o->snapshot, &n, names);
-        snapshot_done(&o->snapshot);
-        o->snapshot = n;
-        return k == 0 ? 0 :
-                        sd_bus_emit_properties_changed_strv(
-                                        o->bus_objects->bus,
-                                        o->path,
-                                        BUS_INTERFACE_CONVERSATION,
-                                        (char **) names);
+        return bus_properties_announce(
+                        o->bus_objects->bus,
+                        o->path,
+                        BUS_INTERFACE_CONVERSATION,
+                        properties,
+                        &values,
+                        &o->kept);
 }
 
 void conversation_bus_announce(ConversationObject *o) {
@@ -151,15 +91,8 @@ void conversation_bus_announce(ConversationObject *o) {
         if (!o->announced) {
                 o->announced = true;
                 r = sd_bus_emit_object_added(bus, o->path);
-                if (r >= 0) {
-                        ConversationSnapshot n = {};
-
-                        r = snapshot_take(o->conversation, &n);
-                        if (r >= 0) {
-                                snapshot_done(&o->snapshot);
-                                o->snapshot = n;
-                        }
-                }
+                if (r >= 0)
+                        r = keep_values(o);
         } else if (o->changed)
                 r = announce_changes(o);
         o->changed = false;
@@ -174,29 +107,28 @@ void conversation_bus_announce(ConversationObject *o) {
 }
 
 int conversation_object_new(BusObjects *b, Conversation *c, ConversationObject **ret) {
-        _cleanup_(freep) ConversationObject *o = new0(ConversationObject, 1);
-        _cleanup_free_ char *path = NULL;
+        ConversationObject *o = new0(ConversationObject, 1);
         int r;
 
         if (!o)
                 return -ENOMEM;
-        r = sd_bus_path_encode(BUS_PATH_CONVERSATIONS, conversation_id(c), &path);
-        if (r < 0)
-                return r;
-        r = snapshot_take(c, &o->snapshot);
-        if (r < 0)
-                return r;
         o->bus_objects = b;
         o->conversation = c;
-        o->path = TAKE_PTR(path);
-        *ret = TAKE_PTR(o);
+        r = sd_bus_path_encode(BUS_PATH_CONVERSATIONS, conversation_id(c), &o->path);
+        if (r >= 0)
+                r = keep_values(o);
+        if (r < 0) {
+                conversation_object_free(o);
+                return r;
+        }
+        *ret = o;
         return 0;
 }
 
 ConversationObject *conversation_object_free(ConversationObject *o) {
         if (!o)
                 return NULL;
-        snapshot_done(&o->snapshot);
+        bus_properties_done(properties, &o->kept);
         free(o->path);
         free(o);
         return NULL;
@@ -430,17 +362,17 @@ static const sd_bus_vtable vtable[] = {
                         on_method,
                         UNPRIVILEGED),
         SD_BUS_SIGNAL("EventsAvailable", NULL, 0),
-        SD_BUS_PROPERTY("Id", "s", property_string, 0, CONSTANT),
-        SD_BUS_PROPERTY("TaskId", "s", property_string, 0, CONSTANT),
-        SD_BUS_PROPERTY("Agent", "s", property_string, 0, CONSTANT),
-        SD_BUS_PROPERTY("State", "s", property_string, 0, CHANGES),
-        SD_BUS_PROPERTY("Scope", "s", property_string, 0, CHANGES),
-        SD_BUS_PROPERTY("StartedAt", "t", property_u64, 0, CHANGES),
-        SD_BUS_PROPERTY("LastEventAt", "t", property_u64, 0, COUNTS),
-        SD_BUS_PROPERTY("Turns", "t", property_u64, 0, COUNTS),
-        SD_BUS_PROPERTY("InputTokens", "t", property_u64, 0, COUNTS),
-        SD_BUS_PROPERTY("OutputTokens", "t", property_u64, 0, COUNTS),
-        SD_BUS_PROPERTY("CostUsd", "d", property_cost, 0, COUNTS),
+        SD_BUS_PROPERTY("Id", "s", get_property, 0, CONSTANT),
+        SD_BUS_PROPERTY("TaskId", "s", get_property, 0, CONSTANT),
+        SD_BUS_PROPERTY("Agent", "s", get_property, 0, CONSTANT),
+        SD_BUS_PROPERTY("State", "s", get_property, 0, CHANGES),
+        SD_BUS_PROPERTY("Scope", "s", get_property, 0, CHANGES),
+        SD_BUS_PROPERTY("StartedAt", "t", get_property, 0, CHANGES),
+        SD_BUS_PROPERTY("LastEventAt", "t", get_property, 0, COUNTS),
+        SD_BUS_PROPERTY("Turns", "t", get_property, 0, COUNTS),
+        SD_BUS_PROPERTY("InputTokens", "t", get_property, 0, COUNTS),
+        SD_BUS_PROPERTY("OutputTokens", "t", get_property, 0, COUNTS),
+        SD_BUS_PROPERTY("CostUsd", "d", get_property, 0, COUNTS),
         SD_BUS_VTABLE_END,
 };
 

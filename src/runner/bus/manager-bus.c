@@ -5,6 +5,7 @@
 #include "common/buffer.h"
 #include "common/log.h"
 #include "runner/bus/bus-method.h"
+#include "runner/bus/bus-property.h"
 #include "runner/bus/manager-bus.h"
 #include "runner/bus/statistics-bus.h"
 #include "runner/bus/variant-json.h"
@@ -17,49 +18,33 @@
 
 #define LIST_AUDIT_MAX 20000
 
-static int
-property_string(sd_bus *bus,
-                const char *path,
-                const char *interface,
-                const char *property,
-                sd_bus_message *reply,
-                void *userdata,
-                sd_bus_error *error) {
-        BusObjects *b = userdata;
-        RunnerStatus s = {};
-        const char *v;
-
-        runner_get_status(b->runner, &s);
-        v = streq(property, "Version")               ? s.version :
-                        streq(property, "RunnerId")  ? s.runner_id :
-                        streq(property, "RunnerUid") ? s.runner_uid :
-                        streq(property, "State")     ? s.state :
-                        streq(property, "Refusing")  ? s.refusing :
-                                                       s.orchestrator_url;
-        return bus_property_string(reply, v, BUS_PROPERTY_TEXT_MAX);
-}
-
-static int
-property_bool(sd_bus *bus,
-              const char *path,
-              const char *interface,
-              const char *property,
-              sd_bus_message *reply,
-              void *userdata,
-              sd_bus_error *error) {
-        BusObjects *b = userdata;
-        RunnerStatus s = {};
-
-        runner_get_status(b->runner, &s);
-        int v = streq(property, "Connected")      ? s.connected :
-                        streq(property, "Active") ? s.active :
-                                                    s.draining;
-
-        return bus_property_basic(reply, 'b', &v);
-}
+/* clang-format off */
+static const BusProperty properties[] = {
+        { "Version", 's', offsetof(RunnerStatus, version), BUS_PROPERTY_TEXT_MAX },
+        { "RunnerId", 's', offsetof(RunnerStatus, runner_id), BUS_PROPERTY_TEXT_MAX, .announced = true },
+        { "RunnerUid", 's', offsetof(RunnerStatus, runner_uid), BUS_PROPERTY_TEXT_MAX, .announced = true },
+        { "State", 's', offsetof(RunnerStatus, state), BUS_PROPERTY_TEXT_MAX, .announced = true },
+        { "OrchestratorUrl", 's', offsetof(RunnerStatus, orchestrator_url), BUS_PROPERTY_TEXT_MAX, .announced = true },
+        { "Connected", 'b', offsetof(RunnerStatus, connected), .announced = true },
+        { "Active", 'b', offsetof(RunnerStatus, active), .announced = true },
+        { "Draining", 'b', offsetof(RunnerStatus, draining), .announced = true },
+        { "Refusing", 's', offsetof(RunnerStatus, refusing), BUS_PROPERTY_TEXT_MAX, .announced = true },
+        { "Conversations", 'u', offsetof(RunnerStatus, conversations), .announced = true },
+        { "Capacity", 'u', offsetof(RunnerStatus, capacity), .announced = true },
+        { "QueuedEvents", 't', offsetof(RunnerStatus, queued_events) },
+        { "QueuedBytes", 't', offsetof(RunnerStatus, queued_bytes) },
+        { "OldestQueuedUSec", 't', offsetof(RunnerStatus, oldest_queued_usec) },
+        { "LastAckUSec", 't', offsetof(RunnerStatus, last_ack_usec) },
+        { "Reconnects", 't', offsetof(RunnerStatus, reconnects) },
+        { "Duplicates", 't', offsetof(RunnerStatus, duplicates) },
+        { "SetAside", 't', offsetof(RunnerStatus, set_aside) },
+        { "StartedUSec", 't', offsetof(RunnerStatus, started_usec) },
+        {},
+};
+/* clang-format on */
 
 static int
-property_u32(sd_bus *bus,
+get_property(sd_bus *bus,
              const char *path,
              const char *interface,
              const char *property,
@@ -70,103 +55,27 @@ property_u32(sd_bus *bus,
         RunnerStatus s = {};
 
         runner_get_status(b->runner, &s);
-        return bus_property_basic(reply, 'u', streq(property, "Capacity") ? &s.capacity : &s.conversations);
+        return bus_property_get(properties, property, &s, reply);
 }
 
-static int
-property_u64(sd_bus *bus,
-             const char *path,
-             const char *interface,
-             const char *property,
-             sd_bus_message *reply,
-             void *userdata,
-             sd_bus_error *error) {
-        BusObjects *b = userdata;
+int manager_bus_keep(BusObjects *b) {
         RunnerStatus s = {};
-        uint64_t v;
 
         runner_get_status(b->runner, &s);
-        v = streq(property, "QueuedEvents")                 ? s.queued_events :
-                        streq(property, "QueuedBytes")      ? s.queued_bytes :
-                        streq(property, "OldestQueuedUSec") ? s.oldest_queued_usec :
-                        streq(property, "LastAckUSec")      ? s.last_ack_usec :
-                        streq(property, "Reconnects")       ? s.reconnects :
-                        streq(property, "Duplicates")       ? s.duplicates :
-                        streq(property, "StartedUSec")      ? s.started_usec :
-                                                              s.set_aside;
-        return bus_property_basic(reply, 't', &v);
+        return bus_properties_keep(properties, &s, &b->manager_kept);
 }
 
-void manager_snapshot_done(ManagerSnapshot *s) {
-        free(s->runner_id);
-        free(s->runner_uid);
-        free(s->state);
-        free(s->orchestrator_url);
-        *s = (ManagerSnapshot){};
-}
-
-int manager_snapshot_take(Runner *r, ManagerSnapshot *ret) {
-        RunnerStatus s = {};
-
-        runner_get_status(r, &s);
-        ManagerSnapshot n = {
-                .runner_id = strdup(strempty(s.runner_id)),
-                .runner_uid = strdup(strempty(s.runner_uid)),
-                .state = strdup(strempty(s.state)),
-                .orchestrator_url = strdup(strempty(s.orchestrator_url)),
-                .connected = s.connected,
-                .active = s.active,
-                .draining = s.draining,
-                .refusing = strempty(s.refusing),
-                .conversations = s.conversations,
-                .capacity = s.capacity,
-        };
-        if (!n.runner_id || !n.runner_uid || !n.state || !n.orchestrator_url) {
-                manager_snapshot_done(&n);
-                return -ENOMEM;
-        }
-        *ret = n;
-        return 0;
+void manager_bus_done(BusObjects *b) {
+        bus_properties_done(properties, &b->manager_kept);
 }
 
 void manager_bus_announce(BusObjects *b) {
-        ManagerSnapshot n = {}, *o = &b->manager_snapshot;
-        const char *names[11];
-        size_t k = 0;
+        RunnerStatus s = {};
         int r;
 
-        r = manager_snapshot_take(b->runner, &n);
-        if (r < 0) {
-                log_debug_errno(r, "Failed to read the runner's state for D-Bus, ignoring: %m");
-                return;
-        }
-        if (!streq_ptr(n.runner_id, o->runner_id))
-                names[k++] = "RunnerId";
-        if (!streq_ptr(n.runner_uid, o->runner_uid))
-                names[k++] = "RunnerUid";
-        if (!streq_ptr(n.state, o->state))
-                names[k++] = "State";
-        if (!streq_ptr(n.orchestrator_url, o->orchestrator_url))
-                names[k++] = "OrchestratorUrl";
-        if (n.connected != o->connected)
-                names[k++] = "Connected";
-        if (n.active != o->active)
-                names[k++] = "Active";
-        if (n.draining != o->draining)
-                names[k++] = "Draining";
-        if (!streq_ptr(n.refusing, o->refusing))
-                names[k++] = "Refusing";
-        if (n.conversations != o->conversations)
-                names[k++] = "Conversations";
-        if (n.capacity != o->capacity)
-                names[k++] = "Capacity";
-        names[k] = NULL;
-        manager_snapshot_done(o);
-        *o = n;
-        if (k == 0)
-                return;
-        r = sd_bus_emit_properties_changed_strv(
-                        b->bus, BUS_PATH_MANAGER, BUS_INTERFACE_MANAGER, (char **) names);
+        runner_get_status(b->runner, &s);
+        r = bus_properties_announce(
+                        b->bus, BUS_PATH_MANAGER, BUS_INTERFACE_MANAGER, properties, &s, &b->manager_kept);
         if (r < 0)
                 log_debug_errno(r, "Failed to announce changed properties of the runner, ignoring: %m");
 }
@@ -447,25 +356,25 @@ static const sd_bus_vtable vtable[] = {
                         SD_BUS_RESULT("a(sa{sv})", totals),
                         on_method,
                         UNPRIVILEGED),
-        SD_BUS_PROPERTY("Version", "s", property_string, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("RunnerId", "s", property_string, 0, CHANGES),
-        SD_BUS_PROPERTY("RunnerUid", "s", property_string, 0, CHANGES),
-        SD_BUS_PROPERTY("State", "s", property_string, 0, CHANGES),
-        SD_BUS_PROPERTY("OrchestratorUrl", "s", property_string, 0, CHANGES),
-        SD_BUS_PROPERTY("Connected", "b", property_bool, 0, CHANGES),
-        SD_BUS_PROPERTY("Active", "b", property_bool, 0, CHANGES),
-        SD_BUS_PROPERTY("Draining", "b", property_bool, 0, CHANGES),
-        SD_BUS_PROPERTY("Refusing", "s", property_string, 0, CHANGES),
-        SD_BUS_PROPERTY("Conversations", "u", property_u32, 0, CHANGES),
-        SD_BUS_PROPERTY("Capacity", "u", property_u32, 0, CHANGES),
-        SD_BUS_PROPERTY("QueuedEvents", "t", property_u64, 0, 0),
-        SD_BUS_PROPERTY("QueuedBytes", "t", property_u64, 0, 0),
-        SD_BUS_PROPERTY("OldestQueuedUSec", "t", property_u64, 0, 0),
-        SD_BUS_PROPERTY("LastAckUSec", "t", property_u64, 0, 0),
-        SD_BUS_PROPERTY("Reconnects", "t", property_u64, 0, 0),
-        SD_BUS_PROPERTY("Duplicates", "t", property_u64, 0, 0),
-        SD_BUS_PROPERTY("SetAside", "t", property_u64, 0, 0),
-        SD_BUS_PROPERTY("StartedUSec", "t", property_u64, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Version", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("RunnerId", "s", get_property, 0, CHANGES),
+        SD_BUS_PROPERTY("RunnerUid", "s", get_property, 0, CHANGES),
+        SD_BUS_PROPERTY("State", "s", get_property, 0, CHANGES),
+        SD_BUS_PROPERTY("OrchestratorUrl", "s", get_property, 0, CHANGES),
+        SD_BUS_PROPERTY("Connected", "b", get_property, 0, CHANGES),
+        SD_BUS_PROPERTY("Active", "b", get_property, 0, CHANGES),
+        SD_BUS_PROPERTY("Draining", "b", get_property, 0, CHANGES),
+        SD_BUS_PROPERTY("Refusing", "s", get_property, 0, CHANGES),
+        SD_BUS_PROPERTY("Conversations", "u", get_property, 0, CHANGES),
+        SD_BUS_PROPERTY("Capacity", "u", get_property, 0, CHANGES),
+        SD_BUS_PROPERTY("QueuedEvents", "t", get_property, 0, 0),
+        SD_BUS_PROPERTY("QueuedBytes", "t", get_property, 0, 0),
+        SD_BUS_PROPERTY("OldestQueuedUSec", "t", get_property, 0, 0),
+        SD_BUS_PROPERTY("LastAckUSec", "t", get_property, 0, 0),
+        SD_BUS_PROPERTY("Reconnects", "t", get_property, 0, 0),
+        SD_BUS_PROPERTY("Duplicates", "t", get_property, 0, 0),
+        SD_BUS_PROPERTY("SetAside", "t", get_property, 0, 0),
+        SD_BUS_PROPERTY("StartedUSec", "t", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_VTABLE_END,
 };
 

@@ -7,8 +7,9 @@
 
 /* Registers it on the bus; b owns the slot. 0 or negative errno. */
 int manager_bus_register(BusObjects *b);
-/* PropertiesChanged for what differs from the snapshot, which then is what it is now. */
+/* PropertiesChanged for what differs from the values that are kept, which then are what it is now. */
 void manager_bus_announce(BusObjects *b);
-/* The values as they are now, for the caller to give to manager_snapshot_done(). 0 or -ENOMEM. */
-int manager_snapshot_take(Runner *r, ManagerSnapshot *ret);
-void manager_snapshot_done(ManagerSnapshot *s);
+/* Keeps the values as they are now without a signal. 0 or -ENOMEM. */
+int manager_bus_keep(BusObjects *b);
+/* Frees them. */
+void manager_bus_done(BusObjects *b);
