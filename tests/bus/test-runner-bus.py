@@ -98,7 +98,7 @@ class Introspection(OneBus):
         self.assertEqual(self.bus.get(path, interface, "LogTarget"), "console")
         self.bus.busctl("set-property", NAME, path, interface, "LogLevel", "s", "debug")
         self.assertEqual(self.bus.get(path, interface, "LogLevel"), "debug")
-        self.refused("no log level", self.bus.busctl, "set-property", NAME, path, interface, "LogLevel", "s", "loud")
+        self.refused("Unknown log level", self.bus.busctl, "set-property", NAME, path, interface, "LogLevel", "s", "loud")
         self.bus.busctl("set-property", NAME, path, interface, "LogLevel", "s", "info")
         self.refused("", self.bus.busctl, "set-property", NAME, path, interface, "LogTarget", "s", "kmsg")
 
@@ -329,7 +329,7 @@ class Workspaces(OneBus):
         self.assertIsNone(self.bus.last_call())
         self.call("RemoveWorkspace", "sa{sv}", "w-1", "1", "force", "b", "true")
         self.assertEqual(self.bus.last_call()[0], "remove")
-        self.refused("lives in that workspace", self.call, "RemoveWorkspace", "sa{sv}", "w-used", "0")
+        self.refused("in use by a conversation", self.call, "RemoveWorkspace", "sa{sv}", "w-used", "0")
         self.refused("force", self.call, "RemoveWorkspace", "sa{sv}", "w-1", "1", "force", "s", "yes")
         self.refused("fors", self.call, "RemoveWorkspace", "sa{sv}", "w-1", "1", "fors", "b", "true")
 
@@ -888,11 +888,11 @@ class HeldArguments(HeldCalls):
         size = 16384 - 5 * 1024 - len("reason")
         self.stop("x" * size)
         self.until_called()
-        self.refused(self.stop("x" * (size + 1)), "InvalidArgument", "may have 16384 bytes")
+        self.refused(self.stop("x" * (size + 1)), "InvalidArgument", "at most 16384 bytes")
         # A text of JSON says the same with any number of blanks.
         blank = [[("json", ("s", '{"force":%strue}' % (" " * (1 << 20))))]]
         self.refused(self.c.send(NAME, MANAGER, I_MANAGER, "RemoveWorkspace", "sa{sv}", body_of("sa{sv}", ["w-1", *blank])),
-                     "InvalidArgument", "may have 16384 bytes")
+                     "InvalidArgument", "at most 16384 bytes")
 
 
 class HeldNumber(HeldCalls):
@@ -962,7 +962,7 @@ class UserMode(OneBus):
     def test_others_are_refused(self):
         for method in ("Drain", "ListConversations"):
             self.assertIn(
-                "serves its owner only", self.bus.error_text(MANAGER, I_MANAGER, method, uid=NOBODY))
+                "accepts calls of its owner only", self.bus.error_text(MANAGER, I_MANAGER, method, uid=NOBODY))
         self.assertIsNone(self.bus.last_call())
 
 
