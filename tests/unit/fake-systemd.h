@@ -34,6 +34,7 @@ typedef struct Reply {
         sd_bus_message *message;
         const char *error, *text; /* NULL: none */
         sd_bus_slot *slot;
+        char member[16]; /* what was called */
 } Reply;
 
 typedef struct Start {
@@ -53,11 +54,16 @@ int world_set_up_system(void **state);
 int world_tear_down(void **state);
 /* Writes launcher.json. */
 void world_configure(World *w, const char *text);
-/* Starts the launcher (options may be NULL) without waiting for anything. */
+/* Starts the launcher (options may be NULL) without waiting for anything. It stays until it is ended, unless
+ * $NF_TEST_LEAVES is "called" (it leaves when some time after a call no other came) or "always" (or none came at all). The
+ * bound of its latest start elapses at SIGUSR1, and nothing else does, however slow the test is; but the calls of systemd
+ * that $NF_TEST_NO_ANSWER names soon count as not answered. */
 void world_spawn(World *w, const char *const options[]);
 /* The same, and its name is on the bus. faster: by how much what it waits for before it
- * tries again is shorter. $NF_TEST_TIMEOUT_USEC: in place of what it waits for at most. */
+ * tries again is shorter; $NF_TEST_SLOWER: by how much longer. */
 void world_launch(World *w, unsigned faster);
+/* Ends the launcher, and its name is gone. */
+void world_kill(World *w);
 /* The launcher's name comes or goes. */
 void wait_name(World *w, bool there);
 /* The launcher has ended; its exit status, or 256 and the signal. */

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include <grp.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 
+#include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
 #include "common/fileio.h"
 
 /* Linked into the launcher that tests run: users that this machine does not have, directories of the test's own, a
- * supervisor that is the test's, and time that passes faster. */
+ * supervisor that is the test's, and time that passes when the test says so, however slow the machine is. */
+
+/* In place of any time that the launcher waits for at most. */
+#define NEVER_USEC (24 * 3600 * USEC_PER_SEC)
 
 struct passwd *__wrap_getpwnam(const char *name);
 int __wrap_getgrouplist(const char *user, gid_t gid, gid_t *groups, int *n);
@@ -32,6 +37,22 @@ int __wrap_sd_event_add_time_relative(
                 uint64_t accuracy,
                 sd_event_time_handler_t callback,
                 void *userdata);
+int __real_sd_event_source_set_time_relative(sd_event_source *s, uint64_t usec);
+int __wrap_sd_event_source_set_time_relative(sd_event_source *s, uint64_t usec);
+int __real_sd_bus_call_async(
+                sd_bus *bus,
+                sd_bus_slot **slot,
+                sd_bus_message *m,
+                sd_bus_message_handler_t callback,
+                void *userdata,
+                uint64_t usec);
+int __wrap_sd_bus_call_async(
+                sd_bus *bus,
+                sd_bus_slot **slot,
+                sd_bus_message *m,
+                sd_bus_message_handler_t callback,
+                void *userdata,
+                uint64_t usec);
 
 /* $NF_TEST_USERS: NAME UID GID GROUPS, which is a number of them, and the last one; more of these behind. */
 static bool find(const char *name, unsigned *uid, unsigned *gid, int *n, unsigned *last) {
@@ -86,6 +107,22 @@ int __wrap_read_file_at(int dirfd, const char *name, size_t max, char **ret, siz
         return __real_read_file_at(dirfd, path ?: name, max, ret, ret_size);
 }
 
+/* The latest start's bound. */
+static sd_event_source *timeout;
+
+static int on_elapse(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+        return __real_sd_event_source_set_time_relative(timeout, 0);
+}
+
+/* Whether the launcher leaves by its own time: when nobody calls, or once the first call has come. */
+static bool leaves(bool called) {
+        const char *when = getenv("NF_TEST_LEAVES");
+
+        return streq_ptr(when, "always") || (called && streq_ptr(when, "called"));
+}
+
+/* The first one is that after which the launcher leaves. Those below a second are between two attempts. The others bound
+ * a start, and elapse at SIGUSR1. */
 int __wrap_sd_event_add_time_relative(
                 sd_event *e,
                 sd_event_source **s,
@@ -94,11 +131,49 @@ int __wrap_sd_event_add_time_relative(
                 uint64_t accuracy,
                 sd_event_time_handler_t callback,
                 void *userdata) {
-        const char *faster = getenv("NF_TEST_FASTER"), *timeout = getenv("NF_TEST_TIMEOUT_USEC");
+        const char *faster = getenv("NF_TEST_FASTER"), *slower = getenv("NF_TEST_SLOWER");
+        static bool called;
+        bool first = !called, attempt = usec < USEC_PER_SEC;
+        sigset_t mask;
+        int r;
 
-        if (usec < USEC_PER_SEC)
-                usec /= faster ? strtoul(faster, NULL, 10) : 1;
-        else if (timeout)
-                usec = strtoul(timeout, NULL, 10);
-        return __real_sd_event_add_time_relative(e, s, clock, usec, accuracy, callback, userdata);
+        called = true;
+        if (first)
+                usec = leaves(false) ? usec : NEVER_USEC;
+        else if (attempt)
+                usec = usec * (slower ? strtoul(slower, NULL, 10) : 1) /
+                                (faster ? strtoul(faster, NULL, 10) : 1);
+        else
+                usec = NEVER_USEC;
+        r = __real_sd_event_add_time_relative(e, s, clock, usec, accuracy, callback, userdata);
+        if (first && r >= 0) {
+                (void) sigemptyset(&mask);
+                (void) sigaddset(&mask, SIGUSR1);
+                (void) sigprocmask(SIG_BLOCK, &mask, NULL);
+                r = sd_event_add_signal(e, NULL, SIGUSR1, on_elapse, NULL);
+        } else if (!attempt && r >= 0) {
+                sd_event_source_unref(timeout);
+                timeout = sd_event_source_ref(*s);
+        }
+        return r;
+}
+
+int __wrap_sd_event_source_set_time_relative(sd_event_source *s, uint64_t usec) {
+        return __real_sd_event_source_set_time_relative(s, leaves(true) ? usec : NEVER_USEC);
+}
+
+/* $NF_TEST_NO_ANSWER: a call of systemd that the test leaves without an answer. */
+int __wrap_sd_bus_call_async(
+                sd_bus *bus,
+                sd_bus_slot **slot,
+                sd_bus_message *m,
+                sd_bus_message_handler_t callback,
+                void *userdata,
+                uint64_t usec) {
+        bool none = streq_ptr(getenv("NF_TEST_NO_ANSWER"), sd_bus_message_get_member(m));
+
+        /* 0: the bus's own bound. Any other would be none of ours. */
+        if (none && usec == 0)
+                usec = 50 * USEC_PER_MSEC;
+        return __real_sd_bus_call_async(bus, slot, m, callback, userdata, usec);
 }

@@ -236,9 +236,7 @@ static void test_timeout(void **state) {
         int pidfd;
         Reply r;
 
-        assert_int_equal(setenv("NF_TEST_TIMEOUT_USEC", "300000", 1), 0);
         world_launch(w, 1);
-        assert_int_equal(unsetenv("NF_TEST_TIMEOUT_USEC"), 0);
         for (int i = 0; i < 2; i++) {
                 start(w, &r, &(Start){});
                 if (i == 0) {
@@ -246,6 +244,7 @@ static void test_timeout(void **state) {
                         assert_true(is_alive(pidfd));
                 } else
                         next_call(w, "StartTransientUnit");
+                assert_int_equal(kill(w->launcher, SIGUSR1), 0);
                 next_call(w, "StopUnit");
                 wait_error(w, &r, "Failed", "systemd did not create the scope in time.");
                 if (i == 0)
@@ -375,7 +374,10 @@ static void test_vanishes(void **state) {
         int pidfd;
         Reply r;
 
+        /* Two hundred attempts are to last until systemd is back. */
+        assert_int_equal(setenv("NF_TEST_SLOWER", "10", 1), 0);
         world_launch(w, 1);
+        assert_int_equal(unsetenv("NF_TEST_SLOWER"), 0);
         start(w, &r, &(Start){});
         next_call(w, "StartTransientUnit");
         systemd_leave(w);

@@ -78,7 +78,7 @@ static void test_options(void **state) {
         assert_false(w->has_name);
 }
 
-/* It leaves when nobody has called for a while, and says so before it gives its name up; not while a call waits. */
+/* It leaves when nobody calls at all, or has called for a while, and says so before it gives its name up; not while a call waits. */
 static void test_idle(void **state) {
         const char *const options[] = { "--idle-sec=1", NULL };
         struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -90,8 +90,16 @@ static void test_idle(void **state) {
 
         cgroup = xasprintf("/../../..%s/cgroup", w->dir);
         (void) snprintf(a.sun_path, sizeof(a.sun_path), "%s/notify", w->dir);
-        assert_int_equal(bind(notify, (struct sockaddr *) &a, sizeof(a)), 0);
+        assert_int_equal(setenv("NF_TEST_LEAVES", "always", 1), 0);
         world_spawn(w, options);
+        answer(w, next_call(w, "Get"), "v", "s", cgroup);
+        assert_int_equal(world_wait_exit(w), 0);
+        wait_name(w, true);
+        wait_name(w, false);
+        assert_int_equal(bind(notify, (struct sockaddr *) &a, sizeof(a)), 0);
+        assert_int_equal(setenv("NF_TEST_LEAVES", "called", 1), 0);
+        world_spawn(w, options);
+        assert_int_equal(unsetenv("NF_TEST_LEAVES"), 0);
         answer(w, next_call(w, "Get"), "v", "s", cgroup);
         wait_name(w, true);
         start(w, &r, &(Start){});
@@ -167,9 +175,7 @@ static void test_settings_size(void **state) {
                                           w->dir);
                 wait_error(w, &r, "Failed", begin);
                 no_calls(w);
-                assert_int_equal(kill(w->launcher, SIGKILL), 0);
-                (void) world_wait_exit(w);
-                wait_name(w, false);
+                world_kill(w);
         }
 }
 
@@ -357,9 +363,7 @@ static void test_bad_users(void **state) {
                 if (!*cases[i].text)
                         answer_error(w, next_call(w, "StartTransientUnit"), "UnitMasked");
                 wait_error(w, &r, "Failed", *cases[i].text ? cases[i].text : "systemd: ");
-                assert_int_equal(kill(w->launcher, SIGKILL), 0);
-                (void) world_wait_exit(w);
-                wait_name(w, false);
+                world_kill(w);
         }
 }
 
@@ -417,9 +421,7 @@ static void test_registry(void **state) {
         no_calls(w);
         assert_true(access(world_path(w, "state/elsewhere"), F_OK) < 0);
         /* Without its directory nothing is started at all. */
-        assert_int_equal(kill(w->launcher, SIGKILL), 0);
-        (void) world_wait_exit(w);
-        wait_name(w, false);
+        world_kill(w);
         assert_int_equal(remove_tree_at(AT_FDCWD, world_path(w, "state")), 0);
         world_launch(w, 1);
         start(w, &r, &(Start){ .run = 7 });
