@@ -73,15 +73,17 @@ void world_configure(World *w, const char *text) {
         world_put(w, w->system ? "etc/launcher.json" : "config/northflare/launcher.json", text);
 }
 
-static pid_t spawn(const char *path, char *const argv[], char *const envp[], const char *output) {
+/* output: -EBADF: the log as well. */
+static pid_t spawn(const char *path, char *const argv[], char *const envp[], const char *log, int output) {
         pid_t parent = getpid(), pid = fork();
 
         assert_true(pid >= 0);
         if (pid > 0)
                 return pid;
-        int fd = open(output, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent || fd < 0 ||
-            dup2(fd, STDERR_FILENO) < 0 || close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+            dup2(fd, STDERR_FILENO) < 0 || dup2(output >= 0 ? output : fd, STDOUT_FILENO) < 0 ||
+            close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
                 _exit(99);
         (void) execvpe(path, argv, envp);
         _exit(99);
@@ -167,6 +169,7 @@ static int set_up(void **state, bool system) {
         int out[2];
 
         *state = w;
+        assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
         /* Of a slow machine no call is to fail; of the launcher those that are to fail are named. */
         assert_int_equal(setenv("SYSTEMD_BUS_TIMEOUT", "1h", 1), 0);
         /* From a test that failed. */
@@ -187,8 +190,6 @@ static int set_up(void **state, bool system) {
         }
         option = xasprintf("--config-file=%s/bus.conf", w->dir);
         assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-        int saved = dup(STDOUT_FILENO);
-        assert_true(dup2(out[1], STDOUT_FILENO) >= 0);
         w->daemon =
                         spawn("dbus-daemon",
                               (char *[]){ (char *) "dbus-daemon",
@@ -198,9 +199,8 @@ static int set_up(void **state, bool system) {
                                           (char *) "--print-address=1",
                                           NULL },
                               environ,
-                              world_path(w, "bus.log"));
-        assert_true(dup2(saved, STDOUT_FILENO) >= 0);
-        safe_close(saved);
+                              world_path(w, "bus.log"),
+                              out[1]);
         safe_close(out[1]);
         if (poll(&(struct pollfd){ .fd = out[0], .events = POLLIN }, 1, DEADLINE_SEC * 1000) != 1)
                 give_up(w, "The address of dbus-daemon");
@@ -239,6 +239,21 @@ static void end(pid_t pid) {
         (void) waitpid(pid, NULL, 0);
 }
 
+/* What the launcher has started outlives it, and is the test's then. */
+static void end_orphans(void) {
+        char path[64];
+
+        (void) snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int) getpid());
+        for (;;) {
+                _cleanup_free_ char *pids = NULL;
+
+                assert_int_equal(read_file_at(AT_FDCWD, path, 1 << 20, &pids, NULL), 0);
+                if (isempty(pids))
+                        return;
+                end((pid_t) strtol(pids, NULL, 10));
+        }
+}
+
 int world_tear_down(void **state) {
         World *w = *state;
 
@@ -246,6 +261,7 @@ int world_tear_down(void **state) {
         systemd_leave(w);
         sd_bus_flush_close_unref(w->caller);
         end(w->daemon);
+        end_orphans();
         sd_event_unref(w->event);
         (void) remove_tree_at(AT_FDCWD, w->dir);
         free(w);
@@ -277,7 +293,7 @@ void world_spawn(World *w, const char *const options[]) {
         assert_int_equal(strv_consume(&env, xasprintf("NOTIFY_SOCKET=%s/notify", w->dir)), 0);
         assert_int_equal(strv_consume(&env, xasprintf("NF_TEST_SYSCONFDIR=%s/etc", w->dir)), 0);
         assert_int_equal(strv_consume(&env, xasprintf("NF_TEST_HOMES=%s/homes", w->dir)), 0);
-        w->launcher = spawn(getenv("NF_LAUNCHER"), argv, env, world_path(w, "launcher.log"));
+        w->launcher = spawn(getenv("NF_LAUNCHER"), argv, env, world_path(w, "launcher.log"), -EBADF);
 }
 
 void world_launch(World *w, unsigned faster) {
