@@ -423,6 +423,37 @@ static void test_a_cause_that_nobody_knows_is_a_stop(void **state) {
         assert_end(p, "stopped", NULL, 2);
 }
 
+/* Nothing can be read of it, and it goes with the run that it was of. */
+static void test_a_stop_that_cannot_be_read_goes_with_its_run(void **state) {
+        Place *p = *state;
+        _cleanup_free_ char *left = NULL;
+
+        store(p, &(Stored){ .agent = "shell", .state = "live", .driven_state = BEHIND_ONE });
+        assert_return_code(store_set(p->r->store, "stop:c-0:1", "{\"cause"), 0);
+        supervisor_ends(p, "\"exitCode\":0");
+        (void) adopt(p);
+        turn(p);
+        assert_end(p, "completed", NULL, 2);
+        assert_int_equal(store_get(p->r->store, "stop:c-0:1", &left), 0);
+}
+
+/* It is of a run that another store had. */
+static void test_a_new_run_has_no_stop(void **state) {
+        Place *p = *state;
+        _cleanup_free_ char *left = NULL;
+
+        store(p, &(Stored){ .agent = "shell", .state = "live", .driven_state = BEHIND_ONE });
+        supervisor_ends(p, "\"exitCode\":0");
+        (void) adopt(p);
+        turn(p);
+        assert_return_code(
+                        store_set(p->r->store, "stop:c-0:2", "{\"cause\":\"person\",\"graceUsec\":7}"), 0);
+        call(p, "conversation.resume", 0, "");
+        assert_int_equal(p->code, 0);
+        assert_int_equal(registry_find(p->r->conversations, "c-0")->row.run, 2);
+        assert_int_equal(store_get(p->r->store, "stop:c-0:2", &left), 0);
+}
+
 /* An orchestrator's or a person's stop that was accepted and not begun. */
 static void test_a_stop_that_waits_is_begun_with_its_words(void **state) {
         Place *p = *state;
@@ -519,6 +550,8 @@ int main(void) {
                 TEST(a_restart_keeps_the_failure_of_a_stop),
                 TEST(a_stop_for_a_failure_that_is_not_stored_is_a_failure),
                 TEST(a_cause_that_nobody_knows_is_a_stop),
+                TEST(a_stop_that_cannot_be_read_goes_with_its_run),
+                TEST(a_new_run_has_no_stop),
                 TEST(a_stop_that_waits_is_begun_with_its_words),
                 TEST(one_without_a_run_is_left_alone),
                 TEST(an_order_that_could_not_even_wait_is_refused),

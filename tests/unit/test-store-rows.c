@@ -221,9 +221,15 @@ static void test_delete_conversation_takes_all(void **state) {
         OwnEvent event = {};
         uint64_t total;
         int lines = 0;
+        static const char *const keys[] = { "stop:c-1:1", "limits:c-1:1", "runtime:c-1:12" },
+                                 *const others[] = { "stop:c-1.a:1", "stop:c-12:1", "stop:c-2:1", "c-1:1" };
 
         open_store(f);
         const char *ids[] = { "c-1", "c-2" };
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++)
+                assert_int_equal(store_set(f->store, keys[i], "x"), 0);
+        for (size_t i = 0; i < ELEMENTSOF(others); i++)
+                assert_int_equal(store_set(f->store, others[i], "x"), 0);
         for (size_t i = 0; i < 2; i++) {
                 row = conversation(ids[i]);
                 assert_int_equal(store_put_conversation(f->store, &row), 0);
@@ -239,6 +245,14 @@ static void test_delete_conversation_takes_all(void **state) {
 
         assert_int_equal(store_delete_conversation(f->store, ""), -EINVAL);
         assert_int_equal(store_delete_conversation(f->store, "c-1"), 0);
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
+                _cleanup_free_ char *value = NULL;
+                assert_int_equal(store_get(f->store, keys[i], &value), 0);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(others); i++) {
+                _cleanup_free_ char *value = NULL;
+                assert_int_equal(store_get(f->store, others[i], &value), 1);
+        }
         assert_int_equal(store_get_conversation(f->store, "c-1", &out), 0);
         assert_int_equal(store_get_run(f->store, "c-1", 1, &run), 0);
         assert_int_equal(store_unwritten_input(f->store, "c-1", 1, count_input, &lines), 0);

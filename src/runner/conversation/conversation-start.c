@@ -53,6 +53,10 @@ int conversation_prepare_run(Conversation *c, const char *resume_session) {
                 return r;
         c->row.run = row.run;
         conversation_send_next_run(c);
+        /* It is not being stopped, whatever is left under its number. */
+        r = conversation_stop_unstore(c);
+        if (r < 0)
+                return r;
         conversation_stop_done(&c->stop);
         conversation_git_done(&c->git);
         c->last_phase = PHASE_NONE;

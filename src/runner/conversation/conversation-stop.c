@@ -162,8 +162,6 @@ static int store_order(Conversation *c) {
 int conversation_stop_unstore(Conversation *c) {
         _cleanup_free_ char *key = store_key(c);
 
-        if (!conversation_is_stopping(c))
-                return 0;
         return key ? store_set(c->ctx->run.store, key, NULL) : -ENOMEM;
 }
 

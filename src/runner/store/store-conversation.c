@@ -174,13 +174,20 @@ int store_set_delivered(Store *s, const char *id) {
                         id);
 }
 
+/* All keys NAME:ID:RUN; a semicolon is what follows the colon. */
+#define KEYS_OF_RUNS(name) "key > '" name ":' || ?1 || ':' AND key < '" name ":' || ?1 || ';'"
+#define FORGET_KEYS                                                                                       \
+        "DELETE FROM meta WHERE " KEYS_OF_RUNS("stop") " OR " KEYS_OF_RUNS("limits") " OR " KEYS_OF_RUNS( \
+                        "runtime")
+
 int store_delete_conversation(Store *s, const char *id) {
         _cleanup_(transaction_done) Transaction t = {};
         static const struct {
                 StatementId id;
                 const char *sql;
         } steps[] = {
-                {STATEMENT_EVENT_DELETE,         "DELETE FROM own_events WHERE conversation = ?"         },
+                {STATEMENT_META_FORGET,          FORGET_KEYS                                             },
+                { STATEMENT_EVENT_DELETE,        "DELETE FROM own_events WHERE conversation = ?"         },
                 { STATEMENT_INPUT_DELETE,        "DELETE FROM input WHERE conversation = ?"              },
                 { STATEMENT_INPUT_SIZE_DELETE,   "DELETE FROM input_size WHERE conversation = ?"         },
                 { STATEMENT_PROGRESS_DELETE,     "DELETE FROM progress WHERE conversation = ?"           },
