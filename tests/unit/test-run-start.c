@@ -115,6 +115,35 @@ static void test_no_start_is_tried_again_after_a_stop(void **state) {
         expect_calls("");
 }
 
+/* Whether anything came of the start, nobody knows: one that is not there has nothing to kill. */
+static void test_a_kill_of_a_lost_start_that_fails_is_in_the_journal(void **state) {
+        static const struct {
+                int kill, stop;
+                unsigned warnings;
+        } answers[] = {
+                {-EIO,     0,    1},
+                { -ENOENT, -EIO, 0},
+                { 0,       0,    0},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
+                unsigned before, first = world.n_sent;
+
+                begin_start();
+                run_set_stopping(world.r);
+                answer_start(-ECONNRESET, "gone", NULL, NULL);
+                expect_calls("launcher_lost; start_failed(gone)");
+                /* Its conversation has ended. */
+                world.r = run_free(world.r);
+                before = world.n_warnings;
+                answer_order(first, "Kill", answers[i].kill, "no");
+                answer_order(first + 1, "Stop", answers[i].stop, "no");
+                answer_order(first + 2, "Collect", 0, NULL);
+                spin();
+                assert_int_equal(world.n_warnings - before, answers[i].warnings);
+        }
+}
+
 static void test_nothing_is_ordered_for_a_start_that_was_refused_or_never_asked_for(void **state) {
         make_run(&(Setup){ .state = "preparing" });
         run_abandon_start(world.r);
@@ -397,6 +426,7 @@ int main(void) {
                 TEST(a_folder_that_cannot_be_made_is_the_callers_to_report),
                 TEST(a_launcher_is_lost_once_and_asked_ten_times),
                 TEST(no_start_is_tried_again_after_a_stop),
+                TEST(a_kill_of_a_lost_start_that_fails_is_in_the_journal),
                 TEST(nothing_is_ordered_for_a_start_that_was_refused_or_never_asked_for),
                 TEST(a_scope_in_which_nothing_began_is_over_after_a_stop),
                 TEST(a_scope_in_the_way_is_not_a_lost_launcher),

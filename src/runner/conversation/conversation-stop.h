@@ -16,7 +16,8 @@ typedef enum StopStage {
 } StopStage;
 
 /* Interrupt and end → SIGTERM → cgroup.kill by the supervisor → SIGKILL to the whole scope by the launcher. Each step has its
- * time; the answer is given when the cgroup was seen empty, never before. */
+ * time; the answer is given when the cgroup was seen empty, never before. One that has no process is answered at once; where the
+ * launcher was asked for it and its answer was lost, the launcher is ordered to kill what may come of that. */
 typedef struct ConversationStop {
         StopCause cause; /* of the first order; STOP_BY_NONE: none was given */
         char *words;     /* the first that came with an order, or NULL */

@@ -106,6 +106,21 @@ static int check_plan(const LaunchPlan *plan, const char *cwd, char **ret_error)
 
 /* ---- the launcher ---- */
 
+static void log_abandoned(LauncherVerb verb, int error, const char *text) {
+        log_full(verb == LAUNCHER_KILL && error != -ENOENT ? LOG_WARNING : LOG_DEBUG,
+                 error,
+                 NULL,
+                 "%s of what may remain of a start that was given up: %s",
+                 launcher_verb_to_string(verb),
+                 text ? text : strerrordesc_np(-error));
+}
+
+/* The run may be gone by now. */
+static void on_abandoned(LauncherVerb verb, int error, const char *text, void *userdata) {
+        if (error < 0)
+                log_abandoned(verb, error, text);
+}
+
 void run_abandon_start(Run *r) {
         static const LauncherVerb verbs[] = { LAUNCHER_KILL, LAUNCHER_STOP, LAUNCHER_COLLECT };
         _cleanup_free_ char *unit = NULL;
@@ -113,8 +128,12 @@ void run_abandon_start(Run *r) {
         if (r->row.state != RUN_STARTING || r->start.call || !r->ctx->launcher)
                 return;
         unit = scope_name(SCOPE_AGENT, r->row.conversation, r->row.run);
-        for (size_t i = 0; unit && i < ELEMENTSOF(verbs); i++)
-                (void) launcher_order(r->ctx->launcher, unit, verbs[i], NULL, 0, NULL, NULL);
+        for (size_t i = 0; unit && i < ELEMENTSOF(verbs); i++) {
+                int k = launcher_order(r->ctx->launcher, unit, verbs[i], NULL, 0, on_abandoned, NULL);
+
+                if (k < 0)
+                        log_abandoned(verbs[i], k, NULL);
+        }
 }
 
 static void
