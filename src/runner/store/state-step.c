@@ -9,6 +9,7 @@ void state_steps_set_critical(bool critical) {
 }
 
 static void forbidden(const char *what, const char *conversation, const char *from, const char *to) {
+        LOG_ABOUT(.conversation = conversation);
         log_error(STATE_STEP_FORBIDDEN "%s of conversation %s from %s to %s.",
                   what,
                   strempty(conversation),
