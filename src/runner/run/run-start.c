@@ -106,21 +106,6 @@ static int check_plan(const LaunchPlan *plan, const char *cwd, char **ret_error)
 
 /* ---- the launcher ---- */
 
-static void log_abandoned(LauncherVerb verb, int error, const char *text) {
-        log_full(verb == LAUNCHER_KILL && error != -ENOENT ? LOG_WARNING : LOG_DEBUG,
-                 error,
-                 NULL,
-                 "%s of what may remain of a start that was given up: %s",
-                 launcher_verb_to_string(verb),
-                 text ? text : strerrordesc_np(-error));
-}
-
-/* The run may be gone by now. */
-static void on_abandoned(LauncherVerb verb, int error, const char *text, void *userdata) {
-        if (error < 0)
-                log_abandoned(verb, error, text);
-}
-
 void run_abandon_start(Run *r) {
         static const LauncherVerb verbs[] = { LAUNCHER_KILL, LAUNCHER_STOP, LAUNCHER_COLLECT };
         _cleanup_free_ char *unit = NULL;
@@ -129,10 +114,14 @@ void run_abandon_start(Run *r) {
                 return;
         unit = scope_name(SCOPE_AGENT, r->row.conversation, r->row.run);
         for (size_t i = 0; unit && i < ELEMENTSOF(verbs); i++) {
-                int k = launcher_order(r->ctx->launcher, unit, verbs[i], NULL, 0, on_abandoned, NULL);
+                int k = launcher_order(r->ctx->launcher, unit, verbs[i], NULL, 0, NULL, NULL);
 
                 if (k < 0)
-                        log_abandoned(verbs[i], k, NULL);
+                        log_warning_errno(
+                                        k,
+                                        "%s of %s cannot be ordered: %m",
+                                        launcher_verb_to_string(verbs[i]),
+                                        unit);
         }
 }
 

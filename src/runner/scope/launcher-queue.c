@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <systemd/sd-event.h>
 
+#include "common/log.h"
 #include "runner/scope/launcher-queue.h"
 
 typedef struct Order Order;
@@ -199,6 +200,17 @@ static void advance(LauncherQueue *q, Unit *u) {
                 free_unit(q, u);
 }
 
+/* Of an order for whose answer nothing waits. A scope that is not there has nothing to kill. */
+static void log_failure(const Order *o) {
+        log_full(o->verb == LAUNCHER_KILL && o->error != -ENOENT ? LOG_WARNING : LOG_DEBUG,
+                 o->error,
+                 NULL,
+                 "%s of %s failed: %s",
+                 launcher_verb_to_string(o->verb),
+                 o->unit ? o->unit->name : "a unit",
+                 o->text ? o->text : strerrordesc_np(-o->error));
+}
+
 static int on_delivery(sd_event_source *source, void *userdata) {
         LauncherQueue *q = userdata;
         _cleanup_(order_freep) Order *o = take_first(&q->answers);
@@ -206,6 +218,8 @@ static int on_delivery(sd_event_source *source, void *userdata) {
         q->delivering = true;
         if (o->done)
                 o->done(o->verb, o->error, o->text, o->userdata);
+        else if (o->error < 0)
+                log_failure(o);
         q->delivering = false;
         if (q->freed) {
                 free(q);

@@ -47,7 +47,7 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(LauncherQueue *, launcher_queue_free);
 
 /* Orders something for a unit. limits (of LAUNCHER_SET_LIMITS; ignored otherwise) are copied. done (may be NULL) runs exactly
  * once, from the event loop and never from inside this call, unless launcher_forget() or launcher_queue_free() comes first;
- * that an order cannot be sent is an answer like any other. Returns 0, or, with nothing ordered, nothing canceled and no done:
+ * that an order cannot be sent is an answer like any other. Without done, an error is logged. Returns 0, or, with nothing ordered, nothing canceled and no done:
  * -EBUSY where a bound is reached (see above), -EINVAL for a unit without a name, -ENOMEM. */
 int launcher_order(
                 LauncherQueue *q,
