@@ -25,6 +25,14 @@ typedef struct PendingStop {
         char *words;
 } PendingStop;
 
+/* An orchestrator chooses the ids of its messages. */
+static bool is_local(const InboundMessage *m) {
+        const char *digits = startswith(m->envelope_id, LOCAL_MESSAGE_PREFIX);
+
+        return digits && !m->request_id && strlen(digits) == LOCAL_MESSAGE_DIGITS &&
+                        strspn(digits, "0123456789abcdef") == LOCAL_MESSAGE_DIGITS;
+}
+
 static int pending_stop(const InboundMessage *m, void *userdata) {
         PendingStop *stop = userdata;
         _cleanup_json_ Json *params = NULL;
@@ -32,8 +40,7 @@ static int pending_stop(const InboundMessage *m, void *userdata) {
 
         if (!streq(m->method, "conversation.stop"))
                 return 0;
-        stop->cause = startswith(m->envelope_id, LOCAL_MESSAGE_PREFIX) ? STOP_BY_PERSON :
-                                                                         STOP_BY_ORCHESTRATOR;
+        stop->cause = is_local(m) ? STOP_BY_PERSON : STOP_BY_ORCHESTRATOR;
         if (m->params && json_parse_from(JSON_OF_STORE, m->params, strlen(m->params), &params, NULL) >= 0)
                 (void) json_get_u64(params, "graceMs", &stop->grace_ms);
         words = json_get_string(params, "reason");

@@ -9,6 +9,8 @@
 
 /* How the ids of messages begin that are calls from this machine. */
 #define LOCAL_MESSAGE_PREFIX "local-"
+/* A number in hexadecimal digits is behind that; and they are no requests of the wire. */
+#define LOCAL_MESSAGE_DIGITS 16
 
 /* Makes all of them that live and the newest that have ended, and kills scopes that belong to none. Negative errno: they could
  * not all be read. */

@@ -7,6 +7,7 @@
 
 #include "conversation-place.h"
 #include "runner/conversation/conversation-control.h"
+#include "runner/conversation/conversation-report.h"
 #include "runner/conversation/conversation-start.h"
 #include "runner/store/state-step.h"
 
@@ -35,6 +36,39 @@ static void test_a_stop_goes_through_its_stages_by_time(void **state) {
         report_ordered(p, LAUNCHER_KILL, 0, NULL);
         let_time_pass(p);
         assert_calls("order:Kill");
+}
+
+/* The stop continues, and what was rolled back is reported by the next that stores. */
+static void test_a_stop_that_is_not_stored_is_reported_later(void **state) {
+        Place *p = *state;
+
+        p->commit_fails = true;
+        stop(p, STOP_BY_PERSON, DAY);
+        p->commit_fails = false;
+        assert_events(p, "");
+        assert_int_equal(conversation_emit_state(p->c), 0);
+        assert_events(p, "conversation.state \"state\":\"stopping\",\"queued\":0\n");
+        assert_int_equal(conversation_emit_state(p->c), 0);
+        assert_events(p, "");
+}
+
+/* The table refuses it, without a transaction around. */
+static void test_a_state_that_is_not_stored_is_reported_later(void **state) {
+        Place *p = *state;
+        sqlite3 *db = p->ctx.run.store->db;
+
+        assert_int_equal(
+                        sqlite3_exec(db,
+                                     "CREATE TRIGGER refuses BEFORE INSERT ON own_events BEGIN "
+                                     "SELECT RAISE(ABORT, 'refused'); END",
+                                     NULL,
+                                     NULL,
+                                     NULL),
+                        SQLITE_OK);
+        p->c->run->ops->frozen(true, p->c);
+        assert_int_equal(sqlite3_exec(db, "DROP TRIGGER refuses", NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(conversation_emit_state(p->c), 0);
+        assert_events(p, "conversation.state \"state\":\"frozen\",\"queued\":0\n");
 }
 
 static void test_a_stop_without_grace_kills_at_once(void **state) {
@@ -511,6 +545,8 @@ static void test_a_run_that_has_failed_is_killed_without_a_reason_of_its_own(voi
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(a_stop_goes_through_its_stages_by_time),
+                TEST(a_stop_that_is_not_stored_is_reported_later),
+                TEST(a_state_that_is_not_stored_is_reported_later),
                 TEST(a_stop_without_grace_kills_at_once),
                 TEST(the_first_cause_of_a_stop_counts_and_the_agent_is_asked_once),
                 TEST(the_first_words_of_a_stop_are_kept),

@@ -455,17 +455,17 @@ static void test_a_new_run_has_no_stop(void **state) {
 }
 
 /* An orchestrator's or a person's stop that was accepted and not begun. */
-static void test_a_stop_that_waits_is_begun_with_its_words(void **state) {
-        Place *p = *state;
+static void begins_a_stop_that_waits(Place *p, const char *id, const char *request, StopCause cause) {
         Conversation *c;
 
         store(p, &(Stored){ .agent = "shell", .state = "live", .driven_state = BEHIND_ONE });
         assert_return_code(
                         store_accept(p->r->store,
                                      &(InboundMessage){
-                                                     .envelope_id = (char *) "m-1",
+                                                     .envelope_id = (char *) id,
                                                      .conversation = (char *) "c-0",
                                                      .method = (char *) "conversation.stop",
+                                                     .request_id = (char *) request,
                                                      .params = (char *) "{\"reason\":\"shutdown\",\"graceMs\":9}",
                                                      .received_usec = 1,
                                      },
@@ -475,13 +475,30 @@ static void test_a_stop_that_waits_is_begun_with_its_words(void **state) {
                         0);
         p->scope = true;
         c = adopt(p);
-        assert_int_equal(c->stop.cause, STOP_BY_ORCHESTRATOR);
+        assert_int_equal(c->stop.cause, cause);
         assert_string_equal(c->stop.words, "shutdown");
         assert_int_equal(c->stop.grace_usec, 9 * USEC_PER_MSEC);
         turn(p);
         supervisor_ends(p, "\"signal\":15");
         turn(p);
         assert_end(p, "stopped", "\"stopReason\":\"shutdown\"", 2);
+}
+
+static void test_a_stop_that_waits_is_begun_with_its_words(void **state) {
+        begins_a_stop_that_waits(*state, "m-1", NULL, STOP_BY_ORCHESTRATOR);
+}
+
+static void test_a_persons_stop_that_waits_is_a_persons(void **state) {
+        begins_a_stop_that_waits(*state, "local-0123456789abcdef", NULL, STOP_BY_PERSON);
+}
+
+/* An orchestrator gives its messages the ids that it likes. */
+static void test_an_orchestrators_stop_is_not_a_persons_by_its_id(void **state) {
+        begins_a_stop_that_waits(*state, "local-lima", NULL, STOP_BY_ORCHESTRATOR);
+}
+
+static void test_a_stop_with_a_request_id_is_an_orchestrators(void **state) {
+        begins_a_stop_that_waits(*state, "local-0123456789abcdef", "7", STOP_BY_ORCHESTRATOR);
 }
 
 /* Nothing makes one that lives without a run. */
@@ -553,6 +570,9 @@ int main(void) {
                 TEST(a_stop_that_cannot_be_read_goes_with_its_run),
                 TEST(a_new_run_has_no_stop),
                 TEST(a_stop_that_waits_is_begun_with_its_words),
+                TEST(a_persons_stop_that_waits_is_a_persons),
+                TEST(an_orchestrators_stop_is_not_a_persons_by_its_id),
+                TEST(a_stop_with_a_request_id_is_an_orchestrators),
                 TEST(one_without_a_run_is_left_alone),
                 TEST(an_order_that_could_not_even_wait_is_refused),
         };

@@ -48,6 +48,7 @@ int conversation_emit(Conversation *c, const char *message_id, const char *metho
 int conversation_emit_state(Conversation *c) {
         ConversationPhase phase = conversation_phase(c);
         _cleanup_json_ Json *params = NULL;
+        int r = 0;
 
         if (!conversation_is_live(c) || phase == c->last_phase)
                 return 0;
@@ -55,10 +56,13 @@ int conversation_emit_state(Conversation *c) {
         if (!params || json_set_string(params, "state", conversation_state(c)) < 0 ||
             json_set_u64(params, "queued", c->n_pending) < 0)
                 return -ENOMEM;
-        c->last_phase = phase;
         c->state_changed = true;
         /* That it starts is what the acceptance has said already. */
-        return phase == PHASE_STARTING ? 0 : conversation_emit(c, NULL, "conversation.state", params);
+        if (phase != PHASE_STARTING)
+                r = conversation_emit(c, NULL, "conversation.state", params);
+        if (r >= 0)
+                c->last_phase = phase;
+        return r;
 }
 
 int conversation_report(Conversation *c, const char *code, const char *text, const char *message_id) {

@@ -213,10 +213,14 @@ static int store_and_say(Conversation *c, bool state) {
 
 /* A full store does not keep an agent alive: the stop continues without a record of it. */
 static void store_it(Conversation *c, bool state) {
+        ConversationPhase before = c->last_phase;
         int r = store_and_say(c, state);
 
-        if (r < 0)
-                log_warning_errno(r, "The stop of conversation %s is not stored: %m", c->row.id);
+        if (r >= 0)
+                return;
+        /* Nothing was reported: the next that stores does it. */
+        c->last_phase = before;
+        log_warning_errno(r, "The stop of conversation %s is not stored: %m", c->row.id);
 }
 
 /* It has no process yet. */
