@@ -39,7 +39,7 @@ static int take_name(sd_bus *bus) {
         int r = sd_bus_request_name(bus, BUS_NAME, 0);
 
         if (r == -EEXIST)
-                return log_error_errno(r, "Another runner has the bus name " BUS_NAME " already.");
+                return log_error_errno(r, "Another runner owns the bus name " BUS_NAME " already.");
         if (r < 0)
                 return log_error_errno(
                                 r,
@@ -60,7 +60,7 @@ static int start(Daemon *d) {
                 return log_oom();
         r = bus_objects_new(d->runner, d->methods, runner_get_bus(d->runner), &d->bus_objects);
         if (r < 0)
-                return log_error_errno(r, "The bus objects cannot be made: %m");
+                return log_error_errno(r, "Failed to create the bus objects: %m");
         r = take_name(runner_get_bus(d->runner));
         return r < 0 ? r : runner_begin(d->runner);
 }
@@ -73,7 +73,7 @@ static int run(const RunnerOptions *options, RunnerConfig *config) {
         if (r >= 0)
                 r = sd_event_set_watchdog(d.event, true);
         if (r < 0)
-                return log_error_errno(r, "No event loop: %m");
+                return log_error_errno(r, "Failed to create the event loop: %m");
         r = runner_new(d.event, options, config, &d.runner);
         if (r < 0)
                 return log_oom();
@@ -83,7 +83,7 @@ static int run(const RunnerOptions *options, RunnerConfig *config) {
         log_set_stream(-1);
         r = sd_event_loop(d.event);
         if (r < 0)
-                return log_error_errno(r, "The event loop failed: %m");
+                return log_error_errno(r, "Failed to run the event loop: %m");
         return runner_exit_code(d.runner) != 0 ? runner_exit_code(d.runner) : r;
 }
 

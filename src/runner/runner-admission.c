@@ -67,19 +67,19 @@ char *admission_gate_text(const AdmissionGate *g) {
                 return NULL;
         case ADMISSION_DRAINING:
                 return strdup(drain_is_on(g->drain) ? "this runner is draining: no new conversations" :
-                                                      "this machine goes down: no new conversations");
+                                                      "this machine is shutting down: no new conversations");
         case ADMISSION_CAPACITY:
                 return xasprintf(
                                 "this runner is at its capacity of %llu conversations",
                                 (unsigned long long) g->ctx->config->max_conversations);
         case ADMISSION_DISK:
                 return xasprintf(
-                                "less disk is free than minFreeDiskBytes (%llu) demands",
+                                "less disk space is free than minFreeDiskBytes (%llu) requires",
                                 (unsigned long long) g->ctx->config->min_free_disk_bytes);
         case ADMISSION_UNACKNOWLEDGED:
                 return xasprintf(
                                 "%u conversations have ended and wait for the orchestrator to acknowledge their events: "
-                                "its log says why it does not",
+                                "see the orchestrator's log",
                                 registry_count_waiting(g->conversations));
         default:
                 return admission_explain(g->now, &g->machine, &b);
@@ -104,10 +104,10 @@ static void log_change(Admission before, const AdmissionGate *g) {
                          "No new conversations: %s.",
                          strempty(text));
         } else if (g->now == ADMISSION_UNACKNOWLEDGED)
-                log_warning("No new conversations of the orchestrator: %s.", strempty(text));
+                log_warning("No new conversations from the orchestrator: %s.", strempty(text));
         else if ((is_of_the_machine(before) || before == ADMISSION_UNACKNOWLEDGED) &&
                  g->now == ADMISSION_OPEN)
-                log_notice("There is room for new conversations again.");
+                log_notice("New conversations are accepted again.");
 }
 
 static void look_in(AdmissionGate *g, uint64_t usec) {
@@ -202,8 +202,8 @@ int admission_gate_open(AdmissionGate *g) {
         measure(g);
         if ((b.max_memory_pressure > 0 && !g->machine.has_memory_pressure) ||
             (b.max_cpu_pressure > 0 && !g->machine.has_cpu_pressure))
-                log_notice("This kernel tells no pressure (/proc/pressure): maxMemoryPressurePercent and "
-                           "maxCpuPressurePercent are without effect.");
+                log_notice("This kernel does not report pressure (/proc/pressure): maxMemoryPressurePercent and "
+                           "maxCpuPressurePercent have no effect.");
         g->now = judge(g);
         log_change(ADMISSION_OPEN, g);
         r = oneshot_start(&g->timer, g->ctx->event, LOOK_USEC, on_timer, g);

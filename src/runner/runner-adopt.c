@@ -106,7 +106,7 @@ Conversation *runner_find_conversation(Runner *r, const char *id) {
                 return c;
         k = load(r, id, NULL, &c);
         if (k < 0)
-                log_warning_errno(k, "Conversation %s cannot be read from the store: %m", id);
+                log_warning_errno(k, "Failed to read conversation %s from the store: %m", id);
         /* Another one leaves for it, but not before whoever asks is done. */
         if (c)
                 housekeeping_arm(r->housekeeping);
@@ -135,8 +135,8 @@ static void on_orphan(LauncherVerb verb, int error, const char *text, void *user
                 log_full(verb == LAUNCHER_KILL ? LOG_WARNING : LOG_DEBUG,
                          error,
                          NULL,
-                         "A scope that belongs to nobody could not be %s: %s",
-                         verb == LAUNCHER_KILL ? "killed" : "collected",
+                         "Failed to %s a scope that belongs to no conversation: %s",
+                         verb == LAUNCHER_KILL ? "kill" : "collect",
                          text ? text : strerrordesc_np(-error));
 }
 
@@ -159,7 +159,7 @@ int runner_adopt(Runner *r) {
         /* Scopes first, rows and outcomes second: the other way round an end between the two looks like a loss. */
         k = units_list(r->ctx->run.units, &units);
         if (k < 0)
-                return log_error_errno(k, "systemd does not tell its scopes: %m");
+                return log_error_errno(k, "Failed to list the scopes of systemd: %m");
         k = recovery_make_rows(r->recovery, units);
         if (k >= 0)
                 k = store_list_ended(r->store, ENDED_KEPT_MAX, collect, &ended);

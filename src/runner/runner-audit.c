@@ -20,7 +20,7 @@ static char *caller_text(const RunnerCaller *c) {
         if (!c)
                 return strdup("the orchestrator");
         if (c->uid == (uid_t) -1)
-                return strdup("a caller that had left");
+                return strdup("a caller that had disconnected");
         if (isempty(c->comm) && isempty(c->unit))
                 return xasprintf("uid %u", (unsigned) c->uid);
         return xasprintf(
@@ -95,7 +95,7 @@ void audit_log(const AuditEntry *e) {
                         log_full(LOG_NOTICE,
                                  0,
                                  NF_MESSAGE_PERMISSION_EXPIRED,
-                                 "Question %s of conversation %s was answered by nobody in time and is denied.",
+                                 "Question %s of conversation %s was not answered in time and is denied.",
                                  strempty(e->detail),
                                  strempty(e->conversation));
                 else
@@ -112,7 +112,7 @@ void audit_log(const AuditEntry *e) {
                 log_full(LOG_NOTICE,
                          0,
                          NF_MESSAGE_LIMITS_ASKED,
-                         "Other limits of conversation %s are asked for by %s: %s",
+                         "Other limits of conversation %s were requested by %s: %s",
                          strempty(e->conversation),
                          who,
                          strempty(e->detail));
@@ -151,7 +151,7 @@ void runner_audit(Runner *r, const AuditEntry *e) {
         if (k < 0)
                 log_warning_errno(
                                 k,
-                                "A line of the audit record cannot be stored, it is in the journal only: %m");
+                                "Failed to store a line of the audit record, it is in the journal only: %m");
         audit_log(e);
 }
 

@@ -67,7 +67,8 @@ static void on_acked(void *userdata) {
                 k = store_delete_own_events(c->store, "", 0, c->event);
         if (k < 0)
                 log_warning_errno(
-                                k, "Acknowledged responses could not be noted, they will be sent again: %m");
+                                k,
+                                "Failed to store which responses were acknowledged, they will be sent again: %m");
         sender_wake(c->source);
 }
 

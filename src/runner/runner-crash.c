@@ -154,7 +154,9 @@ void crash_watch_mark(CrashWatch *w) {
 
         /* A full disk keeps nobody from running; crash_watch_look() tries again. */
         if (k < 0)
-                log_warning_errno(k, "Whether the last runner ended in order is found out later: %m");
+                log_warning_errno(
+                                k,
+                                "Failed to check whether the previous runner exited cleanly, retrying later: %m");
 }
 
 /* ---- telling ---- */
@@ -211,7 +213,7 @@ static int tell(CrashWatch *w, const char *mark, const char *rest, bool last) {
         if (text)
                 log_full(LOG_ERR, 0, NF_MESSAGE_PROGRAM_LOST, "%s", text);
         else if (!found)
-                log_notice("The machine went down before the last runner had ended in order; conversations of then are looked after.");
+                log_notice("The machine went down before the previous runner had exited cleanly; its conversations are recovered.");
         return 1;
 }
 
@@ -224,7 +226,9 @@ static void look_later(CrashWatch *w) {
         int k = oneshot_start(&w->timer, w->ctx->event, LOOK_AGAIN_USEC, on_timer, w);
 
         if (k < 0)
-                log_warning_errno(k, "An earlier crash cannot be looked into before the next start: %m");
+                log_warning_errno(
+                                k,
+                                "Failed to set a timer, an earlier crash is reported after the next start: %m");
 }
 
 void crash_watch_look(CrashWatch *w) {
@@ -279,7 +283,7 @@ static void on_launcher_failed(const UnitEnd *end, uint64_t exit_usec, void *use
         if (w->ctx->broken || hits_a_start(w))
                 return;
         if (add_report(w, "launcher-lost", end, text) < 0)
-                log_warning("That cannot be told to the orchestrator: the store takes nothing.");
+                log_warning("Failed to report this to the orchestrator: the store cannot be written.");
         control_wake(w->control);
 }
 
@@ -310,7 +314,7 @@ CrashWatch *crash_watch_free(CrashWatch *w) {
                 return NULL;
         service_watch_free(w->launcher);
         if (w->ctx->store && w->marked && store_set(w->ctx->store, KEY_RUNNING, NULL) < 0)
-                log_debug("The store does not take the mark of an orderly end.");
+                log_debug("Failed to store the mark of a clean exit.");
         sd_event_source_disable_unref(w->timer);
         free(w);
         return NULL;

@@ -52,7 +52,7 @@ static void tell(const Disk *d, DiskState now) {
                 log_full(LOG_ERR,
                          0,
                          NF_MESSAGE_DISK_LOW,
-                         "No space left on the disk of %s: what agents say waits in them, and so does what they are told.",
+                         "No space left on the disk of %s: output of agents and messages to them wait for free space.",
                          where);
         else if (now == DISK_LOW)
                 log_full(LOG_WARNING,
@@ -62,7 +62,7 @@ static void tell(const Disk *d, DiskState now) {
                          where,
                          (unsigned long long) d->ctx->config->min_free_disk_bytes);
         else
-                log_notice("The disk of %s has room again.", where);
+                log_notice("The disk of %s has free space again.", where);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -74,7 +74,7 @@ static void arm(Disk *d, uint64_t usec) {
         int k = oneshot_start(&d->timer, d->ctx->event, usec, on_timer, d);
 
         if (k < 0)
-                log_error_errno(k, "No timer for the disk: %m");
+                log_error_errno(k, "Failed to set the timer for the disk: %m");
 }
 
 void disk_look(Disk *d) {

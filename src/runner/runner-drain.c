@@ -61,7 +61,7 @@ static void look_again(Drain *d) {
         int k = oneshot_start(&d->processes, d->ctx->event, PROCESSES_USEC, on_processes, d);
 
         if (k < 0)
-                log_error_errno(k, "No timer for tasks in the background: %m");
+                log_error_errno(k, "Failed to set the timer for background tasks: %m");
 }
 
 static int on_drain(sd_event_source *source, void *userdata) {
@@ -75,7 +75,7 @@ static int on_drain(sd_event_source *source, void *userdata) {
                 if (may_end(c, &wait)) {
                         LOG_ABOUT_CONVERSATION(c);
 
-                        log_info("Conversation %s is idle and is ended, since this runner drains.",
+                        log_info("Conversation %s is idle and is ended, because this runner is draining.",
                                  c->row.id);
                         stop(d, c);
                 }
@@ -91,7 +91,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
         if (!d->draining)
                 return 0;
         d->is_over = true;
-        log_notice("The time for draining is over: %u conversations are stopped.",
+        log_notice("The time for draining has expired: stopping %u conversations.",
                    registry_count_live(d->conversations));
         for (Conversation *c = registry_next(d->conversations, NULL), *next; c; c = next) {
                 next = registry_next(d->conversations, c);
@@ -174,7 +174,7 @@ void drain_set(Drain *d, bool draining, uint64_t deadline_usec) {
         if (draining && deadline_usec != USEC_INFINITY)
                 k = oneshot_start(&d->deadline, d->ctx->event, deadline_usec, on_deadline, d);
         if (k < 0)
-                log_error_errno(k, "No timer for the end of draining: %m");
+                log_error_errno(k, "Failed to set the timer for the end of draining: %m");
         drain_look(d);
         announcer_changed(d->announcer);
 }

@@ -72,7 +72,7 @@ static int on_readopt(sd_event_source *source, uint64_t usec, void *userdata) {
         r->ctx->run.broken = false;
         k = runner_adopt(r);
         if (k < 0) {
-                log_warning_errno(k, "The store cannot be read yet, trying again: %m");
+                log_warning_errno(k, "Failed to read the store, retrying: %m");
                 r->ctx->run.broken = true;
                 oneshot_arm(r->readopt_timer, 5 * READOPT_USEC);
                 return 0;
@@ -88,14 +88,14 @@ void runner_store_failed(Runner *r, int error) {
                 return;
         if (error == -EUCLEAN) {
                 /* It is looked at as a whole at the next start, and made anew if need be. */
-                log_error("The store is damaged; starting again.");
+                log_error("The store is damaged; restarting.");
                 (void) store_suspect(r->store);
                 r->ctx->run.broken = true;
                 r->exit_code = EXIT_START_AGAIN;
                 (void) sd_event_exit(r->event, r->exit_code);
                 return;
         }
-        log_error_errno(error, "The store cannot be written; nothing goes on until it can be: %m");
+        log_error_errno(error, "Failed to write the store; conversations wait until it can be written: %m");
         r->ctx->run.broken = true;
         disk_look(r->disk);
         if (oneshot_start(&r->readopt_timer, r->event, READOPT_USEC, on_readopt, r) < 0)

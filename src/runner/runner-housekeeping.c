@@ -49,7 +49,7 @@ void runner_flush_cursors(Runner *r) {
                         conversation_flush_undone(c);
         }
         if (k < 0 && k != -EUCLEAN)
-                log_warning_errno(k, "Cursors could not be stored, some events may be sent again: %m");
+                log_warning_errno(k, "Failed to store cursors, some events may be sent again: %m");
         forget_old(r);
         /* What was acknowledged may have been all that a drain waited for. */
         drain_look(r->drain);

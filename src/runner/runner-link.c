@@ -59,7 +59,7 @@ static void held_decided(void *userdata, const char *id, bool granted, const cha
                         conversation_advance(c);
                         return;
                 }
-                log_notice("Conversation %s was not begun here before the restart, and is another runner's now (%s).",
+                log_notice("Conversation %s was not started before the restart and belongs to another runner now (%s).",
                            c->row.id,
                            owner ? owner : "unknown");
                 conversation_fail(c, END_STOPPED, "taken over by another runner before it began");

@@ -36,12 +36,12 @@ int recovery_set_store_aside(Recovery *v) {
         if (k < 0)
                 return log_error_errno(
                                 k,
-                                "%s/store.db is damaged and cannot be put aside: %m",
+                                "%s/store.db is damaged; failed to set it aside: %m",
                                 v->ctx->config->data_dir);
         log_full(LOG_ERR,
                  0,
                  NF_MESSAGE_STORE_DAMAGED,
-                 "%s/store.db is damaged. It is kept as %s, and a new one is made from the conversations' folders.",
+                 "%s/store.db is damaged. It is kept as %s, and a new one is created from the conversations' directories.",
                  v->ctx->config->data_dir,
                  name);
         return 0;
@@ -212,7 +212,7 @@ int recovery_begin(Recovery *v) {
                 (void) json_get_u64(identity, "generation", &generation);
         k = store_adopt_identity(v->ctx->store, json_get_string(identity, "storeId"), generation);
         if (k < 0)
-                return log_error_errno(k, "The new store cannot be written: %m");
+                return log_error_errno(k, "Failed to write the new store: %m");
         v->active = true;
         return 0;
 }
@@ -229,8 +229,9 @@ int recovery_make_rows(Recovery *v, char *const *units) {
                 k = recover_all(v, units, &taken, &left);
         k = transaction_finish(&t, k);
         if (k < 0)
-                return log_error_errno(k, "The new store cannot be made from the folders: %m");
-        log_notice("A new store was made: %u conversations taken from their folders, %u left as they are.",
+                return log_error_errno(
+                                k, "Failed to create the new store from the conversations' directories: %m");
+        log_notice("A new store was created: %u conversations restored from their directories, %u left unchanged.",
                    taken,
                    left);
         return 0;
@@ -241,7 +242,7 @@ void recovery_done(Recovery *v) {
                 return;
         v->active = false;
         if (unlinkat(v->ctx->state_fd, STORE_RECOVER_FILE, 0) < 0 && errno != ENOENT)
-                log_warning_errno(errno, "%s cannot be removed: %m", STORE_RECOVER_FILE);
+                log_warning_errno(errno, "Failed to remove %s: %m", STORE_RECOVER_FILE);
 }
 
 bool recovery_is_active(const Recovery *v) {

@@ -80,13 +80,13 @@ static int join(Buffer *b, const char *title, char *const *names) {
 static void log_result(char *const *changed, char *const *ignored, bool token) {
         _cleanup_buffer_ Buffer b = {};
 
-        if (join(&b, "; taken over: ", changed) >= 0)
+        if (join(&b, "; applied: ", changed) >= 0)
                 (void) join(&b, "; only after a restart: ", ignored);
         log_full(ignored && *ignored ? LOG_WARNING : LOG_NOTICE,
                  0,
                  NULL,
-                 "Configuration read again%s%s.",
-                 token ? "; there is another token" : "",
+                 "Configuration reloaded%s%s.",
+                 token ? "; the token has changed" : "",
                  b.data && !b.failed ? b.data : "");
 }
 

@@ -44,19 +44,19 @@ static void remove_one(Runner *r, const char *id) {
                 return;
         if (renameat(r->ctx->run.conversations_fd, id, r->ctx->run.conversations_fd, removed) < 0 &&
             errno != ENOENT) {
-                log_warning_errno(errno, "The files of conversation %s cannot be removed: %m", id);
+                log_warning_errno(errno, "Failed to remove the files of conversation %s: %m", id);
                 return;
         }
         k = store_delete_conversation(r->store, id);
         if (k < 0) {
-                log_warning_errno(k, "Conversation %s cannot be forgotten: %m", id);
+                log_warning_errno(k, "Failed to remove conversation %s from the store: %m", id);
                 (void) renameat(r->ctx->run.conversations_fd, removed, r->ctx->run.conversations_fd, id);
                 return;
         }
         if (c)
                 runner_remove_conversation(r, c);
         (void) remove_tree_at(r->ctx->run.conversations_fd, removed);
-        log_debug("Conversation %s is old and forgotten.", id);
+        log_debug("Conversation %s has exceeded its retention time and is removed.", id);
 }
 
 void runner_remove_old(Runner *r) {
@@ -68,7 +68,7 @@ void runner_remove_old(Runner *r) {
                 return;
         k = store_list_conversations(r->store, false, collect, &old);
         if (k < 0)
-                log_warning_errno(k, "Old conversations cannot be looked for: %m");
+                log_warning_errno(k, "Failed to search for old conversations: %m");
         for (size_t i = 0; i < old.n; i++) {
                 if (k >= 0)
                         remove_one(r, old.ids[i]);

@@ -96,7 +96,8 @@ static void on_acked(void *userdata) {
         if (!r->refused) {
                 int k = store_delete_set_aside(r->store, r->now);
                 if (k < 0)
-                        log_warning_errno(k, "An event that was taken now stays among those set aside: %m");
+                        log_warning_errno(
+                                        k, "Failed to delete an acknowledged event that was set aside: %m");
         }
         r->at = r->now;
         sender_wake(r->source);

@@ -73,7 +73,7 @@ static void on_begun(uint64_t waits_usec, void *userdata) {
         announcer_changed(s->announcer);
         if (waits_usec == 0)
                 return;
-        log_info("%u conversations are ended before the machine goes down.",
+        log_info("Ending %u conversations before the machine shuts down.",
                  registry_count_live(s->conversations));
         s->stops = true;
         s->grace_usec = MIN(grace, waits_usec > 2 * REPORT_USEC ? waits_usec - REPORT_USEC : waits_usec / 2);
@@ -88,7 +88,7 @@ static void on_begun(uint64_t waits_usec, void *userdata) {
 static void on_cancelled(void *userdata) {
         Shutdown *s = userdata;
 
-        log_notice("The machine stays up after all.");
+        log_notice("The shutdown of the machine was cancelled.");
         s->ctx->shutting_down = s->stops = false;
         announcer_changed(s->announcer);
 }
@@ -132,7 +132,7 @@ int shutdown_open(Shutdown *s) {
 static int on_time_over(sd_event_source *source, uint64_t usec, void *userdata) {
         Shutdown *s = userdata;
 
-        log_notice("Not everything was acknowledged in time; it is sent after the next start.");
+        log_notice("Some reports were not acknowledged in time; they are sent after the next start.");
         return sd_event_exit(s->ctx->event, 0);
 }
 
@@ -142,7 +142,7 @@ static int report_and_exit(Shutdown *s) {
 
         if (!may_report(s))
                 return sd_event_exit(s->ctx->event, 0);
-        log_info("The last reports are sent.");
+        log_info("The last reports were acknowledged.");
         k = oneshot_start(&s->timer, s->ctx->event, shutdown_watch_stop_usec(s->watch) / 2, on_time_over, s);
         return k < 0 ? sd_event_exit(s->ctx->event, 0) : 0;
 }

@@ -90,12 +90,12 @@ static char *refused_text(Runner *r) {
         else if (status != 0)
                 (void) snprintf(said,
                                 sizeof(said),
-                                "HTTP %ld to all that is sent: is it an orchestrator?",
+                                "HTTP %ld for every request: is it an orchestrator?",
                                 status);
         else
                 (void) snprintf(said, sizeof(said), "see the journal");
         return xasprintf(
-                        "Refused by %s (%s), trying again every 60 s; %u conversations go on",
+                        "Refused by %s (%s), retrying every 60 s; %u conversations continue",
                         r->config->orchestrator_url,
                         said,
                         registry_count_live(r->conversations));
@@ -108,14 +108,14 @@ static char *status_text(Runner *r) {
         QueueFigures q;
 
         if (r->ctx->run.broken)
-                return strdup("The store cannot be written: nothing goes on until it can (see the journal)");
+                return strdup("The store cannot be written: conversations wait until it can (see the journal)");
         if (disk_get_state(r->disk) == DISK_FULL)
                 return xasprintf(
-                                "Disk full: %u conversations wait for room (see the journal)",
+                                "Disk full: %u conversations wait for free space (see the journal)",
                                 registry_count_live(r->conversations));
         if (disk_get_state(r->disk) == DISK_LOW)
                 return xasprintf(
-                                "%c%s, too little disk for new conversations, %u of %llu conversations",
+                                "%c%s, too little disk space for new conversations, %u of %llu conversations",
                                 (char) (state[0] - 'a' + 'A'),
                                 state + 1,
                                 registry_count_live(r->conversations),
@@ -130,7 +130,7 @@ static char *status_text(Runner *r) {
         queue_counter_get(r->queue, &q);
         if (streq(state, "offline"))
                 return xasprintf(
-                                "Offline: %s is not reachable, trying again; %u conversations go on, %llu events wait",
+                                "Offline: %s is not reachable, retrying; %u conversations continue, %llu events wait",
                                 r->config->orchestrator_url,
                                 registry_count_live(r->conversations),
                                 (unsigned long long) q.events);
@@ -165,7 +165,7 @@ static char *status_with_admission(Runner *r) {
         if (!text)
                 return NULL;
         why = admission_gate_text(r->gate);
-        return xasprintf("%s; no new ones: %s", text, strempty(why));
+        return xasprintf("%s; no new conversations: %s", text, strempty(why));
 }
 
 void runner_update_status(void *userdata) {

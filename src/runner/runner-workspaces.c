@@ -51,7 +51,7 @@ void workspaces_note(Workspaces *w, const char *id, bool used) {
         else if (used && utimensat(fd, key, NULL, 0) < 0)
                 k = -errno;
         if (k < 0)
-                log_debug_errno(k, "Workspace %s cannot be noted, ignoring: %m", id);
+                log_debug_errno(k, "Failed to record workspace %s, ignoring: %m", id);
 }
 
 static int note_row(const ConversationRow *row, void *userdata) {
@@ -67,7 +67,7 @@ void workspaces_open(Workspaces *w) {
                 return;
         k = store_list_conversations(w->ctx->store, false, note_row, w);
         if (k < 0)
-                log_debug_errno(k, "Workspaces of old conversations cannot be looked for, ignoring: %m");
+                log_debug_errno(k, "Failed to search for workspaces of old conversations, ignoring: %m");
 }
 
 /* The live conversations of a workspace. */
@@ -165,8 +165,9 @@ static void forget(Workspaces *w, const char *id) {
 
         workspace_key(id, key);
         if (fd < 0 || unlinkat(fd, key, 0) < 0)
-                log_warning_errno(fd < 0 ? fd : errno, "Workspace %s cannot be forgotten: %m", id);
-        log_notice("Workspace %s is removed.", id);
+                log_warning_errno(
+                                fd < 0 ? fd : errno, "Failed to remove the record of workspace %s: %m", id);
+        log_notice("Workspace %s was removed.", id);
 }
 
 static void on_folder(int error, const char *text, Json *result, void *userdata) {

@@ -62,7 +62,7 @@ void runner_set_methods(Runner *r, const RunnerMethods *methods, void *userdata)
 static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
         Runner *r = userdata;
 
-        log_notice("Stopping; %u conversations go on in their scopes.",
+        log_notice("Stopping; %u conversations continue in their scopes.",
                    registry_count_live(r->conversations));
         (void) sd_notify(0, "STOPPING=1");
         return shutdown_exit(r->shutdown);
@@ -77,7 +77,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
                         "RELOADING=1\nMONOTONIC_USEC=%llu",
                         (unsigned long long) now_usec(CLOCK_MONOTONIC));
         if (runner_reload(r, NULL, &error) < 0)
-                log_error("The configuration stays as it was: %s", strempty(error));
+                log_error("Failed to reload the configuration, it is unchanged: %s", strempty(error));
         (void) sd_notify(0, "READY=1");
         return 0;
 }
@@ -114,13 +114,12 @@ static int open_state(Runner *r) {
                 k = r->ctx->run.state_fd < 0 ? -errno : 0;
         }
         if (k < 0)
-                return log_error_errno(
-                                k, "The state directory %s cannot be opened: %m", r->config->data_dir);
+                return log_error_errno(k, "Failed to open the state directory %s: %m", r->config->data_dir);
         r->ctx->run.conversations_fd = mkdir_open_at(r->ctx->run.state_fd, "conversations", 0700);
         if (r->ctx->run.conversations_fd < 0)
                 return log_error_errno(
                                 r->ctx->run.conversations_fd,
-                                "%s/conversations cannot be opened: %m",
+                                "Failed to open %s/conversations: %m",
                                 r->config->data_dir);
         k = store_open(r->ctx->run.state_fd, r->config->data_dir, &r->store, &error);
         if (k == -EUCLEAN) {
@@ -131,7 +130,7 @@ static int open_state(Runner *r) {
                 k = store_open(r->ctx->run.state_fd, r->config->data_dir, &r->store, &error);
         }
         if (k < 0)
-                return log_error_errno(k, "%s", error ? error : "The store cannot be opened");
+                return log_error_errno(k, "%s", error ? error : "Failed to open the store");
         r->ctx->run.store = r->store;
         store_on_damage(r->store, on_damage, r);
         k = recovery_begin(r->recovery);
@@ -150,7 +149,7 @@ static int open_bus(Runner *r) {
         if (k < 0)
                 return log_error_errno(
                                 k,
-                                "The %s bus cannot be reached: %m",
+                                "Failed to connect to the %s bus: %m",
                                 r->config->user_mode ? "user" : "system");
         k = sd_bus_attach_event(r->ctx->run.bus, r->event, SD_EVENT_PRIORITY_NORMAL);
         if (k >= 0)
@@ -276,9 +275,9 @@ int runner_open(Runner *r) {
         if (k >= 0)
                 k = admission_gate_open(r->gate);
         if (k < 0)
-                return log_error_errno(k, "The event loop cannot be set up: %m");
+                return log_error_errno(k, "Failed to set up the event loop: %m");
         if (ceilings_load(r->config->user_mode, &r->ceilings, &error) < 0)
-                log_warning("The launcher's ceilings cannot be read, it will refuse what is above them: %s",
+                log_warning("Failed to read the launcher's ceilings, it refuses limits above them: %s",
                             strempty(error));
         limits_clip(&r->config->limits, &r->ceilings.limits);
         k = open_state(r);
@@ -293,7 +292,7 @@ int runner_open(Runner *r) {
         if (r->config->orchestrator_url) {
                 k = runner_open_link(r);
                 if (k < 0)
-                        return log_error_errno(k, "The link to the orchestrator cannot be made: %m");
+                        return log_error_errno(k, "Failed to create the link to the orchestrator: %m");
         }
         k = resend_new(r->store, r->ctx->sender, &r->resend);
         if (k < 0)
@@ -311,8 +310,8 @@ static void tell_protection(Runner *r, const char *user) {
         log_full(LOG_NOTICE,
                  0,
                  NF_MESSAGE_USER_MODE,
-                 "Agents run as %s here, as this runner does: they can read and change all that is %s's, the runner's token and store with it. "
-                 "This protects from accidents, not from an agent that means harm; for that there is the system's runner.",
+                 "Agents run as %s, like this runner: they can read and change all files of %s, including the runner's token and store. "
+                 "This protects against accidents, not against malicious agents; use the system's runner for that.",
                  user,
                  user);
         (void) store_set(r->store, KEY_TOLD, "1");
@@ -323,7 +322,7 @@ static void tell_linger(const char *user) {
         _cleanup_free_ char *path = xasprintf(LINGER_FOLDER "%s", user);
 
         if (path && access(path, F_OK) < 0 && errno == ENOENT)
-                log_notice("%s does not linger: the runner and its conversations end when the last session of %s does. To keep them: loginctl enable-linger %s",
+                log_notice("Lingering is not enabled for %s: the runner and its conversations end with the last session of %s. To keep them running: loginctl enable-linger %s",
                            user,
                            user,
                            user);

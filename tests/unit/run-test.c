@@ -332,7 +332,7 @@ int deny_question(uint64_t offset, unsigned n) {
 }
 
 static int on_deny(uint64_t offset, unsigned n, const char *message, void *userdata) {
-        assert_non_null(strstr(message, "not allowed"));
+        assert_non_null(strstr(message, "is denied"));
         NOTE("deny(%llu.%u)", (unsigned long long) offset, n);
         return world.answers ? deny_question(offset, n) : world.deny_result;
 }

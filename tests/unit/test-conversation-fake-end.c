@@ -85,8 +85,8 @@ static void test_a_launcher_that_is_lost_is_reported_and_the_start_tried_again(v
         p->c->run->ops->launcher_lost(p->c);
         assert_calls("events");
         assert_events(p,
-                      "error.report \"code\":\"launcher-lost\",\"text\":\"northflare-launcher ended in the middle "
-                      "of a start\"\n");
+                      "error.report \"code\":\"launcher-lost\",\"text\":\"northflare-launcher ended "
+                      "during a start\"\n");
         p->c->run->ops->start_again(p->c);
         assert_calls("start");
         assert_true(p->c->run->under_way);
@@ -122,7 +122,7 @@ static void test_a_start_that_cannot_be_ordered_ends_it_or_waits_for_room(void *
         begin_in(p, CONVERSATION_STARTING);
         fake_run.start_error = -EPERM;
         conversation_advance(p->c);
-        assert_detail(p, "detail", "the agent could not be started: Operation not permitted");
+        assert_detail(p, "detail", "failed to start the agent: Operation not permitted");
 }
 
 /* ---- the end ---- */
@@ -140,8 +140,8 @@ typedef struct EndCase {
 } EndCase;
 
 #define SHORT_TEXT                                                                                              \
-        "the runner died 2 times while it concluded this run: the rest of its output, its usage and the state " \
-        "of its checkout are left out"
+        "the runner crashed 2 times while it concluded this run: the rest of its output, its usage and the state " \
+        "of its checkout are omitted"
 
 /* clang-format off */
 static const EndCase end_cases[] = {
@@ -195,14 +195,14 @@ static const EndCase end_cases[] = {
                 .outcome = "{\"exitCode\":1}",
                 .stop = STOP_BY_SILENCE,
                 .reason = END_TIMEOUT,
-                .text = "the agent said nothing for so long as timeouts.silenceSec allows",
+                .text = "the agent was silent for longer than timeouts.silenceSec allows",
                 .stopped_by = "runner",
         },
         {
                 .outcome = "{\"exitCode\":0}",
                 .stop = STOP_BY_BUDGET,
                 .reason = END_BUDGET,
-                .text = "its budget is spent: turns",
+                .text = "its budget is exhausted: turns",
                 .stopped_by = "runner",
         },
         {
@@ -233,13 +233,13 @@ static const EndCase end_cases[] = {
                 .outcome = "{\"signal\":9}",
                 .facts.oom = true, .facts.oom_by_workspace = true,
                 .reason = END_OOM_KILLED,
-                .text = "the workspace's memoryMax was reached, which its conversations share",
+                .text = "the memoryMax that all conversations of the workspace share was reached",
         },
         { .outcome = "{\"signal\":9}", .facts.oom_by_workspace = true, .reason = END_AGENT_EXITED },
         {
                 .facts.oom = true, .facts.oomd = true, .facts.supervisor_lost = true,
                 .reason = END_OOM_KILLED,
-                .text = "killed by systemd-oomd, for want of memory on this machine",
+                .text = "killed by systemd-oomd, because this machine ran out of memory",
                 .reported = true,
         },
         { .facts.result = "oom-kill", .facts.supervisor_lost = true, .reason = END_OOM_KILLED, .reported = true },
@@ -359,8 +359,8 @@ static void test_a_short_end_has_no_usage(void **state) {
         fake_run.is_short = fake_run.facts.is_short = true;
         report_over(p);
         assert_events(p,
-                      "conversation.ended \"reason\":\"lost\",\"detail\":\"the runner died 0 times while it concluded this "
-                      "run: the rest of its output, its usage and the state of its checkout are left out\","
+                      "conversation.ended \"reason\":\"lost\",\"detail\":\"the runner crashed 0 times while it concluded this "
+                      "run: the rest of its output, its usage and the state of its checkout are omitted\","
                       "\"outBytes\":0\n");
 }
 
@@ -426,9 +426,9 @@ static void test_messages_that_wait_at_the_end_are_reported_and_a_stop_is_answer
         assert_int_equal(p->n_visible, 3);
         assert_events(p,
                       "error.report \"code\":\"message-not-delivered\",\"text\":\"The conversation ended before the "
-                      "agent could take this message.\",\"about\":\"m-1\"\n"
+                      "agent could accept this message.\",\"about\":\"m-1\"\n"
                       "error.report \"code\":\"message-not-delivered\",\"text\":\"The conversation ended before the "
-                      "agent could take this message.\",\"about\":\"m-4\"\n"
+                      "agent could accept this message.\",\"about\":\"m-4\"\n"
                       "conversation.ended \"reason\":\"stopped\",\"usage\":{\"turns\":0,\"inputTokens\":0,"
                       "\"outputTokens\":0,\"cacheReadTokens\":0,\"cacheWriteTokens\":0},\"stoppedBy\":"
                       "\"runner\",\"outBytes\":0\n");

@@ -113,9 +113,9 @@ static void test_a_message_that_is_refused_is_reported_and_the_others_are_delive
         assert_events(p,
                       "error.report \"code\":\"message-not-delivered\",\"text\":\"the agent takes no such "
                       "message\",\"about\":\"m-2\"\n"
-                      "error.report \"code\":\"message-not-delivered\",\"text\":\"it does not fit the agent's "
+                      "error.report \"code\":\"message-not-delivered\",\"text\":\"it does not conform to the agent's "
                       "protocol\",\"about\":\"m-3\"\n"
-                      "error.report \"code\":\"message-not-delivered\",\"text\":\"it does not fit the agent's "
+                      "error.report \"code\":\"message-not-delivered\",\"text\":\"it does not conform to the agent's "
                       "protocol\",\"about\":\"m-4\"\n");
         assert_input(p, "a\nb\n");
         assert_int_equal(p->c->n_pending, 0);

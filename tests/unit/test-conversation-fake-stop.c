@@ -487,7 +487,7 @@ static void test_an_agent_that_says_nothing_is_stopped_for_that(void **state) {
         assert_time_left(p, 600 * USEC_PER_SEC);
         report_over(p);
         assert_int_equal(p->c->row.reason, END_TIMEOUT);
-        assert_detail(p, "detail", "the agent said nothing for so long as timeouts.silenceSec allows");
+        assert_detail(p, "detail", "the agent was silent for longer than timeouts.silenceSec allows");
 }
 
 static void test_an_agent_that_has_had_its_time_is_stopped_for_that(void **state) {
@@ -521,7 +521,7 @@ static void test_an_agent_that_has_spent_its_budget_is_stopped_between_turns(voi
         assert_input(p, "");
         report_over(p);
         assert_int_equal(p->c->row.reason, END_BUDGET);
-        assert_detail(p, "detail", "its budget is spent: turns");
+        assert_detail(p, "detail", "its budget is exhausted: turns");
 }
 
 static void test_a_run_that_has_failed_is_killed_without_a_reason_of_its_own(void **state) {

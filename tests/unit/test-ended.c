@@ -527,7 +527,7 @@ static void test_what_cannot_be_read_is_said_once(void **state) {
         RUN_UNTIL(p->base.ctx.run.event, p->n_delivered == 1);
         log_set_max_level(LOG_DEBUG);
         assert_return_code(read_file_at(p->base.fd, "log", 64 * 1024, &text, NULL), 0);
-        assert_non_null(strstr(text, "Events of conversation c-0 cannot be read"));
+        assert_non_null(strstr(text, "Failed to read the events of conversation c-0"));
         assert_ptr_equal(strchr(text, '\n'), strrchr(text, '\n'));
         assert_false(c->send.failed);
 }
@@ -906,8 +906,8 @@ static void test_the_bound_and_one_past_it(void **state) {
         text = admission_gate_text(r->gate);
         assert_string_equal(
                         text,
-                        "1024 conversations have ended and wait for the orchestrator to acknowledge their events: its log "
-                        "says why it does not");
+                        "1024 conversations have ended and wait for the orchestrator to acknowledge their events: "
+                        "see the orchestrator's log");
         /* What runs may end all the same. */
         put(g, &list[n++], "ended", false);
         assert_admission(r->gate, "unacknowledged");

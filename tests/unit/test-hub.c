@@ -107,7 +107,7 @@ static void test_an_agent_of_an_unknown_protocol(void **state) {
         lives_and_is_stopped(
                         *state,
                         &(Stored){ .agent = "brief", .state = "live", .driven_state = BEHIND_ONE },
-                        "agent brief is not known here any more: put it back into \\\"agents\\\"",
+                        "agent brief is not configured any more: add it to \\\"agents\\\"",
                         0);
         assert_spec(*state, "{\"protocol\":\"none\"}");
 }
@@ -120,7 +120,7 @@ static void test_a_state_that_cannot_be_read(void **state) {
                                         .state = "live",
                                         .driven_state = "{\"lines\":1,\"driver\":{\"version\":99}}",
                         },
-                        "what was stored of the run of agent shell cannot be read",
+                        "failed to read the stored run of agent shell",
                         2);
 }
 
@@ -131,7 +131,7 @@ static void test_a_spec_that_cannot_be_read(void **state) {
                                    .state = "live",
                                    .spec = "{",
                                    .driven_state = BEHIND_ONE },
-                        "what was stored of the run of agent shell cannot be read",
+                        "failed to read the stored run of agent shell",
                         2);
 }
 
@@ -139,7 +139,7 @@ static void test_a_run_that_is_not_in_the_store(void **state) {
         lives_and_is_stopped(
                         *state,
                         &(Stored){ .agent = "shell", .state = "live", .no_row = true },
-                        "what was stored of the run of agent shell cannot be read",
+                        "failed to read the stored run of agent shell",
                         2);
 }
 
@@ -187,7 +187,7 @@ static void test_an_agent_that_had_not_begun(void **state) {
         p->scope = true;
         (void) adopt(p);
         assert_string_equal(p->killed, UNIT);
-        assert_end(p, "failed", "agent brief is not known here any more", 0);
+        assert_end(p, "failed", "agent brief is not configured any more", 0);
 }
 
 static void test_an_agent_that_was_not_asked_for_yet(void **state) {
@@ -195,7 +195,7 @@ static void test_an_agent_that_was_not_asked_for_yet(void **state) {
 
         store(p, &(Stored){ .agent = "brief", .state = "new", .no_folder = true });
         (void) adopt(p);
-        assert_end(p, "failed", "agent brief is not known here any more", 0);
+        assert_end(p, "failed", "agent brief is not configured any more", 0);
 }
 
 /* ---- spellings that nobody knows ---- */

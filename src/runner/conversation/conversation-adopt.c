@@ -50,12 +50,12 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
         if (r < 0) {
                 log_warning_errno(
                                 r,
-                                "Conversation %s: its files do not fit the store (log mismatch): %m",
+                                "The files of conversation %s do not match the store (log mismatch): %m",
                                 c->row.id);
                 (void) run_set_failure(run, strdup("log mismatch"));
         }
         if (run_directory_fd(run) < 0) {
-                conversation_fail(c, END_LOST, "its folder is gone");
+                conversation_fail(c, END_LOST, "its directory is missing");
                 return;
         }
         if (recovering && run_row(run)->driven == 0) {
@@ -63,12 +63,12 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
                 if (r < 0)
                         log_warning_errno(
                                         r,
-                                        "Conversation %s: its output cannot be read again: %m",
+                                        "Failed to read the output of conversation %s again: %m",
                                         c->row.id);
         }
         r = run_watch(run);
         if (r < 0)
-                log_warning_errno(r, "Conversation %s cannot be watched: %m", c->row.id);
+                log_warning_errno(r, "Failed to watch conversation %s: %m", c->row.id);
         (void) run_limits_restore(run);
         (void) conversation_restore_clocks(c);
         run_deny_overlong_questions(run);
@@ -180,7 +180,7 @@ int conversation_adopt(Conversation *c, char *const *units, bool recovering, boo
 
         k = load_run(c);
         if (k < 0) {
-                log_warning_errno(k, "Conversation %s cannot be read from the store: %m", c->row.id);
+                log_warning_errno(k, "Failed to read conversation %s from the store: %m", c->row.id);
                 /* Of one that has ended that is told which was stored with its end. */
                 return conversation_is_live(c) ? k : 0;
         }

@@ -167,7 +167,7 @@ static int settle_round(Conversation *c, EndReason reason, const Round *u, Stops
                         r = conversation_report(
                                         c,
                                         "message-not-delivered",
-                                        "The conversation ended before the agent could take this message.",
+                                        "The conversation ended before the agent could accept this message.",
                                         u->list[i].envelope_id);
                 if (r >= 0)
                         r = store_inbound_done(c->ctx->run.store, u->list[i].seq);
@@ -292,13 +292,13 @@ static const char *explain(Conversation *c, const RunEndFacts *facts, EndReason 
         run_usage(c->run, &usage);
         spent = reason == END_BUDGET ? budget_spent(json_get(c->params, "budget"), &usage) : NULL;
         if (spent)
-                return *memory = xasprintf("its budget is spent: %s", spent);
+                return *memory = xasprintf("its budget is exhausted: %s", spent);
         if (c->stop.cause == STOP_BY_SILENCE)
-                return "the agent said nothing for so long as timeouts.silenceSec allows";
+                return "the agent was silent for longer than timeouts.silenceSec allows";
         if (facts->oomd)
-                return "killed by systemd-oomd, for want of memory on this machine";
+                return "killed by systemd-oomd, because this machine ran out of memory";
         if (reason == END_OOM_KILLED && facts->oom_by_workspace)
-                return "the workspace's memoryMax was reached, which its conversations share";
+                return "the memoryMax that all conversations of the workspace share was reached";
         if (!json_get_string(facts->outcome, "stage"))
                 return NULL;
         (void) json_get_u64(facts->outcome, "errno", &error);
@@ -307,11 +307,11 @@ static const char *explain(Conversation *c, const RunEndFacts *facts, EndReason 
 
 static void finish_short(Conversation *c, const RunEndFacts *facts, EndReason reason) {
         _cleanup_free_ char *text = xasprintf(
-                        "the runner died %u times while it concluded this run: the rest of its output, its usage and the state "
-                        "of its checkout are left out",
+                        "the runner crashed %u times while it concluded this run: the rest of its output, its usage and the state "
+                        "of its checkout are omitted",
                         run_row(c->run)->conclusion_crashes);
 
-        log_error("Conversation %s is concluded in short: %s.", c->row.id, strempty(text));
+        log_error("Conversation %s is concluded incompletely: %s.", c->row.id, strempty(text));
         finish(c, &(End){ .facts = facts, .reason = reason, .text = text });
 }
 
@@ -342,7 +342,7 @@ void conversation_on_over(const RunEndFacts *facts, void *userdata) {
                 (void) conversation_report(
                                 c,
                                 "supervisor-lost",
-                                "northflare-supervisor was killed, and what it had left with it",
+                                "northflare-supervisor was killed, and its remaining processes with it",
                                 NULL);
         finish(c, &(End){ .facts = facts, .reason = reason, .text = text });
 }

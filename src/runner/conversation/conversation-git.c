@@ -9,7 +9,7 @@ static void on_status(int error, const char *text, Json *status, void *userdata)
 
         if (error < 0)
                 log_debug_errno(error,
-                                "The checkout of conversation %s cannot be asked: %s",
+                                "Failed to query the checkout of conversation %s: %s",
                                 c->row.id,
                                 strempty(text));
         else
@@ -40,7 +40,7 @@ bool conversation_ask_git(Conversation *c) {
                         c,
                         &c->git.call);
         if (r < 0)
-                log_debug_errno(r, "The checkout of conversation %s cannot be asked: %m", c->row.id);
+                log_debug_errno(r, "Failed to query the checkout of conversation %s: %m", c->row.id);
         return r >= 0;
 }
 

@@ -191,9 +191,9 @@ static int batch_apply(Batch *b) {
 }
 
 static void refuse(Batch *b, const InboundMessage *m, char *why_consume) {
-        const char *why = why_consume ? why_consume : "it does not fit the agent's protocol";
+        const char *why = why_consume ? why_consume : "it does not conform to the agent's protocol";
 
-        log_warning("Conversation %s: message %s can never be delivered: %s",
+        log_warning("Conversation %s: message %s cannot be delivered: %s",
                     b->conversation->row.id,
                     m->envelope_id,
                     why);

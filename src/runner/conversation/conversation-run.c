@@ -48,7 +48,7 @@ static void stop_at_budget(Conversation *c) {
         what = budget_spent(json_get(c->params, "budget"), &usage);
         if (!what)
                 return;
-        log_notice("Conversation %s has spent its budget (%s) and is stopped.", c->row.id, what);
+        log_notice("Conversation %s has exhausted its budget (%s) and is stopped.", c->row.id, what);
         stop_in_order(c, STOP_BY_BUDGET);
 }
 
@@ -112,7 +112,7 @@ static void on_time_over(void *userdata) {
         Conversation *c = userdata;
         LOG_ABOUT_CONVERSATION(c);
 
-        log_notice("Conversation %s has had its time (runtimeMaxSec) and is stopped.", c->row.id);
+        log_notice("Conversation %s has reached its runtimeMaxSec and is stopped.", c->row.id);
         stop_in_order(c, STOP_BY_RUNTIME);
 }
 
@@ -120,7 +120,7 @@ static void on_silent(void *userdata) {
         Conversation *c = userdata;
         LOG_ABOUT_CONVERSATION(c);
 
-        log_notice("The agent of conversation %s says nothing (timeouts.silenceSec) and is stopped.",
+        log_notice("The agent of conversation %s is silent (timeouts.silenceSec) and is stopped.",
                    c->row.id);
         stop_in_order(c, STOP_BY_SILENCE);
 }

@@ -120,8 +120,8 @@ static int find_driver(Conversation *c, Json *spec, const DriverOps **ret) {
         if (*ret != &none_driver_ops || is_present_run(c) || !spec || json_get_string(spec, "protocol"))
                 return 0;
         if (!c->send.failed)
-                log_warning("Events of conversation %s wait: agent %s is not known here any more, put it back into \"agents\" in "
-                            "the runner's configuration.",
+                log_warning("Events of conversation %s wait: agent %s is not configured any more, add it to \"agents\" in the "
+                            "runner's configuration again.",
                             c->row.id,
                             c->row.agent);
         return -ENOENT;
@@ -248,7 +248,7 @@ static int fail(Conversation *c, int error) {
         log_full(c->send.failed ? LOG_DEBUG : LOG_WARNING,
                  error,
                  NULL,
-                 "Events of conversation %s cannot be read, trying again: %m",
+                 "Failed to read the events of conversation %s, retrying: %m",
                  c->row.id);
         c->send.failed = true;
         return error;

@@ -171,7 +171,7 @@ static void start_checkout(Conversation *c) {
                                        c,
                                        &c->checkout);
         if (r < 0) {
-                _cleanup_free_ char *text = xasprintf("the checkout could not be begun: %s", strerror(-r));
+                _cleanup_free_ char *text = xasprintf("failed to start the checkout: %s", strerror(-r));
                 conversation_fail_start(c, strempty(text));
         }
 }
@@ -210,11 +210,11 @@ int conversation_restore_clocks(Conversation *c) {
         int r = run_runtime_restore(c->run, runtime_max_secs(c)), k;
 
         if (r < 0)
-                log_warning_errno(r, "Conversation %s: its clock cannot be read: %m", c->row.id);
+                log_warning_errno(r, "Failed to read the clock of conversation %s: %m", c->row.id);
         run_runtime_freeze(c->run, run_is_frozen(c->run));
         k = run_watchdog_begin(c->run, &t);
         if (k < 0)
-                log_warning_errno(k, "Conversation %s: nobody looks at its timeouts: %m", c->row.id);
+                log_warning_errno(k, "Failed to start the timeouts of conversation %s: %m", c->row.id);
         run_watchdog_freeze(c->run, run_is_frozen(c->run));
         return r < 0 ? r : k;
 }
@@ -309,7 +309,7 @@ void conversation_on_launcher_lost(void *userdata) {
         LOG_ABOUT_CONVERSATION(c);
 
         (void) conversation_report(
-                        c, "launcher-lost", "northflare-launcher ended in the middle of a start", NULL);
+                        c, "launcher-lost", "northflare-launcher ended during a start", NULL);
         conversation_announce(c);
 }
 
@@ -408,13 +408,13 @@ void conversation_advance(Conversation *c) {
         k = start_run(c, &error);
         if ((k == -ENOSPC || k == -EDQUOT) && !c->ctx->run.broken) {
                 /* Not the conversation's fault, and nothing of it has begun. */
-                log_warning_errno(k, "Conversation %s waits for room to begin: %m", c->row.id);
+                log_warning_errno(k, "Conversation %s waits for free disk space to start: %m", c->row.id);
                 c->ctx->hooks->no_room(c->ctx->userdata);
                 return;
         }
         if (k < 0 && !c->ctx->run.broken) {
                 if (!error)
-                        error = xasprintf("the agent could not be started: %s", strerror(-k));
+                        error = xasprintf("failed to start the agent: %s", strerror(-k));
                 conversation_fail_start(c, strempty(error));
         }
 }

@@ -34,7 +34,7 @@ static void arm(Conversation *c, uint64_t usec) {
         }
         r = oneshot_start(&c->stop.timer, c->ctx->run.event, usec, on_timer, c);
         if (r < 0)
-                log_error_errno(r, "No timer for the stop of conversation %s: %m", c->row.id);
+                log_error_errno(r, "Failed to set the timer for the stop of conversation %s: %m", c->row.id);
 }
 
 /* The clock of the stop stands still. */

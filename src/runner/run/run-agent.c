@@ -15,10 +15,10 @@ const DriverOps *run_agent_driver(const char *agent, Json *agent_config, Json *s
 
 char *run_unknown_agent_text(const char *agent) {
         return xasprintf(
-                        "agent %s is not known here any more: put it back into \"agents\" in the runner's configuration",
+                        "agent %s is not configured any more: add it to \"agents\" in the runner's configuration again",
                         agent);
 }
 
 char *run_unread_text(const char *agent) {
-        return xasprintf("what was stored of the run of agent %s cannot be read", agent);
+        return xasprintf("failed to read the stored run of agent %s", agent);
 }

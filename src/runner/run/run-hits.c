@@ -15,8 +15,8 @@
 
 static void log_hit(RunLimits *l, LimitEvent what, const char *limit, uint64_t hits, const char *victim) {
         static const char *const texts[_LIMIT_EVENT_MAX] = {
-                [LIMIT_EVENT_OOM_KILL] = "processes were killed for memory",
-                [LIMIT_EVENT_MEMORY_HIGH] = "times slowed down at memoryHigh",
+                [LIMIT_EVENT_OOM_KILL] = "processes were killed by the OOM killer",
+                [LIMIT_EVENT_MEMORY_HIGH] = "times throttled at memoryHigh",
                 [LIMIT_EVENT_TASKS] = "forks were refused at tasksMax",
         };
         LOG_CONTEXT(log);
@@ -132,7 +132,7 @@ void run_limits_set_frozen(bool frozen, void *userdata) {
                 return;
         l->run->report->frozen(frozen, l->run->userdata);
         if (run_limits_save(l) < 0)
-                log_debug("Conversation %s: %s is not stored.",
+                log_debug("Conversation %s: failed to store that it is %s.",
                           l->run->row.conversation,
                           frozen ? "frozen" : "thawed");
 }

@@ -42,13 +42,15 @@ int run_write_input(Run *r) {
         if (w.wrote) {
                 int rung = run_directory_ring(r->dirfd, 'w');
                 if (rung < 0 && rung != -ENXIO)
-                        log_debug_errno(rung, "Ringing the supervisor of %s: %m", r->row.conversation);
+                        log_debug_errno(rung,
+                                        "Failed to notify the supervisor of conversation %s: %m",
+                                        r->row.conversation);
         }
         if (k < 0) {
                 log_full(r->input.failed ? LOG_DEBUG : LOG_WARNING,
                          k,
                          NULL,
-                         "in.log of conversation %s could not be written, trying again: %m",
+                         "Failed to write in.log of conversation %s, retrying: %m",
                          r->row.conversation);
                 r->report->no_room(r->userdata);
         }

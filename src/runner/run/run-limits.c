@@ -223,7 +223,7 @@ static void log_missing(RunLimits *l, const char *name) {
         log_full(LOG_WARNING,
                  0,
                  NF_MESSAGE_LIMIT_MISSING,
-                 "The kernel does not hold %s: the controller %s has no effect on conversations here.",
+                 "The kernel does not enforce %s: the controller %s has no effect on conversations here.",
                  name,
                  controller);
 }
@@ -273,7 +273,7 @@ static void store_change_of_others(RunLimits *l) {
         if (r < 0)
                 log_warning_errno(
                                 r,
-                                "A line of the audit record cannot be stored, it is in the journal only: %m");
+                                "Failed to store a line of the audit record, it is in the journal only: %m");
 }
 
 /* conversation.config with what they are now. */
@@ -315,7 +315,7 @@ static void log_filter(RunLimits *l) {
         log_full(LOG_NOTICE,
                  0,
                  NF_MESSAGE_LIMITS_CHANGED,
-                 "The filter of addresses of conversation %s is now %s.",
+                 "The address filter of conversation %s is now %s.",
                  l->run->row.conversation,
                  l->filter ? json_text(l->filter) : "none");
         if (held || !run_context_tell_controller(l->run->ctx, "bpf"))
@@ -324,7 +324,7 @@ static void log_filter(RunLimits *l) {
         log_full(LOG_WARNING,
                  0,
                  NF_MESSAGE_LIMIT_MISSING,
-                 "Nothing holds ipAddressDeny: there is no BPF for cgroups that systemd could use here.");
+                 "ipAddressDeny is not enforced: systemd cannot use BPF for cgroups here.");
 }
 
 static void ask_filter(RunLimits *l);
@@ -368,7 +368,7 @@ static void ask_filter(RunLimits *l) {
                 return;
         k = limit_filter_query(r->ctx->bus, r->row.unit, l->cgroup, on_filter, l, &l->filter_query);
         if (k < 0)
-                log_debug_errno(k, "systemd cannot be asked for the addresses of %s: %m", r->row.unit);
+                log_debug_errno(k, "Failed to query the address filter of %s: %m", r->row.unit);
 }
 
 static int on_reread(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -475,7 +475,7 @@ void run_limits_open(Run *r) {
                         k = find_missing(l);
                 if (k < 0)
                         log_debug_errno(k,
-                                        "The limits of conversation %s cannot be read: %m",
+                                        "Failed to read the limits of conversation %s: %m",
                                         r->row.conversation);
                 (void) run_limits_save(l);
         }
@@ -483,7 +483,7 @@ void run_limits_open(Run *r) {
         if (k >= 0)
                 k = watch_add(r->ctx->watch, l->fd, on_folder, l, &l->slot);
         if (k < 0)
-                log_debug_errno(k, "The limits of conversation %s are not watched: %m", r->row.conversation);
+                log_debug_errno(k, "Failed to watch the limits of conversation %s: %m", r->row.conversation);
         if (l->watch && limit_watch_is_frozen(l->watch) != r->frozen)
                 run_limits_set_frozen(limit_watch_is_frozen(l->watch), l);
         if (!first)

@@ -13,7 +13,7 @@ static void log_failure(Run *r, LauncherVerb verb, int error, const char *text) 
                 log_full(r->check.kill_failed ? LOG_DEBUG : level,
                          error,
                          NULL,
-                         "Killing %s: %s",
+                         "Failed to kill %s: %s",
                          strempty(r->row.unit),
                          why);
                 r->check.kill_failed = true;
@@ -21,7 +21,7 @@ static void log_failure(Run *r, LauncherVerb verb, int error, const char *text) 
                 log_full(level,
                          error,
                          NULL,
-                         "%s of conversation %s: %s",
+                         "%s failed for conversation %s: %s",
                          launcher_verb_to_string(verb),
                          r->row.conversation,
                          why);

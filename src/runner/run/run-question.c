@@ -41,7 +41,7 @@ int run_read_question(Run *r, uint64_t offset, LineReader *reader, Slice *ret) {
         if (k < 0)
                 log_warning_errno(
                                 k,
-                                "A question of conversation %s cannot be read again in the agent's output: %m",
+                                "Failed to read a question of conversation %s from the agent's output: %m",
                                 r->row.conversation);
         return k;
 }

@@ -36,7 +36,9 @@ static void arm(Run *r) {
         }
         k = oneshot_start_at(&r->runtime.timer, r->ctx->event, now + left, on_over, r);
         if (k < 0)
-                log_error_errno(k, "No timer for runtimeMaxSec of conversation %s: %m", r->row.conversation);
+                log_error_errno(k,
+                                "Failed to set the timer for runtimeMaxSec of conversation %s: %m",
+                                r->row.conversation);
 }
 
 /* As it was asked for, by whomever. */
@@ -93,7 +95,7 @@ void run_runtime_freeze(Run *r, bool frozen) {
         arm(r);
         k = save(r);
         if (k < 0)
-                log_debug_errno(k, "The clock of conversation %s is not stored: %m", r->row.conversation);
+                log_debug_errno(k, "Failed to store the clock of conversation %s: %m", r->row.conversation);
 }
 
 int run_runtime_forget(Run *r) {

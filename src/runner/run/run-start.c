@@ -97,7 +97,7 @@ static int check_plan(const LaunchPlan *plan, const char *cwd, char **ret_error)
                 STRV_FOREACH(s, lists[i].list)
                         if (!utf8_is_for_bus(*s)) {
                                 *ret_error = xasprintf(
-                                                "the agent's %s holds a character that D-Bus does not carry (a Unicode noncharacter)",
+                                                "the agent's %s contains a character that D-Bus does not carry (a Unicode noncharacter)",
                                                 lists[i].name);
                                 return -EINVAL;
                         }
@@ -151,14 +151,14 @@ on_launched(int error, const char *text, const char *unit, const char *invocatio
         if (error < 0 && lost && !r->stopping && ++r->start.attempts < START_ATTEMPTS_MAX) {
                 log_warning_errno(
                                 error,
-                                "The launcher did not answer for conversation %s, asking again: %s",
+                                "The launcher did not answer for conversation %s, retrying: %s",
                                 r->row.conversation,
                                 strempty(text));
                 r->report->start_again(r->userdata);
         } else if (error < 0) {
                 log_warning_errno(
                                 error,
-                                "Conversation %s could not be started: %s",
+                                "Failed to start conversation %s: %s",
                                 r->row.conversation,
                                 strempty(text));
                 if (lost)
@@ -201,7 +201,7 @@ static int prepare(Run *r, Json *adoption, char **ret_error) {
 
         k = make_folder(r, adoption);
         if (k < 0) {
-                *ret_error = xasprintf("the run's folder could not be made: %s", strerror(-k));
+                *ret_error = xasprintf("failed to create the directory of the run: %s", strerror(-k));
                 return k;
         }
         k = run_begin_input(r);

@@ -7,8 +7,8 @@
 
 /* `timeouts` of one run. What runs anyway looks at them; the timer is set no more often than they are over. */
 
-#define DENIED "Nobody has answered in time, so this was not allowed."
-#define OVERLONG "The request is longer than this host passes on, so this was not allowed."
+#define DENIED "The request was not answered in time and is denied."
+#define OVERLONG "The request exceeds the size that this host forwards and is denied."
 
 static void look(Run *r);
 
@@ -26,7 +26,7 @@ void run_deny_overlong_questions(Run *r) {
         unsigned n;
 
         while (k > 0 && r->ops->overlong_question && r->ops->overlong_question(r->driver, &offset, &n)) {
-                log_warning("Conversation %s: an open question is longer than is passed on and is denied.",
+                log_warning("Conversation %s: an open question exceeds the size limit and is denied.",
                             r->row.conversation);
                 k = r->report->deny(offset, n, OVERLONG, r->userdata);
         }
@@ -44,7 +44,9 @@ static void arm(Run *r) {
         else
                 k = oneshot_start_at(&r->watchdog.timer, r->ctx->event, next, on_timer, r);
         if (k < 0)
-                log_error_errno(k, "No timer for the timeouts of conversation %s: %m", r->row.conversation);
+                log_error_errno(k,
+                                "Failed to set the timer for the timeouts of conversation %s: %m",
+                                r->row.conversation);
 }
 
 static int take_phase(Run *r, uint64_t now) {

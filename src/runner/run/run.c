@@ -64,10 +64,7 @@ static int load(Run *r, Json *agent_config, uint64_t *ret_lines) {
                 return -ENOMEM;
         if (k >= 0)
                 return r->ops == &none_driver_ops ? load_unknown(r) : 0;
-        log_warning_errno(
-                        k,
-                        "What was stored of a run of conversation %s cannot be read: %m",
-                        r->row.conversation);
+        log_warning_errno(k, "Failed to read the stored run of conversation %s: %m", r->row.conversation);
         return load_none(r, run_unread_text(r->agent), ret_lines);
 }
 
@@ -200,12 +197,12 @@ static void log_bad_lines(Run *r, const DriverUsage *before) {
 
         r->ops->usage(r->driver, &now);
         if (before->oversize_lines == 0 && now.oversize_lines > 0)
-                log_warning("The agent of conversation %s wrote a line or a question that is longer than is passed on; "
-                            "its beginning and its size are. More of them are only counted.",
+                log_warning("The agent of conversation %s wrote a line or a question that exceeds the size limit; "
+                            "its beginning and its size are forwarded. Further ones are only counted.",
                             r->row.conversation);
         if (before->ambiguous_lines == 0 && now.ambiguous_lines > 0)
-                log_warning("The agent of conversation %s wrote a line in which a member stands twice; it is passed on as a "
-                            "notice. More of them are only counted.",
+                log_warning("The agent of conversation %s wrote a line with a duplicate member; it is forwarded as a "
+                            "notice. Further ones are only counted.",
                             r->row.conversation);
 }
 
