@@ -9,11 +9,11 @@
 /* What every new conversation must pass: drain, capacity, disk, memory, pressure, what waits for acknowledgement. It is looked at before anybody asks, so
  * that an orchestrator can give its work to another runner instead. */
 
-#define LOOK_USEC (30 * USEC_PER_SEC)
+#define CHECK_USEC (30 * USEC_PER_SEC)
 /* While it is refused: nobody is to wait for long when there is room again. */
-#define LOOK_AGAIN_USEC (5 * USEC_PER_SEC)
+#define CHECK_AGAIN_USEC (5 * USEC_PER_SEC)
 /* A machine at its capacity may change sides with every end and start. */
-#define TELL_USEC (1 * USEC_PER_SEC)
+#define REPORT_USEC (1 * USEC_PER_SEC)
 
 struct AdmissionGate {
         const RunContext *ctx;
@@ -23,8 +23,8 @@ struct AdmissionGate {
         Announcer *announcer;
         Link *link;                    /* NULL: there is no orchestrator */
         AdmissionMeasurements machine; /* as last looked at */
-        Admission now, told;
-        uint64_t told_usec;
+        Admission now, reported;
+        uint64_t reported_usec;
         sd_event_source *timer;
 };
 
@@ -110,7 +110,7 @@ static void log_change(Admission before, const AdmissionGate *g) {
                 log_notice("New conversations are accepted again.");
 }
 
-static void look_in(AdmissionGate *g, uint64_t usec) {
+static void check_in(AdmissionGate *g, uint64_t usec) {
         if (g->timer)
                 oneshot_arm(g->timer, usec);
 }
@@ -119,13 +119,13 @@ static void look_in(AdmissionGate *g, uint64_t usec) {
 static void tell(AdmissionGate *g) {
         uint64_t now = now_usec(CLOCK_MONOTONIC);
 
-        if (!g->link || g->now == g->told)
+        if (!g->link || g->now == g->reported)
                 return;
-        if (now < g->told_usec + TELL_USEC) {
-                look_in(g, TELL_USEC);
+        if (now < g->reported_usec + REPORT_USEC) {
+                check_in(g, REPORT_USEC);
                 return;
         }
-        g->told_usec = now;
+        g->reported_usec = now;
         link_heartbeat(g->link);
 }
 
@@ -138,11 +138,11 @@ static bool look(AdmissionGate *g) {
                 return false;
         log_change(before, g);
         announcer_changed(g->announcer);
-        look_in(g, g->now == ADMISSION_OPEN ? LOOK_USEC : LOOK_AGAIN_USEC);
+        check_in(g, g->now == ADMISSION_OPEN ? CHECK_USEC : CHECK_AGAIN_USEC);
         return true;
 }
 
-void admission_gate_look(AdmissionGate *g) {
+void admission_gate_check(AdmissionGate *g) {
         if (look(g))
                 tell(g);
 }
@@ -154,14 +154,14 @@ bool admission_is_for_origin(Admission a, const char *origin) {
 
 Admission admission_gate_ask(AdmissionGate *g) {
         measure(g);
-        disk_look(g->disk);
-        admission_gate_look(g);
+        disk_check(g->disk);
+        admission_gate_check(g);
         return g->now;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         AdmissionGate *g = userdata;
-        look_in(g, admission_gate_ask(g) == ADMISSION_OPEN ? LOOK_USEC : LOOK_AGAIN_USEC);
+        check_in(g, admission_gate_ask(g) == ADMISSION_OPEN ? CHECK_USEC : CHECK_AGAIN_USEC);
         tell(g);
         return 0;
 }
@@ -174,7 +174,7 @@ int admission_gate_json(AdmissionGate *g, Json **ret) {
                 return -ENOMEM;
         /* This is what tells it: a heartbeat of its own would be made while this one is. */
         measure(g);
-        disk_look(g->disk);
+        disk_check(g->disk);
         (void) look(g);
         (void) json_set_bool(o, "open", g->now == ADMISSION_OPEN);
         if (g->now != ADMISSION_OPEN) {
@@ -182,7 +182,7 @@ int admission_gate_json(AdmissionGate *g, Json **ret) {
                 (void) json_set_string(o, "reason", admission_to_string(g->now));
                 (void) json_set_string(o, "text", text);
         }
-        g->told = g->now;
+        g->reported = g->now;
         *ret = o;
         return 0;
 }
@@ -206,7 +206,7 @@ int admission_gate_open(AdmissionGate *g) {
                            "maxCpuPressurePercent have no effect.");
         g->now = judge(g);
         log_change(ADMISSION_OPEN, g);
-        r = oneshot_start(&g->timer, g->ctx->event, LOOK_USEC, on_timer, g);
+        r = oneshot_start(&g->timer, g->ctx->event, CHECK_USEC, on_timer, g);
         return r < 0 ? r : sd_event_source_set_time_accuracy(g->timer, USEC_PER_SEC);
 }
 

@@ -26,8 +26,8 @@ int admission_gate_open(AdmissionGate *g);
 /* Who is told at once where it has changed; borrowed. */
 void admission_gate_set_link(AdmissionGate *g, Link *link);
 /* Something changed that may matter for it. */
-void admission_gate_look(AdmissionGate *g);
-/* The same with fresh figures of the machine. */
+void admission_gate_check(AdmissionGate *g);
+/* The same with fresh statistics of the machine. */
 Admission admission_gate_ask(AdmissionGate *g);
 /* As looked at last. */
 Admission admission_gate_get(const AdmissionGate *g);

@@ -29,8 +29,8 @@
 #define CRASHES_MAX 8
 /* Reports that wait for the orchestrator; above so many a crash is in the journal only. */
 #define REPORTS_MAX 64
-#define LOOK_AGAIN_USEC (2 * USEC_PER_SEC)
-#define LOOKS_MAX 5
+#define CHECK_AGAIN_USEC (2 * USEC_PER_SEC)
+#define CHECKS_MAX 5
 /* So many conclusions under way at one moment are counted; one of them it was. */
 #define CONCLUDING_MAX 64
 
@@ -42,7 +42,7 @@ struct CrashWatch {
         uint64_t launcher_exit_usec; /* of the last one that was told of */
         uint64_t started_usec;       /* CLOCK_REALTIME */
         bool marked;
-        unsigned looks; /* for an earlier runner's end in the journal */
+        unsigned checks; /* for an earlier runner's end in the journal */
         sd_event_source *timer;
 };
 
@@ -90,15 +90,15 @@ typedef struct Concluding {
 
 static int note_concluding(const ConversationRow *c, void *userdata) {
         Concluding *k = userdata;
-        _cleanup_close_ int parent = -EBADF, folder = -EBADF;
+        _cleanup_close_ int parent = -EBADF, directory = -EBADF;
         char name[16];
 
         if (c->state == CONVERSATION_ENDED)
                 return 0;
         (void) snprintf(name, sizeof(name), "%u", c->run);
         parent = run_directory_open(k->watch->ctx->conversations_fd, c->id);
-        folder = parent < 0 ? parent : run_directory_open(parent, name);
-        if (folder < 0 || !run_directory_is_concluding(folder))
+        directory = parent < 0 ? parent : run_directory_open(parent, name);
+        if (directory < 0 || !run_directory_is_concluding(directory))
                 return 0;
         k->list[k->n].id = strdup(c->id);
         if (!k->list[k->n].id)
@@ -152,7 +152,7 @@ static int set_mark(CrashWatch *w, bool first) {
 void crash_watch_mark(CrashWatch *w) {
         int k = set_mark(w, true);
 
-        /* A full disk keeps nobody from running; crash_watch_look() tries again. */
+        /* A full disk keeps nobody from running; crash_watch_check() tries again. */
         if (k < 0)
                 log_warning_errno(
                                 k,
@@ -218,12 +218,12 @@ static int tell(CrashWatch *w, const char *mark, const char *rest, bool last) {
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        crash_watch_look(userdata);
+        crash_watch_check(userdata);
         return 0;
 }
 
-static void look_later(CrashWatch *w) {
-        int k = oneshot_start(&w->timer, w->ctx->event, LOOK_AGAIN_USEC, on_timer, w);
+static void check_later(CrashWatch *w) {
+        int k = oneshot_start(&w->timer, w->ctx->event, CHECK_AGAIN_USEC, on_timer, w);
 
         if (k < 0)
                 log_warning_errno(
@@ -231,9 +231,9 @@ static void look_later(CrashWatch *w) {
                                 "Failed to set a timer, an earlier crash is reported after the next start: %m");
 }
 
-void crash_watch_look(CrashWatch *w) {
+void crash_watch_check(CrashWatch *w) {
         if (!w->marked && (w->ctx->broken || set_mark(w, false) < 0)) {
-                look_later(w);
+                check_later(w);
                 return;
         }
         for (;;) {
@@ -247,10 +247,10 @@ void crash_watch_look(CrashWatch *w) {
                         rest = strchr(marks, '\n');
                         if (rest)
                                 *rest++ = 0;
-                        k = tell(w, marks, rest, ++w->looks > LOOKS_MAX);
+                        k = tell(w, marks, rest, ++w->checks > CHECKS_MAX);
                 }
                 if (k <= 0) {
-                        look_later(w);
+                        check_later(w);
                         return;
                 }
                 control_wake(w->control);
@@ -260,7 +260,7 @@ void crash_watch_look(CrashWatch *w) {
 /* ---- the launcher ---- */
 
 /* Then the conversation tells it, with what came of it. */
-static bool hits_a_start(CrashWatch *w) {
+static bool affects_a_start(CrashWatch *w) {
         for (Conversation *c = registry_next(w->conversations, NULL); c;
              c = registry_next(w->conversations, c))
                 if (c->run && c->row.state == CONVERSATION_STARTING &&
@@ -280,7 +280,7 @@ static void on_launcher_failed(const UnitEnd *end, uint64_t exit_usec, void *use
         if (!text)
                 return;
         log_full(LOG_ERR, 0, NF_MESSAGE_PROGRAM_LOST, "%s", text);
-        if (w->ctx->broken || hits_a_start(w))
+        if (w->ctx->broken || affects_a_start(w))
                 return;
         if (add_report(w, "launcher-lost", end, text) < 0)
                 log_warning("Failed to report this to the orchestrator: the store cannot be written.");

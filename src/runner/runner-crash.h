@@ -24,4 +24,4 @@ int crash_watch_open(CrashWatch *w);
 /* Through whom the orchestrator hears of it; without one it does not. Borrowed. */
 void crash_watch_set_control(CrashWatch *w, Control *control);
 /* Tells what is known by now of earlier ends, and tries again by itself where the journal may say more. */
-void crash_watch_look(CrashWatch *w);
+void crash_watch_check(CrashWatch *w);

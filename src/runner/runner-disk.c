@@ -9,7 +9,7 @@
 /* Room on the disk. Below the configured floor nothing new is begun; where there is none at all, agents wait for it with
  * what they have to say, and so does what is to be said to them. Both are told once when they begin and once when they end. */
 
-#define LOOK_AGAIN_USEC (5 * USEC_PER_SEC)
+#define CHECK_AGAIN_USEC (5 * USEC_PER_SEC)
 #define NO_ROOM_AGAIN_USEC (1 * USEC_PER_SEC)
 /* So little is none: a supervisor writes up to 64 KiB at once. */
 #define FULL_BYTES (64 * 1024)
@@ -32,7 +32,7 @@ static bool free_bytes(int fd, uint64_t *ret) {
         return true;
 }
 
-/* The runs' folders may be on a file system of their own. */
+/* The runs' directories may be on a file system of their own. */
 static uint64_t least_free(const Disk *d) {
         uint64_t a = UINT64_MAX, b = UINT64_MAX;
 
@@ -66,7 +66,7 @@ static void tell(const Disk *d, DiskState now) {
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        disk_look(userdata);
+        disk_check(userdata);
         return 0;
 }
 
@@ -77,7 +77,7 @@ static void arm(Disk *d, uint64_t usec) {
                 log_error_errno(k, "Failed to set the timer for the disk: %m");
 }
 
-void disk_look(Disk *d) {
+void disk_check(Disk *d) {
         uint64_t n = least_free(d);
         DiskState now = n < FULL_BYTES                          ? DISK_FULL :
                         n < d->ctx->config->min_free_disk_bytes ? DISK_LOW :
@@ -96,7 +96,7 @@ void disk_look(Disk *d) {
         if (d->waiters)
                 arm(d, NO_ROOM_AGAIN_USEC);
         else if (now != DISK_ENOUGH)
-                arm(d, LOOK_AGAIN_USEC);
+                arm(d, CHECK_AGAIN_USEC);
 }
 
 void disk_wait(Disk *d) {

@@ -3,7 +3,7 @@
 
 #include "runner/run/run-context.h"
 
-/* Room on the disk of the state directory and of the runs' folders. */
+/* Room on the disk of the state directory and of the runs' directories. */
 typedef struct Disk Disk;
 
 typedef enum DiskState {
@@ -23,7 +23,7 @@ typedef struct DiskOps {
 int disk_new(const RunContext *ctx, const DiskOps *ops, void *userdata, Disk **ret);
 Disk *disk_free(Disk *d);
 /* Looks now. Nobody needs to where it was not enough: a timer does. */
-void disk_look(Disk *d);
+void disk_check(Disk *d);
 /* As looked at last. */
 DiskState disk_get_state(const Disk *d);
 bool disk_is_low(const Disk *d); /* for a new conversation */

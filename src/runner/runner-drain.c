@@ -53,11 +53,11 @@ static void stop(Drain *d, Conversation *c) {
 }
 
 static int on_processes(sd_event_source *source, uint64_t usec, void *userdata) {
-        drain_look(userdata);
+        drain_check(userdata);
         return 0;
 }
 
-static void look_again(Drain *d) {
+static void check_again(Drain *d) {
         int k = oneshot_start(&d->processes, d->ctx->event, PROCESSES_USEC, on_processes, d);
 
         if (k < 0)
@@ -81,7 +81,7 @@ static int on_drain(sd_event_source *source, void *userdata) {
                 }
         }
         if (wait)
-                look_again(d);
+                check_again(d);
         return 0;
 }
 
@@ -158,8 +158,8 @@ unsigned drain_get_total(const Drain *d) {
         return d->total;
 }
 
-void drain_look(Drain *d) {
-        shutdown_look(d->shutdown);
+void drain_check(Drain *d) {
+        shutdown_check(d->shutdown);
         if (d->draining)
                 (void) sd_event_source_set_enabled(d->source, SD_EVENT_ONESHOT);
 }
@@ -175,7 +175,7 @@ void drain_set(Drain *d, bool draining, uint64_t deadline_usec) {
                 k = oneshot_start(&d->deadline, d->ctx->event, deadline_usec, on_deadline, d);
         if (k < 0)
                 log_error_errno(k, "Failed to set the timer for the end of draining: %m");
-        drain_look(d);
+        drain_check(d);
         announcer_changed(d->announcer);
 }
 

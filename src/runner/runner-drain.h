@@ -17,7 +17,7 @@ int drain_new(const RunContext *ctx,
               Drain **ret);
 Drain *drain_free(Drain *d);
 /* Something changed that may let a conversation end, or the program. */
-void drain_look(Drain *d);
+void drain_check(Drain *d);
 /* Stops one that was read from the store again after the deadline had passed. False: it has not. */
 bool drain_stop_late(Drain *d, Conversation *c);
 /* deadline_usec: after that what is left is stopped; USEC_INFINITY: never. */

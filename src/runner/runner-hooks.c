@@ -18,7 +18,7 @@ static void on_changed(Conversation *c, void *userdata) {
 
         announcer_conversation_changed(r->announcer, c);
         announcer_changed(r->announcer);
-        drain_look(r->drain);
+        drain_check(r->drain);
         housekeeping_arm(r->housekeeping);
 }
 
@@ -26,7 +26,7 @@ static void on_events(Conversation *c, void *userdata) {
         Runner *r = userdata;
 
         announcer_events_available(r->announcer, c);
-        drain_look(r->drain);
+        drain_check(r->drain);
         housekeeping_arm(r->housekeeping);
 }
 
@@ -59,7 +59,7 @@ static void on_delivered(Conversation *c, void *userdata) {
         Runner *r = userdata;
 
         announcer_changed(r->announcer);
-        drain_look(r->drain);
+        drain_check(r->drain);
         /* The source that tells us so is on the stack: the list is tidied by the timer. */
         housekeeping_arm(r->housekeeping);
 }
@@ -97,7 +97,7 @@ void runner_store_failed(Runner *r, int error) {
         }
         log_error_errno(error, "Failed to write the store; conversations wait until it can be written: %m");
         r->ctx->run.broken = true;
-        disk_look(r->disk);
+        disk_check(r->disk);
         if (oneshot_start(&r->readopt_timer, r->event, READOPT_USEC, on_readopt, r) < 0)
                 (void) sd_event_exit(r->event, EXIT_FAILURE);
         announcer_changed(r->announcer);
@@ -152,8 +152,8 @@ void runner_unit_changed(const char *unit, void *userdata) {
              c = registry_next(r->conversations, c))
                 if (c->run && streq_ptr(run_row(c->run)->unit, unit)) {
                         LOG_ABOUT_CONVERSATION(c);
-                        run_look(c->run);
-                        run_limits_look(c->run);
+                        run_wake(c->run);
+                        run_limits_check(c->run);
                         return;
                 }
 }

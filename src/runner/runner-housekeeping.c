@@ -52,7 +52,7 @@ void runner_flush_cursors(Runner *r) {
                 log_warning_errno(k, "Failed to store cursors, some events may be sent again: %m");
         forget_old(r);
         /* What was acknowledged may have been all that a drain waited for. */
-        drain_look(r->drain);
+        drain_check(r->drain);
         /* What could not be read for a batch, which no timer of its own tries again. */
         control_wake(r->control);
         resend_wake(r->resend);
@@ -73,7 +73,7 @@ int runner_flush(Runner *r) {
 static int on_flush(sd_event_source *source, uint64_t usec, void *userdata) {
         Housekeeping *h = userdata;
 
-        disk_look(h->runner->disk);
+        disk_check(h->runner->disk);
         runner_flush_cursors(h->runner);
         return 0;
 }
@@ -82,7 +82,7 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
         Housekeeping *h = userdata;
         Runner *r = h->runner;
 
-        disk_look(r->disk);
+        disk_check(r->disk);
         if (!r->ctx->run.broken) {
                 runner_flush_cursors(r);
                 (void) store_prune_inbound(

@@ -6,7 +6,7 @@
 struct QueueCounter {
         const RunContext *ctx;
         const Registry *conversations;
-        QueueFigures figures; /* as they were in that turn of the loop */
+        QueueStatistics statistics; /* as they were in that turn of the loop */
         uint64_t turn;
         bool known;
 };
@@ -26,12 +26,12 @@ QueueCounter *queue_counter_free(QueueCounter *q) {
         return NULL;
 }
 
-void queue_counter_get(QueueCounter *q, QueueFigures *ret) {
+void queue_counter_get(QueueCounter *q, QueueStatistics *ret) {
         uint64_t turn = 0, now;
-        QueueFigures f = {};
+        QueueStatistics f = {};
 
         if (sd_event_get_iteration(q->ctx->event, &turn) >= 0 && q->known && q->turn == turn) {
-                *ret = q->figures;
+                *ret = q->statistics;
                 return;
         }
         now = now_usec(CLOCK_REALTIME);
@@ -46,7 +46,7 @@ void queue_counter_get(QueueCounter *q, QueueFigures *ret) {
                         f.oldest_usec = MAX(f.oldest_usec, now - c->send.queued_since_usec);
         }
         f.set_aside = store_count_set_aside(q->ctx->store);
-        q->figures = f;
+        q->statistics = f;
         q->turn = turn;
         q->known = true;
         *ret = f;

@@ -5,10 +5,10 @@
 #include "runner/runner-registry.h"
 
 /* What the orchestrator has not acknowledged. */
-typedef struct QueueFigures {
+typedef struct QueueStatistics {
         uint64_t events, bytes, oldest_usec, set_aside;
         unsigned conversations;
-} QueueFigures;
+} QueueStatistics;
 
 /* Counts it: that looks at every conversation, and for some into the store, so it is done once a turn of the loop, whoever
  * asks, and however many of the properties that come from it. */
@@ -17,4 +17,4 @@ typedef struct QueueCounter QueueCounter;
 /* All are borrowed. */
 int queue_counter_new(const RunContext *ctx, const Registry *conversations, QueueCounter **ret);
 QueueCounter *queue_counter_free(QueueCounter *q);
-void queue_counter_get(QueueCounter *q, QueueFigures *ret);
+void queue_counter_get(QueueCounter *q, QueueStatistics *ret);

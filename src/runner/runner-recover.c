@@ -16,7 +16,7 @@
 #include "runner/store/store-input.h"
 #include "runner/store/transaction.h"
 
-/* A store that was damaged is put aside, and a new one is made from the runs' folders: who this runner is, and the
+/* A store that was damaged is put aside, and a new one is made from the runs' directories: who this runner is, and the
  * conversations that live or ended lately. Their events are all sent again, with the ids that they had, so that the
  * orchestrator drops what it has. What had been accepted and had not reached an agent's in.log is gone with the old store. */
 

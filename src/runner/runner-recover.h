@@ -14,7 +14,7 @@ int recovery_set_store_aside(Recovery *v);
 /* Once the store is open: where another one was set aside, even by a runner before us, the new one is the same runner's, and
  * the recovery is active. */
 int recovery_begin(Recovery *v);
-/* Between these two, rows were made of what is in the runs' folders. */
+/* Between these two, rows were made of what is in the runs' directories. */
 bool recovery_is_active(const Recovery *v);
 /* Makes the rows, where it is active. units: the scopes that systemd has. */
 int recovery_make_rows(Recovery *v, char *const *units);

@@ -10,7 +10,7 @@
 #include "runner/runner-retention.h"
 #include "runner/store/store-conversation.h"
 
-/* Forgets what has ended, was delivered, and is old. The folder is renamed first, so that a crash leaves either the whole
+/* Forgets what has ended, was delivered, and is old. The directory is renamed first, so that a crash leaves either the whole
  * or rubbish with a name that says so; rubbish goes at the next start. */
 
 #define REMOVED ".removed-"

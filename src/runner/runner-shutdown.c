@@ -45,7 +45,7 @@ static bool may_report(const Shutdown *s) {
         return !is_reported(s);
 }
 
-void shutdown_look(Shutdown *s) {
+void shutdown_check(Shutdown *s) {
         if (!s->ctx->shutting_down || may_report(s))
                 return;
         if (s->timer)
@@ -82,7 +82,7 @@ static void on_begun(uint64_t waits_usec, void *userdata) {
                 if (conversation_is_live(c) && !conversation_is_stopping(c))
                         stop(s, c);
         }
-        shutdown_look(s);
+        shutdown_check(s);
 }
 
 static void on_cancelled(void *userdata) {

@@ -17,7 +17,7 @@ int shutdown_open(Shutdown *s);
 /* Who takes the reports; without one, nobody waits for them. Borrowed. */
 void shutdown_set_link(Shutdown *s, Link *link);
 /* Something was ended or acknowledged that a shutdown may have waited for. */
-void shutdown_look(Shutdown *s);
+void shutdown_check(Shutdown *s);
 /* Stops one that was read from the store again after all were stopped. False: none was. */
 bool shutdown_stop_late(Shutdown *s, Conversation *c);
 /* For SIGTERM: leaves at once, or after the last reports where the machine goes down. */

@@ -5,7 +5,7 @@
 #include "runner/runner-internal.h"
 #include "runner/runner-status.h"
 
-/* What the runner says of itself: properties, STATUS=, the heartbeat's figures. All of it is read from its source at the
+/* What the runner says of itself: properties, STATUS=, the heartbeat's statistics. All of it is read from its source at the
  * moment of the question. */
 
 const char *runner_state_name(Runner *r) {
@@ -18,7 +18,7 @@ const char *runner_state_name(Runner *r) {
 
 int runner_queue_json(Runner *r, Json **ret) {
         Json *o = json_object_new_object();
-        QueueFigures q;
+        QueueStatistics q;
 
         if (!o)
                 return -ENOMEM;
@@ -51,7 +51,7 @@ int runner_delivery_json(Runner *r, Json **ret) {
 void runner_get_status(Runner *r, RunnerStatus *ret) {
         SenderStats sender = {};
         LinkStats link = {};
-        QueueFigures q;
+        QueueStatistics q;
 
         queue_counter_get(r->queue, &q);
         if (r->link) {
@@ -105,7 +105,7 @@ static char *refused_text(Runner *r) {
 static char *status_text(Runner *r) {
         const char *state = runner_state_name(r);
         unsigned long long most = (unsigned long long) r->config->max_conversations;
-        QueueFigures q;
+        QueueStatistics q;
 
         if (r->ctx->run.broken)
                 return strdup("The store cannot be written: conversations wait until it can (see the journal)");
@@ -172,7 +172,7 @@ void runner_update_status(void *userdata) {
         _cleanup_free_ char *text = NULL;
         Runner *r = userdata;
 
-        admission_gate_look(r->gate);
+        admission_gate_check(r->gate);
         text = status_with_admission(r);
         announcer_set_status(r->announcer, text);
 }

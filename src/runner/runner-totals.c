@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/conversation/conversation-internal.h"
-#include "runner/conversation/figures.h"
-#include "runner/run/run-hits.h"
+#include "runner/conversation/conversation-statistics.h"
+#include "runner/run/run-limit-events.h"
 #include "runner/run/run-limits.h"
 #include "runner/runner-totals.h"
 
@@ -43,11 +43,11 @@ static RunnerTotals *totals_of(Totals *all, const char *agent) {
 }
 
 static bool cpu_of(Conversation *c, uint64_t *ret) {
-        ConversationFigures f;
+        ConversationStatistics f;
 
         if (run_is_over(c->run))
                 return json_get_u64(run_resources(c->run), "cpuUsec", ret) > 0;
-        conversation_figures(c, &f);
+        conversation_statistics(c, &f);
         for (size_t i = 0; i < f.n; i++)
                 if (streq(f.list[i].name, "cpuUsec")) {
                         *ret = f.list[i].value;
@@ -80,7 +80,7 @@ static void count(Conversation *c, RunnerTotals *t) {
                 counted_begin(&c->counted, c->row.run, false);
         count_driver(c, t);
         for (LimitEvent i = 0; i < _LIMIT_EVENT_MAX; i++)
-                t->limit_events[i] += counted_take_hits(&c->counted, i, run_limits_hits(c->run, i));
+                t->limit_events[i] += counted_take_events(&c->counted, i, run_limits_events(c->run, i));
         if (cpu_of(c, &cpu))
                 t->cpu_usec += counted_take_cpu(&c->counted, cpu);
 }

@@ -12,10 +12,10 @@
 #include "runner/workspace/directory-call.h"
 
 /* Which workspaces there are on this machine: a file `workspaces/<key>` for each, with its id in it, whose time is that of
- * the last conversation. The folders themselves are agent users', under names that do not tell the id, and conversations are
+ * the last conversation. The directories themselves are agent users', under names that do not tell the id, and conversations are
  * forgotten before their workspace is gone. */
 
-#define FOLDER_NAME "workspaces"
+#define DIRECTORY_NAME "workspaces"
 
 struct Workspaces {
         const RunContext *ctx;
@@ -29,17 +29,17 @@ struct WorkspaceCall {
         WorkspaceCall *next;
         char *id;
         bool remove;
-        DirectoryCall *folder;
+        DirectoryCall *directory;
         WorkspaceReply reply;
         void *userdata;
 };
 
-static int open_folder(Workspaces *w) {
-        return mkdir_open_at(w->ctx->state_fd, FOLDER_NAME, 0700);
+static int open_directory(Workspaces *w) {
+        return mkdir_open_at(w->ctx->state_fd, DIRECTORY_NAME, 0700);
 }
 
 void workspaces_note(Workspaces *w, const char *id, bool used) {
-        _cleanup_close_ int fd = open_folder(w);
+        _cleanup_close_ int fd = open_directory(w);
         char key[WORKSPACE_KEY_SIZE];
         int k = 0;
 
@@ -63,7 +63,7 @@ void workspaces_open(Workspaces *w) {
         int k;
 
         /* Once, for those of a runner that did not take notes: one that was removed is not to come back. */
-        if (faccessat(w->ctx->state_fd, FOLDER_NAME, F_OK, 0) >= 0)
+        if (faccessat(w->ctx->state_fd, DIRECTORY_NAME, F_OK, 0) >= 0)
                 return;
         k = store_list_conversations(w->ctx->store, false, note_row, w);
         if (k < 0)
@@ -117,7 +117,7 @@ static int add_entry(Workspaces *w, int fd, const char *key, Json *list) {
 
 int workspaces_list(Workspaces *w, Json **ret) {
         _cleanup_json_ Json *list = json_object_new_array();
-        int fd = open_folder(w), k = 0;
+        int fd = open_directory(w), k = 0;
         DIR *d;
 
         if (fd < 0 || !list) {
@@ -153,14 +153,14 @@ WorkspaceCall *workspace_call_free(WorkspaceCall *c) {
                         *p = c->next;
                         break;
                 }
-        directory_call_free(c->folder);
+        directory_call_free(c->directory);
         free(c->id);
         free(c);
         return NULL;
 }
 
 static void forget(Workspaces *w, const char *id) {
-        _cleanup_close_ int fd = open_folder(w);
+        _cleanup_close_ int fd = open_directory(w);
         char key[WORKSPACE_KEY_SIZE];
 
         workspace_key(id, key);
@@ -170,10 +170,10 @@ static void forget(Workspaces *w, const char *id) {
         log_notice("Workspace %s was removed.", id);
 }
 
-static void on_folder(int error, const char *text, Json *result, void *userdata) {
+static void on_directory(int error, const char *text, Json *result, void *userdata) {
         WorkspaceCall *c = userdata;
 
-        c->folder = directory_call_free(c->folder);
+        c->directory = directory_call_free(c->directory);
         if (error >= 0 && c->remove) {
                 /* Nothing is there any more, and nobody may begin in it before that is known. */
                 c->remove = false;
@@ -188,7 +188,7 @@ static void on_folder(int error, const char *text, Json *result, void *userdata)
 }
 
 static bool is_known(Workspaces *w, const char *id) {
-        _cleanup_close_ int fd = open_folder(w);
+        _cleanup_close_ int fd = open_directory(w);
         _cleanup_free_ char *found = NULL;
         char key[WORKSPACE_KEY_SIZE];
 
@@ -248,9 +248,9 @@ int workspaces_call(
                                     !remove               ? DIRECTORY_MEASURE :
                                                     force ? DIRECTORY_REMOVE_FORCE :
                                                             DIRECTORY_REMOVE,
-                                    on_folder,
+                                    on_directory,
                                     c,
-                                    &c->folder) :
+                                    &c->directory) :
                     -ENOMEM;
         if (k < 0) {
                 workspace_call_free(c);

@@ -21,8 +21,8 @@
 #include "runner/runner-status.h"
 #include "runner/store/store-inbound.h"
 
-#define LINGER_FOLDER "/var/lib/systemd/linger/"
-#define KEY_TOLD "userModeTold"
+#define LINGER_DIRECTORY "/var/lib/systemd/linger/"
+#define KEY_REPORTED "userModeTold"
 
 sd_event *runner_get_event(Runner *r) {
         return r->event;
@@ -302,10 +302,10 @@ int runner_open(Runner *r) {
 
 /* ---- one person's own runner: what that person has to know of it ---- */
 
-static void tell_protection(Runner *r, const char *user) {
+static void report_protection(Runner *r, const char *user) {
         _cleanup_free_ char *told = NULL;
 
-        if (store_get(r->store, KEY_TOLD, &told) > 0)
+        if (store_get(r->store, KEY_REPORTED, &told) > 0)
                 return;
         log_full(LOG_NOTICE,
                  0,
@@ -314,12 +314,12 @@ static void tell_protection(Runner *r, const char *user) {
                  "This protects against accidents, not against malicious agents; use the system's runner for that.",
                  user,
                  user);
-        (void) store_set(r->store, KEY_TOLD, "1");
+        (void) store_set(r->store, KEY_REPORTED, "1");
 }
 
 /* Without it the user's manager ends at the last logout, and the conversations with it. */
-static void tell_linger(const char *user) {
-        _cleanup_free_ char *path = xasprintf(LINGER_FOLDER "%s", user);
+static void report_linger(const char *user) {
+        _cleanup_free_ char *path = xasprintf(LINGER_DIRECTORY "%s", user);
 
         if (path && access(path, F_OK) < 0 && errno == ENOENT)
                 log_notice("Lingering is not enabled for %s: the runner and its conversations end with the last session of %s. To keep them running: loginctl enable-linger %s",
@@ -328,14 +328,14 @@ static void tell_linger(const char *user) {
                            user);
 }
 
-static void tell_user_mode(Runner *r) {
+static void report_user_mode(Runner *r) {
         const struct passwd *p = getpwuid(geteuid());
 
         if (!r->config->user_mode)
                 return;
-        tell_protection(r, p ? p->pw_name : "one user");
+        report_protection(r, p ? p->pw_name : "one user");
         if (p)
-                tell_linger(p->pw_name);
+                report_linger(p->pw_name);
 }
 
 int runner_begin(Runner *r) {
@@ -352,8 +352,8 @@ int runner_begin(Runner *r) {
                  registry_count_live(r->conversations));
         r->ctx->run.ready = true;
         runner_begin_all(r);
-        tell_user_mode(r);
-        crash_watch_look(r->crash);
+        report_user_mode(r);
+        crash_watch_check(r->crash);
         drain_resume(r->drain);
         return r->link ? link_start(r->link) : 0;
 }

@@ -14,9 +14,9 @@
 #include "runner/bus/bus-internal.h"
 #include "runner/conversation/conversation-describe.h"
 #include "runner/conversation/conversation-read.h"
+#include "runner/conversation/conversation-statistics.h"
 #include "runner/conversation/conversation-stream.h"
 #include "runner/conversation/event-cut.h"
-#include "runner/conversation/figures.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-audit.h"
 #include "runner/runner-conversations.h"
@@ -118,11 +118,11 @@ double conversation_cost_usd(Conversation *c) {
         n_asked++;
         return c->cost;
 }
-void conversation_figures(Conversation *c, ConversationFigures *ret) {
+void conversation_statistics(Conversation *c, ConversationStatistics *ret) {
         static uint64_t now = 5000000;
 
         now += 2000000;
-        *ret = (ConversationFigures){
+        *ret = (ConversationStatistics){
                 .n = 4,
                 .list = {{ "sampledUsec", now },
                          { "cpuUsec", now / 2 },
@@ -174,7 +174,7 @@ static int add_questions(Conversation *c, Json *o) {
         return json_set(o, "questions", questions);
 }
 
-void conversation_look(Conversation *c) {
+void conversation_check_filter(Conversation *c) {
 }
 
 int conversation_describe(Conversation *c, char **ret) {

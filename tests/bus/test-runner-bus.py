@@ -334,7 +334,7 @@ class Workspaces(OneBus):
         self.refused("fors", self.call, "RemoveWorkspace", "sa{sv}", "w-1", "1", "fors", "b", "true")
 
 
-class Figures(OneBus):
+class Statistics(OneBus):
     def test_resources(self):
         self.bus.test("Add", "s", "fig-1")
         rows = dict(self.bus.call(MANAGER, I_MANAGER, "ListResources")[0])

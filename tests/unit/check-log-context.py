@@ -35,8 +35,8 @@ void run_poke(Run *r) {
 }
 """,
     "conversation/conversation.c": """
-static const Ops ops = { .over = conversation_on_over };
-void conversation_on_over(void *userdata) {
+static const Ops ops = { .over = conversation_on_ended };
+void conversation_on_ended(void *userdata) {
         LOG_ABOUT_CONVERSATION(userdata);
         log_info("It is over.");
 }
@@ -65,7 +65,7 @@ WRONG = [
     ("run/run.c", "        LOG_ABOUT_RUN(r);\n", "        if (r) {\n                LOG_ABOUT_RUN(r);\n        }\n",
      "run.c:15: a line about a conversation without its id: on_timer() → step()"),
     ("conversation/conversation.c", "        LOG_ABOUT_CONVERSATION(userdata);\n", "",
-     "conversation.c:4: a line about a conversation without its id: conversation_on_over()"),
+     "conversation.c:4: a line about a conversation without its id: conversation_on_ended()"),
     ("runner-drain.c", "                LOG_ABOUT_CONVERSATION(c);\n                run_poke(c->run);",
      "                run_poke(c->run);\n                LOG_ABOUT_CONVERSATION(c);",
      "run/run.c:13: a line about a conversation without its id: on_drain() → run_poke() → step()"),

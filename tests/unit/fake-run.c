@@ -7,7 +7,6 @@
 #include "runner/agent/driver-shell.h"
 #include "runner/run/run-check.h"
 #include "runner/run/run-effects.h"
-#include "runner/run/run-figures.h"
 #include "runner/run/run-input.h"
 #include "runner/run/run-limits.h"
 #include "runner/run/run-orders.h"
@@ -15,6 +14,7 @@
 #include "runner/run/run-runtime.h"
 #include "runner/run/run-start.h"
 #include "runner/run/run-state.h"
+#include "runner/run/run-statistics.h"
 #include "runner/run/run-stop.h"
 #include "runner/run/run-watchdog.h"
 #include "runner/run/run.h"
@@ -84,7 +84,7 @@ int run_watch(Run *r) {
         return 0;
 }
 
-void run_look(Run *r) {
+void run_wake(Run *r) {
         fake_run_call("look");
 }
 
@@ -153,8 +153,8 @@ void run_set_stopping(Run *r) {
         r->stopping = true;
 }
 
-void run_figures(Run *r, Figures *ret) {
-        *ret = (Figures){};
+void run_statistics(Run *r, Statistics *ret) {
+        *ret = (Statistics){};
 }
 
 /* ---- messages ---- */
@@ -311,7 +311,7 @@ int run_watchdog_begin(Run *r, const Timeouts *timeouts) {
         return 0;
 }
 
-void run_watchdog_look(Run *r, bool heard) {
+void run_watchdog_update(Run *r, bool heard) {
         fake_run_call(heard ? "heard" : "phase");
 }
 
@@ -330,7 +330,7 @@ void run_limits_set(Run *r) {
         fake_run_call("limits-set");
 }
 
-void run_limits_look_at_filter(Run *r) {
+void run_limits_check_filter(Run *r) {
 }
 
 Json *run_limits_describe(Run *r) {
@@ -422,7 +422,7 @@ int run_store_started(Run *r, const char *unit, const char *invocation) {
 
 void run_conclude(Run *r) {
         if (!r->ops->ending(r->userdata))
-                r->ops->over(&fake_run.facts, r->userdata);
+                r->ops->ended(&fake_run.facts, r->userdata);
 }
 
 bool run_conclusion_is_short(const Run *r) {

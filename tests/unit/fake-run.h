@@ -30,7 +30,7 @@ typedef struct FakeRun {
         bool orders[_LAUNCHER_VERB_MAX];
         Timeouts timeouts;    /* as begun last */
         uint64_t max_secs;    /* the same of runtimeMaxSec */
-        RunEndFacts facts;    /* for over() */
+        RunEndFacts facts;    /* for ended() */
         LauncherVerb refused; /* such orders are, with order_error */
         int order_error, start_error, answer_error, input_error;
         int effects_error, started_error, end_error; /* after what these store was stored */

@@ -353,8 +353,8 @@ void store_end(void) {
         run_release(world.r);
 }
 
-static void on_over(const RunEndFacts *f, void *userdata) {
-        NOTE("over(%s%s%s%s%s%s%s)",
+static void on_ended(const RunEndFacts *f, void *userdata) {
+        NOTE("ended(%s%s%s%s%s%s%s)",
              f->result ? f->result : "no result",
              f->is_short ? ", short" : "",
              f->shutdown ? ", shutdown" : "",
@@ -403,7 +403,7 @@ static const RunOps ops = {
         .silent = on_silent,
         .deny = on_deny,
         .ending = on_ending,
-        .over = on_over,
+        .ended = on_ended,
         .released = on_released,
         .store_failed = on_store_failed,
         .no_room = on_no_room,

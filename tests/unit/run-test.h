@@ -54,7 +54,7 @@ typedef struct World {
         bool keeps;                                   /* it does not store the end when it is over */
         bool marked_over;                             /* at that call the conclusion was marked, … */
         bool marked_ending;                           /* … and at that one */
-        Json *outcome;                                /* as over() had it */
+        Json *outcome;                                /* as ended() had it */
 
         /* the launcher */
         Sent sent[16];

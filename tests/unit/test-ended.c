@@ -875,7 +875,7 @@ static Conversation *put(Registry *g, Conversation *c, const char *state, bool d
 }
 
 static void assert_admission(AdmissionGate *g, const char *expected) {
-        admission_gate_look(g);
+        admission_gate_check(g);
         assert_string_equal(admission_to_string(admission_gate_get(g)), expected);
 }
 

@@ -285,7 +285,7 @@ static void an_own_event_that_was_told_of(void **state) {
                                                         .task = "t-1",
                                                         .run = 1,
                                                         .run_id = "00000000000000aa",
-                                                        .told_of_own = true,
+                                                        .notified_of_own = true,
                                                         .outfd = f->outfd,
                                         },
                                         &r),

@@ -181,35 +181,35 @@ static void test_many_changes_are_announced_once(void **state) {
 static void test_a_floor_is_seen_and_told_once(void **state) {
         Place *p = *state;
 
-        disk_look(p->disk);
+        disk_check(p->disk);
         run_until_quiet(p);
         assert_int_equal(disk_get_state(p->disk), DISK_ENOUGH);
         assert_int_equal(p->n_updates, 0);
         p->config.min_free_disk_bytes = UINT64_MAX;
-        disk_look(p->disk);
-        disk_look(p->disk);
+        disk_check(p->disk);
+        disk_check(p->disk);
         run_until_quiet(p);
         assert_int_equal(disk_get_state(p->disk), DISK_LOW);
         assert_true(disk_is_low(p->disk));
         assert_int_equal(p->n_updates, 1);
         p->config.min_free_disk_bytes = 0;
-        disk_look(p->disk);
+        disk_check(p->disk);
         assert_false(disk_is_low(p->disk));
 }
 
 static void test_who_waits_for_room_is_called_until_it_is_enough(void **state) {
         Place *p = *state;
 
-        disk_look(p->disk);
+        disk_check(p->disk);
         assert_int_equal(p->n_rooms, 0);
         disk_wait(p->disk);
         p->still_no_room = true;
-        disk_look(p->disk);
-        disk_look(p->disk);
+        disk_check(p->disk);
+        disk_check(p->disk);
         assert_int_equal(p->n_rooms, 2);
         p->still_no_room = false;
-        disk_look(p->disk);
-        disk_look(p->disk);
+        disk_check(p->disk);
+        disk_check(p->disk);
         assert_int_equal(p->n_rooms, 3);
 }
 
@@ -240,7 +240,7 @@ static void test_a_drain_goes_on_after_a_restart(void **state) {
 /* ---- admission ---- */
 
 static void assert_gate(AdmissionGate *g, const char *expected) {
-        admission_gate_look(g);
+        admission_gate_check(g);
         assert_string_equal(admission_to_string(admission_gate_get(g)), expected);
 }
 
@@ -257,7 +257,7 @@ static void test_the_first_reason_counts(void **state) {
                         0);
         assert_gate(g, "");
         p->config.min_free_disk_bytes = UINT64_MAX;
-        disk_look(p->disk);
+        disk_check(p->disk);
         assert_gate(g, "disk");
         registry_add(p->conversations, &list[0]);
         registry_add(p->conversations, &list[1]);
@@ -301,13 +301,13 @@ static void test_a_heartbeat_makes_no_other(void **state) {
         RUN_UNTIL(f->event, f->n_heartbeats == 2);
         assert_non_null(strstr(f->heartbeat_params, "\"reason\":\"capacity\""));
         /* And it is told. */
-        admission_gate_look(g);
+        admission_gate_check(g);
         for (unsigned i = 0; i < 20; i++)
                 (void) sd_event_run(f->event, 10 * USEC_PER_MSEC);
         assert_int_equal(f->n_heartbeats, 2);
         /* Seen by somebody else, it is told at once. */
         p->config.max_conversations = 2;
-        admission_gate_look(g);
+        admission_gate_check(g);
         RUN_UNTIL(f->event, f->n_heartbeats == 3);
         assert_non_null(strstr(f->heartbeat_params, "\"admission\":{\"open\":true}"));
         admission_gate_free(g);

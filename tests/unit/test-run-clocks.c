@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "run-test.h"
-#include "runner/run/run-hits.h"
+#include "runner/run/run-limit-events.h"
 #include "runner/run/run-question.h"
 #include "runner/run/run-state.h"
 
@@ -67,13 +67,13 @@ static void test_silence_is_reported_once_in_a_turn_only(void **state) {
         watch_over(SOON_USEC, 0);
         say(SHELL_STARTED);
         spin();
-        run_watchdog_look(world.r, true);
+        run_watchdog_update(world.r, true);
         expect_calls("effects(idle); driven(true)");
         pass_time(A_WHILE_USEC);
         expect_calls("");
         say(TURN_START);
         spin();
-        run_watchdog_look(world.r, true);
+        run_watchdog_update(world.r, true);
         expect_calls("effects(running); driven(true)");
         wait_for_call();
         expect_calls("silent");
@@ -195,7 +195,7 @@ static void test_no_clock_reports_after_a_stop_was_ordered(void **state) {
         watch_over(1, 0);
         run_set_stopping(world.r);
         pass_time(SOON_USEC);
-        run_watchdog_look(world.r, false);
+        run_watchdog_update(world.r, false);
         expect_calls("");
 }
 

@@ -37,7 +37,7 @@ static void test_an_end_reads_the_rest_and_is_concluded_once(void **state) {
         expect_calls("");
         world.ending = false;
         run_conclude(world.r);
-        expect_calls("ending; over(no result, turn failed)");
+        expect_calls("ending; ended(no result, turn failed)");
         assert_true(world.marked_over);
         assert_int_equal(json_object_get_int(json_get(world.outcome, "exitCode")), 1);
         row = stored_row();
@@ -61,7 +61,7 @@ static void test_all_pieces_of_the_rest_are_read_before_the_end(void **state) {
         run_drive(world.r);
         expect_calls("driven(true)");
         spin();
-        expect_calls("driven(true); driven(true); ending; over(no result, supervisor lost); released");
+        expect_calls("driven(true); driven(true); ending; ended(no result, supervisor lost); released");
 }
 
 static void test_an_end_leaves_neither_clock_nor_limits_in_the_store(void **state) {
@@ -74,7 +74,7 @@ static void test_an_end_leaves_neither_clock_nor_limits_in_the_store(void **stat
         say(OUTPUT);
         run_set_over(world.r);
         spin();
-        expect_calls("driven(true); ending; over(no result, supervisor lost); released");
+        expect_calls("driven(true); ending; ended(no result, supervisor lost); released");
         for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
                 _cleanup_free_ char *text = NULL;
 
@@ -95,7 +95,7 @@ static void test_what_comes_behind_the_end_is_not_read(void **state) {
         world.late = SHELL_STARTED TURN_START;
         write_file("outcome.json", outcome);
         spin();
-        expect_calls("driven(false); effects(idle); driven(true); ending; over(no result); released");
+        expect_calls("driven(false); effects(idle); driven(true); ending; ended(no result); released");
         assert_stored_up_to(strlen(SHELL_STARTED), 1);
 }
 
@@ -106,15 +106,15 @@ static void test_an_outcome_waits_for_the_last_process(void **state) {
         expect_calls("driven(false)");
         assert_false(run_is_over(world.r));
         world.populated = false;
-        run_look(world.r);
+        run_wake(world.r);
         spin();
-        expect_calls("driven(false); driven(false); ending; over(no result); released");
+        expect_calls("driven(false); driven(false); ending; ended(no result); released");
 }
 
 static void end_without_outcome(const char *result) {
         live("shell");
         world.populated = false;
-        run_look(world.r);
+        run_wake(world.r);
         spin();
         expect_calls("driven(false)");
         answer_result(result);
@@ -123,7 +123,7 @@ static void end_without_outcome(const char *result) {
 
 static void test_a_kill_for_memory_is_systemds_word(void **state) {
         end_without_outcome("oom-kill");
-        expect_calls("driven(false); ending; over(oom-kill, supervisor lost); released");
+        expect_calls("driven(false); ending; ended(oom-kill, supervisor lost); released");
         assert_null(world.outcome);
         /* Its name and its Result are given back, though nobody waits for that any more. */
         answer_order(0, "Collect", 0, NULL);
@@ -133,7 +133,7 @@ static void test_a_kill_for_memory_is_systemds_word(void **state) {
 
 static void test_a_timeout_is_systemds_word(void **state) {
         end_without_outcome("timeout");
-        expect_calls("driven(false); ending; over(timeout, supervisor lost); released");
+        expect_calls("driven(false); ending; ended(timeout, supervisor lost); released");
         assert_int_equal(world.n_questions, 1);
 }
 
@@ -145,7 +145,7 @@ static void test_a_stop_by_systemd_is_looked_for_in_the_journal(void **state) {
         assert_non_null(world.shutdown);
         world.shutdown(true, world.shutdown_userdata);
         spin();
-        expect_calls("ending; over(success, shutdown, stopped by systemd, supervisor lost); released");
+        expect_calls("ending; ended(success, shutdown, stopped by systemd, supervisor lost); released");
         assert_int_equal(world.n_sent, 0);
 }
 
@@ -160,7 +160,7 @@ static void test_an_outcome_of_systemds_stop_leaves_the_why_to_systemd(void **st
         expect_calls("driven(false); driven(false)");
         world.shutdown(false, world.shutdown_userdata);
         spin();
-        expect_calls("ending; over(timeout); released");
+        expect_calls("ending; ended(timeout); released");
         assert_non_null(world.outcome);
 }
 
@@ -169,12 +169,12 @@ static void test_a_stop_that_was_ordered_is_not_looked_for(void **state) {
         run_set_stopping(world.r);
         world.populated = false;
         world.stop_usec = 1;
-        run_look(world.r);
+        run_wake(world.r);
         spin();
         expect_calls("driven(false)");
         answer_result("signal");
         spin();
-        expect_calls("driven(false); ending; over(signal, supervisor lost); released");
+        expect_calls("driven(false); ending; ended(signal, supervisor lost); released");
 }
 
 static void test_the_journals_line_is_waited_for_a_while(void **state) {
@@ -188,7 +188,7 @@ static void test_the_journals_line_is_waited_for_a_while(void **state) {
                 answer_result("signal");
         }
         spin();
-        expect_calls("driven(false); ending; over(signal, supervisor lost); released");
+        expect_calls("driven(false); ending; ended(signal, supervisor lost); released");
 }
 
 static void test_a_lost_supervisors_agent_is_killed(void **state) {
@@ -212,7 +212,7 @@ static void test_a_lost_supervisors_agent_is_killed(void **state) {
         wait_for_call();
         expect_calls("driven(false)");
         assert_int_equal(world.n_sent, 1);
-        run_look(world.r);
+        run_wake(world.r);
         spin();
         expect_calls("driven(false)");
         assert_int_equal(world.n_sent, 1); /* once */
@@ -220,7 +220,7 @@ static void test_a_lost_supervisors_agent_is_killed(void **state) {
         answer_order(0, "Kill", -EIO, "no");
         spin();
         expect_calls("ordered(Kill, 5, no); driven(false)");
-        run_look(world.r);
+        run_wake(world.r);
         spin();
         expect_calls("driven(false)");
         assert_int_equal(world.n_sent, 1);
@@ -241,7 +241,7 @@ static void test_a_lost_supervisors_agent_is_killed(void **state) {
         expect_calls("ordered(Kill, 0, none); driven(false)");
         answer_result("timeout");
         spin();
-        expect_calls("driven(false); ending; over(timeout, supervisor lost); released");
+        expect_calls("driven(false); ending; ended(timeout, supervisor lost); released");
 }
 
 static void test_a_run_without_a_process_ends_where_it_was_read(void **state) {
@@ -250,7 +250,7 @@ static void test_a_run_without_a_process_ends_where_it_was_read(void **state) {
         say(SHELL_STARTED);
         run_end_without_process(world.r);
         run_conclude(world.r);
-        expect_calls("ending; over(no result)");
+        expect_calls("ending; ended(no result)");
         assert_stored_up_to(0, 0);
         spin();
         expect_calls("released");
@@ -264,7 +264,7 @@ static void test_what_was_ordered_before_is_answered_by_the_end(void **state) {
         assert_return_code(run_order(world.r, LAUNCHER_THAW, NULL, 0), 0);
         run_end_begin(world.r, NULL, "signal");
         run_conclude(world.r);
-        expect_calls("ending; over(signal)");
+        expect_calls("ending; ended(signal)");
         answer_order(0, "Freeze", 0, NULL);
         spin();
         expect_calls("");
@@ -282,7 +282,7 @@ static void test_no_end_is_reported_while_the_store_is_broken(void **state) {
                 expect_calls(crashes == 0 ? "ending" : "");
                 world.ctx.broken = false;
                 run_conclude(world.r);
-                expect_calls(crashes == 0 ? "ending; over(no result)" : "over(no result, short)");
+                expect_calls(crashes == 0 ? "ending; ended(no result)" : "ended(no result, short)");
                 world.r = run_free(world.r);
         }
 }
@@ -295,7 +295,7 @@ static void test_a_release_is_a_turn_of_its_own(void **state) {
         open_folder();
         run_end_without_process(world.r);
         run_conclude(world.r);
-        expect_calls("ending; over(no result)");
+        expect_calls("ending; ended(no result)");
         say(OUTPUT);
         store_end();
         expect_calls("");
@@ -318,7 +318,7 @@ static void test_a_conclusion_is_not_marked_when_it_is_done(void **state) {
         world.populated = false;
         write_file("outcome.json", "{\"outBytes\":0}");
         spin();
-        expect_calls("driven(false); driven(false); ending; over(no result); released");
+        expect_calls("driven(false); driven(false); ending; ended(no result); released");
         assert_true(world.marked_over);
         assert_false(run_directory_is_concluding(fd));
 }
@@ -331,7 +331,7 @@ static void test_what_killed_the_runner_twice_is_concluded_unread(void **state) 
         say(SHELL_STARTED);
         assert_return_code(run_watch(world.r), 0);
         spin();
-        expect_calls("over(no result, short); released");
+        expect_calls("ended(no result, short); released");
         assert_stored_up_to(0, 0);
         assert_non_null(world.outcome);
         RunRow row = stored_row();
@@ -343,11 +343,11 @@ static void test_what_killed_the_runner_twice_and_systemd_stopped_is_concluded_a
         world.stop_usec = now_usec(CLOCK_REALTIME);
         live_as(&(Setup){ .crashes = 2 });
         world.populated = false;
-        run_look(world.r);
+        run_wake(world.r);
         spin();
         answer_result("success");
         spin();
-        expect_calls("over(success, short, stopped by systemd); released");
+        expect_calls("ended(success, short, stopped by systemd); released");
 }
 
 static void test_what_killed_the_runner_twice_is_read_while_it_lives(void **state) {
@@ -363,7 +363,7 @@ static void test_what_killed_the_runner_once_is_concluded_in_full(void **state) 
         say(SHELL_STARTED);
         write_file("outcome.json", "{\"outBytes\":19}");
         spin();
-        expect_calls("effects(idle); driven(true); driven(false); ending; over(no result); released");
+        expect_calls("effects(idle); driven(true); driven(false); ending; ended(no result); released");
 }
 
 static void test_a_kill_that_nobody_saw_is_an_event_of_the_end(void **state) {
@@ -373,7 +373,7 @@ static void test_a_kill_that_nobody_saw_is_an_event_of_the_end(void **state) {
         write_file("outcome.json", "{\"outBytes\":0,\"resources\":{\"oomKills\":1}}");
         spin();
         expect_calls("driven(false); driven(false); ending; event(conversation.limit); changed; "
-                     "over(no result, oom); released");
+                     "ended(no result, oom); released");
         assert_true(owner_has_stored());
 }
 
@@ -396,7 +396,7 @@ static void test_the_supervisor_says_where_the_agent_works(void **state) {
         assert_return_code(run_watch(world.r), 0);
         spin();
         expect_calls("driven(false); directory(/w)");
-        run_look(world.r);
+        run_wake(world.r);
         spin();
         expect_calls("driven(false)");
 }

@@ -182,7 +182,7 @@ static void test_a_scope_in_which_nothing_began_is_started_again(void **state) {
         make_run(&(Setup){});
         open_folder();
         assert_return_code(run_watch(world.r), 0);
-        run_look(world.r);
+        run_wake(world.r);
         spin();
         expect_calls("driven(false)");
         answer_result(NULL);
@@ -196,7 +196,7 @@ static void test_a_scope_in_which_nothing_began_is_over_after_a_stop(void **stat
         open_folder();
         assert_return_code(run_watch(world.r), 0);
         run_set_stopping(world.r);
-        run_look(world.r);
+        run_wake(world.r);
         spin();
         expect_calls("driven(false)");
         answer_result(NULL);

@@ -138,7 +138,7 @@ static int describe(const BusRequest *q, sd_bus_error *error) {
         _cleanup_free_ char *text = NULL;
         int r = conversation_describe(q->conversation, &text);
 
-        conversation_look(q->conversation);
+        conversation_check_filter(q->conversation);
         return r < 0 ? r :
                        bus_answer_text(q->message,
                                        text,

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/bus/statistics-bus.h"
-#include "runner/conversation/figures.h"
+#include "runner/conversation/conversation-statistics.h"
 #include "runner/limits/limit-watch.h"
 #include "runner/runner-status.h"
 
 /* Statistics for monitoring: all conversations in one reply, since a monitor asks again and again. */
 
 static void append_resources(BusAnswer *a, Conversation *c) {
-        ConversationFigures f;
+        ConversationStatistics f;
 
-        conversation_figures(c, &f);
+        conversation_statistics(c, &f);
         bus_answer_open(a, 'r', "sa{st}");
         bus_answer_add(a, "s", conversation_id(c));
         bus_answer_open(a, 'a', "{st}");

@@ -79,7 +79,7 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
                  c->row.id,
                  strempty(run_row(run)->unit),
                  strv_contains(units, strempty(run_row(run)->unit)) ? "runs" : "is gone");
-        run_look(run);
+        run_wake(run);
 }
 
 /* One that lives has a run, whatever has become of its row: it must be possible to end it. */

@@ -315,7 +315,7 @@ static void finish_short(Conversation *c, const RunEndFacts *facts, EndReason re
         finish(c, &(End){ .facts = facts, .reason = reason, .text = text });
 }
 
-void conversation_on_over(const RunEndFacts *facts, void *userdata) {
+void conversation_on_ended(const RunEndFacts *facts, void *userdata) {
         Conversation *c = userdata;
         const char *failure = facts->is_short ? NULL : run_failure(c->run), *text;
         _cleanup_free_ char *memory = NULL;

@@ -8,7 +8,7 @@
 /* The end of a conversation's run: one transaction says it to everybody who will ask, then it is announced. */
 
 /* Of RunOps: what is known at the end of a run becomes the end of its conversation. */
-void conversation_on_over(const RunEndFacts *facts, void *userdata);
+void conversation_on_ended(const RunEndFacts *facts, void *userdata);
 bool conversation_on_ending(void *userdata);
 /* Ends one that has no process (yet): workspace failed, launcher refused, … It must have a run. text may be NULL. */
 void conversation_fail(Conversation *c, EndReason reason, const char *text);

@@ -297,7 +297,7 @@ void conversation_pump_input(Conversation *c) {
         }
         if (progress) {
                 (void) conversation_write_input(c);
-                run_watchdog_look(c->run, true);
+                run_watchdog_update(c->run, true);
                 conversation_changed(c);
         }
 }

@@ -65,7 +65,7 @@ static void on_driven(bool progress, void *userdata) {
         if (progress) {
                 (void) conversation_write_input(c);
                 conversation_pump_input(c);
-                run_watchdog_look(c->run, true);
+                run_watchdog_update(c->run, true);
         }
         /* However much of its output is left, and however fast there is more. */
         if (run_failure(c->run) && !run_end_was_sent(c->run) && !conversation_is_stopping(c))
@@ -155,7 +155,7 @@ static const RunOps ops = {
         .silent = on_silent,
         .deny = conversation_on_deny,
         .ending = conversation_on_ending,
-        .over = conversation_on_over,
+        .ended = conversation_on_ended,
         .released = conversation_on_released,
         .store_failed = on_store_failed,
         .no_room = on_no_room,

@@ -84,15 +84,15 @@ static bool is_present_run(Conversation *c) {
 }
 
 static int open_output(Conversation *c) {
-        _cleanup_close_ int parent = -EBADF, folder = -EBADF;
+        _cleanup_close_ int parent = -EBADF, directory = -EBADF;
         char name[16];
 
         if (c->send.outfd >= 0)
                 return 0;
         (void) snprintf(name, sizeof(name), "%u", c->send.row.run);
         parent = run_directory_open(c->ctx->run.conversations_fd, c->row.id);
-        folder = parent < 0 ? parent : run_directory_open(parent, name);
-        int fd = folder < 0 ? folder : run_directory_open_output(folder);
+        directory = parent < 0 ? parent : run_directory_open(parent, name);
+        int fd = directory < 0 ? directory : run_directory_open_output(directory);
         if (fd == -ENOENT)
                 return 0; /* nothing was written (yet) */
         if (fd < 0)
@@ -156,7 +156,7 @@ static int open_reader(Conversation *c) {
                                         .run = c->send.row.run,
                                         .run_id = c->send.row.run_id,
                                         .forward_raw = c->ctx->run.config->forward_raw,
-                                        .told_of_own = true,
+                                        .notified_of_own = true,
                                         .outfd = c->send.outfd,
                                         .offset = c->send.row.acked,
                                         .own_seq = c->send.row.acked_own,

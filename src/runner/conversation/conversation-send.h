@@ -28,7 +28,7 @@ typedef struct ConversationSend {
         uint64_t again_usec;                  /* … so much later; 0: there was none */
         uint64_t queued_since_usec;           /* CLOCK_REALTIME, 0: nothing is queued */
         bool rests;                           /* of one that has ended nothing is in memory … */
-        uint64_t queued_bytes, queued_events; /* … but these figures */
+        uint64_t queued_bytes, queued_events; /* … but these statistics */
 } ConversationSend;
 
 /* Stops reading: what was read and is not acknowledged is read again. */

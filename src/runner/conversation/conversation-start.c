@@ -301,15 +301,14 @@ void conversation_on_started(const char *unit, const char *invocation, void *use
                 return;
         }
         conversation_pump_input(c);
-        run_look(c->run);
+        run_wake(c->run);
 }
 
 void conversation_on_launcher_lost(void *userdata) {
         Conversation *c = userdata;
         LOG_ABOUT_CONVERSATION(c);
 
-        (void) conversation_report(
-                        c, "launcher-lost", "northflare-launcher ended during a start", NULL);
+        (void) conversation_report(c, "launcher-lost", "northflare-launcher ended during a start", NULL);
         conversation_announce(c);
 }
 

@@ -71,7 +71,7 @@ void conversation_stop_thawed(Conversation *c, int error) {
         c->stop.thaws = false;
         if (error >= 0) {
                 conversation_set_frozen(c, false);
-                run_look(c->run);
+                run_wake(c->run);
         } else if (conversation_is_frozen(c))
                 kill_frozen(c);
 }
@@ -262,7 +262,7 @@ void conversation_stop_resume(Conversation *c) {
                 step(c);
         } else if (!killed && c->stop.stage == STOP_ASKED)
                 arm(c, grace_usec);
-        run_look(c->run);
+        run_wake(c->run);
 }
 
 void conversation_stop(Conversation *c, const StopOrder *order) {

@@ -184,9 +184,9 @@ const char *conversation_trusted_by(Conversation *c) {
         return isempty(rule) ? NULL : rule;
 }
 
-void conversation_look(Conversation *c) {
+void conversation_check_filter(Conversation *c) {
         LOG_ABOUT_CONVERSATION(c);
 
         if (c->run)
-                run_limits_look_at_filter(c->run);
+                run_limits_check_filter(c->run);
 }

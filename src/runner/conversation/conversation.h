@@ -43,7 +43,7 @@ bool conversation_is_stopping(
 
 bool conversation_is_frozen(Conversation *c);
 /* Asks for what changes without a notice (the filter of addresses), and reports it as an event if it has. */
-void conversation_look(Conversation *c);
+void conversation_check_filter(Conversation *c);
 
 /* What it was started with, the prompt included: read from the text in its row, or from the store. */
 int conversation_all_params(Conversation *c, Json **ret);

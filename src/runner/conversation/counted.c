@@ -37,6 +37,6 @@ uint64_t counted_take_cpu(Counted *k, uint64_t now) {
         return before ? 0 : by;
 }
 
-uint64_t counted_take_hits(Counted *k, LimitEvent what, uint64_t now) {
+uint64_t counted_take_events(Counted *k, LimitEvent what, uint64_t now) {
         return grown(&k->events[what], now);
 }

@@ -17,4 +17,4 @@ void counted_begin(Counted *k, unsigned run, bool before);
 /* By what it has grown since the last time. A counter that is smaller than before has begun again. */
 void counted_take_usage(Counted *k, const DriverUsage *now, DriverUsage *ret_grown);
 uint64_t counted_take_cpu(Counted *k, uint64_t now);
-uint64_t counted_take_hits(Counted *k, LimitEvent what, uint64_t now);
+uint64_t counted_take_events(Counted *k, LimitEvent what, uint64_t now);

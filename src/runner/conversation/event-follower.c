@@ -64,15 +64,15 @@ static bool follower_is_ended(Follower *f) {
 }
 
 static int follower_output(Follower *f) {
-        _cleanup_close_ int parent = -EBADF, folder = -EBADF;
+        _cleanup_close_ int parent = -EBADF, directory = -EBADF;
         char name[16];
 
         if (f->outfd >= 0)
                 return 0;
         (void) snprintf(name, sizeof(name), "%u", f->at.run);
         parent = run_directory_open(f->c->ctx->run.conversations_fd, f->c->row.id);
-        folder = parent < 0 ? parent : run_directory_open(parent, name);
-        int fd = folder < 0 ? folder : run_directory_open_output(folder);
+        directory = parent < 0 ? parent : run_directory_open(parent, name);
+        int fd = directory < 0 ? directory : run_directory_open_output(directory);
         if (fd == -ENOENT)
                 return 0;
         if (fd < 0)

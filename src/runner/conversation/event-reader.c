@@ -18,7 +18,7 @@ struct EventReader {
         Buffer context; /* what stands in each event behind its id */
         unsigned run;
         bool forward_raw;
-        bool told_of_own, no_own; /* no_own: there was none, and nobody told of one since */
+        bool notified_of_own, no_own; /* no_own: there was none, and nobody told of one since */
         int outfd;
         bool ended;       /* nothing is added to it */
         LineReader lines; /* what lies before its offset has been read */
@@ -161,7 +161,7 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret) {
                 .message_prefix = strdup(p->run_id),
                 .run = p->run,
                 .forward_raw = p->forward_raw,
-                .told_of_own = p->told_of_own,
+                .notified_of_own = p->notified_of_own,
                 .outfd = p->outfd,
                 .own_seq = p->own_seq,
         };
@@ -307,7 +307,7 @@ int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out) {
                         if (k < 0)
                                 return k;
                         r->has_own = k > 0;
-                        r->no_own = k == 0 && r->told_of_own;
+                        r->no_own = k == 0 && r->notified_of_own;
                 }
                 /* Own events at this place go first; then the lines up to the next one, or to the limit. */
                 if (r->has_own && r->own.at_offset <= r->lines.offset) {

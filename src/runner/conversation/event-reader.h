@@ -18,7 +18,7 @@ typedef struct EventReaderParams {
         unsigned run;
         const char *run_id;
         bool forward_raw;
-        bool told_of_own; /* event_reader_own_added() is called for each own event, so the store need not be asked */
+        bool notified_of_own; /* event_reader_own_added() is called for each own event, so the store need not be asked */
         int outfd;         /* of out.log, borrowed; -EBADF: none yet (event_reader_set_output) */
         uint64_t offset;   /* begin here */
         int64_t own_seq;   /* own events up to here are behind us */

@@ -7,8 +7,8 @@
 #include "common/log.h"
 #include "common/oneshot.h"
 #include "runner/run/run-check.h"
-#include "runner/run/run-hits.h"
 #include "runner/run/run-internal.h"
+#include "runner/run/run-limit-events.h"
 #include "runner/run/run-orders.h"
 #include "runner/run/run-state.h"
 #include "runner/scope/run-directory.h"
@@ -80,7 +80,7 @@ static void supervisor_gone(Run *r) {
         if (r->check.supervision == SUPERVISED)
                 r->check.supervision = ORPHANED;
         run_limits_sample(r); /* while there is something to read */
-        run_look(r);
+        run_wake(r);
 }
 
 static int on_supervisor(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -149,7 +149,7 @@ static void over(Run *r, Json *outcome_consume, const char *result) {
 }
 
 /* Nobody said why it is gone. True while the manager's line may still come. */
-static bool look_for_stop(Run *r, const char *result) {
+static bool find_stop(Run *r, const char *result) {
         if (r->stopping || r->ctx->shutting_down || streq_ptr(result, "oom-kill") ||
             streq_ptr(result, "timeout") ||
             scope_stop_find(r->row.unit, r->row.started_usec, &r->end.stopped_usec) > 0)
@@ -181,7 +181,7 @@ static void on_result(const char *result, void *userdata) {
                 (void) arm_check(r);
                 return;
         }
-        if (!outcome && look_for_stop(r, result)) {
+        if (!outcome && find_stop(r, result)) {
                 (void) arm_check(r);
                 return;
         }

@@ -24,9 +24,9 @@ typedef struct RunContext {
         bool ready;          /* scopes may be started (they wait for our own READY) */
         bool broken;         /* the store failed: nothing moves until everything was read from it again */
         bool addresses_held; /* a filter of addresses has an effect here, as was seen of some scope */
-        char **controllers_told; /* without effect here, as the journal has it already; owned */
+        char **controllers_reported; /* without effect here, as the journal has it already; owned */
 } RunContext;
 
 /* Whether the journal has to be told that a controller of the kernel has no effect here: once each. */
-bool run_context_tell_controller(RunContext *c, const char *controller);
+bool run_context_report_controller(RunContext *c, const char *controller);
 void run_context_done(RunContext *c);

@@ -3,8 +3,8 @@
 #include "runner/host/shutdown-watch.h"
 #include "runner/run/run-effects.h"
 #include "runner/run/run-end.h"
-#include "runner/run/run-hits.h"
 #include "runner/run/run-internal.h"
+#include "runner/run/run-limit-events.h"
 #include "runner/run/run-orders.h"
 #include "runner/scope/run-directory.h"
 #include "runner/store/state-step.h"
@@ -91,7 +91,8 @@ static void collect_scope(Run *r) {
 /* Of the supervisor's few words, and nothing that is read, asked or summed up. */
 static void conclude_short(Run *r) {
         r->row.out_bytes = r->row.driven;
-        r->report->over(&(RunEndFacts){ .outcome = r->end.outcome,
+        r->report->ended(
+                        &(RunEndFacts){ .outcome = r->end.outcome,
                                         .result = r->end.result,
                                         .shutdown = r->ctx->shutting_down,
                                         .stopped_by_systemd = r->end.stopped_usec > 0,
@@ -120,7 +121,7 @@ void run_conclude(Run *r) {
         if (r->ctx->broken)
                 return;
         collect_scope(r);
-        r->report->over(
+        r->report->ended(
                         &(RunEndFacts){
                                         .outcome = e->outcome,
                                         .resources = run_resources(r),

@@ -6,12 +6,12 @@
 #include "runner/run/run-check.h"
 #include "runner/run/run-context.h"
 #include "runner/run/run-end.h"
-#include "runner/run/run-figures.h"
 #include "runner/run/run-input.h"
 #include "runner/run/run-limits.h"
 #include "runner/run/run-output.h"
 #include "runner/run/run-runtime.h"
 #include "runner/run/run-start.h"
+#include "runner/run/run-statistics.h"
 #include "runner/run/run-watchdog.h"
 #include "runner/run/run.h"
 #include "runner/scope/watch.h"
@@ -41,7 +41,7 @@ struct Run {
         RunCheck check;
         RunEnd end;
         RunLimits *limits;
-        Figures figures; /* of the scope, as read last; the first is when */
+        Statistics statistics; /* of the scope, as read last; the first is when */
         RunRuntime runtime;
         RunWatchdog watchdog;
         WatchSlot *watch;

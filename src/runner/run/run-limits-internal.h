@@ -16,19 +16,19 @@ struct RunLimits {
         LimitFilterQuery *filter_query;
         bool filter_again;   /* something has changed while systemd was asked */
         bool addresses_held; /* it was seen once that filters are */
-        LimitCounts told;
-        int fd;                   /* the scope's folder */
+        LimitCounts reported;
+        int fd;                   /* the scope's directory */
         char *cgroup, *workspace; /* of the scope, and of the workspace's slice that it is in, or NULL */
         CgroupUsage usage;        /* as last read */
-        uint64_t slice_ooms, slice_ooms_told;
+        uint64_t slice_ooms, slice_ooms_reported;
         LimitWatch *watch;
         WatchSlot *slot;
         sd_event_source *reread, *victim;
 
         /* a kill that waits for its name */
         LimitCounts kill_now;
-        uint64_t kill_hits, kill_since_usec;
+        uint64_t kill_events, kill_since_usec;
         unsigned kill_tries;
-        uint64_t kill_told_usec;      /* CLOCK_REALTIME; 0: none, or before the runner was restarted */
+        uint64_t kill_reported_usec;  /* CLOCK_REALTIME; 0: none, or before the runner was restarted */
         uint64_t workspace_kill_usec; /* the last one because of the workspace's limit */
 };

@@ -6,7 +6,7 @@
 #include "common/log.h"
 #include "common/oneshot.h"
 #include "runner/limits/limit-files.h"
-#include "runner/run/run-hits.h"
+#include "runner/run/run-limit-events.h"
 #include "runner/run/run-limits-internal.h"
 #include "runner/store/store-audit.h"
 #include "runner/store/transaction.h"
@@ -57,15 +57,15 @@ int run_limits_save(RunLimits *l) {
                 (void) json_set(o, "effective", json_object_get(l->effective));
         if (l->missing)
                 (void) json_set(o, "missing", json_object_get(l->missing));
-        (void) json_set_u64(o, "oomKills", l->told.events[LIMIT_EVENT_OOM_KILL]);
-        (void) json_set_u64(o, "memoryHigh", l->told.events[LIMIT_EVENT_MEMORY_HIGH]);
-        (void) json_set_u64(o, "tasksMax", l->told.events[LIMIT_EVENT_TASKS]);
-        (void) json_set_u64(o, "oom", l->told.oom);
+        (void) json_set_u64(o, "oomKills", l->reported.events[LIMIT_EVENT_OOM_KILL]);
+        (void) json_set_u64(o, "memoryHigh", l->reported.events[LIMIT_EVENT_MEMORY_HIGH]);
+        (void) json_set_u64(o, "tasksMax", l->reported.events[LIMIT_EVENT_TASKS]);
+        (void) json_set_u64(o, "oom", l->reported.oom);
         if (l->filter)
                 (void) json_set(o, "ipFilter", json_object_get(l->filter));
         (void) json_set_bool(o, "addressesHeld", l->addresses_held);
         if (l->workspace)
-                (void) json_set_u64(o, "workspaceOom", l->slice_ooms_told);
+                (void) json_set_u64(o, "workspaceOom", l->slice_ooms_reported);
         (void) json_set_bool(o, "frozen", l->run->frozen);
         return store_set(l->run->ctx->store, key, json_text(o));
 }
@@ -127,11 +127,11 @@ int run_limits_restore(Run *r) {
         l->effective = json_object_get(json_get(o, "effective"));
         l->missing = json_object_get(json_get(o, "missing"));
         l->filter = json_object_get(json_get(o, "ipFilter"));
-        (void) json_get_u64(o, "oomKills", &l->told.events[LIMIT_EVENT_OOM_KILL]);
-        (void) json_get_u64(o, "memoryHigh", &l->told.events[LIMIT_EVENT_MEMORY_HIGH]);
-        (void) json_get_u64(o, "tasksMax", &l->told.events[LIMIT_EVENT_TASKS]);
-        (void) json_get_u64(o, "oom", &l->told.oom);
-        (void) json_get_u64(o, "workspaceOom", &l->slice_ooms_told);
+        (void) json_get_u64(o, "oomKills", &l->reported.events[LIMIT_EVENT_OOM_KILL]);
+        (void) json_get_u64(o, "memoryHigh", &l->reported.events[LIMIT_EVENT_MEMORY_HIGH]);
+        (void) json_get_u64(o, "tasksMax", &l->reported.events[LIMIT_EVENT_TASKS]);
+        (void) json_get_u64(o, "oom", &l->reported.oom);
+        (void) json_get_u64(o, "workspaceOom", &l->slice_ooms_reported);
         (void) json_get_bool(o, "addressesHeld", &l->addresses_held);
         (void) json_get_bool(o, "frozen", &frozen);
         r->frozen = frozen;
@@ -216,7 +216,7 @@ static void log_missing(RunLimits *l, const char *name) {
         const char *controller = limit_controller(name);
         LOG_CONTEXT(log);
 
-        if (!run_context_tell_controller(l->run->ctx, controller))
+        if (!run_context_report_controller(l->run->ctx, controller))
                 return;
         log_context_push(&log, "NORTHFLARE_LIMIT", name);
         log_context_push(&log, "NORTHFLARE_CONTROLLER", controller);
@@ -318,7 +318,7 @@ static void log_filter(RunLimits *l) {
                  "The address filter of conversation %s is now %s.",
                  l->run->row.conversation,
                  l->filter ? json_text(l->filter) : "none");
-        if (held || !run_context_tell_controller(l->run->ctx, "bpf"))
+        if (held || !run_context_report_controller(l->run->ctx, "bpf"))
                 return;
         log_context_push(&log, "NORTHFLARE_CONTROLLER", "bpf");
         log_full(LOG_WARNING,
@@ -384,7 +384,7 @@ static void arm_reread(RunLimits *l) {
                 (void) oneshot_start(&l->reread, l->run->ctx->event, REREAD_USEC, on_reread, l);
 }
 
-static void on_folder(bool all, void *userdata) {
+static void on_directory(bool all, void *userdata) {
         arm_reread(userdata);
 }
 
@@ -400,14 +400,14 @@ void run_limits_close(Run *r) {
         l->fd = safe_close(l->fd);
 }
 
-void run_limits_look(Run *r) {
+void run_limits_check(Run *r) {
         if (!r->limits || r->limits->fd < 0)
                 return;
         arm_reread(r->limits);
         ask_filter(r->limits);
 }
 
-void run_limits_look_at_filter(Run *r) {
+void run_limits_check_filter(Run *r) {
         if (r->limits && r->limits->fd >= 0)
                 ask_filter(r->limits);
 }
@@ -469,7 +469,7 @@ void run_limits_open(Run *r) {
         l->kill_since_usec = r->row.started_usec;
         run_limits_sample(r);
         if (first) {
-                l->slice_ooms_told = l->slice_ooms;
+                l->slice_ooms_reported = l->slice_ooms;
                 k = limit_files_read(l->fd, &l->effective);
                 if (k >= 0)
                         k = find_missing(l);
@@ -479,9 +479,9 @@ void run_limits_open(Run *r) {
                                         r->row.conversation);
                 (void) run_limits_save(l);
         }
-        k = limit_watch_new(r->ctx->event, l->fd, &l->told, &run_limits_watch_ops, l, &l->watch);
+        k = limit_watch_new(r->ctx->event, l->fd, &l->reported, &run_limits_watch_ops, l, &l->watch);
         if (k >= 0)
-                k = watch_add(r->ctx->watch, l->fd, on_folder, l, &l->slot);
+                k = watch_add(r->ctx->watch, l->fd, on_directory, l, &l->slot);
         if (k < 0)
                 log_debug_errno(k, "Failed to watch the limits of conversation %s: %m", r->row.conversation);
         if (l->watch && limit_watch_is_frozen(l->watch) != r->frozen)

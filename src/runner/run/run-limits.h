@@ -23,10 +23,10 @@ void run_limits_close(Run *r);
 void run_limits_open(Run *r);
 /* The limits were changed, maybe: reads them again. ours: by an order of the runner's, asked (may be NULL) is what is
  * asked for from now on. */
-void run_limits_look(Run *r);
+void run_limits_check(Run *r);
 /* Somebody wants to know: systemd tells nobody that addresses were changed, so it is asked again. What has changed is told
  * when the answer is there. */
-void run_limits_look_at_filter(Run *r);
+void run_limits_check_filter(Run *r);
 int run_limits_ask(Run *r, Json *asked);
 /* What was ordered has been done, so what does not show now is not given. */
 void run_limits_set(Run *r);

@@ -35,7 +35,7 @@ static void on_done(LauncherVerb verb, int error, const char *text, void *userda
                 log_failure(r, verb, error, text);
         /* Whatever the answer: it may be gone. */
         if (verb == LAUNCHER_KILL)
-                run_look(r);
+                run_wake(r);
         r->report->ordered(verb, error, text, r->userdata);
 }
 

@@ -34,7 +34,7 @@ int run_directory_fd(const Run *r) {
 
 /* ---- its directory ---- */
 
-static int open_folder(Run *r, const char *spec) {
+static int open_directory(Run *r, const char *spec) {
         _cleanup_close_ int parent = -EBADF;
         char name[16];
         int fd;
@@ -54,11 +54,11 @@ static int open_folder(Run *r, const char *spec) {
 }
 
 int run_open_directory(Run *r) {
-        return open_folder(r, NULL);
+        return open_directory(r, NULL);
 }
 
 /* With what a store that has to be made anew needs to know. */
-static int make_folder(Run *r, Json *adoption) {
+static int make_directory(Run *r, Json *adoption) {
         _cleanup_json_ Json *all = NULL;
         int k;
 
@@ -67,7 +67,7 @@ static int make_folder(Run *r, Json *adoption) {
         k = json_set_string(adoption, "runId", r->row.run_id);
         if (k >= 0)
                 k = json_set(all, "adoption", json_object_get(adoption));
-        return k < 0 ? k : open_folder(r, json_text(all));
+        return k < 0 ? k : open_directory(r, json_text(all));
 }
 
 /* ---- what is started ---- */
@@ -199,7 +199,7 @@ make_plan(Run *r, const RunStartParams *p, LaunchPlan *ret, Limits *ret_limits, 
 static int prepare(Run *r, Json *adoption, char **ret_error) {
         int k;
 
-        k = make_folder(r, adoption);
+        k = make_directory(r, adoption);
         if (k < 0) {
                 *ret_error = xasprintf("failed to create the directory of the run: %s", strerror(-k));
                 return k;

@@ -82,7 +82,7 @@ void run_set_stopping(Run *r) {
         r->stopping = true;
 }
 
-void run_look(Run *r) {
+void run_wake(Run *r) {
         r->check.asked = true;
         (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
 }

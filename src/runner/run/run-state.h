@@ -39,4 +39,4 @@ bool run_end_was_sent(const Run *r);
 /* A stop was ordered: its own clocks order none any more. */
 void run_set_stopping(Run *r);
 /* Its output is read, and its scope checked, in a turn of its own: something of it may have changed. */
-void run_look(Run *r);
+void run_wake(Run *r);

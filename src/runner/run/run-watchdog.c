@@ -83,7 +83,7 @@ static void look(Run *r) {
                 arm(r);
 }
 
-void run_watchdog_look(Run *r, bool heard) {
+void run_watchdog_update(Run *r, bool heard) {
         uint64_t now;
 
         if (!r->watchdog.clocks)

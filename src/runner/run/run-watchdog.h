@@ -17,7 +17,7 @@ typedef struct RunWatchdog {
 /* Begins them, where they have not begun. */
 int run_watchdog_begin(Run *r, const Timeouts *timeouts);
 /* The phase may be another one. heard: the agent said something or was told something. */
-void run_watchdog_look(Run *r, bool heard);
+void run_watchdog_update(Run *r, bool heard);
 void run_watchdog_freeze(Run *r, bool frozen);
 /* After an upgrade: what would not be asked today is not left open. */
 void run_deny_overlong_questions(Run *r);

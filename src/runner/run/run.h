@@ -52,7 +52,7 @@ typedef struct RunOps {
         /* It is over and all of its output was read. True: it is not concluded yet, run_conclude() will be called again. */
         bool (*ending)(void *userdata);
         /* It is concluded: the end has to be stored. */
-        void (*over)(const RunEndFacts *facts, void *userdata);
+        void (*ended)(const RunEndFacts *facts, void *userdata);
         /* It has ended, and nobody on the stack holds it: it may be freed. */
         void (*released)(void *userdata);
         /* The store could not be written: what is in memory and what is stored may have parted. */

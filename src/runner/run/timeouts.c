@@ -7,7 +7,7 @@
 typedef struct Question {
         uint64_t offset, since;
         unsigned n;
-        bool told;
+        bool reported;
 } Question;
 
 struct Watchdog {
@@ -135,7 +135,7 @@ uint64_t watchdog_next(const Watchdog *w) {
         if (w->running && w->timeouts.silence_usec > 0)
                 next = w->heard + w->timeouts.silence_usec;
         for (size_t i = 0; i < w->n_questions; i++)
-                if (!w->questions[i].told)
+                if (!w->questions[i].reported)
                         next = MIN(next, w->questions[i].since + w->timeouts.answer_usec);
         return next;
 }
@@ -149,9 +149,9 @@ bool watchdog_take_expired(Watchdog *w, uint64_t now, uint64_t *ret_offset, unsi
         for (size_t i = 0; i < w->n_questions && w->frozen_since == 0; i++) {
                 Question *q = &w->questions[i];
 
-                if (q->told || now < q->since + w->timeouts.answer_usec)
+                if (q->reported || now < q->since + w->timeouts.answer_usec)
                         continue;
-                q->told = true;
+                q->reported = true;
                 *ret_offset = q->offset;
                 *ret_n = q->n;
                 return true;

@@ -4,7 +4,7 @@
 #include "common/oneshot.h"
 #include "runner/limits/limit-files.h"
 #include "runner/limits/limit-victim.h"
-#include "runner/run/run-hits.h"
+#include "runner/run/run-limit-events.h"
 #include "runner/run/run-limits-internal.h"
 
 /* The kernel's line is in the journal some moments after the kill. */
@@ -13,7 +13,7 @@
 /* From the kill of the agent to the end of all that it leaves. */
 #define KILL_NEAR_USEC (10 * USEC_PER_SEC)
 
-static void log_hit(RunLimits *l, LimitEvent what, const char *limit, uint64_t hits, const char *victim) {
+static void log_event(RunLimits *l, LimitEvent what, const char *limit, uint64_t hits, const char *victim) {
         static const char *const texts[_LIMIT_EVENT_MAX] = {
                 [LIMIT_EVENT_OOM_KILL] = "processes were killed by the OOM killer",
                 [LIMIT_EVENT_MEMORY_HIGH] = "times throttled at memoryHigh",
@@ -41,58 +41,58 @@ static const char *killer(RunLimits *l, const LimitCounts *now, const LimitVicti
                 return streq(victim->limit, l->cgroup)                 ? "memoryMax" :
                                 streq_ptr(victim->limit, l->workspace) ? "workspaceMemoryMax" :
                                                                          "memory";
-        return now->oom > l->told.oom                      ? "memoryMax" :
-                        l->slice_ooms > l->slice_ooms_told ? "workspaceMemoryMax" :
-                                                             "memory";
+        return now->oom > l->reported.oom                      ? "memoryMax" :
+                        l->slice_ooms > l->slice_ooms_reported ? "workspaceMemoryMax" :
+                                                                 "memory";
 }
 
 static void
-tell_hit(RunLimits *l, LimitEvent what, uint64_t hits, const LimitCounts *now, const LimitVictim *whom) {
+report_event(RunLimits *l, LimitEvent what, uint64_t hits, const LimitCounts *now, const LimitVictim *whom) {
         const char *victim = whom ? whom->name : NULL;
         bool workspace_tasks = what == LIMIT_EVENT_TASKS && l->workspace && limit_workspace_tasks(l->fd);
         const char *limit = what == LIMIT_EVENT_MEMORY_HIGH ? "memoryHigh" :
                         workspace_tasks                     ? "workspaceTasksMax" :
                         what == LIMIT_EVENT_TASKS           ? "tasksMax" :
                                                               killer(l, now, whom);
-        LimitCounts before = l->told;
-        uint64_t slice_before = l->slice_ooms_told;
+        LimitCounts before = l->reported;
+        uint64_t slice_before = l->slice_ooms_reported;
         _cleanup_json_ Json *params = json_object_new_object();
         bool whole = params && json_set_string(params, "limit", limit) >= 0 &&
                         json_set_u64(params, "hits", hits) >= 0 &&
                         json_set_text(params, "victim", victim) >= 0;
 
-        l->told.events[what] += hits;
+        l->reported.events[what] += hits;
         if (what == LIMIT_EVENT_OOM_KILL) {
-                l->told.oom = now->oom;
-                l->slice_ooms_told = l->slice_ooms;
+                l->reported.oom = now->oom;
+                l->slice_ooms_reported = l->slice_ooms;
         }
         if (!whole || run_limits_emit(l, "conversation.limit", params) < 0) {
-                l->told = before;
-                l->slice_ooms_told = slice_before;
+                l->reported = before;
+                l->slice_ooms_reported = slice_before;
                 return;
         }
         if (what == LIMIT_EVENT_OOM_KILL) {
-                l->kill_told_usec = now_usec(CLOCK_REALTIME);
+                l->kill_reported_usec = now_usec(CLOCK_REALTIME);
                 if (streq(limit, "workspaceMemoryMax"))
-                        l->workspace_kill_usec = l->kill_told_usec;
+                        l->workspace_kill_usec = l->kill_reported_usec;
         }
-        log_hit(l, what, limit, hits, victim);
+        log_event(l, what, limit, hits, victim);
 }
 
 /* 1: told; 0: its name may still come. */
-static int tell_kill(RunLimits *l, bool last) {
+static int report_kill(RunLimits *l, bool last) {
         _cleanup_(limit_victim_done) LimitVictim victim = {};
         int found;
 
-        if (l->kill_hits == 0)
+        if (l->kill_events == 0)
                 return 1;
         found = limit_victim_find(l->cgroup, l->kill_since_usec, &victim);
         if (found == 0 && !last)
                 return 0;
         l->kill_since_usec = now_usec(CLOCK_REALTIME);
-        uint64_t hits = l->kill_hits;
-        l->kill_hits = 0;
-        tell_hit(l, LIMIT_EVENT_OOM_KILL, hits, &l->kill_now, found > 0 ? &victim : NULL);
+        uint64_t hits = l->kill_events;
+        l->kill_events = 0;
+        report_event(l, LIMIT_EVENT_OOM_KILL, hits, &l->kill_now, found > 0 ? &victim : NULL);
         return 1;
 }
 
@@ -100,28 +100,28 @@ static int on_victim(sd_event_source *source, uint64_t usec, void *userdata) {
         RunLimits *l = userdata;
         LOG_ABOUT_RUN(l->run);
 
-        if (l->run->over || tell_kill(l, ++l->kill_tries >= VICTIM_TRIES) > 0)
+        if (l->run->over || report_kill(l, ++l->kill_tries >= VICTIM_TRIES) > 0)
                 return 0;
         oneshot_arm(source, VICTIM_USEC);
         return 0;
 }
 
-static void on_hit(LimitEvent what, uint64_t hits, const LimitCounts *now, void *userdata) {
+static void on_event(LimitEvent what, uint64_t hits, const LimitCounts *now, void *userdata) {
         RunLimits *l = userdata;
         LOG_ABOUT_RUN(l->run);
 
-        /* Its last ones are told with its end, from the figures of the end. */
+        /* Its last ones are told with its end, from the statistics of the end. */
         if (l->run->over || l->run->ctx->broken)
                 return;
         if (what != LIMIT_EVENT_OOM_KILL) {
-                tell_hit(l, what, hits, now, NULL);
+                report_event(l, what, hits, now, NULL);
                 return;
         }
-        l->kill_hits += hits;
+        l->kill_events += hits;
         l->kill_now = *now;
         l->kill_tries = 0;
         if (oneshot_start(&l->victim, l->run->ctx->event, VICTIM_USEC, on_victim, l) < 0)
-                (void) tell_kill(l, true);
+                (void) report_kill(l, true);
 }
 
 void run_limits_set_frozen(bool frozen, void *userdata) {
@@ -137,18 +137,18 @@ void run_limits_set_frozen(bool frozen, void *userdata) {
                           frozen ? "frozen" : "thawed");
 }
 
-static void on_looked(void *userdata) {
+static void on_changed(void *userdata) {
         RunLimits *l = userdata;
 
         run_limits_sample(l->run);
 }
 
-const LimitWatchOps run_limits_watch_ops = { .changed = on_looked,
-                                             .event = on_hit,
+const LimitWatchOps run_limits_watch_ops = { .changed = on_changed,
+                                             .event = on_event,
                                              .frozen = run_limits_set_frozen };
 
 void run_limits_finish(Run *r, Json *resources) {
-        static const char *const figures[_LIMIT_EVENT_MAX] = {
+        static const char *const counters[_LIMIT_EVENT_MAX] = {
                 [LIMIT_EVENT_OOM_KILL] = "oomKills",
                 [LIMIT_EVENT_MEMORY_HIGH] = "memoryHighEvents",
                 [LIMIT_EVENT_TASKS] = "pidsMaxEvents",
@@ -160,19 +160,19 @@ void run_limits_finish(Run *r, Json *resources) {
         l->watch = limit_watch_free(l->watch);
         for (LimitEvent i = 0; i < _LIMIT_EVENT_MAX; i++) {
                 _cleanup_(limit_victim_done) LimitVictim victim = {};
-                /* Whose limit it was is not among the figures; the scope's own is by far the likeliest, unless its
+                /* Whose limit it was is not among the statistics; the scope's own is by far the likeliest, unless its
                  * workspace's was seen to be hit. */
-                LimitCounts now = { .oom = l->told.oom + (l->slice_ooms <= l->slice_ooms_told) };
+                LimitCounts now = { .oom = l->reported.oom + (l->slice_ooms <= l->slice_ooms_reported) };
                 uint64_t count = 0;
                 int found = 0;
 
-                if (json_get_u64(resources, figures[i], &count) <= 0 || count <= l->told.events[i])
+                if (json_get_u64(resources, counters[i], &count) <= 0 || count <= l->reported.events[i])
                         continue;
                 if (i == LIMIT_EVENT_OOM_KILL && l->cgroup)
                         found = limit_victim_find(l->cgroup, l->kill_since_usec, &victim);
-                tell_hit(l, i, count - l->told.events[i], &now, found > 0 ? &victim : NULL);
+                report_event(l, i, count - l->reported.events[i], &now, found > 0 ? &victim : NULL);
         }
-        l->kill_hits = 0;
+        l->kill_events = 0;
 }
 
 bool run_limits_oom(Run *r, Json *outcome) {
@@ -184,11 +184,11 @@ bool run_limits_oom(Run *r, Json *outcome) {
                 return true;
         (void) json_get_u64(resources, "oomKills", &count);
         if (count == 0 && l)
-                count = l->told.events[LIMIT_EVENT_OOM_KILL];
+                count = l->reported.events[LIMIT_EVENT_OOM_KILL];
         if (count == 0)
                 return false;
         (void) json_get_u64(outcome, "endedUsec", &ended);
-        return !l || l->kill_told_usec == 0 || l->kill_told_usec + KILL_NEAR_USEC > ended;
+        return !l || l->kill_reported_usec == 0 || l->kill_reported_usec + KILL_NEAR_USEC > ended;
 }
 
 bool run_limits_oom_by_workspace(Run *r, Json *outcome) {
@@ -199,12 +199,12 @@ bool run_limits_oom_by_workspace(Run *r, Json *outcome) {
                         r->limits->workspace_kill_usec + KILL_NEAR_USEC > ended;
 }
 
-int run_limits_folder(Run *r) {
+int run_limits_directory(Run *r) {
         return r->limits ? r->limits->fd : -EBADF;
 }
 
-uint64_t run_limits_hits(Run *r, LimitEvent what) {
-        return r->limits ? r->limits->told.events[what] : 0;
+uint64_t run_limits_events(Run *r, LimitEvent what) {
+        return r->limits ? r->limits->reported.events[what] : 0;
 }
 
 bool run_limits_oomd(Run *r) {
