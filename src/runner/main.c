@@ -18,7 +18,7 @@
 #define HEAP_BLOCK_MAX (1024 * 1024)
 
 /* The parts of the daemon, from the bottom up. The runner has the store, the link and the conversations; the methods are
- * what it hands messages to; the bus objects call the methods and hear from the runner what changes. */
+ * what it hands messages to; the bus objects call the methods and are notified of changes by the runner. */
 typedef struct Daemon {
         sd_event *event;
         Runner *runner;
@@ -26,7 +26,7 @@ typedef struct Daemon {
         BusObjects *bus_objects;
 } Daemon;
 
-/* From the top down; but what the runner forgets at the end is announced, as long as somebody could hear it. */
+/* From the top down; but what the runner forgets at the end is announced, as long as the bus objects can announce it. */
 static void daemon_done(Daemon *d) {
         runner_stop(d->runner);
         bus_objects_free(d->bus_objects);
@@ -49,7 +49,7 @@ static int take_name(sd_bus *bus) {
 }
 
 /* The order matters. The store is opened before anything can be asked for; the name comes before adoption, so that no
- * second runner adopts what the first one has; the orchestrator is the last to hear of us. */
+ * second runner adopts what the first one has; the connection to the orchestrator is the last step. */
 static int start(Daemon *d) {
         int r = runner_open(d->runner);
 

@@ -6,11 +6,11 @@
 #include "common/oneshot.h"
 #include "runner/runner-admission.h"
 
-/* What every new conversation must pass: drain, capacity, disk, memory, pressure, what waits for acknowledgement. It is looked at before anybody asks, so
+/* What every new conversation must pass: drain, capacity, disk, memory, pressure, what waits for acknowledgement. It is checked before a conversation is requested, so
  * that an orchestrator can give its work to another runner instead. */
 
 #define CHECK_USEC (30 * USEC_PER_SEC)
-/* While it is refused: nobody is to wait for long when there is room again. */
+/* While it is refused: new conversations are accepted again soon after the cause is gone. */
 #define CHECK_AGAIN_USEC (5 * USEC_PER_SEC)
 /* A machine at its capacity may change sides with every end and start. */
 #define REPORT_USEC (1 * USEC_PER_SEC)
@@ -22,7 +22,7 @@ struct AdmissionGate {
         const Drain *drain;
         Announcer *announcer;
         Link *link;                    /* NULL: there is no orchestrator */
-        AdmissionMeasurements machine; /* as last looked at */
+        AdmissionMeasurements machine; /* as last measured */
         Admission now, reported;
         uint64_t reported_usec;
         sd_event_source *timer;
@@ -115,8 +115,8 @@ static void check_in(AdmissionGate *g, uint64_t usec) {
                 oneshot_arm(g->timer, usec);
 }
 
-/* At once where it has changed; but not more often than anybody could want to know. */
-static void tell(AdmissionGate *g) {
+/* Reports a change at once, but not more often than is useful. */
+static void report(AdmissionGate *g) {
         uint64_t now = now_usec(CLOCK_MONOTONIC);
 
         if (!g->link || g->now == g->reported)
@@ -130,7 +130,7 @@ static void tell(AdmissionGate *g) {
 }
 
 /* Whether it is another one. */
-static bool look(AdmissionGate *g) {
+static bool check(AdmissionGate *g) {
         Admission before = g->now;
 
         g->now = judge(g);
@@ -143,8 +143,8 @@ static bool look(AdmissionGate *g) {
 }
 
 void admission_gate_check(AdmissionGate *g) {
-        if (look(g))
-                tell(g);
+        if (check(g))
+                report(g);
 }
 
 bool admission_is_for_origin(Admission a, const char *origin) {
@@ -162,7 +162,7 @@ Admission admission_gate_ask(AdmissionGate *g) {
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         AdmissionGate *g = userdata;
         check_in(g, admission_gate_ask(g) == ADMISSION_OPEN ? CHECK_USEC : CHECK_AGAIN_USEC);
-        tell(g);
+        report(g);
         return 0;
 }
 
@@ -172,10 +172,10 @@ int admission_gate_json(AdmissionGate *g, Json **ret) {
 
         if (!o)
                 return -ENOMEM;
-        /* This is what tells it: a heartbeat of its own would be made while this one is. */
+        /* This is the report of it: a heartbeat of its own would be made while this one is. */
         measure(g);
         disk_check(g->disk);
-        (void) look(g);
+        (void) check(g);
         (void) json_set_bool(o, "open", g->now == ADMISSION_OPEN);
         if (g->now != ADMISSION_OPEN) {
                 text = admission_gate_text(g);

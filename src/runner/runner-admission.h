@@ -21,19 +21,19 @@ int admission_gate_new(
                 Announcer *announcer,
                 AdmissionGate **ret);
 AdmissionGate *admission_gate_free(AdmissionGate *g);
-/* Looks at the machine for the first time, and from now on by itself. */
+/* Checks the machine for the first time, and again at intervals from now on. */
 int admission_gate_open(AdmissionGate *g);
-/* Who is told at once where it has changed; borrowed. */
+/* The link on which a change is reported at once; borrowed. */
 void admission_gate_set_link(AdmissionGate *g, Link *link);
 /* Something changed that may matter for it. */
 void admission_gate_check(AdmissionGate *g);
 /* The same with fresh statistics of the machine. */
 Admission admission_gate_ask(AdmissionGate *g);
-/* As looked at last. */
+/* As checked last. */
 Admission admission_gate_get(const AdmissionGate *g);
 /* Why not, for people and for the caller to free; NULL where it is open, or memory is out. */
 char *admission_gate_text(const AdmissionGate *g);
-/* For the heartbeat: {open, reason, text}. What is in it counts as told. */
+/* For the heartbeat: {open, reason, text}. Its contents count as reported. */
 int admission_gate_json(AdmissionGate *g, Json **ret);
 /* Whether it refuses a conversation of that origin. */
 bool admission_is_for_origin(Admission a, const char *origin);

@@ -107,7 +107,7 @@ Conversation *runner_find_conversation(Runner *r, const char *id) {
         k = load(r, id, NULL, &c);
         if (k < 0)
                 log_warning_errno(k, "Failed to read conversation %s from the store: %m", id);
-        /* Another one leaves for it, but not before whoever asks is done. */
+        /* Another one leaves for it, but not before the caller is done. */
         if (c)
                 housekeeping_arm(r->housekeeping);
         return c;
@@ -117,7 +117,7 @@ static bool is_wanted(Runner *r, const char *unit) {
         ScopeName name;
 
         if (!scope_name_parse(unit, &name) || name.kind != SCOPE_AGENT)
-                return false; /* a git or hook job of the runner before us: it is done anew */
+                return false; /* a git or hook job of the runner before us: it is done again */
         for (Conversation *c = registry_next(r->conversations, NULL); c;
              c = registry_next(r->conversations, c))
                 if (!conversation_is_live(c))

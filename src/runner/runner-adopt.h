@@ -4,7 +4,7 @@
 #include "runner/conversation/conversation.h"
 #include "runner/runner.h"
 
-/* Conversations out of the store, at the start of the runner, after a failure of the store, and where somebody asks for one
+/* Conversations out of the store, at the start of the runner, after a failure of the store, and when a caller asks for one
  * that has ended long ago. */
 
 /* How the ids of messages begin that are calls from this machine. */
@@ -15,7 +15,7 @@
 /* Makes all of them that live and the newest that have ended, and kills scopes that belong to none. Negative errno: they could
  * not all be read. */
 int runner_adopt(Runner *r);
-/* Goes on with all that live, once scopes may be started. */
+/* Resumes all that live, once scopes may be started. */
 void runner_begin_all(Runner *r);
 /* One that ended long ago is read from the store. NULL: not known here. */
 Conversation *runner_find_conversation(Runner *r, const char *id);

@@ -5,12 +5,12 @@
 
 #include "runner/conversation/conversation.h"
 
-/* What is told of changes: STATUS= to the service manager, and the observer (the bus objects). Whoever changes something
+/* How changes are reported: STATUS= to the service manager, and the observer (the bus objects). Code that changes something
  * says so, as often as he likes: it is announced once, after everything else of the turn. In all calls the announcer may be
- * NULL: nobody hears of it. */
+ * NULL: no notification is sent. */
 typedef struct Announcer Announcer;
 
-/* Who wants to hear of changes. Called after the change was stored. */
+/* The party that is notified of changes. Called after the change was stored. */
 typedef struct RunnerObserver {
         void (*runner_changed)(void *userdata);
         void (*conversation_added)(Conversation *c, void *userdata);

@@ -7,7 +7,7 @@
 #include "runner/runner-internal.h"
 #include "runner/store/store-audit.h"
 
-/* Who had what done: a row in the store, which nobody else can write, and a line in the journal for whoever reads there. */
+/* The audit record: a row in the store, which no other program can write, and a line in the journal. */
 
 #define DETAIL_MAX 512
 

@@ -4,7 +4,7 @@
 #include "runner/conversation/conversation.h"
 #include "runner/runner.h"
 
-/* How a conversation comes and goes: the registry knows it, the sender has its events, and the observer hears of it. */
+/* How a conversation comes and goes: the registry knows it, the sender has its events, and the observer is notified. */
 
 /* Steps through the conversations that live here or ended lately, in the order of their start: NULL begins. */
 Conversation *runner_next_conversation(Runner *r, Conversation *after);

@@ -16,9 +16,9 @@
 #include "runner/store/store-events.h"
 #include "runner/store/transaction.h"
 
-/* A runner that did not end in order is told by the one after it. While one runs, the store has a mark: boot and invocation.
- * The end takes it away; a crash does not. Then the mark moves to the crashes that are to be told, and leaves those in the
- * same transaction that stores the report: it is told once, whatever happens in between. */
+/* A runner that did not end in order is reported by the next one. While one runs, the store has a mark: boot and invocation.
+ * The end takes it away; a crash does not. Then the mark moves to the crashes that are to be reported, and leaves those in the
+ * same transaction that stores the report: it is reported once, whatever happens in between. */
 
 #define UNIT "northflare-runner.service"
 #define LAUNCHER_UNIT "northflare-launcher.service"
@@ -39,7 +39,7 @@ struct CrashWatch {
         const Registry *conversations;
         Control *control; /* NULL: there is no orchestrator */
         ServiceWatch *launcher;
-        uint64_t launcher_exit_usec; /* of the last one that was told of */
+        uint64_t launcher_exit_usec; /* of the last one that was reported */
         uint64_t started_usec;       /* CLOCK_REALTIME */
         bool marked;
         unsigned checks; /* for an earlier runner's end in the journal */
@@ -152,14 +152,14 @@ static int set_mark(CrashWatch *w, bool first) {
 void crash_watch_mark(CrashWatch *w) {
         int k = set_mark(w, true);
 
-        /* A full disk keeps nobody from running; crash_watch_check() tries again. */
+        /* The runner starts with a full disk as well; crash_watch_check() tries again. */
         if (k < 0)
                 log_warning_errno(
                                 k,
                                 "Failed to check whether the previous runner exited cleanly, retrying later: %m");
 }
 
-/* ---- telling ---- */
+/* ---- reports ---- */
 
 static int add_report(CrashWatch *w, const char *code, const UnitEnd *e, const char *text) {
         _cleanup_json_ Json *o = json_object_new_object();
@@ -175,7 +175,7 @@ static int add_report(CrashWatch *w, const char *code, const UnitEnd *e, const c
         return store_add_own_event(w->ctx->store, "", 0, 0, NULL, "error.report", o, NULL);
 }
 
-/* Forgets the mark, and stores what is told of it, both or none. */
+/* Removes the mark and stores the report of it, both or none. */
 static int settle(CrashWatch *w, const char *rest, const UnitEnd *e, const char *text) {
         _cleanup_(transaction_done) Transaction t = {};
         int k = transaction_begin(w->ctx->store, &t);
@@ -188,7 +188,7 @@ static int settle(CrashWatch *w, const char *rest, const UnitEnd *e, const char 
 }
 
 /* 1: the mark is settled; 0: the journal may still say something. */
-static int tell(CrashWatch *w, const char *mark, const char *rest, bool last) {
+static int report(CrashWatch *w, const char *mark, const char *rest, bool last) {
         _cleanup_free_ char *text = NULL;
         char now[MARK_SIZE];
         const char *invocation = strchr(mark, ':');
@@ -247,7 +247,7 @@ void crash_watch_check(CrashWatch *w) {
                         rest = strchr(marks, '\n');
                         if (rest)
                                 *rest++ = 0;
-                        k = tell(w, marks, rest, ++w->checks > CHECKS_MAX);
+                        k = report(w, marks, rest, ++w->checks > CHECKS_MAX);
                 }
                 if (k <= 0) {
                         check_later(w);
@@ -259,7 +259,7 @@ void crash_watch_check(CrashWatch *w) {
 
 /* ---- the launcher ---- */
 
-/* Then the conversation tells it, with what came of it. */
+/* Then the conversation reports it, with its consequences. */
 static bool affects_a_start(CrashWatch *w) {
         for (Conversation *c = registry_next(w->conversations, NULL); c;
              c = registry_next(w->conversations, c))

@@ -4,7 +4,7 @@
 #include "common/json.h"
 #include "runner/runner.h"
 
-/* What the orchestrator is told of this machine and of what lives on it. */
+/* The description of this machine and its conversations for the orchestrator. */
 
 /* What of it stays as it is while the program runs. */
 typedef struct Description Description;

@@ -7,7 +7,7 @@
 #include "runner/runner-disk.h"
 
 /* Room on the disk. Below the configured floor nothing new is begun; where there is none at all, agents wait for it with
- * what they have to say, and so does what is to be said to them. Both are told once when they begin and once when they end. */
+ * what they have to say, and so does what is to be said to them. Both are reported once when they begin and once when they end. */
 
 #define CHECK_AGAIN_USEC (5 * USEC_PER_SEC)
 #define NO_ROOM_AGAIN_USEC (1 * USEC_PER_SEC)
@@ -45,7 +45,7 @@ bool disk_is_low(const Disk *d) {
         return d->state == DISK_LOW || (d->state == DISK_FULL && d->ctx->config->min_free_disk_bytes > 0);
 }
 
-static void tell(const Disk *d, DiskState now) {
+static void report(const Disk *d, DiskState now) {
         const char *where = d->ctx->config->data_dir;
 
         if (now == DISK_FULL)
@@ -84,7 +84,7 @@ void disk_check(Disk *d) {
                                                                   DISK_ENOUGH;
 
         if (now != d->state) {
-                tell(d, now);
+                report(d, now);
                 d->state = now;
                 d->ops->changed(d->userdata);
         }

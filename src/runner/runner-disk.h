@@ -22,9 +22,9 @@ typedef struct DiskOps {
 /* All are borrowed; of ctx: event, config, and the two directories. */
 int disk_new(const RunContext *ctx, const DiskOps *ops, void *userdata, Disk **ret);
 Disk *disk_free(Disk *d);
-/* Looks now. Nobody needs to where it was not enough: a timer does. */
+/* Checks now. That is not needed after a lack of space: a timer does it. */
 void disk_check(Disk *d);
-/* As looked at last. */
+/* As checked last. */
 DiskState disk_get_state(const Disk *d);
 bool disk_is_low(const Disk *d); /* for a new conversation */
 /* Something could not be written for want of room: it is tried again soon. */

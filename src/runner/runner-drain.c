@@ -7,7 +7,7 @@
 
 /* Draining: nothing new is taken, and what is here is ended in good order, each conversation when its turn is over, the
  * tasks that it left in the background are done, and what it said was acknowledged. The state and its deadline are in the
- * store, so a restart goes on with them. */
+ * store, so a restart continues with them. */
 
 #define DRAINING "draining"
 #define DEADLINE "drainUntil" /* CLOCK_REALTIME, in microseconds */

@@ -20,7 +20,7 @@ Drain *drain_free(Drain *d);
 void drain_check(Drain *d);
 /* Stops one that was read from the store again after the deadline had passed. False: it has not. */
 bool drain_stop_late(Drain *d, Conversation *c);
-/* deadline_usec: after that what is left is stopped; USEC_INFINITY: never. */
+/* deadline_usec: then the remaining conversations are stopped; USEC_INFINITY: never. */
 void drain_set(Drain *d, bool draining, uint64_t deadline_usec);
 /* The same for the next start: into the store, as part of an open transaction where there is one, … */
 int drain_store(Drain *d, bool draining, uint64_t deadline_usec);

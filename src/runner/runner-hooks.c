@@ -44,7 +44,7 @@ static void on_ended(Conversation *c, void *userdata) {
         registry_count_end(r->conversations);
         totals_ended(r->totals, c);
         announcer_changed(r->announcer);
-        /* Whoever ended it goes on with it, and may walk through the list: that is tidied by the timer. */
+        /* The caller that ended it still uses it, and may iterate over the list: the timer removes it. */
         if (c->row.delivered)
                 housekeeping_arm(r->housekeeping);
 }
@@ -60,7 +60,7 @@ static void on_delivered(Conversation *c, void *userdata) {
 
         announcer_changed(r->announcer);
         drain_check(r->drain);
-        /* The source that tells us so is on the stack: the list is tidied by the timer. */
+        /* The source that reports this is on the stack: the timer removes it from the list. */
         housekeeping_arm(r->housekeeping);
 }
 
@@ -87,7 +87,7 @@ void runner_store_failed(Runner *r, int error) {
         if (r->ctx->run.broken)
                 return;
         if (error == -EUCLEAN) {
-                /* It is looked at as a whole at the next start, and made anew if need be. */
+                /* The next start checks all of it, and creates it again if necessary. */
                 log_error("The store is damaged; restarting.");
                 (void) store_suspect(r->store);
                 r->ctx->run.broken = true;

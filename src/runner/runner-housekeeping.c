@@ -17,11 +17,11 @@
 struct Housekeeping {
         Runner *runner;
         sd_event_source *flush, *timer;
-        uint64_t removed_usec; /* old conversations were looked for, CLOCK_MONOTONIC */
+        uint64_t removed_usec; /* last search for old conversations, CLOCK_MONOTONIC */
 };
 
-/* Keeps the newest that ended and drops the rest from memory; those with events to send stay. Never where somebody who called
- * has a conversation in his hands. */
+/* Keeps the newest that ended and drops the rest from memory; those with events to send stay. Never where a caller
+ * still uses a conversation. */
 static void forget_old(Runner *r) {
         for (Conversation *c = registry_next(r->conversations, NULL), *next;
              c && registry_count_ended(r->conversations) > ENDED_KEPT_MAX;

@@ -5,7 +5,7 @@
 
 #include "runner/runner.h"
 
-/* What is done a little later, and every minute: cursors are stored, the disk is looked at, what has ended is forgotten, and
+/* What is done a little later, and every minute: cursors are stored, the disk is checked, what has ended is forgotten, and
  * what could not be sent or written is tried again. */
 typedef struct Housekeeping Housekeeping;
 

@@ -10,7 +10,7 @@ typedef struct QueueStatistics {
         unsigned conversations;
 } QueueStatistics;
 
-/* Counts it: that looks at every conversation, and for some into the store, so it is done once a turn of the loop, whoever
+/* Counts it: that reads every conversation, and for some the store, so it is done once a turn of the loop, however many callers
  * asks, and however many of the properties that come from it. */
 typedef struct QueueCounter QueueCounter;
 

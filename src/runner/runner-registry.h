@@ -13,7 +13,7 @@ typedef struct Registry Registry;
 #define ENDED_WAITING_MAX 1024
 
 int registry_new(Registry **ret);
-/* It is empty by then, or what is in it is nobody's any more. */
+/* It is empty by then, or its contents have no owner any more. */
 Registry *registry_free(Registry *g);
 
 /* As the last one. */

@@ -52,14 +52,14 @@ static bool begins_with_any(char *const *names, const char *const *prefixes) {
 
 /* What changed counts from here on; nothing of this can fail. */
 static void apply(Runner *r, char *const *changed) {
-        static const char *const told[] = { "agents", "labels", "maxConversations", NULL };
+        static const char *const announced[] = { "agents", "labels", "maxConversations", NULL };
 
         if (strv_contains(changed, "debug"))
                 log_set_max_level(r->config->debug ? LOG_DEBUG : LOG_INFO);
         limits_clip(&r->config->limits, &r->ceilings.limits);
         runner_take_git_settings(r);
         (void) admission_gate_ask(r->gate);
-        if (r->link && begins_with_any(changed, told))
+        if (r->link && begins_with_any(changed, announced))
                 link_describe_again(r->link);
         announcer_changed(r->announcer);
 }

@@ -3,7 +3,7 @@
 
 #include "runner/runner.h"
 
-/* Parses the configuration anew and takes over what can change live (token, log level, limits, agents); what cannot is
+/* Parses the configuration again and applies what can change live (token, log level, limits, agents); what cannot is
  * returned in ret_ignored (names, may be NULL). -EINVAL with *ret_error: nothing was changed. */
 int runner_reload(Runner *r, char ***ret_ignored, char **ret_error);
 

@@ -12,9 +12,9 @@ typedef struct Shutdown Shutdown;
 /* All are borrowed. It is what sets ctx->shutting_down. */
 int shutdown_new(RunContext *ctx, const Registry *conversations, Announcer *announcer, Shutdown **ret);
 Shutdown *shutdown_free(Shutdown *s);
-/* Once ctx has its bus: hears from there on of the machine going down. */
+/* Once ctx has its bus: is notified of a shutdown of the machine from then on. */
 int shutdown_open(Shutdown *s);
-/* Who takes the reports; without one, nobody waits for them. Borrowed. */
+/* The link that sends the reports; without one, the runner does not wait for them. Borrowed. */
 void shutdown_set_link(Shutdown *s, Link *link);
 /* Something was ended or acknowledged that a shutdown may have waited for. */
 void shutdown_check(Shutdown *s);

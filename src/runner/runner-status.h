@@ -27,5 +27,5 @@ const char *runner_state_name(Runner *r);
 /* Members of the heartbeat. */
 int runner_queue_json(Runner *r, Json **ret);
 int runner_delivery_json(Runner *r, Json **ret);
-/* What the announcer does before the observer hears of a change. userdata: the Runner */
+/* What the announcer does before the observer is notified of a change. userdata: the Runner */
 void runner_update_status(void *userdata);

@@ -7,7 +7,7 @@
 
 /* What conversations have used since the start of the program, summed up by agent: sums that never go down, whichever
  * conversation is forgotten. Each conversation remembers what of it was counted, so it does not matter when and how often
- * it is looked at, as long as that happens before it goes. */
+ * it is counted, as long as that happens before it goes. */
 
 /* Agents that are counted by themselves, and one for all others. */
 #define TOTALS_MAX 32

@@ -25,7 +25,7 @@ int totals_new(Totals **ret);
 Totals *totals_free(Totals *all);
 /* Adds what the conversation has used since it was counted last. */
 void totals_count(Totals *all, Conversation *c);
-/* It has used something before this program looked at it. */
+/* It has used something before this program counted it. */
 void totals_skip(Conversation *c);
 void totals_started(Totals *all, Conversation *c);
 /* Counts it a last time, and its end by its reason. */

@@ -12,7 +12,7 @@
 #include "runner/workspace/directory-call.h"
 
 /* Which workspaces there are on this machine: a file `workspaces/<key>` for each, with its id in it, whose time is that of
- * the last conversation. The directories themselves are agent users', under names that do not tell the id, and conversations are
+ * the last conversation. The directories themselves are agent users', under names that do not reveal the id, and conversations are
  * forgotten before their workspace is gone. */
 
 #define DIRECTORY_NAME "workspaces"
@@ -175,7 +175,7 @@ static void on_directory(int error, const char *text, Json *result, void *userda
 
         c->directory = directory_call_free(c->directory);
         if (error >= 0 && c->remove) {
-                /* Nothing is there any more, and nobody may begin in it before that is known. */
+                /* Nothing is there any more, and no conversation may begin in it before that is known. */
                 c->remove = false;
                 forget(c->workspaces, c->id);
         } else if (error >= 0 &&

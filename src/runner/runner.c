@@ -303,9 +303,9 @@ int runner_open(Runner *r) {
 /* ---- one person's own runner: what that person has to know of it ---- */
 
 static void report_protection(Runner *r, const char *user) {
-        _cleanup_free_ char *told = NULL;
+        _cleanup_free_ char *reported = NULL;
 
-        if (store_get(r->store, KEY_REPORTED, &told) > 0)
+        if (store_get(r->store, KEY_REPORTED, &reported) > 0)
                 return;
         log_full(LOG_NOTICE,
                  0,

@@ -12,19 +12,19 @@
 #include "runner/runner-workspaces.h"
 #include "runner/store/state.h"
 
-/* The hub: owns the loop's long-lived objects (store, link, launcher connection, conversations). What stands above it, the
- * methods of the protocol and the bus objects, is tied to it by main() and hears from it by tables of calls. */
+/* The runner: owns the loop's long-lived objects (store, link, launcher connection, conversations). What stands above it, the
+ * methods of the protocol and the bus objects, is tied to it by main() and is notified by it through tables of functions. */
 typedef struct Runner Runner;
 
 /* options and config are borrowed for its life. */
 int runner_new(sd_event *event, const RunnerOptions *options, RunnerConfig *config, Runner **ret);
 Runner *runner_free(Runner *r);
-/* Opens the store and the bus, and makes the link. Nobody sees the runner yet: the methods and the bus objects are hung in
+/* Opens the store and the bus, and makes the link. The runner is not visible yet: the methods and the bus objects are hung in
  * and the bus name is taken behind this. What fails is logged. */
 int runner_open(Runner *r);
 /* Adopts what lives, says READY, then connects. What fails is logged. */
 int runner_begin(Runner *r);
-/* After the loop, while the observer still hears of what goes: stores what was not worth a transaction of its own. r may
+/* After the loop, while the observer is still notified of removals: stores what was not worth a transaction of its own. r may
  * be NULL. */
 void runner_stop(Runner *r);
 
@@ -33,7 +33,7 @@ int runner_exit_code(Runner *r);
 
 /* Who calls from this machine. Texts are "" where they are not known: the program, and the unit that it runs in. */
 typedef struct RunnerCaller {
-        uid_t uid; /* (uid_t) -1: it had left before anybody could ask */
+        uid_t uid; /* (uid_t) -1: it had disconnected before it was asked */
         pid_t pid;
         const char *comm, *unit;
 } RunnerCaller;

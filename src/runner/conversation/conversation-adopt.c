@@ -134,7 +134,7 @@ static void settle_ended(Conversation *c) {
         c->ctx->hooks->ended(c, c->ctx->userdata);
 }
 
-/* A spelling of which nobody can say what it means: one that lives cannot be resumed. True: it has ended, or had. */
+/* A spelling whose meaning is not known: one that lives cannot be resumed. True: it has ended, or had. */
 static bool check_spellings(Conversation *c) {
         const char *what = c->row.state == CONVERSATION_UNKNOWN ? "state" : "reason",
                    *spelling = c->row.unknown;
@@ -181,7 +181,7 @@ int conversation_adopt(Conversation *c, char *const *units, bool recovering, boo
         k = load_run(c);
         if (k < 0) {
                 log_warning_errno(k, "Failed to read conversation %s from the store: %m", c->row.id);
-                /* Of one that has ended that is told which was stored with its end. */
+                /* For one that has ended, the usage stored with its end is reported. */
                 return conversation_is_live(c) ? k : 0;
         }
         c->n_pending = (unsigned) store_count_pending(c->ctx->run.store, c->row.id);
@@ -197,7 +197,7 @@ int conversation_adopt(Conversation *c, char *const *units, bool recovering, boo
                 k = run_open_directory(c->run);
                 if (k >= 0 && run_is_started(c->run)) {
                         k = conversation_adopt_started(c, unit);
-                        /* It is ahead of the store: whoever adopts it again begins with the row. */
+                        /* Memory is ahead of the store: the next adoption begins with the row. */
                         if (k < 0)
                                 return k;
                 }
@@ -207,7 +207,7 @@ int conversation_adopt(Conversation *c, char *const *units, bool recovering, boo
         else if (may_be_unheard && !streq(c->row.origin, "local"))
                 /* Nothing of it has run, and the orchestrator may not know that it is here. */
                 (void) store_unheard_start(c->ctx->run.store, c->row.id, &c->held);
-        /* A scope that is there by now is killed with all else that nobody wants. */
+        /* If its scope exists by now, it is killed like every scope without a conversation. */
         if (!c->held)
                 (void) conversation_refuse_start(c);
         return 0;

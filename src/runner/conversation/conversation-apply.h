@@ -16,7 +16,7 @@ typedef struct ConversationEffects {
         const RunEffects *run;
         const Refusal *refusals;
         size_t n_refusals;
-        const char *expired; /* id of a question that was denied because nobody answered it; or NULL */
+        const char *expired; /* id of a question that was not answered in time and is denied; or NULL */
 } ConversationEffects;
 
 /* Stores all of it in one transaction: the run's part, the session, reports, the state. What changed is to be announced then

@@ -15,7 +15,7 @@ typedef struct ConversationHooks {
         void (*events_available)(Conversation *c, void *userdata);
         /* A deferred response (conversation.stop) is known and stored. */
         void (*responded)(Conversation *c, int64_t seq, EndReason reason, void *userdata);
-        /* It stays: whoever ended it has it in his hands. */
+        /* It stays in memory: the caller that ended it still uses it. */
         void (*ended)(Conversation *c, void *userdata);
         /* The orchestrator has more of it than before. */
         void (*acked)(Conversation *c, void *userdata);
@@ -26,7 +26,7 @@ typedef struct ConversationHooks {
         /* A file could not be written for want of room: conversation_advance() and conversation_write_input() are to be
          * called again. */
         void (*no_room)(void *userdata);
-        /* A question is being denied because nobody answered it, in the transaction that does so; <0 takes it back. */
+        /* A question is being denied because it was not answered, in the transaction that does so; <0 takes it back. */
         int (*question_expiring)(Conversation *c, const char *request_id, void *userdata);
         /* That is stored. */
         void (*question_expired)(Conversation *c, const char *request_id, void *userdata);

@@ -269,7 +269,7 @@ static void finish(Conversation *c, const End *e) {
                 c->ctx->hooks->responded(c, stops.seqs[i], e->reason, c->ctx->userdata);
         conversation_changed(c);
         conversation_shrink(c);
-        /* Whoever called us still has the run: it goes in a turn of its own. */
+        /* The caller still uses the run: it is freed in a turn of its own. */
         run_release(c->run);
         c->ctx->hooks->ended(c, c->ctx->userdata);
 }

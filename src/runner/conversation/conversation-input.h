@@ -11,5 +11,5 @@ void conversation_pump_input(Conversation *c);
 int conversation_write_input(Conversation *c);
 /* Is requestId ("<runId>:<offset>.<n>") an open question of the present run? */
 bool conversation_has_question(Conversation *c, const char *request_id);
-/* Of RunOps: gives the agent an answer to a question that nobody gave, and reports that. */
+/* Of RunOps: denies a question that was not answered, and reports that. */
 int conversation_on_deny(uint64_t offset, unsigned n, const char *message, void *userdata);

@@ -4,7 +4,7 @@
 #include "runner/conversation/conversation.h"
 
 /* Own events of a conversation. What is stored is announced once, by conversation_announce(), after the transaction that it is a
- * part of: nobody is notified of what may still be taken back. */
+ * part of: no notification is sent before the commit. */
 
 /* Stores an own event of the present run; params: what it says, an object, borrowed. Part of an open transaction where there is one. message_id NULL: one is made. */
 int conversation_emit(Conversation *c, const char *message_id, const char *method, Json *params);

@@ -17,9 +17,9 @@ typedef struct Ended {
 } Ended;
 
 void ended_done(Ended *e);
-/* Gives back what one that has ended does not need while nobody asks for it. Frees its run. */
+/* Frees what a conversation that has ended does not need until it is used again. Frees its run. */
 void conversation_rest(Conversation *c);
 /* All of it is in memory again, until conversation_rest(). */
 int conversation_take_all(Conversation *c);
-/* Of RunOps: it has ended, and nobody holds its run. */
+/* Of RunOps: it has ended, and its run is not in use. */
 void conversation_on_released(void *userdata);

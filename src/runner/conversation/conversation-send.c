@@ -113,7 +113,7 @@ static uint64_t send_limit(Conversation *c, bool *ret_ended) {
         return c->ended.run == c->send.row.run ? c->ended.driven : c->send.row.out_bytes;
 }
 
-/* Where nobody knows how to read a run that has ended, because its agent was taken out of the configuration and an older program
+/* If a run that has ended cannot be read, because its agent was taken out of the configuration and an older program
  * began it, its events wait for the agent to come back. A run that was ended for that says so in its spec. */
 static int find_driver(Conversation *c, Json *spec, const DriverOps **ret) {
         *ret = is_present_run(c) ? run_driver_ops(c->run) : conversation_driver(c, spec);

@@ -101,7 +101,7 @@ static int emit_checkout(Conversation *c, const char *directory, const char *bra
         return conversation_emit(c, NULL, "git.result", params);
 }
 
-/* The start goes on from here: where the checkout is, and what is reported of it. */
+/* The start continues from here: where the checkout is, and what is reported of it. */
 static int store_checkout(Conversation *c, const char *directory, const char *branch, const char *head) {
         _cleanup_(transaction_done) Transaction t = {};
         int r;
@@ -331,7 +331,7 @@ int conversation_on_starting(void *userdata) {
         return set_state(userdata, CONVERSATION_STARTING);
 }
 
-/* What a store that has to be made anew needs to know of the conversation. */
+/* What a store that has to be created again needs to know of the conversation. */
 static int describe_for_adoption(Conversation *c, Json **ret) {
         _cleanup_json_ Json *a = json_object_new_object(), *params = NULL;
         int r;

@@ -28,7 +28,7 @@ static void arm(Conversation *c, uint64_t usec) {
         int r;
 
         if (conversation_is_frozen(c)) {
-                /* Nobody in there could do anything with the time: it begins with the thaw. */
+                /* Frozen processes cannot use the time: it begins with the thaw. */
                 c->stop.left_usec = usec;
                 return;
         }
@@ -55,7 +55,7 @@ static void kill_frozen(Conversation *c) {
         step(c);
 }
 
-/* Nobody in there can do anything before. What was ordered and waits makes no sense for what is ended. False: that cannot be
+/* Its processes can do nothing before. What was ordered and waits makes no sense for what is ended. False: that cannot be
  * ordered, and it is killed. */
 static bool thaw(Conversation *c) {
         if (c->stop.thaws)

@@ -31,7 +31,7 @@ typedef struct ConversationStop {
 /* The cause decides how the conversation ends, and the words decide nothing. */
 typedef struct StopOrder {
         StopCause cause;
-        const char *words; /* of whoever ordered it, for people; or NULL; copied */
+        const char *words; /* of the party that ordered it, for people; or NULL; copied */
         uint64_t grace_usec;
 } StopOrder;
 
@@ -55,7 +55,7 @@ int conversation_stop_unstore(Conversation *c);
 Json *conversation_stopped_result(Conversation *c, EndReason reason);
 /* Nothing more is done for it. The stage, the cause and the words stay. */
 void conversation_stop_forget(Conversation *c);
-/* Everything of it is frozen, or is not any more, whoever ordered that: its clocks stop with it. */
+/* All of its processes are frozen or were thawed, by any party: its clocks stop with it. */
 void conversation_set_frozen(Conversation *c, bool frozen);
 /* That it is thawed for the stop was answered. */
 void conversation_stop_thawed(Conversation *c, int error);

@@ -28,7 +28,7 @@ static EventStream *stream_of(StreamShare *share) {
         return (EventStream *) ((char *) share - offsetof(EventStream, share));
 }
 
-/* Those that wait for room look again, each in a turn of its own. */
+/* Those that wait for room check again, each in a turn of its own. */
 static void wake_waiting(StreamRoom *room) {
         for (StreamShare *share = room->shares; share; share = share->next)
                 if (share->wanted > 0)
@@ -128,7 +128,7 @@ static int stream_pause(EventStream *s, uint32_t events, uint64_t usec) {
 }
 
 static int stream_wait_for_room(EventStream *s) {
-        /* The timer of one that was woken in vain goes on. */
+        /* The timer of one that was woken in vain continues. */
         if (s->waits)
                 return sd_event_source_set_io_events(s->io, 0);
         s->waits = true;

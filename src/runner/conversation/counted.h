@@ -9,7 +9,7 @@ typedef struct Counted {
         unsigned run;
         DriverUsage usage;
         uint64_t cpu_usec, events[_LIMIT_EVENT_MAX];
-        bool cpu_before; /* the first figure is of what was used before we looked */
+        bool cpu_before; /* the first value includes what was used before the first check */
 } Counted;
 
 /* Another run is counted from now on. before: it has used something already that is not to be counted. */

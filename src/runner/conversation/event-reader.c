@@ -18,7 +18,7 @@ struct EventReader {
         Buffer context; /* what stands in each event behind its id */
         unsigned run;
         bool forward_raw;
-        bool notified_of_own, no_own; /* no_own: there was none, and nobody told of one since */
+        bool notified_of_own, no_own; /* no_own: there was none, and no notification since */
         int outfd;
         bool ended;       /* nothing is added to it */
         LineReader lines; /* what lies before its offset has been read */
@@ -141,7 +141,7 @@ static int begin_at(EventReader *r, const EventReaderParams *p) {
                 r->lines.offset = p->offset;
                 return 0;
         }
-        /* A state that cannot be read is made anew from what it came of. */
+        /* A state that cannot be read is computed again from the output. */
         if (k < 0 && k != -ENOMEM && p->state)
                 k = position_load(p->driver, p->spec, NULL, &r->driver, &r->lines.lines);
         if (k < 0 && k != -ENOMEM)
@@ -206,7 +206,7 @@ static void drop_opened(EventReader *r) {
         r->opened = NULL;
 }
 
-/* Begins the next event of the line; what is left of one that was begun and not ended goes. */
+/* Begins the next event of the line; an event that was begun and not ended is dropped. */
 static Buffer *on_open(void *userdata, const char *method) {
         EventReader *r = userdata;
         Buffer *b;

@@ -31,7 +31,7 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret);
 EventReader *event_reader_free(EventReader *r);
 DEFINE_TRIVIAL_CLEANUP_FUNC(EventReader *, event_reader_free);
 void event_reader_set_output(EventReader *r, int outfd);
-/* The run has ended, and nobody writes to out.log: what cannot be had of it up to the limit is lost and is passed over (it was
+/* The run has ended, and no process writes to out.log: what cannot be had of it up to the limit is lost and is passed over (it was
  * deleted, or power was lost before it was on the disk). Own events are not. */
 void event_reader_set_ended(EventReader *r, bool ended);
 
@@ -49,7 +49,7 @@ int event_reader_read(EventReader *r, uint64_t limit, const EventOut *out);
 
 /* In EventOut.full(): bytes of the output line or own event that is next. */
 size_t event_reader_next_size(EventReader *r);
-/* For whoever pauses: gives back what was read ahead, and reads it again later. */
+/* For a caller that pauses: gives back what was read ahead, and reads it again later. */
 void event_reader_pause(EventReader *r);
 
 /* The conversation got an event of the runner's own. */

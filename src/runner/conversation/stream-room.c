@@ -24,7 +24,7 @@ void stream_share_hold(StreamShare *s, size_t bytes) {
 bool stream_share_ask(StreamShare *s, size_t bytes) {
         size_t others = s->room->held - s->held;
 
-        /* Nobody waits for room that only itself takes up. */
+        /* A reader does not wait for room that only itself uses. */
         bool granted = bytes <= STREAM_SHORT_BYTES || others == 0 ||
                         s->room->held + bytes <= EVENT_STREAMS_BYTES_MAX;
         s->wanted = granted ? 0 : bytes;

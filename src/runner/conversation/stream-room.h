@@ -35,5 +35,5 @@ void stream_share_close(StreamShare *s);
 void stream_share_hold(StreamShare *s, size_t bytes);
 /* Whether a line of so many bytes may be made into events now. Where not, s->wanted says so until it is asked again. */
 bool stream_share_ask(StreamShare *s, size_t bytes);
-/* Somebody else's share, above a short line, whose reader has taken nothing for STREAM_ROOM_USEC, or NULL. */
+/* The share of another reader, above a short line, whose reader has taken nothing for STREAM_ROOM_USEC, or NULL. */
 StreamShare *stream_share_stalled(const StreamShare *s, uint64_t now);

@@ -5,7 +5,7 @@
 #include "runner/agent/driver.h"
 
 /* `budget` of conversation.start: {"usd", "tokens", "turns"}, each optional. It is counted from the start of a run, and
- * looked at when a turn has ended: a turn is not cut off in the middle. */
+ * checked when a turn has ended: a turn is not cut off in the middle. */
 
 /* 0, or -EINVAL with *ret_error, a sentence that names the member. */
 int budget_check(Json *budget, char **ret_error);

@@ -56,7 +56,7 @@ int run_watch(Run *r) {
         k = watch_add(r->ctx->watch, r->dirfd, on_watch, r, &r->watch);
         if (k < 0)
                 return k;
-        /* What came before the watch is looked at as well. */
+        /* What came before the watch is checked as well. */
         on_watch(true, r);
         return 0;
 }
@@ -92,7 +92,7 @@ static int on_supervisor(sd_event_source *source, int fd, uint32_t revents, void
         return 0;
 }
 
-/* A supervisor that is killed leaves an agent that nobody feeds, reads or ends. */
+/* A supervisor that is killed leaves an agent without a program that feeds, reads or ends it. */
 static void watch_supervisor(Run *r, uint64_t pid) {
         _cleanup_close_ int fd = -EBADF;
 
@@ -148,7 +148,7 @@ static void over(Run *r, Json *outcome_consume, const char *result) {
         (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
 }
 
-/* Nobody said why it is gone. True while the manager's line may still come. */
+/* No program reported why it is gone. True while the manager's line may still come. */
 static bool find_stop(Run *r, const char *result) {
         if (r->stopping || r->ctx->shutting_down || streq_ptr(result, "oom-kill") ||
             streq_ptr(result, "timeout") ||
@@ -196,7 +196,7 @@ static void check(Run *r, bool timed) {
                 return;
         learn_cgroup(r);
         if (!r->check.asked && r->check.supervision == SUPERVISED) {
-                /* Nothing but files came: the outcome says when there is more to look at. */
+                /* Nothing but files came: the outcome shows when there is more to check. */
                 if (!r->check.new_files)
                         return;
                 r->check.new_files = false;
@@ -218,7 +218,7 @@ static void check(Run *r, bool timed) {
                 over(r, TAKE_PTR(outcome), NULL);
                 return;
         }
-        /* No word of the supervisor, or systemd stopped the scope: its Result tells why. */
+        /* No word of the supervisor, or systemd stopped the scope: its Result is the cause. */
         k = units_get_result(r->ctx->units, r->row.unit, on_result, r, &r->check.question);
         if (k < 0)
                 (void) arm_check(r);

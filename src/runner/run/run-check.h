@@ -30,7 +30,7 @@ typedef struct RunCheck {
 void run_check_done(RunCheck *c);
 /* The run has ended: nothing is checked any more. What is known stays. */
 void run_check_close(RunCheck *c);
-/* Notices changes in its directory from now on, and looks at what is there. */
+/* Notices changes in its directory from now on, and checks what is there. */
 int run_watch(Run *r);
 /* Checks the scope first, the outcome second. Where both say that the run is over, reads the rest of its output; then it is
  * concluded. */

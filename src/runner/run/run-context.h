@@ -27,6 +27,6 @@ typedef struct RunContext {
         char **controllers_reported; /* without effect here, as the journal has it already; owned */
 } RunContext;
 
-/* Whether the journal has to be told that a controller of the kernel has no effect here: once each. */
+/* Whether it has to be logged that a controller of the kernel has no effect here: true once for each. */
 bool run_context_report_controller(RunContext *c, const char *controller);
 void run_context_done(RunContext *c);

@@ -43,7 +43,7 @@ typedef struct RunEndFacts {
 void run_end_done(RunEnd *e);
 /* No process is left: its outcome (or NULL) and systemd's Result (or NULL). The output is read to its end then. */
 void run_end_begin(Run *r, Json *outcome_consume, const char *result);
-/* It never had a process, or has none that anybody knows of. */
+/* It never had a process, or has none that is known. */
 void run_end_without_process(Run *r);
 /* All of its output was read: finds out what else is known of its end, and reports over(), now or when that is known. */
 void run_conclude(Run *r);

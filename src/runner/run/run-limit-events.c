@@ -13,7 +13,8 @@
 /* From the kill of the agent to the end of all that it leaves. */
 #define KILL_NEAR_USEC (10 * USEC_PER_SEC)
 
-static void log_event(RunLimits *l, LimitEvent what, const char *limit, uint64_t hits, const char *victim) {
+static void
+log_event(RunLimits *l, LimitEvent what, const char *limit, uint64_t events, const char *victim) {
         static const char *const texts[_LIMIT_EVENT_MAX] = {
                 [LIMIT_EVENT_OOM_KILL] = "processes were killed by the OOM killer",
                 [LIMIT_EVENT_MEMORY_HIGH] = "times throttled at memoryHigh",
@@ -28,7 +29,7 @@ static void log_event(RunLimits *l, LimitEvent what, const char *limit, uint64_t
                  NF_MESSAGE_LIMIT_REACHED,
                  "Conversation %s: %llu %s%s%s%s.",
                  l->run->row.conversation,
-                 (unsigned long long) hits,
+                 (unsigned long long) events,
                  texts[what],
                  startswith(limit, "workspace") ? ", by the limit of the workspace" : "",
                  victim ? ", last " : "",
@@ -47,7 +48,11 @@ static const char *killer(RunLimits *l, const LimitCounts *now, const LimitVicti
 }
 
 static void
-report_event(RunLimits *l, LimitEvent what, uint64_t hits, const LimitCounts *now, const LimitVictim *whom) {
+report_event(RunLimits *l,
+             LimitEvent what,
+             uint64_t events,
+             const LimitCounts *now,
+             const LimitVictim *whom) {
         const char *victim = whom ? whom->name : NULL;
         bool workspace_tasks = what == LIMIT_EVENT_TASKS && l->workspace && limit_workspace_tasks(l->fd);
         const char *limit = what == LIMIT_EVENT_MEMORY_HIGH ? "memoryHigh" :
@@ -58,10 +63,10 @@ report_event(RunLimits *l, LimitEvent what, uint64_t hits, const LimitCounts *no
         uint64_t slice_before = l->slice_ooms_reported;
         _cleanup_json_ Json *params = json_object_new_object();
         bool whole = params && json_set_string(params, "limit", limit) >= 0 &&
-                        json_set_u64(params, "hits", hits) >= 0 &&
+                        json_set_u64(params, "hits", events) >= 0 &&
                         json_set_text(params, "victim", victim) >= 0;
 
-        l->reported.events[what] += hits;
+        l->reported.events[what] += events;
         if (what == LIMIT_EVENT_OOM_KILL) {
                 l->reported.oom = now->oom;
                 l->slice_ooms_reported = l->slice_ooms;
@@ -76,10 +81,10 @@ report_event(RunLimits *l, LimitEvent what, uint64_t hits, const LimitCounts *no
                 if (streq(limit, "workspaceMemoryMax"))
                         l->workspace_kill_usec = l->kill_reported_usec;
         }
-        log_event(l, what, limit, hits, victim);
+        log_event(l, what, limit, events, victim);
 }
 
-/* 1: told; 0: its name may still come. */
+/* 1: reported; 0: its name may still come. */
 static int report_kill(RunLimits *l, bool last) {
         _cleanup_(limit_victim_done) LimitVictim victim = {};
         int found;
@@ -90,9 +95,9 @@ static int report_kill(RunLimits *l, bool last) {
         if (found == 0 && !last)
                 return 0;
         l->kill_since_usec = now_usec(CLOCK_REALTIME);
-        uint64_t hits = l->kill_events;
+        uint64_t events = l->kill_events;
         l->kill_events = 0;
-        report_event(l, LIMIT_EVENT_OOM_KILL, hits, &l->kill_now, found > 0 ? &victim : NULL);
+        report_event(l, LIMIT_EVENT_OOM_KILL, events, &l->kill_now, found > 0 ? &victim : NULL);
         return 1;
 }
 
@@ -106,18 +111,18 @@ static int on_victim(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void on_event(LimitEvent what, uint64_t hits, const LimitCounts *now, void *userdata) {
+static void on_event(LimitEvent what, uint64_t events, const LimitCounts *now, void *userdata) {
         RunLimits *l = userdata;
         LOG_ABOUT_RUN(l->run);
 
-        /* Its last ones are told with its end, from the statistics of the end. */
+        /* The last ones are reported with its end, from the statistics of the end. */
         if (l->run->over || l->run->ctx->broken)
                 return;
         if (what != LIMIT_EVENT_OOM_KILL) {
-                report_event(l, what, hits, now, NULL);
+                report_event(l, what, events, now, NULL);
                 return;
         }
-        l->kill_events += hits;
+        l->kill_events += events;
         l->kill_now = *now;
         l->kill_tries = 0;
         if (oneshot_start(&l->victim, l->run->ctx->event, VICTIM_USEC, on_victim, l) < 0)
@@ -161,7 +166,7 @@ void run_limits_finish(Run *r, Json *resources) {
         for (LimitEvent i = 0; i < _LIMIT_EVENT_MAX; i++) {
                 _cleanup_(limit_victim_done) LimitVictim victim = {};
                 /* Whose limit it was is not among the statistics; the scope's own is by far the likeliest, unless its
-                 * workspace's was seen to be hit. */
+                 * workspace's was seen to be reached. */
                 LimitCounts now = { .oom = l->reported.oom + (l->slice_ooms <= l->slice_ooms_reported) };
                 uint64_t count = 0;
                 int found = 0;
@@ -210,8 +215,8 @@ uint64_t run_limits_events(Run *r, LimitEvent what) {
 bool run_limits_oomd(Run *r) {
         bool killed = false;
 
-        /* Of the agent's cgroup the supervisor tells. On the scope's own the mark is where that has no memory controller
-         * to hand down, or where somebody took the agent's away. */
+        /* The supervisor reports the agent's cgroup. On the scope's own the mark is where that has no memory controller
+         * to hand down, or where an administrator removed the agent's. */
         if (json_get_bool(r->end.outcome, "oomd", &killed) > 0 && killed)
                 return true;
         return r->limits && cgroup_is_oomd_victim(r->limits->fd);

@@ -7,12 +7,12 @@
 #include "runner/run/run-internal.h"
 #include "runner/run/run-limits.h"
 
-/* What is in force (run-limits.c) and what was hit (run-hits.c). */
+/* What is in force (run-limits.c) and limit events (run-limit-events.c). */
 
 struct RunLimits {
         Run *run;
-        Json *asked, *effective, *missing; /* effective, missing: as last told */
-        Json *filter;                      /* of addresses, as last told; NULL: none */
+        Json *asked, *effective, *missing; /* effective, missing: as last reported */
+        Json *filter;                      /* of addresses, as last reported; NULL: none */
         LimitFilterQuery *filter_query;
         bool filter_again;   /* something has changed while systemd was asked */
         bool addresses_held; /* it was seen once that filters are */

@@ -285,7 +285,7 @@ static int emit_limits(RunLimits *l) {
         return run_limits_emit(l, "conversation.config", params);
 }
 
-/* ordered: by us; what does not show now is not given, and it is told even where nothing differs. */
+/* ordered: by us; a limit that is not in force now was not set, and a report follows even if nothing differs. */
 static void reread(RunLimits *l, bool ordered) {
         _cleanup_json_ Json *now = NULL;
         bool same;
@@ -435,7 +435,7 @@ static int open_cgroup(RunLimits *l) {
         _cleanup_free_ char *own = NULL;
         int fd, r;
 
-        /* The supervisor tells it; before that it is where all of them are, or those of its workspace: which of the two
+        /* The supervisor reports it; before that it is where all of them are, or those of its workspace: which of the two
          * is the launcher's to know, and both are there when its settings have changed. */
         l->cgroup = (free(l->cgroup), NULL);
         l->workspace = (free(l->workspace), NULL);

@@ -6,7 +6,7 @@
 #include "runner/limits/limit-watch.h"
 #include "runner/limits/limits.h"
 
-/* The limits of one run: what was asked for, what the kernel holds, what was hit. */
+/* The limits of one run: what was asked for, what the kernel enforces, and limit events. */
 typedef struct RunLimits RunLimits;
 typedef struct Run Run;
 
@@ -24,7 +24,7 @@ void run_limits_open(Run *r);
 /* The limits were changed, maybe: reads them again. ours: by an order of the runner's, asked (may be NULL) is what is
  * asked for from now on. */
 void run_limits_check(Run *r);
-/* Somebody wants to know: systemd tells nobody that addresses were changed, so it is asked again. What has changed is told
+/* A caller needs the current value: systemd sends no signal for changed addresses, so it is asked again. A change is reported
  * when the answer is there. */
 void run_limits_check_filter(Run *r);
 int run_limits_ask(Run *r, Json *asked);

@@ -57,7 +57,7 @@ int run_open_directory(Run *r) {
         return open_directory(r, NULL);
 }
 
-/* With what a store that has to be made anew needs to know. */
+/* With what a store that has to be created again needs to know. */
 static int make_directory(Run *r, Json *adoption) {
         _cleanup_json_ Json *all = NULL;
         int k;
@@ -168,7 +168,7 @@ on_launched(int error, const char *text, const char *unit, const char *invocatio
                 r->report->started(unit, invocation, r->userdata);
 }
 
-/* From here on the launcher may have been asked. Before, a start begins anew from the acceptance: nothing of it had an
+/* From here on the launcher may have been asked. Before, a start begins again from the acceptance: nothing of it had an
  * effect that is not made again. */
 static int store_starting(Run *r, const Limits *limits) {
         _cleanup_(transaction_done) Transaction t = {};

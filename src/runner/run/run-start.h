@@ -15,7 +15,7 @@ typedef struct RunStart {
 typedef struct RunStartParams {
         Json *agent_config; /* or NULL */
         Json *limits;       /* as asked for, or NULL */
-        Json *adoption;     /* what a store that has to be made anew needs to know of its owner; changed */
+        Json *adoption; /* what a store that has to be created again needs to know of its owner; changed */
         const char *directory; /* where it works; NULL: the workspace's own */
 } RunStartParams;
 

@@ -28,13 +28,13 @@ bool run_is_over(const Run *r);
 void run_set_over(Run *r);
 
 bool run_is_frozen(const Run *r);
-/* Everything of it is frozen, or is not any more, whoever ordered that: its clocks stop with it. */
+/* All of its processes are frozen or were thawed, by any party: its clocks stop with it. */
 void run_set_frozen(Run *r, bool frozen);
 
 /* Why it has to be ended, in words for people; NULL: it has not failed. */
 const char *run_failure(const Run *r);
 int run_set_failure(Run *r, char *text_consume); /* -ENOMEM for NULL */
-/* Its agent was told to end in good order. */
+/* Its agent was asked to end. */
 bool run_end_was_sent(const Run *r);
 /* A stop was ordered: its own clocks order none any more. */
 void run_set_stopping(Run *r);

@@ -5,18 +5,18 @@
 #include "runner/run/run-question.h"
 #include "runner/run/run-watchdog.h"
 
-/* `timeouts` of one run. What runs anyway looks at them; the timer is set no more often than they are over. */
+/* `timeouts` of one run. Other events of the run check them as well; the timer is set no more often than they are over. */
 
 #define DENIED "The request was not answered in time and is denied."
 #define OVERLONG "The request exceeds the size that this host forwards and is denied."
 
-static void look(Run *r);
+static void check(Run *r);
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Run *r = userdata;
         LOG_ABOUT_RUN(r);
 
-        look(r);
+        check(r);
         return 0;
 }
 
@@ -57,7 +57,7 @@ static int take_phase(Run *r, uint64_t now) {
         return watchdog_update(r->watchdog.clocks, phase, questions, n, now);
 }
 
-static void look(Run *r) {
+static void check(Run *r) {
         uint64_t now = now_usec(CLOCK_MONOTONIC), offset;
         unsigned n;
         int k;
@@ -91,16 +91,16 @@ void run_watchdog_update(Run *r, bool heard) {
         now = now_usec(CLOCK_MONOTONIC);
         if (heard)
                 watchdog_heard(r->watchdog.clocks, now);
-        /* A timer that comes too early sets itself anew: an agent that talks without end sets none. */
+        /* A timer that comes too early sets itself again: an agent that talks without end sets none. */
         if (take_phase(r, now) < 0 || watchdog_next(r->watchdog.clocks) < r->watchdog.usec)
-                look(r);
+                check(r);
 }
 
 void run_watchdog_freeze(Run *r, bool frozen) {
         if (!r->watchdog.clocks)
                 return;
         watchdog_freeze(r->watchdog.clocks, frozen, now_usec(CLOCK_MONOTONIC));
-        look(r);
+        check(r);
 }
 
 int run_watchdog_begin(Run *r, const Timeouts *timeouts) {
@@ -111,7 +111,7 @@ int run_watchdog_begin(Run *r, const Timeouts *timeouts) {
         r->watchdog.usec = USEC_INFINITY;
         k = watchdog_new(timeouts, now_usec(CLOCK_MONOTONIC), &r->watchdog.clocks);
         if (k >= 0)
-                look(r);
+                check(r);
         return k;
 }
 

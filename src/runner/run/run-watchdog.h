@@ -16,7 +16,7 @@ typedef struct RunWatchdog {
 
 /* Begins them, where they have not begun. */
 int run_watchdog_begin(Run *r, const Timeouts *timeouts);
-/* The phase may be another one. heard: the agent said something or was told something. */
+/* The phase may be another one. heard: the agent wrote or received something. */
 void run_watchdog_update(Run *r, bool heard);
 void run_watchdog_freeze(Run *r, bool frozen);
 /* After an upgrade: what would not be asked today is not left open. */

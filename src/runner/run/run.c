@@ -45,7 +45,7 @@ static int load_unknown(Run *r) {
         r->failure = run_unknown_agent_text(r->agent);
         if (!r->failure)
                 return -ENOMEM;
-        /* Whoever reads it when it has ended shall know as much. */
+        /* A reader of the run that has ended needs the same information. */
         k = json_set_string(r->spec, "protocol", none_driver_ops.name);
         return k < 0 ? k : free_and_strdup(&r->row.spec, json_text(r->spec));
 }
@@ -245,7 +245,7 @@ static int drive_piece(Run *r, bool *ret_progress) {
         return more;
 }
 
-/* What is left of its output may be what killed the runner: whether the run is over is found out before that is read. True: there
+/* The remainder of its output may be what killed the runner: whether the run is over is found out before that is read. True: there
  * is nothing more to do now, and r may be gone. */
 static bool drive_short(Run *r) {
         if (!r->over)
@@ -265,7 +265,7 @@ void run_drive(Run *r) {
                 return;
         k = drive_piece(r, &progress);
         if (k < 0) {
-                /* The store and the driver's state in memory may have parted: both are made anew from the store. */
+                /* The store and the driver's state in memory may have parted: both are read from the store again. */
                 r->report->store_failed(k, r->userdata);
                 return;
         }

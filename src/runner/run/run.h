@@ -53,7 +53,7 @@ typedef struct RunOps {
         bool (*ending)(void *userdata);
         /* It is concluded: the end has to be stored. */
         void (*ended)(const RunEndFacts *facts, void *userdata);
-        /* It has ended, and nobody on the stack holds it: it may be freed. */
+        /* It has ended, and no function on the stack uses it: it may be freed. */
         void (*released)(void *userdata);
         /* The store could not be written: what is in memory and what is stored may have parted. */
         void (*store_failed)(int error, void *userdata);

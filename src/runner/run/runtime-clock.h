@@ -3,8 +3,8 @@
 
 #include "common/json.h"
 
-/* How much of its time (runtimeMaxSec) a run has left. The clock stands still while the run is frozen, and goes on while
- * nobody looks at it: all times are CLOCK_MONOTONIC, so that a runner that starts again reads on. */
+/* How much of its time (runtimeMaxSec) a run has left. The clock stands still while the run is frozen, and continues while
+ * no runner checks it: all times are CLOCK_MONOTONIC, so that a runner that starts again reads on. */
 typedef struct RuntimeClock {
         uint64_t limit_usec; /* 0: no limit */
         uint64_t started_usec;

@@ -15,14 +15,14 @@ typedef struct Timeouts {
 int timeouts_parse(Json *timeouts, Timeouts *ret, char **ret_error);
 
 /* The clocks of one run. No clock is read in here; times are microseconds of any one that only grows. They stand still
- * while the run is frozen, and begin anew with a runner that begins anew. */
+ * while the run is frozen, and begin again when the runner starts. */
 typedef struct Watchdog Watchdog;
 
 int watchdog_new(const Timeouts *timeouts, uint64_t now, Watchdog **ret);
 Watchdog *watchdog_free(Watchdog *w);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Watchdog *, watchdog_free);
 
-/* The agent has said something, or was told something. */
+/* The agent has written or received something. */
 void watchdog_heard(Watchdog *w, uint64_t now);
 /* What the agent does at present; questions (n_questions of them) as DriverOps has them. -ENOMEM: nothing has changed. */
 int watchdog_update(

@@ -9,7 +9,7 @@ typedef struct VerdictInput {
         Json *outcome;           /* of the supervisor, or NULL: it was killed itself */
         const char *result;      /* systemd's Result of the scope, or NULL */
         StopCause stop;          /* of the stop that was ordered; STOP_BY_NONE: none was */
-        bool end_requested;      /* the agent was told to end in good order (end of input) */
+        bool end_requested;      /* the agent was asked to end (end of input) */
         bool shutdown;           /* the machine goes down */
         bool stopped_by_systemd; /* the manager's word, where the outcome is missing */
         bool last_turn_failed;
