@@ -14,7 +14,8 @@
 #include "runner/runner.h"
 
 /* Larger blocks are mappings of their own, which the kernel has back as soon as they are freed, whatever lies beside them.
- * glibc would raise its threshold to the size of what it frees. Smaller ones come and go all the time: their place is kept. */
+ * glibc would raise its threshold to the size of what it frees. Smaller ones come and go all the time: their place is
+ * kept. */
 #define HEAP_BLOCK_MAX (1024 * 1024)
 
 /* The parts of the daemon, from the bottom up. The runner has the store, the link and the conversations; the methods are

@@ -6,8 +6,8 @@
 #include "common/oneshot.h"
 #include "runner/runner-admission.h"
 
-/* What every new conversation must pass: drain, capacity, disk, memory, pressure, what waits for acknowledgement. It is checked before a conversation is requested, so
- * that an orchestrator can give its work to another runner instead. */
+/* What every new conversation must pass: drain, capacity, disk, memory, pressure, what waits for acknowledgement. It
+ * is checked before a conversation is requested, so that an orchestrator can give its work to another runner instead. */
 
 #define CHECK_USEC (30 * USEC_PER_SEC)
 /* While it is refused: new conversations are accepted again soon after the cause is gone. */

@@ -12,8 +12,8 @@
 /* A number in hexadecimal digits is behind that; and they are no requests of the wire. */
 #define LOCAL_MESSAGE_DIGITS 16
 
-/* Makes all of them that live and the newest that have ended, and kills scopes that belong to none. Negative errno: they could
- * not all be read. */
+/* Makes all of them that live and the newest that have ended, and kills scopes that belong to none. Negative errno:
+ * they could not all be read. */
 int runner_adopt(Runner *r);
 /* Resumes all that live, once scopes may be started. */
 void runner_begin_all(Runner *r);

@@ -17,8 +17,8 @@
 #include "runner/store/transaction.h"
 
 /* A runner that did not end in order is reported by the next one. While one runs, the store has a mark: boot and invocation.
- * The end takes it away; a crash does not. Then the mark moves to the crashes that are to be reported, and leaves those in the
- * same transaction that stores the report: it is reported once, whatever happens in between. */
+ * The end takes it away; a crash does not. Then the mark moves to the crashes that are to be reported, and leaves
+ * those in the same transaction that stores the report: it is reported once, whatever happens in between. */
 
 #define UNIT "northflare-runner.service"
 #define LAUNCHER_UNIT "northflare-launcher.service"

@@ -7,7 +7,8 @@
 #include "runner/runner-disk.h"
 
 /* Room on the disk. Below the configured floor nothing new is begun; where there is none at all, agents wait for it with
- * what they have to say, and so does what is to be said to them. Both are reported once when they begin and once when they end. */
+ * what they have to say, and so does what is to be said to them. Both are reported once when they begin and once when
+ * they end. */
 
 #define CHECK_AGAIN_USEC (5 * USEC_PER_SEC)
 #define NO_ROOM_AGAIN_USEC (1 * USEC_PER_SEC)

@@ -10,8 +10,8 @@ typedef struct QueueStatistics {
         unsigned conversations;
 } QueueStatistics;
 
-/* Counts it: that reads every conversation, and for some the store, so it is done once a turn of the loop, however many callers
- * asks, and however many of the properties that come from it. */
+/* Counts it: that reads every conversation, and for some the store, so it is done once a turn of the loop, however
+ * many callers asks, and however many of the properties that come from it. */
 typedef struct QueueCounter QueueCounter;
 
 /* All are borrowed. */

@@ -12,8 +12,8 @@
 #include "runner/workspace/directory-call.h"
 
 /* Which workspaces there are on this machine: a file `workspaces/<key>` for each, with its id in it, whose time is that of
- * the last conversation. The directories themselves are agent users', under names that do not reveal the id, and conversations are
- * forgotten before their workspace is gone. */
+ * the last conversation. The directories themselves are agent users', under names that do not reveal the id, and
+ * conversations are forgotten before their workspace is gone. */
 
 #define DIRECTORY_NAME "workspaces"
 

@@ -26,9 +26,9 @@ bool workspaces_is_removed(Workspaces *w, const char *id);
 /* An array of {id, key, lastUsedAt, conversations: those that live in it}. */
 int workspaces_list(Workspaces *w, Json **ret);
 
-/* What is in one (DirectoryCallDone says of what form that is, with id and conversations), or all of it away: force, even what is
- * nowhere else. reply runs once, later; the call may be freed inside, and before to cancel it. -ENOENT: there is none of
- * that id; -EBUSY: a conversation lives there; -EAGAIN: WORKSPACE_CALLS_MAX are under way. */
+/* What is in one (DirectoryCallDone says of what form that is, with id and conversations), or all of it away: force,
+ * even what is nowhere else. reply runs once, later; the call may be freed inside, and before to cancel it. -ENOENT:
+ * there is none of that id; -EBUSY: a conversation lives there; -EAGAIN: WORKSPACE_CALLS_MAX are under way. */
 #define WORKSPACE_CALLS_MAX 4
 typedef struct WorkspaceCall WorkspaceCall;
 typedef void (*WorkspaceReply)(int error, const char *text, Json *result, void *userdata);

@@ -20,5 +20,6 @@ typedef struct ConversationEffects {
 } ConversationEffects;
 
 /* Stores all of it in one transaction: the run's part, the session, reports, the state. What changed is to be announced then
- * (conversation_announce()). Negative errno: nothing was stored, while what is in memory has moved on: the store has failed. */
+ * (conversation_announce()). Negative errno: nothing was stored, while what is in memory has moved on: the store has
+ * failed. */
 int conversation_apply(Conversation *c, const ConversationEffects *e);

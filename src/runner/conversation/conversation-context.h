@@ -17,14 +17,14 @@ typedef struct ConversationHooks {
         void (*responded)(Conversation *c, int64_t seq, EndReason reason, void *userdata);
         /* It stays in memory: the caller that ended it still uses it. */
         void (*ended)(Conversation *c, void *userdata);
-        /* The orchestrator has more of it than before. */
+        /* The orchestrator has acknowledged more of it. */
         void (*acked)(Conversation *c, void *userdata);
         /* All of it is acknowledged (or has no receiver): it may be forgotten. */
         void (*delivered)(Conversation *c, void *userdata);
         /* The store could not be written: nothing may be announced. */
         void (*store_failed)(int error, void *userdata);
-        /* A file could not be written for want of room: conversation_advance() and conversation_write_input() are to be
-         * called again. */
+        /* A file could not be written because the disk is full: conversation_advance() and conversation_write_input()
+         * are to be called again. */
         void (*no_room)(void *userdata);
         /* A question is being denied because it was not answered, in the transaction that does so; <0 takes it back. */
         int (*question_expiring)(Conversation *c, const char *request_id, void *userdata);
@@ -36,7 +36,7 @@ typedef struct ConversationHooks {
  * so many by people. */
 #define ENDED_READERS_MAX 8
 
-/* What all conversations of this runner share: nothing in it is owned, but what conversation_context_done() gives back. */
+/* The state that all conversations of this runner share. It owns only what conversation_context_done() frees. */
 typedef struct ConversationContext {
         RunContext run;
         Sender *sender; /* NULL where there is no orchestrator */

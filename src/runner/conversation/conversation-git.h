@@ -4,8 +4,8 @@
 #include "runner/conversation/conversation.h"
 #include "runner/workspace/workspace.h"
 
-/* What the agent left in its checkout: asked when its run is over, before its end is reported. A checkout that cannot be
- * asked costs the answer, never the end. */
+/* The state of the agent's checkout: queried when its run has ended, before the end is reported. If the query fails, the end
+ * has no state of the checkout. */
 typedef struct ConversationGit {
         CheckoutStatus *call;
         Json *status; /* branch, head, dirty, unpushed; NULL: not known */

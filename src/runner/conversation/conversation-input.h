@@ -3,9 +3,9 @@
 
 #include "runner/conversation/conversation.h"
 
-/* From accepted messages to bytes of in.log. */
+/* Turns accepted messages into bytes of in.log. */
 
-/* Renders what the driver can take of the accepted messages, stores that, and writes in.log. */
+/* Renders the accepted messages that the driver can accept now, stores that, and writes in.log. */
 void conversation_pump_input(Conversation *c);
 /* As run_write_input(); 0 where there is no run. */
 int conversation_write_input(Conversation *c);

@@ -3,10 +3,11 @@
 
 #include "runner/conversation/conversation.h"
 
-/* Own events of a conversation. What is stored is announced once, by conversation_announce(), after the transaction that it is a
- * part of: no notification is sent before the commit. */
+/* Own events of a conversation. What is stored is announced once, by conversation_announce(), after the transaction
+ * that it is a part of: no notification is sent before the commit. */
 
-/* Stores an own event of the present run; params: what it says, an object, borrowed. Part of an open transaction where there is one. message_id NULL: one is made. */
+/* Stores an own event of the present run; params: what it says, an object, borrowed. Part of an open transaction where
+ * there is one. message_id NULL: one is made. */
 int conversation_emit(Conversation *c, const char *message_id, const char *method, Json *params);
 /* conversation.state, where that is another one than was said last. */
 int conversation_emit_state(Conversation *c);

@@ -4,9 +4,9 @@
 #include "runner/agent/driver.h"
 #include "runner/conversation/conversation.h"
 
-/* A conversation that has ended rests: all that it says is in the store and in its directory, and an orchestrator that does not
- * acknowledge can make many of them. What lists ask for stays in memory; the rest is read again for who describes or resumes it,
- * and for the sender when its turn comes. */
+/* A conversation that has ended rests: all that it says is in the store and in its directory, and an orchestrator that
+ * does not acknowledge can make many of them. What lists ask for stays in memory; the rest is read again for who
+ * describes or resumes it, and for the sender when its turn comes. */
 typedef struct Ended {
         unsigned run;    /* which has ended, 0: none */
         uint64_t driven; /* of that, as are … */

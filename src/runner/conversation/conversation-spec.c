@@ -16,7 +16,8 @@ static int copy_members(Json *to, Json *from, const char *const *names, size_t n
 }
 
 /* So that the event that a line becomes fits in a body that the orchestrator takes. It is a part of the spec, since it says
- * which events there are in the output: reading that again makes the same events, whatever the orchestrator accepts by then. */
+ * which events there are in the output: reading that again makes the same events, whatever the orchestrator accepts by
+ * then. */
 static uint64_t line_max(Conversation *c) {
         _cleanup_free_ char *text = NULL;
         uint64_t body;

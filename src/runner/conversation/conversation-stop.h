@@ -42,8 +42,8 @@ void conversation_stop_done(ConversationStop *s);
 #define STOP_WORDS_MAX 1024
 /* For conversation.stop. */
 #define STOP_GRACE_MAX_MS UINT64_C(3600000)
-/* Begins to end a conversation that lives, or resumes that. The cause of the first order counts, and the first words; they are
- * stored with the run, so that a runner that starts in the middle of it resumes the same stop. */
+/* Begins to end a conversation that lives, or resumes that. The cause of the first order counts, and the first words;
+ * they are stored with the run, so that a runner that starts in the middle of it resumes the same stop. */
 void conversation_stop(Conversation *c, const StopOrder *order);
 /* Of a conversation that a runner before this one was stopping: reads what was ordered. conversation_stop_resume() begins it
  * again, at its first step. */

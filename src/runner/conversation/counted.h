@@ -4,7 +4,7 @@
 #include "runner/agent/driver.h"
 #include "runner/limits/limit-watch.h"
 
-/* What of a run is in the runner's totals already. */
+/* The part of a run that the runner's totals include already. */
 typedef struct Counted {
         unsigned run;
         DriverUsage usage;

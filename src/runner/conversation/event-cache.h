@@ -14,8 +14,8 @@ typedef struct EventPlace {
 } EventPlace;
 
 /* The events of one item that did not fit a reply, for the calls that fetch the rest: without it each of these would read
- * the run from its beginning. There is one of a runner, for the caller that asked last; it is given up a minute after its last
- * use. */
+ * the run from its beginning. There is one of a runner, for the caller that asked last; it is given up a minute after
+ * its last use. */
 typedef struct EventCache EventCache;
 
 /* In all; one event may have more, and then is alone. */

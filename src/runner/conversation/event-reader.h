@@ -31,8 +31,8 @@ int event_reader_new(const EventReaderParams *p, EventReader **ret);
 EventReader *event_reader_free(EventReader *r);
 DEFINE_TRIVIAL_CLEANUP_FUNC(EventReader *, event_reader_free);
 void event_reader_set_output(EventReader *r, int outfd);
-/* The run has ended, and no process writes to out.log: what cannot be had of it up to the limit is lost and is passed over (it was
- * deleted, or power was lost before it was on the disk). Own events are not. */
+/* The run has ended, and no process writes to out.log: what cannot be had of it up to the limit is lost and is passed
+ * over (it was deleted, or power was lost before it was on the disk). Own events are not. */
 void event_reader_set_ended(EventReader *r, bool ended);
 
 typedef struct EventOut {

@@ -10,8 +10,8 @@ typedef struct Run Run;
 
 typedef enum Supervision {
         SUPERVISED,
-        ORPHANED, /* the supervisor was killed */
-        ORPHAN_KILLED, /* so were the remaining processes, at least once: they are again when the timer has expired */
+        ORPHANED,      /* the supervisor was killed */
+        ORPHAN_KILLED, /* so were the remaining processes, at least once; the timer repeats that */
 } Supervision;
 
 /* Whether anything of a run still runs. */
@@ -21,23 +21,23 @@ typedef struct RunCheck {
         sd_event_source *timer;
         sd_bus_slot *question; /* to systemd, for the scope's Result */
         bool new_files;        /* in the run's directory, not read yet */
-        bool asked;            /* systemd said that something happened to the scope */
+        bool asked;            /* systemd has reported a change of the scope */
         Supervision supervision;
-        bool kill_failed; /* that was said */
+        bool kill_failed; /* that was logged */
         unsigned tries;   /* to find the line with which systemd stopped it */
 } RunCheck;
 
 void run_check_done(RunCheck *c);
-/* The run has ended: nothing is checked any more. What is known stays. */
+/* The run has ended: stops all checks. The results stay. */
 void run_check_close(RunCheck *c);
-/* Notices changes in its directory from now on, and checks what is there. */
+/* Watches its directory from now on, and checks the files that it has. */
 int run_watch(Run *r);
-/* Checks the scope first, the outcome second. Where both say that the run is over, reads the rest of its output; then it is
- * concluded. */
+/* Checks the scope first, the outcome second. If both show that the run has ended, reads the rest of its output and
+ * concludes it. */
 void run_check(Run *r);
 /* systemd is being asked. */
 bool run_check_is_under_way(const RunCheck *c);
-/* In the agent's cgroup, the agent itself among them; 0 where that cannot be read. */
+/* The number of processes in the agent's cgroup, including the agent; 0 if it cannot be read. */
 unsigned run_count_processes(const Run *r);
-/* The supervisor has begun with it, as its directory says. */
+/* The supervisor has written `started` in its directory. */
 bool run_is_started(const Run *r);

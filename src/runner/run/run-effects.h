@@ -8,12 +8,12 @@ typedef struct Run Run;
 
 /* Lines for the agent, and the message that they come from. */
 typedef struct RunInputPart {
-        int64_t seq; /* of the message, which is done with that; 0: of none */
+        int64_t seq; /* of the message, which is completed by that; 0: of none */
         size_t size; /* bytes of `lines`; 0: the message has none, and is done */
 } RunInputPart;
 
-/* What a piece of the agent's output, or a batch of messages for it, means for the run: a value, which has no effect before
- * run_store_effects(). The driver in memory is behind it already. */
+/* The effects of a piece of the agent's output, or of a batch of messages, on the run: a value, which takes effect with
+ * run_store_effects(). The driver in memory includes them already. */
 #define RUN_INPUT_PARTS_MAX 64
 /* A piece of output ends where its lines for the agent are as many; one line of the agent's may add to that. */
 #define RUN_EFFECTS_BYTES_MAX ((size_t) 64 * 1024)
@@ -23,7 +23,7 @@ typedef struct RunEffects {
         RunInputPart parts[RUN_INPUT_PARTS_MAX];
         size_t n_parts;
         const char *session; /* the agent's, where it is another one than is known; or NULL; the driver's */
-        bool replayed;       /* it was read before: what it means was reported then */
+        bool replayed;       /* it was read before: its effects were reported then */
 } RunEffects;
 
 void run_effects_done(RunEffects *e);
@@ -35,7 +35,7 @@ int run_effects_add(RunEffects *e, int64_t seq, size_t begun);
 int run_store_effects(const RunEffects *e);
 /* The same without lines, where the store is behind. */
 int run_store_driven(Run *r);
-/* The store is behind what was read. */
+/* Whether the store lacks output that was read. */
 bool run_is_behind(const Run *r);
-/* What run_store_driven() stored was taken back. */
+/* The transaction of run_store_driven() was rolled back. */
 void run_store_undone(Run *r);

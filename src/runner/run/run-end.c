@@ -31,7 +31,8 @@ void run_end_begin(Run *r, Json *outcome_consume, const char *result) {
                 (void) free_and_strdup(&r->end.result, result);
         if (outcome_consume && json_get_u64(outcome_consume, "outBytes", &end) > 0)
                 r->row.out_bytes = MAX(end, r->row.driven);
-        /* Otherwise no process writes any more: its end is where the last complete line ends, which is found by reading to it. */
+        /* Otherwise no process writes any more: its end is where the last complete line ends, which is found by
+         * reading to it. */
         r->over = true;
         run_directory_mark_conclusion(r->dirfd, true);
 }
@@ -78,8 +79,8 @@ Json *run_resources(const Run *r) {
         return r->end.outcome ? json_get(r->end.outcome, "resources") : r->end.usage;
 }
 
-/* A failed scope keeps its name and its Result until a program confirms that both were read. One that has not failed is gone by
- * itself; to start the launcher for it would take back a stop of the whole slice, which that one wants. */
+/* A failed scope keeps its name and its Result until a program confirms that both were read. One that has not failed
+ * is gone by itself; to start the launcher for it would take back a stop of the whole slice, which that one wants. */
 static void collect_scope(Run *r) {
         if (!r->row.unit || (r->end.result ? streq(r->end.result, "success") : r->end.outcome != NULL))
                 return;

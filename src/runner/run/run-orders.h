@@ -5,16 +5,16 @@
 
 typedef struct Run Run;
 
-/* What the launcher is asked to do with the scope of a run, after its start. */
+/* Orders to the launcher for the scope of a run, after its start. */
 
-/* Orders it behind what was ordered before, as launcher_order() has it; limits are for LAUNCHER_SET_LIMITS. ordered() reports
- * how it went, later. A negative errno: nothing was ordered, which is in the journal. */
+/* Queues an order as launcher_order() does; limits are for LAUNCHER_SET_LIMITS. ordered() reports the result later. A
+ * negative errno: nothing was ordered, and that was logged. */
 int run_order(Run *r, LauncherVerb verb, const LauncherLimit *limits, size_t n_limits);
 /* The same without a result. */
 void run_order_unheard(Run *r, LauncherVerb verb);
-/* It is under way or waits. */
+/* Whether such an order is under way or waits. */
 bool run_has_order(const Run *r, LauncherVerb verb);
-/* One more may wait. */
+/* Whether one more may wait. */
 bool run_has_room_for_order(const Run *r);
 /* Their results are not reported any more. They are carried out. */
 void run_forget_orders(Run *r);

@@ -6,7 +6,7 @@
 
 typedef struct Run Run;
 
-/* From a row that is prepared to a scope with the agent in it. */
+/* The start of a run: from a prepared row to a scope with the agent in it. */
 typedef struct RunStart {
         LauncherCall *call;
         unsigned attempts;
@@ -21,17 +21,17 @@ typedef struct RunStartParams {
 
 void run_start_done(RunStart *s);
 /* Makes its directory and its first input, stores what is about to happen and asks the launcher: started(), start_again() or
- * start_failed() follow. Negative errno and, where it is known, a sentence: nothing was ordered. */
+ * start_failed() follow. Negative errno, with a text if the cause is known: nothing was ordered. */
 int run_start(Run *r, const RunStartParams *p, char **ret_error);
-/* Nothing waits for a start any more that the launcher may have been asked for: what may come of it is killed. Nothing is ordered
- * for one that was not asked for, or was answered. */
+/* Nothing waits for a start any more that the launcher may have been asked for: what may come of it is killed. Nothing
+ * is ordered for one that was not asked for, or was answered. */
 void run_abandon_start(Run *r);
 /* The launcher was asked and has not answered. */
 bool run_start_is_under_way(const Run *r);
-/* It was asked at least once in vain. */
+/* The launcher failed at least once. */
 bool run_start_was_tried(const Run *r);
-/* Its directory, as a runner before this one made it. */
+/* Opens its directory, which an earlier runner has created. */
 int run_open_directory(Run *r);
 int run_directory_fd(const Run *r);
-/* Its scope is there: stores that, in the open transaction. invocation may be NULL. */
+/* Its scope exists: stores that, in the open transaction. invocation may be NULL. */
 int run_store_started(Run *r, const char *unit, const char *invocation);

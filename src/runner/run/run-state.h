@@ -7,7 +7,7 @@
 
 typedef struct Run Run;
 
-/* What the owner of a run asks about it, and the little that it decides. Everything returned is borrowed. */
+/* Queries of a run's owner, and the few decisions that it makes. All results are borrowed. */
 
 const RunRow *run_row(const Run *r);
 int run_store_row(Run *r); /* part of an open transaction where there is one */
@@ -22,21 +22,21 @@ void run_usage(const Run *r, DriverUsage *ret);
 /* Lines of output that were read. */
 uint64_t run_lines(const Run *r);
 
-/* No process of it is left; what remains is to read its output to the end. */
+/* Whether no process of it is left; its output may have to be read to the end. */
 bool run_is_over(const Run *r);
-/* It is known from elsewhere: it ended under a runner before this one, or was never started. */
+/* Marks it as ended: it ended under an earlier runner, or was never started. */
 void run_set_over(Run *r);
 
 bool run_is_frozen(const Run *r);
 /* All of its processes are frozen or were thawed, by any party: its clocks stop with it. */
 void run_set_frozen(Run *r, bool frozen);
 
-/* Why it has to be ended, in words for people; NULL: it has not failed. */
+/* The reason why it has to be ended, a text for people; NULL: it has not failed. */
 const char *run_failure(const Run *r);
 int run_set_failure(Run *r, char *text_consume); /* -ENOMEM for NULL */
 /* Its agent was asked to end. */
 bool run_end_was_sent(const Run *r);
 /* A stop was ordered: its own clocks order none any more. */
 void run_set_stopping(Run *r);
-/* Its output is read, and its scope checked, in a turn of its own: something of it may have changed. */
+/* Schedules that its output is read and its scope is checked, in a turn of its own: something of it may have changed. */
 void run_wake(Run *r);

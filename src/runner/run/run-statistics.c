@@ -4,8 +4,8 @@
 #include "runner/run/run-limit-events.h"
 #include "runner/run/run-statistics.h"
 
-/* The kernel adds such statistics up over a whole tree when it is asked, so it is not asked more often than a person can read,
- * however many ask us. */
+/* The kernel adds such statistics up over a whole tree when it is asked, so it is not asked more often than a person
+ * can read, however many ask us. */
 #define SAMPLE_USEC USEC_PER_SEC
 
 void statistics_add(Statistics *f, const char *name, uint64_t value) {

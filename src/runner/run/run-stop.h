@@ -3,11 +3,12 @@
 
 typedef struct Run Run;
 
-/* The steps with which a run is ended, each through its supervisor; the launcher's are in run-orders.h. */
+/* The steps that end a run through its supervisor; those through the launcher are in run-orders.h. */
 
-/* Interrupt, where it is in a turn, and end, by the agent's own protocol; then the end of its input. As run_write_input(). */
+/* Sends interrupt (in a turn) and end in the agent's protocol, then the end of its input. Returns as run_write_input()
+ * does. */
 int run_ask_to_end(Run *r);
-/* SIGTERM to the agent. */
+/* Sends SIGTERM to the agent. */
 void run_terminate(Run *r);
-/* SIGKILL to all that is in the agent's cgroup. */
+/* Sends SIGKILL to all processes in the agent's cgroup. */
 void run_kill(Run *r);

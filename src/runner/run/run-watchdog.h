@@ -14,11 +14,11 @@ typedef struct RunWatchdog {
         uint64_t usec; /* when that is; USEC_INFINITY: it is not set */
 } RunWatchdog;
 
-/* Begins them, where they have not begun. */
+/* Starts them unless they run. */
 int run_watchdog_begin(Run *r, const Timeouts *timeouts);
 /* The phase may be another one. heard: the agent wrote or received something. */
 void run_watchdog_update(Run *r, bool heard);
 void run_watchdog_freeze(Run *r, bool frozen);
-/* After an upgrade: what would not be asked today is not left open. */
+/* After an upgrade: denies open questions above the present size limit. */
 void run_deny_overlong_questions(Run *r);
 void run_watchdog_done(RunWatchdog *w);

@@ -245,8 +245,8 @@ static int drive_piece(Run *r, bool *ret_progress) {
         return more;
 }
 
-/* The remainder of its output may be what killed the runner: whether the run is over is found out before that is read. True: there
- * is nothing more to do now, and r may be gone. */
+/* The remainder of its output may be what killed the runner: whether the run is over is found out before that is read.
+ * True: there is nothing more to do now, and r may be gone. */
 static bool drive_short(Run *r) {
         if (!r->over)
                 run_check(r);

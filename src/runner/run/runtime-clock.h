@@ -12,9 +12,9 @@ typedef struct RuntimeClock {
         uint64_t frozen_since_usec; /* 0: it is not */
 } RuntimeClock;
 
-/* Whether that changes anything. */
+/* Returns whether that changes the clock. */
 bool runtime_clock_freeze(RuntimeClock *c, bool frozen, uint64_t now);
-/* 0: its time is over. USEC_INFINITY: there is no end to it now. */
+/* 0: its time has expired. USEC_INFINITY: it does not expire at present. */
 uint64_t runtime_clock_left(const RuntimeClock *c, uint64_t now);
 
 Json *runtime_clock_to_json(const RuntimeClock *c); /* NULL: out of memory */
