@@ -21,29 +21,32 @@ static int become(const Task *t, const User *user) {
 
 static void become_supervisor(const Task *t, pid_t agent, int control, int dirfd) {
         const Settings *settings = &t->manager->settings;
+        int fds[] = { control, dirfd };
 
-        if (become(t, &settings->runner) >= 0)
-                supervisor_exec(&t->request.limits, agent, settings->file.out_log_max, control, dirfd);
+        if (fds_pack(fds, ELEMENTSOF(fds)) >= 0 && become(t, &settings->runner) >= 0)
+                supervisor_exec(&t->request.limits, agent, settings->file.out_log_max, fds[0], fds[1]);
 }
 
 __attribute__((noreturn)) static void become_agent(const Task *t, const int extra[], int control) {
         const Settings *settings = &t->manager->settings;
-        int log, r;
+        int log, r, fds[1 + REQUEST_EXTRA_MAX] = { control };
 
         /* The journal notes who has connected: all output of agents is from root's connections. */
         log = sd_journal_stream_fd("northflare-agent", LOG_INFO, 1);
         if (log < 0)
                 log = open("/dev/null", O_WRONLY | O_CLOEXEC);
-        if (dup2(log, STDERR_FILENO) < 0)
+        memcpy(fds + 1, extra, t->request.n_extra * sizeof(int));
+        /* The agent's user never has the run's directory. */
+        if (dup2(log, STDERR_FILENO) < 0 || fds_pack(fds, 1 + t->request.n_extra) < 0)
                 _exit(EXIT_FAILURE);
         r = setsid() < 0 ? -errno : become(t, t->user);
         if (r < 0) {
                 const AgentReport failed = { AGENT_CONTROL_VERSION, AGENT_SETUP, -r, "" };
 
-                (void) fds_send(control, &failed, sizeof(failed), NULL, 0);
+                (void) fds_send(fds[0], &failed, sizeof(failed), NULL, 0);
                 _exit(EXIT_FAILURE);
         }
-        program_run(&t->request, t->user, settings->shell, settings->user_mode, extra, control);
+        program_run(&t->request, t->user, settings->shell, settings->user_mode, fds + 1, fds[0]);
 }
 
 void child_run(const Task *t, pid_t parent, int gate) {

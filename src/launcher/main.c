@@ -125,6 +125,7 @@ int main(int argc, char *argv[]) {
                         return usage(stderr);
         }
         log_open("northflare-launcher", LOG_TARGET_AUTO);
+        (void) signal(SIGCHLD, SIG_DFL); /* ignored by the parent, it would make waitpid() fail */
         r = settings_init(&m.settings, user, &error);
         if (r < 0) {
                 log_error("%s", error ?: strerror(-r));

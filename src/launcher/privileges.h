@@ -15,5 +15,5 @@ typedef struct User {
 
 /* No new privileges, and becomes the user for good where there is one. Returns 0 or negative errno. */
 int drop_privileges(const User *user);
-/* Whether this process has done that, or its parent had before the fork. What runs behind the drop asks this first. */
+/* Whether this process has done that, or its parent had. What the launcher calls below dropped/ checks it first. */
 bool privileges_are_dropped(void);

@@ -35,7 +35,8 @@ static bool in_range(LimitId i, uint64_t value) {
 bool limits_are_valid(const Limits *l) {
         for (LimitId i = 0; i < _LIMIT_MAX; i++)
                 /* Any other byte is no bool. */
-                if (*(const unsigned char *) &l->set[i] > 1 || (l->set[i] && !in_range(i, l->value[i])))
+                if (*(const unsigned char *) &l->set[i] > 1 ||
+                    (l->set[i] ? !in_range(i, l->value[i]) : l->value[i] != 0))
                         return false;
         return true;
 }

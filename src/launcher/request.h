@@ -63,7 +63,7 @@ typedef struct Request {
 /* Frees what request_read() has made; what is borrowed stays. */
 void request_done(Request *r);
 
-/* Whether those that are set are in range. */
+/* Whether the values of those that are set are in range, and those of the others 0. */
 bool limits_are_valid(const Limits *l);
 /* Adds one limit. Returns 0, or negative with e set: unknown, twice, or out of range. */
 int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e);

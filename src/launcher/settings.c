@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "common/fileio.h"
+#include "launcher/dropped/settings-answer.h"
 #include "launcher/settings.h"
 
 #define SETTINGS_BYTES_MAX (64U * 1024U)
+#define PARSER_TIMEOUT_MSEC 10000
 #define GROUPS_MAX 64
 #define MAX_SCOPES_DEFAULT 256U
 #define OUT_LOG_MAX_DEFAULT (UINT64_C(1) << 30)
@@ -93,51 +97,60 @@ static int user_load(Settings *s, User *u, const char *name, char **ret_error) {
 static bool file_is_valid(const SettingsFile *f) {
         bool good = limits_are_valid(&f->ceilings) && limits_are_valid(&f->workspace_limits) &&
                         f->max_scopes > 0 && f->max_scopes <= MAX_SCOPES_MAX && f->out_log_max > 0 &&
-                        f->n_agents <= AGENT_USERS_MAX;
+                        f->n_agents <= AGENT_USERS_MAX && !f->workspace_limits.set[LIMIT_RUNTIME_MAX];
 
-        for (ScopeKind k = 0; good && k < _SCOPE_KIND_MAX; k++)
+        for (ScopeKind k = 0; good && k < _SCOPE_KIND_MAX; k++) {
                 good = limits_are_valid(&f->defaults[k]);
+                for (LimitId i = 0; good && i < _LIMIT_MAX; i++)
+                        good = f->defaults[k].set[i] || !default_limits[k].set[i];
+        }
         for (size_t i = 0; good && i < f->n_agents; i++)
                 good = memchr(f->agents[i], 0, sizeof(f->agents[i]));
         return good;
 }
 
-/* The text is parsed without privileges, by a child that can do nothing but fill in what it shares with its parent. The
- * runner's other processes cannot get at it: it cannot be traced. */
-static int file_parse(Settings *s, const char *text, size_t size, char **ret_error) {
-        struct Shared {
-                SettingsFile file;
-                int r;
-                char error[SETTINGS_ERROR_SIZE];
-        } *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        int status, r = -EIO;
-        pid_t pid;
+/* Waits for the parser, which may be stopped or never end. Returns 0 where it ended well, or negative errno. */
+static int parser_wait(pid_t pid) {
+        _cleanup_close_ int pidfd = (int) syscall(SYS_pidfd_open, pid, 0);
+        struct pollfd p = { .fd = pidfd, .events = POLLIN };
+        int status, n = poll(&p, 1, PARSER_TIMEOUT_MSEC);
 
+        if (n <= 0)
+                (void) kill(pid, SIGKILL);
+        if (waitpid(pid, &status, 0) < 0)
+                return -errno;
+        return n <= 0 ? -ETIMEDOUT : status == 0 ? 0 : status == SETTINGS_NOT_DROPPED << 8 ? -EPERM : -EIO;
+}
+
+/* The text is parsed by a child without privileges, which can only fill in what it shares with its parent. */
+static int file_parse(Settings *s, const char *text, size_t size, char **ret_error) {
+        SettingsAnswer *shared, answer = { .r = -EIO };
+        pid_t parent = getpid(), pid;
+        int r;
+
+        shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (shared == MAP_FAILED)
                 return -errno;
-        shared->file = s->file;
+        *shared = (SettingsAnswer){ .file = s->file, .r = -EIO };
         pid = fork();
         if (pid == 0) {
-                if ((r = drop_privileges(s->user_mode ? NULL : &s->runner)) >= 0)
-                        r = prctl(PR_SET_DUMPABLE, 0) < 0 ?
-                                        -errno :
-                                        settings_file_parse(&shared->file, text, size, shared->error);
-                shared->r = r;
-                _exit(EXIT_SUCCESS);
+                if (close_range(3, ~0U, 0) >= 0 && drop_privileges(s->user_mode ? NULL : &s->runner) >= 0)
+                        settings_file_answer(shared, parent, text, size);
+                _exit(SETTINGS_NOT_DROPPED);
         }
-        if (pid < 0 || waitpid(pid, &status, 0) < 0)
-                r = -errno;
-        else if (status == 0) {
-                s->file = shared->file;
-                shared->error[sizeof(shared->error) - 1] = 0;
-                r = shared->r;
-                if (r < 0 && shared->error[0])
-                        *ret_error = strdup(shared->error);
-                else if (r >= 0 && !file_is_valid(&s->file))
-                        r = -EINVAL;
-        }
+        r = pid < 0 ? -errno : parser_wait(pid);
+        /* A copy, for a process that the parser has left behind can still write. */
+        answer = r < 0 ? answer : *shared;
         (void) munmap(shared, sizeof(*shared));
-        return r;
+        if (r < 0)
+                return fail(ret_error, "Failed to parse it without privileges: %s", strerror(-r));
+        answer.error[sizeof(answer.error) - 1] = 0;
+        if (answer.r != 0)
+                return fail(ret_error, "%s", *answer.error ? answer.error : strerror(EIO));
+        if (!file_is_valid(&answer.file))
+                return -EINVAL;
+        s->file = answer.file;
+        return 0;
 }
 
 int settings_init(Settings *s, bool user_mode, char **ret_error) {
@@ -192,21 +205,6 @@ int settings_load(Settings *s, char **ret_error) {
                             "Failed to open the state directory of the launcher: %s",
                             strerror(errno));
         return 0;
-}
-
-static void user_done(User *u) {
-        free(u->name);
-        free(u->home);
-        free(u->groups);
-}
-
-void settings_done(Settings *s) {
-        for (size_t i = 0; i < s->n_agents; i++)
-                user_done(&s->agents[i]);
-        free(s->agents);
-        user_done(&s->runner);
-        user_done(&s->git);
-        safe_close(s->state_fd);
 }
 
 /* The file has a line "KEY USER" for each decision, and the last one of a workspace holds. A line without an end was cut

@@ -21,8 +21,6 @@ int settings_init(Settings *s, bool user_mode, char **ret_error);
 /* Reads the file and resolves the other users. A missing file means all defaults. Returns as above; without a sentence
  * where memory ran out. */
 int settings_load(Settings *s, char **ret_error);
-/* Frees what the two have made. */
-void settings_done(Settings *s);
 
 /* The agent user of a workspace: the one it had before, else the one with the fewest, which is stored before it is returned.
  * *ret is borrowed from s. Returns 0 or negative errno. */

@@ -24,7 +24,7 @@ OPENS = {
     'task.c': ['cgroup_is_empty(path)'],
 }
 # What runs behind the drop, and the one place that calls it.
-DROPPED = {'program_run': 'child.c', 'supervisor_exec': 'child.c', 'settings_file_parse': 'settings.c'}
+DROPPED = {'program_run': 'child.c', 'supervisor_exec': 'child.c', 'settings_file_answer': 'settings.c'}
 
 top = sys.argv[1]
 failed = False

@@ -162,7 +162,9 @@ static int set_up(void **state, bool system) {
                         "<allow eavesdrop=\"true\"/><allow own=\"*\"/><allow user=\"*\"/></policy>"
                         "<limit name=\"max_replies_per_connection\">1000</limit>"
                         "<limit name=\"auth_timeout\">3600000</limit></busconfig>";
-        static const char *const switches[] = { "NF_TEST_LEAVES", "NF_TEST_NO_ANSWER", "NF_TEST_SLOWER" };
+        static const char *const switches[] = {
+                "NF_TEST_LEAVES", "NF_TEST_NO_ANSWER", "NF_TEST_PARSER", "NF_TEST_SLOWER"
+        };
         World *w = new0(World, 1);
         _cleanup_free_ char *text = NULL, *option = NULL;
         char line[256];
@@ -293,6 +295,7 @@ void world_spawn(World *w, const char *const options[]) {
         assert_int_equal(strv_consume(&env, xasprintf("NOTIFY_SOCKET=%s/notify", w->dir)), 0);
         assert_int_equal(strv_consume(&env, xasprintf("NF_TEST_SYSCONFDIR=%s/etc", w->dir)), 0);
         assert_int_equal(strv_consume(&env, xasprintf("NF_TEST_HOMES=%s/homes", w->dir)), 0);
+        assert_int_equal(strv_consume(&env, xasprintf("NF_TEST_DROPS=%s/drops", w->dir)), 0);
         w->launcher = spawn(getenv("NF_LAUNCHER"), argv, env, world_path(w, "launcher.log"), -EBADF);
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,6 +10,8 @@
 #include <systemd/sd-event.h>
 
 #include "common/fileio.h"
+#include "launcher/dropped/settings-file.h"
+#include "launcher/privileges.h"
 
 /* Linked into the launcher that tests run: users that this machine does not have, directories of the test's own, a
  * supervisor that is the test's, and time that passes when the test says so, however slow the machine is. */
@@ -15,6 +19,12 @@
 /* In place of any time that the launcher waits for at most. */
 #define NEVER_USEC (24 * 3600 * USEC_PER_SEC)
 
+int __real_drop_privileges(const User *user);
+int __wrap_drop_privileges(const User *user);
+int __real_poll(struct pollfd *fds, nfds_t n, int timeout);
+int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout);
+int __real_settings_file_parse(SettingsFile *f, const char *text, size_t size, char *ret_error);
+int __wrap_settings_file_parse(SettingsFile *f, const char *text, size_t size, char *ret_error);
 struct passwd *__wrap_getpwnam(const char *name);
 int __wrap_getgrouplist(const char *user, gid_t gid, gid_t *groups, int *n);
 int __real_execve(const char *path, char *const argv[], char *const envp[]);
@@ -176,4 +186,66 @@ int __wrap_sd_bus_call_async(
         if (none && usec == 0)
                 usec = 50 * USEC_PER_MSEC;
         return __real_sd_bus_call_async(bus, slot, m, callback, userdata, usec);
+}
+
+/* Notes which descriptors are open when the process changes its user. */
+int __wrap_drop_privileges(const User *user) {
+        int fd = open(getenv("NF_TEST_DROPS"), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+        char text[256] = "";
+        size_t n = 0;
+
+        for (int i = 3; i < 64; i++)
+                if (i != fd && fcntl(i, F_GETFD) >= 0)
+                        n += (size_t) snprintf(text + n, sizeof(text) - n, " %d", i);
+        text[n++] = '\n';
+        if (write(fd, text, n) != (ssize_t) n)
+                abort();
+        safe_close(fd);
+        return __real_drop_privileges(user);
+}
+
+/* The launcher waits so for its parser: for long where that ends by itself. */
+int __wrap_poll(struct pollfd *fds, nfds_t n, int milliseconds) {
+        return __real_poll(
+                        fds, n, streq_ptr(getenv("NF_TEST_PARSER"), "stop") && milliseconds > 0 ? 100 : -1);
+}
+
+/* $NF_TEST_PARSER: what a parser does that an attacker has taken over. */
+int __wrap_settings_file_parse(SettingsFile *f, const char *text, size_t size, char *ret_error) {
+        const char *how = getenv("NF_TEST_PARSER");
+
+        if (!how)
+                return __real_settings_file_parse(f, text, size, ret_error);
+        f->max_scopes = 1;
+        if (streq(how, "exit0"))
+                _exit(EXIT_SUCCESS);
+        if (streq(how, "kill"))
+                (void) raise(SIGKILL);
+        if (streq(how, "stop"))
+                (void) raise(SIGSTOP);
+        if (streq(how, "enoent"))
+                return -ENOENT;
+        if (streq(how, "minimum"))
+                return INT32_MIN;
+        if (streq(how, "positive"))
+                return 1;
+        if (streq(how, "no-nul")) {
+                f->n_agents = 1;
+                memset(f->agents[0], 'a', sizeof(f->agents[0]));
+        } else if (streq(how, "n=65"))
+                f->n_agents = AGENT_USERS_MAX + 1;
+        else if (streq(how, "value-without-set"))
+                f->ceilings.value[LIMIT_MEMORY_MAX] = UINT64_MAX;
+        else if (streq(how, "no-default")) {
+                f->defaults[SCOPE_AGENT].set[LIMIT_MEMORY_MAX] = false;
+                f->defaults[SCOPE_AGENT].value[LIMIT_MEMORY_MAX] = 0;
+        } else if (streq(how, "slice-runtime")) {
+                f->workspace_limits.set[LIMIT_RUNTIME_MAX] = true;
+                f->workspace_limits.value[LIMIT_RUNTIME_MAX] = USEC_PER_SEC;
+        } else if (streq(how, "out-of-range")) {
+                f->ceilings.set[LIMIT_TASKS_MAX] = true;
+                f->ceilings.value[LIMIT_TASKS_MAX] = 0;
+        } else if (streq(how, "no-bool"))
+                memset(&f->ceilings.set[LIMIT_TASKS_MAX], 2, 1);
+        return 0;
 }

@@ -122,6 +122,27 @@ static void test_facts(void **state) {
         assert_true(endswith(facts, " 4060000000 env 0 death 0\n"));
 }
 
+/* Which descriptors the processes have when they drop their privileges: the parser none, an agent its control socket and
+ * its private file, the supervisor the control socket and the run's directory. */
+static void test_drops(void **state) {
+        _cleanup_close_ int file = -EBADF;
+        World *w = *state;
+        char *drops;
+        Reply r;
+
+        world_put(w, "secret", "secret");
+        file = open(world_path(w, "secret"), O_RDONLY | O_CLOEXEC);
+        world_configure(w, "{}");
+        world_launch(w, 1);
+        start(w, &r, &(Start){ .extra = { file }, .n_extra = 1 });
+        safe_close(take_start(w, UNIT, JOB));
+        finish_start(w, UNIT, JOB);
+        wait_good(w, &r);
+        is_text(world_run_file(w, "c-1", "end"), "0\n");
+        assert_int_equal(read_file_at(AT_FDCWD, world_path(w, "drops"), 4096, &drops, NULL), 0);
+        is_text(drops, "\n 3 4\n 3 4\n");
+}
+
 /* What the caller has said is not systemd's to keep; root's ceiling is in any case. */
 static void test_runtime(void **state) {
         sd_bus_message *m;
@@ -695,6 +716,7 @@ int main(int argc, char *argv[]) {
         const struct CMUnitTest tests[] = {
                 CASE(test_good),
                 CASE(test_facts),
+                CASE(test_drops),
                 CASE(test_runtime),
                 CASE(test_runtime_of_caller),
                 CASE(test_gate),

@@ -377,13 +377,55 @@ static void test_unusable(void **state) {
         assert_int_equal(world_wait_exit(w), 0);
 }
 
+/* A parser that an attacker has taken over gets nothing started, and the launcher answers. */
+static void test_parser(void **state) {
+        static const char *const how[] = { "exit0",
+                                           "kill",
+                                           "stop",
+                                           "enoent",
+                                           "minimum",
+                                           "n=65",
+                                           "no-nul",
+                                           "no-default",
+                                           "no-bool",
+                                           "positive",
+                                           "slice-runtime",
+                                           "out-of-range",
+                                           "value-without-set" };
+        World *w = *state;
+        Reply r;
+
+        world_configure(w, "{\"maxScopes\": 1}");
+        _cleanup_free_ char *text = xasprintf("%s/config/northflare/launcher.json: ", w->dir);
+        for (size_t i = 0; i < ELEMENTSOF(how); i++) {
+                print_message("%s\n", how[i]);
+                assert_int_equal(setenv("NF_TEST_PARSER", how[i], 1), 0);
+                world_launch(w, 1);
+                start(w, &r, &(Start){});
+                wait_error(w, &r, "Failed", text);
+                verb(w, &r, "Kill", UNIT);
+                good_facts(w);
+                answer(w, order(w, "Kill"), NULL);
+                wait_good(w, &r);
+                no_calls(w);
+                world_kill(w);
+        }
+        assert_int_equal(unsetenv("NF_TEST_PARSER"), 0);
+        /* The same text, parsed. */
+        world_launch(w, 1);
+        start(w, &r, &(Start){});
+        next_call(w, "StartTransientUnit");
+        reply_done(&r);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
 
 int main(int argc, char *argv[]) {
         const struct CMUnitTest tests[] = {
-                CASE(test_good),  CASE(test_not_ours), CASE(test_facts_unreadable),
-                CASE(test_names), CASE(test_refused),  CASE(test_no_answer),
-                CASE(test_many),  CASE(test_limits),   CASE(test_unusable),
+                CASE(test_good),   CASE(test_not_ours), CASE(test_facts_unreadable),
+                CASE(test_names),  CASE(test_refused),  CASE(test_no_answer),
+                CASE(test_many),   CASE(test_limits),   CASE(test_unusable),
+                CASE(test_parser),
         };
         if (argc > 1)
                 cmocka_set_test_filter(argv[1]);

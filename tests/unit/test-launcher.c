@@ -13,6 +13,7 @@
 #include "common/fileio.h"
 #include "launcher/dropped/agent-half.h"
 #include "launcher/dropped/program.h"
+#include "launcher/dropped/settings-answer.h"
 #include "launcher/request.h"
 #include "launcher/settings.h"
 #include "launcher/sum.h"
@@ -329,6 +330,34 @@ static void test_descriptors(void **state) {
         safe_close(root);
 }
 
+static void run_program(void) {
+        char *argv[] = { (char *) "/bin/true", NULL };
+        const User user = { .name = (char *) "u", .home = (char *) "/" };
+        const Request r = {
+                .kind = SCOPE_HOOK, .id = "c-1", .run = 1, .workspace = "ws", .cwd = "/", .argv = argv
+        };
+
+        program_run(&r, &user, "/bin/sh", false, NULL, -1);
+}
+
+static void run_parser(void) {
+        static SettingsAnswer answer;
+
+        settings_file_answer(&answer, getppid(), "{}", 2);
+}
+
+static void is_refused_in_front(void (*function)(void)) {
+        pid_t pid = fork();
+        int status;
+
+        if (pid == 0) {
+                function();
+                _exit(EXIT_SUCCESS);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 126 << 8);
+}
+
 /* What is behind the drop of privileges refuses to run in front of it. */
 static void test_not_dropped(void **state) {
         char *argv[] = { (char *) "/bin/true", NULL }, byte;
@@ -339,6 +368,8 @@ static void test_not_dropped(void **state) {
 
         supervisor_exec(&(Limits){}, 1, 1, -1, -1);
         assert_int_equal(errno, EPERM);
+        is_refused_in_front(run_program);
+        is_refused_in_front(run_parser);
         assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
         pid_t pid = fork();
         if (pid == 0)
@@ -507,7 +538,9 @@ static void test_defaults(void **state) {
         assert_true(l.set[LIMIT_MEMORY_SWAP_MAX]);
         assert_int_equal(l.value[LIMIT_MEMORY_SWAP_MAX], 0);
         assert_false(l.set[LIMIT_MEMORY_HIGH]);
-        settings_done(&s);
+        free(s.runner.name);
+        free(s.runner.home);
+        free(s.runner.groups);
 }
 
 static const char *user_of(Settings *s, const char *key) {

@@ -75,6 +75,8 @@ void program_run(
         };
         Place place = { .user = user->name, .shell = shell, .home = user->home, .tmp = "/tmp" };
 
+        if (!privileges_are_dropped())
+                _exit(126);
         memcpy(plan.extra, extra, plan.n_extra * sizeof(int));
         if (r->kind != SCOPE_GIT) {
                 workspace_key(r->workspace, key);
