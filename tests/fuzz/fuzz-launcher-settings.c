@@ -56,21 +56,25 @@ static void check_defaults(const SettingsFile *s) {
 }
 
 static void parse(const char *text, size_t size) {
+        /* As the launcher has them before it reads the file: made once, for they live as long as the process. */
+        static Settings initial;
+        static bool initialized;
         char error[SETTINGS_ERROR_SIZE] = "", *none = NULL;
-        Settings s;
 
-        CHECK(settings_init(&s, true, &none) >= 0);
-        int r = settings_file_parse(&s.file, text, size, error);
+        if (!initialized)
+                CHECK(settings_init(&initial, true, &none) >= 0);
+        initialized = true;
+        SettingsFile file = initial.file;
+        int r = settings_file_parse(&file, text, size, error);
         CHECK(r == 0 || r == -EINVAL);
         CHECK((r < 0) == !!*error);
         if (r < 0)
                 CHECK(utf8_is_valid(error, strlen(error)));
         else {
-                check_settings(&s.file);
-                check_limits(&s.file);
-                check_defaults(&s.file);
+                check_settings(&file);
+                check_limits(&file);
+                check_defaults(&file);
         }
-        settings_done(&s);
 }
 
 #define KEY "0123456789abcdef"
