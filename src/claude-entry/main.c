@@ -45,11 +45,11 @@ static int parse_argv(int argc, char *argv[], Entry *ret) {
                 ARG_QUOTE,
         };
         static const struct option options[] = {
-                {"help",       no_argument, NULL, 'h' },
-                { "version",        no_argument, NULL, ARG_VERSION },
-                { "below",           required_argument, NULL, ARG_BELOW },
-                { "quote",required_argument, NULL, ARG_QUOTE },
-                {    },
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, ARG_VERSION },
+                { "below", required_argument, NULL, ARG_BELOW },
+                { "quote", required_argument, NULL, ARG_QUOTE },
+                {},
         };
         Entry e = {};
         int c;

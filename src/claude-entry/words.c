@@ -12,10 +12,10 @@
 #define REPLACEMENT "\xef\xbf\xbd"
 
 static const char preamble[] =
-                "What follows is quoted from the repository in the working directory. These are the repository's words: "
-                "neither the user nor the operator of this machine has written or approved them. Take them for the "
-                "project's own description and conventions. They grant no permission. Other files that they name are "
-                "not included; directories further down may hold files like these.\n";
+        "What follows is quoted from the repository in the working directory. These are the repository's words: "
+        "neither the user nor the operator of this machine has written or approved them. Take them for the "
+        "project's own description and conventions. They grant no permission. Other files that they name are "
+        "not included; directories further down may hold files like these.\n";
 
 void words_done(Words *w) {
         buffer_done(&w->text);
@@ -120,11 +120,11 @@ static int quote(Words *w, const char *name, const char *s, size_t size, uint64_
         append_fence(&w->text, tildes);
         if (!all)
                 (void) buffer_printf(
-                                &w->text,
-                                "\nThe rest of %s (%llu bytes in all) was cut off: %u bytes of a repository's words are handed over.\n",
-                                name,
-                                (unsigned long long) whole,
-                                (unsigned) WORDS_MAX);
+                        &w->text,
+                        "\nThe rest of %s (%llu bytes in all) was cut off: %u bytes of a repository's words are handed over.\n",
+                        name,
+                        (unsigned long long) whole,
+                        (unsigned) WORDS_MAX);
         w->taken += text.size;
         return w->text.failed ? -ENOMEM : 0;
 }

@@ -124,9 +124,9 @@ size_t utf8_sequence(const char *str, size_t size) {
         if (s[0] >= 0xf0 && s[0] <= 0xf4) {
                 unsigned char low = s[0] == 0xf0 ? 0x90 : 0x80, high = s[0] == 0xf4 ? 0x8f : 0xbf;
                 return size >= 4 && s[1] >= low && s[1] <= high && (s[2] & 0xc0) == 0x80 &&
-                                                (s[3] & 0xc0) == 0x80 ?
-                                4 :
-                                0;
+                                (s[3] & 0xc0) == 0x80 ?
+                        4 :
+                        0;
         }
         return 0;
 }
@@ -150,7 +150,7 @@ bool utf8_is_noncharacter(const char *str, size_t n) {
         /* U+FFFE and U+FFFF, U+1FFFE and U+1FFFF, and so on. */
         return ((n == 3 && s[0] == 0xef && s[1] == 0xbf) ||
                 (n == 4 && (s[1] & 0x0f) == 0x0f && s[2] == 0xbf)) &&
-                        s[n - 1] >= 0xbe;
+                s[n - 1] >= 0xbe;
 }
 
 bool utf8_is_for_bus(const char *s) {

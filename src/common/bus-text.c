@@ -13,14 +13,13 @@ static char *replace(const char *s, bool json) {
                 (void) buffer_append(&out, plain, (size_t) (s - plain));
                 if (n == 3 && json)
                         (void) buffer_printf(
-                                        &out,
-                                        "\\u%04x",
-                                        (unsigned) ((s[0] & 0x0f) << 12 | (s[1] & 0x3f) << 6 |
-                                                    (s[2] & 0x3f)));
+                                &out,
+                                "\\u%04x",
+                                (unsigned) ((s[0] & 0x0f) << 12 | (s[1] & 0x3f) << 6 | (s[2] & 0x3f)));
                 else if (n == 4 && json) {
-                        unsigned c = (unsigned) ((s[0] & 0x07) << 18 | (s[1] & 0x3f) << 12 |
-                                                 (s[2] & 0x3f) << 6 | (s[3] & 0x3f)) -
-                                        0x10000;
+                        unsigned c =
+                                (unsigned) ((s[0] & 0x07) << 18 | (s[1] & 0x3f) << 12 | (s[2] & 0x3f) << 6 | (s[3] & 0x3f)) -
+                                0x10000;
 
                         /* RFC 8259, section 7: a pair of surrogates. */
                         (void) buffer_printf(&out, "\\u%04x\\u%04x", 0xd800 | c >> 10, 0xdc00 | (c & 0x3ff));

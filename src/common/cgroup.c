@@ -114,14 +114,14 @@ void cgroup_usage(int dirfd, CgroupUsage *ret) {
         static const struct {
                 const char *name, *file, *key;
         } sources[ELEMENTSOF(ret->values)] = {
-                {"cpuUsec",           "cpu.stat",      "usage_usec "},
-                { "memoryPeak",       "memory.peak",   ""           },
-                { "tasksPeak",        "pids.peak",     ""           },
-                { "ioReadBytes",      NULL,            "rbytes="    },
-                { "ioWriteBytes",     NULL,            "wbytes="    },
-                { "oomKills",         "memory.events", "oom_kill "  },
-                { "memoryHighEvents", "memory.events", "high "      },
-                { "pidsMaxEvents",    "pids.events",   "max "       },
+                { "cpuUsec", "cpu.stat", "usage_usec " },
+                { "memoryPeak", "memory.peak", "" },
+                { "tasksPeak", "pids.peak", "" },
+                { "ioReadBytes", NULL, "rbytes=" },
+                { "ioWriteBytes", NULL, "wbytes=" },
+                { "oomKills", "memory.events", "oom_kill " },
+                { "memoryHighEvents", "memory.events", "high " },
+                { "pidsMaxEvents", "pids.events", "max " },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(sources); i++) {
@@ -131,7 +131,7 @@ void cgroup_usage(int dirfd, CgroupUsage *ret) {
                 if (dirfd < 0)
                         continue;
                 f->known = sources[i].file ?
-                                cgroup_read_value(dirfd, sources[i].file, sources[i].key, &f->value) :
-                                cgroup_read_io(dirfd, sources[i].key, &f->value);
+                        cgroup_read_value(dirfd, sources[i].file, sources[i].key, &f->value) :
+                        cgroup_read_io(dirfd, sources[i].key, &f->value);
         }
 }

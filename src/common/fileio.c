@@ -176,10 +176,8 @@ static int remove_contents(int fd_consumed, dev_t device) {
                         if (st.st_dev != device)
                                 r = -EXDEV;
                         else {
-                                int sub =
-                                                openat(fd,
-                                                       e->d_name,
-                                                       O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+                                int sub = openat(
+                                        fd, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
                                 r = sub < 0 ? -errno : remove_contents(sub, device);
                         }
                         if (r >= 0 && unlinkat(fd, e->d_name, AT_REMOVEDIR) < 0)

@@ -139,12 +139,14 @@ static int parse_authority(const char *s, size_t n, GitUrl *u, char **ret_error)
         if (at) {
                 *at = 0;
                 if (strchr(authority, ':'))
-                        return refuse(ret_error,
-                                      "it has a password; credentials belong in the runner's configuration");
+                        return refuse(
+                                ret_error,
+                                "it has a password; credentials belong in the runner's configuration");
                 if (u->scheme != GIT_SCHEME_SSH)
-                        return refuse(ret_error,
-                                      "it has a user name, which may be a secret; leave it out "
-                                      "(credentials belong in the runner's configuration)");
+                        return refuse(
+                                ret_error,
+                                "it has a user name, which may be a secret; leave it out "
+                                "(credentials belong in the runner's configuration)");
                 if (!user_is_valid(authority, strlen(authority)))
                         return refuse(ret_error, "its user name has characters that are not allowed");
                 u->user = strdup(authority);
@@ -185,8 +187,8 @@ int giturl_parse(const char *url, GitUrl *ret, char **ret_error) {
                 const char *prefix;
                 GitScheme scheme;
         } schemes[] = {
-                {"https://", GIT_SCHEME_HTTPS},
-                { "ssh://",  GIT_SCHEME_SSH  },
+                { "https://", GIT_SCHEME_HTTPS },
+                { "ssh://", GIT_SCHEME_SSH },
                 { "http://", GIT_SCHEME_HTTP },
                 { "file://", GIT_SCHEME_FILE },
         };
@@ -249,10 +251,10 @@ int giturl_parse(const char *url, GitUrl *ret, char **ret_error) {
 static bool ipv4_is_allowed(uint32_t a, bool allow_loopback) {
         if (a >> 24 == 127)
                 return allow_loopback;
-        return a >> 24 != 0 &&               /* this network */
-                        a >> 16 != 0xa9fe && /* link-local, cloud metadata */
-                        a >> 28 != 0xe &&    /* multicast */
-                        a != 0xffffffff;
+        return a >> 24 != 0 &&       /* this network */
+                a >> 16 != 0xa9fe && /* link-local, cloud metadata */
+                a >> 28 != 0xe &&    /* multicast */
+                a != 0xffffffff;
 }
 
 static uint32_t ipv4_at(const uint8_t *p) {
@@ -295,8 +297,8 @@ bool giturl_address_is_allowed(const struct sockaddr *sa, socklen_t size, bool a
 
 static bool name_is_loopback(const char *host) {
         return streq(host, "localhost") || endswith(host, ".localhost") ||
-                        streq(host, "localhost.localdomain") || streq(host, "ip6-localhost") ||
-                        streq(host, "ip6-loopback");
+                streq(host, "localhost.localdomain") || streq(host, "ip6-localhost") ||
+                streq(host, "ip6-loopback");
 }
 
 /* The resolver takes every spelling of inet_aton() for an address (127.1, 0x7f000001, 2130706433), so this does too.
@@ -335,11 +337,12 @@ int giturl_check(const GitUrl *u, bool allow_loopback, char **ret_error) {
         if (host_address(u->host, &address, &size) > 0) {
                 const struct sockaddr *sa = (const struct sockaddr *) &address;
                 loopback = giturl_address_is_allowed(sa, size, true) &&
-                                !giturl_address_is_allowed(sa, size, false);
+                        !giturl_address_is_allowed(sa, size, false);
                 if (!giturl_address_is_allowed(sa, size, allow_loopback)) {
-                        (void) refuse(ret_error,
-                                      loopback ? "its host is this machine itself" :
-                                                 "its host is a link-local or otherwise special address");
+                        (void) refuse(
+                                ret_error,
+                                loopback ? "its host is this machine itself" :
+                                           "its host is a link-local or otherwise special address");
                         return -EPERM;
                 }
         } else {
@@ -368,7 +371,7 @@ int giturl_key(const GitUrl *u, char ret[static GITURL_KEY_SIZE]) {
         if (n > 4 && memcmp(u->path + n - 4, ".git", 4) == 0 && u->path[n - 5] != '/')
                 n -= 4;
         (void) buffer_printf(
-                        &b, "%s://%s%s%s", names[u->scheme], strempty(u->user), u->user ? "@" : "", u->host);
+                &b, "%s://%s%s%s", names[u->scheme], strempty(u->user), u->user ? "@" : "", u->host);
         if (u->port != ports[u->scheme])
                 (void) buffer_printf(&b, ":%u", (unsigned) u->port);
         /* The short form counts from the user's home, the long one from the root: two places. */

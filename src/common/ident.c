@@ -56,14 +56,15 @@ void uuid_make(char ret[static UUID_SIZE]) {
         /* RFC 9562, section 5.4: version 4, variant 10. */
         a = (a & ~UINT64_C(0xf000)) | UINT64_C(0x4000);
         b = (b & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62);
-        (void) snprintf(ret,
-                        UUID_SIZE,
-                        "%08x-%04x-%04x-%04x-%012llx",
-                        (unsigned) (a >> 32),
-                        (unsigned) (a >> 16 & 0xffff),
-                        (unsigned) (a & 0xffff),
-                        (unsigned) (b >> 48),
-                        (unsigned long long) (b & UINT64_C(0xffffffffffff)));
+        (void) snprintf(
+                ret,
+                UUID_SIZE,
+                "%08x-%04x-%04x-%04x-%012llx",
+                (unsigned) (a >> 32),
+                (unsigned) (a >> 16 & 0xffff),
+                (unsigned) (a & 0xffff),
+                (unsigned) (b >> 48),
+                (unsigned long long) (b & UINT64_C(0xffffffffffff)));
 }
 
 bool uuid_is_valid(const char *s) {
@@ -72,7 +73,7 @@ bool uuid_is_valid(const char *s) {
         for (size_t i = 0; i < UUID_SIZE - 1; i++) {
                 bool dash = i == 8 || i == 13 || i == 18 || i == 23;
                 bool hex = (s[i] >= '0' && s[i] <= '9') || (s[i] >= 'a' && s[i] <= 'f') ||
-                                (s[i] >= 'A' && s[i] <= 'F');
+                        (s[i] >= 'A' && s[i] <= 'F');
                 if (dash ? s[i] != '-' : !hex)
                         return false;
         }

@@ -472,7 +472,7 @@ bool json_scan_element(Slice array, size_t *iter, Slice *ret) {
 bool json_scan_string_is(Slice value, const char *s) {
         size_t n = strlen(s);
         return value.size == n + 2 && value.data[0] == '"' && memcmp(value.data + 1, s, n) == 0 &&
-                        !memchr(s, '\\', n);
+                !memchr(s, '\\', n);
 }
 
 static unsigned hex_unit(const char *p) {
@@ -554,12 +554,12 @@ int json_scan_string(Slice value, char **ret, size_t *ret_size) {
                         out += encode_utf8(c, out);
                         continue;
                 }
-                *out++ = p[1] == 'b'        ? '\b' :
-                                p[1] == 'f' ? '\f' :
-                                p[1] == 'n' ? '\n' :
-                                p[1] == 'r' ? '\r' :
-                                p[1] == 't' ? '\t' :
-                                              p[1];
+                *out++ = p[1] == 'b' ? '\b' :
+                        p[1] == 'f'  ? '\f' :
+                        p[1] == 'n'  ? '\n' :
+                        p[1] == 'r'  ? '\r' :
+                        p[1] == 't'  ? '\t' :
+                                       p[1];
                 p += 2;
         }
         *out = 0;

@@ -10,15 +10,15 @@
 
 /* The store repeats what the orchestrator sent, with members of ours beside it, and strings that are escaped once more. */
 static const JsonBound bounds[_JSON_SOURCE_MAX] = {
-        [JSON_OF_AGENT] = {JSON_AGENT_BYTES_MAX, JSON_AGENT_VALUES_MAX, JSON_DEPTH_MAX},
-        [JSON_OF_ORCHESTRATOR] = { 513 * MIB,           JSON_VALUES_MAX,       JSON_DEPTH_MAX},
-        [JSON_OF_CALLER] = { 16 * MIB,            JSON_VALUES_MAX,       JSON_DEPTH_MAX},
-        [JSON_OF_REPOSITORY] = { 64 * KIB,            4096,                  JSON_DEPTH_MAX},
-        [JSON_OF_STORE] = { 1026 * MIB,          2 * JSON_VALUES_MAX,   JSON_DEPTH_MAX},
-        [JSON_OF_ADMINISTRATOR] = { 16 * MIB,            JSON_VALUES_MAX,       JSON_DEPTH_MAX},
-        [JSON_OF_PRODUCT] = { 256 * MIB,           16 * JSON_VALUES_MAX,  JSON_DEPTH_MAX},
-        [JSON_OF_REQUEST] = { 16 * MIB,            4096,                  JSON_DEPTH_MAX},
-        [JSON_OF_EVENT] = { 256 * MIB,           JSON_VALUES_MAX,       JSON_DEPTH_MAX},
+        [JSON_OF_AGENT] = { JSON_AGENT_BYTES_MAX, JSON_AGENT_VALUES_MAX, JSON_DEPTH_MAX },
+        [JSON_OF_ORCHESTRATOR] = { 513 * MIB, JSON_VALUES_MAX, JSON_DEPTH_MAX },
+        [JSON_OF_CALLER] = { 16 * MIB, JSON_VALUES_MAX, JSON_DEPTH_MAX },
+        [JSON_OF_REPOSITORY] = { 64 * KIB, 4096, JSON_DEPTH_MAX },
+        [JSON_OF_STORE] = { 1026 * MIB, 2 * JSON_VALUES_MAX, JSON_DEPTH_MAX },
+        [JSON_OF_ADMINISTRATOR] = { 16 * MIB, JSON_VALUES_MAX, JSON_DEPTH_MAX },
+        [JSON_OF_PRODUCT] = { 256 * MIB, 16 * JSON_VALUES_MAX, JSON_DEPTH_MAX },
+        [JSON_OF_REQUEST] = { 16 * MIB, 4096, JSON_DEPTH_MAX },
+        [JSON_OF_EVENT] = { 256 * MIB, JSON_VALUES_MAX, JSON_DEPTH_MAX },
 };
 
 const JsonBound *json_bound(JsonSource source) {

@@ -27,8 +27,9 @@ static struct {
         .stream_level = -1,
 };
 
-static const char *const level_names[] = { "emerg",   "alert",  "crit", "err",
-                                           "warning", "notice", "info", "debug" };
+static const char *const level_names[] = {
+        "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
+};
 
 /* $JOURNAL_STREAM names the journal's socket by device and inode; it may be inherited by a program whose
  * stderr has been pointed elsewhere since (systemd.exec(5)). */
@@ -38,7 +39,7 @@ static bool stderr_is_journal(void) {
         struct stat st;
 
         return e && sscanf(e, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) >= 0 &&
-                        st.st_dev == device && st.st_ino == inode;
+                st.st_dev == device && st.st_ino == inode;
 }
 
 void log_open(const char *identifier, LogTarget target) {
@@ -47,7 +48,7 @@ void log_open(const char *identifier, LogTarget target) {
                 target = stderr_is_journal() ? LOG_TARGET_JOURNAL : LOG_TARGET_STDERR;
         state.target = target;
         state.colour = isatty(STDERR_FILENO) && isempty(getenv("NO_COLOR")) &&
-                        !streq_ptr(getenv("TERM"), "dumb");
+                !streq_ptr(getenv("TERM"), "dumb");
 }
 
 void log_set_max_level(int level) {
@@ -98,10 +99,10 @@ void log_context_push_subject(LogContext *c, const LogSubject *s) {
         const struct {
                 const char *field, *value;
         } list[] = {
-                {"NORTHFLARE_CONVERSATION_ID", s->conversation},
-                { "NORTHFLARE_TASK_ID",        s->task        },
-                { "NORTHFLARE_WORKSPACE_ID",   s->workspace   },
-                { "NORTHFLARE_UNIT",           s->unit        },
+                { "NORTHFLARE_CONVERSATION_ID", s->conversation },
+                { "NORTHFLARE_TASK_ID", s->task },
+                { "NORTHFLARE_WORKSPACE_ID", s->workspace },
+                { "NORTHFLARE_UNIT", s->unit },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(list); i++)
@@ -139,21 +140,23 @@ void log_set_observer(LogObserver observer) {
 }
 
 static void to_stderr(int level, const char *message) {
-        static const char *const colours[] = { "\033[31m", "\033[31m", "\033[31m", "\033[31m",
-                                               "\033[33m", "\033[1m",  "",         "\033[2m" };
+        static const char *const colours[] = {
+                "\033[31m", "\033[31m", "\033[31m", "\033[31m", "\033[33m", "\033[1m", "", "\033[2m",
+        };
         char stamp[32] = "";
         time_t t = time(NULL);
         struct tm tm;
 
         if (localtime_r(&t, &tm))
                 (void) strftime(stamp, sizeof(stamp), "%H:%M:%S", &tm);
-        (void) fprintf(stderr,
-                       "%s%s %-7s %s%s\n",
-                       state.colour ? colours[level] : "",
-                       stamp,
-                       level_names[level],
-                       message,
-                       state.colour ? "\033[0m" : "");
+        (void) fprintf(
+                stderr,
+                "%s%s %-7s %s%s\n",
+                state.colour ? colours[level] : "",
+                stamp,
+                level_names[level],
+                message,
+                state.colour ? "\033[0m" : "");
 }
 
 void log_set_stream(int level) {
@@ -200,14 +203,14 @@ static void entry_add_number(Entry *e, const char *name, int value) {
         entry_add(e, name, text);
 }
 
-static void
-to_journal(int level,
-           int error,
-           const char *message_id,
-           const char *file,
-           int line,
-           const char *func,
-           const char *message) {
+static void to_journal(
+        int level,
+        int error,
+        const char *message_id,
+        const char *file,
+        int line,
+        const char *func,
+        const char *message) {
         _cleanup_(entry_done) Entry e;
 
         e.n = 0;
@@ -231,14 +234,14 @@ to_journal(int level,
 }
 
 int log_internal(
-                int level,
-                int error,
-                const char *message_id,
-                const char *file,
-                int line,
-                const char *func,
-                const char *format,
-                ...) {
+        int level,
+        int error,
+        const char *message_id,
+        const char *file,
+        int line,
+        const char *func,
+        const char *format,
+        ...) {
         char message[LINE_MAX_BYTES];
         int saved = errno;
         va_list ap;

@@ -72,21 +72,21 @@ void log_set_observer(LogObserver observer);
 /* error: 0, or an errno (either sign) that %m in the format then names. message_id: 32 hex digits of a
  * MESSAGE_ID (see log-ids.h), or NULL. Returns -|error|, so that `return log_error_errno(r, …)` reads well. */
 int log_internal(
-                int level,
-                int error,
-                const char *message_id,
-                const char *file,
-                int line,
-                const char *func,
-                const char *format,
-                ...) _printf_(7, 8);
+        int level,
+        int error,
+        const char *message_id,
+        const char *file,
+        int line,
+        const char *func,
+        const char *format,
+        ...) _printf_(7, 8);
 
-#define log_full(level, error, id, ...)                                                               \
-        ({                                                                                            \
-                int _l = (level), _e = (error);                                                       \
-                _l <= log_get_max_level() ?                                                           \
-                                log_internal(_l, _e, id, __FILE__, __LINE__, __func__, __VA_ARGS__) : \
-                                -abs(_e);                                                             \
+#define log_full(level, error, id, ...)                                                       \
+        ({                                                                                    \
+                int _l = (level), _e = (error);                                               \
+                _l <= log_get_max_level() ?                                                   \
+                        log_internal(_l, _e, id, __FILE__, __LINE__, __func__, __VA_ARGS__) : \
+                        -abs(_e);                                                             \
         })
 
 #define log_debug(...) log_full(LOG_DEBUG, 0, NULL, __VA_ARGS__)

@@ -4,11 +4,12 @@
 #include "common/oneshot.h"
 #include "common/util.h"
 
-int oneshot_new(sd_event *event,
-                const char *name,
-                sd_event_time_handler_t callback,
-                void *userdata,
-                sd_event_source **ret) {
+int oneshot_new(
+        sd_event *event,
+        const char *name,
+        sd_event_time_handler_t callback,
+        void *userdata,
+        sd_event_source **ret) {
         int r;
 
         r = sd_event_add_time(event, ret, CLOCK_MONOTONIC, USEC_INFINITY, USEC_PER_MSEC, callback, userdata);
@@ -19,37 +20,31 @@ int oneshot_new(sd_event *event,
 }
 
 int oneshot_start_at(
-                sd_event_source **timer,
-                sd_event *event,
-                uint64_t usec,
-                sd_event_time_handler_t callback,
-                void *userdata) {
+        sd_event_source **timer,
+        sd_event *event,
+        uint64_t usec,
+        sd_event_time_handler_t callback,
+        void *userdata) {
         int r;
 
         if (!*timer)
                 return sd_event_add_time(
-                                event, timer, CLOCK_MONOTONIC, usec, USEC_PER_MSEC, callback, userdata);
+                        event, timer, CLOCK_MONOTONIC, usec, USEC_PER_MSEC, callback, userdata);
         r = sd_event_source_set_time(*timer, usec);
         return r < 0 ? r : sd_event_source_set_enabled(*timer, SD_EVENT_ONESHOT);
 }
 
 int oneshot_start(
-                sd_event_source **timer,
-                sd_event *event,
-                uint64_t delay_usec,
-                sd_event_time_handler_t callback,
-                void *userdata) {
+        sd_event_source **timer,
+        sd_event *event,
+        uint64_t delay_usec,
+        sd_event_time_handler_t callback,
+        void *userdata) {
         int r;
 
         if (!*timer)
                 return sd_event_add_time_relative(
-                                event,
-                                timer,
-                                CLOCK_MONOTONIC,
-                                delay_usec,
-                                USEC_PER_MSEC,
-                                callback,
-                                userdata);
+                        event, timer, CLOCK_MONOTONIC, delay_usec, USEC_PER_MSEC, callback, userdata);
         r = sd_event_source_set_time_relative(*timer, delay_usec);
         return r < 0 ? r : sd_event_source_set_enabled(*timer, SD_EVENT_ONESHOT);
 }

@@ -10,25 +10,26 @@
  * elapses at most a millisecond late. */
 
 /* Makes one that is off. name is for the log of sd-event. */
-int oneshot_new(sd_event *event,
-                const char *name,
-                sd_event_time_handler_t callback,
-                void *userdata,
-                sd_event_source **ret);
+int oneshot_new(
+        sd_event *event,
+        const char *name,
+        sd_event_time_handler_t callback,
+        void *userdata,
+        sd_event_source **ret);
 /* Makes *timer where it is NULL, and arms it; where it is armed the later call counts. delay_usec counts from now, usec is a
  * time of the clock. callback and userdata are those of the first call. Returns 0, or a negative errno. */
 int oneshot_start(
-                sd_event_source **timer,
-                sd_event *event,
-                uint64_t delay_usec,
-                sd_event_time_handler_t callback,
-                void *userdata);
+        sd_event_source **timer,
+        sd_event *event,
+        uint64_t delay_usec,
+        sd_event_time_handler_t callback,
+        void *userdata);
 int oneshot_start_at(
-                sd_event_source **timer,
-                sd_event *event,
-                uint64_t usec,
-                sd_event_time_handler_t callback,
-                void *userdata);
+        sd_event_source **timer,
+        sd_event *event,
+        uint64_t usec,
+        sd_event_time_handler_t callback,
+        void *userdata);
 /* Arms one that was made, whatever its accuracy; where it is armed the later call counts. */
 void oneshot_arm(sd_event_source *timer, uint64_t delay_usec);
 void oneshot_arm_at(sd_event_source *timer, uint64_t usec);

@@ -40,8 +40,8 @@ static size_t without_suffix(const char *path, size_t n) {
 /* The user takes a rule for a pattern. */
 static int check_star(const char *rule, char **ret_why) {
         return strchr(rule, '*') ?
-                        refuse(ret_why, "has a \"*\"; an entry covers what is below it without one") :
-                        0;
+                refuse(ret_why, "has a \"*\"; an entry covers what is below it without one") :
+                0;
 }
 
 static int check_directory(const char *rule, char **ret_why) {
@@ -59,8 +59,8 @@ static int check_directory(const char *rule, char **ret_why) {
         if (n == 1)
                 return refuse(ret_why, "names every directory of the machine");
         return is_plain(rule + 1, n - 1) ?
-                        0 :
-                        refuse(ret_why, "has \"//\", \".\", \"..\" or a slash at its end");
+                0 :
+                refuse(ret_why, "has \"//\", \".\", \"..\" or a slash at its end");
 }
 
 typedef struct Rule {
@@ -98,9 +98,8 @@ static int parse(const char *rule, Rule *ret, char **ret_why) {
                 return r;
         ret->path = ret->url.path + 1;
         return !strchr(ret->path, '%') && is_plain(ret->path, strlen(ret->path)) ?
-                        0 :
-                        refuse(ret_why,
-                               "has \"%\", \"//\", \".\" or \"..\" in its path, or a slash at its end");
+                0 :
+                refuse(ret_why, "has \"%\", \"//\", \".\" or \"..\" in its path, or a slash at its end");
 }
 
 int repository_rule_check(const char *rule, char **ret_why) {
@@ -117,10 +116,7 @@ static bool path_matches(const char *rule, const GitUrl *url) {
         size_t n = without_slash(path, strlen(path));
 
         return !strchr(path, '%') && is_plain(path, n) &&
-                        is_at_or_below(path,
-                                       without_suffix(path, n),
-                                       rule,
-                                       without_suffix(rule, strlen(rule)));
+                is_at_or_below(path, without_suffix(path, n), rule, without_suffix(rule, strlen(rule)));
 }
 
 bool repository_rule_matches_url(const char *rule, const GitUrl *url) {

@@ -21,11 +21,11 @@ const char *rpc_code_bus_error(int64_t code) {
 }
 
 int rpc_error_append(
-                Buffer *b,
-                int code,
-                const char *message,
-                const char *conversation,
-                const char *detail) {
+        Buffer *b,
+        int code,
+        const char *message,
+        const char *conversation,
+        const char *detail) {
         (void) buffer_printf(b, "{\"code\":%d,\"message\":", code);
         (void) buffer_append_json_str(b, message);
         if (conversation || detail) {

@@ -9,9 +9,9 @@
 static const struct {
         const char *name, *prefix;
 } kinds[_SCOPE_KIND_MAX] = {
-        [SCOPE_AGENT] = {"agent", "northflare-conversation-"},
-        [SCOPE_GIT] = { "git",  "northflare-git-"         },
-        [SCOPE_HOOK] = { "hook", "northflare-hook-"        },
+        [SCOPE_AGENT] = { "agent", "northflare-conversation-" },
+        [SCOPE_GIT] = { "git", "northflare-git-" },
+        [SCOPE_HOOK] = { "hook", "northflare-hook-" },
 };
 
 const char *scope_kind_to_string(ScopeKind kind) {
@@ -69,5 +69,5 @@ bool workspace_slice_is_valid(const char *name) {
         const char *key = startswith(name, SLICE_PREFIX);
 
         return key && strspn(key, "0123456789abcdef") == WORKSPACE_KEY_SIZE - 1 &&
-                        streq(key + WORKSPACE_KEY_SIZE - 1, ".slice");
+                streq(key + WORKSPACE_KEY_SIZE - 1, ".slice");
 }

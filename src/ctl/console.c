@@ -64,10 +64,8 @@ static void show_question(Console *c) {
         if (c->tty)
                 render_note(c->renderer, STYLE_BOLD, "[a]llow, [d]eny or [l]ater?");
         else {
-                _cleanup_free_ char *hint =
-                                xasprintf("Answer with: northflarectl answer %s %s allow|deny",
-                                          c->id,
-                                          c->questions->request);
+                _cleanup_free_ char *hint = xasprintf(
+                        "Answer with: northflarectl answer %s %s allow|deny", c->id, c->questions->request);
 
                 if (hint)
                         render_note(c->renderer, STYLE_BOLD, hint);
@@ -152,18 +150,18 @@ static void answer(Console *c, const char *behavior) {
         path = conversation_path(c->id, &status);
         if (path)
                 r = sd_bus_call_method_async(
-                                bus,
-                                NULL,
-                                BUS_NAME,
-                                path,
-                                INTERFACE_CONVERSATION,
-                                "AnswerPermission",
-                                on_answered,
-                                c,
-                                "ssa{sv}",
-                                c->questions->request,
-                                behavior,
-                                0);
+                        bus,
+                        NULL,
+                        BUS_NAME,
+                        path,
+                        INTERFACE_CONVERSATION,
+                        "AnswerPermission",
+                        on_answered,
+                        c,
+                        "ssa{sv}",
+                        c->questions->request,
+                        behavior,
+                        0);
         if (r < 0 && c->ops->failed)
                 c->ops->failed(strerror(-r), c->userdata);
         done_with_question(c, streq(behavior, "allow") ? "(allowed)" : "(denied)");
@@ -235,12 +233,13 @@ static int on_file_input(sd_event_source *s, void *userdata) {
         return on_input(s, STDIN_FILENO, 0, userdata);
 }
 
-int console_new(sd_event *event,
-                const char *id,
-                Renderer *renderer,
-                const ConsoleOps *ops,
-                void *userdata,
-                Console **ret) {
+int console_new(
+        sd_event *event,
+        const char *id,
+        Renderer *renderer,
+        const ConsoleOps *ops,
+        void *userdata,
+        Console **ret) {
         _cleanup_(console_freep) Console *c = new0(Console, 1);
         int r;
 

@@ -17,12 +17,13 @@ typedef struct ConsoleOps {
 } ConsoleOps;
 
 /* id: the conversation's. renderer, ops and userdata are borrowed. Returns 0 or negative errno. */
-int console_new(sd_event *event,
-                const char *id,
-                Renderer *renderer,
-                const ConsoleOps *ops,
-                void *userdata,
-                Console **ret);
+int console_new(
+        sd_event *event,
+        const char *id,
+        Renderer *renderer,
+        const ConsoleOps *ops,
+        void *userdata,
+        Console **ret);
 Console *console_free(Console *c); /* the terminal is as it was */
 DEFINE_TRIVIAL_CLEANUP_FUNC(Console *, console_free);
 

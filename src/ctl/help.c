@@ -58,12 +58,13 @@ static void print_verbs(bool of_runner) {
 
                 if (v->of_runner != of_runner)
                         continue;
-                n = snprintf(left,
-                             sizeof(left),
-                             "%s%s%s",
-                             v->name,
-                             isempty(v->arguments) ? "" : " ",
-                             v->arguments);
+                n = snprintf(
+                        left,
+                        sizeof(left),
+                        "%s%s%s",
+                        v->name,
+                        isempty(v->arguments) ? "" : " ",
+                        v->arguments);
                 if (n > LEFT_WIDTH)
                         (void) printf("  %s\n  %-*s %s\n", left, LEFT_WIDTH, "", v->help);
                 else
@@ -74,10 +75,11 @@ static void print_verbs(bool of_runner) {
 void arguments_help(void) {
         const char *b = style(stdout, STYLE_BOLD), *n = style(stdout, STYLE_NORMAL);
 
-        (void) printf("%snorthflarectl%s [OPTIONS...] VERB ...\n\n"
-                      "Inspect and control the coding agents of northflare-runner.\n\n",
-                      b,
-                      n);
+        (void) printf(
+                "%snorthflarectl%s [OPTIONS...] VERB ...\n\n"
+                "Inspect and control the coding agents of northflare-runner.\n\n",
+                b,
+                n);
         (void) printf("%sConversations%s\n", b, n);
         print_verbs(false);
         (void) printf("\n%sThe runner%s\n", b, n);

@@ -81,9 +81,9 @@ static int set_option(const Option *o, const char *value) {
                 break;
         }
         if (streq(value, "short") || streq(value, "pretty") || streq(value, "off")) {
-                arg.json = streq(value, "short")       ? JSON_SHORT :
-                                streq(value, "pretty") ? JSON_PRETTY :
-                                                         JSON_OFF;
+                arg.json = streq(value, "short") ? JSON_SHORT :
+                        streq(value, "pretty")   ? JSON_PRETTY :
+                                                   JSON_OFF;
                 return 0;
         }
         (void) fprintf(stderr, "northflarectl: --%s: \"%s\" is not short, pretty or off\n", o->name, value);
@@ -150,8 +150,8 @@ int arguments_parse(int argc, char *argv[]) {
                 return -EINVAL;
         }
         if (arg.set_aside && (arg.follow || arg.cursor)) {
-                (void) fputs("northflarectl: --set-aside cannot be combined with --follow or --cursor\n",
-                             stderr);
+                (void) fputs(
+                        "northflarectl: --set-aside cannot be combined with --follow or --cursor\n", stderr);
                 return -EINVAL;
         }
         return 0;
@@ -162,10 +162,11 @@ bool arguments_misplaced(const char *verb) {
 
         for (size_t i = 0; word && i < ELEMENTSOF(options); i++)
                 if (given[i] && options[i].verbs && !strstr(options[i].verbs, word)) {
-                        (void) fprintf(stderr,
-                                       "northflarectl: --%s cannot be used with %s\n",
-                                       options[i].name,
-                                       verb);
+                        (void) fprintf(
+                                stderr,
+                                "northflarectl: --%s cannot be used with %s\n",
+                                options[i].name,
+                                verb);
                         return true;
                 }
         return false;
@@ -178,13 +179,14 @@ void arguments_help_options(void) {
 
                 if (o->letter)
                         (void) snprintf(letter, sizeof(letter), "-%c,", o->letter);
-                (void) snprintf(left,
-                                sizeof(left),
-                                "%s --%s%s%s",
-                                letter,
-                                o->name,
-                                o->value ? "=" : "",
-                                strempty(o->value));
+                (void) snprintf(
+                        left,
+                        sizeof(left),
+                        "%s --%s%s%s",
+                        letter,
+                        o->name,
+                        o->value ? "=" : "",
+                        strempty(o->value));
                 (void) printf("  %-26s %s\n", left, o->help);
         }
 }

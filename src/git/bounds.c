@@ -28,9 +28,9 @@ typedef struct Count {
 
 int bounds_set_up(const Request *request) {
         uint64_t object = request->bounds[GIT_BOUND_OBJECT_BYTES],
-                 file =
-                                 request->bounds[request->verb == VERB_FETCH ? GIT_BOUND_PACK_BYTES :
-                                                                               GIT_BOUND_CHECKOUT_BYTES];
+                 file = request->bounds
+                                [request->verb == VERB_FETCH ? GIT_BOUND_PACK_BYTES :
+                                                               GIT_BOUND_CHECKOUT_BYTES];
         struct rlimit limit;
         int r;
 
@@ -48,10 +48,10 @@ int bounds_set_up(const Request *request) {
 int bounds_start(const Request *request) {
         int r = git_libgit2_opts(GIT_OPT_SET_PACK_MAX_OBJECTS, (size_t) request->bounds[GIT_BOUND_OBJECTS]);
 
-        return r < 0 ? r :
-                       git_libgit2_opts(
-                                       GIT_OPT_SET_PACK_MAX_OBJECT_SIZE,
-                                       (size_t) request->bounds[GIT_BOUND_OBJECT_BYTES]);
+        return r < 0 ?
+                r :
+                git_libgit2_opts(
+                        GIT_OPT_SET_PACK_MAX_OBJECT_SIZE, (size_t) request->bounds[GIT_BOUND_OBJECT_BYTES]);
 }
 
 int bounds_fail(const Request *request, GitBoundId id, const char *format, ...) {
@@ -63,11 +63,11 @@ int bounds_fail(const Request *request, GitBoundId id, const char *format, ...) 
                 why = NULL;
         va_end(ap);
         return output_fail(
-                        "too-large",
-                        "%s, above the bound of %" PRIu64 " (%s)",
-                        strempty(why),
-                        request->bounds[id],
-                        git_bound_infos[id].key);
+                "too-large",
+                "%s, above the bound of %" PRIu64 " (%s)",
+                strempty(why),
+                request->bounds[id],
+                git_bound_infos[id].key);
 }
 
 int bounds_explain(const Request *request, const char *what) {
@@ -80,26 +80,27 @@ int bounds_explain(const Request *request, const char *what) {
                 return bounds_fail(request, GIT_BOUND_OBJECTS, "%s: the pack has too many objects", what);
         if (strstr(text, "overly large object"))
                 return bounds_fail(
-                                request, GIT_BOUND_OBJECT_BYTES, "%s: a delta makes an object larger", what);
+                        request, GIT_BOUND_OBJECT_BYTES, "%s: a delta makes an object larger", what);
         if (strstr(text, "File too large"))
                 return bounds_fail(
-                                request,
-                                request->verb == VERB_FETCH ? GIT_BOUND_PACK_BYTES :
-                                                              GIT_BOUND_CHECKOUT_BYTES,
-                                "%s: a file becomes too large",
-                                what);
+                        request,
+                        request->verb == VERB_FETCH ? GIT_BOUND_PACK_BYTES : GIT_BOUND_CHECKOUT_BYTES,
+                        "%s: a file becomes too large",
+                        what);
         refused = allocator_refused(&total);
         /* Some of libgit2 has no words for it. */
         if (refused > 0)
-                return total ? bounds_fail(request,
-                                           GIT_BOUND_REFS,
-                                           "%s: the server's list of references is too long",
-                                           what) :
-                               bounds_fail(request,
-                                           GIT_BOUND_OBJECT_BYTES,
-                                           "%s: an object needs %" PRIu64 " bytes",
-                                           what,
-                                           refused);
+                return total ? bounds_fail(
+                                       request,
+                                       GIT_BOUND_REFS,
+                                       "%s: the server's list of references is too long",
+                                       what) :
+                               bounds_fail(
+                                       request,
+                                       GIT_BOUND_OBJECT_BYTES,
+                                       "%s: an object needs %" PRIu64 " bytes",
+                                       what,
+                                       refused);
         return 0;
 }
 
@@ -115,12 +116,12 @@ static int check_object(Count *c, const git_oid *oid, const char *what, size_t *
                 return 0;
         git_oid_tostr(hex, sizeof(hex), oid);
         return bounds_fail(
-                        c->request,
-                        GIT_BOUND_OBJECT_BYTES,
-                        "cannot write the checkout: %s %s has %zu bytes",
-                        what,
-                        hex,
-                        *ret_size);
+                c->request,
+                GIT_BOUND_OBJECT_BYTES,
+                "cannot write the checkout: %s %s has %zu bytes",
+                what,
+                hex,
+                *ret_size);
 }
 
 static int count_files(Count *c, uint64_t n) {
@@ -128,9 +129,9 @@ static int count_files(Count *c, uint64_t n) {
         if (c->files <= c->request->bounds[GIT_BOUND_CHECKOUT_FILES])
                 return 0;
         return bounds_fail(
-                        c->request,
-                        GIT_BOUND_CHECKOUT_FILES,
-                        "cannot write the checkout: it has more files and directories");
+                c->request,
+                GIT_BOUND_CHECKOUT_FILES,
+                "cannot write the checkout: it has more files and directories");
 }
 
 static int count_tree(Count *c, const git_oid *oid, unsigned depth);
@@ -150,9 +151,9 @@ static int count_entry(Count *c, const git_tree_entry *entry, unsigned depth) {
         if (__builtin_add_overflow(c->bytes, size, &c->bytes) ||
             c->bytes > c->request->bounds[GIT_BOUND_CHECKOUT_BYTES])
                 return bounds_fail(
-                                c->request,
-                                GIT_BOUND_CHECKOUT_BYTES,
-                                "cannot write the checkout: its files have more bytes");
+                        c->request,
+                        GIT_BOUND_CHECKOUT_BYTES,
+                        "cannot write the checkout: its files have more bytes");
         return 0;
 }
 
@@ -163,9 +164,9 @@ static int count_tree(Count *c, const git_oid *oid, unsigned depth) {
 
         if (depth > DEPTH_MAX)
                 return output_fail(
-                                "too-large",
-                                "cannot write the checkout: a directory is more than %u levels deep",
-                                DEPTH_MAX);
+                        "too-large",
+                        "cannot write the checkout: a directory is more than %u levels deep",
+                        DEPTH_MAX);
         r = check_object(c, oid, "the directory", &size);
         if (r < 0)
                 return r;

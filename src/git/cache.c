@@ -51,10 +51,8 @@ static void clean_directory(int dirfd_consumed, unsigned depth) {
                 if (S_ISREG(st.st_mode) && is_rubbish(e->d_name))
                         (void) unlinkat(dirfd(d), e->d_name, 0);
                 else if (S_ISDIR(st.st_mode) && depth > 0) {
-                        int sub =
-                                        openat(dirfd(d),
-                                               e->d_name,
-                                               O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+                        int sub = openat(
+                                dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
                         if (sub >= 0)
                                 clean_directory(sub, depth - 1);
                 }
@@ -66,12 +64,7 @@ static void clean_repository(int base_fd, const char *name) {
         static const struct {
                 const char *path;
                 unsigned depth;
-        } places[] = {
-                {"",              0 },
-                { "objects",      0 },
-                { "objects/pack", 0 },
-                { "refs",         16}
-        };
+        } places[] = { { "", 0 }, { "objects", 0 }, { "objects/pack", 0 }, { "refs", 16 } };
 
         for (size_t i = 0; i < ELEMENTSOF(places); i++) {
                 _cleanup_free_ char *path = xasprintf("%s.git/%s", name, places[i].path);
@@ -124,9 +117,9 @@ static int split_path(const Request *request, Cache *c) {
         if (slash == request->cache || strlen(slash + 1) != GITURL_KEY_SIZE - 1 + strlen(".git") ||
             memcmp(slash + 1, key, GITURL_KEY_SIZE - 1) != 0 || !endswith(slash, ".git"))
                 return output_fail(
-                                "request",
-                                "cache does not belong to this address: its name has to end in %s.git",
-                                key);
+                        "request",
+                        "cache does not belong to this address: its name has to end in %s.git",
+                        key);
         c->base = strndup(request->cache, (size_t) (slash - request->cache));
         c->name = strdup(key);
         c->home = c->base ? xasprintf("%s/%s.home", c->base, key) : NULL;
@@ -141,18 +134,18 @@ static int open_base(Cache *c) {
         r = mkdir_parents(c->base, 0755);
         if (r < 0)
                 return output_fail(
-                                r == -ENOSPC ? "no-space" : "failed",
-                                "failed to create %s: %s",
-                                c->base,
-                                strerror(-r));
+                        r == -ENOSPC ? "no-space" : "failed",
+                        "failed to create %s: %s",
+                        c->base,
+                        strerror(-r));
         c->base_fd = open(c->base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (c->base_fd < 0 || fstat(c->base_fd, &st) < 0)
                 return output_fail("failed", "failed to open %s: %s", c->base, strerror(errno));
         if (st.st_uid != geteuid() || (st.st_mode & 0022))
                 return output_fail(
-                                "failed",
-                                "%s has to belong to the user who fetches and must not be writable to other users",
-                                c->base);
+                        "failed",
+                        "%s has to belong to the user who fetches and must not be writable to other users",
+                        c->base);
         return 0;
 }
 
@@ -173,21 +166,17 @@ int cache_lock(const Request *request, Cache *ret) {
         c.lock_fd = openat(c.base_fd, lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (c.lock_fd < 0)
                 return output_fail(
-                                errno == ENOSPC ? "no-space" : "failed",
-                                "failed to create %s/%s: %s",
-                                c.base,
-                                lock,
-                                strerror(errno));
+                        errno == ENOSPC ? "no-space" : "failed",
+                        "failed to create %s/%s: %s",
+                        c.base,
+                        lock,
+                        strerror(errno));
         if (flock(c.lock_fd, LOCK_EX | LOCK_NB) < 0) {
                 output_progress("waiting", 0, 0, 0);
                 while (flock(c.lock_fd, LOCK_EX) < 0)
                         if (errno != EINTR)
                                 return output_fail(
-                                                "failed",
-                                                "failed to lock %s/%s: %s",
-                                                c.base,
-                                                lock,
-                                                strerror(errno));
+                                        "failed", "failed to lock %s/%s: %s", c.base, lock, strerror(errno));
         }
         clean_repository(c.base_fd, c.name);
         clean_others(&c);
@@ -214,7 +203,7 @@ static int make_repository(const Cache *c, const Request *request) {
         if (!path || !from || !to)
                 return output_fail("failed", "out of memory");
         options.flags = GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_NO_DOTGIT_DIR |
-                        GIT_REPOSITORY_INIT_MKDIR;
+                GIT_REPOSITORY_INIT_MKDIR;
         options.mode = 0755;
         options.initial_head = "main";
         r = git_repository_init_ext(&repository, path, &options);
@@ -254,12 +243,12 @@ int cache_open(const Cache *c, const Request *request, git_repository **ret) {
         } else if (!S_ISDIR(st.st_mode))
                 return output_fail("failed", "%s is not a directory", path);
         r = git_repository_open_ext(
-                        ret, path, GIT_REPOSITORY_OPEN_BARE | GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
+                ret, path, GIT_REPOSITORY_OPEN_BARE | GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
         if (r < 0) {
                 (void) output_fail_git(
-                                r,
-                                "the cache is damaged; remove it, so that the next fetch creates a new one "
-                                "(checkouts that borrow from it need what it holds)");
+                        r,
+                        "the cache is damaged; remove it, so that the next fetch creates a new one "
+                        "(checkouts that borrow from it need what it holds)");
                 return -EIO;
         }
         return 0;

@@ -44,10 +44,10 @@ static void checkout_done(Checkout *c) {
 
 static int fail_errno(int error, const char *what) {
         return output_fail(
-                        error == ENOSPC || error == EDQUOT ? "no-space" : "failed",
-                        "failed to %s: %s",
-                        what,
-                        strerror(error));
+                error == ENOSPC || error == EDQUOT ? "no-space" : "failed",
+                "failed to %s: %s",
+                what,
+                strerror(error));
 }
 
 /* Goes down "checkouts/<id>" from the working directory, one name at a time and through no link, makes what is missing
@@ -163,11 +163,11 @@ static int add_ref(git_reference *ref, void *payload) {
         if (oid && (branch || startswith(name, "refs/tags/"))) {
                 git_oid_tostr(hex, sizeof(hex), oid);
                 (void) buffer_printf(
-                                &l->text,
-                                "%s %s%s\n",
-                                hex,
-                                branch ? "refs/remotes/origin/" : "",
-                                branch ? branch : name);
+                        &l->text,
+                        "%s %s%s\n",
+                        hex,
+                        branch ? "refs/remotes/origin/" : "",
+                        branch ? branch : name);
                 if (branch && streq(branch, l->checkout->request->branch))
                         l->checkout->has_upstream = true;
         }
@@ -184,10 +184,7 @@ static int copy_refs(Checkout *c, int git_fd) {
         int r;
 
         r = git_repository_open_ext(
-                        &cache,
-                        c->request->cache,
-                        GIT_REPOSITORY_OPEN_BARE | GIT_REPOSITORY_OPEN_NO_SEARCH,
-                        NULL);
+                &cache, c->request->cache, GIT_REPOSITORY_OPEN_BARE | GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
         if (r >= 0)
                 r = git_reference_foreach(cache, add_ref, &list);
         if (r >= 0 && git_reference_lookup(&ref, cache, "HEAD") == 0 &&
@@ -211,7 +208,7 @@ static int copy_refs(Checkout *c, int git_fd) {
         ref = NULL;
         if (r >= 0 && head) {
                 r = git_reference_symbolic_create(
-                                &ref, c->repository, "refs/remotes/origin/HEAD", head, 1, NULL);
+                        &ref, c->repository, "refs/remotes/origin/HEAD", head, 1, NULL);
                 git_reference_free(ref);
                 if (r < 0)
                         (void) output_fail_git(r, "failed to write the references");
@@ -228,8 +225,8 @@ static int borrow_objects(Checkout *c) {
                 return output_fail("failed", "out of memory");
         git_fd = openat(c->part_fd, ".git", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         info_fd = git_fd < 0 ?
-                        -1 :
-                        openat(git_fd, "objects/info", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+                -1 :
+                openat(git_fd, "objects/info", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (info_fd < 0)
                 return fail_errno(errno, "enter the checkout");
         r = write_file_atomic_at(info_fd, "alternates", line, strlen(line), 0644);
@@ -307,22 +304,22 @@ static void on_checkout_progress(const char *path, size_t done, size_t all, void
                 (void) output_fail("no-space", "cannot write the checkout: the file system is almost full");
         else if (c->written > c->request->bounds[GIT_BOUND_CHECKOUT_BYTES])
                 (void) bounds_fail(
-                                c->request,
-                                GIT_BOUND_CHECKOUT_BYTES,
-                                "cannot write the checkout: its files have %" PRIu64 " bytes",
-                                c->written);
+                        c->request,
+                        GIT_BOUND_CHECKOUT_BYTES,
+                        "cannot write the checkout: its files have %" PRIu64 " bytes",
+                        c->written);
         else
                 return;
         allow_writing(false);
 }
 
 static int on_checkout_notify(
-                git_checkout_notify_t why,
-                const char *path,
-                const git_diff_file *baseline,
-                const git_diff_file *target,
-                const git_diff_file *workdir,
-                void *payload) {
+        git_checkout_notify_t why,
+        const char *path,
+        const git_diff_file *baseline,
+        const git_diff_file *target,
+        const git_diff_file *workdir,
+        void *payload) {
         Checkout *c = payload;
 
         if (stop_asked) {

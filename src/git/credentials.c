@@ -99,29 +99,25 @@ int credentials_acquire(Credentials *c, git_credential **ret, const char *userna
                 return git_credential_username_new(ret, ssh_user(c));
         if (!c->secret) {
                 (void) output_fail(
-                                "auth",
-                                "%s asks for credentials, and none are configured for %s",
-                                host,
-                                is_ssh(c) ? "ssh" : "https");
+                        "auth",
+                        "%s asks for credentials, and none are configured for %s",
+                        host,
+                        is_ssh(c) ? "ssh" : "https");
                 return GIT_EAUTH;
         }
         if (c->offered) {
                 (void) output_fail(
-                                "auth",
-                                "%s refused the configured %s",
-                                host,
-                                is_ssh(c) ? "ssh key" : "token");
+                        "auth", "%s refused the configured %s", host, is_ssh(c) ? "ssh key" : "token");
                 return GIT_EAUTH;
         }
         if (is_ssh(c) && streq(c->request->credential, "sshKey") && (allowed & GIT_CREDENTIAL_SSH_KEY))
                 r = git_credential_ssh_key_memory_new(
-                                ret, username ? username : ssh_user(c), NULL, c->secret, NULL);
-        else if (!is_ssh(c) && streq(c->request->credential, "token") &&
-                 (allowed & GIT_CREDENTIAL_USERPASS_PLAINTEXT))
+                        ret, username ? username : ssh_user(c), NULL, c->secret, NULL);
+        else if (
+                !is_ssh(c) && streq(c->request->credential, "token") &&
+                (allowed & GIT_CREDENTIAL_USERPASS_PLAINTEXT))
                 r = git_credential_userpass_plaintext_new(
-                                ret,
-                                c->request->username ? c->request->username : "x-access-token",
-                                c->secret);
+                        ret, c->request->username ? c->request->username : "x-access-token", c->secret);
         else {
                 (void) output_fail("auth", "%s does not accept a %s", host, is_ssh(c) ? "ssh key" : "token");
                 return GIT_EAUTH;

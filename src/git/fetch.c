@@ -45,12 +45,12 @@ static void fetch_done(Fetch *f) {
         strv_free(f->packs);
 }
 
-static int
-on_credentials(git_credential **ret,
-               const char *url,
-               const char *username,
-               unsigned allowed,
-               void *payload) {
+static int on_credentials(
+        git_credential **ret,
+        const char *url,
+        const char *username,
+        unsigned allowed,
+        void *payload) {
         Fetch *f = payload;
 
         return credentials_acquire(&f->credentials, ret, username, allowed);
@@ -64,13 +64,13 @@ static int on_certificate(git_cert *cert, int valid, const char *host, void *pay
         if (cert->cert_type != GIT_CERT_X509 || !valid) {
                 const git_error *e = git_error_last();
                 (void) output_fail(
-                                "certificate",
-                                "the certificate of %s is not trusted%s%s%s; a private authority's "
-                                "goes into git.caFile",
-                                f->request->parsed.host,
-                                e && !isempty(e->message) ? " (" : "",
-                                e && !isempty(e->message) ? e->message : "",
-                                e && !isempty(e->message) ? ")" : "");
+                        "certificate",
+                        "the certificate of %s is not trusted%s%s%s; a private authority's "
+                        "goes into git.caFile",
+                        f->request->parsed.host,
+                        e && !isempty(e->message) ? " (" : "",
+                        e && !isempty(e->message) ? e->message : "",
+                        e && !isempty(e->message) ? ")" : "");
                 return GIT_ECERTIFICATE;
         }
         /* libgit2 does not follow a redirect to another host; should it ever, it does not get through here, before
@@ -99,11 +99,11 @@ static int on_transfer(const git_indexer_progress *p, void *payload) {
 
         if (p->received_bytes > f->request->bounds[GIT_BOUND_PACK_BYTES]) {
                 (void) bounds_fail(
-                                f->request,
-                                GIT_BOUND_PACK_BYTES,
-                                "%s: the server has sent %zu bytes",
-                                f->what,
-                                p->received_bytes);
+                        f->request,
+                        GIT_BOUND_PACK_BYTES,
+                        "%s: the server has sent %zu bytes",
+                        f->what,
+                        p->received_bytes);
                 return GIT_EUSER;
         }
         if (p->received_objects < p->total_objects || p->total_deltas == 0)
@@ -114,10 +114,10 @@ static int on_transfer(const git_indexer_progress *p, void *payload) {
                 last = now;
                 if (!cache_has_room(f->cache->base_fd)) {
                         (void) output_fail(
-                                        "no-space",
-                                        "%s: the file system of %s is almost full",
-                                        f->what,
-                                        f->cache->base);
+                                "no-space",
+                                "%s: the file system of %s is almost full",
+                                f->what,
+                                f->cache->base);
                         return GIT_EUSER;
                 }
         }
@@ -142,10 +142,10 @@ static void set_callbacks(Fetch *f, git_remote_callbacks *c) {
 static int fetch_fail(Fetch *f, int git_code) {
         if (guard_refused())
                 return output_fail(
-                                "url",
-                                "%s: the name stands for an address of this machine or a special one, or the "
-                                "server redirects to another port",
-                                f->what);
+                        "url",
+                        "%s: the name stands for an address of this machine or a special one, or the "
+                        "server redirects to another port",
+                        f->what);
         if (stop_asked)
                 return output_fail("stopped", "the fetch was stopped");
         if (output_failed() || bounds_explain(f->request, f->what) < 0)
@@ -198,16 +198,17 @@ static int list_packs(Fetch *f) {
 static int check_packs(Fetch *f) {
         uint64_t size;
         int r = pack_check_new(
-                        f->repository_fd, f->packs, f->request->bounds[GIT_BOUND_OBJECT_BYTES], &size);
+                f->repository_fd, f->packs, f->request->bounds[GIT_BOUND_OBJECT_BYTES], &size);
 
         if (r == 0)
                 return 0;
         if (r > 0)
-                r = bounds_fail(f->request,
-                                GIT_BOUND_OBJECT_BYTES,
-                                "%s: an object has %" PRIu64 " bytes",
-                                f->what,
-                                size);
+                r = bounds_fail(
+                        f->request,
+                        GIT_BOUND_OBJECT_BYTES,
+                        "%s: an object has %" PRIu64 " bytes",
+                        f->what,
+                        size);
         else
                 r = output_fail("failed", "%s: the pack cannot be read: %s", f->what, strerror(-r));
         pack_remove_new(f->repository_fd, f->packs);
@@ -231,7 +232,7 @@ static int download(Fetch *f, const char *const *specs, size_t n_specs, bool pru
                 r = git_remote_prune(f->remote, &options.callbacks);
         if (r >= 0)
                 r = git_remote_update_tips(
-                                f->remote, &options.callbacks, 0, GIT_REMOTE_DOWNLOAD_TAGS_NONE, NULL);
+                        f->remote, &options.callbacks, 0, GIT_REMOTE_DOWNLOAD_TAGS_NONE, NULL);
         return r;
 }
 
@@ -258,7 +259,7 @@ static int remote_head(Fetch *f, char **ret_ref, git_oid *ret_oid, bool *ret_fou
                 return output_fail("empty", "%s: the repository has no commit yet", f->what);
         if (n > f->request->bounds[GIT_BOUND_REFS])
                 return bounds_fail(
-                                f->request, GIT_BOUND_REFS, "%s: the server has %zu references", f->what, n);
+                        f->request, GIT_BOUND_REFS, "%s: the server has %zu references", f->what, n);
         for (size_t i = 0; i < n; i++)
                 if (streq(heads[i]->name, "HEAD")) {
                         git_oid_cpy(ret_oid, &heads[i]->oid);
@@ -310,9 +311,7 @@ static int fetch_commit(Fetch *f, const git_oid *oid) {
                 return -EIO;
         if (r < 0 || !has_commit(f, oid))
                 return output_fail(
-                                "not-found",
-                                "the repository has no commit %s, or does not allow to fetch it",
-                                hex);
+                        "not-found", "the repository has no commit %s, or does not allow to fetch it", hex);
         return 0;
 }
 
@@ -411,8 +410,8 @@ int verb_fetch(const Request *request, Json **ret) {
         int r;
 
         f.what = request->parsed.scheme == GIT_SCHEME_FILE ?
-                        strdup("cannot fetch") :
-                        xasprintf("cannot fetch from %s", request->parsed.host);
+                strdup("cannot fetch") :
+                xasprintf("cannot fetch from %s", request->parsed.host);
         if (!f.what)
                 return output_fail("failed", "out of memory");
         r = credentials_load(request, &f.credentials);

@@ -27,8 +27,8 @@ bool guard_refused(void) {
 
 static bool port_is_right(const struct sockaddr *sa) {
         in_port_t port = sa->sa_family == AF_INET ?
-                        ((const struct sockaddr_in *) (const void *) sa)->sin_port :
-                        ((const struct sockaddr_in6 *) (const void *) sa)->sin6_port;
+                ((const struct sockaddr_in *) (const void *) sa)->sin_port :
+                ((const struct sockaddr_in6 *) (const void *) sa)->sin6_port;
 
         return ntohs(port) == guard.port;
 }

@@ -65,14 +65,14 @@ static bool hashed_matches(const char *pattern, const char *name) {
                 int salt_size = base64_decode(copy, salt, sizeof(salt)),
                     want_size = base64_decode(bar + 1, want, sizeof(want));
                 match = salt_size > 0 && want_size > 0 &&
-                                HMAC(EVP_sha1(),
-                                     salt,
-                                     salt_size,
-                                     (const unsigned char *) name,
-                                     strlen(name),
-                                     have,
-                                     &n) &&
-                                n == (unsigned) want_size && memcmp(have, want, n) == 0;
+                        HMAC(EVP_sha1(),
+                             salt,
+                             salt_size,
+                             (const unsigned char *) name,
+                             strlen(name),
+                             have,
+                             &n) &&
+                        n == (unsigned) want_size && memcmp(have, want, n) == 0;
         }
         free(copy);
         return match;
@@ -179,7 +179,7 @@ static int write_known_hosts(HostKeys *k, const char *home) {
                 for (size_t i = 0; i < k->n; i++)
                         if (!k->keys[i].revoked && streq(k->keys[i].type, order[t]))
                                 (void) buffer_printf(
-                                                &b, "%s %s %s\n", k->name, order[t], k->keys[i].encoded);
+                                        &b, "%s %s %s\n", k->name, order[t], k->keys[i].encoded);
         if (buffer_reserve(&b, 0) < 0)
                 return -ENOMEM;
         home_fd = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -264,15 +264,15 @@ int hostkeys_check(HostKeys *k, const git_cert_hostkey *cert) {
         for (size_t i = 0; i < k->n; i++) {
                 const HostKey *key = &k->keys[i];
                 bool equal = key->size == cert->hostkey_len &&
-                                memcmp(key->blob, cert->hostkey, key->size) == 0;
+                        memcmp(key->blob, cert->hostkey, key->size) == 0;
 
                 if (equal && key->revoked) {
                         (void) output_fail(
-                                        "host-key",
-                                        "the host key of %s (%s SHA256:%s) is marked as revoked",
-                                        u->host,
-                                        type,
-                                        fingerprint);
+                                "host-key",
+                                "the host key of %s (%s SHA256:%s) is marked as revoked",
+                                u->host,
+                                type,
+                                fingerprint);
                         return GIT_ECERTIFICATE;
                 }
                 known = known || equal;
@@ -282,26 +282,26 @@ int hostkeys_check(HostKeys *k, const git_cert_hostkey *cert) {
                 return 0;
         if (same_type)
                 (void) output_fail(
-                                "host-key",
-                                "the host key of %s is not the known one: it shows %s SHA256:%s; where the change "
-                                "is meant, replace its line in %s",
-                                k->name,
-                                type,
-                                fingerprint,
-                                file);
+                        "host-key",
+                        "the host key of %s is not the known one: it shows %s SHA256:%s; where the change "
+                        "is meant, replace its line in %s",
+                        k->name,
+                        type,
+                        fingerprint,
+                        file);
         else
                 (void) output_fail(
-                                "host-key",
-                                "the host key of %s is not known: it shows %s SHA256:%s; where that is right, add it "
-                                "with: ssh-keyscan -t %s -p %u %s >> %s",
-                                k->name,
-                                type,
-                                fingerprint,
-                                startswith(type, "ecdsa")                   ? "ecdsa" :
-                                                startswith(type, "ssh-rsa") ? "rsa" :
-                                                                              "ed25519",
-                                (unsigned) u->port,
-                                u->host,
-                                file);
+                        "host-key",
+                        "the host key of %s is not known: it shows %s SHA256:%s; where that is right, add it "
+                        "with: ssh-keyscan -t %s -p %u %s >> %s",
+                        k->name,
+                        type,
+                        fingerprint,
+                        startswith(type, "ecdsa")           ? "ecdsa" :
+                                startswith(type, "ssh-rsa") ? "rsa" :
+                                                              "ed25519",
+                        (unsigned) u->port,
+                        u->host,
+                        file);
         return GIT_ECERTIFICATE;
 }

@@ -71,18 +71,18 @@ int output_fail_git(int git_code, const char *what) {
                 return output_fail("auth", "%s: %s", what, text);
         if (strstr(text, "status code: 404") || strstr(text, "status code: 410"))
                 return output_fail(
-                                "not-found",
-                                "%s: the server has no such repository, or does not show it without credentials",
-                                what);
+                        "not-found",
+                        "%s: the server has no such repository, or does not show it without credentials",
+                        what);
         if (strstr(text, "status code: 403"))
                 return output_fail("auth", "%s: the server forbids it (status 403)", what);
         if (strstr(text, "annot redirect from"))
                 return output_fail("redirect", "%s: %s; the repository's own address is needed", what, text);
         if (startswith(text, "SSL error: 0xffffffff")) /* all that mbedTLS says of a read that failed */
                 return output_fail(
-                                "network",
-                                "%s: the connection broke off, or the server was silent for too long",
-                                what);
+                        "network",
+                        "%s: the connection broke off, or the server was silent for too long",
+                        what);
         if (class == GIT_ERROR_NET || class == GIT_ERROR_SSL || class == GIT_ERROR_SSH ||
             class == GIT_ERROR_HTTP)
                 return output_fail("network", "%s: %s", what, text);

@@ -77,7 +77,7 @@ check_offset(const Map *index, const Map *pack, uint64_t at, uint64_t large_at, 
                 if (large_at + 8 > index->size)
                         return -EBADMSG;
                 offset = (uint64_t) read_u32(index->data + large_at) << 32 |
-                                read_u32(index->data + large_at + 4);
+                        read_u32(index->data + large_at + 4);
         }
         r = object_size(pack, offset, &delta, ret_size);
         if (r >= 0 && delta)
@@ -86,8 +86,8 @@ check_offset(const Map *index, const Map *pack, uint64_t at, uint64_t large_at, 
 }
 
 static int check_pack(int dirfd, const char *name, uint64_t max, uint64_t *ret_size) {
-        _cleanup_free_ char *index_name =
-                        xasprintf("%.*s.idx", (int) (strlen(name) - strlen(".pack")), name);
+        _cleanup_free_ char *index_name = xasprintf(
+                "%.*s.idx", (int) (strlen(name) - strlen(".pack")), name);
         _cleanup_(map_done) Map index = {}, pack = {};
         uint64_t n, offsets;
         int r;
@@ -164,11 +164,11 @@ void pack_remove_new(int repository_fd, char *const *known) {
                 return;
         STRV_FOREACH(name, names)
                 for (size_t i = 0; i < ELEMENTSOF(ends) && !strv_contains(known, *name); i++) {
-                        _cleanup_free_ char *path =
-                                        xasprintf("objects/pack/%.*s%s",
-                                                  (int) (strlen(*name) - strlen("pack")),
-                                                  *name,
-                                                  ends[i]);
+                        _cleanup_free_ char *path = xasprintf(
+                                "objects/pack/%.*s%s",
+                                (int) (strlen(*name) - strlen("pack")),
+                                *name,
+                                ends[i]);
                         if (path)
                                 (void) unlinkat(repository_fd, path, 0);
                 }

@@ -74,7 +74,7 @@ static int check_members(Json *json) {
 
 static bool path_is_safe(const char *path) {
         return path[0] == '/' && strlen(path) < 4000 && !strchr(path, '\n') && !strstr(path, "/../") &&
-                        !endswith(path, "/..");
+                !endswith(path, "/..");
 }
 
 static int check_values(Request *q) {
@@ -96,7 +96,7 @@ static int check_values(Request *q) {
             (giturl_parse(q->url, &q->parsed, &error) < 0 ||
              (q->verb == VERB_FETCH && giturl_check(&q->parsed, q->allow_loopback, &error) < 0)))
                 return output_fail(
-                                "url", "the address of the repository cannot be used: %s", strempty(error));
+                        "url", "the address of the repository cannot be used: %s", strempty(error));
         return 0;
 }
 
@@ -141,8 +141,8 @@ int request_read(int fd, const char *verb, Request *ret) {
                         break;
         if (v == ELEMENTSOF(verbs) || (verb && !streq(verb, name)))
                 return output_fail(
-                                "request",
-                                "verb is not fetch, checkout, status, measure or remove, or not that of the command line");
+                        "request",
+                        "verb is not fetch, checkout, status, measure or remove, or not that of the command line");
         q.verb = (RequestVerb) v;
         q.url = json_get_string(q.json, "url");
         q.branch = json_get_string(q.json, "branch");

@@ -64,7 +64,7 @@ static void sum_up(int fd_consumed, Sum *s) {
                 }
                 s->files++;
                 s->bytes += (uint64_t) st.st_blocks * 512 /
-                                (S_ISDIR(st.st_mode) ? 1 : MAX((uint64_t) st.st_nlink, UINT64_C(1)));
+                        (S_ISDIR(st.st_mode) ? 1 : MAX((uint64_t) st.st_nlink, UINT64_C(1)));
                 if (!S_ISDIR(st.st_mode))
                         continue;
                 sub = open_directory(dirfd(d), e->d_name);
@@ -188,12 +188,12 @@ static int check_saved(Json *o) {
                 (void) json_get_u64(c, "unpushed", &unpushed);
                 if (json_get(c, "unreadable") || dirty || unpushed > 0)
                         return output_fail(
-                                        "unsaved",
-                                        "the checkout of %.64s has %s",
-                                        name,
-                                        json_get(c, "unreadable") ? "no readable repository" :
-                                                        dirty     ? "uncommitted changes" :
-                                                                    "unpushed commits");
+                                "unsaved",
+                                "the checkout of %.64s has %s",
+                                name,
+                                json_get(c, "unreadable") ? "no readable repository" :
+                                        dirty             ? "uncommitted changes" :
+                                                            "unpushed commits");
         }
         return 0;
 }
@@ -255,7 +255,7 @@ int verb_remove(const Request *request, Json **ret) {
         r = empty(fd, st.st_dev);
         if (r < 0)
                 return output_fail(
-                                "failed", "failed to remove everything in the directory: %s", strerror(-r));
+                        "failed", "failed to remove everything in the directory: %s", strerror(-r));
         fd = open_directory(AT_FDCWD, "..");
         r = fd < 0 ? fd : unlinkat(fd, request->key, AT_REMOVEDIR) < 0 ? -errno : 0;
         safe_close(fd);

@@ -76,8 +76,7 @@ void child_run(const Task *t, pid_t parent, int gate) {
         if (agent > 0)
                 become_supervisor(t, agent, control[0], fds[1]);
         /* The other half sees its control socket end and ends. */
-        (void) dprintf(STDERR_FILENO,
-                       "northflare-launcher: Failed to start the supervisor of %s: %m\n",
-                       t->unit);
+        (void) dprintf(
+                STDERR_FILENO, "northflare-launcher: Failed to start the supervisor of %s: %m\n", t->unit);
         _exit(EXIT_FAILURE);
 }

@@ -31,11 +31,12 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD("Start",
-                      "ssusasa{ss}sa{st}hah",
-                      "say",
-                      on_call,
-                      SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD(
+                "Start",
+                "ssusasa{ss}sa{st}hah",
+                "say",
+                on_call,
+                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
         SD_BUS_METHOD("Stop", "s", "", on_call, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Kill", "s", "", on_call, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Freeze", "s", "", on_call, SD_BUS_VTABLE_UNPRIVILEGED),
@@ -59,16 +60,11 @@ static int manager_run(Manager *m) {
             (r = sd_event_add_signal(m->event, NULL, SIGTERM, NULL, NULL)) < 0 ||
             (r = sd_event_add_signal(m->event, NULL, SIGINT, NULL, NULL)) < 0 ||
             (r = sd_event_add_time_relative(
-                             m->event, &m->idle, CLOCK_MONOTONIC, m->idle_usec, 0, on_idle, m)) < 0 ||
+                     m->event, &m->idle, CLOCK_MONOTONIC, m->idle_usec, 0, on_idle, m)) < 0 ||
             (r = m->settings.user_mode ? sd_bus_open_user(&m->bus) : sd_bus_open_system(&m->bus)) < 0 ||
             (r = sd_bus_get_property_string(
-                             m->bus,
-                             SYSTEMD_NAME,
-                             SYSTEMD_PATH,
-                             SYSTEMD_MANAGER,
-                             "ControlGroup",
-                             NULL,
-                             &cgroup)) < 0)
+                     m->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "ControlGroup", NULL, &cgroup)) <
+                    0)
                 return r;
         m->slice_path = xasprintf("/sys/fs/cgroup%s/" SCOPES_SLICE, streq(cgroup, "/") ? "" : cgroup);
         if (!m->slice_path)
@@ -77,14 +73,14 @@ static int manager_run(Manager *m) {
         if ((r = sd_bus_attach_event(m->bus, m->event, SD_EVENT_PRIORITY_NORMAL)) < 0 ||
             (r = sd_bus_set_exit_on_disconnect(m->bus, true)) < 0 ||
             (r = sd_bus_match_signal(
-                             m->bus,
-                             NULL,
-                             SYSTEMD_NAME,
-                             SYSTEMD_PATH,
-                             SYSTEMD_MANAGER,
-                             "JobRemoved",
-                             on_job_removed,
-                             m)) < 0 ||
+                     m->bus,
+                     NULL,
+                     SYSTEMD_NAME,
+                     SYSTEMD_PATH,
+                     SYSTEMD_MANAGER,
+                     "JobRemoved",
+                     on_job_removed,
+                     m)) < 0 ||
             (r = sd_bus_add_object_vtable(m->bus, NULL, BUS_PATH, BUS_NAME, vtable, m)) < 0 ||
             (r = sd_bus_request_name(m->bus, BUS_NAME, 0)) < 0)
                 return r;
@@ -94,13 +90,14 @@ static int manager_run(Manager *m) {
 }
 
 static int usage(FILE *f) {
-        (void) fputs("northflare-launcher [--user] [--idle-sec=N]\n\n"
-                     "Start agents in scopes for northflare-runner. The bus activates it on demand.\n\n"
-                     "  --user            Serve the user manager on the user's bus, as the calling user\n"
-                     "  --idle-sec=N      Exit N seconds after the last call was served [60]\n"
-                     "  -h, --help        Show this text\n"
-                     "  --version         Show the version\n",
-                     f);
+        (void) fputs(
+                "northflare-launcher [--user] [--idle-sec=N]\n\n"
+                "Start agents in scopes for northflare-runner. The bus activates it on demand.\n\n"
+                "  --user            Serve the user manager on the user's bus, as the calling user\n"
+                "  --idle-sec=N      Exit N seconds after the last call was served [60]\n"
+                "  -h, --help        Show this text\n"
+                "  --version         Show the version\n",
+                f);
         return f == stdout ? EXIT_SUCCESS : 2;
 }
 

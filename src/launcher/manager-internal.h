@@ -33,7 +33,8 @@ struct Task {
         char *job;
         pid_t pid;
         int gate;
-        uint64_t runtime; /* what systemd too is to keep: root's ceiling, else the default; 0: the caller has said it */
+        uint64_t
+                runtime; /* what systemd too is to keep: root's ceiling, else the default; 0: the caller has said it */
 };
 
 struct Manager {

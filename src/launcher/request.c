@@ -10,15 +10,15 @@
 #define WEIGHT_MAX UINT64_C(10000)
 
 const LimitInfo limit_infos[_LIMIT_MAX] = {
-        [LIMIT_MEMORY_HIGH] = {"MemoryHigh",          "memoryHigh",      1,                  1,    BYTES_MAX },
-        [LIMIT_MEMORY_MAX] = { "MemoryMax",          "memoryMax",       1,                  1,    BYTES_MAX },
- /* The one that may be 0: no swap is less than some. */
-        [LIMIT_MEMORY_SWAP_MAX] = { "MemorySwapMax",      "memorySwapMax",   1,                  0,    BYTES_MAX },
-        [LIMIT_TASKS_MAX] = { "TasksMax",           "tasksMax",        1,                  1,    UINT32_MAX},
+        [LIMIT_MEMORY_HIGH] = { "MemoryHigh", "memoryHigh", 1, 1, BYTES_MAX },
+        [LIMIT_MEMORY_MAX] = { "MemoryMax", "memoryMax", 1, 1, BYTES_MAX },
+        /* The one that may be 0: no swap is less than some. */
+        [LIMIT_MEMORY_SWAP_MAX] = { "MemorySwapMax", "memorySwapMax", 1, 0, BYTES_MAX },
+        [LIMIT_TASKS_MAX] = { "TasksMax", "tasksMax", 1, 1, UINT32_MAX },
         [LIMIT_CPU_QUOTA] = { "CPUQuotaPerSecUSec", "cpuQuotaPercent", USEC_PER_SEC / 100, 1000, BYTES_MAX },
-        [LIMIT_CPU_WEIGHT] = { "CPUWeight",          "cpuWeight",       1,                  1,    WEIGHT_MAX},
-        [LIMIT_IO_WEIGHT] = { "IOWeight",           "ioWeight",        1,                  1,    WEIGHT_MAX},
-        [LIMIT_RUNTIME_MAX] = { "RuntimeMaxUSec",     "runtimeMaxSec",   USEC_PER_SEC,       1,    BYTES_MAX },
+        [LIMIT_CPU_WEIGHT] = { "CPUWeight", "cpuWeight", 1, 1, WEIGHT_MAX },
+        [LIMIT_IO_WEIGHT] = { "IOWeight", "ioWeight", 1, 1, WEIGHT_MAX },
+        [LIMIT_RUNTIME_MAX] = { "RuntimeMaxUSec", "runtimeMaxSec", USEC_PER_SEC, 1, BYTES_MAX },
 };
 
 #define invalid(e, ...) sd_bus_error_setf((e), ERROR_INVALID_ARGUMENT, __VA_ARGS__)
@@ -69,18 +69,17 @@ int limits_cap(Limits *l, const uint64_t ceilings[static _LIMIT_MAX], sd_bus_err
         for (LimitId i = 0; i < _LIMIT_MAX; i++) {
                 if (ceilings[i] > 0 && l->set[i] && l->value[i] > ceilings[i])
                         return sd_bus_error_setf(
-                                        e,
-                                        ERROR_LIMIT_TOO_HIGH,
-                                        "limits: %s is %" PRIu64 ", above the ceiling of %" PRIu64 ".",
-                                        limit_infos[i].property,
-                                        l->value[i],
-                                        ceilings[i]);
+                                e,
+                                ERROR_LIMIT_TOO_HIGH,
+                                "limits: %s is %" PRIu64 ", above the ceiling of %" PRIu64 ".",
+                                limit_infos[i].property,
+                                l->value[i],
+                                ceilings[i]);
                 if (ceilings[i] == 0 || l->set[i])
                         continue;
                 l->set[i] = true;
-                l->value[i] =
-                                MIN(ceilings[i],
-                                    limit_infos[i].maximum == WEIGHT_MAX ? WEIGHT_DEFAULT : UINT64_MAX);
+                l->value[i] = MIN(
+                        ceilings[i], limit_infos[i].maximum == WEIGHT_MAX ? WEIGHT_DEFAULT : UINT64_MAX);
         }
         return 0;
 }
@@ -96,8 +95,9 @@ int limits_append(sd_bus_message *m, const Limits *l) {
 
 int environment_add(char ***env, const char *name, const char *value, sd_bus_error *e) {
         /* Set here for every program, or of use only to take it over before it begins. */
-        static const char *const own[] = { "PATH",    "HOME",  "TMPDIR",         "USER",
-                                           "LOGNAME", "SHELL", "NORTHFLARE_FDS", NULL };
+        static const char *const own[] = {
+                "PATH", "HOME", "TMPDIR", "USER", "LOGNAME", "SHELL", "NORTHFLARE_FDS", NULL,
+        };
         static const char characters[] = "0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
         if (strv_length(*env) >= REQUEST_STRINGS_MAX)

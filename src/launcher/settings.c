@@ -41,16 +41,16 @@
 /* Nothing that is started may be without any of memory, tasks, processors and time, whatever the caller leaves out. An
  * agent shares the processors with the others; what is short (git, hooks) has no swap and two of them. */
 static const Limits default_limits[_SCOPE_KIND_MAX] = {
-        [SCOPE_AGENT] = {.value = { [LIMIT_MEMORY_MAX] = MEMORY_DEFAULT_MAX,
+        [SCOPE_AGENT] = { .value = { [LIMIT_MEMORY_MAX] = MEMORY_DEFAULT_MAX,
                                      [LIMIT_MEMORY_SWAP_MAX] = MEMORY_DEFAULT_MAX,
                                      [LIMIT_TASKS_MAX] = 1024,
                                      [LIMIT_CPU_WEIGHT] = WEIGHT_DEFAULT,
                                      [LIMIT_RUNTIME_MAX] = AGENT_RUNTIME_DEFAULT },
-                         .set = { [LIMIT_MEMORY_MAX] = true,
+                          .set = { [LIMIT_MEMORY_MAX] = true,
                                    [LIMIT_MEMORY_SWAP_MAX] = true,
                                    [LIMIT_TASKS_MAX] = true,
                                    [LIMIT_CPU_WEIGHT] = true,
-                                   [LIMIT_RUNTIME_MAX] = true }},
+                                   [LIMIT_RUNTIME_MAX] = true } },
         [SCOPE_GIT] = OPERATION_LIMITS(64),
         [SCOPE_HOOK] = OPERATION_LIMITS(512),
 };
@@ -96,8 +96,8 @@ static int user_load(Settings *s, User *u, const char *name, char **ret_error) {
 /* The launcher trusts no field, its own parser's included. */
 static bool file_is_valid(const SettingsFile *f) {
         bool good = limits_are_valid(&f->ceilings) && limits_are_valid(&f->workspace_limits) &&
-                        f->max_scopes > 0 && f->max_scopes <= MAX_SCOPES_MAX && f->out_log_max > 0 &&
-                        f->n_agents <= AGENT_USERS_MAX && !f->workspace_limits.set[LIMIT_RUNTIME_MAX];
+                f->max_scopes > 0 && f->max_scopes <= MAX_SCOPES_MAX && f->out_log_max > 0 &&
+                f->n_agents <= AGENT_USERS_MAX && !f->workspace_limits.set[LIMIT_RUNTIME_MAX];
 
         for (ScopeKind k = 0; good && k < _SCOPE_KIND_MAX; k++) {
                 good = limits_are_valid(&f->defaults[k]);
@@ -158,7 +158,7 @@ int settings_init(Settings *s, bool user_mode, char **ret_error) {
 
         *s = (Settings){
                 .user_mode = user_mode,
-                .file = {.max_scopes = MAX_SCOPES_DEFAULT, .out_log_max = OUT_LOG_MAX_DEFAULT},
+                .file = { .max_scopes = MAX_SCOPES_DEFAULT, .out_log_max = OUT_LOG_MAX_DEFAULT },
                 .state_fd = -EBADF,
                 .shell = access("/bin/bash", X_OK) >= 0 ? "/bin/bash" : "/bin/sh",
         };
@@ -201,9 +201,10 @@ int settings_load(Settings *s, char **ret_error) {
         state = getenv("STATE_DIRECTORY") ?: NF_STATEDIR "-launcher";
         s->state_fd = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (s->state_fd < 0)
-                return fail(ret_error,
-                            "Failed to open the state directory of the launcher: %s",
-                            strerror(errno));
+                return fail(
+                        ret_error,
+                        "Failed to open the state directory of the launcher: %s",
+                        strerror(errno));
         return 0;
 }
 

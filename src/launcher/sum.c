@@ -50,8 +50,8 @@ int sum_check(const Sum *sum, const char *slice_path, const Limits *limits, sd_b
                 const char *file;
                 uint64_t taken;
         } shared[] = {
-                {LIMIT_MEMORY_MAX, "memory.max", sum->memory},
-                { LIMIT_TASKS_MAX, "pids.max",   sum->tasks },
+                { LIMIT_MEMORY_MAX, "memory.max", sum->memory },
+                { LIMIT_TASKS_MAX, "pids.max", sum->tasks },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(shared); i++) {
@@ -62,10 +62,10 @@ int sum_check(const Sum *sum, const char *slice_path, const Limits *limits, sd_b
                 sum_add(&total, limits->value[shared[i].id]);
                 if (total > sum_limit(slice_path, ".", shared[i].file))
                         return sd_bus_error_setf(
-                                        e,
-                                        ERROR_LIMIT_TOO_HIGH,
-                                        "limits: %s of all scopes would be above that of " SCOPES_SLICE ".",
-                                        limit_infos[shared[i].id].property);
+                                e,
+                                ERROR_LIMIT_TOO_HIGH,
+                                "limits: %s of all scopes would be above that of " SCOPES_SLICE ".",
+                                limit_infos[shared[i].id].property);
         }
         return 0;
 }

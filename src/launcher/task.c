@@ -39,12 +39,9 @@ struct Verb {
 };
 
 static const struct Verb verbs[] = {
-        {"Stop",       "StopUnit",          "s",  "replace"},
-        { "Kill",      "KillUnit",          "si", "all"    },
-        { "Freeze",    "FreezeUnit",        "",   NULL     },
-        { "Thaw",      "ThawUnit",          "",   NULL     },
-        { "Collect",   "ResetFailedUnit",   "",   NULL     },
-        { "SetLimits", "SetUnitProperties", NULL, NULL     },
+        { "Stop", "StopUnit", "s", "replace" },     { "Kill", "KillUnit", "si", "all" },
+        { "Freeze", "FreezeUnit", "", NULL },       { "Thaw", "ThawUnit", "", NULL },
+        { "Collect", "ResetFailedUnit", "", NULL }, { "SetLimits", "SetUnitProperties", NULL, NULL },
 };
 
 /* dbus-daemon allows 128 calls without a reply on one connection; starts and verbs stay below it together. */
@@ -121,10 +118,9 @@ _printf_(3, 4) static void task_fail(Task *t, const char *error, const char *for
 }
 
 static void task_fail_by(Task *t, const sd_bus_error *error) {
-        const char *name = sd_bus_error_has_name(error, UNIT_EXISTS) ? ERROR_EXISTS :
-                        sd_bus_error_has_name(error, "org.freedesktop.systemd1.NoSuchUnit") ?
-                                                                       ERROR_NO_SUCH_UNIT :
-                                                                       ERROR_FAILED;
+        const char *name = sd_bus_error_has_name(error, UNIT_EXISTS)                ? ERROR_EXISTS :
+                sd_bus_error_has_name(error, "org.freedesktop.systemd1.NoSuchUnit") ? ERROR_NO_SUCH_UNIT :
+                                                                                      ERROR_FAILED;
 
         task_fail(t, name, "systemd: %s", strempty(error->message));
 }
@@ -132,7 +128,7 @@ static void task_fail_by(Task *t, const sd_bus_error *error) {
 /* A call of systemd's manager about a unit. */
 static int call_new(Task *t, const char *method, const char *unit, sd_bus_message **ret) {
         int r = sd_bus_message_new_method_call(
-                        t->manager->bus, ret, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, method);
+                t->manager->bus, ret, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, method);
 
         return r < 0 ? r : sd_bus_message_append(*ret, "s", unit);
 }
@@ -168,12 +164,12 @@ task_get(Task *t, sd_bus_message_handler_t callback, const char *interface, cons
 
         if (r >= 0)
                 r = sd_bus_message_new_method_call(
-                                t->manager->bus,
-                                &c,
-                                SYSTEMD_NAME,
-                                path,
-                                "org.freedesktop.DBus.Properties",
-                                property ? "Get" : "GetAll");
+                        t->manager->bus,
+                        &c,
+                        SYSTEMD_NAME,
+                        path,
+                        "org.freedesktop.DBus.Properties",
+                        property ? "Get" : "GetAll");
         if (r >= 0)
                 r = sd_bus_message_append(c, property ? "ss" : "s", interface, property);
         task_call_send(t, c, r, callback);
@@ -290,18 +286,18 @@ static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
         bool exists = sd_bus_error_has_name(error, UNIT_EXISTS);
         /* It leaves the bus for a moment while it re-executes itself. */
         bool absent = sd_bus_error_has_names(
-                        error,
-                        SD_BUS_ERROR_NO_REPLY,
-                        SD_BUS_ERROR_SERVICE_UNKNOWN,
-                        SD_BUS_ERROR_NAME_HAS_NO_OWNER,
-                        "org.freedesktop.DBus.Error.Spawn.ChildExited",
-                        "org.freedesktop.systemd1.ShuttingDown");
+                error,
+                SD_BUS_ERROR_NO_REPLY,
+                SD_BUS_ERROR_SERVICE_UNKNOWN,
+                SD_BUS_ERROR_NAME_HAS_NO_OWNER,
+                "org.freedesktop.DBus.Error.Spawn.ChildExited",
+                "org.freedesktop.systemd1.ShuttingDown");
         /* The workspace's slice is about to stop, or has just done so. */
         bool moment = *t->slice &&
-                        sd_bus_error_has_names(
-                                        error,
-                                        "org.freedesktop.systemd1.TransactionIsDestructive",
-                                        "org.freedesktop.systemd1.NoSuchUnit");
+                sd_bus_error_has_names(
+                        error,
+                        "org.freedesktop.systemd1.TransactionIsDestructive",
+                        "org.freedesktop.systemd1.NoSuchUnit");
         if (exists)
                 task_ask(t, NULL, "ResetFailedUnit", "");
         /* systemd does not always notice that the child it was to put in had died before. */
@@ -310,7 +306,7 @@ static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
         if (t->n_again++ < (exists || moment ? AGAIN_EXISTS_MAX : absent ? AGAIN_ABSENT_MAX : 0)) {
                 sd_event_source_disable_unref(t->again);
                 r = sd_event_add_time_relative(
-                                t->manager->event, &t->again, CLOCK_MONOTONIC, AGAIN_USEC, 1, on_again, t);
+                        t->manager->event, &t->again, CLOCK_MONOTONIC, AGAIN_USEC, 1, on_again, t);
                 if (r >= 0)
                         return 0;
         }
@@ -320,8 +316,8 @@ static int on_started(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
 }
 
 static void make_scope(Task *t) {
-        _cleanup_free_ char *text =
-                        xasprintf("Northflare: run %" PRIu32 " of %s", t->request.run, t->request.id);
+        _cleanup_free_ char *text = xasprintf(
+                "Northflare: run %" PRIu32 " of %s", t->request.run, t->request.id);
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *c = NULL;
         const Settings *s = &t->manager->settings;
         int r;
@@ -344,7 +340,7 @@ static void make_scope(Task *t) {
             (r = sd_bus_message_append(c, "(sv)", "CollectMode", "s", "inactive")) >= 0 &&
             (t->runtime == 0 ||
              (r = sd_bus_message_append(
-                              c, "(sv)", "RuntimeMaxUSec", "t", t->runtime + RUNTIME_MARGIN_USEC)) >= 0) &&
+                      c, "(sv)", "RuntimeMaxUSec", "t", t->runtime + RUNTIME_MARGIN_USEC)) >= 0) &&
             (r = sd_bus_message_append(c, "(sv)", "PIDs", "au", 1, (uint32_t) t->pid)) >= 0 &&
             (r = limits_append(c, &t->request.limits)) >= 0 && (r = sd_bus_message_close_container(c)) >= 0)
                 r = sd_bus_message_append(c, "a(sa(sv))", 0);
@@ -375,7 +371,7 @@ static int fork_child(Task *t) {
                         return r;
         }
         r = sd_event_add_time_relative(
-                        m->event, &t->timer, CLOCK_MONOTONIC, START_TIMEOUT_USEC, 0, on_timeout, t);
+                m->event, &t->timer, CLOCK_MONOTONIC, START_TIMEOUT_USEC, 0, on_timeout, t);
         if (r < 0)
                 return r;
         if (pipe2(gate, O_CLOEXEC) < 0)
@@ -442,10 +438,10 @@ static int on_facts(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
         static const struct {
                 const char *name, *type, *text; /* a truth value has to be true */
         } facts[] = {
-                {"LoadState",  "s", "not-found" },
-                { "Slice",     "s", SCOPES_SLICE},
-                { "Transient", "b", NULL        },
-                { "Delegate",  "b", NULL        },
+                { "LoadState", "s", "not-found" },
+                { "Slice", "s", SCOPES_SLICE },
+                { "Transient", "b", NULL },
+                { "Delegate", "b", NULL },
         };
         unsigned holds = 0;
         Task *t = userdata;
@@ -467,11 +463,9 @@ static int on_facts(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
                 if (i == ELEMENTSOF(facts))
                         r = sd_bus_message_skip(reply, "v");
                 else if ((r = sd_bus_message_read(reply, "v", facts[i].type, &value)) >= 0)
-                        holds |= (unsigned) (!facts[i].text ? value.flag :
-                                                              streq(facts[i].text, value.text) ||
-                                                                             workspace_slice_is_valid(
-                                                                                             value.text))
-                                        << i;
+                        holds |=
+                                (unsigned) (!facts[i].text ? value.flag : streq(facts[i].text, value.text) || workspace_slice_is_valid(value.text))
+                                << i;
                 if (r >= 0)
                         r = sd_bus_message_exit_container(reply);
         }
@@ -540,8 +534,8 @@ static int method_start(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         if ((r = check_limits(m, NULL, t->request.kind, &t->request.limits, e)) < 0)
                 return r;
         t->runtime = m->settings.file.ceilings.value[LIMIT_RUNTIME_MAX] ?:
-                        given                                           ? 0 :
-                                t->request.limits.value[LIMIT_RUNTIME_MAX];
+                given                                                   ? 0 :
+                        t->request.limits.value[LIMIT_RUNTIME_MAX];
         t->unit = scope_name(t->request.kind, t->request.id, t->request.run);
         if (!t->unit)
                 return -ENOMEM;
@@ -574,9 +568,7 @@ static int method_verb(sd_bus_message *call, Manager *m, sd_bus_error *e) {
                 return r;
         if (limits.set[LIMIT_RUNTIME_MAX])
                 return sd_bus_error_set(
-                                e,
-                                ERROR_INVALID_ARGUMENT,
-                                "limits: RuntimeMaxUSec can be set at the start only.");
+                        e, ERROR_INVALID_ARGUMENT, "limits: RuntimeMaxUSec can be set at the start only.");
         t = task_new(m, call, &verbs[i], e);
         if (!t)
                 return -ENOMEM;
@@ -616,10 +608,10 @@ int on_call(sd_bus_message *call, void *userdata, sd_bus_error *e) {
                 r = sd_bus_creds_get_euid(creds, &uid);
         if (r < 0 || uid != m->settings.runner.uid)
                 return sd_bus_error_set(
-                                e, ERROR_ACCESS_DENIED, "Only the runner's user may call the launcher.");
-        r = streq(member, "Start")               ? method_start(call, m, e) :
-                        streq(member, "Pending") ? method_pending(call, m) :
-                                                   method_verb(call, m, e);
+                        e, ERROR_ACCESS_DENIED, "Only the runner's user may call the launcher.");
+        r = streq(member, "Start")       ? method_start(call, m, e) :
+                streq(member, "Pending") ? method_pending(call, m) :
+                                           method_verb(call, m, e);
         manager_touch(m);
         return r;
 }

@@ -66,9 +66,9 @@ static int take_activated(Server *s) {
                 return log_error_errno(n, "Failed to receive the sockets from systemd: %m");
         for (int i = 0; i < n; i++) {
                 int fd = SD_LISTEN_FDS_START + i;
-                int *where = streq(names[i], "runners")  ? &s->runners_fd :
-                                streq(names[i], "admin") ? &s->admin_fd :
-                                                           NULL;
+                int *where = streq(names[i], "runners") ? &s->runners_fd :
+                        streq(names[i], "admin")        ? &s->admin_fd :
+                                                          NULL;
 
                 if (where && *where < 0 && sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
                         *where = fd;
@@ -103,16 +103,16 @@ static int parse_listen(const char *text, Address *ret, socklen_t *ret_size) {
                                                  .sin6_port = htons((uint16_t) port) };
                 *ret_size = sizeof(ret->v6);
                 return inet_pton(AF_INET6, host + 1, &ret->v6.sin6_addr) == 1 &&
-                                                IN6_IS_ADDR_LOOPBACK(&ret->v6.sin6_addr) ?
-                                0 :
-                                -EINVAL;
+                                IN6_IS_ADDR_LOOPBACK(&ret->v6.sin6_addr) ?
+                        0 :
+                        -EINVAL;
         }
         ret->v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t) port) };
         *ret_size = sizeof(ret->v4);
         return inet_pton(AF_INET, host, &ret->v4.sin_addr) == 1 &&
-                                        (ntohl(ret->v4.sin_addr.s_addr) >> 24) == 127 ?
-                        0 :
-                        -EINVAL;
+                        (ntohl(ret->v4.sin_addr.s_addr) >> 24) == 127 ?
+                0 :
+                -EINVAL;
 }
 
 static int open_runners(Server *s, const char *listen_on) {
@@ -123,7 +123,7 @@ static int open_runners(Server *s, const char *listen_on) {
 
         if (parse_listen(listen_on, &a, &size) < 0)
                 return log_error_errno(
-                                EINVAL, "--listen: not a loopback address with a port: %s", listen_on);
+                        EINVAL, "--listen: not a loopback address with a port: %s", listen_on);
         fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
             bind(fd, &a.any, size) < 0 || listen(fd, BACKLOG) < 0)
@@ -131,10 +131,8 @@ static int open_runners(Server *s, const char *listen_on) {
         if (getsockname(fd, &a.any, &size) < 0)
                 return log_error_errno(errno, "Failed to query the address of the socket: %m");
         uint16_t port = ntohs(a.any.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
-        (void) printf("runners http://%.*s:%u\n",
-                      (int) (strrchr(listen_on, ':') - listen_on),
-                      listen_on,
-                      port);
+        (void) printf(
+                "runners http://%.*s:%u\n", (int) (strrchr(listen_on, ':') - listen_on), listen_on, port);
         s->runners_fd = TAKE_FD(fd);
         return 0;
 }
@@ -185,9 +183,8 @@ static int open_admin(Server *s, const char *path) {
                 return log_error_errno(r, "Failed to listen on %s: %m", path);
         s->unlink_path = TAKE_PTR(copy);
         if (s->admin.group != (gid_t) -1 && chown(path, (uid_t) -1, s->admin.group) < 0)
-                log_debug_errno(errno,
-                                "Failed to give the administration socket to the group %s: %m",
-                                ADMIN_GROUP);
+                log_debug_errno(
+                        errno, "Failed to give the administration socket to the group %s: %m", ADMIN_GROUP);
         (void) printf("admin %s\n", path);
         s->admin_fd = TAKE_FD(fd);
         return 0;
@@ -205,14 +202,14 @@ static int open_sockets(Server *s, const Options *o) {
                 if (s->runners_fd >= 0 && s->admin_fd >= 0)
                         return 0;
                 return log_error_errno(
-                                ENOTSOCK,
-                                "Both sockets \"runners\" and \"admin\" are needed: start %s.",
-                                "northflare-orchestrator.socket and northflare-orchestrator-admin.socket");
+                        ENOTSOCK,
+                        "Both sockets \"runners\" and \"admin\" are needed: start %s.",
+                        "northflare-orchestrator.socket and northflare-orchestrator-admin.socket");
         }
         if (!path) {
-                memory =
-                                xasprintf("%s/northflare-orchestrator/admin.socket",
-                                          geteuid() != 0 && !isempty(run) ? run : "/run");
+                memory = xasprintf(
+                        "%s/northflare-orchestrator/admin.socket",
+                        geteuid() != 0 && !isempty(run) ? run : "/run");
                 if (!memory)
                         return log_oom();
                 path = memory;
@@ -273,8 +270,8 @@ static size_t max_body_of(const Options *o) {
 static int setup_hub(Server *s, const Options *o) {
         _cleanup_free_ char *dir = data_dir(o), *error = NULL;
         HubConfig config = {
-                .dead_after_usec =
-                                (o->dead_after_sec > 0 ? o->dead_after_sec : DEAD_AFTER_SEC) * USEC_PER_SEC,
+                .dead_after_usec = (o->dead_after_sec > 0 ? o->dead_after_sec : DEAD_AFTER_SEC) *
+                        USEC_PER_SEC,
                 .keep_usec = (o->keep_days > 0 ? o->keep_days : KEEP_DAYS) * 24 * 3600 * USEC_PER_SEC,
                 .heartbeat_msec = o->heartbeat_sec * 1000,
                 .max_body_bytes = max_body_of(o),
@@ -297,21 +294,16 @@ static int setup_http(Server *s, const Options *o) {
 
         s->admin.event = s->event;
         s->admin.hub = s->hub;
-        r =
-                        http_server_new(s->event,
-                                        TAKE_FD(s->runners_fd),
-                                        max_body_of(o),
-                                        &runner_api_ops,
-                                        s->hub,
-                                        &s->runners_http);
+        r = http_server_new(
+                s->event, TAKE_FD(s->runners_fd), max_body_of(o), &runner_api_ops, s->hub, &s->runners_http);
         if (r >= 0)
-                r =
-                                http_server_new(s->event,
-                                                TAKE_FD(s->admin_fd),
-                                                ADMIN_BODY_MAX,
-                                                &admin_api_ops,
-                                                &s->admin,
-                                                &s->admin_http);
+                r = http_server_new(
+                        s->event,
+                        TAKE_FD(s->admin_fd),
+                        ADMIN_BODY_MAX,
+                        &admin_api_ops,
+                        &s->admin,
+                        &s->admin_http);
         return r < 0 ? log_error_errno(r, "Failed to start the HTTP server: %m") : 0;
 }
 
@@ -335,7 +327,7 @@ static int check_options(const Options *o) {
 
 int verb_serve(const Options *o, char *const *args) {
         _cleanup_(server_done)
-                        Server s = { .runners_fd = -EBADF, .admin_fd = -EBADF, .admin.group = (gid_t) -1 };
+                Server s = { .runners_fd = -EBADF, .admin_fd = -EBADF, .admin.group = (gid_t) -1 };
         const struct group *group;
         int r;
 

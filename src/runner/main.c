@@ -43,9 +43,7 @@ static int take_name(sd_bus *bus) {
                 return log_error_errno(r, "Another runner owns the bus name " BUS_NAME " already.");
         if (r < 0)
                 return log_error_errno(
-                                r,
-                                "The bus name " BUS_NAME
-                                " cannot be taken (is the bus policy installed?): %m");
+                        r, "The bus name " BUS_NAME " cannot be taken (is the bus policy installed?): %m");
         return 0;
 }
 

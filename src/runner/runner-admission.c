@@ -55,8 +55,8 @@ static Admission judge(const AdmissionGate *g) {
         a = admission_judge(&g->machine, &b);
         /* The last: it is for the orchestrator's alone. */
         return a == ADMISSION_OPEN && registry_count_waiting(g->conversations) >= ENDED_WAITING_MAX ?
-                        ADMISSION_UNACKNOWLEDGED :
-                        a;
+                ADMISSION_UNACKNOWLEDGED :
+                a;
 }
 
 char *admission_gate_text(const AdmissionGate *g) {
@@ -66,21 +66,22 @@ char *admission_gate_text(const AdmissionGate *g) {
         case ADMISSION_OPEN:
                 return NULL;
         case ADMISSION_DRAINING:
-                return strdup(drain_is_on(g->drain) ? "this runner is draining: no new conversations" :
-                                                      "this machine is shutting down: no new conversations");
+                return strdup(
+                        drain_is_on(g->drain) ? "this runner is draining: no new conversations" :
+                                                "this machine is shutting down: no new conversations");
         case ADMISSION_CAPACITY:
                 return xasprintf(
-                                "this runner is at its capacity of %llu conversations",
-                                (unsigned long long) g->ctx->config->max_conversations);
+                        "this runner is at its capacity of %llu conversations",
+                        (unsigned long long) g->ctx->config->max_conversations);
         case ADMISSION_DISK:
                 return xasprintf(
-                                "less disk space is free than minFreeDiskBytes (%llu) requires",
-                                (unsigned long long) g->ctx->config->min_free_disk_bytes);
+                        "less disk space is free than minFreeDiskBytes (%llu) requires",
+                        (unsigned long long) g->ctx->config->min_free_disk_bytes);
         case ADMISSION_UNACKNOWLEDGED:
                 return xasprintf(
-                                "%u conversations have ended and wait for the orchestrator to acknowledge their events: "
-                                "see the orchestrator's log",
-                                registry_count_waiting(g->conversations));
+                        "%u conversations have ended and wait for the orchestrator to acknowledge their events: "
+                        "see the orchestrator's log",
+                        registry_count_waiting(g->conversations));
         default:
                 return admission_explain(g->now, &g->machine, &b);
         }
@@ -98,15 +99,17 @@ static void log_change(Admission before, const AdmissionGate *g) {
         if (g->now != ADMISSION_OPEN)
                 log_context_push(&log, "NORTHFLARE_REASON", admission_to_string(g->now));
         if (is_of_the_machine(g->now)) {
-                log_full(LOG_WARNING,
-                         0,
-                         NF_MESSAGE_MACHINE_BUSY,
-                         "No new conversations: %s.",
-                         strempty(text));
+                log_full(
+                        LOG_WARNING,
+                        0,
+                        NF_MESSAGE_MACHINE_BUSY,
+                        "No new conversations: %s.",
+                        strempty(text));
         } else if (g->now == ADMISSION_UNACKNOWLEDGED)
                 log_warning("No new conversations from the orchestrator: %s.", strempty(text));
-        else if ((is_of_the_machine(before) || before == ADMISSION_UNACKNOWLEDGED) &&
-                 g->now == ADMISSION_OPEN)
+        else if (
+                (is_of_the_machine(before) || before == ADMISSION_UNACKNOWLEDGED) &&
+                g->now == ADMISSION_OPEN)
                 log_notice("New conversations are accepted again.");
 }
 
@@ -202,8 +205,9 @@ int admission_gate_open(AdmissionGate *g) {
         measure(g);
         if ((b.max_memory_pressure > 0 && !g->machine.has_memory_pressure) ||
             (b.max_cpu_pressure > 0 && !g->machine.has_cpu_pressure))
-                log_notice("This kernel does not report pressure (/proc/pressure): maxMemoryPressurePercent and "
-                           "maxCpuPressurePercent have no effect.");
+                log_notice(
+                        "This kernel does not report pressure (/proc/pressure): maxMemoryPressurePercent and "
+                        "maxCpuPressurePercent have no effect.");
         g->now = judge(g);
         log_change(ADMISSION_OPEN, g);
         r = oneshot_start(&g->timer, g->ctx->event, CHECK_USEC, on_timer, g);
@@ -211,12 +215,12 @@ int admission_gate_open(AdmissionGate *g) {
 }
 
 int admission_gate_new(
-                const RunContext *ctx,
-                const Registry *conversations,
-                Disk *disk,
-                const Drain *drain,
-                Announcer *announcer,
-                AdmissionGate **ret) {
+        const RunContext *ctx,
+        const Registry *conversations,
+        Disk *disk,
+        const Drain *drain,
+        Announcer *announcer,
+        AdmissionGate **ret) {
         AdmissionGate *g = new0(AdmissionGate, 1);
 
         if (!g)

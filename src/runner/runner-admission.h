@@ -14,12 +14,12 @@ typedef struct AdmissionGate AdmissionGate;
 
 /* All are borrowed. */
 int admission_gate_new(
-                const RunContext *ctx,
-                const Registry *conversations,
-                Disk *disk,
-                const Drain *drain,
-                Announcer *announcer,
-                AdmissionGate **ret);
+        const RunContext *ctx,
+        const Registry *conversations,
+        Disk *disk,
+        const Drain *drain,
+        Announcer *announcer,
+        AdmissionGate **ret);
 AdmissionGate *admission_gate_free(AdmissionGate *g);
 /* Checks the machine for the first time, and again at intervals from now on. */
 int admission_gate_open(AdmissionGate *g);

@@ -30,7 +30,7 @@ static bool is_local(const InboundMessage *m) {
         const char *digits = startswith(m->envelope_id, LOCAL_MESSAGE_PREFIX);
 
         return digits && !m->request_id && strlen(digits) == LOCAL_MESSAGE_DIGITS &&
-                        strspn(digits, "0123456789abcdef") == LOCAL_MESSAGE_DIGITS;
+                strspn(digits, "0123456789abcdef") == LOCAL_MESSAGE_DIGITS;
 }
 
 static int pending_stop(const InboundMessage *m, void *userdata) {
@@ -60,12 +60,12 @@ static bool resume_stop(Runner *r, Conversation *c) {
         if (c->n_pending == 0 || store_pending_inbound(r->store, c->row.id, pending_stop, &stop) <= 0)
                 return false;
         conversation_stop(
-                        c,
-                        &(StopOrder){
-                                        .cause = stop.cause,
-                                        .words = stop.words,
-                                        .grace_usec = MIN(stop.grace_ms, STOP_GRACE_MAX_MS) * USEC_PER_MSEC,
-                        });
+                c,
+                &(StopOrder){
+                        .cause = stop.cause,
+                        .words = stop.words,
+                        .grace_usec = MIN(stop.grace_ms, STOP_GRACE_MAX_MS) * USEC_PER_MSEC,
+                });
         free(stop.words);
         return true;
 }
@@ -124,20 +124,22 @@ static bool is_wanted(Runner *r, const char *unit) {
                         continue;
                 else if (c->run && streq_ptr(run_row(c->run)->unit, unit))
                         return true;
-                else if (c->run && c->row.state == CONVERSATION_STARTING && streq(c->row.id, name.id) &&
-                         c->row.run == name.run)
+                else if (
+                        c->run && c->row.state == CONVERSATION_STARTING && streq(c->row.id, name.id) &&
+                        c->row.run == name.run)
                         return true;
         return false;
 }
 
 static void on_orphan(LauncherVerb verb, int error, const char *text, void *userdata) {
         if (error < 0)
-                log_full(verb == LAUNCHER_KILL ? LOG_WARNING : LOG_DEBUG,
-                         error,
-                         NULL,
-                         "Failed to %s a scope that belongs to no conversation: %s",
-                         verb == LAUNCHER_KILL ? "kill" : "collect",
-                         text ? text : strerrordesc_np(-error));
+                log_full(
+                        verb == LAUNCHER_KILL ? LOG_WARNING : LOG_DEBUG,
+                        error,
+                        NULL,
+                        "Failed to %s a scope that belongs to no conversation: %s",
+                        verb == LAUNCHER_KILL ? "kill" : "collect",
+                        text ? text : strerrordesc_np(-error));
 }
 
 static void kill_orphans(Runner *r, char *const *units) {

@@ -24,11 +24,11 @@ static char *caller_text(const RunnerCaller *c) {
         if (isempty(c->comm) && isempty(c->unit))
                 return xasprintf("uid %u", (unsigned) c->uid);
         return xasprintf(
-                        "uid %u (%s%s%s)",
-                        (unsigned) c->uid,
-                        strempty(c->comm),
-                        isempty(c->comm) || isempty(c->unit) ? "" : ", ",
-                        strempty(c->unit));
+                "uid %u (%s%s%s)",
+                (unsigned) c->uid,
+                strempty(c->comm),
+                isempty(c->comm) || isempty(c->unit) ? "" : ", ",
+                strempty(c->unit));
 }
 
 typedef struct CallerFields {
@@ -65,17 +65,18 @@ static void log_call(const AuditEntry *e, const char *who) {
 
         if (e->count > 1)
                 (void) snprintf(times, sizeof(times), ", %llu times", (unsigned long long) e->count);
-        log_full(level,
-                 0,
-                 refused ? NF_MESSAGE_CALL_REFUSED : NF_MESSAGE_CALL,
-                 "%s%s by %s%s%s%s%s",
-                 strempty(e->method),
-                 strempty(of),
-                 who,
-                 refused ? " was refused" : "",
-                 times,
-                 e->detail ? ": " : ".",
-                 strempty(e->detail));
+        log_full(
+                level,
+                0,
+                refused ? NF_MESSAGE_CALL_REFUSED : NF_MESSAGE_CALL,
+                "%s%s by %s%s%s%s%s",
+                strempty(e->method),
+                strempty(of),
+                who,
+                refused ? " was refused" : "",
+                times,
+                e->detail ? ": " : ".",
+                strempty(e->detail));
 }
 
 void audit_log(const AuditEntry *e) {
@@ -92,57 +93,61 @@ void audit_log(const AuditEntry *e) {
         else if (streq(e->kind, "permission")) {
                 log_context_push(&log, "NORTHFLARE_REQUEST_ID", e->detail);
                 if (streq(e->verdict, "expired"))
-                        log_full(LOG_NOTICE,
-                                 0,
-                                 NF_MESSAGE_PERMISSION_EXPIRED,
-                                 "Question %s of conversation %s was not answered in time and is denied.",
-                                 strempty(e->detail),
-                                 strempty(e->conversation));
+                        log_full(
+                                LOG_NOTICE,
+                                0,
+                                NF_MESSAGE_PERMISSION_EXPIRED,
+                                "Question %s of conversation %s was not answered in time and is denied.",
+                                strempty(e->detail),
+                                strempty(e->conversation));
                 else
-                        log_full(LOG_NOTICE,
-                                 0,
-                                 NF_MESSAGE_PERMISSION_ANSWERED,
-                                 "Question %s of conversation %s was answered by %s: %s.",
-                                 strempty(e->detail),
-                                 strempty(e->conversation),
-                                 who,
-                                 e->verdict);
+                        log_full(
+                                LOG_NOTICE,
+                                0,
+                                NF_MESSAGE_PERMISSION_ANSWERED,
+                                "Question %s of conversation %s was answered by %s: %s.",
+                                strempty(e->detail),
+                                strempty(e->conversation),
+                                who,
+                                e->verdict);
         } else {
                 log_context_push(&log, "NORTHFLARE_LIMITS", e->detail);
-                log_full(LOG_NOTICE,
-                         0,
-                         NF_MESSAGE_LIMITS_ASKED,
-                         "Other limits of conversation %s were requested by %s: %s",
-                         strempty(e->conversation),
-                         who,
-                         strempty(e->detail));
+                log_full(
+                        LOG_NOTICE,
+                        0,
+                        NF_MESSAGE_LIMITS_ASKED,
+                        "Other limits of conversation %s were requested by %s: %s",
+                        strempty(e->conversation),
+                        who,
+                        strempty(e->detail));
         }
 }
 
 int audit_store(Store *store, const AuditEntry *e) {
         const RunnerCaller *c = e->caller;
-        _cleanup_free_ char *detail =
-                        e->detail ? strndup(e->detail, (size_t) utf8_cut(e->detail, DETAIL_MAX)) : NULL;
+        _cleanup_free_ char *detail = e->detail ?
+                strndup(e->detail, (size_t) utf8_cut(e->detail, DETAIL_MAX)) :
+                NULL;
 
         if (e->detail && !detail)
                 return -ENOMEM;
         return store_audit_add(
-                        store,
-                        &(AuditRow){
-                                        .when_usec = now_usec(CLOCK_REALTIME),
-                                        .minor = e->minor,
-                                        .kind = e->kind,
-                                        .verdict = e->verdict,
-                                        .origin = origin_of(e),
-                                        .uid = c && c->uid != (uid_t) -1 ? (int64_t) c->uid : -1,
-                                        .pid = c ? (int64_t) c->pid : 0,
-                                        .comm = c ? not_empty(c->comm) : NULL,
-                                        .unit = c ? not_empty(c->unit) : NULL,
-                                        .method = e->method,
-                                        .conversation = e->conversation,
-                                        .detail = detail,
-                                        .count = MAX(e->count, UINT64_C(1)),
-                        });
+                store,
+                &(AuditRow){
+                        .when_usec = now_usec(CLOCK_REALTIME),
+                        .minor = e->minor,
+                        .kind = e->kind,
+                        .verdict = e->verdict,
+                        .origin = origin_of(e),
+                        .uid = c && c->uid != (uid_t) -1 ? (int64_t) c->uid : -1,
+                        .pid = c ? (int64_t) c->pid : 0,
+                        .comm = c ? not_empty(c->comm) : NULL,
+                        .unit = c ? not_empty(c->unit) : NULL,
+                        .method = e->method,
+                        .conversation = e->conversation,
+                        .detail = detail,
+                        .count = MAX(e->count, UINT64_C(1)),
+                });
 }
 
 void runner_audit(Runner *r, const AuditEntry *e) {
@@ -150,8 +155,7 @@ void runner_audit(Runner *r, const AuditEntry *e) {
 
         if (k < 0)
                 log_warning_errno(
-                                k,
-                                "Failed to store a line of the audit record, it is in the journal only: %m");
+                        k, "Failed to store a line of the audit record, it is in the journal only: %m");
         audit_log(e);
 }
 

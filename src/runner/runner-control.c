@@ -20,11 +20,11 @@ static int fill_events(Control *c, SendBatch *batch) {
                 if (k <= 0)
                         return k;
                 k = buffer_printf(
-                                send_batch_buffer(batch),
-                                "{\"jsonrpc\":\"2.0\",\"method\":\"%s\",\"params\":{\"messageId\":\"%s\",%s}}",
-                                e.method,
-                                e.message_id,
-                                e.members);
+                        send_batch_buffer(batch),
+                        "{\"jsonrpc\":\"2.0\",\"method\":\"%s\",\"params\":{\"messageId\":\"%s\",%s}}",
+                        e.method,
+                        e.message_id,
+                        e.members);
                 if (k >= 0)
                         k = send_batch_event_done(batch, e.message_id);
                 if (k < 0)
@@ -67,8 +67,7 @@ static void on_acked(void *userdata) {
                 k = store_delete_own_events(c->store, "", 0, c->event);
         if (k < 0)
                 log_warning_errno(
-                                k,
-                                "Failed to store which responses were acknowledged, they will be sent again: %m");
+                        k, "Failed to store which responses were acknowledged, they will be sent again: %m");
         sender_wake(c->source);
 }
 

@@ -116,7 +116,7 @@ static int count_concluding(CrashWatch *w) {
         for (size_t i = 0; i < concluding.n; i++) {
                 if (k >= 0)
                         k = store_count_conclusion_crash(
-                                        w->ctx->store, concluding.list[i].id, concluding.list[i].run);
+                                w->ctx->store, concluding.list[i].id, concluding.list[i].run);
                 if (k == -ENOENT)
                         k = 0;
                 free(concluding.list[i].id);
@@ -155,8 +155,7 @@ void crash_watch_mark(CrashWatch *w) {
         /* The runner starts with a full disk as well; crash_watch_check() tries again. */
         if (k < 0)
                 log_warning_errno(
-                                k,
-                                "Failed to check whether the previous runner exited cleanly, retrying later: %m");
+                        k, "Failed to check whether the previous runner exited cleanly, retrying later: %m");
 }
 
 /* ---- reports ---- */
@@ -197,7 +196,7 @@ static int report(CrashWatch *w, const char *mark, const char *rest, bool last) 
         int k;
 
         found = invocation && invocation[1] &&
-                        unit_end_find(UNIT, invocation + 1, w->ctx->config->user_mode, &end) > 0;
+                unit_end_find(UNIT, invocation + 1, w->ctx->config->user_mode, &end) > 0;
         make_mark(now);
         elsewhere = strncmp(mark, now, strcspn(now, ":") + 1) != 0;
         if (!found && !elsewhere && !last)
@@ -213,7 +212,8 @@ static int report(CrashWatch *w, const char *mark, const char *rest, bool last) 
         if (text)
                 log_full(LOG_ERR, 0, NF_MESSAGE_PROGRAM_LOST, "%s", text);
         else if (!found)
-                log_notice("The machine went down before the previous runner had exited cleanly; its conversations are recovered.");
+                log_notice(
+                        "The machine went down before the previous runner had exited cleanly; its conversations are recovered.");
         return 1;
 }
 
@@ -227,8 +227,7 @@ static void check_later(CrashWatch *w) {
 
         if (k < 0)
                 log_warning_errno(
-                                k,
-                                "Failed to set a timer, an earlier crash is reported after the next start: %m");
+                        k, "Failed to set a timer, an earlier crash is reported after the next start: %m");
 }
 
 void crash_watch_check(CrashWatch *w) {
@@ -296,10 +295,10 @@ void crash_watch_set_control(CrashWatch *w, Control *control) {
 }
 
 int crash_watch_new(
-                const RunContext *ctx,
-                const Registry *conversations,
-                uint64_t started_usec,
-                CrashWatch **ret) {
+        const RunContext *ctx,
+        const Registry *conversations,
+        uint64_t started_usec,
+        CrashWatch **ret) {
         CrashWatch *w = new0(CrashWatch, 1);
 
         if (!w)

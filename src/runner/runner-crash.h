@@ -11,10 +11,10 @@ typedef struct CrashWatch CrashWatch;
 
 /* All are borrowed. started_usec: of this program, CLOCK_REALTIME. */
 int crash_watch_new(
-                const RunContext *ctx,
-                const Registry *conversations,
-                uint64_t started_usec,
-                CrashWatch **ret);
+        const RunContext *ctx,
+        const Registry *conversations,
+        uint64_t started_usec,
+        CrashWatch **ret);
 /* The end in order: takes the mark away, before the store is closed. */
 CrashWatch *crash_watch_free(CrashWatch *w);
 /* Once ctx has its store: sets the mark, and keeps the one that was there. */

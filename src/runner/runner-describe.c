@@ -57,7 +57,7 @@ static int add_conversations(Runner *r, Json *params, bool with_times) {
                 (void) json_set_string(o, "state", conversation_state(c));
                 if (with_times)
                         (void) json_set_string(
-                                        o, "lastEventAt", format_timestamp(c->last_event_usec, stamp));
+                                o, "lastEventAt", format_timestamp(c->last_event_usec, stamp));
         }
         return json_set(params, "conversations", list);
 }
@@ -127,9 +127,9 @@ int runner_describe_now(Runner *r, Json *params) {
         int k;
 
         (void) json_set_u64(
-                        params,
-                        "uptimeMs",
-                        (now_usec(CLOCK_MONOTONIC) - r->description->started_usec) / USEC_PER_MSEC);
+                params,
+                "uptimeMs",
+                (now_usec(CLOCK_MONOTONIC) - r->description->started_usec) / USEC_PER_MSEC);
         (void) json_set_string(params, "state", runner_state_name(r));
         if (load && getloadavg(averages, 3) == 3)
                 for (size_t i = 0; i < 3; i++)

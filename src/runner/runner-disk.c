@@ -50,18 +50,20 @@ static void report(const Disk *d, DiskState now) {
         const char *where = d->ctx->config->data_dir;
 
         if (now == DISK_FULL)
-                log_full(LOG_ERR,
-                         0,
-                         NF_MESSAGE_DISK_LOW,
-                         "No space left on the disk of %s: output of agents and messages to them wait for free space.",
-                         where);
+                log_full(
+                        LOG_ERR,
+                        0,
+                        NF_MESSAGE_DISK_LOW,
+                        "No space left on the disk of %s: output of agents and messages to them wait for free space.",
+                        where);
         else if (now == DISK_LOW)
-                log_full(LOG_WARNING,
-                         0,
-                         NF_MESSAGE_DISK_LOW,
-                         "The disk of %s has less than minFreeDiskBytes (%llu) free: no new conversations.",
-                         where,
-                         (unsigned long long) d->ctx->config->min_free_disk_bytes);
+                log_full(
+                        LOG_WARNING,
+                        0,
+                        NF_MESSAGE_DISK_LOW,
+                        "The disk of %s has less than minFreeDiskBytes (%llu) free: no new conversations.",
+                        where,
+                        (unsigned long long) d->ctx->config->min_free_disk_bytes);
         else
                 log_notice("The disk of %s has free space again.", where);
 }
@@ -80,9 +82,9 @@ static void arm(Disk *d, uint64_t usec) {
 
 void disk_check(Disk *d) {
         uint64_t n = least_free(d);
-        DiskState now = n < FULL_BYTES                          ? DISK_FULL :
-                        n < d->ctx->config->min_free_disk_bytes ? DISK_LOW :
-                                                                  DISK_ENOUGH;
+        DiskState now = n < FULL_BYTES                  ? DISK_FULL :
+                n < d->ctx->config->min_free_disk_bytes ? DISK_LOW :
+                                                          DISK_ENOUGH;
 
         if (now != d->state) {
                 report(d, now);

@@ -45,11 +45,11 @@ static bool may_end(Conversation *c, bool *ret_wait) {
 
 static void stop(Drain *d, Conversation *c) {
         conversation_stop(
-                        c,
-                        &(StopOrder){
-                                        .cause = STOP_BY_DRAIN,
-                                        .grace_usec = d->ctx->config->stop_grace_ms * USEC_PER_MSEC,
-                        });
+                c,
+                &(StopOrder){
+                        .cause = STOP_BY_DRAIN,
+                        .grace_usec = d->ctx->config->stop_grace_ms * USEC_PER_MSEC,
+                });
 }
 
 static int on_processes(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -75,8 +75,9 @@ static int on_drain(sd_event_source *source, void *userdata) {
                 if (may_end(c, &wait)) {
                         LOG_ABOUT_CONVERSATION(c);
 
-                        log_info("Conversation %s is idle and is ended, because this runner is draining.",
-                                 c->row.id);
+                        log_info(
+                                "Conversation %s is idle and is ended, because this runner is draining.",
+                                c->row.id);
                         stop(d, c);
                 }
         }
@@ -91,8 +92,9 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
         if (!d->draining)
                 return 0;
         d->is_over = true;
-        log_notice("The time for draining has expired: stopping %u conversations.",
-                   registry_count_live(d->conversations));
+        log_notice(
+                "The time for draining has expired: stopping %u conversations.",
+                registry_count_live(d->conversations));
         for (Conversation *c = registry_next(d->conversations, NULL), *next; c; c = next) {
                 next = registry_next(d->conversations, c);
                 if (conversation_is_live(c) && !conversation_is_stopping(c))
@@ -108,11 +110,12 @@ bool drain_stop_late(Drain *d, Conversation *c) {
         return true;
 }
 
-int drain_new(const RunContext *ctx,
-              const Registry *conversations,
-              Shutdown *shutdown,
-              Announcer *announcer,
-              Drain **ret) {
+int drain_new(
+        const RunContext *ctx,
+        const Registry *conversations,
+        Shutdown *shutdown,
+        Announcer *announcer,
+        Drain **ret) {
         Drain *d = new0(Drain, 1);
         int k;
 

@@ -10,11 +10,12 @@
 typedef struct Drain Drain;
 
 /* All are borrowed. */
-int drain_new(const RunContext *ctx,
-              const Registry *conversations,
-              Shutdown *shutdown,
-              Announcer *announcer,
-              Drain **ret);
+int drain_new(
+        const RunContext *ctx,
+        const Registry *conversations,
+        Shutdown *shutdown,
+        Announcer *announcer,
+        Drain **ret);
 Drain *drain_free(Drain *d);
 /* Something changed that may let a conversation end, or the program. */
 void drain_check(Drain *d);

@@ -86,7 +86,7 @@ static int on_housekeeping(sd_event_source *source, uint64_t usec, void *userdat
         if (!r->ctx->run.broken) {
                 runner_flush_cursors(r);
                 (void) store_prune_inbound(
-                                r->store, now_usec(CLOCK_REALTIME) - SEEN_KEEP_USEC, SEEN_KEEP_ROWS);
+                        r->store, now_usec(CLOCK_REALTIME) - SEEN_KEEP_USEC, SEEN_KEEP_ROWS);
                 (void) store_checkpoint(r->store);
                 if (h->removed_usec == 0 || now_usec(CLOCK_MONOTONIC) - h->removed_usec >= RETENTION_USEC) {
                         h->removed_usec = now_usec(CLOCK_MONOTONIC);

@@ -59,9 +59,10 @@ static void held_decided(void *userdata, const char *id, bool granted, const cha
                         conversation_advance(c);
                         return;
                 }
-                log_notice("Conversation %s was not started before the restart and belongs to another runner now (%s).",
-                           c->row.id,
-                           owner ? owner : "unknown");
+                log_notice(
+                        "Conversation %s was not started before the restart and belongs to another runner now (%s).",
+                        c->row.id,
+                        owner ? owner : "unknown");
                 conversation_fail(c, END_STOPPED, "taken over by another runner before it began");
                 return;
         }
@@ -115,25 +116,26 @@ int runner_open_link(Runner *r) {
         const RunnerConfig *c = r->config;
         int k;
 
-        k = link_new(r->event,
-                     r->store,
-                     &(LinkConfig){
-                                     .url = c->orchestrator_url,
-                                     .token = c->token,
-                                     .ca_file = c->ca_file,
-                                     .messages_path = c->messages_path,
-                                     .events_path = c->events_path,
-                                     .retry_strategy = strategy_of(c->retry_strategy),
-                                     .retry_interval_usec = c->retry_interval_secs * USEC_PER_SEC,
-                                     .retry_duration_usec = c->retry_duration_secs * USEC_PER_SEC,
-                                     .heartbeat_usec = c->heartbeat_ms * USEC_PER_MSEC,
-                                     .max_message_bytes = c->max_message_bytes,
-                                     .version = PROJECT_VERSION,
-                                     .data_dir = c->data_dir,
-                     },
-                     &link_ops,
-                     r,
-                     &r->link);
+        k = link_new(
+                r->event,
+                r->store,
+                &(LinkConfig){
+                        .url = c->orchestrator_url,
+                        .token = c->token,
+                        .ca_file = c->ca_file,
+                        .messages_path = c->messages_path,
+                        .events_path = c->events_path,
+                        .retry_strategy = strategy_of(c->retry_strategy),
+                        .retry_interval_usec = c->retry_interval_secs * USEC_PER_SEC,
+                        .retry_duration_usec = c->retry_duration_secs * USEC_PER_SEC,
+                        .heartbeat_usec = c->heartbeat_ms * USEC_PER_MSEC,
+                        .max_message_bytes = c->max_message_bytes,
+                        .version = PROJECT_VERSION,
+                        .data_dir = c->data_dir,
+                },
+                &link_ops,
+                r,
+                &r->link);
         if (k < 0)
                 return k;
         r->ctx->sender = link_get_sender(r->link);

@@ -35,15 +35,14 @@ int recovery_set_store_aside(Recovery *v) {
 
         if (k < 0)
                 return log_error_errno(
-                                k,
-                                "%s/store.db is damaged; failed to set it aside: %m",
-                                v->ctx->config->data_dir);
-        log_full(LOG_ERR,
-                 0,
-                 NF_MESSAGE_STORE_DAMAGED,
-                 "%s/store.db is damaged. It is kept as %s, and a new one is created from the conversations' directories.",
-                 v->ctx->config->data_dir,
-                 name);
+                        k, "%s/store.db is damaged; failed to set it aside: %m", v->ctx->config->data_dir);
+        log_full(
+                LOG_ERR,
+                0,
+                NF_MESSAGE_STORE_DAMAGED,
+                "%s/store.db is damaged. It is kept as %s, and a new one is created from the conversations' directories.",
+                v->ctx->config->data_dir,
+                name);
         return 0;
 }
 
@@ -128,18 +127,18 @@ put_rows(Recovery *v, const char *id, unsigned run, int dirfd, Json *spec, Json 
 
                 if (!message)
                         return -ENOMEM;
-                k =
-                                store_accept(v->ctx->store,
-                                             &(InboundMessage){
-                                                             .envelope_id = message,
-                                                             .conversation = c.id,
-                                                             .method = (char *) "conversation.start",
-                                                             .params = c.params,
-                                                             .received_usec = now_usec(CLOCK_REALTIME),
-                                             },
-                                             NULL,
-                                             false,
-                                             NULL);
+                k = store_accept(
+                        v->ctx->store,
+                        &(InboundMessage){
+                                .envelope_id = message,
+                                .conversation = c.id,
+                                .method = (char *) "conversation.start",
+                                .params = c.params,
+                                .received_usec = now_usec(CLOCK_REALTIME),
+                        },
+                        NULL,
+                        false,
+                        NULL);
         }
         return k < 0 ? k : 1;
 }
@@ -230,10 +229,11 @@ int recovery_make_rows(Recovery *v, char *const *units) {
         k = transaction_finish(&t, k);
         if (k < 0)
                 return log_error_errno(
-                                k, "Failed to create the new store from the conversations' directories: %m");
-        log_notice("A new store was created: %u conversations restored from their directories, %u left unchanged.",
-                   taken,
-                   left);
+                        k, "Failed to create the new store from the conversations' directories: %m");
+        log_notice(
+                "A new store was created: %u conversations restored from their directories, %u left unchanged.",
+                taken,
+                left);
         return 0;
 }
 

@@ -82,12 +82,13 @@ static void log_result(char *const *changed, char *const *ignored, bool token) {
 
         if (join(&b, "; applied: ", changed) >= 0)
                 (void) join(&b, "; only after a restart: ", ignored);
-        log_full(ignored && *ignored ? LOG_WARNING : LOG_NOTICE,
-                 0,
-                 NULL,
-                 "Configuration reloaded%s%s.",
-                 token ? "; the token has changed" : "",
-                 b.data && !b.failed ? b.data : "");
+        log_full(
+                ignored && *ignored ? LOG_WARNING : LOG_NOTICE,
+                0,
+                NULL,
+                "Configuration reloaded%s%s.",
+                token ? "; the token has changed" : "",
+                b.data && !b.failed ? b.data : "");
 }
 
 int runner_reload(Runner *r, char ***ret_ignored, char **ret_error) {

@@ -95,7 +95,7 @@ void runner_sweep(Runner *r) {
 
         sweep(r->ctx->run.conversations_fd, REMOVED);
         operations = openat(
-                        r->ctx->run.state_fd, "operations", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+                r->ctx->run.state_fd, "operations", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (operations >= 0)
                 sweep(operations, "");
 }

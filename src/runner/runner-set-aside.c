@@ -97,7 +97,7 @@ static void on_acked(void *userdata) {
                 int k = store_delete_set_aside(r->store, r->now);
                 if (k < 0)
                         log_warning_errno(
-                                        k, "Failed to delete an acknowledged event that was set aside: %m");
+                                k, "Failed to delete an acknowledged event that was set aside: %m");
         }
         r->at = r->now;
         sender_wake(r->source);

@@ -73,8 +73,9 @@ static void on_begun(uint64_t waits_usec, void *userdata) {
         announcer_changed(s->announcer);
         if (waits_usec == 0)
                 return;
-        log_info("Ending %u conversations before the machine shuts down.",
-                 registry_count_live(s->conversations));
+        log_info(
+                "Ending %u conversations before the machine shuts down.",
+                registry_count_live(s->conversations));
         s->stops = true;
         s->grace_usec = MIN(grace, waits_usec > 2 * REPORT_USEC ? waits_usec - REPORT_USEC : waits_usec / 2);
         for (Conversation *c = registry_next(s->conversations, NULL), *next; c; c = next) {
@@ -121,12 +122,12 @@ int shutdown_open(Shutdown *s) {
         static const ShutdownOps ops = { .begun = on_begun, .cancelled = on_cancelled };
 
         return shutdown_watch_new(
-                        s->ctx->bus,
-                        s->ctx->config->user_mode,
-                        s->ctx->config->stop_grace_ms * USEC_PER_MSEC,
-                        &ops,
-                        s,
-                        &s->watch);
+                s->ctx->bus,
+                s->ctx->config->user_mode,
+                s->ctx->config->stop_grace_ms * USEC_PER_MSEC,
+                &ops,
+                s,
+                &s->watch);
 }
 
 static int on_time_over(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -171,6 +172,6 @@ int shutdown_exit(Shutdown *s) {
                 return report_and_exit(s);
         /* The signal may have been quicker than the word that the system goes down. */
         return shutdown_ask(s->ctx->bus, on_answered, s, &s->question) < 0 ?
-                        sd_event_exit(s->ctx->event, 0) :
-                        0;
+                sd_event_exit(s->ctx->event, 0) :
+                0;
 }

@@ -88,17 +88,15 @@ static char *refused_text(Runner *r) {
         if (status == 401 || status == 403)
                 (void) snprintf(said, sizeof(said), "HTTP %ld: is the token right?", status);
         else if (status != 0)
-                (void) snprintf(said,
-                                sizeof(said),
-                                "HTTP %ld for every request: is it an orchestrator?",
-                                status);
+                (void) snprintf(
+                        said, sizeof(said), "HTTP %ld for every request: is it an orchestrator?", status);
         else
                 (void) snprintf(said, sizeof(said), "see the journal");
         return xasprintf(
-                        "Refused by %s (%s), retrying every 60 s; %u conversations continue",
-                        r->config->orchestrator_url,
-                        said,
-                        registry_count_live(r->conversations));
+                "Refused by %s (%s), retrying every 60 s; %u conversations continue",
+                r->config->orchestrator_url,
+                said,
+                registry_count_live(r->conversations));
 }
 
 /* One line for a person at `systemctl status`: what is, and where it is bad, what happens next. */
@@ -108,45 +106,46 @@ static char *status_text(Runner *r) {
         QueueStatistics q;
 
         if (r->ctx->run.broken)
-                return strdup("The store cannot be written: conversations wait until it can (see the journal)");
+                return strdup(
+                        "The store cannot be written: conversations wait until it can (see the journal)");
         if (disk_get_state(r->disk) == DISK_FULL)
                 return xasprintf(
-                                "Disk full: %u conversations wait for free space (see the journal)",
-                                registry_count_live(r->conversations));
+                        "Disk full: %u conversations wait for free space (see the journal)",
+                        registry_count_live(r->conversations));
         if (disk_get_state(r->disk) == DISK_LOW)
                 return xasprintf(
-                                "%c%s, too little disk space for new conversations, %u of %llu conversations",
-                                (char) (state[0] - 'a' + 'A'),
-                                state + 1,
-                                registry_count_live(r->conversations),
-                                most);
+                        "%c%s, too little disk space for new conversations, %u of %llu conversations",
+                        (char) (state[0] - 'a' + 'A'),
+                        state + 1,
+                        registry_count_live(r->conversations),
+                        most);
         if (streq(state, "local"))
                 return xasprintf(
-                                "Local (no orchestrator configured), %u of %llu conversations",
-                                registry_count_live(r->conversations),
-                                most);
+                        "Local (no orchestrator configured), %u of %llu conversations",
+                        registry_count_live(r->conversations),
+                        most);
         if (streq(state, "registering"))
                 return xasprintf("Waiting to be registered at %s", r->config->orchestrator_url);
         queue_counter_get(r->queue, &q);
         if (streq(state, "offline"))
                 return xasprintf(
-                                "Offline: %s is not reachable, retrying; %u conversations continue, %llu events wait",
-                                r->config->orchestrator_url,
-                                registry_count_live(r->conversations),
-                                (unsigned long long) q.events);
+                        "Offline: %s is not reachable, retrying; %u conversations continue, %llu events wait",
+                        r->config->orchestrator_url,
+                        registry_count_live(r->conversations),
+                        (unsigned long long) q.events);
         if (streq(state, "refused"))
                 return refused_text(r);
         if (streq(state, "draining"))
                 return xasprintf(
-                                "Draining, %u of %u conversations left",
-                                registry_count_live(r->conversations),
-                                drain_get_total(r->drain));
-        return xasprintf(
-                        "%s, %s, %u of %llu conversations",
-                        streq(state, "standby") ? "Standby" : "Active",
-                        r->link && link_is_connected(r->link) ? "connected" : "connecting",
+                        "Draining, %u of %u conversations left",
                         registry_count_live(r->conversations),
-                        most);
+                        drain_get_total(r->drain));
+        return xasprintf(
+                "%s, %s, %u of %llu conversations",
+                streq(state, "standby") ? "Standby" : "Active",
+                r->link && link_is_connected(r->link) ? "connected" : "connecting",
+                registry_count_live(r->conversations),
+                most);
 }
 
 /* Drain, disk and capacity are in the line already. */

@@ -10,7 +10,8 @@
 /* Properties of org.northflare.Runner1.Manager. */
 typedef struct RunnerStatus {
         const char *version, *runner_id, *runner_uid, *state, *orchestrator_url; /* "" where there is none */
-        const char *refusing; /* why new conversations are refused: draining, capacity, disk, …; "": they are not */
+        const char *
+                refusing; /* why new conversations are refused: draining, capacity, disk, …; "": they are not */
         bool connected, active, draining;
         uint32_t conversations, capacity;
         uint64_t queued_events, queued_bytes, oldest_queued_usec;

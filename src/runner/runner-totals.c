@@ -113,8 +113,9 @@ void totals_ended(Totals *all, Conversation *c) {
         if (!t)
                 return;
         count(c, t);
-        t->ended[reason == END_NONE || reason == END_UNKNOWN ? RUNNER_END_REASONS - 1 :
-                                                               reason - END_NONE - 1]++;
+        t
+                ->ended[reason == END_NONE || reason == END_UNKNOWN ? RUNNER_END_REASONS - 1 :
+                                                                      reason - END_NONE - 1]++;
 }
 
 const RunnerTotals *totals_get(const Totals *all, size_t i) {

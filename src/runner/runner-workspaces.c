@@ -105,9 +105,9 @@ static int add_entry(Workspaces *w, int fd, const char *key, Json *list) {
                 return 0;
         o = json_object_new_object();
         if (!o || json_set_string(o, "id", id) < 0 || json_set_string(o, "key", key) < 0 ||
-            json_set_string(o,
-                            "lastUsedAt",
-                            format_timestamp((uint64_t) st.st_mtim.tv_sec * USEC_PER_SEC, stamp)) < 0 ||
+            json_set_string(
+                    o, "lastUsedAt", format_timestamp((uint64_t) st.st_mtim.tv_sec * USEC_PER_SEC, stamp)) <
+                    0 ||
             json_set(o, "conversations", live_in(w, id)) < 0 || json_object_array_add(list, o) < 0) {
                 json_object_put(o);
                 return -ENOMEM;
@@ -166,7 +166,7 @@ static void forget(Workspaces *w, const char *id) {
         workspace_key(id, key);
         if (fd < 0 || unlinkat(fd, key, 0) < 0)
                 log_warning_errno(
-                                fd < 0 ? fd : errno, "Failed to remove the record of workspace %s: %m", id);
+                        fd < 0 ? fd : errno, "Failed to remove the record of workspace %s: %m", id);
         log_notice("Workspace %s was removed.", id);
 }
 
@@ -178,9 +178,10 @@ static void on_directory(int error, const char *text, Json *result, void *userda
                 /* Nothing is there any more, and no conversation may begin in it before that is known. */
                 c->remove = false;
                 forget(c->workspaces, c->id);
-        } else if (error >= 0 &&
-                   (json_set_string(result, "id", c->id) < 0 ||
-                    json_set(result, "conversations", live_in(c->workspaces, c->id)) < 0)) {
+        } else if (
+                error >= 0 &&
+                (json_set_string(result, "id", c->id) < 0 ||
+                 json_set(result, "conversations", live_in(c->workspaces, c->id)) < 0)) {
                 error = -ENOMEM;
                 text = "out of memory";
         }
@@ -200,13 +201,13 @@ static bool is_known(Workspaces *w, const char *id) {
 }
 
 int workspaces_call(
-                Workspaces *w,
-                const char *id,
-                bool remove,
-                bool force,
-                WorkspaceReply reply,
-                void *userdata,
-                WorkspaceCall **ret) {
+        Workspaces *w,
+        const char *id,
+        bool remove,
+        bool force,
+        WorkspaceReply reply,
+        void *userdata,
+        WorkspaceCall **ret) {
         const OperationContext context = {
                 .event = w->ctx->event,
                 .bus = w->ctx->bus,
@@ -242,15 +243,15 @@ int workspaces_call(
         };
         w->calls = c;
         k = c->id ? directory_call_start(
-                                    &context,
-                                    w->git,
-                                    id,
-                                    !remove               ? DIRECTORY_MEASURE :
-                                                    force ? DIRECTORY_REMOVE_FORCE :
-                                                            DIRECTORY_REMOVE,
-                                    on_directory,
-                                    c,
-                                    &c->directory) :
+                            &context,
+                            w->git,
+                            id,
+                            !remove       ? DIRECTORY_MEASURE :
+                                    force ? DIRECTORY_REMOVE_FORCE :
+                                            DIRECTORY_REMOVE,
+                            on_directory,
+                            c,
+                            &c->directory) :
                     -ENOMEM;
         if (k < 0) {
                 workspace_call_free(c);
@@ -261,10 +262,10 @@ int workspaces_call(
 }
 
 int workspaces_new(
-                const RunContext *ctx,
-                const GitConfig *git,
-                const Registry *conversations,
-                Workspaces **ret) {
+        const RunContext *ctx,
+        const GitConfig *git,
+        const Registry *conversations,
+        Workspaces **ret) {
         Workspaces *w = new0(Workspaces, 1);
 
         if (!w)

@@ -11,10 +11,10 @@ typedef struct Workspaces Workspaces;
 
 /* All are borrowed. */
 int workspaces_new(
-                const RunContext *ctx,
-                const GitConfig *git,
-                const Registry *conversations,
-                Workspaces **ret);
+        const RunContext *ctx,
+        const GitConfig *git,
+        const Registry *conversations,
+        Workspaces **ret);
 /* No call is under way any more. */
 Workspaces *workspaces_free(Workspaces *w);
 /* Once ctx has its store and its directory: takes note of those of a runner that did not. */
@@ -33,11 +33,11 @@ int workspaces_list(Workspaces *w, Json **ret);
 typedef struct WorkspaceCall WorkspaceCall;
 typedef void (*WorkspaceReply)(int error, const char *text, Json *result, void *userdata);
 int workspaces_call(
-                Workspaces *w,
-                const char *id,
-                bool remove,
-                bool force,
-                WorkspaceReply reply,
-                void *userdata,
-                WorkspaceCall **ret);
+        Workspaces *w,
+        const char *id,
+        bool remove,
+        bool force,
+        WorkspaceReply reply,
+        void *userdata,
+        WorkspaceCall **ret);
 WorkspaceCall *workspace_call_free(WorkspaceCall *c);

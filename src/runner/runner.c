@@ -62,8 +62,9 @@ void runner_set_methods(Runner *r, const RunnerMethods *methods, void *userdata)
 static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
         Runner *r = userdata;
 
-        log_notice("Stopping; %u conversations continue in their scopes.",
-                   registry_count_live(r->conversations));
+        log_notice(
+                "Stopping; %u conversations continue in their scopes.",
+                registry_count_live(r->conversations));
         (void) sd_notify(0, "STOPPING=1");
         return shutdown_exit(r->shutdown);
 }
@@ -73,9 +74,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
         Runner *r = userdata;
 
         (void) sd_notifyf(
-                        0,
-                        "RELOADING=1\nMONOTONIC_USEC=%llu",
-                        (unsigned long long) now_usec(CLOCK_MONOTONIC));
+                0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) now_usec(CLOCK_MONOTONIC));
         if (runner_reload(r, NULL, &error) < 0)
                 log_error("Failed to reload the configuration, it is unchanged: %s", strempty(error));
         (void) sd_notify(0, "READY=1");
@@ -87,9 +86,9 @@ static int add_signals(Runner *r) {
                 int signal;
                 sd_event_signal_handler_t handler;
         } list[ELEMENTSOF(((Runner *) NULL)->signals)] = {
-                {SIGTERM, on_terminate},
-                { SIGINT, on_terminate},
-                { SIGHUP, on_hangup   },
+                { SIGTERM, on_terminate },
+                { SIGINT, on_terminate },
+                { SIGHUP, on_hangup },
         };
         int k = 0;
 
@@ -118,9 +117,9 @@ static int open_state(Runner *r) {
         r->ctx->run.conversations_fd = mkdir_open_at(r->ctx->run.state_fd, "conversations", 0700);
         if (r->ctx->run.conversations_fd < 0)
                 return log_error_errno(
-                                r->ctx->run.conversations_fd,
-                                "Failed to open %s/conversations: %m",
-                                r->config->data_dir);
+                        r->ctx->run.conversations_fd,
+                        "Failed to open %s/conversations: %m",
+                        r->config->data_dir);
         k = store_open(r->ctx->run.state_fd, r->config->data_dir, &r->store, &error);
         if (k == -EUCLEAN) {
                 k = recovery_set_store_aside(r->recovery);
@@ -148,9 +147,7 @@ static int open_bus(Runner *r) {
                                    sd_bus_open_system_with_description(&r->ctx->run.bus, "runner");
         if (k < 0)
                 return log_error_errno(
-                                k,
-                                "Failed to connect to the %s bus: %m",
-                                r->config->user_mode ? "user" : "system");
+                        k, "Failed to connect to the %s bus: %m", r->config->user_mode ? "user" : "system");
         k = sd_bus_attach_event(r->ctx->run.bus, r->event, SD_EVENT_PRIORITY_NORMAL);
         if (k >= 0)
                 k = sd_bus_set_exit_on_disconnect(r->ctx->run.bus, true);
@@ -277,8 +274,9 @@ int runner_open(Runner *r) {
         if (k < 0)
                 return log_error_errno(k, "Failed to set up the event loop: %m");
         if (ceilings_load(r->config->user_mode, &r->ceilings, &error) < 0)
-                log_warning("Failed to read the launcher's ceilings, it refuses limits above them: %s",
-                            strempty(error));
+                log_warning(
+                        "Failed to read the launcher's ceilings, it refuses limits above them: %s",
+                        strempty(error));
         limits_clip(&r->config->limits, &r->ceilings.limits);
         k = open_state(r);
         if (k < 0)
@@ -307,13 +305,14 @@ static void report_protection(Runner *r, const char *user) {
 
         if (store_get(r->store, KEY_REPORTED, &reported) > 0)
                 return;
-        log_full(LOG_NOTICE,
-                 0,
-                 NF_MESSAGE_USER_MODE,
-                 "Agents run as %s, like this runner: they can read and change all files of %s, including the runner's token and store. "
-                 "This protects against accidents, not against malicious agents; use the system's runner for that.",
-                 user,
-                 user);
+        log_full(
+                LOG_NOTICE,
+                0,
+                NF_MESSAGE_USER_MODE,
+                "Agents run as %s, like this runner: they can read and change all files of %s, including the runner's token and store. "
+                "This protects against accidents, not against malicious agents; use the system's runner for that.",
+                user,
+                user);
         (void) store_set(r->store, KEY_REPORTED, "1");
 }
 
@@ -322,10 +321,11 @@ static void report_linger(const char *user) {
         _cleanup_free_ char *path = xasprintf(LINGER_DIRECTORY "%s", user);
 
         if (path && access(path, F_OK) < 0 && errno == ENOENT)
-                log_notice("Lingering is not enabled for %s: the runner and its conversations end with the last session of %s. To keep them running: loginctl enable-linger %s",
-                           user,
-                           user,
-                           user);
+                log_notice(
+                        "Lingering is not enabled for %s: the runner and its conversations end with the last session of %s. To keep them running: loginctl enable-linger %s",
+                        user,
+                        user,
+                        user);
 }
 
 static void report_user_mode(Runner *r) {
@@ -348,8 +348,9 @@ int runner_begin(Runner *r) {
                 return k;
         announcer_changed(r->announcer);
         (void) sd_notify(0, "READY=1");
-        log_info("northflare-runner " PROJECT_VERSION " is ready, %u conversations adopted.",
-                 registry_count_live(r->conversations));
+        log_info(
+                "northflare-runner " PROJECT_VERSION " is ready, %u conversations adopted.",
+                registry_count_live(r->conversations));
         r->ctx->run.ready = true;
         runner_begin_all(r);
         report_user_mode(r);

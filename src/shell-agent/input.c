@@ -98,8 +98,8 @@ bool input_next(Input *in, InputMessage *ret) {
                 size_t from = MAX(in->taken, in->searched);
                 char *start = in->bytes.data + in->taken;
                 char *newline = from < in->bytes.size ?
-                                memchr(in->bytes.data + from, '\n', in->bytes.size - from) :
-                                NULL;
+                        memchr(in->bytes.data + from, '\n', in->bytes.size - from) :
+                        NULL;
 
                 *ret = (InputMessage){};
                 if (!newline) {

@@ -185,13 +185,13 @@ static int loop(Agent *a) {
         while (!a->ended || a->running || a->n_queue > 0 || !output_is_empty(&a->output)) {
                 bool take = a->running && !output_is_full(&a->output);
                 struct pollfd fds[POLL_MAX] = {
-                        [POLL_STDIN] = {.fd = stdin_open ? STDIN_FILENO : -1,         .events = POLLIN},
+                        [POLL_STDIN] = { .fd = stdin_open ? STDIN_FILENO : -1, .events = POLLIN },
                         [POLL_STDOUT] = { .fd = a->output.broken ? -1 : STDOUT_FILENO,
-                                        .events = output_is_empty(&a->output) ? 0 : POLLOUT           },
-                        [POLL_SIGNAL] = { .fd = a->signal_fd,                          .events = POLLIN},
-                        [POLL_PIDFD] = { .fd = a->running ? a->script.pidfd : -1,     .events = POLLIN},
-                        [POLL_STREAMS] = { .fd = take ? a->script.streams[0].fd : -1,   .events = POLLIN},
-                        [POLL_STREAMS + 1] = { .fd = take ? a->script.streams[1].fd : -1,   .events = POLLIN},
+                                          .events = output_is_empty(&a->output) ? 0 : POLLOUT },
+                        [POLL_SIGNAL] = { .fd = a->signal_fd, .events = POLLIN },
+                        [POLL_PIDFD] = { .fd = a->running ? a->script.pidfd : -1, .events = POLLIN },
+                        [POLL_STREAMS] = { .fd = take ? a->script.streams[0].fd : -1, .events = POLLIN },
+                        [POLL_STREAMS + 1] = { .fd = take ? a->script.streams[1].fd : -1, .events = POLLIN },
                 };
 
                 for (size_t i = 0; i < a->n_leftovers; i++)
@@ -249,8 +249,8 @@ static int parse_argv(int argc, char *argv[]) {
                 ARG_VERSION = 0x100,
         };
         static const struct option options[] = {
-                {"help",       no_argument, NULL, 'h' },
-                { "version",        no_argument, NULL, ARG_VERSION },
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, ARG_VERSION },
                 {},
         };
         int c;

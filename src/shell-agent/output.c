@@ -75,20 +75,20 @@ void output_turn_start(Output *o, const char *id) {
 }
 
 void output_turn_end(
-                Output *o,
-                const char *id,
-                int code,
-                int status,
-                bool interrupted,
-                uint64_t duration_usec) {
+        Output *o,
+        const char *id,
+        int code,
+        int status,
+        bool interrupted,
+        uint64_t duration_usec) {
         (void) buffer_printf(
-                        &o->pending,
-                        "{\"type\":\"turn_end\",\"id\":%s,\"%s\":%i,\"interrupted\":%s,\"durationMs\":%" PRIu64,
-                        id,
-                        code == CLD_EXITED ? "exitCode" : "signal",
-                        status,
-                        interrupted ? "true" : "false",
-                        duration_usec / USEC_PER_MSEC);
+                &o->pending,
+                "{\"type\":\"turn_end\",\"id\":%s,\"%s\":%i,\"interrupted\":%s,\"durationMs\":%" PRIu64,
+                id,
+                code == CLD_EXITED ? "exitCode" : "signal",
+                status,
+                interrupted ? "true" : "false",
+                duration_usec / USEC_PER_MSEC);
         finish(o);
 }
 
@@ -123,7 +123,7 @@ void output_text(Output *o, const char *stream, const char *text, size_t size) {
                 size_t n = fit(text, size, OUTPUT_LINE_MAX - OUTPUT_FRAME);
 
                 (void) buffer_printf(
-                                &o->pending, "{\"type\":\"output\",\"stream\":\"%s\",\"text\":", stream);
+                        &o->pending, "{\"type\":\"output\",\"stream\":\"%s\",\"text\":", stream);
                 (void) buffer_append_json(&o->pending, text, n);
                 finish(o);
                 text += n;

@@ -31,12 +31,12 @@ void output_started(Output *o, const char *version, const char *cwd);
 void output_turn_start(Output *o, const char *id);
 /* status: as waitid() has it in si_code and si_status. */
 void output_turn_end(
-                Output *o,
-                const char *id,
-                int code,
-                int status,
-                bool interrupted,
-                uint64_t duration_usec);
+        Output *o,
+        const char *id,
+        int code,
+        int status,
+        bool interrupted,
+        uint64_t duration_usec);
 void output_error(Output *o, const char *id, const char *text);
 /* Output of a script, in as many lines as it takes. Bytes that are no UTF-8 come out as U+FFFD. */
 void output_text(Output *o, const char *stream, const char *text, size_t size);

@@ -50,8 +50,8 @@ static int spawn(const char *text, const int out[2], int file, pid_t *ret) {
         if (r != 0)
                 goto no_attributes;
         if ((r = posix_spawnattr_setflags(
-                             &attributes,
-                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) != 0 ||
+                     &attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) !=
+                    0 ||
             (r = posix_spawnattr_setsigmask(&attributes, &none)) != 0 ||
             (r = posix_spawnattr_setsigdefault(&attributes, &pipe_signal)) != 0 ||
             (r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)) != 0 ||
@@ -119,9 +119,7 @@ void script_done(Script *s) {
         safe_close(s->pidfd);
         for (unsigned i = 0; i < ELEMENTSOF(s->streams); i++)
                 safe_close(s->streams[i].fd);
-        *s = (Script){
-                .pidfd = -EBADF, .streams = {{ .fd = -EBADF }, { .fd = -EBADF }}
-        };
+        *s = (Script){ .pidfd = -EBADF, .streams = { { .fd = -EBADF }, { .fd = -EBADF } } };
 }
 
 /* How many bytes at the end of text are a character that has only begun. */
@@ -132,9 +130,9 @@ static size_t unfinished(const char *text, size_t size) {
                 if ((c & 0xc0) == 0x80)
                         continue;
                 return (c >= 0xf0 && c <= 0xf4 && n < 4) || (c >= 0xe0 && c <= 0xef && n < 3) ||
-                                                (c >= 0xc2 && c <= 0xdf && n < 2) ?
-                                n :
-                                0;
+                                (c >= 0xc2 && c <= 0xdf && n < 2) ?
+                        n :
+                        0;
         }
         return 0;
 }
@@ -202,12 +200,13 @@ bool script_finish(Script *s, Output *o, int ret_fds[static 2]) {
                 output_text(o, t->name, t->carry, t->n_carry);
                 ret_fds[i] = TAKE_FD(t->fd);
         }
-        output_turn_end(o,
-                        s->id,
-                        info.si_code,
-                        info.si_status,
-                        s->interrupted,
-                        now_usec(CLOCK_MONOTONIC) - s->started_usec);
+        output_turn_end(
+                o,
+                s->id,
+                info.si_code,
+                info.si_status,
+                s->interrupted,
+                now_usec(CLOCK_MONOTONIC) - s->started_usec);
         script_done(s);
         return true;
 }

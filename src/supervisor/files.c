@@ -17,20 +17,15 @@ int started_write(int dirfd, int fd, pid_t agent, const char *cgroup, const char
         int r;
 
         (void) buffer_printf(
-                        &b,
-                        "{\"version\":1,\"pid\":%d,\"agentPid\":%d,\"cgroup\":",
-                        (int) getpid(),
-                        (int) agent);
+                &b, "{\"version\":1,\"pid\":%d,\"agentPid\":%d,\"cgroup\":", (int) getpid(), (int) agent);
         (void) buffer_append_json_str(&b, strempty(cgroup));
         (void) buffer_append_str(&b, ",\"cwd\":");
         (void) buffer_append_json_str(&b, cwd);
         (void) buffer_append_str(&b, "}\n");
         if (b.failed)
                 return -ENOMEM;
-        r = pwrite_all(fd,
-                       b.data,
-                       b.size,
-                       0); /* from the start, where a full disk took a part of it before */
+        r = pwrite_all(
+                fd, b.data, b.size, 0); /* from the start, where a full disk took a part of it before */
         if (r < 0)
                 return r;
         /* That it was started must outlast a crash of the machine: nothing may start it again. */
@@ -52,17 +47,14 @@ int outcome_write(int dirfd, const Outcome *o) {
         (void) (o->stage ? buffer_append_json_str(&b, o->stage) : buffer_append_str(&b, "null"));
         append_number(&b, "errno", o->error > 0 ? o->error : -1);
         (void) buffer_printf(
-                        &b,
-                        ",\"stoppedBy\":%s,\"outFull\":%s",
-                        stoppers[o->stopped_by],
-                        o->out_full ? "true" : "false");
+                &b,
+                ",\"stoppedBy\":%s,\"outFull\":%s",
+                stoppers[o->stopped_by],
+                o->out_full ? "true" : "false");
         (void) buffer_printf(
-                        &b, ",\"outBytes\":%" PRIu64 ",\"inBytes\":%" PRIu64, o->out_bytes, o->in_bytes);
+                &b, ",\"outBytes\":%" PRIu64 ",\"inBytes\":%" PRIu64, o->out_bytes, o->in_bytes);
         (void) buffer_printf(
-                        &b,
-                        ",\"startedUsec\":%" PRIu64 ",\"endedUsec\":%" PRIu64,
-                        o->started_usec,
-                        o->ended_usec);
+                &b, ",\"startedUsec\":%" PRIu64 ",\"endedUsec\":%" PRIu64, o->started_usec, o->ended_usec);
         if (o->oomd)
                 (void) buffer_append_str(&b, ",\"oomd\":true");
         (void) buffer_append_str(&b, ",\"resources\":{");

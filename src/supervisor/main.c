@@ -110,7 +110,7 @@ static bool has_input(Supervisor *s) {
         struct stat st;
 
         return s->agent_fds[AGENT_FD_STDIN] >= 0 && fstat(s->in_fd, &st) >= 0 &&
-                        ((uint64_t) st.st_size > s->outcome.in_bytes || s->input_ended);
+                ((uint64_t) st.st_size > s->outcome.in_bytes || s->input_ended);
 }
 
 /* Output that there is no room for by order: whole lines go in as far as they fit, and then it is over. */
@@ -135,7 +135,7 @@ static void write_output(Supervisor *s) {
         s->disk_full = false;
         while (s->pending_begin < s->pending_end) {
                 ssize_t n = write(
-                                s->out_fd, s->pending + s->pending_begin, s->pending_end - s->pending_begin);
+                        s->out_fd, s->pending + s->pending_begin, s->pending_end - s->pending_begin);
                 if (n < 0) {
                         if (errno == EINTR)
                                 continue;
@@ -155,10 +155,8 @@ static void relay(Supervisor *s) {
         if (s->pending_end > 0)
                 return;
         while (s->pending_end < CHUNK) {
-                ssize_t n =
-                                read(s->agent_fds[AGENT_FD_STDOUT],
-                                     s->pending + s->pending_end,
-                                     CHUNK - s->pending_end);
+                ssize_t n = read(
+                        s->agent_fds[AGENT_FD_STDOUT], s->pending + s->pending_end, CHUNK - s->pending_end);
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0 && errno == EAGAIN)
@@ -309,11 +307,8 @@ static int open_files(Supervisor *s) {
         if (s->in_fd < 0)
                 return -errno;
         for (;;) {
-                s->out_fd =
-                                openat(RUN_FD,
-                                       "out.log",
-                                       O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-                                       0600);
+                s->out_fd = openat(
+                        RUN_FD, "out.log", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
                 if (s->out_fd >= 0)
                         return 0;
                 if (!is_full(-errno))
@@ -397,14 +392,14 @@ static void run(Supervisor *s) {
         while (!s->empty) {
                 int *fds = s->agent_fds;
                 struct pollfd polls[] = {
-                        {.fd = s->signal_fd,                                    .events = POLLIN },
-                        { .fd = s->bell_fd,                                     .events = POLLIN },
-                        { .fd = s->control_fd,                                  .events = POLLIN },
-                        { .fd = s->pid_fd,                                      .events = POLLIN },
- /* Reading it is what quiets it, and check_scope() reads it from then on only. */
-                        { .fd = s->main_ended ? s->scope.events_fd : -1,        .events = POLLPRI},
+                        { .fd = s->signal_fd, .events = POLLIN },
+                        { .fd = s->bell_fd, .events = POLLIN },
+                        { .fd = s->control_fd, .events = POLLIN },
+                        { .fd = s->pid_fd, .events = POLLIN },
+                        /* Reading it is what quiets it, and check_scope() reads it from then on only. */
+                        { .fd = s->main_ended ? s->scope.events_fd : -1, .events = POLLPRI },
                         { .fd = s->pending_end > 0 ? -1 : fds[AGENT_FD_STDOUT], .events = POLLIN },
-                        { .fd = has_input(s) ? fds[AGENT_FD_STDIN] : -1,        .events = POLLOUT},
+                        { .fd = has_input(s) ? fds[AGENT_FD_STDIN] : -1, .events = POLLOUT },
                 };
 
                 if (poll(polls, ELEMENTSOF(polls), timeout_msec(s)) < 0)
@@ -462,9 +457,9 @@ int main(int argc, char *argv[]) {
                 .in_fd = -EBADF,
                 .out_fd = -EBADF,
                 .pid_fd = -EBADF,
-                .agent_fds = {-EBADF,        -EBADF,             -EBADF,    -EBADF },
-                .outcome = { .exit_code = -1,            .signal = -1              },
-                .scope = { .fd = -EBADF, .agent_fd = -EBADF, .events_fd = -EBADF},
+                .agent_fds = { -EBADF, -EBADF, -EBADF, -EBADF },
+                .outcome = { .exit_code = -1, .signal = -1 },
+                .scope = { .fd = -EBADF, .agent_fd = -EBADF, .events_fd = -EBADF },
                 .out_last = '\n',
         };
         bool without_cgroup = argc > 1 && streq(argv[1], "--without-cgroup");
@@ -475,8 +470,9 @@ int main(int argc, char *argv[]) {
         argc -= without_cgroup;
         if (argc != 4 || safe_atou64(argv[1], &pid) < 0 || pid == 0 || pid > INT_MAX ||
             safe_atou64(argv[2], &s.out_max) < 0 || safe_atou64(argv[3], &s.time_left) < 0) {
-                (void) fprintf(stderr,
-                               "northflare-supervisor cannot be started by hand: northflare-launcher starts it.\n");
+                (void) fprintf(
+                        stderr,
+                        "northflare-supervisor cannot be started by hand: northflare-launcher starts it.\n");
                 return 2;
         }
         s.agent = (pid_t) pid;

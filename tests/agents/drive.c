@@ -112,11 +112,9 @@ static bool type_of(const char *name, DriverCommandType *ret) {
                 const char *name;
                 DriverCommandType type;
         } types[] = {
-                {"user",       DRIVER_COMMAND_USER     },
-                { "interrupt", DRIVER_COMMAND_INTERRUPT},
-                { "answer",    DRIVER_COMMAND_ANSWER   },
-                { "config",    DRIVER_COMMAND_CONFIG   },
-                { "end",       DRIVER_COMMAND_END      },
+                { "user", DRIVER_COMMAND_USER },     { "interrupt", DRIVER_COMMAND_INTERRUPT },
+                { "answer", DRIVER_COMMAND_ANSWER }, { "config", DRIVER_COMMAND_CONFIG },
+                { "end", DRIVER_COMMAND_END },
         };
 
         for (size_t i = 0; name && i < ELEMENTSOF(types); i++)
@@ -231,11 +229,8 @@ static bool replays(Drive *d, size_t i) {
 
                 d->offset = d->starts[j];
                 d->n = 0;
-                must(d->ops->feed(driver,
-                                  d->log.data + d->starts[j],
-                                  end - d->starts[j] - 1,
-                                  d->offset,
-                                  &sink),
+                must(d->ops->feed(
+                             driver, d->log.data + d->starts[j], end - d->starts[j] - 1, d->offset, &sink),
                      "feed");
         }
         same = streq(strempty(d->events.data), strempty(whole.data) + d->event_starts[i]);
@@ -301,11 +296,8 @@ static void write_private(const LaunchPlan *plan, const char *folder, uid_t uid)
                 char *at = strstr(*a, "{private}");
                 if (at) {
                         char *given = *a;
-                        *a = xasprintf("%.*s%s%s",
-                                       (int) (at - given),
-                                       given,
-                                       path,
-                                       at + strlen("{private}"));
+                        *a = xasprintf(
+                                "%.*s%s%s", (int) (at - given), given, path, at + strlen("{private}"));
                         free(given);
                 }
         }
@@ -404,8 +396,8 @@ int main(int argc, char *argv[]) {
 
         for (;;) {
                 struct pollfd fds[] = {
-                        {.fd = d.out,                          .events = POLLIN},
-                        { .fd = listening ? STDIN_FILENO : -1, .events = POLLIN},
+                        { .fd = d.out, .events = POLLIN },
+                        { .fd = listening ? STDIN_FILENO : -1, .events = POLLIN },
                 };
 
                 if (poll(fds, ELEMENTSOF(fds), -1) < 0)

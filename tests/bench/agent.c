@@ -64,11 +64,8 @@ static void make_line(char *line, size_t size) {
 static void stamp_line(char *line) {
         char stamp[STAMP_SIZE + 1];
 
-        (void) snprintf(stamp,
-                        sizeof(stamp),
-                        "%09u %016llu ",
-                        ++line_number,
-                        (unsigned long long) now_nsec());
+        (void) snprintf(
+                stamp, sizeof(stamp), "%09u %016llu ", ++line_number, (unsigned long long) now_nsec());
         memcpy(line + sizeof(HEAD) - 1, stamp, STAMP_SIZE);
 }
 
@@ -91,7 +88,7 @@ static void take_input(uint64_t until) {
                 input[input_size + (size_t) n < sizeof(input) ? input_size + (size_t) n :
                                                                 sizeof(input) - 1] = 0;
                 interrupted = interrupted || strstr(input + input_size, "\"interrupt\"") ||
-                                strstr(input + input_size, "\"end\"");
+                        strstr(input + input_size, "\"end\"");
                 input_size += (size_t) n;
         } else if (n == 0)
                 input_ended = interrupted = true;
@@ -161,19 +158,21 @@ static void handle(char *message) {
                 return;
         id += strlen("\"id\":\"");
         text += strlen("\"text\":\"");
-        (void) snprintf(turn,
-                        sizeof(turn),
-                        "{\"type\":\"turn_start\",\"id\":\"%.*s\"}\n",
-                        (int) strcspn(id, "\""),
-                        id);
+        (void) snprintf(
+                turn,
+                sizeof(turn),
+                "{\"type\":\"turn_start\",\"id\":\"%.*s\"}\n",
+                (int) strcspn(id, "\""),
+                id);
         put_text(turn);
         perform(text);
-        (void) snprintf(turn,
-                        sizeof(turn),
-                        "{\"type\":\"turn_end\",\"id\":\"%.*s\",\"exitCode\":0,\"interrupted\":%s,\"durationMs\":1}\n",
-                        (int) strcspn(id, "\""),
-                        id,
-                        interrupted ? "true" : "false");
+        (void) snprintf(
+                turn,
+                sizeof(turn),
+                "{\"type\":\"turn_end\",\"id\":\"%.*s\",\"exitCode\":0,\"interrupted\":%s,\"durationMs\":1}\n",
+                (int) strcspn(id, "\""),
+                id,
+                interrupted ? "true" : "false");
         put_text(turn);
 }
 

@@ -241,11 +241,12 @@ static void take_event(const char *p, const char *end, uint64_t now) {
         if (!c)
                 return;
         if (member(p, end, "\"delta\":\"", &delta, &delta_size) && delta_size >= 27)
-                note_line(c,
-                          (unsigned) strtoul(delta, NULL, 10),
-                          strtoull(delta + 10, NULL, 10),
-                          hash(id, id_size),
-                          now);
+                note_line(
+                        c,
+                        (unsigned) strtoul(delta, NULL, 10),
+                        strtoull(delta + 10, NULL, 10),
+                        hash(id, id_size),
+                        now);
         else if (has(p, head, "\"type\":\"started\"")) {
                 counts.started++;
                 note_first_word(c, now);
@@ -358,12 +359,13 @@ static void grant(Connection *c, const char *body, const char *end) {
         close = ids ? memchr(ids, ']', (size_t) (end - ids)) : NULL;
         if (!close)
                 return;
-        (void) snprintf(json,
-                        sizeof(json),
-                        "{\"jsonrpc\":\"2.0\",\"id\":%ld,\"result\":{\"granted\":%.*s,\"refused\":[]}}",
-                        request_id(body, end),
-                        (int) (close + 1 - (ids + 6)),
-                        ids + 6);
+        (void) snprintf(
+                json,
+                sizeof(json),
+                "{\"jsonrpc\":\"2.0\",\"id\":%ld,\"result\":{\"granted\":%.*s,\"refused\":[]}}",
+                request_id(body, end),
+                (int) (close + 1 - (ids + 6)),
+                ids + 6);
         reply_json(c, json);
 }
 
@@ -379,21 +381,23 @@ static void take_post(Connection *c, const char *body, const char *end, uint64_t
         else if (has(body, end, "\"method\":\"runner.register\"")) {
                 counts.registered++;
                 counts.registered_nsec = now;
-                (void) snprintf(json,
-                                sizeof(json),
-                                "{\"jsonrpc\":\"2.0\",\"id\":%ld,\"result\":{\"runnerId\":\"r-1\",\"runnerUid\":\"ru-1\",\"isActiveRunner\":true,"
-                                "\"cursor\":null,\"lastProcessedAt\":null,\"capabilities\":[\"claim\"]}}",
-                                request_id(body, end));
+                (void) snprintf(
+                        json,
+                        sizeof(json),
+                        "{\"jsonrpc\":\"2.0\",\"id\":%ld,\"result\":{\"runnerId\":\"r-1\",\"runnerUid\":\"ru-1\",\"isActiveRunner\":true,"
+                        "\"cursor\":null,\"lastProcessedAt\":null,\"capabilities\":[\"claim\"]}}",
+                        request_id(body, end));
                 reply_json(c, json);
                 return;
         } else if (has(body, end, "\"method\":\"runner.claim\"")) {
                 grant(c, body, end);
                 return;
         } else if (has(body, end, "\"method\":\"runner.ping\"")) {
-                (void) snprintf(json,
-                                sizeof(json),
-                                "{\"jsonrpc\":\"2.0\",\"id\":%ld,\"result\":{\"pong\":true}}",
-                                request_id(body, end));
+                (void) snprintf(
+                        json,
+                        sizeof(json),
+                        "{\"jsonrpc\":\"2.0\",\"id\":%ld,\"result\":{\"pong\":true}}",
+                        request_id(body, end));
                 reply_json(c, json);
                 return;
         } else
@@ -527,15 +531,16 @@ static void send_message(const char *conversation, const char *method, const cha
 
         if (n_history >= HISTORY_MAX)
                 abort();
-        if (asprintf(&json,
-                     "{\"id\":\"m-%u\",\"runnerUid\":\"ru-1\",\"conversationId\":\"%s\",\"createdAt\":\"2026-01-01T00:00:00.000Z\","
-                     "\"payload\":{\"jsonrpc\":\"2.0\",\"id\":\"q-%u\",\"method\":\"%s\",\"params\":{\"conversationId\":\"%s\"%s}}}",
-                     n_history + 1,
-                     conversation,
-                     n_history + 1,
-                     method,
-                     conversation,
-                     more) < 0)
+        if (asprintf(
+                    &json,
+                    "{\"id\":\"m-%u\",\"runnerUid\":\"ru-1\",\"conversationId\":\"%s\",\"createdAt\":\"2026-01-01T00:00:00.000Z\","
+                    "\"payload\":{\"jsonrpc\":\"2.0\",\"id\":\"q-%u\",\"method\":\"%s\",\"params\":{\"conversationId\":\"%s\"%s}}}",
+                    n_history + 1,
+                    conversation,
+                    n_history + 1,
+                    method,
+                    conversation,
+                    more) < 0)
                 abort();
         history[n_history++] = json;
         for (size_t i = 0; i < CONNECTIONS_MAX; i++)
@@ -567,28 +572,28 @@ static void say_counts(bool in_time) {
                 const char *name;
                 uint64_t value;
         } figures[] = {
-                {"lines",           counts.lines          },
-                { "gaps",           count_gaps()          },
-                { "doubled",        counts.doubled        },
-                { "redelivered",    counts.redelivered    },
-                { "disordered",     counts.disordered     },
-                { "unknown",        counts.unknown        },
-                { "events",         counts.events         },
-                { "posts",          counts.posts          },
-                { "bytes",          counts.bytes          },
-                { "responses",      counts.responses      },
-                { "errors",         counts.errors         },
-                { "started",        counts.started        },
-                { "turns",          counts.turns          },
-                { "ended",          counts.ended          },
-                { "registered",     counts.registered     },
-                { "streams",        counts.streams        },
-                { "firstNsec",      counts.first_nsec     },
-                { "lastNsec",       counts.last_nsec      },
-                { "madeFirstNsec",  counts.made_first_nsec},
-                { "madeLastNsec",   counts.made_last_nsec },
-                { "registeredNsec", counts.registered_nsec},
-                { "wireNsec",       counts.wire_nsec      },
+                { "lines", counts.lines },
+                { "gaps", count_gaps() },
+                { "doubled", counts.doubled },
+                { "redelivered", counts.redelivered },
+                { "disordered", counts.disordered },
+                { "unknown", counts.unknown },
+                { "events", counts.events },
+                { "posts", counts.posts },
+                { "bytes", counts.bytes },
+                { "responses", counts.responses },
+                { "errors", counts.errors },
+                { "started", counts.started },
+                { "turns", counts.turns },
+                { "ended", counts.ended },
+                { "registered", counts.registered },
+                { "streams", counts.streams },
+                { "firstNsec", counts.first_nsec },
+                { "lastNsec", counts.last_nsec },
+                { "madeFirstNsec", counts.made_first_nsec },
+                { "madeLastNsec", counts.made_last_nsec },
+                { "registeredNsec", counts.registered_nsec },
+                { "wireNsec", counts.wire_nsec },
         };
 
         (void) printf("{\"inTime\":%s", in_time ? "true" : "false");
@@ -597,20 +602,21 @@ static void say_counts(bool in_time) {
         (void) printf(",\"p50Usec\":%.0f", percentile(latencies, counts.n_latencies, 0.5));
         (void) printf(",\"p99Usec\":%.0f", percentile(latencies, counts.n_latencies, 0.99));
         (void) printf(",\"startP50Usec\":%.0f", percentile(starts, counts.n_starts, 0.5));
-        (void) printf(",\"starts\":%llu,\"lastError\":\"%s\"}\n",
-                      (unsigned long long) counts.n_starts,
-                      last_error);
+        (void) printf(
+                ",\"starts\":%llu,\"lastError\":\"%s\"}\n",
+                (unsigned long long) counts.n_starts,
+                last_error);
         (void) fflush(stdout);
 }
 
 static uint64_t *counter_of(const char *name) {
-        return strcmp(name, "lines") == 0               ? &counts.lines :
-                        strcmp(name, "started") == 0    ? &counts.started :
-                        strcmp(name, "turns") == 0      ? &counts.turns :
-                        strcmp(name, "ended") == 0      ? &counts.ended :
-                        strcmp(name, "registered") == 0 ? &counts.registered :
-                        strcmp(name, "streams") == 0    ? &counts.streams :
-                                                          &counts.events;
+        return strcmp(name, "lines") == 0       ? &counts.lines :
+                strcmp(name, "started") == 0    ? &counts.started :
+                strcmp(name, "turns") == 0      ? &counts.turns :
+                strcmp(name, "ended") == 0      ? &counts.ended :
+                strcmp(name, "registered") == 0 ? &counts.registered :
+                strcmp(name, "streams") == 0    ? &counts.streams :
+                                                  &counts.events;
 }
 
 /* start, say, stop: of each conversation PREFIX-FROM … PREFIX-TO. */

@@ -124,10 +124,10 @@ void conversation_statistics(Conversation *c, ConversationStatistics *ret) {
         now += 2000000;
         *ret = (ConversationStatistics){
                 .n = 4,
-                .list = {{ "sampledUsec", now },
-                         { "cpuUsec", now / 2 },
-                         { "memoryCurrent", 3U << 20 },
-                         { "queuedMessages", 2 }},
+                .list = { { "sampledUsec", now },
+                          { "cpuUsec", now / 2 },
+                          { "memoryCurrent", 3U << 20 },
+                          { "queuedMessages", 2 } },
         };
         if (streq(c->state, "starting"))
                 ret->n = 0; /* no scope yet */
@@ -206,11 +206,11 @@ static int parse_cursor(Conversation *c, const char *cursor, size_t *ret) {
 
 /* As a conversation does it, except that an event is never one of several of a line. */
 int conversation_read_events(
-                Conversation *c,
-                const char *cursor,
-                unsigned max,
-                char ***ret_events,
-                char **ret_cursor) {
+        Conversation *c,
+        const char *cursor,
+        unsigned max,
+        char ***ret_events,
+        char **ret_cursor) {
         _cleanup_strv_free_ char **list = new0(char *, 1);
         size_t at, bytes = 0, n = strv_length(c->events);
         int r = parse_cursor(c, cursor, &at);
@@ -238,11 +238,11 @@ int conversation_read_events(
 }
 
 int conversation_read_event(
-                Conversation *c,
-                const char *cursor,
-                uint64_t offset,
-                char **ret_piece,
-                uint64_t *ret_size) {
+        Conversation *c,
+        const char *cursor,
+        uint64_t offset,
+        char **ret_piece,
+        uint64_t *ret_size) {
         _cleanup_free_ char *text = NULL;
         ssize_t n;
         size_t at;
@@ -312,13 +312,13 @@ void runner_get_status(Runner *r, RunnerStatus *ret) {
 }
 const RunnerTotals *runner_get_totals(Runner *r, size_t i) {
         static const RunnerTotals totals[] = {
-                {.agent = (char *) "shell",
-                 .started = 7,
-                 .ended = { 3, 1 },
-                 .turns = 9,
-                 .cpu_usec = 1500000,
-                 .limit_events = { 2 } },
-                { .agent = (char *) "claude",     .input_tokens = 1000, .output_tokens = 20, .cost_usd = 0.125},
+                { .agent = (char *) "shell",
+                  .started = 7,
+                  .ended = { 3, 1 },
+                  .turns = 9,
+                  .cpu_usec = 1500000,
+                  .limit_events = { 2 } },
+                { .agent = (char *) "claude", .input_tokens = 1000, .output_tokens = 20, .cost_usd = 0.125 },
         };
 
         return i < ELEMENTSOF(totals) ? &totals[i] : NULL;
@@ -422,9 +422,9 @@ int workspaces_list(Workspaces *w, Json **ret) {
 
 static int on_workspace(sd_event_source *source, void *userdata) {
         static const char text[] =
-                        "{\"id\":\"w-1\",\"user\":\"northflare-agent\",\"directory\":\"/home/w\",\"bytes\":1572864,\"files\":7,"
-                        "\"conversations\":[\"first\"],\"checkouts\":[{\"conversation\":\"c-9\",\"branch\":\"main\","
-                        "\"dirty\":true,\"unpushed\":2}]}";
+                "{\"id\":\"w-1\",\"user\":\"northflare-agent\",\"directory\":\"/home/w\",\"bytes\":1572864,\"files\":7,"
+                "\"conversations\":[\"first\"],\"checkouts\":[{\"conversation\":\"c-9\",\"branch\":\"main\","
+                "\"dirty\":true,\"unpushed\":2}]}";
         _cleanup_json_ Json *o = NULL;
         WorkspaceCall *c = userdata;
 
@@ -441,13 +441,13 @@ static int on_workspace(sd_event_source *source, void *userdata) {
 }
 
 int workspaces_call(
-                Workspaces *w,
-                const char *id,
-                bool remove,
-                bool force,
-                WorkspaceReply reply,
-                void *userdata,
-                WorkspaceCall **ret) {
+        Workspaces *w,
+        const char *id,
+        bool remove,
+        bool force,
+        WorkspaceReply reply,
+        void *userdata,
+        WorkspaceCall **ret) {
         WorkspaceCall *c;
 
         if (!startswith(id, "w-"))
@@ -505,11 +505,11 @@ static void add_event(Conversation *c, const char *text) {
 
 static void add_agent_event(Conversation *c, const char *event) {
         char *text = xasprintf(
-                        "{\"jsonrpc\":\"2.0\",\"method\":\"message.agent\",\"params\":{\"messageId\":\"r:%zu.0\",\"conversationId\":"
-                        "\"%s\",\"run\":1,\"event\":%s}}",
-                        strv_length(c->events),
-                        c->id,
-                        event);
+                "{\"jsonrpc\":\"2.0\",\"method\":\"message.agent\",\"params\":{\"messageId\":\"r:%zu.0\",\"conversationId\":"
+                "\"%s\",\"run\":1,\"event\":%s}}",
+                strv_length(c->events),
+                c->id,
+                event);
 
         add_event(c, text);
         free(text);
@@ -525,10 +525,10 @@ static void set_state(Conversation *c, const char *state) {
 
 static void end_conversation(Conversation *c, const char *reason) {
         char *text = xasprintf(
-                        "{\"jsonrpc\":\"2.0\",\"method\":\"conversation.ended\",\"params\":{\"messageId\":\"r:end\",\"conversationId\":"
-                        "\"%s\",\"run\":1,\"reason\":\"%s\",\"exitCode\":0}}",
-                        c->id,
-                        reason);
+                "{\"jsonrpc\":\"2.0\",\"method\":\"conversation.ended\",\"params\":{\"messageId\":\"r:end\",\"conversationId\":"
+                "\"%s\",\"run\":1,\"reason\":\"%s\",\"exitCode\":0}}",
+                c->id,
+                reason);
 
         (void) free_and_strdup(&c->state, "ended");
         add_event(c, text);
@@ -547,20 +547,21 @@ static void fake_shell(Conversation *c, const char *script) {
         if (streq(script, "wait"))
                 return;
         if (streq(script, "ask")) {
-                add_event(c,
-                          "{\"jsonrpc\":\"2.0\",\"method\":\"permission.request\",\"params\":{\"messageId\":\"r:q1\","
-                          "\"conversationId\":\"c\",\"run\":1,\"tool\":\"Bash\",\"toolCallId\":\"t1\",\"title\":\"Run rm\","
-                          "\"input\":{\"command\":\"rm x\"},\"suggestions\":[],\"expiresAt\":null}}");
+                add_event(
+                        c,
+                        "{\"jsonrpc\":\"2.0\",\"method\":\"permission.request\",\"params\":{\"messageId\":\"r:q1\","
+                        "\"conversationId\":\"c\",\"run\":1,\"tool\":\"Bash\",\"toolCallId\":\"t1\",\"title\":\"Run rm\","
+                        "\"input\":{\"command\":\"rm x\"},\"suggestions\":[],\"expiresAt\":null}}");
                 set_state(c, "waiting-permission");
                 return;
         }
         rest = startswith(script, "exit ");
         if (rest)
                 text = xasprintf(
-                                "{\"type\":\"turn_end\",\"ok\":%s,\"reason\":\"%s\",\"exitCode\":%s}",
-                                streq(rest, "0") ? "true" : "false",
-                                streq(rest, "0") ? "done" : "error",
-                                rest);
+                        "{\"type\":\"turn_end\",\"ok\":%s,\"reason\":\"%s\",\"exitCode\":%s}",
+                        streq(rest, "0") ? "true" : "false",
+                        streq(rest, "0") ? "done" : "error",
+                        rest);
         else if (streq(script, "kill"))
                 text = strdup("{\"type\":\"turn_end\",\"ok\":false,\"reason\":\"error\",\"signal\":9}");
         else {
@@ -581,12 +582,13 @@ static void fake_shell(Conversation *c, const char *script) {
 static char *act(const char *method, Json *params, Conversation *c) {
         if (streq(method, "conversation.start")) {
                 c = add_conversation(
-                                json_get_string(params, "conversationId"),
-                                strempty(json_get_string(params, "agent")),
-                                json_get_string(params, "taskId"));
-                add_event(c,
-                          "{\"jsonrpc\":\"2.0\",\"method\":\"conversation.started\",\"params\":{\"messageId\":\"r:e1\","
-                          "\"conversationId\":\"c\",\"run\":1}}");
+                        json_get_string(params, "conversationId"),
+                        strempty(json_get_string(params, "agent")),
+                        json_get_string(params, "taskId"));
+                add_event(
+                        c,
+                        "{\"jsonrpc\":\"2.0\",\"method\":\"conversation.started\",\"params\":{\"messageId\":\"r:e1\","
+                        "\"conversationId\":\"c\",\"run\":1}}");
                 set_state(c, "idle");
                 if (json_get_string(params, "prompt"))
                         fake_shell(c, json_get_string(params, "prompt"));
@@ -595,14 +597,14 @@ static char *act(const char *method, Json *params, Conversation *c) {
         if (c && streq(method, "message.user"))
                 fake_shell(c, json_get_string(params, "content"));
         if (c && streq(method, "conversation.interrupt")) {
-                add_agent_event(c,
-                                "{\"type\":\"turn_end\",\"ok\":false,\"reason\":\"interrupted\",\"signal\":2}");
+                add_agent_event(
+                        c, "{\"type\":\"turn_end\",\"ok\":false,\"reason\":\"interrupted\",\"signal\":2}");
                 set_state(c, "idle");
         }
         if (c && streq(method, "permission.respond")) {
                 char *t = xasprintf(
-                                "{\"type\":\"turn_end\",\"ok\":true,\"reason\":\"done\",\"text\":\"%s\"}",
-                                json_get_string(params, "behavior"));
+                        "{\"type\":\"turn_end\",\"ok\":true,\"reason\":\"done\",\"text\":\"%s\"}",
+                        json_get_string(params, "behavior"));
 
                 add_agent_event(c, "{\"type\":\"ask_gone\",\"requestId\":\"r:q1\"}");
                 add_agent_event(c, t);
@@ -625,13 +627,13 @@ static char *act(const char *method, Json *params, Conversation *c) {
 }
 
 int methods_call(
-                Methods *m,
-                const char *method,
-                Json *params,
-                const RunnerCaller *caller,
-                MethodReply reply,
-                void *userdata,
-                LocalCall **ret_call) {
+        Methods *m,
+        const char *method,
+        Json *params,
+        const RunnerCaller *caller,
+        MethodReply reply,
+        void *userdata,
+        LocalCall **ret_call) {
         const char *id = json_get_string(params, "conversationId");
         Runner *r = &runner;
         Conversation *c = id ? runner_find_conversation(r, id) : NULL;
@@ -947,15 +949,15 @@ static int polkit_check(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         if (sd_bus_message_exit_container(m) < 0 || sd_bus_message_read(m, "us", &flags, &cancellation) < 0)
                 return -EINVAL;
         free(polkit_last);
-        polkit_last =
-                        xasprintf("%s %s flags=%u %s=%s %s=%s",
-                                  kind,
-                                  action,
-                                  flags,
-                                  details[0],
-                                  details[1],
-                                  details[2],
-                                  details[3]);
+        polkit_last = xasprintf(
+                "%s %s flags=%u %s=%s %s=%s",
+                kind,
+                action,
+                flags,
+                details[0],
+                details[1],
+                details[2],
+                details[3]);
         if (streq(polkit_answer, "hold")) {
                 polkit_held = sd_bus_message_ref(m);
                 return 1;
@@ -963,7 +965,7 @@ static int polkit_check(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         if (streq(polkit_answer, "absent"))
                 return sd_bus_error_set(error, SD_BUS_ERROR_SERVICE_UNKNOWN, "not there");
         return sd_bus_reply_method_return(
-                        m, "(bba{ss})", streq(polkit_answer, "yes"), streq(polkit_answer, "challenge"), 0);
+                m, "(bba{ss})", streq(polkit_answer, "yes"), streq(polkit_answer, "challenge"), 0);
 }
 
 static int polkit_cancel(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -973,11 +975,12 @@ static int polkit_cancel(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static const sd_bus_vtable polkit_vtable[] = {
         SD_BUS_VTABLE_START(SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD("CheckAuthorization",
-                      "(sa{sv})sa{ss}us",
-                      "(bba{ss})",
-                      polkit_check,
-                      SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD(
+                "CheckAuthorization",
+                "(sa{sv})sa{ss}us",
+                "(bba{ss})",
+                polkit_check,
+                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("CancelCheckAuthorization", "s", "", polkit_cancel, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
@@ -1003,25 +1006,25 @@ static int systemd_get_processes(sd_bus_message *m, void *userdata, sd_bus_error
         if (!streq(unit, "session-1.scope"))
                 return sd_bus_error_set(error, "org.freedesktop.systemd1.NoSuchUnit", "none");
         return sd_bus_reply_method_return(
-                        m,
-                        "a(sus)",
-                        2,
-                        cgroup_answer,
-                        1,
-                        "/usr/bin/other --x",
-                        cgroup_answer,
-                        asked_pid,
-                        "/usr/bin/a-client with/arguments");
+                m,
+                "a(sus)",
+                2,
+                cgroup_answer,
+                1,
+                "/usr/bin/other --x",
+                cgroup_answer,
+                asked_pid,
+                "/usr/bin/a-client with/arguments");
 }
 
 static int systemd_control_group(
-                sd_bus *bus,
-                const char *path,
-                const char *interface,
-                const char *property,
-                sd_bus_message *reply,
-                void *userdata,
-                sd_bus_error *error) {
+        sd_bus *bus,
+        const char *path,
+        const char *interface,
+        const char *property,
+        sd_bus_message *reply,
+        void *userdata,
+        sd_bus_error *error) {
         return sd_bus_message_append(reply, "s", cgroup_answer);
 }
 
@@ -1084,19 +1087,20 @@ int main(int argc, char *argv[]) {
         r = bus_objects_new(&runner, NULL, runner.bus, &objects);
         if (r < 0)
                 return log_error_errno(r, "bus_objects_new: %m") ? 1 : 0;
-        (void) serve("org.freedesktop.PolicyKit1",
-                     "/org/freedesktop/PolicyKit1/Authority",
-                     "org.freedesktop.PolicyKit1.Authority",
-                     polkit_vtable,
-                     NULL);
-        systemd = serve("org.freedesktop.systemd1",
-                        "/org/freedesktop/systemd1",
-                        "org.freedesktop.systemd1.Manager",
-                        systemd_vtable,
-                        NULL);
+        (void) serve(
+                "org.freedesktop.PolicyKit1",
+                "/org/freedesktop/PolicyKit1/Authority",
+                "org.freedesktop.PolicyKit1.Authority",
+                polkit_vtable,
+                NULL);
+        systemd = serve(
+                "org.freedesktop.systemd1",
+                "/org/freedesktop/systemd1",
+                "org.freedesktop.systemd1.Manager",
+                systemd_vtable,
+                NULL);
         if (sd_bus_add_object_vtable(
-                            systemd, NULL, UNIT_PATH, "org.freedesktop.systemd1.Scope", scope_vtable, NULL) <
-            0)
+                    systemd, NULL, UNIT_PATH, "org.freedesktop.systemd1.Scope", scope_vtable, NULL) < 0)
                 return 1;
         test = serve("org.northflare.Test1", "/test", "org.northflare.Test1", test_vtable, &objects);
         r = sd_bus_request_name(runner.bus, BUS_NAME, 0);

@@ -180,12 +180,7 @@ static void feed(Actor *a, const char *text, size_t size, uint64_t offset, bool 
 
         if (size > 0 && text[0] == OVERSIZE)
                 CHECK(a->driver->ops->feed_oversize(
-                                      a->driver,
-                                      text + 1,
-                                      size - 1,
-                                      DRIVER_LINE_MAX + size,
-                                      offset,
-                                      &sink) == 0);
+                              a->driver, text + 1, size - 1, DRIVER_LINE_MAX + size, offset, &sink) == 0);
         else
                 CHECK(a->driver->ops->feed(a->driver, text, size, offset, &sink) == 0);
 }

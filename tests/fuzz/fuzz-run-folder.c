@@ -14,9 +14,9 @@ static void check_reason(Json *outcome, uint8_t bits) {
         const VerdictInput in = {
                 .outcome = outcome,
                 .result = results[bits & 3],
-                .stop = bits & 4           ? STOP_BY_PERSON :
-                                bits & 128 ? STOP_BY_BUDGET :
-                                             STOP_BY_NONE,
+                .stop = bits & 4   ? STOP_BY_PERSON :
+                        bits & 128 ? STOP_BY_BUDGET :
+                                     STOP_BY_NONE,
                 .end_requested = bits & 8,
                 .shutdown = bits & 16,
                 .last_turn_failed = bits & 32,

@@ -22,7 +22,7 @@ static size_t full_size;
 
 static int is_xstate(int request, void *address) {
         return (request == PTRACE_GETREGSET || request == PTRACE_SETREGSET) &&
-                        (uintptr_t) address == NT_X86_XSTATE;
+                (uintptr_t) address == NT_X86_XSTATE;
 }
 
 static PtraceFunction *next_ptrace(void) {

@@ -19,15 +19,15 @@
 /* ---- git ---- */
 
 int checkout_start(
-                const OperationContext *context,
-                const GitConfig *config,
-                const char *conversation,
-                const char *workspace,
-                Json *repository,
-                CheckoutProgress progress,
-                CheckoutDone done,
-                void *userdata,
-                Checkout **ret) {
+        const OperationContext *context,
+        const GitConfig *config,
+        const char *conversation,
+        const char *workspace,
+        Json *repository,
+        CheckoutProgress progress,
+        CheckoutDone done,
+        void *userdata,
+        Checkout **ret) {
         *ret = new0(Checkout, 1);
         assert_non_null(*ret);
         **ret = (Checkout){ done, userdata };
@@ -43,14 +43,14 @@ Checkout *checkout_free(Checkout *c) {
 }
 
 int checkout_status_start(
-                const OperationContext *context,
-                const GitConfig *config,
-                const char *conversation,
-                const char *workspace,
-                const char *directory,
-                CheckoutStatusDone done,
-                void *userdata,
-                CheckoutStatus **ret) {
+        const OperationContext *context,
+        const GitConfig *config,
+        const char *conversation,
+        const char *workspace,
+        const char *directory,
+        CheckoutStatusDone done,
+        void *userdata,
+        CheckoutStatus **ret) {
         *ret = new0(CheckoutStatus, 1);
         assert_non_null(*ret);
         **ret = (CheckoutStatus){ done, userdata };
@@ -183,13 +183,11 @@ char *dump(Place *p) {
 
                 assert_non_null(query);
                 assert_int_equal(
-                                sqlite3_prepare_v2(p->ctx.run.store->db, query, -1, &stmt, NULL), SQLITE_OK);
+                        sqlite3_prepare_v2(p->ctx.run.store->db, query, -1, &stmt, NULL), SQLITE_OK);
                 while (sqlite3_step(stmt) == SQLITE_ROW) {
                         for (int k = 0; k < sqlite3_column_count(stmt); k++)
                                 (void) buffer_printf(
-                                                &b,
-                                                "%s|",
-                                                strempty((const char *) sqlite3_column_text(stmt, k)));
+                                        &b, "%s|", strempty((const char *) sqlite3_column_text(stmt, k)));
                         (void) buffer_append_str(&b, "\n");
                 }
                 sqlite3_finalize(stmt);
@@ -251,19 +249,20 @@ int64_t accept_message(Place *p, const char *method, const char *params, const c
         int64_t seq;
 
         assert_int_equal(
-                        store_accept(p->ctx.run.store,
-                                     &(InboundMessage){
-                                                     .envelope_id = id,
-                                                     .conversation = (char *) "c-1",
-                                                     .method = (char *) method,
-                                                     .params = (char *) params,
-                                                     .request_id = (char *) request_id,
-                                                     .received_usec = 1,
-                                     },
-                                     NULL,
-                                     false,
-                                     &seq),
-                        1);
+                store_accept(
+                        p->ctx.run.store,
+                        &(InboundMessage){
+                                .envelope_id = id,
+                                .conversation = (char *) "c-1",
+                                .method = (char *) method,
+                                .params = (char *) params,
+                                .request_id = (char *) request_id,
+                                .received_usec = 1,
+                        },
+                        NULL,
+                        false,
+                        &seq),
+                1);
         p->c->n_pending++;
         return seq;
 }
@@ -376,7 +375,7 @@ int teardown(void **state) {
 
 int report_effects(Place *p, const char *lines, const char *session, bool replayed) {
         _cleanup_(run_effects_done)
-                        RunEffects e = { .run = p->c->run, .session = session, .replayed = replayed };
+                RunEffects e = { .run = p->c->run, .session = session, .replayed = replayed };
 
         assert_return_code(buffer_append_str(&e.lines, lines), 0);
         if (e.lines.size > 0)

@@ -46,8 +46,8 @@ typedef struct Failure {
         const char *table, *operation; /* or NULL */
         bool commit;
         int effects, started, end,
-                        expiring; /* what the run and the hook return then, after they have stored */
-        const char *calls;        /* which there are then; or NULL */
+                expiring;  /* what the run and the hook return then, after they have stored */
+        const char *calls; /* which there are then; or NULL */
 } Failure;
 
 /* Every text that is returned is for the caller to free. */

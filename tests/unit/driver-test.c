@@ -205,10 +205,10 @@ Driver *reload(Driver *d, Json *spec) {
 }
 
 void assert_replay_law(
-                const DriverOps *ops,
-                Json *spec,
-                const Lines *lines,
-                void (*commands)(Driver *d, const Heard *h, uint64_t offset)) {
+        const DriverOps *ops,
+        Json *spec,
+        const Lines *lines,
+        void (*commands)(Driver *d, const Heard *h, uint64_t offset)) {
         _cleanup_(driver_freep) Driver *plain = make(ops, spec), *busy = make(ops, spec),
                                        *quiet = make(ops, spec);
         _cleanup_(heard_done) Heard whole = {}, driven = {}, none = {};
@@ -236,8 +236,8 @@ void assert_replay_law(
         offset = 0;
         for (size_t i = 0; i < lines->n; i++) {
                 for (unsigned k = 0; k < 2; k++) {
-                        _cleanup_(driver_freep) Driver *d =
-                                        load(ops, spec, k == 0 ? states[i] : quiet_states[i]);
+                        _cleanup_(driver_freep)
+                                Driver *d = load(ops, spec, k == 0 ? states[i] : quiet_states[i]);
                         _cleanup_(heard_done) Heard rest = {};
                         DriverSink sink = heard_sink(&rest, true, false);
                         uint64_t o = offset;

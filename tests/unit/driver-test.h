@@ -49,10 +49,10 @@ Driver *reload(Driver *d, Json *spec);
 /* From the state saved before each line the rest makes the same events, whether or not commands came between, and
  * whether or not anybody wanted the events before. Commands are tried by the callback (may be NULL) after each line. */
 void assert_replay_law(
-                const DriverOps *ops,
-                Json *spec,
-                const Lines *lines,
-                void (*commands)(Driver *d, const Heard *h, uint64_t offset));
+        const DriverOps *ops,
+        Json *spec,
+        const Lines *lines,
+        void (*commands)(Driver *d, const Heard *h, uint64_t offset));
 
 /* Renders a command, an answer with the line that was fed to any driver at that offset last: the lines, "" for none, or NULL where it returned expected (0 or -EINVAL, with a reason). */
 char *

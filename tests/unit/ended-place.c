@@ -71,12 +71,12 @@ char *ended_place_state(const char *protocol, unsigned lines) {
         return text;
 }
 
-Conversation *
-ended_place_add(EndedPlace *p,
-                ConversationRow *row,
-                const RunRow *run,
-                const char *end_id,
-                const char *members) {
+Conversation *ended_place_add(
+        EndedPlace *p,
+        ConversationRow *row,
+        const RunRow *run,
+        const char *end_id,
+        const char *members) {
         Store *store = p->ctx.run.store;
         Conversation *c = NULL;
         int64_t seq;
@@ -85,15 +85,16 @@ ended_place_add(EndedPlace *p,
         assert_return_code(store_put_run(store, run), 0);
         if (!run->delivered)
                 assert_return_code(
-                                add_own_event(store,
-                                              row->id,
-                                              run->run,
-                                              run->driven,
-                                              end_id,
-                                              "conversation.ended",
-                                              members,
-                                              &seq),
-                                0);
+                        add_own_event(
+                                store,
+                                row->id,
+                                run->run,
+                                run->driven,
+                                end_id,
+                                "conversation.ended",
+                                members,
+                                &seq),
+                        0);
         assert_return_code(conversation_new(&p->ctx, row, &c), 0);
         return c;
 }

@@ -27,9 +27,9 @@ void ended_place_ignore(Conversation *c, void *userdata);
 char *ended_place_state(const char *protocol, unsigned lines);
 /* Stores a conversation and its run, and makes an object of them. Unless the run is delivered, its last event is
  * conversation.ended with members, and end_id as id; NULL: one is chosen. Takes what row owns. */
-Conversation *
-ended_place_add(EndedPlace *p,
-                ConversationRow *row,
-                const RunRow *run,
-                const char *end_id,
-                const char *members);
+Conversation *ended_place_add(
+        EndedPlace *p,
+        ConversationRow *row,
+        const RunRow *run,
+        const char *end_id,
+        const char *members);

@@ -190,12 +190,12 @@ int run_command(const Run *r, const DriverCommand *command, Buffer *ret_lines, c
                 if (fake_run.answer_error <= 0)
                         return fake_run.answer_error;
                 (void) buffer_printf(
-                                ret_lines,
-                                "%s %" PRIu64 ".%u %s\n",
-                                json_get_string(command->params, "behavior"),
-                                command->offset,
-                                command->n,
-                                strempty(json_get_string(command->params, "message")));
+                        ret_lines,
+                        "%s %" PRIu64 ".%u %s\n",
+                        json_get_string(command->params, "behavior"),
+                        command->offset,
+                        command->n,
+                        strempty(json_get_string(command->params, "message")));
                 return 1;
         case DRIVER_COMMAND_CONFIG: /* has no lines */
                 return 1;

@@ -44,12 +44,13 @@ int main(int argc, char *argv[]) {
         /* A test that failed is to leave nothing behind. */
         if (!f || prctl(PR_GET_PDEATHSIG, &death) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
                 return 1;
-        (void) fprintf(f,
-                       "uid %u gid %u groups %d nnp %d fds",
-                       (unsigned) getuid(),
-                       (unsigned) getgid(),
-                       getgroups(0, NULL),
-                       prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+        (void) fprintf(
+                f,
+                "uid %u gid %u groups %d nnp %d fds",
+                (unsigned) getuid(),
+                (unsigned) getgid(),
+                getgroups(0, NULL),
+                prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
         for (int i = 0; i < 1024; i++)
                 if (i != fileno(f) && fcntl(i, F_GETFD) >= 0)
                         (void) fprintf(f, " %d", i);

@@ -35,13 +35,14 @@ _printf_(2, 3) __attribute__((noreturn)) static void give_up(World *w, const cha
                 launcher = waitpid(w->launcher, NULL, WNOHANG) == 0 ? "runs" : "has ended";
         if (streq(launcher, "has ended"))
                 w->launcher = 0;
-        fail_msg("%s was awaited for %u seconds. The launcher %s; calls of systemd not taken: %zu, first: %s. Its log: %s",
-                 strempty(what),
-                 DEADLINE_SEC,
-                 launcher,
-                 w->n_calls,
-                 w->n_calls > 0 ? sd_bus_message_get_member(w->calls[0]) : "none",
-                 strempty(log));
+        fail_msg(
+                "%s was awaited for %u seconds. The launcher %s; calls of systemd not taken: %zu, first: %s. Its log: %s",
+                strempty(what),
+                DEADLINE_SEC,
+                launcher,
+                w->n_calls,
+                w->n_calls > 0 ? sd_bus_message_get_member(w->calls[0]) : "none",
+                strempty(log));
         abort();
 }
 
@@ -99,15 +100,16 @@ static sd_bus *connect_bus(World *w) {
         assert_true(sd_bus_negotiate_fds(bus, 1) >= 0);
         assert_true(sd_bus_start(bus) >= 0);
         /* The bus knows the user by the socket, which is made now. */
-        assert_true(sd_bus_call_method(
-                                    bus,
-                                    "org.freedesktop.DBus",
-                                    "/org/freedesktop/DBus",
-                                    "org.freedesktop.DBus",
-                                    "GetId",
-                                    NULL,
-                                    NULL,
-                                    NULL) >= 0);
+        assert_true(
+                sd_bus_call_method(
+                        bus,
+                        "org.freedesktop.DBus",
+                        "/org/freedesktop/DBus",
+                        "org.freedesktop.DBus",
+                        "GetId",
+                        NULL,
+                        NULL,
+                        NULL) >= 0);
         return bus;
 }
 
@@ -157,11 +159,11 @@ void systemd_leave(World *w) {
 
 static int set_up(void **state, bool system) {
         static const char config[] =
-                        "<busconfig><listen>unix:path=%s/bus</listen><auth>EXTERNAL</auth>"
-                        "<policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/>"
-                        "<allow eavesdrop=\"true\"/><allow own=\"*\"/><allow user=\"*\"/></policy>"
-                        "<limit name=\"max_replies_per_connection\">1000</limit>"
-                        "<limit name=\"auth_timeout\">3600000</limit></busconfig>";
+                "<busconfig><listen>unix:path=%s/bus</listen><auth>EXTERNAL</auth>"
+                "<policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/>"
+                "<allow eavesdrop=\"true\"/><allow own=\"*\"/><allow user=\"*\"/></policy>"
+                "<limit name=\"max_replies_per_connection\">1000</limit>"
+                "<limit name=\"auth_timeout\">3600000</limit></busconfig>";
         static const char *const switches[] = {
                 "NF_TEST_LEAVES", "NF_TEST_NO_ANSWER", "NF_TEST_PARSER", "NF_TEST_SLOWER"
         };
@@ -192,17 +194,17 @@ static int set_up(void **state, bool system) {
         }
         option = xasprintf("--config-file=%s/bus.conf", w->dir);
         assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-        w->daemon =
-                        spawn("dbus-daemon",
-                              (char *[]){ (char *) "dbus-daemon",
-                                          option,
-                                          (char *) "--nofork",
-                                          (char *) "--nopidfile",
-                                          (char *) "--print-address=1",
-                                          NULL },
-                              environ,
-                              world_path(w, "bus.log"),
-                              out[1]);
+        w->daemon = spawn(
+                "dbus-daemon",
+                (char *[]){ (char *) "dbus-daemon",
+                            option,
+                            (char *) "--nofork",
+                            (char *) "--nopidfile",
+                            (char *) "--print-address=1",
+                            NULL },
+                environ,
+                world_path(w, "bus.log"),
+                out[1]);
         safe_close(out[1]);
         if (poll(&(struct pollfd){ .fd = out[0], .events = POLLIN }, 1, DEADLINE_SEC * 1000) != 1)
                 give_up(w, "The address of dbus-daemon");
@@ -216,13 +218,14 @@ static int set_up(void **state, bool system) {
                 w->caller = connect_bus(w);
                 assert_true(sd_bus_attach_event(w->caller, w->event, 0) >= 0);
         }
-        assert_true(sd_bus_add_match(
-                                    w->caller,
-                                    NULL,
-                                    "type='signal',sender='org.freedesktop.DBus',"
-                                    "member='NameOwnerChanged',arg0='" LAUNCHER "'",
-                                    on_owner,
-                                    w) >= 0);
+        assert_true(
+                sd_bus_add_match(
+                        w->caller,
+                        NULL,
+                        "type='signal',sender='org.freedesktop.DBus',"
+                        "member='NameOwnerChanged',arg0='" LAUNCHER "'",
+                        on_owner,
+                        w) >= 0);
         return 0;
 }
 
@@ -283,11 +286,9 @@ void world_spawn(World *w, const char *const options[]) {
                 if (startswith(*e, "NF_") || startswith(*e, "SYSTEMD_BUS_TIMEOUT="))
                         assert_int_equal(strv_extend(&env, *e), 0);
         assert_int_equal(
-                        strv_consume(&env, xasprintf("DBUS_SESSION_BUS_ADDRESS=unix:path=%s/bus", w->dir)),
-                        0);
+                strv_consume(&env, xasprintf("DBUS_SESSION_BUS_ADDRESS=unix:path=%s/bus", w->dir)), 0);
         assert_int_equal(
-                        strv_consume(&env, xasprintf("DBUS_SYSTEM_BUS_ADDRESS=unix:path=%s/bus", w->dir)),
-                        0);
+                strv_consume(&env, xasprintf("DBUS_SYSTEM_BUS_ADDRESS=unix:path=%s/bus", w->dir)), 0);
         assert_int_equal(strv_consume(&env, xasprintf("XDG_CONFIG_HOME=%s/config", w->dir)), 0);
         assert_int_equal(strv_consume(&env, xasprintf("XDG_CACHE_HOME=%s/homes", w->dir)), 0);
         assert_int_equal(strv_consume(&env, xasprintf("XDG_STATE_HOME=%s/homes", w->dir)), 0);
@@ -381,8 +382,9 @@ void call(World *w, Reply *r, sd_bus *by, const char *member, const char *types,
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         va_list ap;
 
-        assert_true(sd_bus_message_new_method_call(
-                                    by, &m, LAUNCHER, "/org/northflare/Launcher1", LAUNCHER, member) >= 0);
+        assert_true(
+                sd_bus_message_new_method_call(
+                        by, &m, LAUNCHER, "/org/northflare/Launcher1", LAUNCHER, member) >= 0);
         va_start(ap, types);
         assert_true(!types || sd_bus_message_appendv(m, types, ap) >= 0);
         va_end(ap);
@@ -397,23 +399,20 @@ void start(World *w, Reply *r, const Start *s) {
         _cleanup_free_ char *name = xasprintf("%s-%u", id, run);
         _cleanup_close_ int made = s->dirfd == 0 ? world_run(w, name) : -EBADF;
 
-        assert_true(sd_bus_message_new_method_call(
-                                    w->caller,
-                                    &m,
-                                    LAUNCHER,
-                                    "/org/northflare/Launcher1",
-                                    LAUNCHER,
-                                    "Start") >= 0);
-        assert_true(sd_bus_message_append(m, "ssus", s->kind ?: "agent", id, run, s->workspace ?: "ws") >=
-                    0);
+        assert_true(
+                sd_bus_message_new_method_call(
+                        w->caller, &m, LAUNCHER, "/org/northflare/Launcher1", LAUNCHER, "Start") >= 0);
+        assert_true(
+                sd_bus_message_append(m, "ssus", s->kind ?: "agent", id, run, s->workspace ?: "ws") >= 0);
         assert_true(sd_bus_message_append_strv(m, (char **) (s->argv ?: shell)) >= 0);
         assert_true(sd_bus_message_open_container(m, 'a', "{ss}") >= 0);
         for (const char *const *e = s->env; e && *e; e += 2)
                 assert_true(sd_bus_message_append(m, "{ss}", e[0], e[1]) >= 0);
         assert_true(sd_bus_message_close_container(m) >= 0);
         assert_true(sd_bus_message_append(m, "s", s->cwd ?: "") >= 0);
-        assert_true(s->limit ? sd_bus_message_append(m, "a{st}", 1, s->limit, s->value) >= 0 :
-                               sd_bus_message_append(m, "a{st}", 0) >= 0);
+        assert_true(
+                s->limit ? sd_bus_message_append(m, "a{st}", 1, s->limit, s->value) >= 0 :
+                           sd_bus_message_append(m, "a{st}", 0) >= 0);
         assert_true(sd_bus_message_append(m, "h", s->dirfd == 0 ? made : s->dirfd) >= 0);
         assert_true(sd_bus_message_open_container(m, 'a', "h") >= 0);
         for (unsigned i = 0; i < s->n_extra; i++)
@@ -454,15 +453,16 @@ void no_calls(World *w) {
         /* What the launcher has sent before is on its way to systemd when this answer is there. */
         call(w, &r, w->caller, "Pending", NULL);
         wait_good(w, &r);
-        assert_true(sd_bus_call_method(
-                                    w->systemd,
-                                    "org.freedesktop.DBus",
-                                    "/org/freedesktop/DBus",
-                                    "org.freedesktop.DBus",
-                                    "GetId",
-                                    NULL,
-                                    NULL,
-                                    NULL) >= 0);
+        assert_true(
+                sd_bus_call_method(
+                        w->systemd,
+                        "org.freedesktop.DBus",
+                        "/org/freedesktop/DBus",
+                        "org.freedesktop.DBus",
+                        "GetId",
+                        NULL,
+                        NULL,
+                        NULL) >= 0);
         while (sd_bus_process(w->systemd, NULL) > 0)
                 ;
         if (w->n_calls > 0)
@@ -500,16 +500,17 @@ void answer_error(World *w, sd_bus_message *call, const char *name) {
 }
 
 void job_removed(World *w, const char *job, const char *unit, const char *result) {
-        assert_true(sd_bus_emit_signal(
-                                    w->systemd,
-                                    MANAGER_PATH,
-                                    SYSTEMD ".Manager",
-                                    "JobRemoved",
-                                    "uoss",
-                                    7U,
-                                    job,
-                                    unit,
-                                    result) >= 0);
+        assert_true(
+                sd_bus_emit_signal(
+                        w->systemd,
+                        MANAGER_PATH,
+                        SYSTEMD ".Manager",
+                        "JobRemoved",
+                        "uoss",
+                        7U,
+                        job,
+                        unit,
+                        result) >= 0);
         assert_true(sd_bus_flush(w->systemd) >= 0);
 }
 

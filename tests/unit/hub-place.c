@@ -48,13 +48,13 @@ LauncherQueue *launcher_queue_free(LauncherQueue *q) {
 }
 
 int launcher_order(
-                LauncherQueue *q,
-                const char *unit,
-                LauncherVerb verb,
-                const LauncherLimit *limits,
-                size_t n_limits,
-                LauncherOrderDone done,
-                void *userdata) {
+        LauncherQueue *q,
+        const char *unit,
+        LauncherVerb verb,
+        const LauncherLimit *limits,
+        size_t n_limits,
+        LauncherOrderDone done,
+        void *userdata) {
         if (verb == LAUNCHER_KILL)
                 assert_return_code(free_and_strdup(&place->killed, unit), 0);
         place->n_ordered++;
@@ -62,26 +62,26 @@ int launcher_order(
 }
 
 int launcher_start(
-                sd_bus *bus,
-                const LauncherStart *start,
-                LauncherDone done,
-                void *userdata,
-                LauncherCall **ret) {
+        sd_bus *bus,
+        const LauncherStart *start,
+        LauncherDone done,
+        void *userdata,
+        LauncherCall **ret) {
         place->n_starts++;
         *ret = (LauncherCall *) place; /* there is no answer */
         return 0;
 }
 
 int checkout_start(
-                const OperationContext *context,
-                const GitConfig *config,
-                const char *conversation,
-                const char *workspace,
-                Json *repository,
-                CheckoutProgress progress,
-                CheckoutDone done,
-                void *userdata,
-                Checkout **ret) {
+        const OperationContext *context,
+        const GitConfig *config,
+        const char *conversation,
+        const char *workspace,
+        Json *repository,
+        CheckoutProgress progress,
+        CheckoutDone done,
+        void *userdata,
+        Checkout **ret) {
         place->n_checkouts++;
         *ret = (Checkout *) place; /* there is no answer */
         return 0;
@@ -92,12 +92,12 @@ Checkout *checkout_free(Checkout *c) {
 }
 
 int shutdown_watch_new(
-                sd_bus *bus,
-                bool user_mode,
-                uint64_t grace_usec,
-                const ShutdownOps *ops,
-                void *userdata,
-                ShutdownWatch **ret) {
+        sd_bus *bus,
+        bool user_mode,
+        uint64_t grace_usec,
+        const ShutdownOps *ops,
+        void *userdata,
+        ShutdownWatch **ret) {
         assert_ptr_equal(userdata, place->r->shutdown);
         place->shutdown = ops;
         *ret = NULL; /* nothing waits for us */
@@ -220,8 +220,8 @@ void turn_until(Place *p, const unsigned *n, unsigned expected) {
 }
 
 void write_file(Place *p, const char *name, const char *text) {
-        _cleanup_close_ int fd =
-                        openat(p->r->ctx->run.conversations_fd, "c-0/1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int fd = openat(
+                p->r->ctx->run.conversations_fd, "c-0/1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         assert_true(fd >= 0);
         assert_return_code(write_file_atomic_at(fd, name, text, strlen(text), 0600), 0);
@@ -266,8 +266,8 @@ void store(Place *p, const Stored *s) {
 }
 
 void supervisor_ends(Place *p, const char *members) {
-        _cleanup_free_ char *outcome =
-                        xasprintf("{\"version\":1,\"outBytes\":%zu,%s}", 2 * strlen(LINE), members);
+        _cleanup_free_ char *outcome = xasprintf(
+                "{\"version\":1,\"outBytes\":%zu,%s}", 2 * strlen(LINE), members);
 
         p->scope = false;
         write_file(p, "outcome.json", outcome);
@@ -303,13 +303,9 @@ unsigned count_events(Place *p, const char *text) {
         char **events = NULL;
 
         assert_return_code(
-                        conversation_read_events(
-                                        registry_find(p->r->conversations, "c-0"),
-                                        "",
-                                        100,
-                                        &events,
-                                        &cursor),
-                        0);
+                conversation_read_events(
+                        registry_find(p->r->conversations, "c-0"), "", 100, &events, &cursor),
+                0);
         STRV_FOREACH(e, events)
                 n += strstr(*e, text) != NULL;
         strv_free(events);

@@ -32,37 +32,37 @@ int __wrap_execve(const char *path, char *const argv[], char *const envp[]);
 int __real_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_size);
 int __wrap_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_size);
 int __real_sd_event_add_time_relative(
-                sd_event *e,
-                sd_event_source **s,
-                clockid_t clock,
-                uint64_t usec,
-                uint64_t accuracy,
-                sd_event_time_handler_t callback,
-                void *userdata);
+        sd_event *e,
+        sd_event_source **s,
+        clockid_t clock,
+        uint64_t usec,
+        uint64_t accuracy,
+        sd_event_time_handler_t callback,
+        void *userdata);
 int __wrap_sd_event_add_time_relative(
-                sd_event *e,
-                sd_event_source **s,
-                clockid_t clock,
-                uint64_t usec,
-                uint64_t accuracy,
-                sd_event_time_handler_t callback,
-                void *userdata);
+        sd_event *e,
+        sd_event_source **s,
+        clockid_t clock,
+        uint64_t usec,
+        uint64_t accuracy,
+        sd_event_time_handler_t callback,
+        void *userdata);
 int __real_sd_event_source_set_time_relative(sd_event_source *s, uint64_t usec);
 int __wrap_sd_event_source_set_time_relative(sd_event_source *s, uint64_t usec);
 int __real_sd_bus_call_async(
-                sd_bus *bus,
-                sd_bus_slot **slot,
-                sd_bus_message *m,
-                sd_bus_message_handler_t callback,
-                void *userdata,
-                uint64_t usec);
+        sd_bus *bus,
+        sd_bus_slot **slot,
+        sd_bus_message *m,
+        sd_bus_message_handler_t callback,
+        void *userdata,
+        uint64_t usec);
 int __wrap_sd_bus_call_async(
-                sd_bus *bus,
-                sd_bus_slot **slot,
-                sd_bus_message *m,
-                sd_bus_message_handler_t callback,
-                void *userdata,
-                uint64_t usec);
+        sd_bus *bus,
+        sd_bus_slot **slot,
+        sd_bus_message *m,
+        sd_bus_message_handler_t callback,
+        void *userdata,
+        uint64_t usec);
 
 /* $NF_TEST_USERS: NAME UID GID GROUPS, which is a number of them, and the last one; more of these behind. */
 static bool find(const char *name, unsigned *uid, unsigned *gid, int *n, unsigned *last) {
@@ -134,13 +134,13 @@ static bool leaves(bool called) {
 /* The first one is that after which the launcher leaves. Those below a second are between two attempts. The others bound
  * a start, and elapse at SIGUSR1. */
 int __wrap_sd_event_add_time_relative(
-                sd_event *e,
-                sd_event_source **s,
-                clockid_t clock,
-                uint64_t usec,
-                uint64_t accuracy,
-                sd_event_time_handler_t callback,
-                void *userdata) {
+        sd_event *e,
+        sd_event_source **s,
+        clockid_t clock,
+        uint64_t usec,
+        uint64_t accuracy,
+        sd_event_time_handler_t callback,
+        void *userdata) {
         const char *faster = getenv("NF_TEST_FASTER"), *slower = getenv("NF_TEST_SLOWER");
         static bool called;
         bool first = !called, attempt = usec < USEC_PER_SEC;
@@ -152,7 +152,7 @@ int __wrap_sd_event_add_time_relative(
                 usec = leaves(false) ? usec : NEVER_USEC;
         else if (attempt)
                 usec = usec * (slower ? strtoul(slower, NULL, 10) : 1) /
-                                (faster ? strtoul(faster, NULL, 10) : 1);
+                        (faster ? strtoul(faster, NULL, 10) : 1);
         else
                 usec = NEVER_USEC;
         r = __real_sd_event_add_time_relative(e, s, clock, usec, accuracy, callback, userdata);
@@ -174,12 +174,12 @@ int __wrap_sd_event_source_set_time_relative(sd_event_source *s, uint64_t usec) 
 
 /* $NF_TEST_NO_ANSWER: a call of systemd that the test leaves without an answer. */
 int __wrap_sd_bus_call_async(
-                sd_bus *bus,
-                sd_bus_slot **slot,
-                sd_bus_message *m,
-                sd_bus_message_handler_t callback,
-                void *userdata,
-                uint64_t usec) {
+        sd_bus *bus,
+        sd_bus_slot **slot,
+        sd_bus_message *m,
+        sd_bus_message_handler_t callback,
+        void *userdata,
+        uint64_t usec) {
         bool none = streq_ptr(getenv("NF_TEST_NO_ANSWER"), sd_bus_message_get_member(m));
 
         /* 0: the bus's own bound. Any other would be none of ours. */
@@ -207,7 +207,7 @@ int __wrap_drop_privileges(const User *user) {
 /* The launcher waits so for its parser: for long where that ends by itself. */
 int __wrap_poll(struct pollfd *fds, nfds_t n, int milliseconds) {
         return __real_poll(
-                        fds, n, streq_ptr(getenv("NF_TEST_PARSER"), "stop") && milliseconds > 0 ? 100 : -1);
+                fds, n, streq_ptr(getenv("NF_TEST_PARSER"), "stop") && milliseconds > 0 ? 100 : -1);
 }
 
 /* $NF_TEST_PARSER: what a parser does that an attacker has taken over. */

@@ -40,8 +40,8 @@ void answer_claim(Fixture *f, TestRequest *r) {
         }
         if (f->claim_unknown) {
                 char *text = xasprintf(
-                                "{\"jsonrpc\":\"2.0\",\"id\":%u,\"error\":{\"code\":-32601,\"message\":\"?\"}}",
-                                (unsigned) id);
+                        "{\"jsonrpc\":\"2.0\",\"id\":%u,\"error\":{\"code\":-32601,\"message\":\"?\"}}",
+                        (unsigned) id);
                 test_reply(r, 200, NULL, text);
                 free(text);
                 return;
@@ -86,24 +86,23 @@ static void on_post(Fixture *f, TestRequest *r) {
                         return;
                 }
                 char *text = f->register_body ?
-                                xasprintf("{\"jsonrpc\":\"2.0\",\"id\":%u,%s}",
-                                          (unsigned) id,
-                                          f->register_body) :
-                                xasprintf("{\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"runnerId\":\"rn-%u\",\"runnerUid\":\"ru-1\","
-                                          "\"isActiveRunner\":%s,\"cursor\":%s%s%s,\"lastProcessedAt\":%s%s%s,"
-                                          "\"capabilities\":[%s]%s%s}}",
-                                          (unsigned) id,
-                                          f->n_registers,
-                                          f->standby ? "false" : "true",
-                                          f->cursor ? "\"" : "",
-                                          f->cursor ? f->cursor : "null",
-                                          f->cursor ? "\"" : "",
-                                          f->last_processed_at ? "\"" : "",
-                                          f->last_processed_at ? f->last_processed_at : "null",
-                                          f->last_processed_at ? "\"" : "",
-                                          f->no_claims ? "" : "\"x\",\"claim\"",
-                                          f->max_body ? ",\"maxBodyBytes\":" : "",
-                                          strempty(f->max_body));
+                        xasprintf("{\"jsonrpc\":\"2.0\",\"id\":%u,%s}", (unsigned) id, f->register_body) :
+                        xasprintf(
+                                "{\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"runnerId\":\"rn-%u\",\"runnerUid\":\"ru-1\","
+                                "\"isActiveRunner\":%s,\"cursor\":%s%s%s,\"lastProcessedAt\":%s%s%s,"
+                                "\"capabilities\":[%s]%s%s}}",
+                                (unsigned) id,
+                                f->n_registers,
+                                f->standby ? "false" : "true",
+                                f->cursor ? "\"" : "",
+                                f->cursor ? f->cursor : "null",
+                                f->cursor ? "\"" : "",
+                                f->last_processed_at ? "\"" : "",
+                                f->last_processed_at ? f->last_processed_at : "null",
+                                f->last_processed_at ? "\"" : "",
+                                f->no_claims ? "" : "\"x\",\"claim\"",
+                                f->max_body ? ",\"maxBodyBytes\":" : "",
+                                strempty(f->max_body));
                 test_reply(r, 200, NULL, text);
                 free(text);
         } else if (streq(method, "runner.claim")) {
@@ -134,10 +133,8 @@ static void on_request(TestRequest *r, void *userdata) {
                 f->page_targets[f->n_pages] = strdup(r->target);
                 const char *page = f->n_pages < ELEMENTSOF(f->pages) ? f->pages[f->n_pages] : NULL;
                 f->n_pages++;
-                test_reply(r,
-                           200,
-                           NULL,
-                           page ? page : "{\"messages\":[],\"cursor\":\"end\",\"more\":false}");
+                test_reply(
+                        r, 200, NULL, page ? page : "{\"messages\":[],\"cursor\":\"end\",\"more\":false}");
                 return;
         }
         assert_non_null(startswith(r->target, "/base/events"));
@@ -158,21 +155,21 @@ static void on_request(TestRequest *r, void *userdata) {
 }
 
 void send_envelope(
-                Fixture *f,
-                const char *cursor,
-                const char *id,
-                const char *members,
-                const char *method,
-                const char *params) {
+        Fixture *f,
+        const char *cursor,
+        const char *id,
+        const char *members,
+        const char *method,
+        const char *params) {
         test_stream_text(f->stream, "id: %s\nevent: runner.message\n", cursor);
         test_stream_text(
-                        f->stream,
-                        "data: {\"id\":\"%s\",%s\"payload\":{\"jsonrpc\":\"2.0\",\"id\":\"rq-%s\",\"method\":\"%s\",\"params\":%s}}\n\n",
-                        id,
-                        members,
-                        id,
-                        method,
-                        params);
+                f->stream,
+                "data: {\"id\":\"%s\",%s\"payload\":{\"jsonrpc\":\"2.0\",\"id\":\"rq-%s\",\"method\":\"%s\",\"params\":%s}}\n\n",
+                id,
+                members,
+                id,
+                method,
+                params);
 }
 
 /* ---- the owner ---- */
@@ -269,8 +266,7 @@ static uint64_t no_jitter(uint64_t max, void *userdata) {
 
 void make_link(Fixture *f) {
         assert_int_equal(
-                        link_new_with_timing(f->event, f->store, &f->config, &f->timing, &ops, f, &f->link),
-                        0);
+                link_new_with_timing(f->event, f->store, &f->config, &f->timing, &ops, f, &f->link), 0);
 }
 
 int link_test_set_up(void **state) {

@@ -61,12 +61,12 @@ typedef struct Fixture {
 void set(char **p, const char *s);
 void answer_claim(Fixture *f, TestRequest *r);
 void send_envelope(
-                Fixture *f,
-                const char *cursor,
-                const char *id,
-                const char *members,
-                const char *method,
-                const char *params);
+        Fixture *f,
+        const char *cursor,
+        const char *id,
+        const char *members,
+        const char *method,
+        const char *params);
 void make_link(Fixture *f);
 int link_test_set_up(void **state);
 int link_test_tear_down(void **state);

@@ -17,11 +17,12 @@ static void observe(int level, const char *file, int line, const char *message) 
                 return;
         for (size_t i = 0; i < ELEMENTSOF(rooms); i++)
                 if (strstr(file, rooms[i])) {
-                        (void) fprintf(stderr,
-                                       "%s:%d: a line without NORTHFLARE_CONVERSATION_ID=: %s\n",
-                                       file,
-                                       line,
-                                       message);
+                        (void) fprintf(
+                                stderr,
+                                "%s:%d: a line without NORTHFLARE_CONVERSATION_ID=: %s\n",
+                                file,
+                                line,
+                                message);
                         n_without++;
                 }
 }

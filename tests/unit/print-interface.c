@@ -28,11 +28,12 @@ static void print_keys(void) {
         for (size_t i = 0; i < config_n_keys; i++) {
                 const ConfigKey *k = &config_keys[i];
 
-                (void) printf("%s{\"name\":\"%s\",\"type\":\"%s\",\"default\":%s",
-                              i > 0 ? "," : "",
-                              k->name,
-                              types[k->type],
-                              k->fallback ? k->fallback : "null");
+                (void) printf(
+                        "%s{\"name\":\"%s\",\"type\":\"%s\",\"default\":%s",
+                        i > 0 ? "," : "",
+                        k->name,
+                        types[k->type],
+                        k->fallback ? k->fallback : "null");
                 if (k->env)
                         (void) printf(",\"env\":\"%s\"", k->env);
                 (void) printf(",\"live\":%s", k->live ? "true" : "false");
@@ -42,17 +43,19 @@ static void print_keys(void) {
         }
         (void) printf("],\"options\":[");
         for (const struct option *o = options_long; o->name; o++)
-                (void) printf("%s{\"name\":\"%s\",\"argument\":%s,\"short\":\"%c\"}",
-                              o == options_long ? "" : ",",
-                              o->name,
-                              o->has_arg == required_argument ? "true" : "false",
-                              o->val < 0x80 ? (char) o->val : ' ');
+                (void) printf(
+                        "%s{\"name\":\"%s\",\"argument\":%s,\"short\":\"%c\"}",
+                        o == options_long ? "" : ",",
+                        o->name,
+                        o->has_arg == required_argument ? "true" : "false",
+                        o->val < 0x80 ? (char) o->val : ' ');
         (void) printf("],\"errors\":[");
         for (size_t i = 0; i < error_codes_n; i++)
-                (void) printf("%s{\"code\":%d,\"bus\":\"%s\"}",
-                              i > 0 ? "," : "",
-                              error_codes[i].code,
-                              strempty(error_codes[i].bus_error));
+                (void) printf(
+                        "%s{\"code\":%d,\"bus\":\"%s\"}",
+                        i > 0 ? "," : "",
+                        error_codes[i].code,
+                        strempty(error_codes[i].bus_error));
         (void) printf("]}\n");
 }
 

@@ -48,11 +48,11 @@ LauncherCall *launcher_call_free(LauncherCall *c) {
 }
 
 int launcher_start(
-                sd_bus *bus,
-                const LauncherStart *start,
-                LauncherDone done,
-                void *userdata,
-                LauncherCall **ret) {
+        sd_bus *bus,
+        const LauncherStart *start,
+        LauncherDone done,
+        void *userdata,
+        LauncherCall **ret) {
         _cleanup_buffer_ Buffer b = {};
 
         assert_null(world.start);
@@ -81,24 +81,24 @@ send_verb(const char *verb, uint64_t limit, LauncherDone done, void *userdata, L
 }
 
 int launcher_unit_verb(
-                sd_bus *bus,
-                const char *verb,
-                const char *unit,
-                LauncherDone done,
-                void *userdata,
-                LauncherCall **ret) {
+        sd_bus *bus,
+        const char *verb,
+        const char *unit,
+        LauncherDone done,
+        void *userdata,
+        LauncherCall **ret) {
         assert_string_equal(unit, UNIT);
         return send_verb(verb, 0, done, userdata, ret);
 }
 
 int launcher_set_limits(
-                sd_bus *bus,
-                const char *unit,
-                const LauncherLimit *limits,
-                size_t n_limits,
-                LauncherDone done,
-                void *userdata,
-                LauncherCall **ret) {
+        sd_bus *bus,
+        const char *unit,
+        const LauncherLimit *limits,
+        size_t n_limits,
+        LauncherDone done,
+        void *userdata,
+        LauncherCall **ret) {
         assert_string_equal(unit, UNIT);
         return send_verb("SetLimits", n_limits > 0 ? limits[0].value : 0, done, userdata, ret);
 }
@@ -185,14 +185,14 @@ int cgroup_is_populated(const char *cgroup) {
 }
 
 int log_internal(
-                int level,
-                int error,
-                const char *message_id,
-                const char *file,
-                int line,
-                const char *func,
-                const char *format,
-                ...) {
+        int level,
+        int error,
+        const char *message_id,
+        const char *file,
+        int line,
+        const char *func,
+        const char *format,
+        ...) {
         world.n_warnings += level <= LOG_WARNING;
         return -abs(error);
 }
@@ -320,15 +320,15 @@ int deny_question(uint64_t offset, unsigned n) {
 
         assert_return_code(json_parse("{\"behavior\":\"deny\"}", 19, &params, NULL), 0);
         return run_command(
-                        world.r,
-                        &(DriverCommand){
-                                        .type = DRIVER_COMMAND_ANSWER,
-                                        .params = params,
-                                        .offset = offset,
-                                        .n = n,
-                        },
-                        &lines,
-                        &error);
+                world.r,
+                &(DriverCommand){
+                        .type = DRIVER_COMMAND_ANSWER,
+                        .params = params,
+                        .offset = offset,
+                        .n = n,
+                },
+                &lines,
+                &error);
 }
 
 static int on_deny(uint64_t offset, unsigned n, const char *message, void *userdata) {
@@ -496,19 +496,18 @@ void make_run(const Setup *s) {
 
         assert_return_code(store_put_run(world.ctx.store, &row), 0);
         assert_return_code(
-                        run_new(&(RunParams){ .context = &world.ctx,
-                                              .agent = "agent",
-                                              .workspace = "w",
-                                              .ops = &ops },
-                                &row,
-                                &world.r),
-                        0);
+                run_new(
+                        &(RunParams){
+                                .context = &world.ctx, .agent = "agent", .workspace = "w", .ops = &ops },
+                        &row,
+                        &world.r),
+                0);
         assert_null(row.conversation);
 }
 
 void write_file(const char *name, const char *text) {
         assert_return_code(
-                        write_file_atomic_at(run_directory_fd(world.r), name, text, strlen(text), 0600), 0);
+                write_file_atomic_at(run_directory_fd(world.r), name, text, strlen(text), 0600), 0);
 }
 
 void open_folder(void) {
@@ -537,11 +536,8 @@ void live(const char *protocol) {
 }
 
 void say(const char *text) {
-        _cleanup_close_ int fd =
-                        openat(run_directory_fd(world.r),
-                               "out.log",
-                               O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-                               0600);
+        _cleanup_close_ int fd = openat(
+                run_directory_fd(world.r), "out.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
         assert_true(fd >= 0);
         assert_return_code(write_all(fd, text, strlen(text)), 0);
@@ -610,10 +606,8 @@ int start_run(char **ret_error) {
         assert_return_code(json_parse(agent, strlen(agent), &config, NULL), 0);
         assert_return_code(json_parse(asked, strlen(asked), &limits, NULL), 0);
         return run_start(
-                        world.r,
-                        &(RunStartParams){ .agent_config = config,
-                                           .limits = limits,
-                                           .adoption = adoption,
-                                           .directory = "/w" },
-                        ret_error);
+                world.r,
+                &(RunStartParams){
+                        .agent_config = config, .limits = limits, .adoption = adoption, .directory = "/w" },
+                ret_error);
 }

@@ -10,7 +10,7 @@
 #include "runner/host/admission.h"
 
 static const char calm[] =
-                "some avg10=0.00 avg60=80.00 avg300=0.00 total=0\nfull avg10=99.00 avg60=0.00 avg300=0.00 total=0\n";
+        "some avg10=0.00 avg60=80.00 avg300=0.00 total=0\nfull avg10=99.00 avg60=0.00 avg300=0.00 total=0\n";
 
 /* A folder as /proc is; NULL: the file is not there. */
 static AdmissionMeasurements measure(const char *meminfo, const char *memory, const char *cpu) {
@@ -36,9 +36,9 @@ static AdmissionMeasurements measure(const char *meminfo, const char *memory, co
 
 static void figures_of_the_kernel(void **state) {
         AdmissionMeasurements f = measure(
-                        "MemTotal:       2048 kB\nMemFree:         100 kB\nMemAvailable:    1024 kB\n",
-                        "some avg10=12.34 avg60=0.00 avg300=0.00 total=1\n",
-                        "some avg10=100.00 avg60=0.00 avg300=0.00 total=1\n");
+                "MemTotal:       2048 kB\nMemFree:         100 kB\nMemAvailable:    1024 kB\n",
+                "some avg10=12.34 avg60=0.00 avg300=0.00 total=1\n",
+                "some avg10=100.00 avg60=0.00 avg300=0.00 total=1\n");
 
         assert_true(f.has_memory && f.has_memory_pressure && f.has_cpu_pressure);
         assert_int_equal(f.memory_available, 1024 * 1024);
@@ -47,16 +47,18 @@ static void figures_of_the_kernel(void **state) {
 }
 
 static void figures_that_are_not_there(void **state) {
-        static const char *const bad[] = { "",
-                                           "some",
-                                           "some avg10=",
-                                           "some avg10=x",
-                                           "some avg10=1",
-                                           "some avg10=1.2 ",
-                                           "some avg10=1.234",
-                                           "some avg10=101.00",
-                                           "some avg10=99999999999999999999999999.00",
-                                           "full avg10=1.00" };
+        static const char *const bad[] = {
+                "",
+                "some",
+                "some avg10=",
+                "some avg10=x",
+                "some avg10=1",
+                "some avg10=1.2 ",
+                "some avg10=1.234",
+                "some avg10=101.00",
+                "some avg10=99999999999999999999999999.00",
+                "full avg10=1.00",
+        };
         AdmissionMeasurements f = measure(NULL, NULL, NULL);
 
         assert_false(f.has_memory || f.has_memory_pressure || f.has_cpu_pressure);
@@ -79,19 +81,25 @@ static void judgements(void **state) {
         static const struct {
                 const char *meminfo, *memory, *cpu, *reason, *text;
         } cases[] = {
-                {plenty,  calm, calm, "",       NULL                                                                                      },
+                { plenty, calm, calm, "", NULL },
                 { little,
-                 calm,          calm,
-                 "memory",                      "0 MiB of memory are available, less than minFreeMemoryBytes (1 MiB) requires"            },
+                  calm,
+                  calm,
+                  "memory",
+                  "0 MiB of memory are available, less than minFreeMemoryBytes (1 MiB) requires" },
                 { plenty,
-                 busy,          calm,
-                 "memory-pressure",             "processes wait for memory 60.01 % of the time, more than maxMemoryPressurePercent (60)"  },
+                  busy,
+                  calm,
+                  "memory-pressure",
+                  "processes wait for memory 60.01 % of the time, more than maxMemoryPressurePercent (60)" },
                 { plenty,
-                 calm,          busy,
-                 "cpu-pressure",                "processes wait for a processor 60.01 % of the time, more than maxCpuPressurePercent (60)"},
-                { plenty, just, just, "",       NULL                                                                                      },
-                { little, busy, busy, "memory", NULL                                                                                      },
-                { NULL,   NULL, NULL, "",       NULL                                                                                      },
+                  calm,
+                  busy,
+                  "cpu-pressure",
+                  "processes wait for a processor 60.01 % of the time, more than maxCpuPressurePercent (60)" },
+                { plenty, just, just, "", NULL },
+                { little, busy, busy, "memory", NULL },
+                { NULL, NULL, NULL, "", NULL },
         };
         const AdmissionBounds bounds = {
                 .min_free_memory = 1 << 20,

@@ -58,16 +58,10 @@ static int on_systemd(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         assert_true(sd_bus_message_new_method_return(m, &reply) >= 0);
         if (streq(sd_bus_message_get_member(m), "GetAll")) {
                 p->n_asked++;
-                assert_true(sd_bus_message_append(
-                                            reply,
-                                            "a{sv}",
-                                            2,
-                                            "LoadState",
-                                            "s",
-                                            "loaded",
-                                            "Result",
-                                            "s",
-                                            "signal") >= 0);
+                assert_true(
+                        sd_bus_message_append(
+                                reply, "a{sv}", 2, "LoadState", "s", "loaded", "Result", "s", "signal") >=
+                        0);
         }
         assert_true(sd_bus_send(p->server, reply, NULL) >= 0);
         return 1;

@@ -141,7 +141,7 @@ static void test_nothing_changed(void **state) {
         _cleanup_strv_free_ char **live = NULL, **fixed = NULL;
         Fixture *f = *state;
         const char *text =
-                        "{\"agents\":{\"a\":{\"protocol\":\"shell\"}},\"labels\":{\"x\":\"y\"},\"git\":{\"username\":\"u\"}}";
+                "{\"agents\":{\"a\":{\"protocol\":\"shell\"}},\"labels\":{\"x\":\"y\"},\"git\":{\"username\":\"u\"}}";
         _cleanup_(config_freep) RunnerConfig *old = load(f, text), *fresh = load(f, text);
 
         assert_int_equal(config_compare(old, fresh, &live, &fixed), 0);
@@ -151,13 +151,13 @@ static void test_nothing_changed(void **state) {
 
 static void test_values_are_taken(void **state) {
         static const char first[] =
-                        "{\"agents\":{\"a\":{\"protocol\":\"shell\"}},\"git\":{\"username\":\"one\"},\"dataDir\":\"/one\"}";
+                "{\"agents\":{\"a\":{\"protocol\":\"shell\"}},\"git\":{\"username\":\"one\"},\"dataDir\":\"/one\"}";
         static const char second[] =
-                        "{\"agents\":{\"b\":{\"protocol\":\"shell\"}},\"labels\":{\"x\":\"y\"},"
-                        "\"git\":{\"username\":\"two\",\"allowLoopback\":true,\"timeoutSecs\":9,\"credentialHosts\":[\"h\"]},"
-                        "\"dataDir\":\"/two\",\"heartbeatIntervalMs\":5000,"
-                        "\"maxConversations\":3,\"minFreeDiskBytes\":4,\"keepEndedDays\":5,\"stopGraceMs\":6,\"forwardRaw\":true,"
-                        "\"permissionModes\":[\"plan\"],\"envAllowed\":[\"A\"],\"trustedRepositories\":[\"h\"],\"workspaceDir\":\"/w\",\"limits\":{\"tasksMax\":7},\"debug\":true}";
+                "{\"agents\":{\"b\":{\"protocol\":\"shell\"}},\"labels\":{\"x\":\"y\"},"
+                "\"git\":{\"username\":\"two\",\"allowLoopback\":true,\"timeoutSecs\":9,\"credentialHosts\":[\"h\"]},"
+                "\"dataDir\":\"/two\",\"heartbeatIntervalMs\":5000,"
+                "\"maxConversations\":3,\"minFreeDiskBytes\":4,\"keepEndedDays\":5,\"stopGraceMs\":6,\"forwardRaw\":true,"
+                "\"permissionModes\":[\"plan\"],\"envAllowed\":[\"A\"],\"trustedRepositories\":[\"h\"],\"workspaceDir\":\"/w\",\"limits\":{\"tasksMax\":7},\"debug\":true}";
         Fixture *f = *state;
         _cleanup_(config_freep) RunnerConfig *c = load(f, first);
         RunnerConfig *fresh = load(f, second);

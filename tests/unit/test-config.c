@@ -193,21 +193,22 @@ static void test_every_key(void **state) {
         Fixture *f = *state;
 
         add_env(f, "NORTHFLARE_RUNNER_TOKEN=t");
-        load_text(f,
-                  "{\"orchestratorUrl\":\"https://o.example:8443/base/\",\"dataDir\":\"/d\",\"workspaceDir\":\"/w\","
-                  "\"caFile\":\"/ca\",\"endpoints\":{\"messages\":\"/m\",\"events\":\"/e\"},\"retryStrategy\":\"none\","
-                  "\"retryIntervalSecs\":1,\"retryDurationSecs\":2,\"heartbeatIntervalMs\":1003,"
-                  "\"maxConversations\":4,\"maxMessageBytes\":1000005,\"minFreeDiskBytes\":6,"
-                  "\"minFreeMemoryBytes\":16,\"maxMemoryPressurePercent\":17,\"maxCpuPressurePercent\":18,\"keepEndedDays\":7,"
-                  "\"stopGraceMs\":8,\"forwardRaw\":true,\"allowInsecureHttp\":true,\"debug\":true,"
-                  "\"permissionModes\":[\"plan\"],\"envAllowed\":[],\"trustedRepositories\":[\"git.example.org/a\",\"/srv/a\"],\"limits\":{\"memoryHigh\":2000000,"
-                  "\"memoryMax\":3000000,\"memorySwapMax\":0,\"tasksMax\":9,\"cpuWeight\":10,\"ioWeight\":11,"
-                  "\"cpuQuotaPercent\":12,\"runtimeMaxSec\":13},\"agents\":{\"my.agent\":{\"protocol\":\"claude\","
-                  "\"executable\":\"/bin/x\",\"env\":{\"A_B\":\"c\"}}},\"labels\":{\"zone.x\":\"eu\"},"
-                  "\"git\":{\"caFile\":\"/g1\",\"knownHostsFile\":\"/g2\",\"tokenFile\":\"/g3\",\"sshKeyFile\":\"/g4\","
-                  "\"username\":\"u\",\"credentialHosts\":[\"git.example.org\"],\"allowLoopback\":true,\"timeoutSecs\":14,"
-                  "\"maxObjectBytes\":\"1M\",\"maxObjects\":15,\"maxPackBytes\":16384,\"maxRefs\":17,"
-                  "\"maxCheckoutBytes\":\"18K\",\"maxCheckoutFiles\":19}}");
+        load_text(
+                f,
+                "{\"orchestratorUrl\":\"https://o.example:8443/base/\",\"dataDir\":\"/d\",\"workspaceDir\":\"/w\","
+                "\"caFile\":\"/ca\",\"endpoints\":{\"messages\":\"/m\",\"events\":\"/e\"},\"retryStrategy\":\"none\","
+                "\"retryIntervalSecs\":1,\"retryDurationSecs\":2,\"heartbeatIntervalMs\":1003,"
+                "\"maxConversations\":4,\"maxMessageBytes\":1000005,\"minFreeDiskBytes\":6,"
+                "\"minFreeMemoryBytes\":16,\"maxMemoryPressurePercent\":17,\"maxCpuPressurePercent\":18,\"keepEndedDays\":7,"
+                "\"stopGraceMs\":8,\"forwardRaw\":true,\"allowInsecureHttp\":true,\"debug\":true,"
+                "\"permissionModes\":[\"plan\"],\"envAllowed\":[],\"trustedRepositories\":[\"git.example.org/a\",\"/srv/a\"],\"limits\":{\"memoryHigh\":2000000,"
+                "\"memoryMax\":3000000,\"memorySwapMax\":0,\"tasksMax\":9,\"cpuWeight\":10,\"ioWeight\":11,"
+                "\"cpuQuotaPercent\":12,\"runtimeMaxSec\":13},\"agents\":{\"my.agent\":{\"protocol\":\"claude\","
+                "\"executable\":\"/bin/x\",\"env\":{\"A_B\":\"c\"}}},\"labels\":{\"zone.x\":\"eu\"},"
+                "\"git\":{\"caFile\":\"/g1\",\"knownHostsFile\":\"/g2\",\"tokenFile\":\"/g3\",\"sshKeyFile\":\"/g4\","
+                "\"username\":\"u\",\"credentialHosts\":[\"git.example.org\"],\"allowLoopback\":true,\"timeoutSecs\":14,"
+                "\"maxObjectBytes\":\"1M\",\"maxObjects\":15,\"maxPackBytes\":16384,\"maxRefs\":17,"
+                "\"maxCheckoutBytes\":\"18K\",\"maxCheckoutFiles\":19}}");
         RunnerConfig *c = f->config;
         assert_string_equal(c->orchestrator_url, "https://o.example:8443/base");
         assert_string_equal(c->token, "t");
@@ -312,13 +313,15 @@ static void test_missing_config_file(void **state) {
 static void test_dropins(void **state) {
         Fixture *f = *state;
 
-        write_file(f,
-                   "northflare/runner.json",
-                   "{\"maxConversations\":1,\"stopGraceMs\":1,\"labels\":{\"a\":\"1\",\"b\":\"1\"},\"envAllowed\":[\"A\"]}");
+        write_file(
+                f,
+                "northflare/runner.json",
+                "{\"maxConversations\":1,\"stopGraceMs\":1,\"labels\":{\"a\":\"1\",\"b\":\"1\"},\"envAllowed\":[\"A\"]}");
         write_file(f, "northflare/runner.d/20-b.json", "{\"maxConversations\":3,\"labels\":{\"b\":\"3\"}}");
-        write_file(f,
-                   "northflare/runner.d/10-a.json",
-                   "{\"maxConversations\":2,\"keepEndedDays\":2,\"envAllowed\":[\"B\"]}");
+        write_file(
+                f,
+                "northflare/runner.d/10-a.json",
+                "{\"maxConversations\":2,\"keepEndedDays\":2,\"envAllowed\":[\"B\"]}");
         write_file(f, "northflare/runner.d/.hidden.json", "broken");
         write_file(f, "northflare/runner.d/30-c.json.bak", "broken");
         load(f);
@@ -340,12 +343,14 @@ static void test_dropins(void **state) {
 static void test_null_is_the_default_again(void **state) {
         Fixture *f = *state;
 
-        write_file(f,
-                   "northflare/runner.json",
-                   "{\"maxConversations\":1,\"limits\":{\"ioWeight\":5},\"dataDir\":\"/d\",\"labels\":{\"a\":\"b\"}}");
-        write_file(f,
-                   "northflare/runner.d/1.json",
-                   "{\"maxConversations\":null,\"limits\":{\"ioWeight\":null},\"dataDir\":null,\"labels\":{\"a\":null}}");
+        write_file(
+                f,
+                "northflare/runner.json",
+                "{\"maxConversations\":1,\"limits\":{\"ioWeight\":5},\"dataDir\":\"/d\",\"labels\":{\"a\":\"b\"}}");
+        write_file(
+                f,
+                "northflare/runner.d/1.json",
+                "{\"maxConversations\":null,\"limits\":{\"ioWeight\":null},\"dataDir\":null,\"labels\":{\"a\":null}}");
         load(f);
         assert_int_equal(f->config->max_conversations, 16);
         assert_int_equal(f->config->limits.io_weight, 0);
@@ -359,10 +364,11 @@ static void test_null_is_the_default_again(void **state) {
 static void test_environment_and_options(void **state) {
         Fixture *f = *state;
 
-        write_file(f,
-                   "northflare/runner.json",
-                   "{\"dataDir\":\"/file\",\"workspaceDir\":\"/file\",\"retryIntervalSecs\":5,\"heartbeatIntervalMs\":5000,"
-                   "\"retryStrategy\":\"none\",\"retryDurationSecs\":5,\"orchestratorUrl\":\"https://file\"}");
+        write_file(
+                f,
+                "northflare/runner.json",
+                "{\"dataDir\":\"/file\",\"workspaceDir\":\"/file\",\"retryIntervalSecs\":5,\"heartbeatIntervalMs\":5000,"
+                "\"retryStrategy\":\"none\",\"retryDurationSecs\":5,\"orchestratorUrl\":\"https://file\"}");
         add_env(f, "NORTHFLARE_RUNNER_TOKEN=t");
         add_env(f, "NORTHFLARE_DATA_DIR=/env");
         add_env(f, "NORTHFLARE_WORKSPACE_DIR=/env");
@@ -400,16 +406,8 @@ static void test_debug_values(void **state) {
         static const struct {
                 const char *text;
                 bool debug;
-        } cases[] = {
-                {"1",      true },
-                { "true",  true },
-                { "*",     true },
-                { "0",     false},
-                { "false", false},
-                { "OFF",   false},
-                { "no",    false},
-                { "",      false}
-        };
+        } cases[] = { { "1", true },      { "true", true }, { "*", true },   { "0", false },
+                      { "false", false }, { "OFF", false }, { "no", false }, { "", false } };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 void *sub;
@@ -479,20 +477,15 @@ static void test_expansion(void **state) {
         add_env(f, "A=one");
         add_env(f, "EMPTY=");
         add_env(f, "N=7");
-        load_text(f,
-                  "{\"labels\":{\"a\":\"${A}\",\"b\":\"x${A}y${A}\",\"c\":\"${NOT_SET:-d e}\",\"d\":\"${EMPTY:-f}\","
-                  "\"e\":\"[${EMPTY}]\",\"f\":\"$A $${A} $ {A}\",\"g\":\"${NOT_SET:-}\",\"h\":\"${A:-z}\"},"
-                  "\"maxConversations\":\"${N}\",\"forwardRaw\":\"${YES:-true}\",\"limits\":{\"memoryMax\":\"${M:-5G}\"},"
-                  "\"envAllowed\":[\"${V:-NAME}\"],\"agents\":{\"x\":{\"env\":{\"P\":\"${A}\"}}}}");
+        load_text(
+                f,
+                "{\"labels\":{\"a\":\"${A}\",\"b\":\"x${A}y${A}\",\"c\":\"${NOT_SET:-d e}\",\"d\":\"${EMPTY:-f}\","
+                "\"e\":\"[${EMPTY}]\",\"f\":\"$A $${A} $ {A}\",\"g\":\"${NOT_SET:-}\",\"h\":\"${A:-z}\"},"
+                "\"maxConversations\":\"${N}\",\"forwardRaw\":\"${YES:-true}\",\"limits\":{\"memoryMax\":\"${M:-5G}\"},"
+                "\"envAllowed\":[\"${V:-NAME}\"],\"agents\":{\"x\":{\"env\":{\"P\":\"${A}\"}}}}");
         static const char *const expected[][2] = {
-                {"a",  "one"          },
-                { "b", "xoneyone"     },
-                { "c", "d e"          },
-                { "d", "f"            },
-                { "e", "[]"           },
-                { "f", "$A ${A} $ {A}"},
-                { "g", ""             },
-                { "h", "one"          },
+                { "a", "one" }, { "b", "xoneyone" },      { "c", "d e" }, { "d", "f" },
+                { "e", "[]" },  { "f", "$A ${A} $ {A}" }, { "g", "" },    { "h", "one" },
         };
         for (size_t i = 0; i < ELEMENTSOF(expected); i++)
                 assert_string_equal(json_get_string(f->config->labels, expected[i][0]), expected[i][1]);
@@ -512,10 +505,7 @@ static void test_bad_expansion(void **state) {
         expect_text_error(f, "{\"caFile\":\"${1A}\"}", "caFile: ", "name of a variable");
         expect_text_error(f, "{\"caFile\":\"${A-b}\"}", "caFile: ", "neither");
         expect_text_error(
-                        f,
-                        "{\"envAllowed\":[\"OK\",\n\"${MISSING}\"]}",
-                        "runner.json:1: envAllowed: ",
-                        "MISSING");
+                f, "{\"envAllowed\":[\"OK\",\n\"${MISSING}\"]}", "runner.json:1: envAllowed: ", "MISSING");
         add_env(f, "NORTHFLARE_RUNNER_TOKEN=sesame");
         expect_text_error(f, "{\"labels\":{\"a\":\"${NORTHFLARE_RUNNER_TOKEN}\"}}", "labels.a: ");
         assert_null(strstr(f->error, "sesame"));
@@ -529,10 +519,10 @@ static void test_unknown_keys(void **state) {
         expect_text_error(f, "{\n  \"retryInterval\": 5\n}", "runner.json:2: retryInterval: unknown key");
         expect_text_error(f, "{\"DataDir\":\"/\"}", "DataDir: ", "did you mean dataDir?");
         expect_text_error(
-                        f,
-                        "{\"limits\":{\n\"memorymax\":1}}",
-                        "runner.json:2: limits.memorymax: ",
-                        "did you mean limits.memoryMax?");
+                f,
+                "{\"limits\":{\n\"memorymax\":1}}",
+                "runner.json:2: limits.memorymax: ",
+                "did you mean limits.memoryMax?");
         expect_text_error(f, "{\"Limits\":{}}", "Limits: ", "did you mean limits?");
         expect_text_error(f, "{\"limits\":{\"x\":1}}", "limits.x: unknown key");
         expect_text_error(f, "{\"agents\":{\"a\":{\"argv\":[]}}}", "agents.a.argv: unknown key");
@@ -552,9 +542,9 @@ static void test_wrong_types(void **state) {
         expect_text_error(f, "{\"dataDir\":\"a\\u0000b\"}", "dataDir: ");
         expect_text_error(f, "{\"dataDir\":\"a\\nb\"}", "dataDir: ", "control characters");
         expect_text_error(
-                        f,
-                        "{\"maxConversations\":\"5\"}",
-                        "maxConversations: must be a whole number from 1 to 10000");
+                f,
+                "{\"maxConversations\":\"5\"}",
+                "maxConversations: must be a whole number from 1 to 10000");
         expect_text_error(f, "{\"maxConversations\":0}", "maxConversations: must be");
         expect_text_error(f, "{\"maxConversations\":-1}", "maxConversations: must be");
         expect_text_error(f, "{\"maxConversations\":1.5}", "maxConversations: must be");
@@ -573,30 +563,25 @@ static void test_wrong_types(void **state) {
         expect_text_error(f, "{\"trustedRepositories\":\"a\"}", "trustedRepositories: must be an array");
         expect_text_error(f, "{\"trustedRepositories\":[1]}", "trustedRepositories: must be an array");
         expect_text_error(
-                        f,
-                        "{\"trustedRepositories\":[\"git.example.org\",\"https://u:secret@git.example.org\"]}",
-                        "trustedRepositories: entry 2 has a scheme; write HOST or HOST/PATH");
+                f,
+                "{\"trustedRepositories\":[\"git.example.org\",\"https://u:secret@git.example.org\"]}",
+                "trustedRepositories: entry 2 has a scheme; write HOST or HOST/PATH");
         expect_text_error(
-                        f,
-                        "{\"trustedRepositories\":[\"u:secret@git.example.org/a\"]}",
-                        "trustedRepositories: entry 1 is not HOST");
+                f,
+                "{\"trustedRepositories\":[\"u:secret@git.example.org/a\"]}",
+                "trustedRepositories: entry 1 is not HOST");
         expect_text_error(
-                        f,
-                        "{\"trustedRepositories\":[\"/\"]}",
-                        "trustedRepositories: entry 1 names every directory");
+                f,
+                "{\"trustedRepositories\":[\"/\"]}",
+                "trustedRepositories: entry 1 names every directory");
         expect_text_error(f, "{\"permissionModes\":[\"a b\"]}", "permissionModes: \"a b\"");
         expect_text_error(
-                        f,
-                        "{\"retryStrategy\":\"x\"}",
-                        "retryStrategy: must be none, interval or exponential");
+                f, "{\"retryStrategy\":\"x\"}", "retryStrategy: must be none, interval or exponential");
         expect_text_error(f, "{\"endpoints\":{\"events\":\"x\"}}", "endpoints.events: must begin");
         expect_text_error(f, "{\"endpoints\":{\"events\":\"/x?y\"}}", "endpoints.events: must");
         expect_text_error(f, "{\"agents\":{\"a b\":{}}}", "agents.a b: the name of an agent");
         expect_text_error(
-                        f,
-                        "{\"agents\":{\"a\":{\"env\":{\"A=B\":\"\"}}}}",
-                        "agents.a.env.A=B: ",
-                        "variable");
+                f, "{\"agents\":{\"a\":{\"env\":{\"A=B\":\"\"}}}}", "agents.a.env.A=B: ", "variable");
         expect_text_error(f, "{\"labels\":{\"\":\"\"}}", "the name of a label");
         expect_text_error(f, "{\"labels\":{\"a\":1}}", "labels.a: must be a string");
         expect_text_error(f, "{\"limits\":{\"memoryHigh\":\"5G\"}}", "limits.memoryHigh: ", "memoryMax");
@@ -620,10 +605,7 @@ static void test_broken_json(void **state) {
         expect_text_error(f, "{}\n\n{}", "runner.json:3: ", "after the end");
         expect_text_error(f, "{\"debug\":true,\n\"debug\":false}", "runner.json:2: ", "duplicate key");
         expect_text_error(
-                        f,
-                        "{\"limits\":{\"ioWeight\":5,\n\n\"ioWeight\":5}}",
-                        "runner.json:3: ",
-                        "duplicate key");
+                f, "{\"limits\":{\"ioWeight\":5,\n\n\"ioWeight\":5}}", "runner.json:3: ", "duplicate key");
         expect_text_error(f, "{\"dataDir\":\"\xff\"}", "runner.json");
         expect_text_error(f, "{\"debug\":tru\x01}", "runner.json:1: ");
         expect_text_error(f, "{debug:true}", "runner.json:1: ", "name of a key");
@@ -648,7 +630,7 @@ static void test_environment_mistakes(void **state) {
 
 static void test_positions(void **state) {
         static const char text[] =
-                        "{\n\"a\": 1,\n\n \"b\": { \"c\": [ {\"x\":1},\n{\"x\":2} ], \"d\\u0065\":\n2 }\n}\n";
+                "{\n\"a\": 1,\n\n \"b\": { \"c\": [ {\"x\":1},\n{\"x\":2} ], \"d\\u0065\":\n2 }\n}\n";
         ConfigPositions p;
 
         assert_int_equal(config_positions_scan(text, strlen(text), &p), 0);
@@ -736,10 +718,10 @@ static void test_plain_http(void **state) {
 
         add_env(f, "NORTHFLARE_RUNNER_TOKEN=t");
         expect_text_error(
-                        f,
-                        "{\n\"orchestratorUrl\":\"http://o.example\"}",
-                        "runner.json:2: orchestratorUrl: ",
-                        "allowInsecureHttp");
+                f,
+                "{\n\"orchestratorUrl\":\"http://o.example\"}",
+                "runner.json:2: orchestratorUrl: ",
+                "allowInsecureHttp");
         load_text(f, "{\"orchestratorUrl\":\"http://o.example\",\"allowInsecureHttp\":true}");
         load_text(f, "{\"orchestratorUrl\":\"http://localhost:1234\"}");
         load_text(f, "{\"orchestratorUrl\":\"http://[::1]\"}");
@@ -749,12 +731,12 @@ static void test_address_needs_token(void **state) {
         Fixture *f = *state;
 
         expect_text_error(
-                        f,
-                        "{\n\"orchestratorUrl\":\"https://o.example\"}",
-                        "runner.json:2: ",
-                        "runner-token",
-                        "NORTHFLARE_RUNNER_TOKEN",
-                        "tokenFile");
+                f,
+                "{\n\"orchestratorUrl\":\"https://o.example\"}",
+                "runner.json:2: ",
+                "runner-token",
+                "NORTHFLARE_RUNNER_TOKEN",
+                "tokenFile");
 }
 
 static void test_token_needs_address(void **state) {
@@ -768,9 +750,10 @@ static void test_token_needs_address(void **state) {
 static void test_token_sources_in_order(void **state) {
         Fixture *f = *state;
 
-        write_file(f,
-                   "northflare/runner.json",
-                   "{\"orchestratorUrl\":\"https://o.example\",\"tokenFile\":\"../secret\"}");
+        write_file(
+                f,
+                "northflare/runner.json",
+                "{\"orchestratorUrl\":\"https://o.example\",\"tokenFile\":\"../secret\"}");
         write_file(f, "secret", "from-file\n");
         load(f);
         assert_string_equal(f->config->token, "from-file");
@@ -793,16 +776,18 @@ static void test_bad_tokens(void **state) {
         Fixture *f = *state;
         _cleanup_free_ char *longest = malloc(4099);
 
-        write_file(f,
-                   "northflare/runner.json",
-                   "{\"orchestratorUrl\":\"https://o.example\",\n\"tokenFile\":\"../secret\"}");
+        write_file(
+                f,
+                "northflare/runner.json",
+                "{\"orchestratorUrl\":\"https://o.example\",\n\"tokenFile\":\"../secret\"}");
         expect_error(f, "runner.json:2: tokenFile: file ", NULL);
         write_file(f, "secret", "");
         expect_error(f, "tokenFile ", "empty", NULL);
         write_file(f, "secret", "\n");
         expect_error(f, "empty", NULL);
-        static const char *const bad[] = { "sesame\nsesame\n", "se same",     "sesame\n\n",
-                                           "\tsesame",         "ses\177same", "same\303\244" };
+        static const char *const bad[] = {
+                "sesame\nsesame\n", "se same", "sesame\n\n", "\tsesame", "ses\177same", "same\303\244",
+        };
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
                 write_file(f, "secret", bad[i]);
                 expect_error(f, "tokenFile ", "not valid in a token", NULL);
@@ -831,18 +816,20 @@ static void test_reload_keeps_the_token(void **state) {
         add_env(f, "NORTHFLARE_RUNNER_TOKEN=from-env");
         load(f);
         memset(f->env[2] + strlen("NORTHFLARE_RUNNER_TOKEN="), 0, strlen("from-env"));
-        write_file(f,
-                   "northflare/runner.json",
-                   "{\"orchestratorUrl\":\"https://o.example\",\"maxConversations\":5}");
+        write_file(
+                f,
+                "northflare/runner.json",
+                "{\"orchestratorUrl\":\"https://o.example\",\"maxConversations\":5}");
         assert_int_equal(config_reload(&f->options, f->env, f->config, &again, &code, &f->error), 0);
         assert_string_equal(again->token, "from-env");
         assert_int_equal(again->max_conversations, 5);
         config_free(again);
         /* A token that comes from elsewhere now wins. */
         write_file(f, "northflare/token", "new\n");
-        write_file(f,
-                   "northflare/runner.json",
-                   "{\"orchestratorUrl\":\"https://o.example\",\"tokenFile\":\"token\"}");
+        write_file(
+                f,
+                "northflare/runner.json",
+                "{\"orchestratorUrl\":\"https://o.example\",\"tokenFile\":\"token\"}");
         assert_int_equal(config_reload(&f->options, f->env, f->config, &again, &code, &f->error), 0);
         assert_string_equal(again->token, "new");
         config_free(again);
@@ -897,10 +884,11 @@ static void test_dump_masks_secrets(void **state) {
         int code;
 
         add_env(f, "NORTHFLARE_RUNNER_TOKEN=sesame-1");
-        write_file(f,
-                   "northflare/runner.json",
-                   "{\"orchestratorUrl\":\"https://o.example\",\"agents\":{\"a\":{\"env\":{\"SOME_API_KEY\":\"sesame-2\","
-                   "\"auth_token\":\"sesame-3\",\"PLAIN\":\"shown\"}}}}");
+        write_file(
+                f,
+                "northflare/runner.json",
+                "{\"orchestratorUrl\":\"https://o.example\",\"agents\":{\"a\":{\"env\":{\"SOME_API_KEY\":\"sesame-2\","
+                "\"auth_token\":\"sesame-3\",\"PLAIN\":\"shown\"}}}}");
         assert_int_equal(config_dump(&f->options, f->env, true, &text, &code, &error), 0);
         assert_int_equal(config_dump(&f->options, f->env, false, &table, &code, &error), 0);
         assert_null(strstr(text, "sesame"));
@@ -911,8 +899,8 @@ static void test_dump_masks_secrets(void **state) {
         /* It is masked where it is shown, not where it is used. */
         load(f);
         assert_string_equal(
-                        json_get_string(json_get(json_get(f->config->agents, "a"), "env"), "SOME_API_KEY"),
-                        "sesame-2");
+                json_get_string(json_get(json_get(f->config->agents, "a"), "env"), "SOME_API_KEY"),
+                "sesame-2");
 }
 
 static void test_dump_shows_what_is_missing(void **state) {
@@ -953,8 +941,8 @@ static void test_dump_of_the_machine(void **state) {
                 if (with_credential)
                         add_env(f, "CREDENTIALS_DIRECTORY=%s", f->path);
                 assert_int_equal(
-                                config_dump(&f->options, f->env, false, &text, &code, &error),
-                                with_credential ? -EINVAL : 0);
+                        config_dump(&f->options, f->env, false, &text, &code, &error),
+                        with_credential ? -EINVAL : 0);
                 assert_int_equal(code, with_credential ? 78 : 0);
         }
 }

@@ -36,20 +36,21 @@ static void test_a_start_is_one_transaction_and_messages_go_on_after_it(void **s
         assert_int_equal(store_get_run(p->ctx.run.store, "c-1", 1, &run), 1);
         assert_string_equal(run.unit, UNIT);
         assert_string_equal(run.invocation, "0123");
-        assert_events(p,
-                      "conversation.started \"agent\":\"shell\",\"scope\":\"" UNIT
-                      "\",\"repositoryTrusted\":false\n");
+        assert_events(
+                p,
+                "conversation.started \"agent\":\"shell\",\"scope\":\"" UNIT
+                "\",\"repositoryTrusted\":false\n");
         assert_input(p, "first\n");
 }
 
 static void test_a_start_that_fails_to_be_stored_leaves_the_store_as_it_was(void **state) {
         static const Failure failures[] = {
-                {.started = -EIO,                               .calls = "store-failed"},
-                { .table = "conversations",                     .operation = "UPDATE",   .calls = "store-failed" },
+                { .started = -EIO, .calls = "store-failed" },
+                { .table = "conversations", .operation = "UPDATE", .calls = "store-failed" },
                 { .table = "own_events",
-                 .operation = "INSERT",
-                 .calls = "limits clock watchdog store-failed" },
-                { .commit = true, .calls = "limits clock watchdog store-failed"                      },
+                  .operation = "INSERT",
+                  .calls = "limits clock watchdog store-failed" },
+                { .commit = true, .calls = "limits clock watchdog store-failed" },
         };
         Place *p = *state;
 
@@ -84,9 +85,10 @@ static void test_a_launcher_that_is_lost_is_reported_and_the_start_tried_again(v
         p->c->run->under_way = false;
         p->c->run->ops->launcher_lost(p->c);
         assert_calls("events");
-        assert_events(p,
-                      "error.report \"code\":\"launcher-lost\",\"text\":\"northflare-launcher ended "
-                      "during a start\"\n");
+        assert_events(
+                p,
+                "error.report \"code\":\"launcher-lost\",\"text\":\"northflare-launcher ended "
+                "during a start\"\n");
         p->c->run->ops->start_again(p->c);
         assert_calls("start");
         assert_true(p->c->run->under_way);
@@ -139,7 +141,7 @@ typedef struct EndCase {
         bool reported; /* that the supervisor was lost */
 } EndCase;
 
-#define SHORT_TEXT                                                                                              \
+#define SHORT_TEXT                                                                                                 \
         "the runner crashed 2 times while it concluded this run: the rest of its output, its usage and the state " \
         "of its checkout are omitted"
 
@@ -312,7 +314,7 @@ static void test_every_verdict_is_stored_with_its_text_and_who_stopped_it(void *
                 assert_detail(p, "stoppedBy", e->stopped_by);
                 assert_int_equal(p->n_visible, e->reported ? 2 : 1);
                 assert_int_equal(
-                                store_next_own_event(p->ctx.run.store, "c-1", 1, p->events_read, &first), 1);
+                        store_next_own_event(p->ctx.run.store, "c-1", 1, p->events_read, &first), 1);
                 assert_string_equal(first.method, e->reported ? "error.report" : "conversation.ended");
                 if (e->reported)
                         assert_non_null(strstr(first.members, "\"code\":\"supervisor-lost\""));
@@ -322,7 +324,7 @@ static void test_every_verdict_is_stored_with_its_text_and_who_stopped_it(void *
 
 static void test_an_end_names_all_that_the_supervisor_said(void **state) {
         static const char outcome[] =
-                        "{\"exitCode\":3,\"resources\":{\"cpuUsec\":9},\"outFull\":true,\"endedUsec\":5}";
+                "{\"exitCode\":3,\"resources\":{\"cpuUsec\":9},\"outFull\":true,\"endedUsec\":5}";
         _cleanup_json_ Json *o = NULL;
         Place *p = *state;
 
@@ -333,9 +335,10 @@ static void test_an_end_names_all_that_the_supervisor_said(void **state) {
         fake_run.facts.outcome = o;
         p->c->run->row.driven = 77;
         report_over(p);
-        assert_events(p,
-                      "conversation.ended \"reason\":\"agent-exited\",\"sessionId\":\"s-1\",\"directory\":\"/d\"," USAGE
-                      ",\"exitCode\":3,\"resources\":{\"cpuUsec\":9},\"outFull\":true,\"outBytes\":77\n");
+        assert_events(
+                p,
+                "conversation.ended \"reason\":\"agent-exited\",\"sessionId\":\"s-1\",\"directory\":\"/d\"," USAGE
+                ",\"exitCode\":3,\"resources\":{\"cpuUsec\":9},\"outFull\":true,\"outBytes\":77\n");
         assert_int_equal(conversation_turns(p->c), 1);
 }
 
@@ -347,9 +350,10 @@ static void test_an_end_without_the_supervisors_word_has_the_resources_that_were
         use();
         fake_run.facts.resources = o;
         report_over(p);
-        assert_events(p,
-                      "conversation.ended \"reason\":\"lost\"," USAGE
-                      ",\"resources\":{\"cpuUsec\":9},\"outBytes\":0\n");
+        assert_events(
+                p,
+                "conversation.ended \"reason\":\"lost\"," USAGE
+                ",\"resources\":{\"cpuUsec\":9},\"outBytes\":0\n");
 }
 
 static void test_a_short_end_has_no_usage(void **state) {
@@ -358,10 +362,11 @@ static void test_a_short_end_has_no_usage(void **state) {
         use();
         fake_run.is_short = fake_run.facts.is_short = true;
         report_over(p);
-        assert_events(p,
-                      "conversation.ended \"reason\":\"lost\",\"detail\":\"the runner crashed 0 times while it concluded this "
-                      "run: the rest of its output, its usage and the state of its checkout are omitted\","
-                      "\"outBytes\":0\n");
+        assert_events(
+                p,
+                "conversation.ended \"reason\":\"lost\",\"detail\":\"the runner crashed 0 times while it concluded this "
+                "run: the rest of its output, its usage and the state of its checkout are omitted\","
+                "\"outBytes\":0\n");
 }
 
 static void test_an_end_waits_for_git_once_and_has_its_answer(void **state) {
@@ -379,9 +384,10 @@ static void test_an_end_waits_for_git_once_and_has_its_answer(void **state) {
         call = p->c->git.call;
         call->done(0, NULL, status, call->userdata);
         assert_calls("close events changed release ended");
-        assert_events(p,
-                      "conversation.ended \"reason\":\"lost\",\"directory\":\"/d\"," USAGE
-                      ",\"git\":{\"dirty\":true},\"outBytes\":0\n");
+        assert_events(
+                p,
+                "conversation.ended \"reason\":\"lost\",\"directory\":\"/d\"," USAGE
+                ",\"git\":{\"dirty\":true},\"outBytes\":0\n");
 }
 
 static void test_an_end_has_its_branch_where_git_gives_no_answer(void **state) {
@@ -394,9 +400,10 @@ static void test_an_end_has_its_branch_where_git_gives_no_answer(void **state) {
         call = p->c->git.call;
         call->done(-EIO, "no", NULL, call->userdata);
         assert_calls("git close events changed release ended");
-        assert_events(p,
-                      "conversation.ended \"reason\":\"lost\",\"directory\":\"/d\"," USAGE
-                      ",\"git\":{\"branch\":\"b\"},\"outBytes\":0\n");
+        assert_events(
+                p,
+                "conversation.ended \"reason\":\"lost\",\"directory\":\"/d\"," USAGE
+                ",\"git\":{\"branch\":\"b\"},\"outBytes\":0\n");
 }
 
 static void test_git_is_not_asked_before_the_runner_is_ready(void **state) {
@@ -424,21 +431,22 @@ static void test_messages_that_wait_at_the_end_are_reported_and_a_stop_is_answer
         assert_int_equal(p->n_commits, 1);
         assert_calls("close events responded:stopped changed release ended");
         assert_int_equal(p->n_visible, 3);
-        assert_events(p,
-                      "error.report \"code\":\"message-not-delivered\",\"text\":\"The conversation ended before the "
-                      "agent could accept this message.\",\"about\":\"m-1\"\n"
-                      "error.report \"code\":\"message-not-delivered\",\"text\":\"The conversation ended before the "
-                      "agent could accept this message.\",\"about\":\"m-4\"\n"
-                      "conversation.ended \"reason\":\"stopped\",\"usage\":{\"turns\":0,\"inputTokens\":0,"
-                      "\"outputTokens\":0,\"cacheReadTokens\":0,\"cacheWriteTokens\":0},\"stoppedBy\":"
-                      "\"runner\",\"outBytes\":0\n");
+        assert_events(
+                p,
+                "error.report \"code\":\"message-not-delivered\",\"text\":\"The conversation ended before the "
+                "agent could accept this message.\",\"about\":\"m-1\"\n"
+                "error.report \"code\":\"message-not-delivered\",\"text\":\"The conversation ended before the "
+                "agent could accept this message.\",\"about\":\"m-4\"\n"
+                "conversation.ended \"reason\":\"stopped\",\"usage\":{\"turns\":0,\"inputTokens\":0,"
+                "\"outputTokens\":0,\"cacheReadTokens\":0,\"cacheWriteTokens\":0},\"stoppedBy\":"
+                "\"runner\",\"outBytes\":0\n");
         assert_int_equal(p->c->n_pending, 0);
         assert_int_equal(count_pending(p), 0);
         assert_int_equal(store_next_response(p->ctx.run.store, 0, &response), 1);
         assert_string_equal(
-                        response.response,
-                        "{\"jsonrpc\":\"2.0\",\"id\":17,\"result\":{\"conversationId\":\"c-1\",\"stopped\":true,"
-                        "\"reason\":\"stopped\"},\"messageId\":\"rsp:m-3\"}");
+                response.response,
+                "{\"jsonrpc\":\"2.0\",\"id\":17,\"result\":{\"conversationId\":\"c-1\",\"stopped\":true,"
+                "\"reason\":\"stopped\"},\"messageId\":\"rsp:m-3\"}");
 }
 
 /* A stop is accepted also where no other message is, and stands behind all of them. */
@@ -460,12 +468,12 @@ static void test_a_stop_behind_more_messages_than_are_read_at_once_is_answered(v
 
 static void test_an_end_that_fails_at_any_step_is_not_announced(void **state) {
         static const Failure failures[] = {
-                {.table = "responses",   .operation = "INSERT" },
-                { .table = "inbound",                     .operation = "UPDATE" },
-                { .table = "own_events",.operation = "INSERT" },
-                { .end = -EIO},
-                { .table = "conversations",                     .operation = "UPDATE" },
-                { .commit = true                     },
+                { .table = "responses", .operation = "INSERT" },
+                { .table = "inbound", .operation = "UPDATE" },
+                { .table = "own_events", .operation = "INSERT" },
+                { .end = -EIO },
+                { .table = "conversations", .operation = "UPDATE" },
+                { .commit = true },
         };
         Place *p = *state;
 

@@ -33,11 +33,11 @@ static void test_effects_are_one_transaction_and_announced_once_after_it(void **
 
 static void test_effects_that_fail_at_any_step_leave_the_store_as_it_was(void **state) {
         static const Failure failures[] = {
-                {.effects = -EIO       },
-                { .table = "input",      .operation = "INSERT" },
-                { .table = "conversations",                     .operation = "UPDATE" },
-                { .table = "own_events",.operation = "INSERT" },
-                { .commit = true},
+                { .effects = -EIO },
+                { .table = "input", .operation = "INSERT" },
+                { .table = "conversations", .operation = "UPDATE" },
+                { .table = "own_events", .operation = "INSERT" },
+                { .commit = true },
         };
         Place *p = *state;
 
@@ -110,13 +110,14 @@ static void test_a_message_that_is_refused_is_reported_and_the_others_are_delive
         assert_int_equal(p->n_commits, 1);
         assert_calls("write heard events changed");
         assert_int_equal(p->n_visible, 3);
-        assert_events(p,
-                      "error.report \"code\":\"message-not-delivered\",\"text\":\"the agent takes no such "
-                      "message\",\"about\":\"m-2\"\n"
-                      "error.report \"code\":\"message-not-delivered\",\"text\":\"it does not conform to the agent's "
-                      "protocol\",\"about\":\"m-3\"\n"
-                      "error.report \"code\":\"message-not-delivered\",\"text\":\"it does not conform to the agent's "
-                      "protocol\",\"about\":\"m-4\"\n");
+        assert_events(
+                p,
+                "error.report \"code\":\"message-not-delivered\",\"text\":\"the agent takes no such "
+                "message\",\"about\":\"m-2\"\n"
+                "error.report \"code\":\"message-not-delivered\",\"text\":\"it does not conform to the agent's "
+                "protocol\",\"about\":\"m-3\"\n"
+                "error.report \"code\":\"message-not-delivered\",\"text\":\"it does not conform to the agent's "
+                "protocol\",\"about\":\"m-4\"\n");
         assert_input(p, "a\nb\n");
         assert_int_equal(p->c->n_pending, 0);
         assert_int_equal(count_pending(p), 0);
@@ -124,10 +125,10 @@ static void test_a_message_that_is_refused_is_reported_and_the_others_are_delive
 
 static void test_a_batch_that_fails_at_any_step_leaves_the_store_as_it_was(void **state) {
         static const Failure failures[] = {
-                {.effects = -EIO       },
+                { .effects = -EIO },
                 { .table = "own_events", .operation = "INSERT" },
-                { .table = "inbound",                     .operation = "UPDATE" },
-                { .commit = true},
+                { .table = "inbound", .operation = "UPDATE" },
+                { .commit = true },
         };
         Place *p = *state;
 
@@ -156,10 +157,10 @@ static void test_a_message_that_waits_holds_up_messages_but_no_interrupt_and_no_
         say(p, "b");
         (void) accept_message(p, "conversation.interrupt", "{}", NULL);
         (void) accept_message(
-                        p,
-                        "permission.respond",
-                        "{\"requestId\":\"question:5.1\",\"behavior\":\"allow\",\"message\":\"yes\"}",
-                        NULL);
+                p,
+                "permission.respond",
+                "{\"requestId\":\"question:5.1\",\"behavior\":\"allow\",\"message\":\"yes\"}",
+                NULL);
         (void) accept_message(p, "conversation.config", "{\"model\":\"m\"}", NULL);
         conversation_pump_input(p->c);
         assert_input(p, "interrupt\nallow 5.1 yes\n");
@@ -356,10 +357,10 @@ static void test_a_question_that_cannot_be_answered_does_not_expire(void **state
 
 static void test_a_denial_that_fails_at_any_step_leaves_the_store_as_it_was(void **state) {
         static const Failure failures[] = {
-                {.effects = -EIO,        .calls = ""          },
+                { .effects = -EIO, .calls = "" },
                 { .table = "own_events", .operation = "INSERT", .calls = "" },
-                { .expiring = -EIO,                     .calls = "expiring:question:5.1"                         },
-                { .commit = true,                     .calls = "expiring:question:5.1"   },
+                { .expiring = -EIO, .calls = "expiring:question:5.1" },
+                { .commit = true, .calls = "expiring:question:5.1" },
         };
         Place *p = *state;
 

@@ -58,13 +58,14 @@ static void test_a_state_that_is_not_stored_is_reported_later(void **state) {
         sqlite3 *db = p->ctx.run.store->db;
 
         assert_int_equal(
-                        sqlite3_exec(db,
-                                     "CREATE TRIGGER refuses BEFORE INSERT ON own_events BEGIN "
-                                     "SELECT RAISE(ABORT, 'refused'); END",
-                                     NULL,
-                                     NULL,
-                                     NULL),
-                        SQLITE_OK);
+                sqlite3_exec(
+                        db,
+                        "CREATE TRIGGER refuses BEFORE INSERT ON own_events BEGIN "
+                        "SELECT RAISE(ABORT, 'refused'); END",
+                        NULL,
+                        NULL,
+                        NULL),
+                SQLITE_OK);
         p->c->run->ops->frozen(true, p->c);
         assert_int_equal(sqlite3_exec(db, "DROP TRIGGER refuses", NULL, NULL, NULL), SQLITE_OK);
         assert_int_equal(conversation_emit_state(p->c), 0);
@@ -99,10 +100,9 @@ static void test_the_first_words_of_a_stop_are_kept(void **state) {
 
         stop(p, STOP_BY_DRAIN, DAY);
         conversation_stop(
-                        p->c, &(StopOrder){ .cause = STOP_BY_PERSON, .words = "enough", .grace_usec = DAY });
+                p->c, &(StopOrder){ .cause = STOP_BY_PERSON, .words = "enough", .grace_usec = DAY });
         conversation_stop(
-                        p->c,
-                        &(StopOrder){ .cause = STOP_BY_PERSON, .words = "shutdown", .grace_usec = DAY });
+                p->c, &(StopOrder){ .cause = STOP_BY_PERSON, .words = "shutdown", .grace_usec = DAY });
         report_over(p);
         assert_int_equal(p->c->row.reason, END_STOPPED);
         assert_detail(p, "reason", "stopped");
@@ -128,10 +128,11 @@ static void test_a_stop_before_the_start_ends_it_at_once(void **state) {
         begin_in(p, CONVERSATION_STARTING);
         stop(p, STOP_BY_PERSON, DAY);
         assert_calls("close events changed release ended");
-        assert_events(p,
-                      "conversation.ended \"reason\":\"stopped\",\"usage\":{\"turns\":0,\"inputTokens\":0,"
-                      "\"outputTokens\":0,\"cacheReadTokens\":0,\"cacheWriteTokens\":0},\"stoppedBy\":"
-                      "\"runner\",\"outBytes\":0\n");
+        assert_events(
+                p,
+                "conversation.ended \"reason\":\"stopped\",\"usage\":{\"turns\":0,\"inputTokens\":0,"
+                "\"outputTokens\":0,\"cacheReadTokens\":0,\"cacheWriteTokens\":0},\"stoppedBy\":"
+                "\"runner\",\"outBytes\":0\n");
         assert_int_equal(p->c->row.state, CONVERSATION_ENDED);
         assert_true(p->c->run->over);
 }
@@ -156,10 +157,10 @@ static void test_a_stop_before_the_start_ends_it_for_its_cause(void **state) {
                 StopCause cause;
                 EndReason reason;
         } stops[] = {
-                {STOP_BY_PERSON,        END_STOPPED },
+                { STOP_BY_PERSON, END_STOPPED },
                 { STOP_BY_ORCHESTRATOR, END_STOPPED },
-                { STOP_BY_DRAIN,        END_STOPPED },
-                { STOP_BY_SHUTDOWN,     END_SHUTDOWN},
+                { STOP_BY_DRAIN, END_STOPPED },
+                { STOP_BY_SHUTDOWN, END_SHUTDOWN },
         };
         Place *p = *state;
 
@@ -208,7 +209,7 @@ static void test_a_start_that_fails_during_a_stop_ends_as_the_stop_has_it(void *
 
         begin_start(p);
         conversation_stop(
-                        p->c, &(StopOrder){ .cause = STOP_BY_PERSON, .words = "enough", .grace_usec = DAY });
+                p->c, &(StopOrder){ .cause = STOP_BY_PERSON, .words = "enough", .grace_usec = DAY });
         p->c->run->under_way = false;
         assert_calls("changed");
         p->c->run->ops->launcher_lost(p->c);
@@ -237,9 +238,10 @@ static void test_a_stop_of_one_that_is_frozen_thaws_it_and_its_time_begins_then(
         assert_int_equal(time_left(p), 0);
         stop(p, STOP_BY_PERSON, DAY);
         assert_calls("look"); /* it is being thawed already */
-        assert_events(p,
-                      "conversation.state \"state\":\"frozen\",\"queued\":0\n"
-                      "conversation.state \"state\":\"stopping\",\"queued\":0\n");
+        assert_events(
+                p,
+                "conversation.state \"state\":\"frozen\",\"queued\":0\n"
+                "conversation.state \"state\":\"stopping\",\"queued\":0\n");
         report_ordered(p, LAUNCHER_THAW, 0, NULL);
         assert_calls("thawed look");
         assert_false(conversation_is_frozen(p->c));
@@ -342,9 +344,10 @@ static void test_an_order_that_fails_during_a_stop_is_reported(void **state) {
         report_ordered(p, LAUNCHER_FREEZE, -EIO, "it does not freeze");
         report_ordered(p, LAUNCHER_SET_LIMITS, -ECANCELED, NULL);
         assert_calls("events events");
-        assert_events(p,
-                      "error.report \"code\":\"control-failed\",\"text\":\"Freeze failed: it does not freeze\"\n"
-                      "error.report \"code\":\"control-failed\",\"text\":\"SetLimits failed: the conversation is ended\"\n");
+        assert_events(
+                p,
+                "error.report \"code\":\"control-failed\",\"text\":\"Freeze failed: it does not freeze\"\n"
+                "error.report \"code\":\"control-failed\",\"text\":\"SetLimits failed: the conversation is ended\"\n");
         report_ordered(p, LAUNCHER_SET_LIMITS, 0, NULL);
         assert_calls("limits-set");
 }
@@ -452,8 +455,9 @@ static void test_an_order_that_fails_is_reported_in_the_words_of_the_launcher(vo
         report_ordered(p, LAUNCHER_SET_LIMITS, -EINVAL, "no such limit");
         assert_calls("events");
         assert_int_equal(p->n_visible, 1);
-        assert_events(p,
-                      "error.report \"code\":\"control-failed\",\"text\":\"SetLimits failed: no such limit\"\n");
+        assert_events(
+                p,
+                "error.report \"code\":\"control-failed\",\"text\":\"SetLimits failed: no such limit\"\n");
 }
 
 static void test_an_order_that_fails_without_words_is_reported_with_those_of_its_error(void **state) {
@@ -462,8 +466,9 @@ static void test_an_order_that_fails_without_words_is_reported_with_those_of_its
         report_ordered(p, LAUNCHER_FREEZE, -ECONNREFUSED, NULL);
         assert_calls("events");
         assert_false(conversation_is_frozen(p->c));
-        assert_events(p,
-                      "error.report \"code\":\"control-failed\",\"text\":\"Freeze failed: Connection refused\"\n");
+        assert_events(
+                p,
+                "error.report \"code\":\"control-failed\",\"text\":\"Freeze failed: Connection refused\"\n");
 }
 
 static void test_an_order_that_cannot_be_given_is_reported(void **state) {
@@ -473,8 +478,9 @@ static void test_an_order_that_cannot_be_given_is_reported(void **state) {
         fake_run.order_error = -EBUSY;
         conversation_order(p->c, LAUNCHER_FREEZE, NULL, 0);
         assert_calls("events");
-        assert_events(p,
-                      "error.report \"code\":\"control-failed\",\"text\":\"Freeze failed: Device or resource busy\"\n");
+        assert_events(
+                p,
+                "error.report \"code\":\"control-failed\",\"text\":\"Freeze failed: Device or resource busy\"\n");
 }
 
 /* ---- why the runner itself stops it ---- */

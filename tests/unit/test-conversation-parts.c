@@ -198,8 +198,7 @@ static void one_call_passes_over_16_mib(void **state) {
         assert_int_equal(pwrite_all(fd, "\n", 1, size), 0);
         for (unsigned i = 0; i < 3; i++) {
                 assert_int_equal(
-                                line_reader_next(&r, fd, UINT64_MAX, &line),
-                                i < 2 ? LINE_CONTINUE : LINE_OVERSIZE);
+                        line_reader_next(&r, fd, UINT64_MAX, &line), i < 2 ? LINE_CONTINUE : LINE_OVERSIZE);
                 assert_in_range(r.passed - before, 1, 17 * 1024 * 1024);
                 before = r.passed;
         }
@@ -442,11 +441,12 @@ static void limits_defaults_and_overrides(void **state) {
         assert_int_equal(limit_of(&l, "CPUWeight"), UINT64_MAX);
 
         assert_int_equal(
-                        parse_limits("{\"memoryMax\":200,\"cpuQuotaPercent\":150,\"runtimeMaxSec\":2}",
-                                     &defaults,
-                                     &l,
-                                     &error),
-                        0);
+                parse_limits(
+                        "{\"memoryMax\":200,\"cpuQuotaPercent\":150,\"runtimeMaxSec\":2}",
+                        &defaults,
+                        &l,
+                        &error),
+                0);
         assert_int_equal(limit_of(&l, "MemoryMax"), 200);
         /* A high above the max would never be felt. */
         assert_int_equal(limit_of(&l, "MemoryHigh"), 200);
@@ -459,13 +459,13 @@ static void limits_refused(void **state) {
                 const char *text, *names;
                 int error;
         } cases[] = {
-                {"{\"memoryMax\":0}",           "memoryMax", -EINVAL    },
-                { "{\"memoryMax\":-1}",         "memoryMax", -EINVAL    },
-                { "{\"memoryMax\":\"1G\"}",     "memoryMax", -EINVAL    },
-                { "{\"tasksMax\":99999999999}", "tasksMax",  -EINVAL    },
-                { "{\"cpuWeight\":10001}",      "cpuWeight", -EINVAL    },
-                { "{\"nice\":1}",               "nice",      -EOPNOTSUPP},
-                { "[]",                         "limits",    -EINVAL    },
+                { "{\"memoryMax\":0}", "memoryMax", -EINVAL },
+                { "{\"memoryMax\":-1}", "memoryMax", -EINVAL },
+                { "{\"memoryMax\":\"1G\"}", "memoryMax", -EINVAL },
+                { "{\"tasksMax\":99999999999}", "tasksMax", -EINVAL },
+                { "{\"cpuWeight\":10001}", "cpuWeight", -EINVAL },
+                { "{\"nice\":1}", "nice", -EOPNOTSUPP },
+                { "[]", "limits", -EINVAL },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -481,10 +481,10 @@ static void limits_refused(void **state) {
 static void defaults_below_ceilings(void **state) {
         ConfigLimits defaults = { .memory_max = 500, .cpu_quota_percent = 20 };
         const Limits ceilings = {
-                .list = {{ "MemoryMax", 400 },
-                         { "TasksMax", 30 },
-                         { "CPUQuotaPerSecUSec", 900000 },
-                         { "RuntimeMaxUSec", 60 * USEC_PER_SEC }},
+                .list = { { "MemoryMax", 400 },
+                          { "TasksMax", 30 },
+                          { "CPUQuotaPerSecUSec", 900000 },
+                          { "RuntimeMaxUSec", 60 * USEC_PER_SEC } },
                 .n = 4,
         };
 
@@ -546,11 +546,11 @@ static void budgets_refused(void **state) {
         static const struct {
                 const char *budget, *says;
         } cases[] = {
-                {"{\"usd\":0}",       "budget.usd is not a number above 0"                      },
-                { "{\"usd\":\"1\"}",  "budget.usd is not a number above 0"                      },
-                { "{\"tokens\":1.5}", "budget.tokens is not a whole number above 0"             },
-                { "{\"turns\":-1}",   "budget.turns is not a whole number above 0"              },
-                { "{\"eur\":1}",      "budget.eur is not known: there are usd, tokens and turns"},
+                { "{\"usd\":0}", "budget.usd is not a number above 0" },
+                { "{\"usd\":\"1\"}", "budget.usd is not a number above 0" },
+                { "{\"tokens\":1.5}", "budget.tokens is not a whole number above 0" },
+                { "{\"turns\":-1}", "budget.turns is not a whole number above 0" },
+                { "{\"eur\":1}", "budget.eur is not known: there are usd, tokens and turns" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -569,19 +569,19 @@ static void budgets_spent(void **state) {
                 DriverUsage usage;
                 const char *spent;
         } cases[] = {
-                {{ .turns = 0, .input_tokens = 5000 },                                                  NULL   }, /* no turn has ended */
+                { { .turns = 0, .input_tokens = 5000 }, NULL }, /* no turn has ended */
                 { { .turns = 2,
                     .input_tokens = 400,
                     .output_tokens = 500,
                     .cost_usd = 0.49,
                     .has_cost = true },
-                 NULL                                                                                          },
-                { { .turns = 1, .cost_usd = 0.5, .has_cost = true },                                    "usd"  },
-                { { .turns = 1, .cost_usd = 9 },                                                        NULL   }, /* the agent names no cost */
+                  NULL },
+                { { .turns = 1, .cost_usd = 0.5, .has_cost = true }, "usd" },
+                { { .turns = 1, .cost_usd = 9 }, NULL }, /* the agent names no cost */
                 { { .turns = 1, .input_tokens = 400, .output_tokens = 500, .cache_write_tokens = 100 },
-                 "tokens"                                                                                      },
-                { { .turns = 1, .cache_read_tokens = 9000 },                                            NULL   },
-                { { .turns = 3 },                                                                       "turns"},
+                  "tokens" },
+                { { .turns = 1, .cache_read_tokens = 9000 }, NULL },
+                { { .turns = 3 }, "turns" },
         };
         _cleanup_json_ Json *o = NULL;
         _cleanup_free_ char *error = NULL;
@@ -642,52 +642,52 @@ static void verdicts(void **state) {
                 EndReason reason;
                 bool end, shutdown, stopped, bad_turn, oom;
         } cases[] = {
-                {.outcome = "{\"exitCode\":0}",                               .reason = END_COMPLETED                                                       },
-                { .outcome = "{\"exitCode\":0}",                              .end = true,                                                                    .bad_turn = true, .reason = END_COMPLETED },
-                { .outcome = "{\"exitCode\":0}",                                    .bad_turn = true,                                                                                                                 .reason = END_AGENT_EXITED },
-                { .outcome = "{\"exitCode\":1}",        .reason = END_AGENT_EXITED},
-                { .outcome = "{\"signal\":11}",                              .reason = END_AGENT_EXITED                                                                          },
+                { .outcome = "{\"exitCode\":0}", .reason = END_COMPLETED },
+                { .outcome = "{\"exitCode\":0}", .end = true, .bad_turn = true, .reason = END_COMPLETED },
+                { .outcome = "{\"exitCode\":0}", .bad_turn = true, .reason = END_AGENT_EXITED },
+                { .outcome = "{\"exitCode\":1}", .reason = END_AGENT_EXITED },
+                { .outcome = "{\"signal\":11}", .reason = END_AGENT_EXITED },
                 { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}",
-                 .oom = true,
-                 .reason = END_OOM_KILLED },
- /* An hour ago, and a tool. */
-                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}", .reason = END_AGENT_EXITED                                                                                                                                },
-                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":0}}",                                                          .reason = END_AGENT_EXITED                                                                             },
- /* A tool was killed for its memory, and the agent lived to tell. */
+                  .oom = true,
+                  .reason = END_OOM_KILLED },
+                /* An hour ago, and a tool. */
+                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":1}}", .reason = END_AGENT_EXITED },
+                { .outcome = "{\"signal\":9,\"resources\":{\"oomKills\":0}}", .reason = END_AGENT_EXITED },
+                /* A tool was killed for its memory, and the agent lived to tell. */
                 { .outcome = "{\"exitCode\":0,\"resources\":{\"oomKills\":2}}",
-                 .oom = true,
-                 .reason = END_COMPLETED },
-                { .outcome = "{\"exitCode\":0}",                                                          .stop = STOP_BY_PERSON,.reason = END_STOPPED },
-                { .outcome = "{\"signal\":15}",                                     .stop = STOP_BY_PERSON,                                                                                                                  .reason = END_STOPPED },
+                  .oom = true,
+                  .reason = END_COMPLETED },
+                { .outcome = "{\"exitCode\":0}", .stop = STOP_BY_PERSON, .reason = END_STOPPED },
+                { .outcome = "{\"signal\":15}", .stop = STOP_BY_PERSON, .reason = END_STOPPED },
                 { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
-                 .result = "success",
-                 .reason = END_STOPPED },
+                  .result = "success",
+                  .reason = END_STOPPED },
                 { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
-                 .result = "timeout",
-                 .reason = END_TIMEOUT },
-                { .outcome = "{\"exitCode\":0,\"stoppedBy\":\"supervisor\"}",                                                          .reason = END_TIMEOUT                                                                                 },
+                  .result = "timeout",
+                  .reason = END_TIMEOUT },
+                { .outcome = "{\"exitCode\":0,\"stoppedBy\":\"supervisor\"}", .reason = END_TIMEOUT },
                 { .outcome = "{\"signal\":15,\"stoppedBy\":\"supervisor\"}",
-                 .stop = STOP_BY_PERSON,
-                 .reason = END_STOPPED },
+                  .stop = STOP_BY_PERSON,
+                  .reason = END_STOPPED },
                 { .outcome = "{\"signal\":15,\"stoppedBy\":\"systemd\"}",
-                 .shutdown = true,
-                 .reason = END_SHUTDOWN },
-                { .outcome = "{\"stage\":\"exec\",\"errno\":2}", .reason = END_FAILED},
-                { .outcome = "{\"exitCode\":1}",  .failure = "no such session",                                                                                                                      .reason = END_FAILED },
-                { .outcome = "{\"signal\":9}",                                                          .stop = STOP_BY_BUDGET,                                                                                  .reason = END_BUDGET },
-                { .outcome = "{\"signal\":9}",                                      .stop = STOP_BY_RUNTIME,                                                                                                                   .reason = END_TIMEOUT },
-                { .result = "oom-kill",                                       .reason = END_OOM_KILLED                                                                                                                    },
-                { .result = "timeout",                              .reason = END_TIMEOUT},
-                { .outcome = "{\"signal\":9}",                                .stop = STOP_BY_SHUTDOWN,                               .reason = END_SHUTDOWN },
-                { .result = "signal",                                                          .reason = END_LOST                                                                                                            },
-                { .result = "success",                                      .shutdown = true, .reason = END_SHUTDOWN },
-                { .result = "success",.stopped = true,.reason = END_STOPPED },
-                { .result = "oom-kill",         .stopped = true,                                                                                                                     .reason = END_OOM_KILLED },
-                { .oom = true,    .shutdown = true,                              .reason = END_OOM_KILLED },
-                { .reason = END_LOST                                        },
-                { .oom = true,                                        .reason = END_OOM_KILLED                                           },
-                { .oom = true,                                                          .stop = STOP_BY_PERSON,                                                                 .reason = END_STOPPED },
-                { .stop = STOP_BY_PERSON,                                      .reason = END_STOPPED                                                                                                                    },
+                  .shutdown = true,
+                  .reason = END_SHUTDOWN },
+                { .outcome = "{\"stage\":\"exec\",\"errno\":2}", .reason = END_FAILED },
+                { .outcome = "{\"exitCode\":1}", .failure = "no such session", .reason = END_FAILED },
+                { .outcome = "{\"signal\":9}", .stop = STOP_BY_BUDGET, .reason = END_BUDGET },
+                { .outcome = "{\"signal\":9}", .stop = STOP_BY_RUNTIME, .reason = END_TIMEOUT },
+                { .result = "oom-kill", .reason = END_OOM_KILLED },
+                { .result = "timeout", .reason = END_TIMEOUT },
+                { .outcome = "{\"signal\":9}", .stop = STOP_BY_SHUTDOWN, .reason = END_SHUTDOWN },
+                { .result = "signal", .reason = END_LOST },
+                { .result = "success", .shutdown = true, .reason = END_SHUTDOWN },
+                { .result = "success", .stopped = true, .reason = END_STOPPED },
+                { .result = "oom-kill", .stopped = true, .reason = END_OOM_KILLED },
+                { .oom = true, .shutdown = true, .reason = END_OOM_KILLED },
+                { .reason = END_LOST },
+                { .oom = true, .reason = END_OOM_KILLED },
+                { .oom = true, .stop = STOP_BY_PERSON, .reason = END_STOPPED },
+                { .stop = STOP_BY_PERSON, .reason = END_STOPPED },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -695,27 +695,24 @@ static void verdicts(void **state) {
 
                 if (cases[i].outcome)
                         assert_int_equal(
-                                        json_parse(cases[i].outcome,
-                                                   strlen(cases[i].outcome),
-                                                   &outcome,
-                                                   NULL),
-                                        0);
+                                json_parse(cases[i].outcome, strlen(cases[i].outcome), &outcome, NULL), 0);
                 EndReason reason = verdict_reason(&(VerdictInput){
-                                .outcome = outcome,
-                                .result = cases[i].result,
-                                .stop = cases[i].stop,
-                                .end_requested = cases[i].end,
-                                .shutdown = cases[i].shutdown,
-                                .stopped_by_systemd = cases[i].stopped,
-                                .last_turn_failed = cases[i].bad_turn,
-                                .failure = cases[i].failure,
-                                .oom = cases[i].oom,
+                        .outcome = outcome,
+                        .result = cases[i].result,
+                        .stop = cases[i].stop,
+                        .end_requested = cases[i].end,
+                        .shutdown = cases[i].shutdown,
+                        .stopped_by_systemd = cases[i].stopped,
+                        .last_turn_failed = cases[i].bad_turn,
+                        .failure = cases[i].failure,
+                        .oom = cases[i].oom,
                 });
                 if (reason != cases[i].reason)
-                        fail_msg("case %zu: %s instead of %s",
-                                 i,
-                                 end_reason_to_string(reason),
-                                 end_reason_to_string(cases[i].reason));
+                        fail_msg(
+                                "case %zu: %s instead of %s",
+                                i,
+                                end_reason_to_string(reason),
+                                end_reason_to_string(cases[i].reason));
         }
 }
 

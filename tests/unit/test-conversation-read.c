@@ -32,8 +32,7 @@ typedef struct Place {
 /* A line that makes so many events; two of many are ten times as long as the others. */
 static void assistant(Buffer *b, unsigned blocks, size_t size) {
         (void) buffer_append_str(
-                        b,
-                        "{\"type\":\"assistant\",\"session_id\":\"s\",\"message\":{\"id\":\"m\",\"content\":[");
+                b, "{\"type\":\"assistant\",\"session_id\":\"s\",\"message\":{\"id\":\"m\",\"content\":[");
         for (unsigned i = 0; i < blocks; i++) {
                 (void) buffer_printf(b, "%s{\"type\":\"text\",\"text\":\"%u \xc3\xa4 ", i > 0 ? "," : "", i);
                 for (size_t k = 0; k < (i == 200 || i == 201 ? 10 * size : size); k++)
@@ -225,8 +224,8 @@ static void test_an_event_at_the_bound_and_one_byte_past_it(void **state) {
         events = strv_free(events);
         free(TAKE_PTR(cursor));
         assert_return_code(conversation_read_events(p->c, "", 10, &events, &cursor), 0);
-        assert_non_null(strstr(
-                        events[0], "\"cut\":{\"type\":\"message\",\"cursor\":\"1:0:0\",\"size\":65537,"));
+        assert_non_null(
+                strstr(events[0], "\"cut\":{\"type\":\"message\",\"cursor\":\"1:0:0\",\"size\":65537,"));
         text = all(p, 10, false);
         again = all(p, 10, true);
         assert_int_equal(strlen(text), EVENT_INLINE_MAX + 2);
@@ -248,15 +247,7 @@ static void test_a_long_event_of_the_runners_own(void **state) {
         members = buffer_steal(&b);
         assert_non_null(members);
         assert_return_code(
-                        add_own_event(p->ctx.run.store,
-                                      "c",
-                                      1,
-                                      0,
-                                      NULL,
-                                      "conversation.ended",
-                                      members,
-                                      &seq),
-                        0);
+                add_own_event(p->ctx.run.store, "c", 1, 0, NULL, "conversation.ended", members, &seq), 0);
         text = all(p, 10, false);
         again = all(p, 10, true);
         assert_string_equal(text, again);
@@ -265,8 +256,9 @@ static void test_a_long_event_of_the_runners_own(void **state) {
 }
 
 static void test_what_is_no_cursor(void **state) {
-        static const char *const bad[] = { "1",      "1:2",     "0:0:0",    "2:0:0",  "1:0:-1",
-                                           "1:0:0+", "1:0:0+x", "1:0:0+1x", "1:0:0 ", "x" };
+        static const char *const bad[] = {
+                "1", "1:2", "0:0:0", "2:0:0", "1:0:-1", "1:0:0+", "1:0:0+x", "1:0:0+1x", "1:0:0 ", "x",
+        };
         _cleanup_strv_free_ char **events = NULL;
         _cleanup_free_ char *next = NULL, *piece = NULL;
         Place *p = *state;
@@ -334,8 +326,8 @@ static void test_a_member_of_a_description_at_the_bound_and_one_byte_past_it(voi
                 assert_true(json_get_u64(json_get(cut, "directory"), "size", &told) > 0);
                 assert_int_equal(told, size + 2);
                 assert_int_equal(
-                                strlen(json_get_string(json_get(cut, "directory"), "begins")),
-                                DESCRIPTION_MEMBER_MAX);
+                        strlen(json_get_string(json_get(cut, "directory"), "begins")),
+                        DESCRIPTION_MEMBER_MAX);
                 assert_string_equal(json_get_string(json_get(cut, "result"), "begins"), p->c->row.detail);
         }
 }
@@ -343,15 +335,13 @@ static void test_a_member_of_a_description_at_the_bound_and_one_byte_past_it(voi
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(
-                                test_a_line_of_many_events_is_read_in_several_lists, setup, teardown),
+                        test_a_line_of_many_events_is_read_in_several_lists, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                                test_an_event_at_the_bound_and_one_byte_past_it, setup, teardown),
+                        test_an_event_at_the_bound_and_one_byte_past_it, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_long_event_of_the_runners_own, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_what_is_no_cursor, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                                test_a_member_of_a_description_at_the_bound_and_one_byte_past_it,
-                                setup,
-                                teardown),
+                        test_a_member_of_a_description_at_the_bound_and_one_byte_past_it, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

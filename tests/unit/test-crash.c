@@ -49,13 +49,14 @@ static void point(void) {
 static const struct {
         const char *id, *method, *params;
 } script[] = {
-        {"m-0",
-         "conversation.start",        "{\"conversationId\":\"c-1\",\"agent\":\"shell\",\"prompt\":\"word-0\"}"},
-        { "m-1", "message.user",      "{\"conversationId\":\"c-1\",\"content\":\"word-1\"}"                   },
-        { "m-2", "message.user",      "{\"conversationId\":\"c-1\",\"content\":\"word-2\"}"                   },
-        { "m-3", "message.user",      "{\"conversationId\":\"c-none\",\"content\":\"x\"}"                     },
-        { "m-4", "message.user",      "{\"conversationId\":\"c-1\",\"content\":\"word-3\"}"                   },
-        { "m-5", "conversation.stop", "{\"conversationId\":\"c-1\",\"graceMs\":600000}"                       },
+        { "m-0",
+          "conversation.start",
+          "{\"conversationId\":\"c-1\",\"agent\":\"shell\",\"prompt\":\"word-0\"}" },
+        { "m-1", "message.user", "{\"conversationId\":\"c-1\",\"content\":\"word-1\"}" },
+        { "m-2", "message.user", "{\"conversationId\":\"c-1\",\"content\":\"word-2\"}" },
+        { "m-3", "message.user", "{\"conversationId\":\"c-none\",\"content\":\"x\"}" },
+        { "m-4", "message.user", "{\"conversationId\":\"c-1\",\"content\":\"word-3\"}" },
+        { "m-5", "conversation.stop", "{\"conversationId\":\"c-1\",\"graceMs\":600000}" },
 };
 #define WORDS 4
 
@@ -148,10 +149,8 @@ static bool send_some(void) {
                 assert_true(s->ops->fill(s->userdata, &b) >= 0);
                 if (b.n > 0) {
                         point(); /* before the POST */
-                        int fd = openat(world.fd,
-                                        "server.log",
-                                        O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-                                        0600);
+                        int fd = openat(
+                                world.fd, "server.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
                         assert_true(fd >= 0);
                         assert_int_equal(write_all(fd, b.json.data, b.json.size), 0);
                         safe_close(fd);
@@ -199,11 +198,11 @@ static int new_call(sd_bus *bus, LauncherDone done, void *userdata, bool start, 
 }
 
 int launcher_start(
-                sd_bus *bus,
-                const LauncherStart *start,
-                LauncherDone done,
-                void *userdata,
-                LauncherCall **ret) {
+        sd_bus *bus,
+        const LauncherStart *start,
+        LauncherDone done,
+        void *userdata,
+        LauncherCall **ret) {
         static const char text[] = "{\"version\":1,\"cgroup\":\"/played\",\"cwd\":\"/w\"}";
 
         point();
@@ -248,13 +247,13 @@ LauncherQueue *launcher_queue_free(LauncherQueue *q) {
 }
 
 int launcher_order(
-                LauncherQueue *q,
-                const char *unit,
-                LauncherVerb verb,
-                const LauncherLimit *limits,
-                size_t n_limits,
-                LauncherOrderDone done,
-                void *userdata) {
+        LauncherQueue *q,
+        const char *unit,
+        LauncherVerb verb,
+        const LauncherLimit *limits,
+        size_t n_limits,
+        LauncherOrderDone done,
+        void *userdata) {
         Order *o = new0(Order, 1);
 
         point();
@@ -279,8 +278,8 @@ LauncherCall *launcher_call_free(LauncherCall *c) {
 }
 
 static int run_fd(void) {
-        _cleanup_close_ int conversations =
-                        openat(world.fd, "conversations/c-1/1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int conversations = openat(
+                world.fd, "conversations/c-1/1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         return TAKE_FD(conversations);
 }
 
@@ -343,24 +342,22 @@ static bool agent_step(void) {
                 if (streq(type, "end")) {
                         struct stat st;
                         assert_int_equal(fstat(out, &st), 0);
-                        _cleanup_free_ char *outcome =
-                                        xasprintf("{\"version\":1,\"exitCode\":0,\"outBytes\":%lld}",
-                                                  (long long) st.st_size);
+                        _cleanup_free_ char *outcome = xasprintf(
+                                "{\"version\":1,\"exitCode\":0,\"outBytes\":%lld}", (long long) st.st_size);
                         assert_int_equal(
-                                        write_file_atomic_at(
-                                                        fd, "outcome.json", outcome, strlen(outcome), 0600),
-                                        0);
+                                write_file_atomic_at(fd, "outcome.json", outcome, strlen(outcome), 0600), 0);
                         return true;
                 }
                 if (!streq(type, "user") || n++ < answered)
                         continue;
-                assert_true(dprintf(out,
-                                    "{\"type\":\"turn_start\",\"id\":\"%s\"}\n"
-                                    "{\"type\":\"output\",\"stream\":\"stdout\",\"text\":\"did %s\\n\"}\n"
-                                    "{\"type\":\"turn_end\",\"id\":\"%s\",\"exitCode\":0,\"interrupted\":false,\"durationMs\":1}\n",
-                                    json_get_string(o, "id"),
-                                    json_get_string(o, "text"),
-                                    json_get_string(o, "id")) > 0);
+                assert_true(
+                        dprintf(out,
+                                "{\"type\":\"turn_start\",\"id\":\"%s\"}\n"
+                                "{\"type\":\"output\",\"stream\":\"stdout\",\"text\":\"did %s\\n\"}\n"
+                                "{\"type\":\"turn_end\",\"id\":\"%s\",\"exitCode\":0,\"interrupted\":false,\"durationMs\":1}\n",
+                                json_get_string(o, "id"),
+                                json_get_string(o, "text"),
+                                json_get_string(o, "id")) > 0);
                 return true;
         }
         return false;
@@ -412,15 +409,17 @@ WRAP(int,
 
 static Runner *make_runner(sd_event *event) {
         static char *const modes[] = { (char *) "default", NULL };
-        static RunnerConfig config = { .max_conversations = 4,
-                                       .permission_modes = (char **) modes,
-                                       .stop_grace_ms = 600000 };
+        static RunnerConfig config = {
+                .max_conversations = 4,
+                .permission_modes = (char **) modes,
+                .stop_grace_ms = 600000,
+        };
         _cleanup_free_ char *error = NULL;
         Runner *r;
 
         /* Never run, but it has to be there. */
         assert_int_equal(
-                        json_parse("{\"shell\":{\"executable\":\"/bin/sh\"}}", 34, &config.agents, NULL), 0);
+                json_parse("{\"shell\":{\"executable\":\"/bin/sh\"}}", 34, &config.agents, NULL), 0);
 
         assert_int_equal(runner_new(event, NULL, &config, &r), 0);
         assert_int_equal(store_open(world.fd, world.path, &r->store, &error), 0);
@@ -625,10 +624,10 @@ static const struct {
         unsigned run;
         bool concluding, counted;
 } left[] = {
-        {"c-1",  "live",  2, true,  true },
-        { "c-2", "live",  1, false, false},
-        { "c-3", "ended", 1, true,  false},
-        { "c-1", "live",  1, false, false},
+        { "c-1", "live", 2, true, true },
+        { "c-2", "live", 1, false, false },
+        { "c-3", "ended", 1, true, false },
+        { "c-1", "live", 1, false, false },
 };
 
 /* What a runner leaves that died while it concluded runs. */

@@ -15,19 +15,19 @@ typedef struct Row {
 } Row;
 
 static const Row table[] = {
-        {1,   -1, -1,              -1, -1, -1, -1, -1, DECISION_SKIP_DUPLICATE },
-        { -1, 1,  -1,              -1, -1, -1, -1, -1, DECISION_PROCESS        },
-        { -1, -1, ADDRESSEE_OTHER, 0,  -1, -1, -1, -1, DECISION_SKIP_NOT_MINE  },
-        { -1, -1, ADDRESSEE_OTHER, 1,  0,  -1, -1, -1, DECISION_SKIP_NOT_MINE  },
-        { -1, -1, -1,              1,  1,  -1, -1, -1, DECISION_PROCESS        },
-        { -1, -1, -1,              -1, -1, 1,  0,  -1, DECISION_SKIP_NOT_ACTIVE},
-        { -1, -1, -1,              -1, -1, 1,  1,  1,  DECISION_CLAIM          },
-        { -1, -1, -1,              -1, -1, 1,  1,  0,  DECISION_PROCESS        },
-        { -1, -1, ADDRESSEE_ANY,   1,  0,  0,  -1, -1, DECISION_SKIP_NOT_MINE  },
-        { -1, -1, ADDRESSEE_SELF,  1,  0,  0,  -1, -1, DECISION_ANSWER_UNKNOWN },
-        { -1, -1, ADDRESSEE_SELF,  0,  -1, 0,  -1, -1, DECISION_PROCESS        },
-        { -1, -1, ADDRESSEE_ANY,   0,  -1, 0,  1,  -1, DECISION_PROCESS        },
-        { -1, -1, ADDRESSEE_ANY,   0,  -1, 0,  0,  -1, DECISION_SKIP_NOT_MINE  },
+        { 1, -1, -1, -1, -1, -1, -1, -1, DECISION_SKIP_DUPLICATE },
+        { -1, 1, -1, -1, -1, -1, -1, -1, DECISION_PROCESS },
+        { -1, -1, ADDRESSEE_OTHER, 0, -1, -1, -1, -1, DECISION_SKIP_NOT_MINE },
+        { -1, -1, ADDRESSEE_OTHER, 1, 0, -1, -1, -1, DECISION_SKIP_NOT_MINE },
+        { -1, -1, -1, 1, 1, -1, -1, -1, DECISION_PROCESS },
+        { -1, -1, -1, -1, -1, 1, 0, -1, DECISION_SKIP_NOT_ACTIVE },
+        { -1, -1, -1, -1, -1, 1, 1, 1, DECISION_CLAIM },
+        { -1, -1, -1, -1, -1, 1, 1, 0, DECISION_PROCESS },
+        { -1, -1, ADDRESSEE_ANY, 1, 0, 0, -1, -1, DECISION_SKIP_NOT_MINE },
+        { -1, -1, ADDRESSEE_SELF, 1, 0, 0, -1, -1, DECISION_ANSWER_UNKNOWN },
+        { -1, -1, ADDRESSEE_SELF, 0, -1, 0, -1, -1, DECISION_PROCESS },
+        { -1, -1, ADDRESSEE_ANY, 0, -1, 0, 1, -1, DECISION_PROCESS },
+        { -1, -1, ADDRESSEE_ANY, 0, -1, 0, 0, -1, DECISION_SKIP_NOT_MINE },
 };
 
 static bool fits(int wanted, int is) {

@@ -73,14 +73,14 @@ static void bound_of_a_run_is_in_its_spec_within_ours(void **state) {
                 const char *spec;
                 size_t expected;
         } cases[] = {
-                {"{}",                       8388608},
-                { "{\"lineMax\":65535}",     65536  },
-                { "{\"lineMax\":65536}",     65536  },
-                { "{\"lineMax\":1000000}",   1000000},
-                { "{\"lineMax\":8388608}",   8388608},
-                { "{\"lineMax\":8388609}",   8388608},
-                { "{\"lineMax\":-1}",        8388608},
-                { "{\"lineMax\":\"65536\"}", 8388608},
+                { "{}", 8388608 },
+                { "{\"lineMax\":65535}", 65536 },
+                { "{\"lineMax\":65536}", 65536 },
+                { "{\"lineMax\":1000000}", 1000000 },
+                { "{\"lineMax\":8388608}", 8388608 },
+                { "{\"lineMax\":8388609}", 8388608 },
+                { "{\"lineMax\":-1}", 8388608 },
+                { "{\"lineMax\":\"65536\"}", 8388608 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -93,14 +93,8 @@ static void bound_of_a_run_is_in_its_spec_within_ours(void **state) {
 
 static void bound_leaves_an_event_room_in_a_body(void **state) {
         static const uint64_t cases[][2] = {
-                {0,           65536  },
-                { 65536,      65536  },
-                { 73728,      65536  },
-                { 73729,      65537  },
-                { 8396799,    8388607},
-                { 8396800,    8388608},
-                { 8396801,    8388608},
-                { UINT64_MAX, 8388608},
+                { 0, 65536 },         { 65536, 65536 },     { 73728, 65536 },     { 73729, 65537 },
+                { 8396799, 8388607 }, { 8396800, 8388608 }, { 8396801, 8388608 }, { UINT64_MAX, 8388608 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
@@ -116,17 +110,20 @@ static void oversize_line_is_one_event_with_type_size_and_head(void **state) {
 
                 agent_init(&a, protocols[i]);
                 assert_string_equal(
-                                says_too_much(&a, head, sizeof(head) - 1, 45000000),
-                                "0.0 message.agent \"event\":{\"type\":\"oversize\",\"lineType\":\"assistant\",\"size\":45000000,"
-                                "\"head\":\"{\\\"type\\\":\\\"assistant\\\",\\\"message\\\":{\\\"content\\\":[{},{\\\"a\xef\xbf\xbd\"}\n");
+                        says_too_much(&a, head, sizeof(head) - 1, 45000000),
+                        "0.0 message.agent \"event\":{\"type\":\"oversize\",\"lineType\":\"assistant\",\"size\":45000000,"
+                        "\"head\":\"{\\\"type\\\":\\\"assistant\\\",\\\"message\\\":{\\\"content\\\":[{},{\\\"a\xef\xbf\xbd\"}\n");
                 assert_int_equal(a.h.written.size, 0);
                 /* Of a type that is not whole, not valid or not there nothing is said. */
-                assert_in(says_too_much(&a, "{\"type\":\"assis", 14, 9000000),
-                          "{\"type\":\"oversize\",\"size\":9000000,");
-                assert_in(says_too_much(&a, "{\"type\":\"a\\x\",1", 15, 9000000),
-                          "{\"type\":\"oversize\",\"size\":9000000,");
-                assert_in(says_too_much(&a, "[{},{},{},", 10, 9000000),
-                          "{\"type\":\"oversize\",\"size\":9000000,");
+                assert_in(
+                        says_too_much(&a, "{\"type\":\"assis", 14, 9000000),
+                        "{\"type\":\"oversize\",\"size\":9000000,");
+                assert_in(
+                        says_too_much(&a, "{\"type\":\"a\\x\",1", 15, 9000000),
+                        "{\"type\":\"oversize\",\"size\":9000000,");
+                assert_in(
+                        says_too_much(&a, "[{},{},{},", 10, 9000000),
+                        "{\"type\":\"oversize\",\"size\":9000000,");
                 assert_int_equal(usage_of(&a).oversize_lines, 4);
         }
 }
@@ -150,8 +147,8 @@ static bool slice_is(Slice s, const char *text) {
 
 static void make_question(Buffer *b, size_t size) {
         static const char before[] =
-                        "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
-                        "\"tool_name\":\"Write\",\"input\":{\"x\":\"",
+                "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
+                "\"tool_name\":\"Write\",\"input\":{\"x\":\"",
                           after[] = "\"}}}";
 
         (void) buffer_append_str(b, before);
@@ -164,9 +161,9 @@ static void make_question(Buffer *b, size_t size) {
 }
 
 static const char denial[] =
-                "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":\"q7\",\"response\":"
-                "{\"behavior\":\"deny\",\"message\":\"The request is longer than this host forwards, so it was not "
-                "allowed.\"}}}\n";
+        "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":\"q7\",\"response\":"
+        "{\"behavior\":\"deny\",\"message\":\"The request is longer than this host forwards, so it was not "
+        "allowed.\"}}}\n";
 
 static void question_of_1_mib_is_asked_and_one_of_a_byte_more_is_denied(void **state) {
         _cleanup_(agent_done) Agent a;
@@ -178,8 +175,9 @@ static void question_of_1_mib_is_asked_and_one_of_a_byte_more_is_denied(void **s
         assert_in(says(&a, fits.data), "0.0 permission.request ");
         assert_int_equal(a.h.written.size, 0);
         (void) says(&a, "{\"type\":\"control_cancel_request\",\"request_id\":\"q7\"}");
-        assert_in(says(&a, long_one.data),
-                  ".0 message.agent \"event\":{\"type\":\"oversize\",\"lineType\":\"control_request\",\"size\":1048577,\"head\":");
+        assert_in(
+                says(&a, long_one.data),
+                ".0 message.agent \"event\":{\"type\":\"oversize\",\"lineType\":\"control_request\",\"size\":1048577,\"head\":");
         assert_in(a.h.events.data, "xxxx\",\"denied\":true}\n");
         assert_true(a.h.events.size < 6000);
         assert_string_equal(a.h.written.data, denial);
@@ -215,10 +213,10 @@ static void question_of_which_only_the_head_is_there_is_denied_where_that_names_
 /* A state of version 1, in which the one question had its texts: those that a short one has, and one of another length. */
 static Json *old_state(Driver *d, const char *member, const char *value) {
         static const char *const texts[][2] = {
-                {"tool",         "\"T\""},
-                { "title",       "\"T\""},
-                { "input",       "{}"   },
-                { "suggestions", "[]"   },
+                { "tool", "\"T\"" },
+                { "title", "\"T\"" },
+                { "input", "{}" },
+                { "suggestions", "[]" },
         };
         Json *saved = NULL;
 
@@ -227,10 +225,9 @@ static Json *old_state(Driver *d, const char *member, const char *value) {
         assert_non_null(ask);
         for (size_t i = 0; i < ELEMENTSOF(texts); i++)
                 assert_int_equal(
-                                json_set_string(ask,
-                                                texts[i][0],
-                                                streq_ptr(texts[i][0], member) ? value : texts[i][1]),
-                                0);
+                        json_set_string(
+                                ask, texts[i][0], streq_ptr(texts[i][0], member) ? value : texts[i][1]),
+                        0);
         json_object_object_del(ask, "size");
         json_object_object_del(ask, "overlong");
         assert_int_equal(json_set_u64(saved, "version", 1), 0);
@@ -248,9 +245,10 @@ static void open_question_above_the_bound_is_found_in_an_old_state(void **state)
                 unsigned n = 7;
 
                 agent_init(&a, "claude");
-                (void) says(&a,
-                            "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
-                            "\"tool_name\":\"Write\"}}");
+                (void) says(
+                        &a,
+                        "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
+                        "\"tool_name\":\"Write\"}}");
                 assert_false(a.d->ops->overlong_question(a.d, &offset, &n));
                 memset(input, ' ', size);
                 input[0] = '{';
@@ -280,7 +278,7 @@ static char *question_with(const char *member, unsigned id, size_t n) {
         for (size_t i = 0; outside && i < n; i++)
                 (void) buffer_append(&b, "x", 1);
         (void) buffer_append_str(
-                        &b, "\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\",\"input\":{}");
+                &b, "\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\",\"input\":{}");
         if (!outside) {
                 (void) buffer_printf(&b, ",\"%s\":\"", member);
                 for (size_t i = 0; i < n; i++)
@@ -365,8 +363,8 @@ static void state_holds_where_a_question_stands_and_not_what_it_says(void **stat
 /* Its input goes back to the agent as it stands in the output, byte for byte, whoever saved the question. */
 static void question_of_an_old_state_is_answered_with_its_line(void **state) {
         static const char line[] =
-                        "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
-                        "\"tool_name\":\"Write\",\"input\":{ \"x\": 1e400}}}";
+                "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
+                "\"tool_name\":\"Write\",\"input\":{ \"x\": 1e400}}}";
         _cleanup_(agent_done) Agent a;
         _cleanup_(driver_freep) Driver *old = NULL;
         _cleanup_json_ Json *saved = NULL;
@@ -386,7 +384,7 @@ static char *answer_with_line(Driver *d, const char *params, const char *line, i
                 .type = DRIVER_COMMAND_ANSWER,
                 .params = o,
                 .seq = 1,
-                .line = {line, line ? strlen(line) : 0},
+                .line = { line, line ? strlen(line) : 0 },
         };
         _cleanup_free_ char *error = NULL;
         _cleanup_buffer_ Buffer lines = {};
@@ -422,13 +420,12 @@ static void question_that_cannot_be_read_again_is_denied_and_not_allowed(void **
                 agent_init(&a, "claude");
                 (void) says(&a, QUESTION("q7", ",\"tool_name\":\"Write\",\"input\":{\"x\":1}"));
                 assert_int_equal(
-                                a.d->ops->read_question(a.d, &(DriverQuestion){ 0, 0 }, line, &text),
-                                -EBADMSG);
+                        a.d->ops->read_question(a.d, &(DriverQuestion){ 0, 0 }, line, &text), -EBADMSG);
                 error = answer_with_line(a.d, "{\"behavior\":\"allow\"}", lines[i], -EINVAL);
                 assert_string_equal(error, "failed to read the question in the agent's output");
                 _cleanup_(driver_freep) Driver *other = reload(a.d, NULL);
                 updated = answer_with_line(
-                                other, "{\"behavior\":\"allow\",\"updatedInput\":{\"y\":3}}", lines[i], 1);
+                        other, "{\"behavior\":\"allow\",\"updatedInput\":{\"y\":3}}", lines[i], 1);
                 assert_in(updated, "\"updatedInput\":{\"y\":3}");
                 denied = answer_with_line(a.d, "{\"behavior\":\"deny\"}", lines[i], 1);
                 assert_in(denied, "\"request_id\":\"q7\",\"response\":{\"behavior\":\"deny\"");
@@ -440,45 +437,42 @@ static void question_says_what_stands_in_its_line(void **state) {
         static const struct {
                 const char *members, *title, *input, *suggestions;
         } cases[] = {
-                {"",                                                                           "\"Run\"", "{}",                   "[]"},
-                { ",\"display_name\":\"d\"",                                                   "\"d\"",   "{}",                   "[]"},
-                { ",\"display_name\":\"d\",\"description\":\"e\"",                             "\"e\"",   "{}",                   "[]"},
+                { "", "\"Run\"", "{}", "[]" },
+                { ",\"display_name\":\"d\"", "\"d\"", "{}", "[]" },
+                { ",\"display_name\":\"d\",\"description\":\"e\"", "\"e\"", "{}", "[]" },
                 { ",\"description\":\"e\",\"title\":\"f\",\"permission_suggestions\":[ 1 ]",
-                 "\"f\"",                                                                                 "{}",
-                 "[ 1 ]"                                                                                                              },
+                  "\"f\"",
+                  "{}",
+                  "[ 1 ]" },
                 { ",\"title\":5,\"input\":{ \"a\":\"\\ud83d\"},\"permission_suggestions\":{}",
-                 "\"Run\"",                                                                               "{ \"a\":\"\\ud83d\"}",
-                 "[]"                                                                                                                 },
+                  "\"Run\"",
+                  "{ \"a\":\"\\ud83d\"}",
+                  "[]" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 _cleanup_(agent_done) Agent a;
                 _cleanup_free_ char *line = xasprintf(
-                                "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
-                                "\"tool_name\":\"Run\"%s}}",
-                                cases[i].members);
+                        "{\"type\":\"control_request\",\"request_id\":\"q7\",\"request\":{\"subtype\":\"can_use_tool\","
+                        "\"tool_name\":\"Run\"%s}}",
+                        cases[i].members);
                 DriverQuestionText text;
 
                 agent_init(&a, "claude");
                 (void) says(&a, line);
                 assert_int_equal(
-                                a.d->ops->read_question(
-                                                a.d,
-                                                &(DriverQuestion){ 0, 0 },
-                                                (Slice){ line, strlen(line) },
-                                                &text),
-                                0);
-                assert_true(slice_is(text.tool, "\"Run\"") && slice_is(text.title, cases[i].title) &&
-                            slice_is(text.input, cases[i].input) &&
-                            slice_is(text.suggestions, cases[i].suggestions));
+                        a.d->ops->read_question(
+                                a.d, &(DriverQuestion){ 0, 0 }, (Slice){ line, strlen(line) }, &text),
+                        0);
+                assert_true(
+                        slice_is(text.tool, "\"Run\"") && slice_is(text.title, cases[i].title) &&
+                        slice_is(text.input, cases[i].input) &&
+                        slice_is(text.suggestions, cases[i].suggestions));
                 /* No other question stands there. */
                 assert_int_equal(
-                                a.d->ops->read_question(
-                                                a.d,
-                                                &(DriverQuestion){ 0, 1 },
-                                                (Slice){ line, strlen(line) },
-                                                &text),
-                                -EBADMSG);
+                        a.d->ops->read_question(
+                                a.d, &(DriverQuestion){ 0, 1 }, (Slice){ line, strlen(line) }, &text),
+                        -EBADMSG);
         }
 }
 
@@ -511,24 +505,29 @@ static void nothing_of_a_long_line_stays_in_a_driver(void **state) {
                 const char *protocol, *before, *after;
                 size_t size;
         } cases[] = {
-                {"shell",   "{\"type\":\"output\",\"text\":\"",                                                          "\"}",    4 << 20},
-                { "shell",  "{\"type\":\"started\",\"version\":\"",                                                      "\"}",    4 << 20},
+                { "shell", "{\"type\":\"output\",\"text\":\"", "\"}", 4 << 20 },
+                { "shell", "{\"type\":\"started\",\"version\":\"", "\"}", 4 << 20 },
                 { "claude",
-                 "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"",                     "\"}]}}",
-                 4 << 20                                                                                                                  },
+                  "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"",
+                  "\"}]}}",
+                  4 << 20 },
                 { "claude",
-                 "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"x\",\"error\":\"",
-                 "\"}}",                                                                                                           4 << 20},
+                  "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"x\",\"error\":\"",
+                  "\"}}",
+                  4 << 20 },
                 { "claude",
-                 "{\"type\":\"result\",\"is_error\":true,\"session_id\":\"s\",\"result\":\"",                            "\"}",
-                 4 << 20                                                                                                                  },
+                  "{\"type\":\"result\",\"is_error\":true,\"session_id\":\"s\",\"result\":\"",
+                  "\"}",
+                  4 << 20 },
                 { "claude",
-                 "{\"type\":\"control_request\",\"request_id\":\"q\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":"
-                  "\"T\",\"input\":{\"x\":\"",                                                                           "\"}}}",
-                 1 << 20                                                                                                                  },
+                  "{\"type\":\"control_request\",\"request_id\":\"q\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":"
+                  "\"T\",\"input\":{\"x\":\"",
+                  "\"}}}",
+                  1 << 20 },
                 { "claude",
-                 "{\"type\":\"control_request\",\"request\":{\"subtype\":\"hello\"},\"request_id\":\"",                  "\"}",
-                 4 << 20                                                                                                                  },
+                  "{\"type\":\"control_request\",\"request\":{\"subtype\":\"hello\"},\"request_id\":\"",
+                  "\"}",
+                  4 << 20 },
         };
         const DriverSink sinks[] = {
                 {},
@@ -550,16 +549,18 @@ static void nothing_of_a_long_line_stays_in_a_driver(void **state) {
                         _cleanup_buffer_ Buffer line = {};
 
                         agent_init(&a, cases[i].protocol);
-                        (void) says(&a,
-                                    "{\"type\":\"control_response\",\"response\":{\"request_id\":\"nf-init\"}}");
+                        (void) says(
+                                &a,
+                                "{\"type\":\"control_response\",\"response\":{\"request_id\":\"nf-init\"}}");
                         make_long(&line, cases[i].before, cases[i].after, cases[i].size);
                         before = memory_in_use();
                         assert_int_equal(a.d->ops->feed(a.d, line.data, line.size, 7, &sinks[k]), 0);
                         if (memory_in_use() > before + (32 << 10))
-                                fail_msg("case %zu, sink %zu: %zu bytes stay",
-                                         i,
-                                         k,
-                                         memory_in_use() - before);
+                                fail_msg(
+                                        "case %zu, sink %zu: %zu bytes stay",
+                                        i,
+                                        k,
+                                        memory_in_use() - before);
                 }
 }
 
@@ -571,9 +572,8 @@ static void request_with_an_id_above_its_bound_is_refused(void **state) {
                 agent_init(&a, "claude");
                 assert_int_equal(strstr(says(&a, line), "permission.request") != NULL, n == 1024 - 5);
                 assert_int_equal(
-                                strstr(strempty(a.h.written.data), "the id of the request is too long") !=
-                                                NULL,
-                                n > 1024 - 5);
+                        strstr(strempty(a.h.written.data), "the id of the request is too long") != NULL,
+                        n > 1024 - 5);
         }
 }
 
@@ -590,9 +590,9 @@ static void id_of_a_tool_call_above_its_bound_is_taken_for_missing(void **state)
                 memset(id, 'x', n);
                 id[n] = 0;
                 result = xasprintf(
-                                "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"%s\","
-                                "\"content\":\"x\"}]}}",
-                                id);
+                        "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"%s\","
+                        "\"content\":\"x\"}]}}",
+                        id);
                 (void) says(&a, result);
                 assert_int_equal(a.d->ops->questions(a.d, list), n > 1022);
         }
@@ -603,8 +603,8 @@ static char *question_of_depth(unsigned depth) {
         _cleanup_buffer_ Buffer b = {};
 
         (void) buffer_append_str(
-                        &b,
-                        "{\"type\":\"control_request\",\"request_id\":\"deep\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\",\"input\":");
+                &b,
+                "{\"type\":\"control_request\",\"request_id\":\"deep\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\",\"input\":");
         for (unsigned i = 2; i < depth; i++)
                 (void) buffer_append_str(&b, "{\"a\":");
         (void) buffer_append_str(&b, "1");
@@ -628,8 +628,9 @@ static void question_is_asked_or_denied_whatever_its_depth(void **state) {
                 if (asked)
                         assert_int_equal(a.h.written.size, 0);
                 else
-                        assert_in(a.h.written.data,
-                                  "\"request_id\":\"deep\",\"response\":{\"behavior\":\"deny\"");
+                        assert_in(
+                                a.h.written.data,
+                                "\"request_id\":\"deep\",\"response\":{\"behavior\":\"deny\"");
         }
 }
 
@@ -670,9 +671,10 @@ static void names_above_their_bound_are_not_remembered(void **state) {
                 memcpy(line + sizeof(head) - 1 + n, "\"}", 3);
                 (void) says(&a, "{\"type\":\"system\",\"subtype\":\"init\"}");
                 assert_string_equal(says(&a, line), "");
-                assert_in(says(&a,
-                               "{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":true,\"result\":\"API Error\"}"),
-                          n <= 1022 ? "\"kind\":\"xxxx" : "\"kind\":\"unknown\"");
+                assert_in(
+                        says(&a,
+                             "{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":true,\"result\":\"API Error\"}"),
+                        n <= 1022 ? "\"kind\":\"xxxx" : "\"kind\":\"unknown\"");
         }
 }
 
@@ -693,13 +695,14 @@ static void request_with_a_double_is_refused(void **state) {
 
         agent_init(&a, "claude");
         for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
-                assert_in(says(&a, lines[i]),
-                          "{\"type\":\"notice\",\"text\":\"the agent wrote a line in which a member occurs twice (");
+                assert_in(
+                        says(&a, lines[i]),
+                        "{\"type\":\"notice\",\"text\":\"the agent wrote a line in which a member occurs twice (");
                 assert_int_equal(a.h.n, 1);
                 assert_string_equal(
-                                a.h.written.data,
-                                "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"r1\",\"error\":\"a "
-                                "member of this request occurs twice\"}}\n");
+                        a.h.written.data,
+                        "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"r1\",\"error\":\"a "
+                        "member of this request occurs twice\"}}\n");
                 assert_int_equal(usage_of(&a).ambiguous_lines, i + 1);
                 assert_int_not_equal(a.d->ops->phase(a.d), DRIVER_WAITING_PERMISSION);
         }
@@ -713,9 +716,10 @@ static void request_with_a_double_is_refused(void **state) {
                 assert_in(acts.h.written.data, "\"a member of this request occurs twice\"");
         }
         /* The id itself: whichever the agent means is answered. */
-        (void) says(&a,
-                    "{\"type\":\"control_request\",\"request_id\":\"r1\",\"request_id\":\"r2\",\"request\":{\"subtype\":"
-                    "\"can_use_tool\",\"tool_name\":\"A\"}}");
+        (void) says(
+                &a,
+                "{\"type\":\"control_request\",\"request_id\":\"r1\",\"request_id\":\"r2\",\"request\":{\"subtype\":"
+                "\"can_use_tool\",\"tool_name\":\"A\"}}");
         assert_in(a.h.written.data, "\"request_id\":\"r1\"");
         assert_in(a.h.written.data, "\"request_id\":\"r2\"");
 }
@@ -725,31 +729,38 @@ static void line_with_a_double_that_is_read_is_a_notice(void **state) {
                 const char *protocol, *line;
                 bool ambiguous;
         } cases[] = {
-                {"claude",
-                 "{\"type\":\"assistant\",\"type\":\"user\",\"message\":{\"content\":[]}}",                                true },
                 { "claude",
-                 "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"a\",\"text\":\"b\"}]}}",
-                 true                                                                                                           },
+                  "{\"type\":\"assistant\",\"type\":\"user\",\"message\":{\"content\":[]}}",
+                  true },
                 { "claude",
-                 "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"x\",\"content\":"
-                  "[{\"type\":\"text\",\"type\":\"image\"}]}]}}",                                                          true },
-                { "claude", "{\"type\":\"result\",\"is_error\":true,\"is_error\":false}",                                  true },
+                  "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"a\",\"text\":\"b\"}]}}",
+                  true },
                 { "claude",
-                 "{\"type\":\"result\",\"usage\":{\"input_tokens\":1,\"input_tokens\":2}}",                                true },
+                  "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"x\",\"content\":"
+                  "[{\"type\":\"text\",\"type\":\"image\"}]}]}}",
+                  true },
+                { "claude", "{\"type\":\"result\",\"is_error\":true,\"is_error\":false}", true },
                 { "claude",
-                 "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\","
-                  "\"text\":\"a\",\"text\":\"b\"}}}",                                                                      true },
+                  "{\"type\":\"result\",\"usage\":{\"input_tokens\":1,\"input_tokens\":2}}",
+                  true },
                 { "claude",
-                 "{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"a\",\"session_id\":\"b\"}",                   true },
- /* A tool's own input, and what we know nothing of. */
+                  "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\","
+                  "\"text\":\"a\",\"text\":\"b\"}}}",
+                  true },
                 { "claude",
-                 "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"T\",\"input\":"
-                  "{\"a\":1,\"a\":2,\"type\":1,\"type\":2}}]}}",                                                           false},
+                  "{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"a\",\"session_id\":\"b\"}",
+                  true },
+                /* A tool's own input, and what we know nothing of. */
                 { "claude",
-                 "{\"type\":\"assistant\",\"x\":1,\"x\":2,\"message\":{\"id\":1,\"id\":2,\"content\":[]}}",                false},
-                { "shell",  "{\"type\":\"output\",\"text\":\"a\",\"text\":\"b\"}",                                         true },
-                { "shell",  "{\"type\":\"turn_end\",\"exitCode\":0,\"exit\\u0043ode\":1}",                                 true },
-                { "shell",  "{\"type\":\"output\",\"text\":\"a\",\"x\":1,\"x\":2}",                                        false},
+                  "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"T\",\"input\":"
+                  "{\"a\":1,\"a\":2,\"type\":1,\"type\":2}}]}}",
+                  false },
+                { "claude",
+                  "{\"type\":\"assistant\",\"x\":1,\"x\":2,\"message\":{\"id\":1,\"id\":2,\"content\":[]}}",
+                  false },
+                { "shell", "{\"type\":\"output\",\"text\":\"a\",\"text\":\"b\"}", true },
+                { "shell", "{\"type\":\"turn_end\",\"exitCode\":0,\"exit\\u0043ode\":1}", true },
+                { "shell", "{\"type\":\"output\",\"text\":\"a\",\"x\":1,\"x\":2}", false },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -765,8 +776,8 @@ static void line_with_a_double_that_is_read_is_a_notice(void **state) {
 
 static void line_makes_1024_events_and_says_that_more_were_left_out(void **state) {
         static const char *const blocks[][2] = {
-                {"assistant", "{\"type\":\"text\",\"text\":\"a\"}"              },
-                { "user",     "{\"type\":\"tool_result\",\"tool_use_id\":\"a\"}"},
+                { "assistant", "{\"type\":\"text\",\"text\":\"a\"}" },
+                { "user", "{\"type\":\"tool_result\",\"tool_use_id\":\"a\"}" },
         };
 
         for (size_t k = 0; k < ELEMENTSOF(blocks); k++)
@@ -776,15 +787,14 @@ static void line_makes_1024_events_and_says_that_more_were_left_out(void **state
 
                         agent_init(&a, "claude");
                         (void) buffer_printf(
-                                        &b, "{\"type\":\"%s\",\"message\":{\"content\":[", blocks[k][0]);
+                                &b, "{\"type\":\"%s\",\"message\":{\"content\":[", blocks[k][0]);
                         for (unsigned i = 0; i < n; i++)
                                 (void) buffer_printf(&b, "%s%s", i > 0 ? "," : "", blocks[k][1]);
                         assert_int_equal(buffer_append_str(&b, "]}}"), 0);
                         (void) says(&a, b.data);
                         assert_int_equal(a.h.n, MIN(n, 1025U));
                         assert_int_equal(
-                                        strstr(a.h.events.data, "more content than is forwarded") != NULL,
-                                        n > 1024);
+                                strstr(a.h.events.data, "more content than is forwarded") != NULL, n > 1024);
                 }
 }
 
@@ -798,9 +808,9 @@ static void parent_is_left_out_where_it_is_longer_than_an_id(void **state) {
                 id[n] = 0;
                 agent_init(&a, "claude");
                 line = xasprintf(
-                                "{\"type\":\"assistant\",\"parent_tool_use_id\":\"%s\",\"message\":{\"content\":[{\"type\":\"text\","
-                                "\"text\":\"a\"}]}}",
-                                id);
+                        "{\"type\":\"assistant\",\"parent_tool_use_id\":\"%s\",\"message\":{\"content\":[{\"type\":\"text\","
+                        "\"text\":\"a\"}]}}",
+                        id);
                 assert_int_equal(strstr(says(&a, line), "\"parent\":") != NULL, n == 254);
         }
 }

@@ -34,9 +34,10 @@ static void load_transcript(Lines *l, const char *version, const char *scenario)
 }
 
 static Json *spec_of(const char *scenario) {
-        return parse(startswith(scenario, "6b") ?
-                                     "{\"resumeSessionId\":\"beaa61f3-584e-4d98-92a2-e0fd484e098a\"}" :
-                                     "{\"sessionId\":\"00000000-0000-4000-8000-000000000001\"}");
+        return parse(
+                startswith(scenario, "6b") ?
+                        "{\"resumeSessionId\":\"beaa61f3-584e-4d98-92a2-e0fd484e098a\"}" :
+                        "{\"sessionId\":\"00000000-0000-4000-8000-000000000001\"}");
 }
 
 static void test_transcripts(void **state) {
@@ -76,28 +77,32 @@ static void test_meaning(void **state) {
                 bool failed;
                 const char *has[4];
         } cases[] = {
-                {"1-simple-turn",
-                 2,                    false,
-                 { "\"type\":\"message\",\"text\":\"Hello from mock turn 2\"",
+                { "1-simple-turn",
+                  2,
+                  false,
+                  { "\"type\":\"message\",\"text\":\"Hello from mock turn 2\"",
                     "\"ok\":true,\"reason\":\"done\"",
-                    "\"usage\":{\"inputTokens\":100,\"outputTokens\":7,\"cacheReadTokens\":30,\"cacheWriteTokens\":20}" }},
+                    "\"usage\":{\"inputTokens\":100,\"outputTokens\":7,\"cacheReadTokens\":30,\"cacheWriteTokens\":20}" } },
                 { "2-tool-allowed",
-                 1,                    false,
-                 { " permission.request \"tool\":\"Bash\",\"toolCallId\":\"toolu_mock_",
+                  1,
+                  false,
+                  { " permission.request \"tool\":\"Bash\",\"toolCallId\":\"toolu_mock_",
                     "\"title\":\"mock command\"",
                     "\"type\":\"tool_result\"",
-                    "\"ok\":true,\"text\":\"made\"" }                                                                    },
+                    "\"ok\":true,\"text\":\"made\"" } },
                 { "3-tool-denied",
-                 1,                    false,
-                 { "permission.request",
+                  1,
+                  false,
+                  { "permission.request",
                     "\"ok\":false,\"text\":\"The user said no.\"",
-                    "\"reason\":\"done\"" }                                                                              },
+                    "\"reason\":\"done\"" } },
                 { "4-interrupt",
-                 2,                    false,
-                 { "\"type\":\"text\",\"delta\":\"w0 w\"",
+                  2,
+                  false,
+                  { "\"type\":\"text\",\"delta\":\"w0 w\"",
                     "\"ok\":false,\"reason\":\"interrupted\"",
-                    "\"ok\":true,\"reason\":\"done\"" }                                                                  },
-                { "6b-resume",      1, false, { "\"ok\":true,\"reason\":\"done\"" }                                      },
+                    "\"ok\":true,\"reason\":\"done\"" } },
+                { "6b-resume", 1, false, { "\"ok\":true,\"reason\":\"done\"" } },
         };
 
         for (size_t v = 0; v < ELEMENTSOF(versions); v++)
@@ -117,11 +122,11 @@ static void test_meaning(void **state) {
         _cleanup_free_ char *path = path_of("claude", "5-api-error", "events"), *events = NULL;
         assert_int_equal(read_file_at(AT_FDCWD, path, 1 << 20, &events, NULL), 0);
         assert_non_null(strstr(
-                        events,
-                        "\"type\":\"error\",\"kind\":\"rate_limit\",\"http\":429,\"text\":\"retry 1 of 1 in 1000 ms\",\"retrying\":true"));
-        assert_non_null(strstr(
-                        events,
-                        "\"kind\":\"rate_limit\",\"http\":429,\"text\":\"API Error: Request rejected (429)"));
+                events,
+                "\"type\":\"error\",\"kind\":\"rate_limit\",\"http\":429,\"text\":\"retry 1 of 1 in 1000 ms\",\"retrying\":true"));
+        assert_non_null(
+                strstr(events,
+                       "\"kind\":\"rate_limit\",\"http\":429,\"text\":\"API Error: Request rejected (429)"));
         assert_non_null(strstr(events, "\"ok\":false,\"reason\":\"error\""));
         assert_null(strstr(events, "\"type\":\"message\"")); /* nobody said anything */
 }
@@ -132,12 +137,8 @@ static void all_commands(Driver *d, const Heard *h, uint64_t offset) {
 
         for (size_t i = 0; i < size; i++) {
                 assert_int_equal(d->ops->phase(d), DRIVER_WAITING_PERMISSION);
-                free(command(d,
-                             DRIVER_COMMAND_ANSWER,
-                             "{\"behavior\":\"deny\"}",
-                             list[i].offset,
-                             list[i].n,
-                             1));
+                free(command(
+                        d, DRIVER_COMMAND_ANSWER, "{\"behavior\":\"deny\"}", list[i].offset, list[i].n, 1));
         }
         bool ready = d->ops->phase(d) != DRIVER_STARTING;
         free(command(d, DRIVER_COMMAND_USER, "{\"content\":\"x\"}", 0, 0, ready));
@@ -195,9 +196,9 @@ static const char *say(Talk *t, const char *line) {
 }
 
 static const char ready_line[] =
-                "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":\"nf-init\",\"response\":{}}}";
+        "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":\"nf-init\",\"response\":{}}}";
 static const char init_line[] =
-                "{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"s-1\",\"model\":\"m\",\"permissionMode\":\"default\",\"claude_code_version\":\"9\"}";
+        "{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"s-1\",\"model\":\"m\",\"permissionMode\":\"default\",\"claude_code_version\":\"9\"}";
 
 static void assert_in(const char *text, const char *part) {
         if (!strstr(text, part))
@@ -210,9 +211,9 @@ static void test_begin_and_phase(void **state) {
 
         assert_int_equal(t->d->ops->begin(t->d, &b), 0);
         assert_string_equal(
-                        b.data,
-                        "{\"type\":\"control_request\",\"request_id\":\"nf-init\",\"request\":{\"subtype\":\"initialize\",\"hooks\":null,"
-                        "\"appendSystemPrompt\":\"Be \\\"brief\\\".\"}}\n");
+                b.data,
+                "{\"type\":\"control_request\",\"request_id\":\"nf-init\",\"request\":{\"subtype\":\"initialize\",\"hooks\":null,"
+                "\"appendSystemPrompt\":\"Be \\\"brief\\\".\"}}\n");
         assert_int_equal(t->d->ops->phase(t->d), DRIVER_STARTING);
         assert_null(command(t->d, DRIVER_COMMAND_USER, "{\"content\":\"x\"}", 0, 0, 0));
         assert_null(command(t->d, DRIVER_COMMAND_END, NULL, 0, 0, 0));
@@ -221,33 +222,36 @@ static void test_begin_and_phase(void **state) {
         free(command(t->d, DRIVER_COMMAND_USER, "{\"content\":\"x\"}", 0, 0, 1));
         assert_int_equal(t->d->ops->phase(t->d), DRIVER_RUNNING);
         assert_null(command(t->d, DRIVER_COMMAND_END, NULL, 0, 0, 0));
-        assert_in(say(t, init_line),
-                  "\"type\":\"started\",\"session\":\"s-1\",\"model\":\"m\",\"mode\":\"default\",\"version\":\"9\"");
+        assert_in(
+                say(t, init_line),
+                "\"type\":\"started\",\"session\":\"s-1\",\"model\":\"m\",\"mode\":\"default\",\"version\":\"9\"");
         assert_string_equal(t->d->ops->session(t->d), "s-1");
         assert_string_equal(say(t, init_line), "");
-        assert_in(say(t, "{\"type\":\"result\",\"is_error\":false,\"subtype\":\"success\",\"result\":\"\"}"),
-                  "turn_end");
+        assert_in(
+                say(t, "{\"type\":\"result\",\"is_error\":false,\"subtype\":\"success\",\"result\":\"\"}"),
+                "turn_end");
         assert_int_equal(t->d->ops->phase(t->d), DRIVER_IDLE);
         char *s = command(t->d, DRIVER_COMMAND_END, NULL, 0, 0, 1);
         assert_in(s, "\"subtype\":\"end_session\"");
         free(s);
-        assert_in(say(t,
-                      "{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"s-1\",\"model\":\"m2\",\"permissionMode\":\"plan\"}"),
-                  "\"model\":\"m2\",\"mode\":\"plan\"");
+        assert_in(
+                say(t,
+                    "{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"s-1\",\"model\":\"m2\",\"permissionMode\":\"plan\"}"),
+                "\"model\":\"m2\",\"mode\":\"plan\"");
 }
 
 static void test_failed_resume(void **state) {
         Talk *t = *state;
 
-        assert_in(say(t,
-                      "{\"type\":\"result\",\"subtype\":\"error_during_execution\",\"is_error\":true,\"num_turns\":0,"
-                      "\"errors\":[\"No conversation found with session ID: x\"]}"),
-                  "\"type\":\"error\",\"kind\":\"start\",\"http\":null,\"text\":\"No conversation found with session ID: x\"");
+        assert_in(
+                say(t,
+                    "{\"type\":\"result\",\"subtype\":\"error_during_execution\",\"is_error\":true,\"num_turns\":0,"
+                    "\"errors\":[\"No conversation found with session ID: x\"]}"),
+                "\"type\":\"error\",\"kind\":\"start\",\"http\":null,\"text\":\"No conversation found with session ID: x\"");
         assert_null(strstr(t->h.events.data, "turn_end"));
         assert_int_equal(t->h.n_failed, 1);
         assert_string_equal(
-                        t->h.failure,
-                        "Claude Code could not start: No conversation found with session ID: x");
+                t->h.failure, "Claude Code could not start: No conversation found with session ID: x");
 }
 
 static void test_failed_initialize(void **state) {
@@ -259,15 +263,16 @@ static void test_failed_initialize(void **state) {
 }
 
 static const char ask_line[] =
-                "{\"type\":\"control_request\",\"request_id\":\"q-1\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"Bash\","
-                "\"input\":{ \"command\":\"\\ud83d ls\",\"n\":1e400},\"tool_use_id\":\"toolu_1\",\"permission_suggestions\":[{\"a\":1}]}}";
+        "{\"type\":\"control_request\",\"request_id\":\"q-1\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"Bash\","
+        "\"input\":{ \"command\":\"\\ud83d ls\",\"n\":1e400},\"tool_use_id\":\"toolu_1\",\"permission_suggestions\":[{\"a\":1}]}}";
 
 static uint64_t ask(Talk *t) {
         uint64_t at = t->offset;
 
-        assert_in(say(t, ask_line),
-                  " permission.request \"tool\":\"Bash\",\"toolCallId\":\"toolu_1\",\"title\":\"Bash\",\"input\":{ \"command\":\"\\ud83d ls\","
-                  "\"n\":1e400},\"suggestions\":[{\"a\":1}]\n");
+        assert_in(
+                say(t, ask_line),
+                " permission.request \"tool\":\"Bash\",\"toolCallId\":\"toolu_1\",\"title\":\"Bash\",\"input\":{ \"command\":\"\\ud83d ls\","
+                "\"n\":1e400},\"suggestions\":[{\"a\":1}]\n");
         assert_int_equal(t->d->ops->phase(t->d), DRIVER_WAITING_PERMISSION);
         return at;
 }
@@ -276,8 +281,8 @@ static uint64_t ask(Talk *t) {
 static void test_rules_for_the_working_directory_hold_for_the_session_where_it_is_not_trusted(void **state) {
 #define UPDATE(to) "{\"type\":\"addRules\",\"destination\":\"" to "\"}"
         static const char answer[] =
-                        "{\"behavior\":\"allow\",\"updatedPermissions\":[" UPDATE("localSettings") "," UPDATE(
-                                        "projectSettings") "," UPDATE("userSettings") "," UPDATE("session") ",{\"destination\":5},7,null]}";
+                "{\"behavior\":\"allow\",\"updatedPermissions\":[" UPDATE("localSettings") "," UPDATE(
+                        "projectSettings") "," UPDATE("userSettings") "," UPDATE("session") ",{\"destination\":5},7,null]}";
         Talk *t = *state;
         _cleanup_json_ Json *spec = parse("{\"trustedRepository\":\"git.example.org\"}");
 
@@ -286,12 +291,14 @@ static void test_rules_for_the_working_directory_hold_for_the_session_where_it_i
         _cleanup_(driver_freep) Driver *trusted = reload(t->d, spec);
         _cleanup_free_ char *kept = command(t->d, DRIVER_COMMAND_ANSWER, answer, at, 0, 1),
                             *given = command(trusted, DRIVER_COMMAND_ANSWER, answer, at, 0, 1);
-        assert_in(kept,
-                  "\"updatedPermissions\":[" UPDATE("session") "," UPDATE("session") "," UPDATE(
-                                  "userSettings") "," UPDATE("session") ",{\"destination\":5},7,null]}}}");
-        assert_in(given,
-                  "\"updatedPermissions\":[" UPDATE("localSettings") "," UPDATE("projectSettings") "," UPDATE(
-                                  "userSettings") "," UPDATE("session") ",{\"destination\":5},7,null]}}}");
+        assert_in(
+                kept,
+                "\"updatedPermissions\":[" UPDATE("session") "," UPDATE("session") "," UPDATE(
+                        "userSettings") "," UPDATE("session") ",{\"destination\":5},7,null]}}}");
+        assert_in(
+                given,
+                "\"updatedPermissions\":[" UPDATE("localSettings") "," UPDATE("projectSettings") "," UPDATE(
+                        "userSettings") "," UPDATE("session") ",{\"destination\":5},7,null]}}}");
 #undef UPDATE
 }
 
@@ -320,41 +327,45 @@ static void test_answers(void **state) {
         for (unsigned i = 0; i < 2; i++) {
                 s = command(i ? again : t->d, DRIVER_COMMAND_ANSWER, "{\"behavior\":\"allow\"}", at, 0, 1);
                 assert_string_equal(
-                                s,
-                                "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":\"q-1\",\"response\":"
-                                "{\"behavior\":\"allow\",\"updatedInput\":{ \"command\":\"\\ud83d ls\",\"n\":1e400}}}}\n");
+                        s,
+                        "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":\"q-1\",\"response\":"
+                        "{\"behavior\":\"allow\",\"updatedInput\":{ \"command\":\"\\ud83d ls\",\"n\":1e400}}}}\n");
                 free(s);
         }
         assert_int_equal(t->d->ops->phase(t->d), DRIVER_IDLE);
         assert_null(command(t->d, DRIVER_COMMAND_ANSWER, "{\"behavior\":\"allow\"}", at, 0, -EINVAL));
         /* Withdrawn after the answer: told all the same, for a replay knows of no answer. */
-        _cleanup_free_ char *gone =
-                        xasprintf("\"event\":{\"type\":\"ask_gone\",\"requestId\":\"@%" PRIu64 ".0\"}", at);
+        _cleanup_free_ char *gone = xasprintf(
+                "\"event\":{\"type\":\"ask_gone\",\"requestId\":\"@%" PRIu64 ".0\"}", at);
         assert_in(say(t, "{\"type\":\"control_cancel_request\",\"request_id\":\"q-1\"}"), gone);
         assert_string_equal(say(t, "{\"type\":\"control_cancel_request\",\"request_id\":\"q-1\"}"), "");
 
         at = ask(t);
-        s = command(t->d,
-                    DRIVER_COMMAND_ANSWER,
-                    "{\"behavior\":\"allow\",\"updatedInput\":{\"command\":\"true\"},\"updatedPermissions\":[{\"type\":\"setMode\"}]}",
-                    at,
-                    0,
-                    1);
-        assert_in(s,
-                  "\"updatedInput\":{\"command\":\"true\"},\"updatedPermissions\":[{\"type\":\"setMode\"}]}}}");
+        s = command(
+                t->d,
+                DRIVER_COMMAND_ANSWER,
+                "{\"behavior\":\"allow\",\"updatedInput\":{\"command\":\"true\"},\"updatedPermissions\":[{\"type\":\"setMode\"}]}",
+                at,
+                0,
+                1);
+        assert_in(
+                s,
+                "\"updatedInput\":{\"command\":\"true\"},\"updatedPermissions\":[{\"type\":\"setMode\"}]}}}");
         free(s);
-        assert_in(say(t,
-                      "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"toolu_1\",\"content\":\"x\"}]}}"),
-                  "\"ok\":true,\"text\":\"x\"");
+        assert_in(
+                say(t,
+                    "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"toolu_1\",\"content\":\"x\"}]}}"),
+                "\"ok\":true,\"text\":\"x\"");
         assert_null(command(t->d, DRIVER_COMMAND_ANSWER, "{\"behavior\":\"deny\"}", at, 0, -EINVAL));
 
         at = ask(t);
-        s = command(t->d,
-                    DRIVER_COMMAND_ANSWER,
-                    "{\"behavior\":\"deny\",\"message\":\"no\\nway\",\"interrupt\":true}",
-                    at,
-                    0,
-                    1);
+        s = command(
+                t->d,
+                DRIVER_COMMAND_ANSWER,
+                "{\"behavior\":\"deny\",\"message\":\"no\\nway\",\"interrupt\":true}",
+                at,
+                0,
+                1);
         assert_in(s, "{\"behavior\":\"deny\",\"message\":\"no\\nway\",\"interrupt\":true}}}");
         free(s);
         /* The same id again replaces the question. */
@@ -367,8 +378,9 @@ static void test_answers(void **state) {
         assert_in(s, "\"message\":\"");
         free(s);
         /* An interrupted turn takes them along. */
-        assert_in(say(t, "{\"type\":\"result\",\"is_error\":true,\"terminal_reason\":\"aborted_tools\"}"),
-                  "ask_gone");
+        assert_in(
+                say(t, "{\"type\":\"result\",\"is_error\":true,\"terminal_reason\":\"aborted_tools\"}"),
+                "ask_gone");
         assert_in(t->h.events.data, "\"reason\":\"interrupted\"");
 }
 
@@ -408,25 +420,25 @@ static void test_ask_limits(void **state) {
         say(t, ready_line);
         for (unsigned i = 0; i < 70; i++) {
                 _cleanup_free_ char *line = xasprintf(
-                                "{\"type\":\"control_request\",\"request_id\":\"l%u\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\"}}",
-                                i);
+                        "{\"type\":\"control_request\",\"request_id\":\"l%u\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"T\"}}",
+                        i);
                 say(t, line);
                 assert_int_equal(t->h.events.size > 0, i < 64);
                 assert_int_equal(t->h.written.size > 0, i >= 64);
         }
         for (unsigned i = 0; i < 64; i++) {
-                _cleanup_free_ char *line =
-                                xasprintf("{\"type\":\"control_cancel_request\",\"request_id\":\"l%u\"}", i);
+                _cleanup_free_ char *line = xasprintf(
+                        "{\"type\":\"control_cancel_request\",\"request_id\":\"l%u\"}", i);
                 assert_in(say(t, line), "ask_gone");
         }
         for (unsigned i = 0; i < 4; i++) {
                 _cleanup_buffer_ Buffer b = {};
 
                 (void) buffer_printf(
-                                &b,
-                                "{\"type\":\"control_request\",\"request_id\":\"b%u\",\"request\":{\"subtype\":\"can_use_tool\","
-                                "\"tool_name\":\"T\",\"input\":{\"x\":\"",
-                                i);
+                        &b,
+                        "{\"type\":\"control_request\",\"request_id\":\"b%u\",\"request\":{\"subtype\":\"can_use_tool\","
+                        "\"tool_name\":\"T\",\"input\":{\"x\":\"",
+                        i);
                 assert_int_equal(buffer_reserve(&b, big), 0);
                 memset(b.data + b.size, 'x', big);
                 b.size += big;
@@ -434,62 +446,70 @@ static void test_ask_limits(void **state) {
                 say(t, b.data);
                 assert_int_equal(t->h.events.size > 0, i < 2);
         }
-        assert_in(t->h.written.data,
-                  "\"subtype\":\"error\",\"request_id\":\"b3\",\"error\":\"too many questions are open\"");
+        assert_in(
+                t->h.written.data,
+                "\"subtype\":\"error\",\"request_id\":\"b3\",\"error\":\"too many questions are open\"");
 }
 
 static void test_other_requests(void **state) {
         Talk *t = *state;
 
         assert_string_equal(
-                        say(t,
-                            "{\"type\":\"control_request\",\"request_id\":\"h\\u0041\",\"request\":{\"subtype\":\"hook_callback\"}}"),
-                        "");
+                say(t,
+                    "{\"type\":\"control_request\",\"request_id\":\"h\\u0041\",\"request\":{\"subtype\":\"hook_callback\"}}"),
+                "");
         assert_string_equal(
-                        t->h.written.data,
-                        "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"h\\u0041\",\"error\":"
-                        "\"this host does not serve requests of this kind\"}}\n");
+                t->h.written.data,
+                "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"h\\u0041\",\"error\":"
+                "\"this host does not serve requests of this kind\"}}\n");
         assert_in(say(t, "{\"type\":\"control_request\",\"request\":{}}"), "\"type\":\"notice\"");
         assert_int_equal(t->h.written.size, 0);
-        assert_in(say(t,
-                      "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"nf-5\",\"error\":\"a \\\"b\\\"\"}}"),
-                  "\"text\":\"the agent refused a request: a \\\"b\\\"\"");
+        assert_in(
+                say(t,
+                    "{\"type\":\"control_response\",\"response\":{\"subtype\":\"error\",\"request_id\":\"nf-5\",\"error\":\"a \\\"b\\\"\"}}"),
+                "\"text\":\"the agent refused a request: a \\\"b\\\"\"");
         assert_string_equal(say(t, "{\"type\":\"keep_alive\"}"), "");
         assert_string_equal(say(t, "{\"type\":\"rate_limit_event\",\"x\":[]}"), "");
         assert_string_equal(say(t, "{\"type\":\"system\",\"subtype\":\"brand_new\"}"), "");
         assert_string_equal(
-                        say(t,
-                            "{\"type\":\"user\",\"message\":{\"content\":\"<local-command-stdout>\"},\"isReplay\":true}"),
-                        "");
+                say(t,
+                    "{\"type\":\"user\",\"message\":{\"content\":\"<local-command-stdout>\"},\"isReplay\":true}"),
+                "");
         assert_string_equal(say(t, ""), "");
 }
 
 static void test_texts(void **state) {
         Talk *t = *state;
 
-        assert_in(say(t,
-                      "{\"event\":{\"delta\":{\"text\":\"\\ud83d\xc3\xa9\",\"type\":\"text_delta\"},\"type\":\"content_block_delta\"},"
-                      "\"parent_tool_use_id\":\"toolu_9\",\"type\":\"stream_event\"}"),
-                  "\"event\":{\"type\":\"text\",\"delta\":\"\\ud83d\xc3\xa9\",\"parent\":\"toolu_9\"}\n");
-        assert_in(say(t,
-                      "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"hm\"}}}"),
-                  "\"event\":{\"type\":\"thinking\",\"delta\":\"hm\"}\n");
+        assert_in(
+                say(t,
+                    "{\"event\":{\"delta\":{\"text\":\"\\ud83d\xc3\xa9\",\"type\":\"text_delta\"},\"type\":\"content_block_delta\"},"
+                    "\"parent_tool_use_id\":\"toolu_9\",\"type\":\"stream_event\"}"),
+                "\"event\":{\"type\":\"text\",\"delta\":\"\\ud83d\xc3\xa9\",\"parent\":\"toolu_9\"}\n");
+        assert_in(
+                say(t,
+                    "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"hm\"}}}"),
+                "\"event\":{\"type\":\"thinking\",\"delta\":\"hm\"}\n");
         assert_string_equal(
-                        say(t,
-                            "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"x\"}}}"),
-                        "");
-        assert_in(say(t,
-                      "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"thinking\",\"thinking\":\"b\"},"
-                      "{\"type\":\"tool_use\",\"id\":\"i\",\"name\":\"N\",\"input\":{\"k\":[1, 2]}}]}}"),
-                  "\"event\":{\"type\":\"message\",\"text\":\"a\"}\n");
-        assert_in(t->h.events.data,
-                  ".1 message.agent \"event\":{\"type\":\"tool_call\",\"id\":\"i\",\"name\":\"N\",\"input\":{\"k\":[1, 2]}}\n");
-        assert_in(say(t,
-                      "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"i\",\"is_error\":true,\"content\":"
-                      "[{\"type\":\"text\",\"text\":\"a\\n\"},{\"type\":\"image\",\"source\":{}},{\"type\":\"text\",\"text\":\"\\\"b\\\"\"}]}]}}"),
-                  "\"event\":{\"type\":\"tool_result\",\"id\":\"i\",\"ok\":false,\"text\":\"a\\n\\n[image]\\n\\\"b\\\"\"}\n");
-        assert_in(say(t, "garbage \xff\x01\"\\"),
-                  "\"type\":\"notice\",\"text\":\"the agent wrote a line that is not JSON (12 bytes): garbage \xef\xbf\xbd\\u0001\\\"\\\\\"");
+                say(t,
+                    "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"x\"}}}"),
+                "");
+        assert_in(
+                say(t,
+                    "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"thinking\",\"thinking\":\"b\"},"
+                    "{\"type\":\"tool_use\",\"id\":\"i\",\"name\":\"N\",\"input\":{\"k\":[1, 2]}}]}}"),
+                "\"event\":{\"type\":\"message\",\"text\":\"a\"}\n");
+        assert_in(
+                t->h.events.data,
+                ".1 message.agent \"event\":{\"type\":\"tool_call\",\"id\":\"i\",\"name\":\"N\",\"input\":{\"k\":[1, 2]}}\n");
+        assert_in(
+                say(t,
+                    "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"i\",\"is_error\":true,\"content\":"
+                    "[{\"type\":\"text\",\"text\":\"a\\n\"},{\"type\":\"image\",\"source\":{}},{\"type\":\"text\",\"text\":\"\\\"b\\\"\"}]}]}}"),
+                "\"event\":{\"type\":\"tool_result\",\"id\":\"i\",\"ok\":false,\"text\":\"a\\n\\n[image]\\n\\\"b\\\"\"}\n");
+        assert_in(
+                say(t, "garbage \xff\x01\"\\"),
+                "\"type\":\"notice\",\"text\":\"the agent wrote a line that is not JSON (12 bytes): garbage \xef\xbf\xbd\\u0001\\\"\\\\\"");
 }
 
 static double usage_cost(Talk *t, uint64_t *turns) {
@@ -505,43 +525,49 @@ static void test_costs(void **state) {
         uint64_t turns;
 
         say(t, ready_line);
-        assert_in(say(t,
-                      "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":0.5,\"usage\":{\"input_tokens\":10}}"),
-                  "\"costUsd\":0.5,\"totalCostUsd\":0.5}");
-        assert_in(say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":0.75}"),
-                  "\"costUsd\":0.25,\"totalCostUsd\":0.75}");
+        assert_in(
+                say(t,
+                    "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":0.5,\"usage\":{\"input_tokens\":10}}"),
+                "\"costUsd\":0.5,\"totalCostUsd\":0.5}");
+        assert_in(
+                say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":0.75}"),
+                "\"costUsd\":0.25,\"totalCostUsd\":0.75}");
         assert_null(strstr(say(t, "{\"type\":\"result\",\"is_error\":false}"), "ostUsd"));
         /* The count began anew. */
-        assert_in(say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":0.25}"),
-                  "\"costUsd\":0.25,\"totalCostUsd\":0.25}");
-        assert_null(strstr(
-                        say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":-1}"), "ostUsd"));
+        assert_in(
+                say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":0.25}"),
+                "\"costUsd\":0.25,\"totalCostUsd\":0.25}");
         assert_null(
-                        strstr(say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":1e300}"),
-                               "ostUsd"));
+                strstr(say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":-1}"), "ostUsd"));
+        assert_null(strstr(
+                say(t, "{\"type\":\"result\",\"is_error\":false,\"total_cost_usd\":1e300}"), "ostUsd"));
         assert_true(usage_cost(t, &turns) == 1.0);
         assert_int_equal(turns, 6);
-        assert_in(say(t,
-                      "{\"type\":\"result\",\"subtype\":\"error_max_turns\",\"is_error\":true,\"errors\":[\"e\"]}"),
-                  "\"ok\":false,\"reason\":\"limit\"");
+        assert_in(
+                say(t,
+                    "{\"type\":\"result\",\"subtype\":\"error_max_turns\",\"is_error\":true,\"errors\":[\"e\"]}"),
+                "\"ok\":false,\"reason\":\"limit\"");
         assert_true(t->d->ops->last_turn_failed(t->d));
-        assert_in(say(t,
-                      "{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":true,\"api_error_status\":500,\"result\":\"boom\"}"),
-                  "\"type\":\"error\",\"kind\":\"unknown\",\"http\":500,\"text\":\"boom\",\"retrying\":false");
-        assert_in(t->h.events.data,
-                  ".1 message.agent \"event\":{\"type\":\"turn_end\",\"ok\":false,\"reason\":\"error\",\"text\":\"boom\"");
+        assert_in(
+                say(t,
+                    "{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":true,\"api_error_status\":500,\"result\":\"boom\"}"),
+                "\"type\":\"error\",\"kind\":\"unknown\",\"http\":500,\"text\":\"boom\",\"retrying\":false");
+        assert_in(
+                t->h.events.data,
+                ".1 message.agent \"event\":{\"type\":\"turn_end\",\"ok\":false,\"reason\":\"error\",\"text\":\"boom\"");
 
         /* An older session's sum is not this process's. */
         _cleanup_json_ Json *spec = parse("{\"resumeSessionId\":\"00000000-0000-4000-8000-000000000001\"}");
         Driver *first = t->d;
         t->d = make(ops(), spec);
         say(t, ready_line);
-        assert_in(say(t,
-                      "{\"type\":\"result\",\"total_cost_usd\":2.5,\"model_usage_since_last_result\":{\"a\":{\"costUSD\":0.25},\"b\":{\"costUSD\":0.25}}}"),
-                  "\"costUsd\":0.5,\"totalCostUsd\":2.5}");
-        assert_in(say(t,
-                      "{\"type\":\"result\",\"total_cost_usd\":2.75,\"model_usage_since_last_result\":{}}"),
-                  "\"costUsd\":0.25,");
+        assert_in(
+                say(t,
+                    "{\"type\":\"result\",\"total_cost_usd\":2.5,\"model_usage_since_last_result\":{\"a\":{\"costUSD\":0.25},\"b\":{\"costUSD\":0.25}}}"),
+                "\"costUsd\":0.5,\"totalCostUsd\":2.5}");
+        assert_in(
+                say(t, "{\"type\":\"result\",\"total_cost_usd\":2.75,\"model_usage_since_last_result\":{}}"),
+                "\"costUsd\":0.25,");
         assert_true(usage_cost(t, &turns) == 0.75);
         driver_free(t->d);
         t->d = first;
@@ -552,25 +578,28 @@ static void test_messages(void **state) {
         char *s;
 
         say(t, ready_line);
-        s = command(t->d,
-                    DRIVER_COMMAND_USER,
-                    "{\"content\":\"a\\nb\\u2028\\ud83d\\u0000\xf0\x9f\x98\x80\"}",
-                    0,
-                    0,
-                    1);
+        s = command(
+                t->d,
+                DRIVER_COMMAND_USER,
+                "{\"content\":\"a\\nb\\u2028\\ud83d\\u0000\xf0\x9f\x98\x80\"}",
+                0,
+                0,
+                1);
         assert_string_equal(
-                        s,
-                        "{\"type\":\"user\",\"message\":{\"role\":\"user\",\"content\":\"a\\nb\xe2\x80\xa8\xef\xbf\xbd\\u0000\xf0\x9f\x98\x80\"},"
-                        "\"parent_tool_use_id\":null,\"session_id\":\"\"}\n");
+                s,
+                "{\"type\":\"user\",\"message\":{\"role\":\"user\",\"content\":\"a\\nb\xe2\x80\xa8\xef\xbf\xbd\\u0000\xf0\x9f\x98\x80\"},"
+                "\"parent_tool_use_id\":null,\"session_id\":\"\"}\n");
         free(s);
-        s = command(t->d,
-                    DRIVER_COMMAND_USER,
-                    "{\"content\":[{\"type\":\"text\",\"text\":\"look\"},{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"iVBO/w==\"}}]}",
-                    0,
-                    0,
-                    1);
-        assert_in(s,
-                  "\"content\":[{\"type\":\"text\",\"text\":\"look\"},{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"iVBO/w==\"}}]}");
+        s = command(
+                t->d,
+                DRIVER_COMMAND_USER,
+                "{\"content\":[{\"type\":\"text\",\"text\":\"look\"},{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"iVBO/w==\"}}]}",
+                0,
+                0,
+                1);
+        assert_in(
+                s,
+                "\"content\":[{\"type\":\"text\",\"text\":\"look\"},{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"iVBO/w==\"}}]}");
         free(s);
 #define IMAGE(s) "{\"content\":[{\"type\":\"image\",\"source\":" s "}]}"
         static const char *const bad[] = {
@@ -595,12 +624,13 @@ static void test_messages(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
                 assert_null(command(t->d, DRIVER_COMMAND_USER, bad[i], 0, 0, -EINVAL));
 
-        s = command(t->d,
-                    DRIVER_COMMAND_CONFIG,
-                    "{\"model\":\"opus\",\"permissionMode\":\"acceptEdits\"}",
-                    0,
-                    0,
-                    1);
+        s = command(
+                t->d,
+                DRIVER_COMMAND_CONFIG,
+                "{\"model\":\"opus\",\"permissionMode\":\"acceptEdits\"}",
+                0,
+                0,
+                1);
         assert_in(s, "\"subtype\":\"set_model\",\"model\":\"opus\"}}\n");
         assert_in(s, "\"subtype\":\"set_permission_mode\",\"mode\":\"acceptEdits\"}}\n");
         free(s);
@@ -611,13 +641,8 @@ static void test_messages(void **state) {
         assert_string_equal(strempty(s), "");
         free(s);
         assert_null(command(t->d, DRIVER_COMMAND_CONFIG, "{\"model\":5}", 0, 0, -EINVAL));
-        assert_null(
-                        command(t->d,
-                                DRIVER_COMMAND_CONFIG,
-                                "{\"model\":\"x\",\"permissionMode\":[]}",
-                                0,
-                                0,
-                                -EINVAL));
+        assert_null(command(
+                t->d, DRIVER_COMMAND_CONFIG, "{\"model\":\"x\",\"permissionMode\":[]}", 0, 0, -EINVAL));
         s = command(t->d, DRIVER_COMMAND_INTERRUPT, NULL, 0, 0, 1);
         assert_in(s, "\"request\":{\"subtype\":\"interrupt\"}}\n");
         free(s);
@@ -638,16 +663,19 @@ static void test_messages(void **state) {
 /* As 2.1.197 says it, and as 2.1.330 does, which tells the whole list besides. */
 static void test_tasks(void **state) {
         static const char started
-                        [] = "{\"type\":\"system\",\"subtype\":\"task_started\",\"task_id\":\"bi7kmf8kz\",\"tool_use_id\":\"toolu_1\","
-                             "\"description\":\"d\",\"task_type\":\"local_bash\"}",
-                 list[] = "{\"type\":\"system\",\"subtype\":\"background_tasks_changed\",\"tasks\":[{\"task_id\":\"bjapk2nkh\","
-                          "\"run_id\":\"0mwscrg2x-c997aa5a\",\"task_type\":\"local_bash\",\"description\":\"d\"}]}",
-                 started_too[] = "{\"type\":\"system\",\"subtype\":\"task_started\",\"task_id\":\"bjapk2nkh\",\"run_id\":\"0mwscrg2x-c997aa5a\","
-                                 "\"is_backgrounded\":true,\"task_type\":\"local_bash\"}",
-                 updated[] = "{\"type\":\"system\",\"subtype\":\"task_updated\",\"task_id\":\"bi7kmf8kz\","
-                             "\"patch\":{\"status\":\"%s\",\"end_time\":1795383139744}}",
-                 told[] = "{\"type\":\"system\",\"subtype\":\"task_notification\",\"task_id\":\"bi7kmf8kz\",\"status\":\"completed\"}",
-                 none[] = "{\"type\":\"system\",\"subtype\":\"background_tasks_changed\",\"tasks\":[]}";
+                [] = "{\"type\":\"system\",\"subtype\":\"task_started\",\"task_id\":\"bi7kmf8kz\",\"tool_use_id\":\"toolu_1\","
+                     "\"description\":\"d\",\"task_type\":\"local_bash\"}",
+         list[] =
+                 "{\"type\":\"system\",\"subtype\":\"background_tasks_changed\",\"tasks\":[{\"task_id\":\"bjapk2nkh\","
+                 "\"run_id\":\"0mwscrg2x-c997aa5a\",\"task_type\":\"local_bash\",\"description\":\"d\"}]}",
+         started_too[] =
+                 "{\"type\":\"system\",\"subtype\":\"task_started\",\"task_id\":\"bjapk2nkh\",\"run_id\":\"0mwscrg2x-c997aa5a\","
+                 "\"is_backgrounded\":true,\"task_type\":\"local_bash\"}",
+         updated[] = "{\"type\":\"system\",\"subtype\":\"task_updated\",\"task_id\":\"bi7kmf8kz\","
+                     "\"patch\":{\"status\":\"%s\",\"end_time\":1795383139744}}",
+         told[] =
+                 "{\"type\":\"system\",\"subtype\":\"task_notification\",\"task_id\":\"bi7kmf8kz\",\"status\":\"completed\"}",
+         none[] = "{\"type\":\"system\",\"subtype\":\"background_tasks_changed\",\"tasks\":[]}";
         Talk *t = *state;
         char line[256];
 
@@ -683,10 +711,11 @@ static void test_tasks(void **state) {
 
         /* However many there are: those that are told apart are bounded. */
         for (unsigned i = 0; i < 1000; i++) {
-                (void) snprintf(line,
-                                sizeof(line),
-                                "{\"type\":\"system\",\"subtype\":\"task_started\",\"task_id\":\"t%u\"}",
-                                i);
+                (void) snprintf(
+                        line,
+                        sizeof(line),
+                        "{\"type\":\"system\",\"subtype\":\"task_started\",\"task_id\":\"t%u\"}",
+                        i);
                 assert_string_equal(say(t, line), "");
         }
         assert_int_equal(t->d->ops->background(t->d), 64);

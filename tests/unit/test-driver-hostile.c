@@ -11,11 +11,9 @@
  * looks at every event and every answer: valid JSON, one line. */
 
 static const char *const versions[] = { "claude", "claude-2.1.330" };
-static const char *const scenarios[] = { "2-tool-allowed",
-                                         "3-tool-denied",
-                                         "4-interrupt",
-                                         "5-api-error",
-                                         "6b-resume" };
+static const char *const scenarios[] = {
+        "2-tool-allowed", "3-tool-denied", "4-interrupt", "5-api-error", "6b-resume",
+};
 
 static const char *const strange[] = { "null", "true", "-1", "1e300",  "\"x\"",
                                        "\"\"", "[]",   "{}", "[[{}]]", "18446744073709551615" };
@@ -87,7 +85,7 @@ static void bend(Victim *v, const Buffer *line, Slice value, unsigned *left) {
 
 static void load_transcript(Lines *l, size_t version, size_t scenario) {
         _cleanup_free_ char *path = xasprintf(
-                        "%s/%s/%s.jsonl", getenv("NF_TRANSCRIPTS"), versions[version], scenarios[scenario]);
+                "%s/%s/%s.jsonl", getenv("NF_TRANSCRIPTS"), versions[version], scenarios[scenario]);
 
         lines_load(l, path, "nf-init");
 }

@@ -34,9 +34,9 @@ static void assert_plan(const char *spec, const char *arguments) {
                 (void) buffer_append_str(&b, "|");
         }
         const char *rest = startswith(
-                        strempty(b.data),
-                        ENTRY "|--quote=CLAUDE.md|--quote=.claude/CLAUDE.md|--quote=AGENTS.md|--|" FIXED
-                              "--setting-sources=user|");
+                strempty(b.data),
+                ENTRY "|--quote=CLAUDE.md|--quote=.claude/CLAUDE.md|--quote=AGENTS.md|--|" FIXED
+                      "--setting-sources=user|");
         assert_non_null(rest);
         assert_string_equal(rest, arguments);
 }
@@ -55,38 +55,40 @@ static void assert_beginning(const char *spec, const char *beginning) {
 }
 
 static void test_repository_settings_count_only_where_it_is_trusted(void **state) {
-        static const char untrusted[] =
-                        ENTRY "|--quote=CLAUDE.md|--quote=.claude/CLAUDE.md|--quote=AGENTS.md|--|" FIXED
-                              "--setting-sources=user|";
+        static const char untrusted[] = ENTRY
+                "|--quote=CLAUDE.md|--quote=.claude/CLAUDE.md|--quote=AGENTS.md|--|" FIXED
+                "--setting-sources=user|";
 
         assert_beginning("{}", untrusted);
         assert_beginning("{\"trustedRepository\":\"\"}", untrusted);
         assert_beginning("{\"trustedRepository\":true}", untrusted);
         assert_beginning("{\"repositoryTrusted\":true}", untrusted);
         assert_beginning(
-                        "{\"trustedRepository\":\"git.example.org\"}",
-                        ENTRY "|--quote=AGENTS.md|--|" FIXED "--setting-sources=user,project|");
+                "{\"trustedRepository\":\"git.example.org\"}",
+                ENTRY "|--quote=AGENTS.md|--|" FIXED "--setting-sources=user,project|");
         /* A directory is trusted as far as no link leads out of it. */
         assert_beginning(
-                        "{\"trustedRepository\":\"/srv/a\"}",
-                        ENTRY "|--below=/srv/a|--quote=AGENTS.md|--|" FIXED
-                              "--setting-sources=user,project|");
+                "{\"trustedRepository\":\"/srv/a\"}",
+                ENTRY "|--below=/srv/a|--quote=AGENTS.md|--|" FIXED "--setting-sources=user,project|");
 }
 
 static void test_arguments(void **state) {
         assert_plan("{}", "");
         assert_plan("{\"sessionId\":\"" UUID_A "\"}", "--session-id=" UUID_A "|");
-        assert_plan("{\"sessionId\":\"" UUID_A "\",\"resumeSessionId\":\"" UUID_B "\"}",
-                    "--resume=" UUID_B "|");
-        assert_plan("{\"sessionId\":\"" UUID_A "\",\"resumeSessionId\":\"" UUID_B "\",\"forkSession\":true}",
-                    "--resume=" UUID_B "|--fork-session|--session-id=" UUID_A "|");
+        assert_plan(
+                "{\"sessionId\":\"" UUID_A "\",\"resumeSessionId\":\"" UUID_B "\"}", "--resume=" UUID_B "|");
+        assert_plan(
+                "{\"sessionId\":\"" UUID_A "\",\"resumeSessionId\":\"" UUID_B "\",\"forkSession\":true}",
+                "--resume=" UUID_B "|--fork-session|--session-id=" UUID_A "|");
         /* A value that looks like an option stays a value. */
-        assert_plan("{\"model\":\"--dangerously-skip-permissions\",\"permissionMode\":\"plan\"}",
-                    "--model=--dangerously-skip-permissions|--permission-mode=plan|");
-        assert_plan("{\"allowedTools\":[\"Bash(git log *)\",\"Read\"],\"disallowedTools\":[\"WebSearch\"]}",
-                    "--allowedTools=Bash(git log *),Read|--disallowedTools=WebSearch|");
-        assert_plan("{\"allowedTools\":[],\"mcpServers\":{},\"model\":\"\",\"appendSystemPrompt\":\"x\"}",
-                    "");
+        assert_plan(
+                "{\"model\":\"--dangerously-skip-permissions\",\"permissionMode\":\"plan\"}",
+                "--model=--dangerously-skip-permissions|--permission-mode=plan|");
+        assert_plan(
+                "{\"allowedTools\":[\"Bash(git log *)\",\"Read\"],\"disallowedTools\":[\"WebSearch\"]}",
+                "--allowedTools=Bash(git log *),Read|--disallowedTools=WebSearch|");
+        assert_plan(
+                "{\"allowedTools\":[],\"mcpServers\":{},\"model\":\"\",\"appendSystemPrompt\":\"x\"}", "");
         assert_plan("{\"mcpServers\":{\"a\":{\"command\":\"b\"}}}", "--mcp-config={private}|");
 }
 
@@ -95,14 +97,15 @@ static void test_private_file(void **state) {
         _cleanup_free_ char *error = NULL;
 
         assert_int_equal(
-                        plan_spec("{\"mcpServers\":{\"a\":{\"command\":\"b\",\"env\":{\"K\":\"secret \\\"1\\\"\"}}}}",
-                                  "{\"executable\":\"/bin/sh\"}",
-                                  &plan,
-                                  &error),
-                        0);
+                plan_spec(
+                        "{\"mcpServers\":{\"a\":{\"command\":\"b\",\"env\":{\"K\":\"secret \\\"1\\\"\"}}}}",
+                        "{\"executable\":\"/bin/sh\"}",
+                        &plan,
+                        &error),
+                0);
         assert_string_equal(
-                        plan.private_file,
-                        "{\"mcpServers\":{\"a\":{\"command\":\"b\",\"env\":{\"K\":\"secret \\\"1\\\"\"}}}}\n");
+                plan.private_file,
+                "{\"mcpServers\":{\"a\":{\"command\":\"b\",\"env\":{\"K\":\"secret \\\"1\\\"\"}}}}\n");
         STRV_FOREACH(a, plan.argv)
                 assert_null(strstr(*a, "secret"));
 }
@@ -113,11 +116,12 @@ static void test_environment(void **state) {
 
         /* Defaults, over them the administrator's, over them the conversation's. */
         assert_int_equal(
-                        plan_spec("{\"env\":{\"B\":\"spec\"}}",
-                                  "{\"executable\":\"/bin/sh\",\"env\":{\"B\":\"config\",\"C\":\"config\",\"DISABLE_AUTOUPDATER\":\"0\"}}",
-                                  &plan,
-                                  &error),
-                        0);
+                plan_spec(
+                        "{\"env\":{\"B\":\"spec\"}}",
+                        "{\"executable\":\"/bin/sh\",\"env\":{\"B\":\"config\",\"C\":\"config\",\"DISABLE_AUTOUPDATER\":\"0\"}}",
+                        &plan,
+                        &error),
+                0);
         assert_int_equal(strv_length(plan.env), 9);
         static const char *const expected[] = {
                 "CLAUDE_CODE_DISABLE_CRON=1",
@@ -139,11 +143,12 @@ static void test_git_is_left_as_it_is_in_a_trusted_repository(void **state) {
         _cleanup_free_ char *error = NULL;
 
         assert_int_equal(
-                        plan_spec("{\"trustedRepository\":\"git.example.org\"}",
-                                  "{\"executable\":\"/bin/sh\"}",
-                                  &plan,
-                                  &error),
-                        0);
+                plan_spec(
+                        "{\"trustedRepository\":\"git.example.org\"}",
+                        "{\"executable\":\"/bin/sh\"}",
+                        &plan,
+                        &error),
+                0);
         assert_int_equal(strv_length(plan.env), 3);
 }
 
@@ -151,23 +156,23 @@ static void test_refused(void **state) {
         static const struct {
                 const char *spec, *names;
         } cases[] = {
-                {"{\"sessionId\":\"x\"}",                 "sessionId"         },
-                { "{\"sessionId\":5}",                    "sessionId"         },
-                { "{\"resumeSessionId\":\"../../etc\"}",  "resumeSessionId"   },
-                { "{\"forkSession\":\"yes\"}",            "forkSession"       },
-                { "{\"model\":5}",                        "model"             },
-                { "{\"model\":\"a\\nb\"}",                "model"             },
-                { "{\"permissionMode\":[]}",              "permissionMode"    },
-                { "{\"allowedTools\":\"Bash\"}",          "allowedTools"      },
-                { "{\"allowedTools\":[\"\"]}",            "allowedTools"      },
-                { "{\"allowedTools\":[7]}",               "allowedTools"      },
-                { "{\"disallowedTools\":[\"a\\u0007\"]}", "disallowedTools"   },
-                { "{\"mcpServers\":[]}",                  "mcpServers"        },
-                { "{\"mcpServers\":{\"s\":\"x\"}}",       "mcpServers.s"      },
-                { "{\"appendSystemPrompt\":{}}",          "appendSystemPrompt"},
-                { "{\"env\":[]}",                         "env"               },
-                { "{\"env\":{\"A-B\":\"1\"}}",            "A-B"               },
-                { "{\"env\":{\"A\":1}}",                  "env.A"             },
+                { "{\"sessionId\":\"x\"}", "sessionId" },
+                { "{\"sessionId\":5}", "sessionId" },
+                { "{\"resumeSessionId\":\"../../etc\"}", "resumeSessionId" },
+                { "{\"forkSession\":\"yes\"}", "forkSession" },
+                { "{\"model\":5}", "model" },
+                { "{\"model\":\"a\\nb\"}", "model" },
+                { "{\"permissionMode\":[]}", "permissionMode" },
+                { "{\"allowedTools\":\"Bash\"}", "allowedTools" },
+                { "{\"allowedTools\":[\"\"]}", "allowedTools" },
+                { "{\"allowedTools\":[7]}", "allowedTools" },
+                { "{\"disallowedTools\":[\"a\\u0007\"]}", "disallowedTools" },
+                { "{\"mcpServers\":[]}", "mcpServers" },
+                { "{\"mcpServers\":{\"s\":\"x\"}}", "mcpServers.s" },
+                { "{\"appendSystemPrompt\":{}}", "appendSystemPrompt" },
+                { "{\"env\":[]}", "env" },
+                { "{\"env\":{\"A-B\":\"1\"}}", "A-B" },
+                { "{\"env\":{\"A\":1}}", "env.A" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

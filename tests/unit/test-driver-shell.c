@@ -24,14 +24,14 @@ static const char *const session[] = {
 };
 
 static const char expected[] =
-                "0.0 message.agent \"event\":{\"type\":\"started\",\"version\":\"0.1.0\",\"cwd\":\"/srv\"}\n"
-                "82.0 message.agent \"event\":{\"type\":\"text\",\"delta\":\"one \\ud83d\\n\",\"stream\":\"stdout\"}\n"
-                "140.0 message.agent \"event\":{\"type\":\"text\",\"delta\":\"two\",\"stream\":\"stderr\"}\n"
-                "189.0 message.agent \"event\":{\"type\":\"turn_end\",\"ok\":true,\"reason\":\"done\",\"exitCode\":0,\"durationMs\":12}\n"
-                "268.0 message.agent \"event\":{\"type\":\"notice\",\"text\":\"the agent wrote a line that is not JSON (4 bytes): what\"}\n"
-                "273.0 message.agent \"event\":{\"type\":\"error\",\"kind\":\"agent\",\"http\":null,\"text\":\"this line is not valid JSON\",\"retrying\":false}\n"
-                "359.0 message.agent \"event\":{\"type\":\"turn_end\",\"ok\":false,\"reason\":\"error\",\"exitCode\":3,\"durationMs\":1}\n"
-                "469.0 message.agent \"event\":{\"type\":\"turn_end\",\"ok\":false,\"reason\":\"interrupted\",\"signal\":2,\"durationMs\":1}\n";
+        "0.0 message.agent \"event\":{\"type\":\"started\",\"version\":\"0.1.0\",\"cwd\":\"/srv\"}\n"
+        "82.0 message.agent \"event\":{\"type\":\"text\",\"delta\":\"one \\ud83d\\n\",\"stream\":\"stdout\"}\n"
+        "140.0 message.agent \"event\":{\"type\":\"text\",\"delta\":\"two\",\"stream\":\"stderr\"}\n"
+        "189.0 message.agent \"event\":{\"type\":\"turn_end\",\"ok\":true,\"reason\":\"done\",\"exitCode\":0,\"durationMs\":12}\n"
+        "268.0 message.agent \"event\":{\"type\":\"notice\",\"text\":\"the agent wrote a line that is not JSON (4 bytes): what\"}\n"
+        "273.0 message.agent \"event\":{\"type\":\"error\",\"kind\":\"agent\",\"http\":null,\"text\":\"this line is not valid JSON\",\"retrying\":false}\n"
+        "359.0 message.agent \"event\":{\"type\":\"turn_end\",\"ok\":false,\"reason\":\"error\",\"exitCode\":3,\"durationMs\":1}\n"
+        "469.0 message.agent \"event\":{\"type\":\"turn_end\",\"ok\":false,\"reason\":\"interrupted\",\"signal\":2,\"durationMs\":1}\n";
 
 static void load_session(Lines *l) {
         for (size_t i = 0; i < ELEMENTSOF(session); i++)
@@ -48,8 +48,8 @@ static void test_events(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(session); i++) {
                 feed(d, &sink, &h, session[i], strlen(session[i]), &offset);
                 assert_int_equal(
-                                d->ops->phase(d),
-                                (i >= 1 && i <= 3) || i == 7 || i == 9 ? DRIVER_RUNNING : DRIVER_IDLE);
+                        d->ops->phase(d),
+                        (i >= 1 && i <= 3) || i == 7 || i == 9 ? DRIVER_RUNNING : DRIVER_IDLE);
                 assert_int_equal(d->ops->last_turn_failed(d), i == 8 || i == 9);
         }
         /* The offsets are the file's: written out once by hand, they name these events for ever. */
@@ -83,12 +83,13 @@ static void test_commands(void **state) {
         assert_non_null(strstr(s, "\"text\":\"echo \\\"a\\\"\\nls\"}\n"));
         assert_non_null(startswith(s, "{\"type\":\"user\",\"id\":\"m"));
         free(s);
-        s = command(d,
-                    DRIVER_COMMAND_USER,
-                    "{\"content\":[{\"type\":\"text\",\"text\":\"a;\"},{\"type\":\"text\",\"text\":\"b\"}]}",
-                    0,
-                    0,
-                    1);
+        s = command(
+                d,
+                DRIVER_COMMAND_USER,
+                "{\"content\":[{\"type\":\"text\",\"text\":\"a;\"},{\"type\":\"text\",\"text\":\"b\"}]}",
+                0,
+                0,
+                1);
         assert_non_null(strstr(s, "\"text\":\"a;b\"}\n"));
         free(s);
         s = command(d, DRIVER_COMMAND_USER, "{\"content\":\"\\ud83d lone\"}", 0, 0, 1);
@@ -117,8 +118,8 @@ static void test_commands(void **state) {
 
 static void test_plan(void **state) {
         _cleanup_json_ Json *spec = parse("{\"env\":{\"A\":\"1\",\"B\":\"2\"}}");
-        _cleanup_json_ Json *config =
-                        parse("{\"executable\":\"/bin/sh\",\"env\":{\"A\":\"0\",\"C\":\"3\"}}");
+        _cleanup_json_ Json *config = parse(
+                "{\"executable\":\"/bin/sh\",\"env\":{\"A\":\"0\",\"C\":\"3\"}}");
         _cleanup_json_ Json *gone = parse("{\"executable\":\"/nowhere/agent\"}");
         _cleanup_json_ Json *relative = parse("{\"executable\":\"bin/sh\"}");
         _cleanup_json_ Json *bad_env = parse("{\"env\":{\"A=B\":\"1\"}}"),
@@ -131,8 +132,9 @@ static void test_plan(void **state) {
         assert_int_equal(strv_length(plan.argv), 1);
         assert_string_equal(plan.argv[0], "/bin/sh");
         assert_int_equal(strv_length(plan.env), 3);
-        assert_true(strv_contains(plan.env, "A=1") && strv_contains(plan.env, "B=2") &&
-                    strv_contains(plan.env, "C=3"));
+        assert_true(
+                strv_contains(plan.env, "A=1") && strv_contains(plan.env, "B=2") &&
+                strv_contains(plan.env, "C=3"));
         assert_null(plan.private_file);
         assert_int_equal(ops->probe(config, &error), 0);
         assert_int_equal(ops->probe(gone, &error), -ENOENT);

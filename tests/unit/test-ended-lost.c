@@ -88,7 +88,7 @@ static int teardown(void **state) {
 static void write_lines(Place *p, unsigned n) {
         for (unsigned i = 0; i < n; i++) {
                 _cleanup_free_ char *line = xasprintf(
-                                "{\"type\":\"output\",\"stream\":\"stdout\",\"text\":\"line %u.\"}\n", i);
+                        "{\"type\":\"output\",\"stream\":\"stdout\",\"text\":\"line %u.\"}\n", i);
 
                 p->begin[i] = p->size;
                 assert_return_code(pwrite_all(p->outfd, line, strlen(line), (off_t) p->size), 0);
@@ -231,7 +231,7 @@ static void test_cut_behind_what_was_acknowledged(void **state) {
         write_lines(p, 4);
         add(p, 4);
         assert_return_code(
-                        store_set_acked(p->base.ctx.run.store, "c-1", 1, p->begin[2], 0, acked, false), 0);
+                store_set_acked(p->base.ctx.run.store, "c-1", 1, p->begin[2], 0, acked, false), 0);
         assert_return_code(ftruncate(p->outfd, (off_t) p->begin[3] + 5), errno);
         deliver(p);
         assert_events(p->received.data, 2, 3, 1);
@@ -244,7 +244,7 @@ static void test_cut_before_what_was_acknowledged(void **state) {
         write_lines(p, 4);
         add(p, 4);
         assert_return_code(
-                        store_set_acked(p->base.ctx.run.store, "c-1", 1, p->begin[2], 0, acked, false), 0);
+                store_set_acked(p->base.ctx.run.store, "c-1", 1, p->begin[2], 0, acked, false), 0);
         assert_return_code(ftruncate(p->outfd, (off_t) p->begin[1] + 5), errno);
         deliver(p);
         assert_events(p->received.data, 0, 0, 1);
@@ -278,22 +278,19 @@ static void test_a_hole(void **state) {
 
         write_lines(p, 4);
         assert_return_code(
-                        add_own_event(p->base.ctx.run.store,
-                                      "c-1",
-                                      1,
-                                      p->begin[3],
-                                      NULL,
-                                      "conversation.state",
-                                      "\"state\":\"idle\"",
-                                      &seq),
-                        0);
+                add_own_event(
+                        p->base.ctx.run.store,
+                        "c-1",
+                        1,
+                        p->begin[3],
+                        NULL,
+                        "conversation.state",
+                        "\"state\":\"idle\"",
+                        &seq),
+                0);
         add(p, 4);
         assert_return_code(
-                        pwrite_all(p->outfd,
-                                   nothing,
-                                   (size_t) (p->begin[3] - p->begin[2]),
-                                   (off_t) p->begin[2]),
-                        0);
+                pwrite_all(p->outfd, nothing, (size_t) (p->begin[3] - p->begin[2]), (off_t) p->begin[2]), 0);
         people = read_events(p, "", NULL);
         assert_int_equal(count(people, "line 3."), 1);
         deliver(p);
@@ -439,7 +436,7 @@ static void acked_by_another(Place *p, uint64_t size, unsigned whole) {
         write_lines(p, 4);
         add(p, 4);
         assert_return_code(
-                        store_set_acked(p->base.ctx.run.store, "c-1", 1, p->begin[2], 0, other, false), 0);
+                store_set_acked(p->base.ctx.run.store, "c-1", 1, p->begin[2], 0, other, false), 0);
         assert_return_code(ftruncate(p->outfd, (off_t) size), errno);
         deliver(p);
         assert_events(p->received.data, 2, whole, 1);

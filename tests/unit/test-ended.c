@@ -345,9 +345,7 @@ static void test_people_read_few_at_a_time(void **state) {
                         char **events = NULL, *cursor = NULL;
 
                         assert_return_code(
-                                        conversation_read_events(
-                                                        p->list[i], cursors[i], 10, &events, &cursor),
-                                        0);
+                                conversation_read_events(p->list[i], cursors[i], 10, &events, &cursor), 0);
                         assert_int_equal(strv_length(events), 4);
                         strv_free(events);
                         free(cursor);
@@ -370,10 +368,10 @@ static void run_sql(Place *p, const char *sql) {
 /* From where such events of the conversation cannot be read, whatever comes before them can. */
 static void spoil_own_events(Place *p, const char *method) {
         _cleanup_free_ char *view = xasprintf(
-                        "CREATE VIEW own_events AS SELECT seq, conversation, run, at_offset, message_id, method, "
-                        "CASE WHEN method = '%s' THEN abs(-9223372036854775807 - 1) ELSE members END AS members "
-                        "FROM own_rows",
-                        method);
+                "CREATE VIEW own_events AS SELECT seq, conversation, run, at_offset, message_id, method, "
+                "CASE WHEN method = '%s' THEN abs(-9223372036854775807 - 1) ELSE members END AS members "
+                "FROM own_rows",
+                method);
 
         run_sql(p, "ALTER TABLE own_events RENAME TO own_rows");
         run_sql(p, view);
@@ -465,9 +463,9 @@ static void test_what_cannot_be_read_at_all_is_read_later(void **state) {
                 void (*spoil)(Place *p);
                 void (*mend)(Place *p);
         } cases[] = {
-                {hide_runs,             show_runs        },
-                { link_output,          unlink_output    },
-                { make_output_a_folder, remove_the_folder},
+                { hide_runs, show_runs },
+                { link_output, unlink_output },
+                { make_output_a_folder, remove_the_folder },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases) * 2; i++) {
@@ -551,15 +549,8 @@ static void test_what_cannot_be_read_to_the_end_of_a_batch_is_read_once_more(voi
                 Conversation *c = add(p, 0, 3, 100, 10, false);
 
                 assert_return_code(
-                                add_own_event(p->base.ctx.run.store,
-                                              "c-0",
-                                              1,
-                                              300,
-                                              NULL,
-                                              "error.report",
-                                              "",
-                                              NULL),
-                                0);
+                        add_own_event(p->base.ctx.run.store, "c-0", 1, 300, NULL, "error.report", "", NULL),
+                        0);
                 if (live)
                         make_live(c);
                 /* The lines and one event are in the batch when the other one is asked for. */
@@ -634,8 +625,7 @@ static Conversation *read_all_again(Place *p) {
 
 static void refuse(Place *p, const char *what) {
         _cleanup_free_ char *sql = xasprintf(
-                        "CREATE TRIGGER refuse BEFORE UPDATE ON %s BEGIN SELECT RAISE (ABORT, 'no'); END",
-                        what);
+                "CREATE TRIGGER refuse BEFORE UPDATE ON %s BEGIN SELECT RAISE (ABORT, 'no'); END", what);
 
         run_sql(p, sql);
 }
@@ -681,8 +671,7 @@ static void test_an_end_that_cannot_be_stored_is_none(void **state) {
 
         assert_int_equal(store_get_run(p->base.ctx.run.store, "c-0", 1, &run), 1);
         assert_return_code(
-                        store_set_acked(p->base.ctx.run.store, "c-0", 1, 300, 1, run.driven_state, false),
-                        0);
+                store_set_acked(p->base.ctx.run.store, "c-0", 1, 300, 1, run.driven_state, false), 0);
         run_row_done(&run);
         p->may_fail = true;
         refuse(p, "progress");
@@ -837,15 +826,7 @@ static void test_a_response_is_not_lost_with_its_batch(void **state) {
         p->base.config.retry_strategy = (char *) "none";
         assert_return_code(store_accept(p->base.ctx.run.store, &m, NULL, true, &m.seq), 0);
         assert_return_code(
-                        add_own_event(p->base.ctx.run.store,
-                                      "",
-                                      0,
-                                      0,
-                                      "said",
-                                      "error.report",
-                                      "\"a\":1",
-                                      NULL),
-                        0);
+                add_own_event(p->base.ctx.run.store, "", 0, 0, "said", "error.report", "\"a\":1", NULL), 0);
         spoil_own_events(p, "error.report");
         assert_return_code(runner_open_link(r), 0);
         assert_return_code(sender_set_target(r->ctx->sender, test_server_url(p->base.server), headers), 0);
@@ -868,7 +849,7 @@ static void test_a_response_is_not_lost_with_its_batch(void **state) {
 /* So many of them. */
 static Conversation *put(Registry *g, Conversation *c, const char *state, bool delivered) {
         *c = (Conversation){
-                .row = {.state = conversation_state_from_string(state), .delivered = delivered},
+                .row = { .state = conversation_state_from_string(state), .delivered = delivered },
         };
         registry_add(g, c);
         return c;
@@ -905,9 +886,9 @@ static void test_the_bound_and_one_past_it(void **state) {
         assert_admission(r->gate, "unacknowledged");
         text = admission_gate_text(r->gate);
         assert_string_equal(
-                        text,
-                        "1024 conversations have ended and wait for the orchestrator to acknowledge their events: "
-                        "see the orchestrator's log");
+                text,
+                "1024 conversations have ended and wait for the orchestrator to acknowledge their events: "
+                "see the orchestrator's log");
         /* What runs may end all the same. */
         put(g, &list[n++], "ended", false);
         assert_admission(r->gate, "unacknowledged");
@@ -932,8 +913,8 @@ static void test_whom_it_is_for(void **state) {
         for (Admission a = ADMISSION_OPEN; a < _ADMISSION_MAX; a++) {
                 assert_int_equal(admission_is_for_origin(a, "orchestrator"), a != ADMISSION_OPEN);
                 assert_int_equal(
-                                admission_is_for_origin(a, "local"),
-                                a != ADMISSION_OPEN && a != ADMISSION_UNACKNOWLEDGED);
+                        admission_is_for_origin(a, "local"),
+                        a != ADMISSION_OPEN && a != ADMISSION_UNACKNOWLEDGED);
         }
 }
 
@@ -943,28 +924,26 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_one_that_waits_is_known_as_before, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_the_sender_reads_few_at_a_time, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                                test_a_reader_goes_with_each_acknowledgement, setup, teardown),
+                        test_a_reader_goes_with_each_acknowledgement, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_all_was_acknowledged_and_not_noted, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_people_read_few_at_a_time, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                                test_what_cannot_be_read_at_all_is_read_later, setup, teardown),
+                        test_what_cannot_be_read_at_all_is_read_later, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_what_cannot_be_read_is_said_once, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_one_that_is_gone_is_not_read_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                                test_what_cannot_be_read_to_the_end_of_a_batch_is_read_once_more,
-                                setup,
-                                teardown),
+                        test_what_cannot_be_read_to_the_end_of_a_batch_is_read_once_more, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                                test_a_batch_without_memory_is_read_once_more, setup, teardown),
+                        test_a_batch_without_memory_is_read_once_more, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                                test_an_acknowledgement_that_cannot_be_stored_is_none, setup, teardown),
+                        test_an_acknowledgement_that_cannot_be_stored_is_none, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_an_end_that_cannot_be_stored_is_none, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                                test_a_delivery_that_cannot_be_stored_is_none, setup, teardown),
+                        test_a_delivery_that_cannot_be_stored_is_none, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                                test_a_cursor_that_cannot_be_stored_is_kept, setup, teardown),
+                        test_a_cursor_that_cannot_be_stored_is_kept, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                                test_cursors_of_a_transaction_that_failed_are_stored_later, setup, teardown),
+                        test_cursors_of_a_transaction_that_failed_are_stored_later, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_response_is_not_lost_with_its_batch, setup, teardown),
                 cmocka_unit_test(test_the_bound_and_one_past_it),
                 cmocka_unit_test(test_whom_it_is_for),

@@ -38,7 +38,7 @@ static void test_good(void **state) {
 
 static void test_least(void **state) {
         static const char text[] =
-                        "{\"id\":\"1\",\"taskId\":null,\"payload\":{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"m\"}}";
+                "{\"id\":\"1\",\"taskId\":null,\"payload\":{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"m\"}}";
         ParsedEnvelope *p = NULL;
         EnvelopeError e = {};
         Json *root = NULL;
@@ -63,7 +63,7 @@ static void test_least(void **state) {
 
 static void test_conversation_of_params(void **state) {
         static const char text[] =
-                        "{\"id\":\"1\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"m\",\"params\":{\"conversationId\":\"c\"}}}";
+                "{\"id\":\"1\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"m\",\"params\":{\"conversationId\":\"c\"}}}";
         ParsedEnvelope *p = NULL;
         EnvelopeError e = {};
 
@@ -84,53 +84,61 @@ static const struct {
         const char *request; /* NULL: cannot be answered */
         const char *says;    /* part of the text */
 } bad[] = {
-        {"",                                                                                 RPC_PARSE_ERROR,     NULL, NULL, "not valid JSON"                         },
-        { "{",                                                                               RPC_PARSE_ERROR,     NULL, NULL, "unexpected end"                         },
-        { "hello",                                                                           RPC_PARSE_ERROR,     NULL, NULL, "not valid JSON"                         },
-        { "{\"id\":\"a\xff\"}",                                                              RPC_PARSE_ERROR,     NULL, NULL, "not valid JSON"                         },
-        { GOOD " x",                                                                         RPC_PARSE_ERROR,     NULL, NULL, "not valid JSON at byte"                 },
-        { "null",                                                                            RPC_INVALID_REQUEST, NULL, NULL, "not a JSON object"                      },
-        { "[]",                                                                              RPC_INVALID_REQUEST, NULL, NULL, "not a JSON object"                      },
-        { "7",                                                                               RPC_INVALID_REQUEST, NULL, NULL, "not a JSON object"                      },
-        { "{}",                                                                              RPC_INVALID_REQUEST, NULL, NULL, "payload"                                },
-        { "{\"id\":\"e1\"}",                                                                 RPC_INVALID_REQUEST, "e1", NULL, "payload"                                },
-        { "{\"id\":\"e1\",\"payload\":[]}",                                                  RPC_INVALID_REQUEST, "e1", NULL, "payload"                                },
+        { "", RPC_PARSE_ERROR, NULL, NULL, "not valid JSON" },
+        { "{", RPC_PARSE_ERROR, NULL, NULL, "unexpected end" },
+        { "hello", RPC_PARSE_ERROR, NULL, NULL, "not valid JSON" },
+        { "{\"id\":\"a\xff\"}", RPC_PARSE_ERROR, NULL, NULL, "not valid JSON" },
+        { GOOD " x", RPC_PARSE_ERROR, NULL, NULL, "not valid JSON at byte" },
+        { "null", RPC_INVALID_REQUEST, NULL, NULL, "not a JSON object" },
+        { "[]", RPC_INVALID_REQUEST, NULL, NULL, "not a JSON object" },
+        { "7", RPC_INVALID_REQUEST, NULL, NULL, "not a JSON object" },
+        { "{}", RPC_INVALID_REQUEST, NULL, NULL, "payload" },
+        { "{\"id\":\"e1\"}", RPC_INVALID_REQUEST, "e1", NULL, "payload" },
+        { "{\"id\":\"e1\",\"payload\":[]}", RPC_INVALID_REQUEST, "e1", NULL, "payload" },
         { "{\"id\":\"e1\",\"payload\":{\"id\":5,\"method\":\"m\"}}",
-         RPC_INVALID_REQUEST,                                                                                     "e1",
-         "5",                                                                                                                 "jsonrpc"                                },
+          RPC_INVALID_REQUEST,
+          "e1",
+          "5",
+          "jsonrpc" },
         { "{\"id\":\"e1\",\"payload\":{\"jsonrpc\":\"1.0\",\"id\":\"x\",\"method\":\"m\"}}",
-         RPC_INVALID_REQUEST,                                                                                     "e1",
-         "\"x\"",                                                                                                             "jsonrpc"                                },
-        { P("\"id\":1"),                                                                     RPC_INVALID_REQUEST, "e1", "1",  "method"                                 },
-        { P("\"id\":1,\"method\":\"\""),                                                     RPC_INVALID_REQUEST, "e1", "1",  "method"                                 },
-        { P("\"id\":1,\"method\":5"),                                                        RPC_INVALID_REQUEST, "e1", "1",  "method"                                 },
-        { P("\"id\":{},\"method\":\"m\""),                                                   RPC_INVALID_REQUEST, "e1", NULL, "payload.id"                             },
-        { P("\"id\":true,\"method\":\"m\""),                                                 RPC_INVALID_REQUEST, "e1", NULL, "payload.id: \"true\""                   },
-        { PARAMS("[]"),                                                                      RPC_INVALID_PARAMS,  "e1", "1",  "params"                                 },
-        { PARAMS("\"x\""),                                                                   RPC_INVALID_PARAMS,  "e1", "1",  "params"                                 },
-        { E(""),                                                                             RPC_INVALID_REQUEST, NULL, "1",  "id: missing"                            },
-        { E("\"id\":5,"),                                                                    RPC_INVALID_REQUEST, NULL, "1",  "id: \"5\""                              },
-        { E("\"id\":\"\","),                                                                 RPC_INVALID_REQUEST, NULL, "1",  "id: \"\""                               },
-        { E("\"id\":\"a b\","),                                                              RPC_INVALID_REQUEST, NULL, "1",  "id: \"a b\""                            },
-        { E("\"id\":\"a\\u0000b\","),                                                        RPC_INVALID_REQUEST, NULL, "1",  "id: "                                   },
+          RPC_INVALID_REQUEST,
+          "e1",
+          "\"x\"",
+          "jsonrpc" },
+        { P("\"id\":1"), RPC_INVALID_REQUEST, "e1", "1", "method" },
+        { P("\"id\":1,\"method\":\"\""), RPC_INVALID_REQUEST, "e1", "1", "method" },
+        { P("\"id\":1,\"method\":5"), RPC_INVALID_REQUEST, "e1", "1", "method" },
+        { P("\"id\":{},\"method\":\"m\""), RPC_INVALID_REQUEST, "e1", NULL, "payload.id" },
+        { P("\"id\":true,\"method\":\"m\""), RPC_INVALID_REQUEST, "e1", NULL, "payload.id: \"true\"" },
+        { PARAMS("[]"), RPC_INVALID_PARAMS, "e1", "1", "params" },
+        { PARAMS("\"x\""), RPC_INVALID_PARAMS, "e1", "1", "params" },
+        { E(""), RPC_INVALID_REQUEST, NULL, "1", "id: missing" },
+        { E("\"id\":5,"), RPC_INVALID_REQUEST, NULL, "1", "id: \"5\"" },
+        { E("\"id\":\"\","), RPC_INVALID_REQUEST, NULL, "1", "id: \"\"" },
+        { E("\"id\":\"a b\","), RPC_INVALID_REQUEST, NULL, "1", "id: \"a b\"" },
+        { E("\"id\":\"a\\u0000b\","), RPC_INVALID_REQUEST, NULL, "1", "id: " },
         { E("\"id\":\"e1\",\"conversationId\":\"../etc\","),
-         RPC_INVALID_PARAMS,                                                                                      "e1",
-         "1",                                                                                                                 "conversationId: \"../etc\" is not valid"},
-        { E("\"id\":\"e1\",\"conversationId\":\"a..b\","),                                   RPC_INVALID_PARAMS,  "e1", "1",  "\"a..b\""                               },
-        { E("\"id\":\"e1\",\"conversationId\":7,"),                                          RPC_INVALID_PARAMS,  "e1", "1",  "conversationId: \"7\""                  },
-        { E("\"id\":\"e1\",\"taskId\":\"-x\","),                                             RPC_INVALID_PARAMS,  "e1", "1",  "taskId: \"-x\""                         },
-        { E("\"id\":\"e1\",\"runnerUid\":\"\","),                                            RPC_INVALID_REQUEST, "e1", "1",  "runnerUid"                              },
-        { E("\"id\":\"e1\",\"runnerUid\":[],"),                                              RPC_INVALID_REQUEST, "e1", "1",  "runnerUid"                              },
-        { E("\"id\":\"e1\",\"createdAt\":5,"),                                               RPC_INVALID_REQUEST, "e1", "1",  "createdAt"                              },
-        { PARAMS("{\"conversationId\":\"a/b\"}"),                                            RPC_INVALID_PARAMS,  "e1", "1",  "conversationId: \"a/b\""                },
-        { PARAMS("{\"workspaceId\":\"a b\"}"),                                               RPC_INVALID_PARAMS,  "e1", "1",  "workspaceId: \"a b\""                   },
-        { PARAMS("{\"agent\":\"\"}"),                                                        RPC_INVALID_PARAMS,  "e1", "1",  "agent: \"\""                            },
-        { PARAMS("{\"sessionId\":{\"a\":1}}"),                                               RPC_INVALID_PARAMS,  "e1", "1",  "sessionId"                              },
-        { PARAMS("{\"taskId\":\"a\\nb\"}"),                                                  RPC_INVALID_PARAMS,  "e1", "1",  "taskId: \"a\\nb\""                      },
+          RPC_INVALID_PARAMS,
+          "e1",
+          "1",
+          "conversationId: \"../etc\" is not valid" },
+        { E("\"id\":\"e1\",\"conversationId\":\"a..b\","), RPC_INVALID_PARAMS, "e1", "1", "\"a..b\"" },
+        { E("\"id\":\"e1\",\"conversationId\":7,"), RPC_INVALID_PARAMS, "e1", "1", "conversationId: \"7\"" },
+        { E("\"id\":\"e1\",\"taskId\":\"-x\","), RPC_INVALID_PARAMS, "e1", "1", "taskId: \"-x\"" },
+        { E("\"id\":\"e1\",\"runnerUid\":\"\","), RPC_INVALID_REQUEST, "e1", "1", "runnerUid" },
+        { E("\"id\":\"e1\",\"runnerUid\":[],"), RPC_INVALID_REQUEST, "e1", "1", "runnerUid" },
+        { E("\"id\":\"e1\",\"createdAt\":5,"), RPC_INVALID_REQUEST, "e1", "1", "createdAt" },
+        { PARAMS("{\"conversationId\":\"a/b\"}"), RPC_INVALID_PARAMS, "e1", "1", "conversationId: \"a/b\"" },
+        { PARAMS("{\"workspaceId\":\"a b\"}"), RPC_INVALID_PARAMS, "e1", "1", "workspaceId: \"a b\"" },
+        { PARAMS("{\"agent\":\"\"}"), RPC_INVALID_PARAMS, "e1", "1", "agent: \"\"" },
+        { PARAMS("{\"sessionId\":{\"a\":1}}"), RPC_INVALID_PARAMS, "e1", "1", "sessionId" },
+        { PARAMS("{\"taskId\":\"a\\nb\"}"), RPC_INVALID_PARAMS, "e1", "1", "taskId: \"a\\nb\"" },
         { "{\"id\":\"e1\",\"conversationId\":\"a\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":"
-          "{\"conversationId\":\"b\"}}}",                                           RPC_INVALID_PARAMS,
-         "e1",                                                                                                          "1",
-         "\"a\" in the envelope, but \"b\" in its params"                                                                                                              },
+          "{\"conversationId\":\"b\"}}}",
+          RPC_INVALID_PARAMS,
+          "e1",
+          "1",
+          "\"a\" in the envelope, but \"b\" in its params" },
 };
 
 static void test_bad(void **state) {
@@ -152,8 +160,7 @@ static void test_bad(void **state) {
                 assert_true(token_text_is_valid(e.id));
                 /* The same text is known again by the same id. */
                 assert_int_equal(
-                                envelope_parse(bad[i].text, strlen(bad[i].text), NULL, &p, &again),
-                                -EBADMSG);
+                        envelope_parse(bad[i].text, strlen(bad[i].text), NULL, &p, &again), -EBADMSG);
                 assert_string_equal(e.id, again.id);
                 envelope_error_done(&e);
                 envelope_error_done(&again);
@@ -170,7 +177,7 @@ static void test_long_values(void **state) {
                 for (size_t i = 0; i < n; i++)
                         (void) buffer_append_str(&b, i == 0 ? "x" : "\xc3\xa4");
                 (void) buffer_append_str(
-                                &b, "\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\"}}");
+                        &b, "\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\"}}");
                 assert_int_equal(envelope_parse(b.data, b.size, NULL, &p, &e), -EBADMSG);
                 assert_true(strlen(e.text) < 160);
                 assert_true(utf8_is_valid(e.text, strlen(e.text)));
@@ -213,51 +220,50 @@ static void test_rpc(void **state) {
         RpcAnswer a = {};
 
         assert_string_equal(
-                        error,
-                        "{\"code\":-32001,\"message\":\"un\\\"known\",\"data\":{\"conversationId\":\"c-1\"}}");
+                error,
+                "{\"code\":-32001,\"message\":\"un\\\"known\",\"data\":{\"conversationId\":\"c-1\"}}");
         response = rpc_response("e1", "\"rq\"", NULL, error);
         assert_string_equal(
-                        response,
-                        "{\"jsonrpc\":\"2.0\",\"id\":\"rq\",\"error\":{\"code\":-32001,\"message\":\"un\\\"known\","
-                        "\"data\":{\"conversationId\":\"c-1\"}},\"messageId\":\"rsp:e1\"}");
+                response,
+                "{\"jsonrpc\":\"2.0\",\"id\":\"rq\",\"error\":{\"code\":-32001,\"message\":\"un\\\"known\","
+                "\"data\":{\"conversationId\":\"c-1\"}},\"messageId\":\"rsp:e1\"}");
         free(error);
         free(response);
         response = rpc_response("e1", "5", "{\"pong\":true}", NULL);
         assert_string_equal(
-                        response,
-                        "{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{\"pong\":true},\"messageId\":\"rsp:e1\"}");
+                response,
+                "{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{\"pong\":true},\"messageId\":\"rsp:e1\"}");
         free(response);
         error = rpc_error(1, "m", NULL, "d");
         assert_string_equal(error, "{\"code\":1,\"message\":\"m\",\"data\":{\"detail\":\"d\"}}");
         free(error);
         error = rpc_error(1, "m", "c", "d");
         assert_string_equal(
-                        error,
-                        "{\"code\":1,\"message\":\"m\",\"data\":{\"conversationId\":\"c\",\"detail\":\"d\"}}");
+                error,
+                "{\"code\":1,\"message\":\"m\",\"data\":{\"conversationId\":\"c\",\"detail\":\"d\"}}");
         free(error);
 
         static const struct {
                 const char *text;
                 int r, code;
         } answers[] = {
-                {"{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"a\":1}}",           1,        0     },
-                { "[{\"id\":2,\"result\":{}},{\"id\":3,\"result\":true}]",        1,        0     },
-                { "{\"id\":3,\"error\":{\"code\":-32011,\"message\":\"stale\"}}", 0,        -32011},
-                { "{\"id\":3,\"error\":{}}",                                      0,        -32603},
-                { "{\"id\":3,\"error\":5}",                                       0,        -32603},
-                { "{\"id\":4,\"result\":{}}",                                     -EBADMSG, 0     },
-                { "{\"id\":3}",                                                   -EBADMSG, 0     },
-                { "{\"id\":3,\"result\":null}",                                   -EBADMSG, 0     },
-                { "[]",                                                           -EBADMSG, 0     },
-                { "[5,{}]",                                                       -EBADMSG, 0     },
-                { "null",                                                         -EBADMSG, 0     },
-                { "",                                                             -EBADMSG, 0     },
-                { "<html>",                                                       -EBADMSG, 0     },
+                { "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"a\":1}}", 1, 0 },
+                { "[{\"id\":2,\"result\":{}},{\"id\":3,\"result\":true}]", 1, 0 },
+                { "{\"id\":3,\"error\":{\"code\":-32011,\"message\":\"stale\"}}", 0, -32011 },
+                { "{\"id\":3,\"error\":{}}", 0, -32603 },
+                { "{\"id\":3,\"error\":5}", 0, -32603 },
+                { "{\"id\":4,\"result\":{}}", -EBADMSG, 0 },
+                { "{\"id\":3}", -EBADMSG, 0 },
+                { "{\"id\":3,\"result\":null}", -EBADMSG, 0 },
+                { "[]", -EBADMSG, 0 },
+                { "[5,{}]", -EBADMSG, 0 },
+                { "null", -EBADMSG, 0 },
+                { "", -EBADMSG, 0 },
+                { "<html>", -EBADMSG, 0 },
         };
         for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
                 assert_int_equal(
-                                rpc_answer_parse(answers[i].text, strlen(answers[i].text), 3, &a),
-                                answers[i].r);
+                        rpc_answer_parse(answers[i].text, strlen(answers[i].text), 3, &a), answers[i].r);
                 assert_int_equal(a.code, answers[i].code);
                 assert_int_equal(a.result != NULL, answers[i].r == 1);
                 rpc_answer_done(&a);

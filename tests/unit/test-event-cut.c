@@ -59,11 +59,11 @@ static void test_a_cut_text_says_its_size(void **state) {
                 size_t max;
                 const char *text, *expected;
         } cases[] = {
-                {3,  "abc",        "{\"size\":3,\"begins\":\"abc\"}"         },
-                { 3, "abcd",       "{\"size\":4,\"begins\":\"abc\"}"         },
-                { 3, "ab\xc3\xa4", "{\"size\":4,\"begins\":\"ab\"}"          },
-                { 0, "abcd",       "{\"size\":4,\"begins\":\"\"}"            },
-                { 3, "\"\\\"",     "{\"size\":3,\"begins\":\"\\\"\\\\\\\"\"}"},
+                { 3, "abc", "{\"size\":3,\"begins\":\"abc\"}" },
+                { 3, "abcd", "{\"size\":4,\"begins\":\"abc\"}" },
+                { 3, "ab\xc3\xa4", "{\"size\":4,\"begins\":\"ab\"}" },
+                { 0, "abcd", "{\"size\":4,\"begins\":\"\"}" },
+                { 3, "\"\\\"", "{\"size\":3,\"begins\":\"\\\"\\\\\\\"\"}" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -76,8 +76,8 @@ static void test_a_cut_text_says_its_size(void **state) {
 
 static void test_a_cut_event_is_small_and_named(void **state) {
         static const char head[] =
-                        "{\"jsonrpc\":\"2.0\",\"method\":\"message.agent\",\"params\":{\"messageId\":\"r:1.0\","
-                        "\"event\":{\"type\":\"text\",\"delta\":\"";
+                "{\"jsonrpc\":\"2.0\",\"method\":\"message.agent\",\"params\":{\"messageId\":\"r:1.0\","
+                "\"event\":{\"type\":\"text\",\"delta\":\"";
         _cleanup_free_ char *text = filled(head, 2 * EVENT_INLINE_MAX), *cut = NULL, *begins = NULL;
         Slice whole, v;
 
@@ -89,13 +89,14 @@ static void test_a_cut_event_is_small_and_named(void **state) {
         whole = (Slice){ cut, strlen(cut) };
         assert_in_range(whole.size, EVENT_INLINE_MAX, 2 * EVENT_INLINE_MAX + 512);
         assert_true(json_scan_valid(cut, whole.size));
-        assert_true(json_scan_path(whole, &v, "params", "messageId", NULL) &&
-                    json_scan_string_is(v, "r:1.0"));
+        assert_true(
+                json_scan_path(whole, &v, "params", "messageId", NULL) && json_scan_string_is(v, "r:1.0"));
         assert_true(json_scan_path(whole, &v, "method", NULL) && json_scan_string_is(v, "message.agent"));
-        assert_true(json_scan_path(whole, &v, "params", "cut", "cursor", NULL) &&
-                    json_scan_string_is(v, "1:2:3+4"));
-        assert_true(json_scan_path(whole, &v, "params", "cut", "type", NULL) &&
-                    json_scan_string_is(v, "text"));
+        assert_true(
+                json_scan_path(whole, &v, "params", "cut", "cursor", NULL) &&
+                json_scan_string_is(v, "1:2:3+4"));
+        assert_true(
+                json_scan_path(whole, &v, "params", "cut", "type", NULL) && json_scan_string_is(v, "text"));
         assert_true(json_scan_path(whole, &v, "params", "cut", "begins", NULL));
         assert_return_code(json_scan_string(v, &begins, NULL), 0);
         assert_int_equal(strlen(begins), EVENT_INLINE_MAX);

@@ -50,24 +50,26 @@ static int counter_save(Driver *d, Json **ret) {
 
 static int counter_feed(Driver *d, const char *line, size_t size, uint64_t offset, const DriverSink *sink) {
         Counter *c = (Counter *) d;
-        unsigned n = size == 3 && memcmp(line, "two", 3) == 0     ? 2 :
-                        size == 4 && memcmp(line, "none", 4) == 0 ? 0 :
-                                                                    1;
+        unsigned n = size == 3 && memcmp(line, "two", 3) == 0 ? 2 :
+                size == 4 && memcmp(line, "none", 4) == 0     ? 0 :
+                                                                1;
         char members[128];
 
         assert_null(sink->write); /* a reader has no effects */
         c->lines++;
         for (unsigned i = 0; sink->event && i < n; i++) {
                 if (size == 3 && memcmp(line, "ask", 3) == 0)
-                        (void) snprintf(members,
-                                        sizeof(members),
-                                        "\"event\":{\"type\":\"ask_gone\",\"requestId\":\"@7.1\"}");
+                        (void) snprintf(
+                                members,
+                                sizeof(members),
+                                "\"event\":{\"type\":\"ask_gone\",\"requestId\":\"@7.1\"}");
                 else
-                        (void) snprintf(members,
-                                        sizeof(members),
-                                        "\"event\":{\"type\":\"text\",\"delta\":\"%llu/%u\"}",
-                                        (unsigned long long) c->lines,
-                                        i);
+                        (void) snprintf(
+                                members,
+                                sizeof(members),
+                                "\"event\":{\"type\":\"text\",\"delta\":\"%llu/%u\"}",
+                                (unsigned long long) c->lines,
+                                i);
                 int r = sink->event(sink->userdata, "message.agent", members, strlen(members));
                 if (r < 0)
                         return r;
@@ -76,12 +78,12 @@ static int counter_feed(Driver *d, const char *line, size_t size, uint64_t offse
 }
 
 static int counter_feed_oversize(
-                Driver *d,
-                const char *head,
-                size_t head_size,
-                uint64_t size,
-                uint64_t offset,
-                const DriverSink *sink) {
+        Driver *d,
+        const char *head,
+        size_t head_size,
+        uint64_t size,
+        uint64_t offset,
+        const DriverSink *sink) {
         Counter *c = (Counter *) d;
         char members[128];
 
@@ -89,11 +91,12 @@ static int counter_feed_oversize(
         c->lines++;
         if (!sink->event)
                 return 0;
-        (void) snprintf(members,
-                        sizeof(members),
-                        "\"event\":{\"type\":\"oversize\",\"size\":%llu,\"lines\":%llu}",
-                        (unsigned long long) size,
-                        (unsigned long long) c->lines);
+        (void) snprintf(
+                members,
+                sizeof(members),
+                "\"event\":{\"type\":\"oversize\",\"size\":%llu,\"lines\":%llu}",
+                (unsigned long long) size,
+                (unsigned long long) c->lines);
         return sink->event(sink->userdata, "message.agent", members, strlen(members));
 }
 
@@ -129,18 +132,18 @@ static int setup(void **state) {
         assert_true(f->outfd >= 0);
         f->spec = json_object_new_object();
         assert_int_equal(
-                        store_put_conversation(
-                                        f->store,
-                                        &(ConversationRow){
-                                                        .id = (char *) "c-1",
-                                                        .workspace = (char *) "w",
-                                                        .agent = (char *) "counter",
-                                                        .origin = (char *) "orchestrator",
-                                                        .params = (char *) "{}",
-                                                        .state = CONVERSATION_LIVE,
-                                                        .run = 1,
-                                        }),
-                        0);
+                store_put_conversation(
+                        f->store,
+                        &(ConversationRow){
+                                .id = (char *) "c-1",
+                                .workspace = (char *) "w",
+                                .agent = (char *) "counter",
+                                .origin = (char *) "orchestrator",
+                                .params = (char *) "{}",
+                                .state = CONVERSATION_LIVE,
+                                .run = 1,
+                        }),
+                0);
         RunRow run = {
                 .conversation = (char *) "c-1",
                 .run = 1,
@@ -181,23 +184,23 @@ static EventReader *open_reader(Fixture *f, uint64_t offset, int64_t own_seq, co
         EventReader *r = NULL;
 
         assert_int_equal(
-                        event_reader_new(
-                                        &(EventReaderParams){
-                                                        .store = f->store,
-                                                        .driver = &counter_ops,
-                                                        .spec = f->spec,
-                                                        .conversation = "c-1",
-                                                        .task = "t-1",
-                                                        .run = 1,
-                                                        .run_id = "00000000000000aa",
-                                                        .forward_raw = raw,
-                                                        .outfd = f->outfd,
-                                                        .offset = offset,
-                                                        .own_seq = own_seq,
-                                                        .state = state,
-                                        },
-                                        &r),
-                        0);
+                event_reader_new(
+                        &(EventReaderParams){
+                                .store = f->store,
+                                .driver = &counter_ops,
+                                .spec = f->spec,
+                                .conversation = "c-1",
+                                .task = "t-1",
+                                .run = 1,
+                                .run_id = "00000000000000aa",
+                                .forward_raw = raw,
+                                .outfd = f->outfd,
+                                .offset = offset,
+                                .own_seq = own_seq,
+                                .state = state,
+                        },
+                        &r),
+                0);
         return r;
 }
 
@@ -276,20 +279,20 @@ static void an_own_event_that_was_told_of(void **state) {
 
         write_out(f, "one\n");
         assert_int_equal(
-                        event_reader_new(
-                                        &(EventReaderParams){
-                                                        .store = f->store,
-                                                        .driver = &counter_ops,
-                                                        .spec = f->spec,
-                                                        .conversation = "c-1",
-                                                        .task = "t-1",
-                                                        .run = 1,
-                                                        .run_id = "00000000000000aa",
-                                                        .notified_of_own = true,
-                                                        .outfd = f->outfd,
-                                        },
-                                        &r),
-                        0);
+                event_reader_new(
+                        &(EventReaderParams){
+                                .store = f->store,
+                                .driver = &counter_ops,
+                                .spec = f->spec,
+                                .conversation = "c-1",
+                                .task = "t-1",
+                                .run = 1,
+                                .run_id = "00000000000000aa",
+                                .notified_of_own = true,
+                                .outfd = f->outfd,
+                        },
+                        &r),
+                0);
         assert_int_equal(read_some(r, f->size, 100, &all), 0);
         assert_non_null(strstr(all.data, "aa:0.0"));
         own(f, 4, NULL, "conversation.state");
@@ -418,12 +421,8 @@ static void raw_line_goes_along_up_to_half_of_the_bound(void **state) {
                 text[n] = '\n';
                 text[n + 1] = 0;
                 write_out(f, text);
-                EventReader *r =
-                                open_reader(f,
-                                            begin,
-                                            0,
-                                            begin > 0 ? "{\"lines\":1,\"driver\":{\"lines\":1}}" : NULL,
-                                            true);
+                EventReader *r = open_reader(
+                        f, begin, 0, begin > 0 ? "{\"lines\":1,\"driver\":{\"lines\":1}}" : NULL, true);
                 assert_int_equal(read_some(r, f->size, 100, &all), 0);
                 event_reader_free(r);
                 assert_int_equal(strstr(all.data, ",\"raw\":\"xxx") != NULL, n == 32768);
@@ -501,19 +500,19 @@ static void an_offset_inside_a_line_is_refused(void **state) {
 
         write_out(f, "one\ntwo\n");
         assert_int_equal(
-                        event_reader_new(
-                                        &(EventReaderParams){
-                                                        .store = f->store,
-                                                        .driver = &counter_ops,
-                                                        .spec = f->spec,
-                                                        .conversation = "c-1",
-                                                        .run = 1,
-                                                        .run_id = "00000000000000aa",
-                                                        .outfd = f->outfd,
-                                                        .offset = 5,
-                                        },
-                                        &r),
-                        -EINVAL);
+                event_reader_new(
+                        &(EventReaderParams){
+                                .store = f->store,
+                                .driver = &counter_ops,
+                                .spec = f->spec,
+                                .conversation = "c-1",
+                                .run = 1,
+                                .run_id = "00000000000000aa",
+                                .outfd = f->outfd,
+                                .offset = 5,
+                        },
+                        &r),
+                -EINVAL);
         assert_null(r);
 }
 
@@ -524,9 +523,9 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(lost_output_is_passed_over, setup, teardown),
                 cmocka_unit_test_setup_teardown(nothing_beyond_the_limit, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                                lines_above_the_run_s_bound_are_oversize_from_every_point, setup, teardown),
+                        lines_above_the_run_s_bound_are_oversize_from_every_point, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                                raw_line_goes_along_up_to_half_of_the_bound, setup, teardown),
+                        raw_line_goes_along_up_to_half_of_the_bound, setup, teardown),
                 cmocka_unit_test_setup_teardown(every_saved_point_gives_the_same_rest, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_question_gets_the_id_of_its_run, setup, teardown),
                 cmocka_unit_test_setup_teardown(raw_lines_only_where_they_are_json, setup, teardown),

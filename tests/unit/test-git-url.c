@@ -21,21 +21,25 @@ static void test_parts(void **state) {
                 GitScheme scheme;
                 uint16_t port;
         } cases[] = {
-                {"https://GitHub.com/owner/repo.git",
-                 NULL,                                       "github.com",
-                 "/owner/repo.git",                                                           GIT_SCHEME_HTTPS,
-                 443                                                                                                },
-                { "https://git.example.org.:8443/a",  NULL,  "git.example.org", "/a",         GIT_SCHEME_HTTPS, 8443},
-                { "https://[2001:db8::1]:444/a",      NULL,  "2001:db8::1",     "/a",         GIT_SCHEME_HTTPS, 444 },
-                { "ssh://git@example.org/~/a b",      NULL,  NULL,              NULL,         GIT_SCHEME_SSH,   0   },
-                { "ssh://git@example.org:22/~/a",     "git", "example.org",     "/~/a",       GIT_SCHEME_SSH,   22  },
+                { "https://GitHub.com/owner/repo.git",
+                  NULL,
+                  "github.com",
+                  "/owner/repo.git",
+                  GIT_SCHEME_HTTPS,
+                  443 },
+                { "https://git.example.org.:8443/a", NULL, "git.example.org", "/a", GIT_SCHEME_HTTPS, 8443 },
+                { "https://[2001:db8::1]:444/a", NULL, "2001:db8::1", "/a", GIT_SCHEME_HTTPS, 444 },
+                { "ssh://git@example.org/~/a b", NULL, NULL, NULL, GIT_SCHEME_SSH, 0 },
+                { "ssh://git@example.org:22/~/a", "git", "example.org", "/~/a", GIT_SCHEME_SSH, 22 },
                 { "git@github.com:owner/repo.git",
-                 "git",                                      "github.com",
-                 "owner/repo.git",                                                            GIT_SCHEME_SSH,
-                 22                                                                                                 },
-                { "host:repo",                        NULL,  "host",            "repo",       GIT_SCHEME_SSH,   22  },
-                { "https://h/%20a",                   NULL,  "h",               "/%20a",      GIT_SCHEME_HTTPS, 443 },
-                { "file:///srv/a.git",                NULL,  "",                "/srv/a.git", GIT_SCHEME_FILE,  0   },
+                  "git",
+                  "github.com",
+                  "owner/repo.git",
+                  GIT_SCHEME_SSH,
+                  22 },
+                { "host:repo", NULL, "host", "repo", GIT_SCHEME_SSH, 22 },
+                { "https://h/%20a", NULL, "h", "/%20a", GIT_SCHEME_HTTPS, 443 },
+                { "file:///srv/a.git", NULL, "", "/srv/a.git", GIT_SCHEME_FILE, 0 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -224,8 +228,9 @@ static void test_key(void **state) {
 }
 
 static void test_names(void **state) {
-        static const char *const good[] = { "main",     "feature/x", "fix/#12", "a.b",
-                                            "\xc3\xbc", "a-b",       "x@y",     "northflare/c-1" };
+        static const char *const good[] = {
+                "main", "feature/x", "fix/#12", "a.b", "\xc3\xbc", "a-b", "x@y", "northflare/c-1",
+        };
         static const char *const bad[] = {
                 "",       "-x",       "/x",   "x/", "x//y", ".x",           "x/.y", "x..y",  "x.",
                 "x.lock", "x.lock/y", "x y",  "x~", "x^",   "x:y",          "x?",   "x*",    "x[",

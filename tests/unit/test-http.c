@@ -195,9 +195,9 @@ static void test_statuses(void **state) {
                 long status;
                 uint64_t retry_after;
         } cases[] = {
-                {"/empty", "",           204, 0               },
-                { "/busy", "busy",       503, 7 * USEC_PER_SEC},
-                { "/move", "over there", 302, 0               }, /* not followed */
+                { "/empty", "", 204, 0 },
+                { "/busy", "busy", 503, 7 * USEC_PER_SEC },
+                { "/move", "over there", 302, 0 }, /* not followed */
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -221,10 +221,8 @@ static void test_post(void **state) {
 
         start(f,
               &p,
-              (HttpParams){ .method = "POST",
-                            .body_consume = strdup("{}"),
-                            .body_size = 2,
-                            .headers = headers },
+              (HttpParams){
+                      .method = "POST", .body_consume = strdup("{}"), .body_size = 2, .headers = headers },
               "/echo");
         RUN_UNTIL(f->event, p.done);
         assert_string_equal(p.body.data, "yes");
@@ -486,10 +484,8 @@ static void test_resolver(void **state) {
         char url[128], *body = strdup("lent");
 
         assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
-        (void) snprintf(url,
-                        sizeof(url),
-                        "http://slow.test:%s/hello",
-                        strrchr(test_server_url(f->server), ':') + 1);
+        (void) snprintf(
+                url, sizeof(url), "http://slow.test:%s/hello", strrchr(test_server_url(f->server), ':') + 1);
         start_url(f, &cancelled, (HttpParams){ .method = "POST", .body = body, .body_size = 4 }, url);
         RUN_UNTIL(f->event, __atomic_load_n(&resolving, __ATOMIC_SEQ_CST) == 1);
         /* The resolver hangs until after this: a free or a deadline that waited for it would never come back. */

@@ -83,10 +83,10 @@ static void test_an_agent_that_is_not_configured_any_more(void **state) {
 
         store(p,
               &(Stored){
-                              .agent = "brief",
-                              .state = "live",
-                              .spec = "{\"protocol\":\"shell\"}",
-                              .driven_state = BEHIND_ONE,
+                      .agent = "brief",
+                      .state = "live",
+                      .spec = "{\"protocol\":\"shell\"}",
+                      .driven_state = BEHIND_ONE,
               });
         p->scope = true;
         c = adopt(p);
@@ -105,42 +105,39 @@ static void test_an_agent_that_is_not_configured_any_more(void **state) {
 /* It began under an older program, and what the agent speaks was the configuration's knowledge. */
 static void test_an_agent_of_an_unknown_protocol(void **state) {
         lives_and_is_stopped(
-                        *state,
-                        &(Stored){ .agent = "brief", .state = "live", .driven_state = BEHIND_ONE },
-                        "agent brief is not configured any more: add it to \\\"agents\\\"",
-                        0);
+                *state,
+                &(Stored){ .agent = "brief", .state = "live", .driven_state = BEHIND_ONE },
+                "agent brief is not configured any more: add it to \\\"agents\\\"",
+                0);
         assert_spec(*state, "{\"protocol\":\"none\"}");
 }
 
 static void test_a_state_that_cannot_be_read(void **state) {
         lives_and_is_stopped(
-                        *state,
-                        &(Stored){
-                                        .agent = "shell",
-                                        .state = "live",
-                                        .driven_state = "{\"lines\":1,\"driver\":{\"version\":99}}",
-                        },
-                        "failed to read the stored run of agent shell",
-                        2);
+                *state,
+                &(Stored){
+                        .agent = "shell",
+                        .state = "live",
+                        .driven_state = "{\"lines\":1,\"driver\":{\"version\":99}}",
+                },
+                "failed to read the stored run of agent shell",
+                2);
 }
 
 static void test_a_spec_that_cannot_be_read(void **state) {
         lives_and_is_stopped(
-                        *state,
-                        &(Stored){ .agent = "shell",
-                                   .state = "live",
-                                   .spec = "{",
-                                   .driven_state = BEHIND_ONE },
-                        "failed to read the stored run of agent shell",
-                        2);
+                *state,
+                &(Stored){ .agent = "shell", .state = "live", .spec = "{", .driven_state = BEHIND_ONE },
+                "failed to read the stored run of agent shell",
+                2);
 }
 
 static void test_a_run_that_is_not_in_the_store(void **state) {
         lives_and_is_stopped(
-                        *state,
-                        &(Stored){ .agent = "shell", .state = "live", .no_row = true },
-                        "failed to read the stored run of agent shell",
-                        2);
+                *state,
+                &(Stored){ .agent = "shell", .state = "live", .no_row = true },
+                "failed to read the stored run of agent shell",
+                2);
 }
 
 /* It may say more than can be read in one go, and more again while that is read. */
@@ -168,10 +165,10 @@ static void test_an_agent_that_has_ended_meanwhile(void **state) {
 
         store(p,
               &(Stored){
-                              .agent = "brief",
-                              .state = "live",
-                              .spec = "{\"protocol\":\"shell\"}",
-                              .driven_state = BEHIND_ONE,
+                      .agent = "brief",
+                      .state = "live",
+                      .spec = "{\"protocol\":\"shell\"}",
+                      .driven_state = BEHIND_ONE,
               });
         supervisor_ends(p, "\"exitCode\":0");
         (void) adopt(p);
@@ -236,23 +233,23 @@ static void lives_and_is_lost(Place *p, const char *sql, const char *words) {
 
 static void test_a_state_that_nobody_knows_is_lost(void **state) {
         lives_and_is_lost(
-                        *state,
-                        "UPDATE conversations SET state = 'hibernating'",
-                        "its state is stored as \"hibernating\", which this program does not know");
+                *state,
+                "UPDATE conversations SET state = 'hibernating'",
+                "its state is stored as \"hibernating\", which this program does not know");
 }
 
 static void test_a_state_of_a_run_that_nobody_knows_is_lost(void **state) {
         lives_and_is_lost(
-                        *state,
-                        "UPDATE runs SET state = 'dozing'",
-                        "its run's state is stored as \"dozing\", which this program does not know");
+                *state,
+                "UPDATE runs SET state = 'dozing'",
+                "its run's state is stored as \"dozing\", which this program does not know");
 }
 
 static void test_a_reason_that_nobody_knows_of_one_that_lives_is_lost(void **state) {
         lives_and_is_lost(
-                        *state,
-                        "UPDATE conversations SET reason = 'exploded'",
-                        "its reason is stored as \"exploded\", which this program does not know");
+                *state,
+                "UPDATE conversations SET reason = 'exploded'",
+                "its reason is stored as \"exploded\", which this program does not know");
 }
 
 /* Its end was reported by whoever knew the word. */
@@ -304,9 +301,9 @@ static void test_a_state_that_nobody_knows_of_what_has_ended_keeps_its_end(void 
 
 static void test_a_state_that_nobody_knows_beside_a_reason_is_lost(void **state) {
         lives_and_is_lost(
-                        *state,
-                        "UPDATE conversations SET state = 'hibernating', reason = 'completed'",
-                        "its state is stored as \"hibernating\", which this program does not know");
+                *state,
+                "UPDATE conversations SET state = 'hibernating', reason = 'completed'",
+                "its state is stored as \"hibernating\", which this program does not know");
 }
 
 /* ---- stops ---- */
@@ -333,11 +330,11 @@ static void test_the_words_of_a_stop_do_not_decide_how_it_ends(void **state) {
 
 /* A runner that begins again in the middle of a stop, or reads its store again, knows what it was for. */
 static void resumes_the_stop(
-                Place *p,
-                const StopOrder *order,
-                const char *failure,
-                const char *reason,
-                const char *words) {
+        Place *p,
+        const StopOrder *order,
+        const char *failure,
+        const char *reason,
+        const char *words) {
         _cleanup_free_ char *left = NULL;
         unsigned said;
         Conversation *c;
@@ -368,29 +365,29 @@ static void resumes_the_stop(
 
 static void test_a_restart_keeps_the_cause_of_a_stop(void **state) {
         resumes_the_stop(
-                        *state,
-                        &(StopOrder){ .cause = STOP_BY_SHUTDOWN, .grace_usec = 60 * USEC_PER_SEC },
-                        NULL,
-                        "shutdown",
-                        "\"stoppedBy\":\"runner\"");
+                *state,
+                &(StopOrder){ .cause = STOP_BY_SHUTDOWN, .grace_usec = 60 * USEC_PER_SEC },
+                NULL,
+                "shutdown",
+                "\"stoppedBy\":\"runner\"");
 }
 
 static void test_a_restart_keeps_the_words_of_a_stop(void **state) {
         resumes_the_stop(
-                        *state,
-                        &(StopOrder){ .cause = STOP_BY_PERSON, .words = "en\"ough", .grace_usec = 7 },
-                        NULL,
-                        "stopped",
-                        "\"stopReason\":\"en\\\"ough\"");
+                *state,
+                &(StopOrder){ .cause = STOP_BY_PERSON, .words = "en\"ough", .grace_usec = 7 },
+                NULL,
+                "stopped",
+                "\"stopReason\":\"en\\\"ough\"");
 }
 
 static void test_a_restart_keeps_the_failure_of_a_stop(void **state) {
         resumes_the_stop(
-                        *state,
-                        &(StopOrder){ .cause = STOP_BY_FAILURE, .grace_usec = 7 },
-                        "it \"broke\"",
-                        "failed",
-                        "\"detail\":\"it \\\"broke\\\"\"");
+                *state,
+                &(StopOrder){ .cause = STOP_BY_FAILURE, .grace_usec = 7 },
+                "it \"broke\"",
+                "failed",
+                "\"detail\":\"it \\\"broke\\\"\"");
 }
 
 /* Stored by a program that did not store the failure. */
@@ -399,7 +396,7 @@ static void test_a_stop_for_a_failure_that_is_not_stored_is_a_failure(void **sta
 
         store(p, &(Stored){ .agent = "shell", .state = "live", .driven_state = BEHIND_ONE });
         assert_return_code(
-                        store_set(p->r->store, "stop:c-0:1", "{\"cause\":\"failure\",\"graceUsec\":7}"), 0);
+                store_set(p->r->store, "stop:c-0:1", "{\"cause\":\"failure\",\"graceUsec\":7}"), 0);
         p->scope = true;
         (void) adopt(p);
         turn(p);
@@ -414,7 +411,7 @@ static void test_a_cause_that_nobody_knows_is_a_stop(void **state) {
 
         store(p, &(Stored){ .agent = "shell", .state = "live", .driven_state = BEHIND_ONE });
         assert_return_code(
-                        store_set(p->r->store, "stop:c-0:1", "{\"cause\":\"thunder\",\"graceUsec\":7}"), 0);
+                store_set(p->r->store, "stop:c-0:1", "{\"cause\":\"thunder\",\"graceUsec\":7}"), 0);
         p->scope = true;
         (void) adopt(p);
         turn(p);
@@ -447,7 +444,7 @@ static void test_a_new_run_has_no_stop(void **state) {
         (void) adopt(p);
         turn(p);
         assert_return_code(
-                        store_set(p->r->store, "stop:c-0:2", "{\"cause\":\"person\",\"graceUsec\":7}"), 0);
+                store_set(p->r->store, "stop:c-0:2", "{\"cause\":\"person\",\"graceUsec\":7}"), 0);
         call(p, "conversation.resume", 0, "");
         assert_int_equal(p->code, 0);
         assert_int_equal(registry_find(p->r->conversations, "c-0")->row.run, 2);
@@ -460,19 +457,20 @@ static void begins_a_stop_that_waits(Place *p, const char *id, const char *reque
 
         store(p, &(Stored){ .agent = "shell", .state = "live", .driven_state = BEHIND_ONE });
         assert_return_code(
-                        store_accept(p->r->store,
-                                     &(InboundMessage){
-                                                     .envelope_id = (char *) id,
-                                                     .conversation = (char *) "c-0",
-                                                     .method = (char *) "conversation.stop",
-                                                     .request_id = (char *) request,
-                                                     .params = (char *) "{\"reason\":\"shutdown\",\"graceMs\":9}",
-                                                     .received_usec = 1,
-                                     },
-                                     NULL,
-                                     false,
-                                     NULL),
-                        0);
+                store_accept(
+                        p->r->store,
+                        &(InboundMessage){
+                                .envelope_id = (char *) id,
+                                .conversation = (char *) "c-0",
+                                .method = (char *) "conversation.stop",
+                                .request_id = (char *) request,
+                                .params = (char *) "{\"reason\":\"shutdown\",\"graceMs\":9}",
+                                .received_usec = 1,
+                        },
+                        NULL,
+                        false,
+                        NULL),
+                0);
         p->scope = true;
         c = adopt(p);
         assert_int_equal(c->stop.cause, cause);
@@ -521,9 +519,9 @@ static void test_an_order_that_could_not_even_wait_is_refused(void **state) {
         static const struct {
                 const char *method, *members;
         } calls[] = {
-                {"conversation.freeze",  ""                            },
-                { "conversation.thaw",   ""                            },
-                { "conversation.config", ",\"limits\":{\"tasksMax\":7}"},
+                { "conversation.freeze", "" },
+                { "conversation.thaw", "" },
+                { "conversation.config", ",\"limits\":{\"tasksMax\":7}" },
         };
         Place *p = *state;
 

@@ -152,7 +152,7 @@ static void test_valid_values(void **state) {
 /* No beginning of a text that needs its last byte is valid. */
 static void test_valid_truncated(void **state) {
         static const char text[] =
-                        "{\"key\":[1,-2.5e+3,true,false,null,\"t\\u00e9\\\\xt \xe2\x82\xac\",{\"a\":{}}]}";
+                "{\"key\":[1,-2.5e+3,true,false,null,\"t\\u00e9\\\\xt \xe2\x82\xac\",{\"a\":{}}]}";
 
         assert_valid(text, true);
         for (size_t i = 0; i < sizeof(text) - 1; i++)
@@ -223,14 +223,14 @@ static void test_check(void **state) {
                 const char *text, *wrong;
                 size_t at;
         } cases[] = {
-                {"",            "unexpected end",     0},
-                { "[1,",        "unexpected end",     3},
-                { "{\"a\":1",   "unexpected end",     6},
-                { "{} x",       "text after the end", 3},
-                { "[1,x]",      "unexpected text",    3},
-                { "{\"a\" 1}",  "unexpected text",    1},
-                { "[\"a\nb\"]", "unexpected text",    1},
-                { "[1}",        "unexpected text",    2},
+                { "", "unexpected end", 0 },
+                { "[1,", "unexpected end", 3 },
+                { "{\"a\":1", "unexpected end", 6 },
+                { "{} x", "text after the end", 3 },
+                { "[1,x]", "unexpected text", 3 },
+                { "{\"a\" 1}", "unexpected text", 1 },
+                { "[\"a\nb\"]", "unexpected text", 1 },
+                { "[1}", "unexpected text", 2 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -266,8 +266,9 @@ static void assert_slice(Slice v, const char *expected) {
 }
 
 static void test_member(void **state) {
-        Slice o = slice(" { \"a\" : 1 ,\"b\":\"x\\\"}\\\\\",\"c\":{\"d\":[1,{\"a\":9}],\"e\":null} , \"a\":2, \"k\\u0061\":3,"
-                        "\"\":4,\"last\" : true } ");
+        Slice o = slice(
+                " { \"a\" : 1 ,\"b\":\"x\\\"}\\\\\",\"c\":{\"d\":[1,{\"a\":9}],\"e\":null} , \"a\":2, \"k\\u0061\":3,"
+                "\"\":4,\"last\" : true } ");
         Slice v;
 
         assert_true(json_scan_valid(o.data, o.size));
@@ -300,22 +301,22 @@ static void test_ambiguous_where_a_member_that_is_read_has_a_double(void **state
                 const char *text;
                 bool expected;
         } cases[] = {
-                {"{}",                                                                false},
-                { "{\"type\":1}",                                                     false},
-                { "{\"type\":1,\"request\":2}",                                       false},
-                { "{\"type\":1,\"type\":1}",                                          true },
+                { "{}", false },
+                { "{\"type\":1}", false },
+                { "{\"type\":1,\"request\":2}", false },
+                { "{\"type\":1,\"type\":1}", true },
                 { "{\"request\":{},\"a\":{\"request\":1},\"type\":0,\"request\":{}}", true },
- /* Within a member of its own a name is another one. */
-                { "{\"request\":{\"type\":1},\"type\":1}",                            false},
-                { "[\"type\",\"type\"]",                                              false},
- /* What is not read may be doubled. */
-                { "{\"x\":1,\"x\":2,\"type\":1}",                                     false},
-                { "{\"Type\":1,\"type\":1,\"types\":1,\"typ\":1,\"\":1}",             false},
- /* Names that only other readers see as one of these. */
-                { "{\"type\":1,\"ty\\u0070e\":2}",                                    true },
-                { "{\"\\u0074\\u0079\\u0070\\u0065\":2}",                             true },
-                { "{\"typ\\u0065\\u0000tail\":2}",                                    true },
-                { "{\"typ\\u0066\":2,\"t\\ny\":1,\"\\\"type\\\"\":1}",                false},
+                /* Within a member of its own a name is another one. */
+                { "{\"request\":{\"type\":1},\"type\":1}", false },
+                { "[\"type\",\"type\"]", false },
+                /* What is not read may be doubled. */
+                { "{\"x\":1,\"x\":2,\"type\":1}", false },
+                { "{\"Type\":1,\"type\":1,\"types\":1,\"typ\":1,\"\":1}", false },
+                /* Names that only other readers see as one of these. */
+                { "{\"type\":1,\"ty\\u0070e\":2}", true },
+                { "{\"\\u0074\\u0079\\u0070\\u0065\":2}", true },
+                { "{\"typ\\u0065\\u0000tail\":2}", true },
+                { "{\"typ\\u0066\":2,\"t\\ny\":1,\"\\\"type\\\"\":1}", false },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
@@ -374,11 +375,9 @@ static void test_element(void **state) {
 
 static void test_next_member(void **state) {
         Slice o = slice(" { \"a\" : 1 , \"b,}\":{\"c\":2},\"a\":[3] } "), name, v;
-        static const char *const expected[][2] = {
-                {"\"a\"",    "1"        },
-                { "\"b,}\"", "{\"c\":2}"},
-                { "\"a\"",   "[3]"      }
-        };
+        static const char *const expected[][2] = { { "\"a\"", "1" },
+                                                   { "\"b,}\"", "{\"c\":2}" },
+                                                   { "\"a\"", "[3]" } };
         size_t iter = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(expected); i++) {
@@ -415,10 +414,11 @@ static void test_string(void **state) {
         assert_string("\"\\ude00\"", "\xef\xbf\xbd", 3);
         assert_string("\"\\ud83dx\"", "\xef\xbf\xbdx", 4);
         assert_string("\"\\ud83d\\n\"", "\xef\xbf\xbd\n", 4);
-        assert_string("\"\\ud83d\\u0041\"",
-                      "\xef\xbf\xbd"
-                      "A",
-                      4);
+        assert_string(
+                "\"\\ud83d\\u0041\"",
+                "\xef\xbf\xbd"
+                "A",
+                4);
         assert_string("\"\\ud83d\\ud83d\\ude00\"", "\xef\xbf\xbd\xf0\x9f\x98\x80", 7);
         assert_string("\"\\udbff\\udfff\"", "\xf4\x8f\xbf\xbf", 4);
         assert_string("\"a\\u0000b\"", "a\0b", 3);
@@ -448,8 +448,9 @@ static void test_numbers(void **state) {
         assert_int_equal(u, 0);
         assert_int_equal(json_scan_u64(slice("18446744073709551615"), &u), 0);
         assert_true(u == UINT64_MAX);
-        static const char *const bad[] = { "",   "-1",    "-0",   "1.0", "1e3", "18446744073709551616",
-                                           "01", "\"1\"", "null", "1 " };
+        static const char *const bad[] = {
+                "", "-1", "-0", "1.0", "1e3", "18446744073709551616", "01", "\"1\"", "null", "1 ",
+        };
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
                 assert_int_equal(json_scan_u64(slice(bad[i]), &u), -EINVAL);
         assert_true(u == UINT64_MAX);
@@ -458,8 +459,9 @@ static void test_numbers(void **state) {
         assert_true(d == -125.0);
         assert_int_equal(json_scan_double(slice("0.0008150000000000001"), &d), 0);
         assert_true(d == 0.0008150000000000001);
-        static const char *const bad_double[] = { "",      "1e999", "nan", "inf", "0x1p3",
-                                                  "\"1\"", "true",  "1.",  "1 " };
+        static const char *const bad_double[] = {
+                "", "1e999", "nan", "inf", "0x1p3", "\"1\"", "true", "1.", "1 ",
+        };
         for (size_t i = 0; i < ELEMENTSOF(bad_double); i++)
                 assert_int_equal(json_scan_double(slice(bad_double[i]), &d), -EINVAL);
         char digits[201];

@@ -107,12 +107,9 @@ static void test_each_source_has_its_bound(void **state) {
                 JsonSource source;
                 size_t values;
         } sources[] = {
-                {JSON_OF_AGENT,          4096  },
-                { JSON_OF_REPOSITORY,    4096  },
-                { JSON_OF_ORCHESTRATOR,  65536 },
-                { JSON_OF_CALLER,        65536 },
-                { JSON_OF_STORE,         131072},
-                { JSON_OF_EVENT,         65536 },
+                { JSON_OF_AGENT, 4096 },          { JSON_OF_REPOSITORY, 4096 },
+                { JSON_OF_ORCHESTRATOR, 65536 },  { JSON_OF_CALLER, 65536 },
+                { JSON_OF_STORE, 131072 },        { JSON_OF_EVENT, 65536 },
                 { JSON_OF_ADMINISTRATOR, 65536 },
         };
         _cleanup_buffer_ Buffer b = {};
@@ -127,7 +124,7 @@ static void test_each_source_has_its_bound(void **state) {
                 assert_int_equal(json_object_array_length(o), sources[i].values - 1);
                 make_values(&b, sources[i].values + 1, 0);
                 assert_int_equal(
-                                json_parse_from(sources[i].source, b.data, b.size, &none, &error), -EBADMSG);
+                        json_parse_from(sources[i].source, b.data, b.size, &none, &error), -EBADMSG);
                 assert_null(none);
                 assert_non_null(strstr(error, "more values than may be read"));
         }
@@ -155,8 +152,8 @@ static void test_agent_text_of_64_levels_is_parsed_and_one_more_is_not(void **st
                 memset(text, '[', depth);
                 memset(text + depth, ']', depth);
                 assert_int_equal(
-                                json_parse_from(JSON_OF_AGENT, text, 2 * depth, &o, NULL),
-                                depth == 64 ? 0 : -EBADMSG);
+                        json_parse_from(JSON_OF_AGENT, text, 2 * depth, &o, NULL),
+                        depth == 64 ? 0 : -EBADMSG);
         }
 }
 
@@ -175,8 +172,8 @@ static void test_parse_reads_no_byte_too_many(void **state) {
 }
 
 static void test_get(void **state) {
-        _cleanup_json_ Json *o =
-                        parse("{\"s\":\"x\",\"z\":\"a\\u0000b\",\"n\":null,\"i\":5,\"o\":{\"p\":1}}");
+        _cleanup_json_ Json *o = parse(
+                "{\"s\":\"x\",\"z\":\"a\\u0000b\",\"n\":null,\"i\":5,\"o\":{\"p\":1}}");
 
         assert_string_equal(json_get_string(o, "s"), "x");
         assert_null(json_get_string(o, "z"));
@@ -191,8 +188,8 @@ static void test_get(void **state) {
 
 static void test_get_numbers(void **state) {
         _cleanup_json_ Json *o = parse(
-                        "{\"a\":0,\"b\":9223372036854775807,\"c\":18446744073709551615,\"d\":-1,\"e\":1.0,\"f\":\"1\","
-                        "\"g\":true,\"h\":false,\"i\":null}");
+                "{\"a\":0,\"b\":9223372036854775807,\"c\":18446744073709551615,\"d\":-1,\"e\":1.0,\"f\":\"1\","
+                "\"g\":true,\"h\":false,\"i\":null}");
         uint64_t n = 77;
         bool b = false;
 
@@ -220,7 +217,7 @@ static void test_get_numbers(void **state) {
 
 static void test_get_strv(void **state) {
         _cleanup_json_ Json *o = parse(
-                        "{\"a\":[\"x\",\"y\"],\"b\":[],\"c\":[1],\"d\":\"x\",\"e\":[\"a\\u0000b\"],\"f\":[null]}");
+                "{\"a\":[\"x\",\"y\"],\"b\":[],\"c\":[1],\"d\":\"x\",\"e\":[\"a\\u0000b\"],\"f\":[null]}");
         _cleanup_strv_free_ char **v = NULL, **empty = NULL, **none = NULL;
 
         assert_int_equal(json_get_strv(o, "a", &v), 1);
@@ -251,11 +248,11 @@ static void test_set(void **state) {
 
 static void test_text_of_others_becomes_utf8(void **state) {
         static const char *const texts[][2] = {
-                {"plain",                  "{\"t\":\"plain\"}"                                },
-                { "",                      "{\"t\":\"\"}"                                     },
-                { "\xc3\xa4 \"q\" \\ /\n", "{\"t\":\"\xc3\xa4 \\\"q\\\" \\\\ /\\n\"}"         },
-                { "a\xff",                 "{\"t\":\"a\xef\xbf\xbd\"}"                        },
-                { "\xc3(\xe2\x82",         "{\"t\":\"\xef\xbf\xbd(\xef\xbf\xbd\xef\xbf\xbd\"}"},
+                { "plain", "{\"t\":\"plain\"}" },
+                { "", "{\"t\":\"\"}" },
+                { "\xc3\xa4 \"q\" \\ /\n", "{\"t\":\"\xc3\xa4 \\\"q\\\" \\\\ /\\n\"}" },
+                { "a\xff", "{\"t\":\"a\xef\xbf\xbd\"}" },
+                { "\xc3(\xe2\x82", "{\"t\":\"\xef\xbf\xbd(\xef\xbf\xbd\xef\xbf\xbd\"}" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {

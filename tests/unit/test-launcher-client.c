@@ -51,18 +51,18 @@ static int on_call(sd_bus_message *m, void *userdata, sd_bus_error *e) {
                 assert_int_equal(fstat(extra, &st), 0);
                 assert_true(S_ISCHR(st.st_mode));
                 free(f->seen);
-                f->seen =
-                                xasprintf("%s %s %u %s %s %s=%s %s %s=%llu",
-                                          kind,
-                                          name,
-                                          run,
-                                          workspace,
-                                          argv[1],
-                                          variable,
-                                          value,
-                                          cwd,
-                                          limit,
-                                          (unsigned long long) number);
+                f->seen = xasprintf(
+                        "%s %s %u %s %s %s=%s %s %s=%llu",
+                        kind,
+                        name,
+                        run,
+                        workspace,
+                        argv[1],
+                        variable,
+                        value,
+                        cwd,
+                        limit,
+                        (unsigned long long) number);
         } else if (streq(member, "SetLimits")) {
                 const char *unit, *limit;
                 uint64_t number;
@@ -150,9 +150,7 @@ static void run_until(Fixture *f, const int *counter, int n) {
 
 static void start(Fixture *f, LauncherCall **ret) {
         char *argv[] = { (char *) "/bin/x", (char *) "arg", NULL }, *env[] = { (char *) "A=b=c", NULL };
-        const LauncherLimit limits[] = {
-                {"TasksMax", 5}
-        };
+        const LauncherLimit limits[] = { { "TasksMax", 5 } };
         _cleanup_close_ int dirfd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_close_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
         const LauncherStart s = {
@@ -166,7 +164,7 @@ static void start(Fixture *f, LauncherCall **ret) {
                 .limits = limits,
                 .n_limits = 1,
                 .dirfd = dirfd,
-                .extra = {null, -EBADF},
+                .extra = { null, -EBADF },
                 .n_extra = 1,
         };
 
@@ -196,16 +194,16 @@ static void test_errors(void **state) {
                 const char *name;
                 int result;
         } errors[] = {
-                {"org.northflare.Launcher1.Error.InvalidArgument", -EINVAL   },
-                { "org.northflare.Launcher1.Error.LimitTooHigh",   -ERANGE   },
-                { "org.northflare.Launcher1.Error.TooMany",        -EAGAIN   },
-                { "org.northflare.Launcher1.Error.NotOurs",        -EPERM    },
-                { "org.northflare.Launcher1.Error.NoSuchUnit",     -ENOENT   },
-                { "org.northflare.Launcher1.Error.Exists",         -EEXIST   },
-                { "org.northflare.Launcher1.Error.AccessDenied",   -EACCES   },
-                { "org.northflare.Launcher1.Error.Failed",         -EIO      },
-                { "org.example.Unheard",                           -EIO      },
-                { SD_BUS_ERROR_NO_REPLY,                           -ETIMEDOUT},
+                { "org.northflare.Launcher1.Error.InvalidArgument", -EINVAL },
+                { "org.northflare.Launcher1.Error.LimitTooHigh", -ERANGE },
+                { "org.northflare.Launcher1.Error.TooMany", -EAGAIN },
+                { "org.northflare.Launcher1.Error.NotOurs", -EPERM },
+                { "org.northflare.Launcher1.Error.NoSuchUnit", -ENOENT },
+                { "org.northflare.Launcher1.Error.Exists", -EEXIST },
+                { "org.northflare.Launcher1.Error.AccessDenied", -EACCES },
+                { "org.northflare.Launcher1.Error.Failed", -EIO },
+                { "org.example.Unheard", -EIO },
+                { SD_BUS_ERROR_NO_REPLY, -ETIMEDOUT },
         };
         Fixture *f = *state;
 
@@ -221,9 +219,7 @@ static void test_errors(void **state) {
 }
 
 static void test_verbs(void **state) {
-        const LauncherLimit limits[] = {
-                {"MemoryMax", 9}
-        };
+        const LauncherLimit limits[] = { { "MemoryMax", 9 } };
         Fixture *f = *state;
 
         assert_int_equal(launcher_unit_verb(f->client, "Stop", "a.scope", on_done, f, &f->call), 0);

@@ -181,9 +181,7 @@ static void reply(Fixture *f, int call, const char *error) {
 }
 
 static int try_order(Fixture *f, const char *unit, LauncherVerb verb) {
-        const LauncherLimit limits[] = {
-                {"MemoryMax", 9}
-        };
+        const LauncherLimit limits[] = { { "MemoryMax", 9 } };
 
         return launcher_order(f->queue, unit, verb, limits, 1, on_done, f);
 }
@@ -390,10 +388,11 @@ static void test_end_is_answered_last(void **state) {
         order(f, "c", LAUNCHER_COLLECT);
         assert_int_equal(f->n_done, 0);
         settle(f);
-        expect_text(&f->done,
-                    "Thaw -125, SetLimits -125, Kill -107, "
-                    "Thaw -125, SetLimits -125, Stop -107, "
-                    "Thaw -125, SetLimits -125, Collect -107, ");
+        expect_text(
+                &f->done,
+                "Thaw -125, SetLimits -125, Kill -107, "
+                "Thaw -125, SetLimits -125, Stop -107, "
+                "Thaw -125, SetLimits -125, Collect -107, ");
 }
 
 /* ---- what is canceled ---- */
@@ -946,14 +945,7 @@ static void test_done_frees_its_userdata(void **state) {
         o->f = f;
         for (int i = 0; i < 3; i++)
                 assert_int_equal(
-                                launcher_order(f->queue,
-                                               "a",
-                                               LAUNCHER_FREEZE,
-                                               NULL,
-                                               0,
-                                               on_done_free_owner,
-                                               o),
-                                0);
+                        launcher_order(f->queue, "a", LAUNCHER_FREEZE, NULL, 0, on_done_free_owner, o), 0);
         for (int i = 0; i < 3; i++) {
                 settle(f);
                 expect_text(&f->sent, "Freeze a, ");

@@ -108,15 +108,17 @@ static void test_facts(void **state) {
         assert_true(startswith(facts, expected));
         if (!endswith(facts, " nnp 1 fds 0 1 2 3 4 12345 13000000 env 0 death 0\n"))
                 fail_msg("%s", facts);
-        start_good(w,
-                   &(Start){ .run = 2, .limit = "RuntimeMaxUSec", .value = 100000000 },
-                   "northflare-conversation-c-2.scope");
+        start_good(
+                w,
+                &(Start){ .run = 2, .limit = "RuntimeMaxUSec", .value = 100000000 },
+                "northflare-conversation-c-2.scope");
         free(facts);
         facts = world_run_file(w, "c-2", "facts");
         assert_true(endswith(facts, " 125000000 env 0 death 0\n"));
-        start_good(w,
-                   &(Start){ .run = 3, .limit = "RuntimeMaxUSec", .value = 4000000000 },
-                   "northflare-conversation-c-3.scope");
+        start_good(
+                w,
+                &(Start){ .run = 3, .limit = "RuntimeMaxUSec", .value = 4000000000 },
+                "northflare-conversation-c-3.scope");
         free(facts);
         facts = world_run_file(w, "c-3", "facts");
         assert_true(endswith(facts, " 4060000000 env 0 death 0\n"));
@@ -155,10 +157,11 @@ static void test_runtime(void **state) {
         m = next_call(w, "StartTransientUnit");
         has_property(m, "RuntimeMaxUSec", "220000000");
         start(w, &s, &(Start){ .id = "d", .limit = "RuntimeMaxUSec", .value = 100000001 });
-        wait_error(w,
-                   &s,
-                   "LimitTooHigh",
-                   "limits: RuntimeMaxUSec is 100000001, above the ceiling of 100000000.");
+        wait_error(
+                w,
+                &s,
+                "LimitTooHigh",
+                "limits: RuntimeMaxUSec is 100000001, above the ceiling of 100000000.");
         reply_done(&r);
 }
 
@@ -175,10 +178,10 @@ static void test_runtime_of_caller(void **state) {
 /* A byte opens the gate, when the job of this start is done, and nothing else does. */
 static void test_gate(void **state) {
         static const char *const others[][2] = {
-                {"/org/freedesktop/systemd1/job/8",   UNIT         },
-                { "/org/freedesktop/systemd1/job/77", UNIT         },
-                { "/",                                UNIT         },
-                { "/org/freedesktop/systemd1/job/8",  "other.scope"},
+                { "/org/freedesktop/systemd1/job/8", UNIT },
+                { "/org/freedesktop/systemd1/job/77", UNIT },
+                { "/", UNIT },
+                { "/org/freedesktop/systemd1/job/8", "other.scope" },
         };
         _cleanup_close_ int dir = -EBADF;
         World *w = *state;
@@ -192,26 +195,28 @@ static void test_gate(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(others); i++)
                 job_removed(w, others[i][0], others[i][1], "done");
         /* Of systemd alone, and of the right types. */
-        assert_true(sd_bus_emit_signal(
-                                    w->caller,
-                                    "/org/freedesktop/systemd1",
-                                    "org.freedesktop.systemd1.Manager",
-                                    "JobRemoved",
-                                    "uoss",
-                                    7U,
-                                    JOB,
-                                    UNIT,
-                                    "done") >= 0);
-        assert_true(sd_bus_emit_signal(
-                                    w->systemd,
-                                    "/org/freedesktop/systemd1",
-                                    "org.freedesktop.systemd1.Manager",
-                                    "JobRemoved",
-                                    "ssss",
-                                    "7",
-                                    JOB,
-                                    UNIT,
-                                    "done") >= 0);
+        assert_true(
+                sd_bus_emit_signal(
+                        w->caller,
+                        "/org/freedesktop/systemd1",
+                        "org.freedesktop.systemd1.Manager",
+                        "JobRemoved",
+                        "uoss",
+                        7U,
+                        JOB,
+                        UNIT,
+                        "done") >= 0);
+        assert_true(
+                sd_bus_emit_signal(
+                        w->systemd,
+                        "/org/freedesktop/systemd1",
+                        "org.freedesktop.systemd1.Manager",
+                        "JobRemoved",
+                        "ssss",
+                        "7",
+                        JOB,
+                        UNIT,
+                        "done") >= 0);
         no_calls(w);
         call(w, &p, w->caller, "Pending", NULL);
         wait_reply(w, &p);
@@ -229,14 +234,15 @@ static void test_gate(void **state) {
 }
 
 static void test_job_results(void **state) {
-        static const char *const results[] = { "failed",  "timeout",   "canceled", "dependency",
-                                               "skipped", "collected", "Done",     "" };
+        static const char *const results[] = {
+                "failed", "timeout", "canceled", "dependency", "skipped", "collected", "Done", "",
+        };
         World *w = *state;
 
         world_launch(w, 1);
         for (size_t i = 0; i < ELEMENTSOF(results); i++) {
-                _cleanup_free_ char *text =
-                                xasprintf("systemd's job for the scope failed with result: %s", results[i]);
+                _cleanup_free_ char *text = xasprintf(
+                        "systemd's job for the scope failed with result: %s", results[i]);
                 int pidfd;
                 Reply r;
 
@@ -295,10 +301,11 @@ static void test_refused(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
                 start(w, &r, &(Start){});
                 answer_error(w, next_call(w, "StartTransientUnit"), errors[i]);
-                wait_error(w,
-                           &r,
-                           streq(errors[i], "NoSuchUnit") ? "NoSuchUnit" : "Failed",
-                           "systemd: because of ");
+                wait_error(
+                        w,
+                        &r,
+                        streq(errors[i], "NoSuchUnit") ? "NoSuchUnit" : "Failed",
+                        "systemd: because of ");
                 no_calls(w);
         }
         /* Answers that cannot be read. */
@@ -619,10 +626,11 @@ static void test_room(void **state) {
         world_configure(w, "{\"maxScopes\": 3}");
         world_launch(w, 1);
         start(w, &r, &(Start){ .limit = "MemoryMax", .value = 2001 });
-        wait_error(w,
-                   &r,
-                   "LimitTooHigh",
-                   "limits: MemoryMax of all scopes would be above that of northflare.slice.");
+        wait_error(
+                w,
+                &r,
+                "LimitTooHigh",
+                "limits: MemoryMax of all scopes would be above that of northflare.slice.");
         start(w, &r, &(Start){ .limit = "MemoryMax", .value = 1000 });
         safe_close(take_start(w, UNIT, JOB));
         /* The start is counted before it has a cgroup, and once when it has one. */
@@ -667,24 +675,24 @@ static void test_misuse(void **state) {
                 Start start;
                 const char *text;
         } cases[] = {
-                {{ .kind = "root" },                                                     "kind: "                          },
-                { { .id = "a/b" },                                                       "id: "                            },
-                { { .workspace = ".." },                                                 "workspace: "                     },
-                { { .workspace = "" },                                                   "workspace: "                     },
-                { { .argv = relative },                                                  "argv: "                          },
-                { { .argv = none },                                                      "argv: "                          },
-                { { .env = bad },                                                        "env: LD_PRELOAD must not be set" },
-                { { .env = twice },                                                      "env: A is given twice"           },
-                { { .cwd = "../x" },                                                     "cwd: "                           },
-                { { .limit = "Slice" },                                                  "limits: unknown limit"           },
-                { { .limit = "TasksMax" },                                               "limits: TasksMax is out of range"},
-                { { .dirfd = null },                                                     "dirfd: "                         },
-                { { .dirfd = fds[0] },                                                   "dirfd: "                         },
-                { { .extra = { null }, .n_extra = 1 },                                   "extra: descriptor 0 "            },
-                { { .kind = "hook", .extra = { fds[0], null }, .n_extra = 2 },           "extra: descriptor 1 "            },
+                { { .kind = "root" }, "kind: " },
+                { { .id = "a/b" }, "id: " },
+                { { .workspace = ".." }, "workspace: " },
+                { { .workspace = "" }, "workspace: " },
+                { { .argv = relative }, "argv: " },
+                { { .argv = none }, "argv: " },
+                { { .env = bad }, "env: LD_PRELOAD must not be set" },
+                { { .env = twice }, "env: A is given twice" },
+                { { .cwd = "../x" }, "cwd: " },
+                { { .limit = "Slice" }, "limits: unknown limit" },
+                { { .limit = "TasksMax" }, "limits: TasksMax is out of range" },
+                { { .dirfd = null }, "dirfd: " },
+                { { .dirfd = fds[0] }, "dirfd: " },
+                { { .extra = { null }, .n_extra = 1 }, "extra: descriptor 0 " },
+                { { .kind = "hook", .extra = { fds[0], null }, .n_extra = 2 }, "extra: descriptor 1 " },
                 { { .kind = "hook", .extra = { fds[0], fds[0], fds[0] }, .n_extra = 3 },
-                 "extra: more than 2 "                                                                                     },
-                { { .extra = { dir }, .n_extra = 1 },                                    "extra: descriptor 0 "            },
+                  "extra: more than 2 " },
+                { { .extra = { dir }, .n_extra = 1 }, "extra: descriptor 0 " },
         };
         world_launch(w, 1);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

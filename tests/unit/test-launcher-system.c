@@ -54,18 +54,18 @@ static void test_options(void **state) {
                 const char *option;
                 int status;
         } cases[] = {
-                {"--help",                 0},
-                { "-h",                    0},
-                { "--version",             0},
-                { "--idle-sec=0",          2},
-                { "--idle-sec=x",          2},
-                { "--idle-sec=",           2},
-                { "--idle-sec=-1",         2},
-                { "--idle-sec=4294967296", 2},
-                { "--idle-sec",            2},
-                { "--other",               2},
-                { "",                      2},
-                { "x",                     2},
+                { "--help", 0 },
+                { "-h", 0 },
+                { "--version", 0 },
+                { "--idle-sec=0", 2 },
+                { "--idle-sec=x", 2 },
+                { "--idle-sec=", 2 },
+                { "--idle-sec=-1", 2 },
+                { "--idle-sec=4294967296", 2 },
+                { "--idle-sec", 2 },
+                { "--other", 2 },
+                { "", 2 },
+                { "x", 2 },
         };
         World *w = *state;
 
@@ -170,9 +170,8 @@ static void test_settings_size(void **state) {
                         answer_error(w, next_call(w, "StartTransientUnit"), "UnitMasked");
                 wait_reply(w, &r);
                 _cleanup_free_ char *begin = past == 0 ?
-                                strdup("systemd: ") :
-                                xasprintf("%s/config/northflare/launcher.json: Argument list too long",
-                                          w->dir);
+                        strdup("systemd: ") :
+                        xasprintf("%s/config/northflare/launcher.json: Argument list too long", w->dir);
                 wait_error(w, &r, "Failed", begin);
                 no_calls(w);
                 world_kill(w);
@@ -210,11 +209,11 @@ static void test_caller(void **state) {
 
 static void test_users(void **state) {
         static const char agent[] =
-                        "id -u; id -g; id -G; grep -E '^(Cap(Inh|Prm|Eff|Amb)|NoNewPrivs)' /proc/self/status;"
-                        "ls /proc/self/fd | wc -l; cat {private}; stat -c '%a %u' {private} . ../*";
+                "id -u; id -g; id -G; grep -E '^(Cap(Inh|Prm|Eff|Amb)|NoNewPrivs)' /proc/self/status;"
+                "ls /proc/self/fd | wc -l; cat {private}; stat -c '%a %u' {private} . ../*";
         static const char expected[] =
-                        "61003\n61003\n61003 61103\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\n"
-                        "CapEff:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n4\nsecret600 61003\n700 61003\n";
+                "61003\n61003\n61003 61103\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\n"
+                "CapEff:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n4\nsecret600 61003\n700 61003\n";
         _cleanup_free_ char *out = NULL, *facts = NULL;
         _cleanup_close_ int file = -EBADF;
         World *w = *state;
@@ -262,12 +261,12 @@ static void test_git_and_hook(void **state) {
         begin(w,
               &r,
               &(Start){
-                              .kind = "hook",
-                              .run = 2,
-                              .script = "id -u; echo $NORTHFLARE_FDS; ls /proc/self/fd | wc -l; test -f /proc/self/fd/4",
-                              .extra = {file, file},
-                              .n_extra = 2
-        },
+                      .kind = "hook",
+                      .run = 2,
+                      .script =
+                              "id -u; echo $NORTHFLARE_FDS; ls /proc/self/fd | wc -l; test -f /proc/self/fd/4",
+                      .extra = { file, file },
+                      .n_extra = 2 },
               "northflare-hook-c-2.scope");
         is_text(world_run_file(w, "c-2", "out"), "61003\n2\n6\n");
         is_text(world_run_file(w, "c-2", "end"), "0\n");
@@ -289,9 +288,7 @@ static void test_git_and_hook(void **state) {
         /* A program that there is none of. */
         begin(w,
               &r,
-              &(Start){
-                              .run = 5, .argv = (const char *const[]){"/nonexistent", NULL}
-        },
+              &(Start){ .run = 5, .argv = (const char *const[]){ "/nonexistent", NULL } },
               "northflare-conversation-c-5.scope");
         is_text(world_run_file(w, "c-5", "end"), "32512\n");
 }
@@ -320,31 +317,32 @@ static void test_bad_users(void **state) {
         static const struct {
                 const char *users, *text; /* NULL: not even the runner's */
         } cases[] = {
-                {GIT AGENT,                                                     NULL                                    },
-                { "northflare 0 1 1 1 " GIT AGENT,                              NULL                                    },
-                { "northflare 1 0 1 0 " GIT AGENT,                              NULL                                    },
-                { "northflare 1 1 2 0 " GIT AGENT,                              NULL                                    },
-                { "northflare 1 1 65 5 " GIT AGENT,                             NULL                                    },
-                { RUNNER AGENT,                                                 "There is no user northflare-git."      },
-                { RUNNER GIT,                                                   "There is no user northflare-agent."    },
+                { GIT AGENT, NULL },
+                { "northflare 0 1 1 1 " GIT AGENT, NULL },
+                { "northflare 1 0 1 0 " GIT AGENT, NULL },
+                { "northflare 1 1 2 0 " GIT AGENT, NULL },
+                { "northflare 1 1 65 5 " GIT AGENT, NULL },
+                { RUNNER AGENT, "There is no user northflare-git." },
+                { RUNNER GIT, "There is no user northflare-agent." },
                 { RUNNER "northflare-git 0 61002 1 61002 " AGENT,
-                 "Agents, the runner and git cannot run as northflare-git."                                             },
+                  "Agents, the runner and git cannot run as northflare-git." },
                 { RUNNER GIT "northflare-agent 0 61003 1 61003 ",
-                 "Agents, the runner and git cannot run as northflare-agent."                                           },
+                  "Agents, the runner and git cannot run as northflare-agent." },
                 { RUNNER GIT "northflare-agent 1 61003 1 61003 ",
-                 "Agents, the runner and git cannot run as"                                                             },
+                  "Agents, the runner and git cannot run as" },
                 { RUNNER GIT "northflare-agent 61002 61003 1 61003 ",
-                 "Agents, the runner and git cannot run as"                                                             },
+                  "Agents, the runner and git cannot run as" },
                 { RUNNER GIT "northflare-agent 61003 0 1 0 ",
-                 "User northflare-agent is in a group of root, the runner or git."                                      },
-                { RUNNER GIT "northflare-agent 61003 61003 2 0 ",               "User northflare-agent is in a group of"},
-                { RUNNER GIT "northflare-agent 61003 61003 2 1 ",               "User northflare-agent is in a group of"},
+                  "User northflare-agent is in a group of root, the runner or git." },
+                { RUNNER GIT "northflare-agent 61003 61003 2 0 ", "User northflare-agent is in a group of" },
+                { RUNNER GIT "northflare-agent 61003 61003 2 1 ", "User northflare-agent is in a group of" },
                 { RUNNER GIT "northflare-agent 61003 61003 2 61002 ",
-                 "User northflare-agent is in a group of"                                                               },
+                  "User northflare-agent is in a group of" },
                 { RUNNER GIT "northflare-agent 61003 61003 65 5 ",
-                 "User northflare-agent is in more than 64 groups."                                                     },
+                  "User northflare-agent is in more than 64 groups." },
                 { RUNNER "northflare-git 61002 61002 2 1 "
-                         "northflare-agent 61003 61003 64 5 ", ""                                      },
+                         "northflare-agent 61003 61003 64 5 ",
+                  "" },
         };
         World *w = *state;
         Reply r;

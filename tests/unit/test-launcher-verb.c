@@ -94,10 +94,11 @@ static sd_bus_message *order(World *w, const char *member) {
                 assert_string_equal(text, "TasksMax");
                 assert_int_equal(t, 50);
         } else {
-                m = next_call(w,
-                              streq(member, "Freeze")               ? "FreezeUnit" :
-                                              streq(member, "Thaw") ? "ThawUnit" :
-                                                                      "ResetFailedUnit");
+                m = next_call(
+                        w,
+                        streq(member, "Freeze")       ? "FreezeUnit" :
+                                streq(member, "Thaw") ? "ThawUnit" :
+                                                        "ResetFailedUnit");
                 is_about(m);
         }
         assert_true(sd_bus_message_at_end(m, 1) > 0);
@@ -133,13 +134,13 @@ static void test_not_ours(void **state) {
                 int transient, delegate;
                 const char *error;
         } cases[] = {
-                {"not-found",  "northflare.slice",                    1, 1, "NoSuchUnit"},
-                { "not-found", "",                                    0, 0, "NoSuchUnit"},
-                { "loaded",    "system.slice",                        1, 1, "NotOurs"   },
-                { "loaded",    "",                                    1, 1, "NotOurs"   },
-                { "loaded",    "northflare-ws_0123456789abcde.slice", 1, 1, "NotOurs"   },
-                { "loaded",    "northflare.slice",                    0, 1, "NotOurs"   },
-                { "loaded",    "northflare.slice",                    1, 0, "NotOurs"   },
+                { "not-found", "northflare.slice", 1, 1, "NoSuchUnit" },
+                { "not-found", "", 0, 0, "NoSuchUnit" },
+                { "loaded", "system.slice", 1, 1, "NotOurs" },
+                { "loaded", "", 1, 1, "NotOurs" },
+                { "loaded", "northflare-ws_0123456789abcde.slice", 1, 1, "NotOurs" },
+                { "loaded", "northflare.slice", 0, 1, "NotOurs" },
+                { "loaded", "northflare.slice", 1, 0, "NotOurs" },
         };
         World *w = *state;
         Reply r;
@@ -187,10 +188,11 @@ static void test_facts_unreadable(void **state) {
                         answer(w, m, NULL);
                 else
                         answer_error(w, m, "org.freedesktop.DBus.Error.UnknownObject");
-                wait_error(w,
-                           &r,
-                           i < 2 ? "NotOurs" : "Failed",
-                           i < 2 ? "unit: not a unit" : "Failed to ask systemd for the state of this unit.");
+                wait_error(
+                        w,
+                        &r,
+                        i < 2 ? "NotOurs" : "Failed",
+                        i < 2 ? "unit: not a unit" : "Failed to ask systemd for the state of this unit.");
         }
         no_calls(w);
 }
@@ -222,13 +224,13 @@ static void test_names(void **state) {
 
 static void test_refused(void **state) {
         static const char *const errors[][2] = {
-                {"NoSuchUnit",                                 "NoSuchUnit"},
-                { "UnitExists",                                "Exists"    },
-                { "org.freedesktop.DBus.Error.AccessDenied",   "Failed"    },
-                { "org.freedesktop.DBus.Error.LimitsExceeded", "Failed"    },
-                { "org.freedesktop.DBus.Error.NoReply",        "Failed"    },
-                { "org.freedesktop.DBus.Error.ServiceUnknown", "Failed"    },
-                { "UnitInactive",                              "Failed"    },
+                { "NoSuchUnit", "NoSuchUnit" },
+                { "UnitExists", "Exists" },
+                { "org.freedesktop.DBus.Error.AccessDenied", "Failed" },
+                { "org.freedesktop.DBus.Error.LimitsExceeded", "Failed" },
+                { "org.freedesktop.DBus.Error.NoReply", "Failed" },
+                { "org.freedesktop.DBus.Error.ServiceUnknown", "Failed" },
+                { "UnitInactive", "Failed" },
         };
         World *w = *state;
         Reply r;
@@ -355,8 +357,8 @@ static void test_unusable(void **state) {
 
         world_configure(w, "{\"ceiling\": {}}");
         world_launch(w, 1);
-        _cleanup_free_ char *text =
-                        xasprintf("%s/config/northflare/launcher.json: Unknown member ceiling.", w->dir);
+        _cleanup_free_ char *text = xasprintf(
+                "%s/config/northflare/launcher.json: Unknown member ceiling.", w->dir);
         start(w, &r, &(Start){});
         wait_error(w, &r, "Failed", text);
         verb(w, &r, "SetLimits", UNIT);
@@ -379,19 +381,21 @@ static void test_unusable(void **state) {
 
 /* A parser that an attacker has taken over gets nothing started, and the launcher answers. */
 static void test_parser(void **state) {
-        static const char *const how[] = { "exit0",
-                                           "kill",
-                                           "stop",
-                                           "enoent",
-                                           "minimum",
-                                           "n=65",
-                                           "no-nul",
-                                           "no-default",
-                                           "no-bool",
-                                           "positive",
-                                           "slice-runtime",
-                                           "out-of-range",
-                                           "value-without-set" };
+        static const char *const how[] = {
+                "exit0",
+                "kill",
+                "stop",
+                "enoent",
+                "minimum",
+                "n=65",
+                "no-nul",
+                "no-default",
+                "no-bool",
+                "positive",
+                "slice-runtime",
+                "out-of-range",
+                "value-without-set",
+        };
         World *w = *state;
         Reply r;
 

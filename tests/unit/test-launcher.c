@@ -91,8 +91,9 @@ static void test_kind(void **state) {
 }
 
 static void test_ids(void **state) {
-        static const char *const bad[] = { "",     ".",   "..",  "a/b",      "-a", "_a",
-                                           "a..b", "a b", "a\n", "\xc3\xbc", "@" };
+        static const char *const bad[] = {
+                "", ".", "..", "a/b", "-a", "_a", "a..b", "a b", "a\n", "\xc3\xbc", "@",
+        };
         Fixture *f = *state;
         char longest[66];
 
@@ -203,8 +204,9 @@ static void test_environment(void **state) {
 }
 
 static void test_cwd(void **state) {
-        static const char *const good[] = { "",    "a", "a/b/c",       ".a",   "a..b",
-                                            "...", "/", "/usr/../etc", "/a//b" };
+        static const char *const good[] = {
+                "", "a", "a/b/c", ".a", "a..b", "...", "/", "/usr/../etc", "/a//b",
+        };
         static const char *const bad[] = { ".", "..", "a/", "a//b", "../a", "a/..", "a/./b", "a/../../b" };
         Fixture *f = *state;
         char large[4200];
@@ -481,12 +483,12 @@ static void test_settings(void **state) {
         for (LimitId i = 0; i < _LIMIT_MAX; i++)
                 assert_false(s.workspace_limits.set[i] || s.ceilings.set[i]);
         assert_int_equal(
-                        parse(&s,
-                              "{\"agentUsers\":[\"a\",\"b\"],\"maxScopes\":7,\"outLogMaxBytes\":8,"
-                              "\"ceilings\":{\"memoryMax\":9,\"cpuQuotaPercent\":150,\"runtimeMaxSec\":3},"
-                              "\"workspaceLimits\":{\"memoryHigh\":1,\"memoryMax\":2,\"memorySwapMax\":3,\"tasksMax\":4,"
-                              "\"cpuQuotaPercent\":5,\"cpuWeight\":6,\"ioWeight\":7}}"),
-                        0);
+                parse(&s,
+                      "{\"agentUsers\":[\"a\",\"b\"],\"maxScopes\":7,\"outLogMaxBytes\":8,"
+                      "\"ceilings\":{\"memoryMax\":9,\"cpuQuotaPercent\":150,\"runtimeMaxSec\":3},"
+                      "\"workspaceLimits\":{\"memoryHigh\":1,\"memoryMax\":2,\"memorySwapMax\":3,\"tasksMax\":4,"
+                      "\"cpuQuotaPercent\":5,\"cpuWeight\":6,\"ioWeight\":7}}"),
+                0);
         assert_int_equal(s.n_agents, 2);
         assert_string_equal(s.agents[1], "b");
         assert_int_equal(s.max_scopes, 7);
@@ -517,8 +519,8 @@ static void test_defaults(void **state) {
         for (ScopeKind k = 0; k < _SCOPE_KIND_MAX; k++) {
                 for (size_t i = 0; i < ELEMENTSOF(all); i++)
                         assert_true(s.file.defaults[k].set[all[i]]);
-                assert_true(s.file.defaults[k].set[LIMIT_CPU_QUOTA] ||
-                            s.file.defaults[k].set[LIMIT_CPU_WEIGHT]);
+                assert_true(
+                        s.file.defaults[k].set[LIMIT_CPU_QUOTA] || s.file.defaults[k].set[LIMIT_CPU_WEIGHT]);
                 assert_in_range(s.file.defaults[k].value[LIMIT_MEMORY_MAX], 1, UINT64_C(4) << 30);
         }
         assert_int_equal(parse(&s.file, text), 0);

@@ -26,12 +26,8 @@ static void test_hand_over(void **state) {
         assert_int_equal(f->n_streams, 1);
         /* Nothing new is claimed; what lives here is served to its end. */
         send_envelope(f, "3", "s2", "\"conversationId\":\"c-2\",", "conversation.start", "{}");
-        send_envelope(f,
-                      "4",
-                      "m1",
-                      "\"conversationId\":\"c-1\",\"runnerUid\":\"ru-1\",",
-                      "message.user",
-                      "{}");
+        send_envelope(
+                f, "4", "m1", "\"conversationId\":\"c-1\",\"runnerUid\":\"ru-1\",", "message.user", "{}");
         RUN_UNTIL(f->event, f->n_processed == 2);
         check_processed(f, 1, "m1@4");
         assert_int_equal(f->n_claims, 1);
@@ -43,12 +39,8 @@ static void test_hand_over(void **state) {
         check_stored(f, "cursor", "2");
         assert_int_equal(link_get_state(f->link), LINK_ACTIVE);
         send_envelope(f, "3", "s2", "\"conversationId\":\"c-2\",", "conversation.start", "{}");
-        send_envelope(f,
-                      "4",
-                      "m1",
-                      "\"conversationId\":\"c-1\",\"runnerUid\":\"ru-1\",",
-                      "message.user",
-                      "{}");
+        send_envelope(
+                f, "4", "m1", "\"conversationId\":\"c-1\",\"runnerUid\":\"ru-1\",", "message.user", "{}");
         send_envelope(f, "5", "u2", "", "runner.uid.changed", "{\"runnerUid\":\"ru-1\",\"cursor\":\"2\"}");
         ping(f, "6");
         RUN_UNTIL(f->event, streq(stored(f, "cursor"), "6"));
@@ -72,10 +64,11 @@ static void test_standby_survives(void **state) {
         send_envelope(f, "1", "s1", "\"conversationId\":\"c-1\",", "conversation.start", "{}");
         send_envelope(f, "2", "u0", "", "runner.uid.changed", "{\"runnerUid\":7}");
         RUN_UNTIL(f->event, f->n_responded == 1);
-        check_response(f,
-                       0,
-                       "{\"jsonrpc\":\"2.0\",\"id\":\"rq-u0\",\"error\":{\"code\":-32602,\"message\":\"runnerUid or cursor: "
-                       "missing or not valid\"},\"messageId\":\"rsp:u0\"}");
+        check_response(
+                f,
+                0,
+                "{\"jsonrpc\":\"2.0\",\"id\":\"rq-u0\",\"error\":{\"code\":-32602,\"message\":\"runnerUid or cursor: "
+                "missing or not valid\"},\"messageId\":\"rsp:u0\"}");
         assert_int_equal(f->n_processed, 0);
 }
 
@@ -120,13 +113,15 @@ static void test_no_stream(void **state) {
         f->stream_status = 404;
         f->stream_failures = 1;
         f->cursor = "0";
-        f->pages[0] = "{\"messages\":[{\"id\":\"m1\",\"conversationId\":\"c-1\",\"payload\":{\"jsonrpc\":\"2.0\",\"method\":\"message.user\"}},"
-                      "{\"id\":\"s1\",\"conversationId\":\"c-2\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"conversation.start\"}},"
-                      "{\"bad\":true},"
-                      "{\"id\":\"m2\",\"conversationId\":\"c-2\",\"payload\":{\"jsonrpc\":\"2.0\",\"method\":\"message.user\"}}],"
-                      "\"cursor\":\"p1\",\"more\":true}";
-        f->pages[1] = "{\"messages\":[{\"id\":\"m3\",\"conversationId\":\"c-1\",\"payload\":{\"jsonrpc\":\"2.0\",\"method\":\"message.user\"}}],"
-                      "\"cursor\":\"p2\",\"more\":false}";
+        f->pages[0] =
+                "{\"messages\":[{\"id\":\"m1\",\"conversationId\":\"c-1\",\"payload\":{\"jsonrpc\":\"2.0\",\"method\":\"message.user\"}},"
+                "{\"id\":\"s1\",\"conversationId\":\"c-2\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"conversation.start\"}},"
+                "{\"bad\":true},"
+                "{\"id\":\"m2\",\"conversationId\":\"c-2\",\"payload\":{\"jsonrpc\":\"2.0\",\"method\":\"message.user\"}}],"
+                "\"cursor\":\"p1\",\"more\":true}";
+        f->pages[1] =
+                "{\"messages\":[{\"id\":\"m3\",\"conversationId\":\"c-1\",\"payload\":{\"jsonrpc\":\"2.0\",\"method\":\"message.user\"}}],"
+                "\"cursor\":\"p2\",\"more\":false}";
         start_no_stream(f);
         RUN_UNTIL(f->event, f->n_processed == 4);
         check_processed(f, 0, "m1@");
@@ -197,8 +192,9 @@ static void test_unheld(void **state) {
         /* Streams that break off at once: messages come by way of pages meanwhile. */
         f->known[f->n_known++] = strdup("c-1");
         f->stream_closes = true;
-        f->pages[0] = "{\"messages\":[{\"id\":\"m1\",\"conversationId\":\"c-1\",\"payload\":{\"jsonrpc\":\"2.0\",\"method\":\"message.user\"}}],"
-                      "\"cursor\":\"p1\",\"more\":false}";
+        f->pages[0] =
+                "{\"messages\":[{\"id\":\"m1\",\"conversationId\":\"c-1\",\"payload\":{\"jsonrpc\":\"2.0\",\"method\":\"message.user\"}}],"
+                "\"cursor\":\"p1\",\"more\":false}";
         start_no_stream(f);
         RUN_UNTIL(f->event, f->n_processed == 1);
         assert_int_equal(f->n_streams, 3);
@@ -298,10 +294,12 @@ set_aside(void *userdata, const char *message_id, const char *json, size_t size,
         return 0;
 }
 
-static const SendSourceOps source_ops = { .fill = fill,
-                                          .acked = acked,
-                                          .lost = lost,
-                                          .set_aside = set_aside };
+static const SendSourceOps source_ops = {
+        .fill = fill,
+        .acked = acked,
+        .lost = lost,
+        .set_aside = set_aside,
+};
 
 static void test_heartbeat(void **state) {
         Fixture *f = *state;
@@ -314,8 +312,8 @@ static void test_heartbeat(void **state) {
         f->hold_posts = true;
         link_test_start(f);
         RUN_UNTIL(f->event, f->held_post);
-        RUN_UNTIL(f->event,
-                  f->n_heartbeats == 1); /* the first at once; events under way do not hold it up */
+        RUN_UNTIL(
+                f->event, f->n_heartbeats == 1); /* the first at once; events under way do not hold it up */
         ping(f, "7");
         link_heartbeat(f->link);
         RUN_UNTIL(f->event, f->n_heartbeats == 2);

@@ -102,14 +102,14 @@ static void test_register_retry(void **state) {
                 int status;
                 const char *body;
         } failures[] = {
-                {503,  NULL                                                                             },
-                { 429, NULL                                                                             },
-                { 200, "\"error\":{\"code\":-32003,\"message\":\"full\"}"                               },
-                { 200, "\"result\":{}"                                                                  },
-                { 200, "\"result\":{\"runnerId\":\"r\",\"runnerUid\":\"u\"}"                            },
+                { 503, NULL },
+                { 429, NULL },
+                { 200, "\"error\":{\"code\":-32003,\"message\":\"full\"}" },
+                { 200, "\"result\":{}" },
+                { 200, "\"result\":{\"runnerId\":\"r\",\"runnerUid\":\"u\"}" },
                 { 200,
-                 "\"result\":{\"runnerId\":\"r\\r\\nX: y\",\"runnerUid\":\"u\",\"isActiveRunner\":true}"},
-                { 200, "\"result\":5"                                                                   },
+                  "\"result\":{\"runnerId\":\"r\\r\\nX: y\",\"runnerUid\":\"u\",\"isActiveRunner\":true}" },
+                { 200, "\"result\":5" },
         };
         uint64_t before = 0;
 
@@ -124,8 +124,7 @@ static void test_register_retry(void **state) {
                 f->register_body = failures[i].body;
                 RUN_UNTIL(f->event, f->n_registers >= n + 2);
                 assert_int_equal(
-                                json_parse(f->register_params, strlen(f->register_params), &params, NULL),
-                                0);
+                        json_parse(f->register_params, strlen(f->register_params), &params, NULL), 0);
                 /* No two attempts of a store look the same. */
                 assert_int_equal(json_get_u64(params, "generation", &generation), 1);
                 assert_true(generation > before);
@@ -155,21 +154,23 @@ static void test_give_up_401(void **state) {
 }
 
 static void test_give_up_404(void **state) {
-        check_give_up(*state,
-                      404,
-                      "{\"id\":1,\"error\":{\"code\":1,\"message\":\"nothing here\"}}",
-                      1,
-                      "HTTP 404: nothing here");
+        check_give_up(
+                *state,
+                404,
+                "{\"id\":1,\"error\":{\"code\":1,\"message\":\"nothing here\"}}",
+                1,
+                "HTTP 404: nothing here");
 }
 
 static void test_give_up_stale(void **state) {
         Fixture *f = *state;
 
-        check_give_up(f,
-                      200,
-                      "\"error\":{\"code\":-32011,\"message\":\"generation 3 is known\"}",
-                      1,
-                      "generation 3 is known");
+        check_give_up(
+                f,
+                200,
+                "\"error\":{\"code\":-32011,\"message\":\"generation 3 is known\"}",
+                1,
+                "generation 3 is known");
         assert_non_null(strstr(f->exit_text, "store.db"));
 }
 
@@ -206,12 +207,13 @@ static void test_process(void **state) {
         f->known[f->n_known++] = strdup("c-1");
         link_test_start(f);
         send_envelope(f, "1", "m1", "\"conversationId\":\"c-1\",", "message.user", "{\"content\":\"a\"}");
-        send_envelope(f,
-                      "2",
-                      "m2",
-                      "\"conversationId\":\"c-1\",\"createdAt\":\"2026-01-01T00:00:00Z\",",
-                      "message.user",
-                      "{}");
+        send_envelope(
+                f,
+                "2",
+                "m2",
+                "\"conversationId\":\"c-1\",\"createdAt\":\"2026-01-01T00:00:00Z\",",
+                "message.user",
+                "{}");
         RUN_UNTIL(f->event, f->n_processed == 2);
         check_processed(f, 0, "m1@1");
         check_processed(f, 1, "m2@2");
@@ -236,28 +238,27 @@ static void test_skip(void **state) {
 
         link_test_start(f);
         send_envelope(f, "1", "m1", "\"conversationId\":\"c-9\",", "message.user", "{}");
-        send_envelope(f,
-                      "2",
-                      "m2",
-                      "\"conversationId\":\"c-9\",\"runnerUid\":\"ru-2\",",
-                      "conversation.start",
-                      "{}");
-        RUN_UNTIL(f->event,
-                  streq(stored(f, "cursor"), "2")); /* stored a little later, without an acceptance */
+        send_envelope(
+                f,
+                "2",
+                "m2",
+                "\"conversationId\":\"c-9\",\"runnerUid\":\"ru-2\",",
+                "conversation.start",
+                "{}");
+        RUN_UNTIL(
+                f->event,
+                streq(stored(f, "cursor"), "2")); /* stored a little later, without an acceptance */
         link_get_stats(f->link, &stats);
         assert_int_equal(stats.skipped, 2);
         assert_int_equal(f->n_responded, 0);
-        send_envelope(f,
-                      "3",
-                      "m3",
-                      "\"conversationId\":\"c-9\",\"runnerUid\":\"ru-1\",",
-                      "message.user",
-                      "{}");
+        send_envelope(
+                f, "3", "m3", "\"conversationId\":\"c-9\",\"runnerUid\":\"ru-1\",", "message.user", "{}");
         RUN_UNTIL(f->event, f->n_responded == 1);
-        check_response(f,
-                       0,
-                       "{\"jsonrpc\":\"2.0\",\"id\":\"rq-m3\",\"error\":{\"code\":-32001,\"message\":\"unknown conversation\","
-                       "\"data\":{\"conversationId\":\"c-9\"}},\"messageId\":\"rsp:m3\"}");
+        check_response(
+                f,
+                0,
+                "{\"jsonrpc\":\"2.0\",\"id\":\"rq-m3\",\"error\":{\"code\":-32001,\"message\":\"unknown conversation\","
+                "\"data\":{\"conversationId\":\"c-9\"}},\"messageId\":\"rsp:m3\"}");
         check_stored(f, "cursor", "3");
         assert_int_equal(f->n_processed, 0);
 }
@@ -267,14 +268,15 @@ static void test_ping(void **state) {
 
         link_test_start(f);
         ping(f, "1");
-        check_response(f,
-                       0,
-                       "{\"jsonrpc\":\"2.0\",\"id\":\"rq-ping-1\",\"result\":{\"pong\":true},\"messageId\":\"rsp:ping-1\"}");
+        check_response(
+                f,
+                0,
+                "{\"jsonrpc\":\"2.0\",\"id\":\"rq-ping-1\",\"result\":{\"pong\":true},\"messageId\":\"rsp:ping-1\"}");
         check_stored(f, "cursor", "1");
         /* Without an id there is nothing to answer. */
         test_stream_text(
-                        f->stream,
-                        "id: 2\ndata: {\"id\":\"p\",\"payload\":{\"jsonrpc\":\"2.0\",\"method\":\"runner.ping\"}}\n\n");
+                f->stream,
+                "id: 2\ndata: {\"id\":\"p\",\"payload\":{\"jsonrpc\":\"2.0\",\"method\":\"runner.ping\"}}\n\n");
         ping(f, "3");
         assert_int_equal(f->n_responded, 2);
 }
@@ -313,20 +315,20 @@ static void test_bad_input(void **state) {
         link_test_start(f);
         test_stream_text(f->stream, "id: 1\ndata: nonsense\n\n");
         test_stream_text(
-                        f->stream,
-                        "id: 2\ndata: {\"id\":\"b2\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"m\",\"params\":{\"taskId\":\"../x\"}}}\n\n");
+                f->stream,
+                "id: 2\ndata: {\"id\":\"b2\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"m\",\"params\":{\"taskId\":\"../x\"}}}\n\n");
         test_stream_text(
-                        f->stream,
-                        "id: 3\nevent: ping\ndata: {}\n\nid: 4\nevent: news\ndata: x\n\n: a comment\n\n");
+                f->stream, "id: 3\nevent: ping\ndata: {}\n\nid: 4\nevent: news\ndata: x\n\n: a comment\n\n");
         memset(large, 'x', 9999);
         large[9999] = 0;
         test_stream_text(f->stream, "id: 5\ndata: %s\n\n", large);
         free(large);
         RUN_UNTIL(f->event, streq(stored(f, "cursor"), "5"));
-        check_response(f,
-                       0,
-                       "{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"code\":-32602,\"message\":\"taskId: \\\"../x\\\" is not valid\"},"
-                       "\"messageId\":\"rsp:b2\"}");
+        check_response(
+                f,
+                0,
+                "{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"code\":-32602,\"message\":\"taskId: \\\"../x\\\" is not valid\"},"
+                "\"messageId\":\"rsp:b2\"}");
         link_get_stats(f->link, &stats);
         assert_int_equal(stats.bad_messages, 3);
         assert_int_equal(stats.ignored, 2);
@@ -335,8 +337,8 @@ static void test_bad_input(void **state) {
         /* The same bad one again is a duplicate: answered again, not stored again. */
         unsigned before = f->n_responded;
         test_stream_text(
-                        f->stream,
-                        "id: 7\ndata: {\"id\":\"b2\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"m\",\"params\":{\"taskId\":\"../x\"}}}\n\n");
+                f->stream,
+                "id: 7\ndata: {\"id\":\"b2\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"m\",\"params\":{\"taskId\":\"../x\"}}}\n\n");
         RUN_UNTIL(f->event, f->n_responded > before);
 }
 
@@ -386,8 +388,7 @@ static void test_claim(void **state) {
         f->hold_claims = false;
         /* A bad one is answered at once, but the cursor stays before what waits. */
         test_stream_text(
-                        f->stream,
-                        "id: 8\ndata: {\"id\":\"b\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7}}\n\n");
+                f->stream, "id: 8\ndata: {\"id\":\"b\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7}}\n\n");
         RUN_UNTIL(f->event, f->n_responded == 1);
         check_stored(f, "cursor", NULL);
         assert_int_equal(f->n_processed, 0);
@@ -414,8 +415,7 @@ static void test_claim_before_hand_over(void **state) {
         send_envelope(f, "3", "u1", "", "runner.uid.changed", "{\"runnerUid\":\"ru-2\"}");
         send_envelope(f, "4", "s3", "\"conversationId\":\"c-3\",", "conversation.start", "{}");
         test_stream_text(
-                        f->stream,
-                        "id: 5\ndata: {\"id\":\"b\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7}}\n\n");
+                f->stream, "id: 5\ndata: {\"id\":\"b\",\"payload\":{\"jsonrpc\":\"2.0\",\"id\":7}}\n\n");
         RUN_UNTIL(f->event, f->n_responded == 1); /* all of them are in */
         f->hold_claims = false;
         answer_claim(f, f->claim);

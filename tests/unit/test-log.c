@@ -202,7 +202,7 @@ static void test_contexts_are_bounded(void **state) {
         log_context_push(&again, "NORTHFLARE_LIMITS", big);
         (void) log_info("big");
         assert_int_equal(
-                        strlen(strstr(entry, "NORTHFLARE_LIMITS=")), strlen("NORTHFLARE_LIMITS=\n") + 15000);
+                strlen(strstr(entry, "NORTHFLARE_LIMITS=")), strlen("NORTHFLARE_LIMITS=\n") + 15000);
         expect_field("AGAIN=x");
 }
 

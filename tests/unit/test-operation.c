@@ -55,11 +55,11 @@ static int on_launched(sd_event_source *source, void *userdata) {
 }
 
 int launcher_start(
-                sd_bus *bus,
-                const LauncherStart *start,
-                LauncherDone done,
-                void *userdata,
-                LauncherCall **ret) {
+        sd_bus *bus,
+        const LauncherStart *start,
+        LauncherDone done,
+        void *userdata,
+        LauncherCall **ret) {
         LauncherCall *c = new0(LauncherCall, 1);
 
         assert_non_null(c);
@@ -67,8 +67,8 @@ int launcher_start(
         world.dirfd = fcntl(start->dirfd, F_DUPFD_CLOEXEC, 3);
         world.bell = openat(world.dirfd, "bell", O_RDWR | O_NONBLOCK | O_CLOEXEC);
         assert_true(world.bell >= 0);
-        assert_true(sd_event_add_io(world.event, &world.bell_source, world.bell, EPOLLIN, on_bell, NULL) >=
-                    0);
+        assert_true(
+                sd_event_add_io(world.event, &world.bell_source, world.bell, EPOLLIN, on_bell, NULL) >= 0);
         if (world.outcome)
                 write_outcome(world.outcome);
         assert_true(sd_event_add_defer(world.event, &c->source, on_launched, c) >= 0);
@@ -118,29 +118,32 @@ static int teardown(void **state) {
 }
 
 static void run(const char *outcome, uint64_t timeout_usec) {
-        const OperationContext context = { .event = world.event,
-                                           .watch = world.watch,
-                                           .state_fd = world.fd };
+        const OperationContext context = {
+                .event = world.event,
+                .watch = world.watch,
+                .state_fd = world.fd,
+        };
         char *const none[] = { NULL };
         Operation *o;
 
         world.outcome = outcome;
         assert_int_equal(
-                        operation_start(&context,
-                                        &(OperationParams){
-                                                        .kind = SCOPE_GIT,
-                                                        .id = "a",
-                                                        .argv = none,
-                                                        .env = none,
-                                                        .input = "{}\n",
-                                                        .input_size = 3,
-                                                        .extra = {-EBADF, -EBADF},
-                                                        .timeout_usec = timeout_usec,
-                                                        .line = on_line,
-                                                        .done = on_done,
-        },
-                                        &o),
-                        0);
+                operation_start(
+                        &context,
+                        &(OperationParams){
+                                .kind = SCOPE_GIT,
+                                .id = "a",
+                                .argv = none,
+                                .env = none,
+                                .input = "{}\n",
+                                .input_size = 3,
+                                .extra = { -EBADF, -EBADF },
+                                .timeout_usec = timeout_usec,
+                                .line = on_line,
+                                .done = on_done,
+                        },
+                        &o),
+                0);
         assert_int_equal(world.done, 0);
         assert_true(sd_event_loop(world.event) >= 0);
         assert_int_equal(world.done, 1);
@@ -153,40 +156,46 @@ static void test_an_end_says_which_limit_it_was(void **state) {
                 int error, status;
                 const char *text;
         } cases[] = {
-                {"{\"exitCode\":0}",                                                   0,       0,             NULL                                   },
-                { "{\"exitCode\":3}",                                                  0,       3,             NULL                                   },
-                { "{\"signal\":15}",                                                   0,       128 + SIGTERM, NULL                                   },
+                { "{\"exitCode\":0}", 0, 0, NULL },
+                { "{\"exitCode\":3}", 0, 3, NULL },
+                { "{\"signal\":15}", 0, 128 + SIGTERM, NULL },
                 { "{\"signal\":9,\"resources\":{\"oomKills\":1}}",
-                 0,                                                                             128 + SIGKILL,
-                 "its scope's memoryMax was reached"                                                                                                  },
-                { "{\"signal\":9,\"resources\":{\"oomKills\":0}}",                     0,       128 + SIGKILL, NULL                                   },
- /* Somebody else in the scope was killed. */
-                { "{\"exitCode\":1,\"resources\":{\"oomKills\":1}}",                   0,       1,             NULL                                   },
+                  0,
+                  128 + SIGKILL,
+                  "its scope's memoryMax was reached" },
+                { "{\"signal\":9,\"resources\":{\"oomKills\":0}}", 0, 128 + SIGKILL, NULL },
+                /* Somebody else in the scope was killed. */
+                { "{\"exitCode\":1,\"resources\":{\"oomKills\":1}}", 0, 1, NULL },
                 { "{\"exitCode\":1,\"resources\":{\"pidsMaxEvents\":2}}",
-                 0,                                                                             1,
-                 "its scope's tasksMax was reached"                                                                                                   },
+                  0,
+                  1,
+                  "its scope's tasksMax was reached" },
                 { "{\"signal\":6,\"resources\":{\"pidsMaxEvents\":1}}",
-                 0,                                                                             128 + SIGABRT,
-                 "its scope's tasksMax was reached"                                                                                                   },
+                  0,
+                  128 + SIGABRT,
+                  "its scope's tasksMax was reached" },
                 { "{\"signal\":9,\"resources\":{\"oomKills\":1,\"pidsMaxEvents\":1}}",
-                 0,                                                                             128 + SIGKILL,
-                 "its scope's memoryMax was reached"                                                                                                  },
+                  0,
+                  128 + SIGKILL,
+                  "its scope's memoryMax was reached" },
                 { "{\"signal\":9,\"stoppedBy\":\"supervisor\"}",
-                 -ETIMEDOUT,
-                 0,                                                                                            "its scope's runtimeMaxSec was reached"},
-                { "{\"signal\":15,\"stoppedBy\":\"systemd\"}",                         0,       128 + SIGTERM, NULL                                   },
-                { "{\"stage\":\"exec\",\"errno\":2}",                                  -ENOENT, 0,             "failed to execute the program"        },
+                  -ETIMEDOUT,
+                  0,
+                  "its scope's runtimeMaxSec was reached" },
+                { "{\"signal\":15,\"stoppedBy\":\"systemd\"}", 0, 128 + SIGTERM, NULL },
+                { "{\"stage\":\"exec\",\"errno\":2}", -ENOENT, 0, "failed to execute the program" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 run(cases[i].outcome, 0);
                 if (world.error != cases[i].error || world.status != cases[i].status ||
                     !streq_ptr(world.text, cases[i].text))
-                        fail_msg("%s: %d, %d, %s",
-                                 cases[i].outcome,
-                                 world.error,
-                                 world.status,
-                                 strempty(world.text));
+                        fail_msg(
+                                "%s: %d, %d, %s",
+                                cases[i].outcome,
+                                world.error,
+                                world.status,
+                                strempty(world.text));
                 assert_int_equal(teardown(NULL), 0);
                 assert_int_equal(setup(NULL), 0);
         }

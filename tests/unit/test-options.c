@@ -76,17 +76,18 @@ static void test_start_alone(void **state) {
 static void test_all_options(void **state) {
         RunnerOptions o;
 
-        expect_good(&o,
-                    "start",
-                    "-c",
-                    "f.json",
-                    "--retry-strategy=exponential",
-                    "--retry-interval-secs",
-                    "5",
-                    "--retry-duration-secs=77",
-                    "--data-dir",
-                    "d",
-                    "--debug");
+        expect_good(
+                &o,
+                "start",
+                "-c",
+                "f.json",
+                "--retry-strategy=exponential",
+                "--retry-interval-secs",
+                "5",
+                "--retry-duration-secs=77",
+                "--data-dir",
+                "d",
+                "--debug");
         assert_string_equal(o.config_file, "f.json");
         assert_string_equal(o.retry_strategy, "exponential");
         assert_true(o.retry_interval_set && o.retry_interval_secs == 5);
@@ -94,14 +95,15 @@ static void test_all_options(void **state) {
         assert_string_equal(o.data_dir, "d");
         assert_true(o.debug);
         assert_false(o.heartbeat_set);
-        expect_good(&o,
-                    "--config=/x",
-                    "--heartbeat-interval",
-                    "1500",
-                    "--workspace-dir",
-                    "/w",
-                    "--user",
-                    "start");
+        expect_good(
+                &o,
+                "--config=/x",
+                "--heartbeat-interval",
+                "1500",
+                "--workspace-dir",
+                "/w",
+                "--user",
+                "start");
         assert_string_equal(o.config_file, "/x");
         assert_true(o.heartbeat_set && o.heartbeat_ms == 1500);
         assert_string_equal(o.workspace_dir, "/w");

@@ -135,9 +135,7 @@ static void test_conversations_are_kept_in_their_order(void **state) {
 /* A resume whose transaction failed has changed the conversation and not the count. */
 static void test_an_empty_list_counts_from_nothing(void **state) {
         Place *p = *state;
-        Conversation c = {
-                .row = {.id = (char *) "a", .state = CONVERSATION_ENDED}
-        };
+        Conversation c = { .row = { .id = (char *) "a", .state = CONVERSATION_ENDED } };
 
         registry_add(p->conversations, &c);
         c.row.state = CONVERSATION_NEW;
@@ -253,8 +251,7 @@ static void test_the_first_reason_counts(void **state) {
         AdmissionGate *g;
 
         assert_return_code(
-                        admission_gate_new(&p->ctx, p->conversations, p->disk, p->drain, p->announcer, &g),
-                        0);
+                admission_gate_new(&p->ctx, p->conversations, p->disk, p->drain, p->announcer, &g), 0);
         assert_gate(g, "");
         p->config.min_free_disk_bytes = UINT64_MAX;
         disk_check(p->disk);
@@ -289,8 +286,7 @@ static void test_a_heartbeat_makes_no_other(void **state) {
         assert_int_equal(link_test_set_up(&link_state), 0);
         f = link_state;
         assert_return_code(
-                        admission_gate_new(&p->ctx, p->conversations, p->disk, p->drain, p->announcer, &g),
-                        0);
+                admission_gate_new(&p->ctx, p->conversations, p->disk, p->drain, p->announcer, &g), 0);
         admission_gate_set_link(g, f->link);
         f->heartbeat = add_admission;
         f->heartbeat_data = g;
@@ -325,13 +321,8 @@ static void test_a_recovery_is_active_until_it_is_done(void **state) {
         assert_return_code(recovery_begin(v), 0);
         assert_false(recovery_is_active(v));
         assert_return_code(
-                        write_file_atomic_at(
-                                        p->ctx.state_fd,
-                                        STORE_RECOVER_FILE,
-                                        identity,
-                                        strlen(identity),
-                                        0600),
-                        0);
+                write_file_atomic_at(p->ctx.state_fd, STORE_RECOVER_FILE, identity, strlen(identity), 0600),
+                0);
         assert_return_code(recovery_begin(v), 0);
         assert_true(recovery_is_active(v));
         recovery_done(v);
@@ -348,7 +339,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_many_changes_are_announced_once, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_floor_is_seen_and_told_once, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                                test_who_waits_for_room_is_called_until_it_is_enough, setup, teardown),
+                        test_who_waits_for_room_is_called_until_it_is_enough, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_drain_goes_on_after_a_restart, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_the_first_reason_counts, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_heartbeat_makes_no_other, setup, teardown),

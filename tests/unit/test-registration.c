@@ -310,11 +310,12 @@ static void test_table(void **state) {
                         if (c->attempts[k] < 0 && c->exit_code == FOREVER)
                                 break;
                         if (c->attempts[k] < 0 || (now - begin) / USEC_PER_SEC != (uint64_t) c->attempts[k])
-                                fail_msg("%s: attempt %zu at %u s, not %d s",
-                                         c->name,
-                                         k,
-                                         (unsigned) ((now - begin) / USEC_PER_SEC),
-                                         c->attempts[k]);
+                                fail_msg(
+                                        "%s: attempt %zu at %u s, not %d s",
+                                        c->name,
+                                        k,
+                                        (unsigned) ((now - begin) / USEC_PER_SEC),
+                                        c->attempts[k]);
                         if (k < ELEMENTSOF(c->causes) && c->causes[k])
                                 cause = c->causes[k];
                         v = registration_failed(&g, cause, c->has_work, now);

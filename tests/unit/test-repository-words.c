@@ -72,8 +72,8 @@ static void test_a_file_is_quoted_below_its_name(void **state) {
         put_text(f->repository, "CLAUDE.md", "Use tabs.\n@other.md\n");
         _cleanup_free_ char *text = words_of(f, "CLAUDE.md");
         assert_non_null(strstr(text, "the repository's words"));
-        assert_non_null(strstr(
-                        text, "\nThe repository says (CLAUDE.md):\n\n~~~~\nUse tabs.\n@other.md\n~~~~\n"));
+        assert_non_null(
+                strstr(text, "\nThe repository says (CLAUDE.md):\n\n~~~~\nUse tabs.\n@other.md\n~~~~\n"));
 }
 
 static void test_what_is_missing_or_empty_says_nothing(void **state) {
@@ -95,8 +95,8 @@ static void test_a_file_cannot_end_its_own_quotation(void **state) {
 
         put_text(f->repository, "CLAUDE.md", "~~~~~~\nThe repository says (nothing more)\n");
         assert_int_equal(words_add(&w, f->repository, "CLAUDE.md"), 0);
-        assert_non_null(strstr(
-                        w.text.data, "\n~~~~~~~\n~~~~~~\nThe repository says (nothing more)\n~~~~~~~\n"));
+        assert_non_null(
+                strstr(w.text.data, "\n~~~~~~~\n~~~~~~\nThe repository says (nothing more)\n~~~~~~~\n"));
         words_done(&w);
 }
 
@@ -109,15 +109,16 @@ static void test_a_row_of_tildes_is_kept_up_to_its_bound_and_shortened_to_it(voi
         for (size_t n = WORDS_TILDES_MAX; n <= WORDS_TILDES_MAX + 1; n++) {
                 put(f->repository, "CLAUDE.md", row, n);
                 _cleanup_free_ char *text = words_of(f, "CLAUDE.md");
-                (void) snprintf(line,
-                                sizeof(line),
-                                "\n%.*s\n%.*s\n%.*s\n",
-                                WORDS_TILDES_MAX + 1,
-                                row,
-                                WORDS_TILDES_MAX,
-                                row,
-                                WORDS_TILDES_MAX + 1,
-                                row);
+                (void) snprintf(
+                        line,
+                        sizeof(line),
+                        "\n%.*s\n%.*s\n%.*s\n",
+                        WORDS_TILDES_MAX + 1,
+                        row,
+                        WORDS_TILDES_MAX,
+                        row,
+                        WORDS_TILDES_MAX + 1,
+                        row);
                 assert_non_null(strstr(text, line));
                 assert_null(strstr(text, "cut off"));
         }
@@ -195,9 +196,9 @@ static void test_bytes_that_are_no_text_are_replaced(void **state) {
         assert_int_equal(strlen(w.text.data), w.text.size);
         assert_true(utf8_is_valid(w.text.data, w.text.size));
         assert_non_null(
-                        strstr(w.text.data,
-                               "\na\xef\xbf\xbd"
-                               "b\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd"));
+                strstr(w.text.data,
+                       "\na\xef\xbf\xbd"
+                       "b\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd"));
         words_done(&w);
 }
 
@@ -407,13 +408,9 @@ static void test_a_trusted_directory_that_a_link_leads_out_of_is_refused(void **
                 char *below, *cwd;
                 int status;
         } cases[] = {
-                {below,          trusted, 0},
-                { below,         inside,  0},
-                { below,         through, 0},
-                { below_alias,   through, 0},
-                { below,         link,    1},
-                { below,         beside,  1},
-                { below_missing, trusted, 1},
+                { below, trusted, 0 },         { below, inside, 0 }, { below, through, 0 },
+                { below_alias, through, 0 },   { below, link, 1 },   { below, beside, 1 },
+                { below_missing, trusted, 1 },
         };
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 option[0] = cases[i].below;

@@ -41,16 +41,19 @@ static void check_text(const char *conversation, const char *detail, const char 
 
 static void test_the_error_object(void **state) {
         check_text(NULL, NULL, "{\"code\":-32010,\"message\":\"no \\\"x\\\"\"}");
-        check_text("c-1",
-                   NULL,
-                   "{\"code\":-32010,\"message\":\"no \\\"x\\\"\",\"data\":{\"conversationId\":\"c-1\"}}");
-        check_text(NULL,
-                   "a\n",
-                   "{\"code\":-32010,\"message\":\"no \\\"x\\\"\",\"data\":{\"detail\":\"a\\n\"}}");
-        check_text("c-1",
-                   "a",
-                   "{\"code\":-32010,\"message\":\"no \\\"x\\\"\","
-                   "\"data\":{\"conversationId\":\"c-1\",\"detail\":\"a\"}}");
+        check_text(
+                "c-1",
+                NULL,
+                "{\"code\":-32010,\"message\":\"no \\\"x\\\"\",\"data\":{\"conversationId\":\"c-1\"}}");
+        check_text(
+                NULL,
+                "a\n",
+                "{\"code\":-32010,\"message\":\"no \\\"x\\\"\",\"data\":{\"detail\":\"a\\n\"}}");
+        check_text(
+                "c-1",
+                "a",
+                "{\"code\":-32010,\"message\":\"no \\\"x\\\"\","
+                "\"data\":{\"conversationId\":\"c-1\",\"detail\":\"a\"}}");
 }
 
 int main(void) {

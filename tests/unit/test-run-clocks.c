@@ -105,7 +105,7 @@ static void ask_twice(void) {
 
 static void expect_two_denials(void) {
         _cleanup_free_ char *calls = xasprintf(
-                        "deny(%zu.0); deny(%zu.0)", strlen(INIT("s")), strlen(INIT("s") QUESTION("a")));
+                "deny(%zu.0); deny(%zu.0)", strlen(INIT("s")), strlen(INIT("s") QUESTION("a")));
 
         wait_for_call();
         expect_calls(calls);
@@ -158,10 +158,10 @@ static void test_an_answered_question_is_not_denied(void **state) {
 /* Three questions that an older runner left open, two of which are above today's bound. */
 static void live_with_overlong_questions(void) {
         live_as(&(Setup){
-                        .spec = "{\"protocol\":\"claude\"}",
-                        .driven_state = "{\"lines\":0,\"driver\":{\"version\":2,\"ready\":true,\"inTurn\":true,"
-                                        "\"totalCost\":0.0,\"cost\":0.0,\"asks\":[" ASK("a", "0", "true") "," ASK(
-                                                        "b", "1", "false") "," ASK("c", "2", "true") "]}}",
+                .spec = "{\"protocol\":\"claude\"}",
+                .driven_state = "{\"lines\":0,\"driver\":{\"version\":2,\"ready\":true,\"inTurn\":true,"
+                                "\"totalCost\":0.0,\"cost\":0.0,\"asks\":[" ASK("a", "0", "true") "," ASK(
+                                        "b", "1", "false") "," ASK("c", "2", "true") "]}}",
         });
         assert_null(run_failure(world.r));
 }

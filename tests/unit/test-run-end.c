@@ -17,7 +17,7 @@
 static void test_an_end_reads_the_rest_and_is_concluded_once(void **state) {
         static const char rest[] = TURN_FAILED, whole[] = SHELL_STARTED TURN_START TURN_FAILED;
         _cleanup_free_ char *outcome = xasprintf(
-                        "{\"exitCode\":1,\"outBytes\":%zu,\"resources\":{\"cpuUsec\":1}}", strlen(whole));
+                "{\"exitCode\":1,\"outBytes\":%zu,\"resources\":{\"cpuUsec\":1}}", strlen(whole));
         RunRow row;
 
         live("shell");

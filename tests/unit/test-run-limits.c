@@ -25,19 +25,19 @@ static void texts_of_files(void **state) {
                 bool good;
                 uint64_t value;
         } cases[] = {
-                {"memoryMax",        "67108864\n",                               true,  67108864  },
-                { "memoryMax",       "max\n",                                    true,  UINT64_MAX},
-                { "memoryMax",       "\n",                                       false, 0         },
-                { "memoryMax",       "",                                         false, 0         },
-                { "memoryMax",       "-1\n",                                     false, 0         },
-                { "memoryMax",       "99999999999999999999999999999999999999\n", false, 0         },
-                { "ioWeight",        "default 250\n8:0 10\n",                    true,  250       },
-                { "cpuQuotaPercent", "max 100000\n",                             true,  UINT64_MAX},
-                { "cpuQuotaPercent", "50000 100000\n",                           true,  50        },
-                { "cpuQuotaPercent", "3333 10000\n",                             true,  33        },
-                { "cpuQuotaPercent", "250000 100000\n",                          true,  250       },
-                { "cpuQuotaPercent", "50000 0\n",                                false, 0         },
-                { "cpuQuotaPercent", "50000\n",                                  false, 0         },
+                { "memoryMax", "67108864\n", true, 67108864 },
+                { "memoryMax", "max\n", true, UINT64_MAX },
+                { "memoryMax", "\n", false, 0 },
+                { "memoryMax", "", false, 0 },
+                { "memoryMax", "-1\n", false, 0 },
+                { "memoryMax", "99999999999999999999999999999999999999\n", false, 0 },
+                { "ioWeight", "default 250\n8:0 10\n", true, 250 },
+                { "cpuQuotaPercent", "max 100000\n", true, UINT64_MAX },
+                { "cpuQuotaPercent", "50000 100000\n", true, 50 },
+                { "cpuQuotaPercent", "3333 10000\n", true, 33 },
+                { "cpuQuotaPercent", "250000 100000\n", true, 250 },
+                { "cpuQuotaPercent", "50000 0\n", false, 0 },
+                { "cpuQuotaPercent", "50000\n", false, 0 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -59,8 +59,8 @@ static void what_is_given(void **state) {
         _cleanup_json_ Json *asked = NULL, *effective = NULL;
         CgroupUsage usage;
         static const char text[] =
-                        "{\"memoryMax\":67108865,\"memoryHigh\":67108864,\"tasksMax\":10,\"cpuWeight\":100,"
-                        "\"cpuQuotaPercent\":50,\"ioWeight\":100,\"runtimeMaxSec\":5}";
+                "{\"memoryMax\":67108865,\"memoryHigh\":67108864,\"tasksMax\":10,\"cpuWeight\":100,"
+                "\"cpuQuotaPercent\":50,\"ioWeight\":100,\"runtimeMaxSec\":5}";
 
         assert_non_null(mkdtemp(path));
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -84,8 +84,8 @@ static void what_is_given(void **state) {
         assert_true(limit_is_given("memorySwapMax", asked, effective)); /* nobody asked */
         assert_true(limit_is_given("runtimeMaxSec", asked, effective)); /* no controller's */
         assert_string_equal(
-                        json_text(effective),
-                        "{\"memoryHigh\":null,\"memoryMax\":67108864,\"tasksMax\":10,\"cpuWeight\":20,\"cpuQuotaPercent\":50}");
+                json_text(effective),
+                "{\"memoryHigh\":null,\"memoryMax\":67108864,\"tasksMax\":10,\"cpuWeight\":20,\"cpuQuotaPercent\":50}");
         cgroup_usage(fd, &usage);
         assert_string_equal(usage.values[5].name, "oomKills");
         assert_true(usage.values[5].known);
@@ -108,10 +108,10 @@ static void asked_in_the_protocols_words(void **state) {
 
 static void places(void **state) {
         static const char *const cases[][2] = {
-                {"/system.slice/northflare-runner.service",                                      "/northflare.slice/x.scope"},
+                { "/system.slice/northflare-runner.service", "/northflare.slice/x.scope" },
                 { "/user.slice/user-7.slice/user@7.service/app.slice/northflare-runner.service",
-                 "/user.slice/user-7.slice/user@7.service/northflare.slice/x.scope"                                         },
-                { "/",                                                                           "/northflare.slice/x.scope"},
+                  "/user.slice/user-7.slice/user@7.service/northflare.slice/x.scope" },
+                { "/", "/northflare.slice/x.scope" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -133,13 +133,13 @@ static void places(void **state) {
 
 static void filter_units(void **state) {
         static const char *const cases[][2] = {
-                {"/northflare.slice/x.scope",                                         "x.scope northflare.slice -.slice "},
+                { "/northflare.slice/x.scope", "x.scope northflare.slice -.slice " },
                 { "/northflare.slice/northflare-ws_a.slice/x.scope",
-                 "x.scope northflare-ws_a.slice northflare.slice -.slice "                                               },
+                  "x.scope northflare-ws_a.slice northflare.slice -.slice " },
                 { "/user.slice/user-7.slice/user@7.service/northflare.slice/x.scope",
-                 "x.scope northflare.slice -.slice "                                                                     },
-                { "/x.scope",                                                         "x.scope -.slice "                 },
-                { "x.scope",                                                          "x.scope -.slice "                 },
+                  "x.scope northflare.slice -.slice " },
+                { "/x.scope", "x.scope -.slice " },
+                { "x.scope", "x.scope -.slice " },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -182,19 +182,19 @@ static void victims(void **state) {
         static const struct {
                 const char *line, *name;
         } cases[] = {
-                {LINE("/northflare.slice/a.scope",                 "node"),                                            "node" },
-                { LINE("/northflare.slice/a.scope/agent",                                               "cc1plus"),                                                           "cc1plus" },
-                { LINE("/northflare.slice/a.scopex",                                       "node"),                              NULL },
-                { LINE("/northflare.slice/b.scope",   "node"),                    NULL },
- /* Names are anybody's choice. */
-                { LINE("/northflare.slice/a.scope",                "a,pid=1,b"),                                                         "a,pid=1,b" },
-                { LINE("/northflare.slice/b.scope",                                               ",task_memcg=/northflare.slice/a.scope,task=x"),                                                                 NULL },
-                { LINE("/northflare.slice/a.scope",                                     ""),                              "" },
-                { "oom-kill:",NULL},
-                { "oom-kill:,task_memcg=/northflare.slice/a.scope",                NULL                          },
-                { "oom-kill:,task_memcg=/northflare.slice/a.scope,task=x",                                               NULL                                                                                     },
-                { "Memory cgroup out of memory: Killed process 12 (node)",                                               NULL                                                                                                                 },
-                { "",                                               NULL                },
+                { LINE("/northflare.slice/a.scope", "node"), "node" },
+                { LINE("/northflare.slice/a.scope/agent", "cc1plus"), "cc1plus" },
+                { LINE("/northflare.slice/a.scopex", "node"), NULL },
+                { LINE("/northflare.slice/b.scope", "node"), NULL },
+                /* Names are anybody's choice. */
+                { LINE("/northflare.slice/a.scope", "a,pid=1,b"), "a,pid=1,b" },
+                { LINE("/northflare.slice/b.scope", ",task_memcg=/northflare.slice/a.scope,task=x"), NULL },
+                { LINE("/northflare.slice/a.scope", ""), "" },
+                { "oom-kill:", NULL },
+                { "oom-kill:,task_memcg=/northflare.slice/a.scope", NULL },
+                { "oom-kill:,task_memcg=/northflare.slice/a.scope,task=x", NULL },
+                { "Memory cgroup out of memory: Killed process 12 (node)", NULL },
+                { "", NULL },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -208,10 +208,10 @@ static void victims(void **state) {
         }
         _cleanup_(limit_victim_done) LimitVictim machine = {};
         assert_true(limit_victim_parse(
-                        "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,"
-                        "task_memcg=/northflare.slice/a.scope,task=,oom_memcg=/x,pid=12,uid=996",
-                        "/northflare.slice/a.scope",
-                        &machine));
+                "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,"
+                "task_memcg=/northflare.slice/a.scope,task=,oom_memcg=/x,pid=12,uid=996",
+                "/northflare.slice/a.scope",
+                &machine));
         assert_null(machine.limit);
 }
 

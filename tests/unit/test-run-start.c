@@ -121,9 +121,9 @@ static void test_a_kill_of_a_lost_start_that_fails_is_in_the_journal(void **stat
                 int kill, stop;
                 unsigned warnings;
         } answers[] = {
-                {-EIO,     0,    1},
-                { -ENOENT, -EIO, 0},
-                { 0,       0,    0},
+                { -EIO, 0, 1 },
+                { -ENOENT, -EIO, 0 },
+                { 0, 0, 0 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(answers); i++) {

@@ -232,11 +232,12 @@ static void test_a_piece_ends_where_its_answers_are_many(void **state) {
         live("claude");
         for (unsigned i = 0; i < N_REQUESTS; i++)
                 assert_return_code(
-                                buffer_printf(&b,
-                                              "{\"type\":\"control_request\",\"request_id\":\"r%u\","
-                                              "\"request\":{\"subtype\":\"x\"}}\n",
-                                              i),
-                                0);
+                        buffer_printf(
+                                &b,
+                                "{\"type\":\"control_request\",\"request_id\":\"r%u\","
+                                "\"request\":{\"subtype\":\"x\"}}\n",
+                                i),
+                        0);
         say(b.data);
         run_drive(world.r);
         expect_calls("effects(starting, lines); driven(true)");

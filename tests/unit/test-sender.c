@@ -121,10 +121,11 @@ static void on_request(TestRequest *r, void *userdata) {
                 f->n_pings++;
                 if (f->good_after_ping)
                         f->n_bad = 0;
-                test_reply(r,
-                           f->ping_status,
-                           NULL,
-                           "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"pong\":true}}");
+                test_reply(
+                        r,
+                        f->ping_status,
+                        NULL,
+                        "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"pong\":true}}");
                 return;
         }
         f->n_posts++;
@@ -150,9 +151,11 @@ static void on_trouble(SenderTrouble t, long status, void *userdata) {
 }
 
 static int set_up(void **state) {
-        static char *const headers[] = { (char *) "Content-Type: application/json",
-                                         (char *) "X-Who: me",
-                                         NULL };
+        static char *const headers[] = {
+                (char *) "Content-Type: application/json",
+                (char *) "X-Who: me",
+                NULL,
+        };
         static const SenderTiming timing = {
                 .retry_min_usec = USEC_PER_MSEC,
                 .retry_max_usec = 20 * USEC_PER_MSEC,

@@ -51,14 +51,9 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
 
 void test_deadline_arm(sd_event *event) {
         test_deadline_over = false;
-        assert_true(sd_event_add_time_relative(
-                                    event,
-                                    &deadline_source,
-                                    CLOCK_MONOTONIC,
-                                    DEADLINE,
-                                    0,
-                                    on_deadline,
-                                    NULL) >= 0);
+        assert_true(
+                sd_event_add_time_relative(
+                        event, &deadline_source, CLOCK_MONOTONIC, DEADLINE, 0, on_deadline, NULL) >= 0);
 }
 
 void test_deadline_disarm(void) {
@@ -282,9 +277,7 @@ void test_stream_begin(TestRequest *r, const char *content_type) {
         if (!c)
                 return;
         (void) buffer_printf(
-                        &c->out,
-                        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: %s\r\n\r\n",
-                        content_type);
+                &c->out, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: %s\r\n\r\n", content_type);
         (void) connection_flush(c);
 }
 

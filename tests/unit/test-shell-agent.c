@@ -258,10 +258,11 @@ static void test_interrupt_stubborn(void **state) {
 
         (void) expect(a, "started");
         /* Traps run at once in wait, and nowhere else for certain. */
-        say_script(a,
-                   "m",
-                   "(trap '' TERM; exec sleep 1000) & trap 'printf INT' INT; trap 'printf TERM' TERM; echo ready;"
-                   "while :; do wait; done");
+        say_script(
+                a,
+                "m",
+                "(trap '' TERM; exec sleep 1000) & trap 'printf INT' INT; trap 'printf TERM' TERM; echo ready;"
+                "while :; do wait; done");
         (void) expect(a, "turn_start");
         (void) expect(a, "output");
         say(a, "{\"type\":\"interrupt\"}");
@@ -276,9 +277,10 @@ static void test_signal_and_session(void **state) {
         Agent *a = *state;
 
         (void) expect(a, "started");
-        say_script(a,
-                   "m",
-                   "set -- $(cut -d' ' -f1,5,6 /proc/$$/stat); [ $1 = $2 -a $2 = $3 ] && echo own; kill -9 $$");
+        say_script(
+                a,
+                "m",
+                "set -- $(cut -d' ' -f1,5,6 /proc/$$/stat); [ $1 = $2 -a $2 = $3 ] && echo own; kill -9 $$");
         assert_int_equal(number(expect_turn(a, "m", &out, NULL), "signal"), SIGKILL);
         assert_string_equal(out.data, "own\n");
 }
@@ -289,9 +291,10 @@ static void test_large_output(void **state) {
 
         /* One byte, then two-byte characters: every power of two splits one. */
         (void) expect(a, "started");
-        say_script(a,
-                   "m",
-                   "printf x; i=0; while [ $i -lt 2000 ]; do printf %0100d 0; i=$((i+1)); done | sed 's/0/\xc3\xa9/g'");
+        say_script(
+                a,
+                "m",
+                "printf x; i=0; while [ $i -lt 2000 ]; do printf %0100d 0; i=$((i+1)); done | sed 's/0/\xc3\xa9/g'");
         assert_int_equal(number(expect_turn(a, "m", &out, NULL), "exitCode"), 0);
         assert_int_equal(out.size, 1 + 2 * 200000);
         assert_int_equal(out.data[0], 'x');
@@ -385,20 +388,20 @@ static void test_background(void **state) {
         assert_non_null(mkdtemp(template));
         (void) expect(a, "started");
         script = xasprintf(
-                        "mkfifo %s/go; (read x < %s/go; echo dropped && echo dropped >&2 && echo alive > %s/alive) & echo here",
-                        template,
-                        template,
-                        template);
+                "mkfifo %s/go; (read x < %s/go; echo dropped && echo dropped >&2 && echo alive > %s/alive) & echo here",
+                template,
+                template,
+                template);
         say_script(a, "m", script);
         assert_int_equal(number(expect_turn(a, "m", &out, NULL), "exitCode"), 0);
         assert_string_equal(out.data, "here\n");
         free(script);
-        script =
-                        xasprintf("echo > %s/go; until [ -s %s/alive ]; do :; done; cat %s/alive; rm -r %s",
-                                  template,
-                                  template,
-                                  template,
-                                  template);
+        script = xasprintf(
+                "echo > %s/go; until [ -s %s/alive ]; do :; done; cat %s/alive; rm -r %s",
+                template,
+                template,
+                template,
+                template);
         say_script(a, "n", script);
         buffer_clear(&out, 0);
         assert_int_equal(number(expect_turn(a, "n", &out, NULL), "exitCode"), 0);

@@ -162,14 +162,14 @@ static void test_retry(void **state) {
                 const char *line;
                 uint64_t expected;
         } cases[] = {
-                {"retry: 1500\n",                  1500      },
-                { "retry:0\n",                     0         },
-                { "retry: 1500x\n",                UINT64_MAX},
-                { "retry: -1\n",                   UINT64_MAX},
-                { "retry:\n",                      UINT64_MAX},
-                { "retry\n",                       UINT64_MAX},
-                { "retry: 99999999999999999999\n", UINT64_MAX},
-                { "retry: 5\nretry: x\n",          5         },
+                { "retry: 1500\n", 1500 },
+                { "retry:0\n", 0 },
+                { "retry: 1500x\n", UINT64_MAX },
+                { "retry: -1\n", UINT64_MAX },
+                { "retry:\n", UINT64_MAX },
+                { "retry\n", UINT64_MAX },
+                { "retry: 99999999999999999999\n", UINT64_MAX },
+                { "retry: 5\nretry: x\n", 5 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -189,16 +189,14 @@ static void test_bounds(void **state) {
 
         /* Exactly as much as allowed, and one more; the stream goes on, the id counts. */
         check_sized("data: 12345678\n\n", 16, "[message||12345678]", "", 8);
-        check_sized("data: 123456789\nid: 3\n\ndata: x\n\n",
-                    32,
-                    "[message|3|TOO LARGE][message|3|x]",
-                    "3",
-                    8);
-        check_sized("data: 1234\ndata: 5678\ndata: 9\n\ndata: x\n\n",
-                    40,
-                    "[message||TOO LARGE][message||x]",
-                    "",
-                    8);
+        check_sized(
+                "data: 123456789\nid: 3\n\ndata: x\n\n", 32, "[message|3|TOO LARGE][message|3|x]", "3", 8);
+        check_sized(
+                "data: 1234\ndata: 5678\ndata: 9\n\ndata: x\n\n",
+                40,
+                "[message||TOO LARGE][message||x]",
+                "",
+                8);
         check_sized("data: 1234\ndata: 567\n\n", 22, "[message||1234\n567]", "", 8);
 
         for (int over = 0; over < 2; over++) {

@@ -44,8 +44,9 @@ static void test_every_run_state_is_read_as_it_is_written(void **state) {
 
 /* Where the row of a run was missing, programs before this one put one with the state of its conversation. */
 static void test_a_run_may_be_stored_with_the_state_of_its_conversation(void **state) {
-        static const RunState states[] = { RUN_PREPARING, RUN_PREPARING, RUN_STARTING,
-                                           RUN_LIVE,      RUN_ENDED,     RUN_UNKNOWN };
+        static const RunState states[] = {
+                RUN_PREPARING, RUN_PREPARING, RUN_STARTING, RUN_LIVE, RUN_ENDED, RUN_UNKNOWN,
+        };
 
         for (ConversationState s = 0; s < _CONVERSATION_STATE_MAX; s++) {
                 assert_int_equal(run_state_from_string(conversation_state_to_string(s)), states[s]);
@@ -85,30 +86,25 @@ static void test_every_cause_of_a_stop_is_read_as_it_is_written(void **state) {
 static void test_which_state_of_a_conversation_may_follow_which(void **state) {
         static const char allowed[_CONVERSATION_STATE_MAX][_CONVERSATION_STATE_MAX + 1] = {
                 /* new, checkout, starting, live, ended, unknown */
-                [CONVERSATION_NEW] = "-xx-x-",
-                [CONVERSATION_CHECKOUT] = "-xx-x-",
-                [CONVERSATION_STARTING] = "--xxx-",
-                [CONVERSATION_LIVE] = "--x-x-",
-                [CONVERSATION_ENDED] = "x-----",
-                [CONVERSATION_UNKNOWN] = "----x-",
+                [CONVERSATION_NEW] = "-xx-x-",      [CONVERSATION_CHECKOUT] = "-xx-x-",
+                [CONVERSATION_STARTING] = "--xxx-", [CONVERSATION_LIVE] = "--x-x-",
+                [CONVERSATION_ENDED] = "x-----",    [CONVERSATION_UNKNOWN] = "----x-",
         };
 
         for (ConversationState from = 0; from < _CONVERSATION_STATE_MAX; from++)
                 for (ConversationState to = 0; to < _CONVERSATION_STATE_MAX; to++)
                         if (conversation_state_may_become(from, to) != (allowed[from][to] == 'x'))
-                                fail_msg("%s to %s",
-                                         conversation_state_to_string(from),
-                                         conversation_state_to_string(to));
+                                fail_msg(
+                                        "%s to %s",
+                                        conversation_state_to_string(from),
+                                        conversation_state_to_string(to));
 }
 
 static void test_which_state_of_a_run_may_follow_which(void **state) {
         static const char allowed[_RUN_STATE_MAX][_RUN_STATE_MAX + 1] = {
                 /* preparing, starting, live, ended, unknown */
-                [RUN_PREPARING] = "-xxx-",
-                [RUN_STARTING] = "-xxx-",
-                [RUN_LIVE] = "x--x-",
-                [RUN_ENDED] = "-----",
-                [RUN_UNKNOWN] = "---x-",
+                [RUN_PREPARING] = "-xxx-", [RUN_STARTING] = "-xxx-", [RUN_LIVE] = "x--x-",
+                [RUN_ENDED] = "-----",     [RUN_UNKNOWN] = "---x-",
         };
 
         for (RunState from = 0; from < _RUN_STATE_MAX; from++)
@@ -120,9 +116,9 @@ static void test_which_state_of_a_run_may_follow_which(void **state) {
 static void test_an_end_has_one_reason_until_it_is_resumed(void **state) {
         for (EndReason from = 0; from < _END_REASON_MAX; from++)
                 for (EndReason to = 0; to < _END_REASON_MAX; to++) {
-                        bool expected = from == END_NONE    ? to != END_NONE && to != END_UNKNOWN :
-                                        from == END_UNKNOWN ? to == END_NONE || to == END_LOST :
-                                                              to == END_NONE;
+                        bool expected = from == END_NONE ? to != END_NONE && to != END_UNKNOWN :
+                                from == END_UNKNOWN      ? to == END_NONE || to == END_LOST :
+                                                           to == END_NONE;
 
                         if (end_reason_may_become(from, to) != expected)
                                 fail_msg("reason %d to %d", (int) from, (int) to);
@@ -179,8 +175,8 @@ static void test_a_forbidden_step_aborts_where_it_is_critical(void **state) {
                 (void) signal(SIGABRT, SIG_DFL);
                 state_steps_set_critical(true);
                 conversation_row_set_state(
-                                &(ConversationRow){ .id = (char *) "c-1", .state = CONVERSATION_ENDED },
-                                CONVERSATION_LIVE);
+                        &(ConversationRow){ .id = (char *) "c-1", .state = CONVERSATION_ENDED },
+                        CONVERSATION_LIVE);
                 _exit(0);
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -222,7 +218,9 @@ static void test_the_store_has_every_state_and_reason_as_text(void **state) {
         Fixture *f = *state;
         _cleanup_free_ char *text = NULL;
         ConversationRow c = conversation("c-1");
-        RunRow r = { .conversation = (char *) "c-1", .run = 1, .spec = (char *) "{}", .state = RUN_STARTING };
+        RunRow r = {
+                .conversation = (char *) "c-1", .run = 1, .spec = (char *) "{}", .state = RUN_STARTING
+        };
         sqlite3_stmt *stmt;
 
         c.state = CONVERSATION_CHECKOUT;
@@ -230,13 +228,14 @@ static void test_the_store_has_every_state_and_reason_as_text(void **state) {
         open_store(f);
         assert_int_equal(store_put_conversation(f->store, &c), 0);
         assert_int_equal(store_put_run(f->store, &r), 0);
-        assert_int_equal(sqlite3_prepare_v2(
-                                         f->store->db,
-                                         "SELECT c.state || ' ' || c.reason || ' ' || r.state FROM conversations c, runs r",
-                                         -1,
-                                         &stmt,
-                                         NULL),
-                         SQLITE_OK);
+        assert_int_equal(
+                sqlite3_prepare_v2(
+                        f->store->db,
+                        "SELECT c.state || ' ' || c.reason || ' ' || r.state FROM conversations c, runs r",
+                        -1,
+                        &stmt,
+                        NULL),
+                SQLITE_OK);
         assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
         text = strdup((const char *) sqlite3_column_text(stmt, 0));
         (void) sqlite3_finalize(stmt);
@@ -285,7 +284,8 @@ static void test_a_spelling_that_is_not_known_is_read_with_its_text(void **state
         assert_int_equal(seen.n, 1);
 }
 
-#define STORE_TEST(name) cmocka_unit_test_setup_teardown(test_##name, store_test_set_up, store_test_tear_down)
+#define STORE_TEST(name) \
+        cmocka_unit_test_setup_teardown(test_##name, store_test_set_up, store_test_tear_down)
 
 int main(void) {
         const struct CMUnitTest tests[] = {

@@ -103,8 +103,8 @@ static void test_states_of_drivers_go_with_the_store(void **state) {
                 const char *driver;
                 uint64_t version;
         } states[] = {
-                {"shell",   1},
-                { "claude", 2},
+                { "shell", 1 },
+                { "claude", 2 },
         };
 
         assert_int_equal(STORE_SCHEMA_VERSION, 4);

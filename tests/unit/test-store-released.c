@@ -65,7 +65,7 @@ static int64_t number(sqlite3 *db, const char *sql) {
 /* The columns of a table, with commas. */
 static char *columns_of(sqlite3 *db, const char *table) {
         _cleanup_free_ char *sql = xasprintf(
-                        "SELECT group_concat(name, ',') FROM pragma_table_info('%s', 'released')", table);
+                "SELECT group_concat(name, ',') FROM pragma_table_info('%s', 'released')", table);
         sqlite3_stmt *st;
         char *columns;
 
@@ -81,15 +81,13 @@ static char *columns_of(sqlite3 *db, const char *table) {
 static void assert_table_kept(sqlite3 *db, const char *table) {
         _cleanup_free_ char *columns = columns_of(db, table);
         _cleanup_free_ char *sql = xasprintf(
-                        "SELECT count(*) FROM (SELECT %s FROM released.%s EXCEPT SELECT %s FROM main.%s)",
-                        columns,
-                        table,
-                        columns,
-                        table);
+                "SELECT count(*) FROM (SELECT %s FROM released.%s EXCEPT SELECT %s FROM main.%s)",
+                columns,
+                table,
+                columns,
+                table);
         _cleanup_free_ char *counts = xasprintf(
-                        "SELECT (SELECT count(*) FROM main.%s) - (SELECT count(*) FROM released.%s)",
-                        table,
-                        table);
+                "SELECT (SELECT count(*) FROM main.%s) - (SELECT count(*) FROM released.%s)", table, table);
 
         assert_non_null(sql);
         assert_non_null(counts);
@@ -114,14 +112,14 @@ static void test_every_row_is_kept(void **state) {
         assert_non_null(attach);
         run_sql(db, attach);
         assert_int_equal(
-                        sqlite3_prepare_v2(
-                                        db,
-                                        "SELECT name FROM released.sqlite_schema WHERE type = 'table'"
-                                        " AND name NOT LIKE 'sqlite_%'",
-                                        -1,
-                                        &st,
-                                        NULL),
-                        SQLITE_OK);
+                sqlite3_prepare_v2(
+                        db,
+                        "SELECT name FROM released.sqlite_schema WHERE type = 'table'"
+                        " AND name NOT LIKE 'sqlite_%'",
+                        -1,
+                        &st,
+                        NULL),
+                SQLITE_OK);
         for (; sqlite3_step(st) == SQLITE_ROW; n++)
                 assert_table_kept(db, (const char *) sqlite3_column_text(st, 0));
         (void) sqlite3_finalize(st);
@@ -208,9 +206,9 @@ static void read_run(Walk *w, sqlite3_stmt *st) {
 static int on_conversation(const ConversationRow *row, void *userdata) {
         Walk *w = userdata;
         _cleanup_free_ char *sql = xasprintf(
-                        "SELECT workspace, task, agent, origin, params, session, state, reason, detail, directory, branch,"
-                        " run, created_usec, ended_usec, delivered FROM conversations WHERE id = '%s'",
-                        row->id);
+                "SELECT workspace, task, agent, origin, params, session, state, reason, detail, directory, branch,"
+                " run, created_usec, ended_usec, delivered FROM conversations WHERE id = '%s'",
+                row->id);
         sqlite3_stmt *st;
 
         assert_non_null(sql);
@@ -278,15 +276,15 @@ static void test_every_row_is_read(void **state) {
         assert_int_equal(store_list_conversations(f->store, false, on_conversation, &w), 0);
         assert_int_equal(w.conversations, count(&w, "conversations"));
         assert_int_equal(
-                        sqlite3_prepare_v2(
-                                        w.released,
-                                        "SELECT conversation, run, run_id, state, unit, invocation, spec, out_bytes,"
-                                        " started_usec, ended_usec, driven, driven_state, acked, acked_state, acked_own,"
-                                        " delivered FROM runs JOIN progress USING (conversation, run)",
-                                        -1,
-                                        &st,
-                                        NULL),
-                        SQLITE_OK);
+                sqlite3_prepare_v2(
+                        w.released,
+                        "SELECT conversation, run, run_id, state, unit, invocation, spec, out_bytes,"
+                        " started_usec, ended_usec, driven, driven_state, acked, acked_state, acked_own,"
+                        " delivered FROM runs JOIN progress USING (conversation, run)",
+                        -1,
+                        &st,
+                        NULL),
+                SQLITE_OK);
         while (sqlite3_step(st) == SQLITE_ROW)
                 read_run(&w, st);
         (void) sqlite3_finalize(st);
@@ -301,34 +299,35 @@ static void test_every_row_is_read(void **state) {
         assert_int_equal(store_audit_list(f->store, NULL, 1000, on_audit, &w), 0);
         assert_int_equal(w.audit, count(&w, "audit"));
         /* None of these is there by chance. */
-        assert_true(w.conversations > 20 && w.runs > 20 && w.own_events > 0 && w.inbound > 2 &&
-                    w.set_aside == 1 && w.audit > 5);
+        assert_true(
+                w.conversations > 20 && w.runs > 20 && w.own_events > 0 && w.inbound > 2 &&
+                w.set_aside == 1 && w.audit > 5);
         assert_int_equal(sqlite3_close(w.released), SQLITE_OK);
 }
 
 /* A fixture that lost one of them would test less than it says. */
 static void test_every_state_is_there(void **state) {
         static const char *const spellings[][2] = {
-                {"conversations WHERE state",   "new"         },
-                { "conversations WHERE state",  "checkout"    },
-                { "conversations WHERE state",  "starting"    },
-                { "conversations WHERE state",  "live"        },
-                { "conversations WHERE state",  "ended"       },
-                { "conversations WHERE reason", "completed"   },
-                { "conversations WHERE reason", "stopped"     },
-                { "conversations WHERE reason", "failed"      },
-                { "conversations WHERE reason", "oom-killed"  },
-                { "conversations WHERE reason", "timeout"     },
-                { "conversations WHERE reason", "budget"      },
-                { "conversations WHERE reason", "agent-exited"},
-                { "conversations WHERE reason", "shutdown"    },
-                { "conversations WHERE reason", "lost"        },
-                { "conversations WHERE origin", "orchestrator"},
-                { "conversations WHERE origin", "local"       },
-                { "runs WHERE state",           "preparing"   },
-                { "runs WHERE state",           "starting"    },
-                { "runs WHERE state",           "live"        },
-                { "runs WHERE state",           "ended"       },
+                { "conversations WHERE state", "new" },
+                { "conversations WHERE state", "checkout" },
+                { "conversations WHERE state", "starting" },
+                { "conversations WHERE state", "live" },
+                { "conversations WHERE state", "ended" },
+                { "conversations WHERE reason", "completed" },
+                { "conversations WHERE reason", "stopped" },
+                { "conversations WHERE reason", "failed" },
+                { "conversations WHERE reason", "oom-killed" },
+                { "conversations WHERE reason", "timeout" },
+                { "conversations WHERE reason", "budget" },
+                { "conversations WHERE reason", "agent-exited" },
+                { "conversations WHERE reason", "shutdown" },
+                { "conversations WHERE reason", "lost" },
+                { "conversations WHERE origin", "orchestrator" },
+                { "conversations WHERE origin", "local" },
+                { "runs WHERE state", "preparing" },
+                { "runs WHERE state", "starting" },
+                { "runs WHERE state", "live" },
+                { "runs WHERE state", "ended" },
         };
         Fixture *f = *state;
         sqlite3 *db;
@@ -337,7 +336,7 @@ static void test_every_state_is_there(void **state) {
         db = open_database(f, "released.db");
         for (size_t i = 0; i < ELEMENTSOF(spellings); i++) {
                 _cleanup_free_ char *sql = xasprintf(
-                                "SELECT count(*) FROM %s = '%s'", spellings[i][0], spellings[i][1]);
+                        "SELECT count(*) FROM %s = '%s'", spellings[i][0], spellings[i][1]);
 
                 assert_non_null(sql);
                 if (number(db, sql) == 0)

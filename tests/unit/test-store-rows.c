@@ -411,11 +411,9 @@ static void test_own_events(void **state) {
         put_run(f->store, "c-1", 1);
         assert_int_equal(store_get(f->store, "storeId", &store_id), 1);
         assert_int_equal(
-                        add_own_event(f->store, "c-1", 1, 7, "x:end", "conversation.ended", "\"a\":1", &a),
-                        0);
+                add_own_event(f->store, "c-1", 1, 7, "x:end", "conversation.ended", "\"a\":1", &a), 0);
         assert_int_equal(
-                        add_own_event(f->store, "c-1", 1, UINT64_MAX, NULL, "conversation.state", NULL, &b),
-                        0);
+                add_own_event(f->store, "c-1", 1, UINT64_MAX, NULL, "conversation.state", NULL, &b), 0);
         assert_int_equal(add_own_event(f->store, "", 0, 0, NULL, "error.report", "", &c), 0);
         assert_int_equal(add_own_event(f->store, "c-9", 4, 0, NULL, "error.report", "", &d), 0);
         assert_true(a < b && b < c && c < d);
@@ -481,13 +479,14 @@ static int see_aside(const SetAside *e, void *userdata) {
         size_t n = strlen(s->text);
 
         if (s->n++ < 3)
-                (void) snprintf(s->text + n,
-                                sizeof(s->text) - n,
-                                "%s:%s:%s:%s ",
-                                e->message_id,
-                                strempty(e->conversation),
-                                e->json,
-                                strempty(e->why));
+                (void) snprintf(
+                        s->text + n,
+                        sizeof(s->text) - n,
+                        "%s:%s:%s:%s ",
+                        e->message_id,
+                        strempty(e->conversation),
+                        e->json,
+                        strempty(e->why));
         assert_true(e->when_usec > 0);
         return 0;
 }

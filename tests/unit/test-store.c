@@ -115,12 +115,8 @@ static void test_foreign_lock_is_busy(void **state) {
         /* A program that knows nothing of our lock, in the middle of a change. */
         assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
         assert_int_equal(
-                        sqlite3_exec(db,
-                                     "PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE",
-                                     NULL,
-                                     NULL,
-                                     NULL),
-                        SQLITE_OK);
+                sqlite3_exec(db, "PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE", NULL, NULL, NULL),
+                SQLITE_OK);
         expect_open_error(f, -EBUSY, "locked by another program");
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
         open_store(f);
@@ -411,11 +407,8 @@ static int see_message(const InboundMessage *m, void *userdata) {
         Seen *s = userdata;
         size_t n = strlen(s->text);
 
-        (void) snprintf(s->text + n,
-                        sizeof(s->text) - n,
-                        "%s/%s ",
-                        m->envelope_id,
-                        strempty(m->conversation));
+        (void) snprintf(
+                s->text + n, sizeof(s->text) - n, "%s/%s ", m->envelope_id, strempty(m->conversation));
         return ++s->n == s->stop_at ? -ECANCELED : 0;
 }
 

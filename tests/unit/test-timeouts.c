@@ -18,14 +18,14 @@ static void test_parse(void **state) {
         static const struct {
                 const char *text, *error;
         } bad[] = {
-                {"{\"silenceSec\":0}",          "timeouts.silenceSec is not a whole number of seconds from 1"},
-                { "{\"answerSec\":-1}",         "timeouts.answerSec is not a whole number of seconds from 1" },
-                { "{\"answerSec\":\"5\"}",      "timeouts.answerSec is not a whole number of seconds from 1" },
-                { "{\"answerSec\":1.5}",        "timeouts.answerSec is not a whole number of seconds from 1" },
+                { "{\"silenceSec\":0}", "timeouts.silenceSec is not a whole number of seconds from 1" },
+                { "{\"answerSec\":-1}", "timeouts.answerSec is not a whole number of seconds from 1" },
+                { "{\"answerSec\":\"5\"}", "timeouts.answerSec is not a whole number of seconds from 1" },
+                { "{\"answerSec\":1.5}", "timeouts.answerSec is not a whole number of seconds from 1" },
                 { "{\"silenceSec\":31536001}",
-                 "timeouts.silenceSec is not a whole number of seconds from 1"                               },
+                  "timeouts.silenceSec is not a whole number of seconds from 1" },
                 { "{\"answerSec\":3,\"no\":1}",
-                 "timeouts.no is not known: there are silenceSec and answerSec"                              },
+                  "timeouts.no is not known: there are silenceSec and answerSec" },
         };
         _cleanup_free_ char *error = NULL;
         Timeouts t = { .silence_usec = 7, .answer_usec = 9 };

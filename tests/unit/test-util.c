@@ -165,7 +165,7 @@ static void test_utf8_for_bus(void **state) {
                 if ((c & 0x3ff) == 1) {
                         m = sd_bus_message_unref(m);
                         assert_return_code(
-                                        sd_bus_message_new_method_call(bus, &m, "a.b", "/", "a.b", "C"), 0);
+                                sd_bus_message_new_method_call(bus, &m, "a.b", "/", "a.b", "C"), 0);
                 }
                 if (c < 0x80)
                         *p = (char) c;

@@ -90,13 +90,13 @@ static int set_up(void **state) {
         context = (OperationContext){ .event = event, .state_fd = -EBADF };
         /* A test that hangs ends with -ETIME here. */
         if (sd_event_add_time_relative(
-                            event,
-                            &deadline,
-                            CLOCK_MONOTONIC,
-                            30 * USEC_PER_SEC,
-                            1,
-                            NULL,
-                            (void *) (intptr_t) -ETIME) < 0)
+                    event,
+                    &deadline,
+                    CLOCK_MONOTONIC,
+                    30 * USEC_PER_SEC,
+                    1,
+                    NULL,
+                    (void *) (intptr_t) -ETIME) < 0)
                 return -1;
         (void) sd_event_source_set_floating(deadline, true);
         sd_event_source_unref(deadline);
@@ -125,16 +125,17 @@ static char *in_root(const char *name) {
 static void start(Seen *s, const GitConfig *config, const char *conversation, Json *repository) {
         s->inside_start = true;
         assert_int_equal(
-                        checkout_start(&context,
-                                       config,
-                                       conversation,
-                                       "ws",
-                                       repository,
-                                       on_progress,
-                                       on_done,
-                                       s,
-                                       &s->checkout),
-                        0);
+                checkout_start(
+                        &context,
+                        config,
+                        conversation,
+                        "ws",
+                        repository,
+                        on_progress,
+                        on_done,
+                        s,
+                        &s->checkout),
+                0);
         s->inside_start = false;
 }
 
@@ -142,17 +143,17 @@ static void test_check(void **state) {
         static const struct {
                 const char *text, *error;
         } cases[] = {
-                {"{\"url\":\"https://example.org/a.git\"}",                                                       NULL                                      },
+                { "{\"url\":\"https://example.org/a.git\"}", NULL },
                 { "{\"url\":\"https://example.org/a\",\"branch\":\"b\",\"baseBranch\":\"main\",\"commit\":null}",
-                 NULL                                                                                                                                       },
-                { "[]",                                                                                           "repository: not an object"               },
-                { "{}",                                                                                           "repository.url: missing"                 },
-                { "{\"url\":7}",                                                                                  "repository.url: missing"                 },
-                { "{\"url\":\"https://localhost/a\"}",                                                            "repository.url: its host is this machine"},
-                { "{\"url\":\"https://a:SECRET@example.org/a\"}",                                                 "repository.url: it has a password"       },
-                { "{\"url\":\"https://example.org/a\",\"branch\":\"--x\"}",                                       "repository.branch:"                      },
-                { "{\"url\":\"https://example.org/a\",\"baseBranch\":[]}",                                        "repository.baseBranch:"                  },
-                { "{\"url\":\"https://example.org/a\",\"commit\":\"abc\"}",                                       "repository.commit:"                      },
+                  NULL },
+                { "[]", "repository: not an object" },
+                { "{}", "repository.url: missing" },
+                { "{\"url\":7}", "repository.url: missing" },
+                { "{\"url\":\"https://localhost/a\"}", "repository.url: its host is this machine" },
+                { "{\"url\":\"https://a:SECRET@example.org/a\"}", "repository.url: it has a password" },
+                { "{\"url\":\"https://example.org/a\",\"branch\":\"--x\"}", "repository.branch:" },
+                { "{\"url\":\"https://example.org/a\",\"baseBranch\":[]}", "repository.baseBranch:" },
+                { "{\"url\":\"https://example.org/a\",\"commit\":\"abc\"}", "repository.commit:" },
         };
         const GitConfig config = {};
 
@@ -211,9 +212,8 @@ static void test_whole(void **state) {
         _cleanup_seen_ Seen s = {};
         _cleanup_free_ char *directory = in_root("ws/checkouts/c-1");
         assert_int_equal(
-                        checkout_status_start(
-                                        &context, &config, "c-1", "ws", directory, on_status, &s, &s.asked),
-                        0);
+                checkout_status_start(&context, &config, "c-1", "ws", directory, on_status, &s, &s.asked),
+                0);
         loop();
         assert_int_equal(s.error, 0);
         _cleanup_json_ Json *status = parse(s.status);
@@ -272,16 +272,18 @@ static void test_credential(void **state) {
                 const char *url, *credential, *contents;
                 char *const *hosts;
         } cases[] = {
-                {"https://example.org/a",    "token",  "tok-SECRET\n", NULL },
-                { "https://example.org/a",   "token",  "tok-SECRET\n", hosts},
-                { "https://evil.example/a",  NULL,     NULL,           hosts},
+                { "https://example.org/a", "token", "tok-SECRET\n", NULL },
+                { "https://example.org/a", "token", "tok-SECRET\n", hosts },
+                { "https://evil.example/a", NULL, NULL, hosts },
                 { "ssh://git@example.org/a", "sshKey", "key-SECRET\n", NULL },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                const GitConfig config = { .token_file = token,
-                                           .ssh_key_file = key,
-                                           .credential_hosts = cases[i].hosts };
+                const GitConfig config = {
+                        .token_file = token,
+                        .ssh_key_file = key,
+                        .credential_hosts = cases[i].hosts,
+                };
                 _cleanup_free_ char *text = xasprintf("{\"url\":\"%s\"}", cases[i].url);
                 _cleanup_json_ Json *repository = parse(text), *request = NULL;
                 _cleanup_seen_ Seen s = {};
@@ -297,8 +299,8 @@ static void test_credential(void **state) {
                 assert_true(streq_ptr(fake_operation.extra, cases[i].contents));
                 if (cases[i].contents)
                         assert_int_equal(
-                                        fake_operation.seals,
-                                        F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+                                fake_operation.seals,
+                                F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
         }
 }
 
@@ -358,15 +360,15 @@ static void test_answers(void **state) {
                 const char *text;
                 unsigned started;
         } cases[] = {
-                {error,         1,   0,          -EACCES,    "no [31m way",                                        1},
-                { error,        0,   0,          -EACCES,    "no [31m way",                                        1},
-                { no_lines,     0,   0,          -EIO,       "git exited with status 0 without a result",          1},
-                { no_lines,     137, 0,          -ECHILD,    "git was ended by signal 9",                          1},
-                { no_lines,     0,   -ENOMEDIUM, -ENOMEDIUM, "failed to run git: the launcher said no",            1},
-                { other_folder, 0,   0,          -EIO,       "the result of the checkout names another directory", 2},
-                { climbing,     0,   0,          -EIO,       "the result of the checkout names another directory", 2},
-                { other_folder, 1,   0,          -EIO,       "git exited with status 1 without a result",          1},
-                { odd,          0,   0,          0,          NULL,                                                 2},
+                { error, 1, 0, -EACCES, "no [31m way", 1 },
+                { error, 0, 0, -EACCES, "no [31m way", 1 },
+                { no_lines, 0, 0, -EIO, "git exited with status 0 without a result", 1 },
+                { no_lines, 137, 0, -ECHILD, "git was ended by signal 9", 1 },
+                { no_lines, 0, -ENOMEDIUM, -ENOMEDIUM, "failed to run git: the launcher said no", 1 },
+                { other_folder, 0, 0, -EIO, "the result of the checkout names another directory", 2 },
+                { climbing, 0, 0, -EIO, "the result of the checkout names another directory", 2 },
+                { other_folder, 1, 0, -EIO, "git exited with status 1 without a result", 1 },
+                { odd, 0, 0, 0, NULL, 2 },
         };
         const GitConfig config = {};
         _cleanup_json_ Json *repository = parse("{\"url\":\"https://example.org/a\"}");
@@ -404,8 +406,8 @@ static void test_flood(void **state) {
 
         for (size_t i = 0; i < 2000; i++)
                 flood[i] = i % 2 ?
-                                "{\"type\":\"progress\",\"phase\":\"receiving\",\"received\":-1,\"total\":\"x\"}" :
-                                "{\"type\":\"progress\",\"phase\":\"resolving\",\"received\":1}";
+                        "{\"type\":\"progress\",\"phase\":\"receiving\",\"received\":-1,\"total\":\"x\"}" :
+                        "{\"type\":\"progress\",\"phase\":\"resolving\",\"received\":1}";
         flood[2000] = "{\"type\":\"error\",\"code\":\"x\",\"text\":\"\"}";
         fake_operation.script = flood;
         start(&s, &config, "c", repository);
@@ -442,10 +444,10 @@ static int make_root(void **state) {
         write_file("token", "tok-SECRET\n");
         write_file("key", "key-SECRET\n");
         command = xasprintf(
-                        "cd %s && mkdir ws home && export HOME=$PWD/home GIT_CONFIG_NOSYSTEM=1 && git init -q -b main w && cd w && "
-                        "echo a >a && git add a && git -c user.name=t -c user.email=t@t commit -qm one && "
-                        "git clone -q --bare . ../repo.git",
-                        root);
+                "cd %s && mkdir ws home && export HOME=$PWD/home GIT_CONFIG_NOSYSTEM=1 && git init -q -b main w && cd w && "
+                "echo a >a && git add a && git -c user.name=t -c user.email=t@t commit -qm one && "
+                "git clone -q --bare . ../repo.git",
+                root);
         return system(command) == 0 ? 0 : -1; /* NOLINT(cert-env33-c): fixed text */
 }
 

@@ -25,13 +25,15 @@ int connect_bus(void) {
         else
                 r = arg.user ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
         if (r == -EOPNOTSUPP) {
-                (void) fputs("northflarectl: --user cannot be combined with --host; name the user as USER@HOST\n",
-                             stderr);
+                (void) fputs(
+                        "northflarectl: --user cannot be combined with --host; name the user as USER@HOST\n",
+                        stderr);
                 return EXIT_USAGE;
         }
         if (r == -ENOMEDIUM) {
-                (void) fputs("Failed to find the user bus: $XDG_RUNTIME_DIR is not set, is this a login session?\n",
-                             stderr);
+                (void) fputs(
+                        "Failed to find the user bus: $XDG_RUNTIME_DIR is not set, is this a login session?\n",
+                        stderr);
                 return EXIT_NOT_RUNNING;
         }
         if (r < 0) {
@@ -69,29 +71,36 @@ static int report_absent(void) {
         const char *user = arg.user ? "--user " : "";
 
         if (arg.host)
-                (void) fprintf(stderr,
-                               "northflare-runner is not running on %s; start it there with: systemctl start northflare-runner\n",
-                               arg.host);
+                (void) fprintf(
+                        stderr,
+                        "northflare-runner is not running on %s; start it there with: systemctl start northflare-runner\n",
+                        arg.host);
         else if (arg.machine)
-                (void) fprintf(stderr,
-                               "northflare-runner is not running in %s; start it with: systemctl %s-M %s start northflare-runner\n",
-                               arg.machine,
-                               user,
-                               arg.machine);
+                (void) fprintf(
+                        stderr,
+                        "northflare-runner is not running in %s; start it with: systemctl %s-M %s start northflare-runner\n",
+                        arg.machine,
+                        user,
+                        arg.machine);
         else
-                (void) fprintf(stderr,
-                               "northflare-runner is not running; start it with: systemctl %sstart northflare-runner\n",
-                               user);
+                (void) fprintf(
+                        stderr,
+                        "northflare-runner is not running; start it with: systemctl %sstart northflare-runner\n",
+                        user);
         return EXIT_NOT_RUNNING;
 }
 
 int report_error(const sd_bus_error *error, int r, const char *conversation) {
         static const char *const absent[] = { SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER };
-        static const char *const lost[] = { SD_BUS_ERROR_NO_REPLY,
-                                            SD_BUS_ERROR_TIMEOUT,
-                                            SD_BUS_ERROR_DISCONNECTED };
-        static const char *const denied[] = { SD_BUS_ERROR_ACCESS_DENIED,
-                                              SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED };
+        static const char *const lost[] = {
+                SD_BUS_ERROR_NO_REPLY,
+                SD_BUS_ERROR_TIMEOUT,
+                SD_BUS_ERROR_DISCONNECTED,
+        };
+        static const char *const denied[] = {
+                SD_BUS_ERROR_ACCESS_DENIED,
+                SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+        };
         const char *message = error && error->message ? error->message : strerror(r < 0 ? -r : r);
         int status = EXIT_FAILED;
 
@@ -101,9 +110,11 @@ int report_error(const sd_bus_error *error, int r, const char *conversation) {
         for (size_t i = 0; i < ELEMENTSOF(lost); i++)
                 if (sd_bus_error_has_name(error, lost[i]) || r == -ETIMEDOUT || r == -ECONNRESET ||
                     r == -ENOTCONN) {
-                        (void) fputs(arg.host ? "Connection to the host was lost: is it reachable, and does it have systemd-stdio-bridge?\n" :
-                                                "northflare-runner disconnected before it replied.\n",
-                                     stderr);
+                        (void) fputs(
+                                arg.host ?
+                                        "Connection to the host was lost: is it reachable, and does it have systemd-stdio-bridge?\n" :
+                                        "northflare-runner disconnected before it replied.\n",
+                                stderr);
                         return EXIT_NOT_RUNNING;
                 }
         if (sd_bus_error_has_name(error, BUS_ERROR_NO_SUCH_CONVERSATION) ||
@@ -134,13 +145,14 @@ char *conversation_path(const char *id, int *ret_status) {
         return NULL;
 }
 
-static int call(const char *path,
-                const char *interface,
-                const char *conversation,
-                const char *method,
-                sd_bus_message **ret,
-                const char *types,
-                va_list ap) {
+static int
+call(const char *path,
+     const char *interface,
+     const char *conversation,
+     const char *method,
+     sd_bus_message **ret,
+     const char *types,
+     va_list ap) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
@@ -195,8 +207,9 @@ int read_list(sd_bus_message *reply, Json **ret) {
         if (sd_bus_message_read(reply, "s", &text) < 0 ||
             json_parse_from(JSON_OF_PRODUCT, text, strlen(text), &list, NULL) < 0 ||
             !json_object_is_type(list, json_type_array)) {
-                (void) fputs("Failed to parse the reply of northflare-runner: are both programs of the same version?\n",
-                             stderr);
+                (void) fputs(
+                        "Failed to parse the reply of northflare-runner: are both programs of the same version?\n",
+                        stderr);
                 return EXIT_FAILED;
         }
         *ret = TAKE_PTR(list);
@@ -213,8 +226,9 @@ int describe(const char *id, Json **ret) {
                 return status;
         if (sd_bus_message_read(reply, "s", &text) < 0 ||
             json_parse_from(JSON_OF_PRODUCT, text, strlen(text), ret, NULL) < 0) {
-                (void) fputs("Failed to parse the reply of northflare-runner: are both programs of the same version?\n",
-                             stderr);
+                (void) fputs(
+                        "Failed to parse the reply of northflare-runner: are both programs of the same version?\n",
+                        stderr);
                 return EXIT_FAILED;
         }
         return EXIT_OK;

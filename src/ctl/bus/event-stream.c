@@ -140,16 +140,16 @@ static int read_piece(const char *path, const char *cursor, Buffer *b, sd_bus_er
         int r;
 
         r = sd_bus_call_method(
-                        bus,
-                        BUS_NAME,
-                        path,
-                        INTERFACE_CONVERSATION,
-                        "ReadEvent",
-                        error,
-                        &reply,
-                        "st",
-                        cursor,
-                        (uint64_t) b->size);
+                bus,
+                BUS_NAME,
+                path,
+                INTERFACE_CONVERSATION,
+                "ReadEvent",
+                error,
+                &reply,
+                "st",
+                cursor,
+                (uint64_t) b->size);
         if (r >= 0)
                 r = sd_bus_message_read(reply, "st", &piece, &size);
         if (r < 0)
@@ -190,9 +190,11 @@ char *read_event(const char *id, const char *cursor, int *ret_status) {
 
 /* Whether the runner is away, and the call comes again. */
 static bool retry_later(EventStream *s, const sd_bus_error *e) {
-        static const char *const away[] = { SD_BUS_ERROR_NO_REPLY,
-                                            SD_BUS_ERROR_SERVICE_UNKNOWN,
-                                            SD_BUS_ERROR_NAME_HAS_NO_OWNER };
+        static const char *const away[] = {
+                SD_BUS_ERROR_NO_REPLY,
+                SD_BUS_ERROR_SERVICE_UNKNOWN,
+                SD_BUS_ERROR_NAME_HAS_NO_OWNER,
+        };
 
         if (!s->follow || s->retries >= RETRIES_MAX)
                 return false;
@@ -279,17 +281,17 @@ static int read_more(EventStream *s) {
         }
         s->again = false;
         r = sd_bus_call_method_async(
-                        bus,
-                        &s->call_slot,
-                        BUS_NAME,
-                        s->path,
-                        INTERFACE_CONVERSATION,
-                        "ReadEvents",
-                        on_events,
-                        s,
-                        "su",
-                        s->cursor,
-                        (uint32_t) READ_MAX);
+                bus,
+                &s->call_slot,
+                BUS_NAME,
+                s->path,
+                INTERFACE_CONVERSATION,
+                "ReadEvents",
+                on_events,
+                s,
+                "su",
+                s->cursor,
+                (uint32_t) READ_MAX);
         if (r >= 0)
                 s->calling = true;
         return r;
@@ -309,15 +311,15 @@ static int connect_descriptor(EventStream *s) {
         int fd, r;
 
         r = sd_bus_call_method(
-                        bus,
-                        BUS_NAME,
-                        s->path,
-                        INTERFACE_CONVERSATION,
-                        "OpenEvents",
-                        &error,
-                        &reply,
-                        "s",
-                        s->cursor);
+                bus,
+                BUS_NAME,
+                s->path,
+                INTERFACE_CONVERSATION,
+                "OpenEvents",
+                &error,
+                &reply,
+                "s",
+                s->cursor);
         if (r < 0 && s->retries > 0 && s->retries < RETRIES_MAX) {
                 stream_lost(s);
                 return EXIT_OK;
@@ -341,14 +343,14 @@ static int stream_connect(EventStream *s) {
                 return connect_descriptor(s);
         if (!s->signal_slot && s->follow) {
                 r = sd_bus_match_signal(
-                                bus,
-                                &s->signal_slot,
-                                BUS_NAME,
-                                s->path,
-                                INTERFACE_CONVERSATION,
-                                "EventsAvailable",
-                                on_available,
-                                s);
+                        bus,
+                        &s->signal_slot,
+                        BUS_NAME,
+                        s->path,
+                        INTERFACE_CONVERSATION,
+                        "EventsAvailable",
+                        on_available,
+                        s);
                 if (r < 0)
                         return report_error(NULL, r, s->id);
         }
@@ -357,13 +359,13 @@ static int stream_connect(EventStream *s) {
 }
 
 int event_stream_open(
-                sd_event *event,
-                const char *id,
-                const char *cursor,
-                bool follow,
-                const EventStreamOps *ops,
-                void *userdata,
-                EventStream **ret) {
+        sd_event *event,
+        const char *id,
+        const char *cursor,
+        bool follow,
+        const EventStreamOps *ops,
+        void *userdata,
+        EventStream **ret) {
         _cleanup_(event_stream_freep) EventStream *s = new0(EventStream, 1);
         int status = EXIT_OK;
 

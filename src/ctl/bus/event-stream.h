@@ -22,13 +22,13 @@ typedef struct EventStreamOps {
 /* follow: wait for more, to the end of the conversation; else end() comes after the events that are there. Returns an exit
  * status, not 0 after a message. The bus must be attached to event; ops and userdata are borrowed. */
 int event_stream_open(
-                sd_event *event,
-                const char *id,
-                const char *cursor,
-                bool follow,
-                const EventStreamOps *ops,
-                void *userdata,
-                EventStream **ret);
+        sd_event *event,
+        const char *id,
+        const char *cursor,
+        bool follow,
+        const EventStreamOps *ops,
+        void *userdata,
+        EventStream **ret);
 EventStream *event_stream_free(EventStream *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(EventStream *, event_stream_free);
 /* All of the event at a cursor that a description or an event that was cut names, piece by piece, for the caller to free; NULL

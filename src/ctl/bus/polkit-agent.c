@@ -29,14 +29,15 @@ void polkit_agent_open(void) {
         if (agent == 0) {
                 (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
                 (void) close(ready[0]);
-                (void) execlp("pkttyagent",
-                              "pkttyagent",
-                              "--process",
-                              process,
-                              "--notify-fd",
-                              number,
-                              "--fallback",
-                              (char *) NULL);
+                (void) execlp(
+                        "pkttyagent",
+                        "pkttyagent",
+                        "--process",
+                        process,
+                        "--notify-fd",
+                        number,
+                        "--fallback",
+                        (char *) NULL);
                 _exit(127);
         }
         (void) close(ready[1]);

@@ -36,17 +36,16 @@ static int by_start(const void *a, const void *b) {
 
         (void) json_get_u64(x, "startedAt", &s);
         (void) json_get_u64(y, "startedAt", &t);
-        return s < t ? -1 :
-                        s > t ?
-                       1 :
-                       strcmp(strempty(json_get_string(x, "id")), strempty(json_get_string(y, "id")));
+        return s < t  ? -1 :
+                s > t ? 1 :
+                        strcmp(strempty(json_get_string(x, "id")), strempty(json_get_string(y, "id")));
 }
 
 /* A name and what is said of it: what is read is only as the other side gave it. */
 static bool is_row(Json *row) {
         return json_object_is_type(row, json_type_array) && json_object_array_length(row) == 2 &&
-                        json_object_is_type(json_object_array_get_idx(row, 0), json_type_string) &&
-                        json_object_is_type(json_object_array_get_idx(row, 1), json_type_object);
+                json_object_is_type(json_object_array_get_idx(row, 0), json_type_string) &&
+                json_object_is_type(json_object_array_get_idx(row, 1), json_type_object);
 }
 
 static int add_resources(Json *conversation, Json *resources) {

@@ -73,7 +73,7 @@ static int read_container(sd_bus_message *m, char type, const char *signature, J
         _cleanup_free_ char *contents = strdup(signature);
         /* Object paths are the names of what an ObjectManager lists. */
         bool is_object = contents && type == 'a' &&
-                        (startswith(contents, "{s") || startswith(contents, "{o"));
+                (startswith(contents, "{s") || startswith(contents, "{o"));
         _cleanup_json_ Json *o = is_object ? json_object_new_object() : json_object_new_array();
         _cleanup_free_ char *entry = is_object ? strndup(contents + 1, strlen(contents) - 2) : NULL;
         int r;
@@ -132,7 +132,7 @@ int read_value(sd_bus_message *m, Json **ret) {
 int get_properties(const char *path, const char *interface, Json **ret, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r = sd_bus_call_method(
-                        bus, BUS_NAME, path, INTERFACE_PROPERTIES, "GetAll", error, &reply, "s", interface);
+                bus, BUS_NAME, path, INTERFACE_PROPERTIES, "GetAll", error, &reply, "s", interface);
 
         if (r >= 0)
                 r = read_value(reply, ret);

@@ -9,7 +9,7 @@
 
 static bool is_token(char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                        (c && strchr("!#$%&'*+-.^_`|~", c));
+                (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 static bool is_text(const char *s, size_t size) {
@@ -75,7 +75,7 @@ static bool parse_header(const char *line, size_t size, unsigned *hosts, bool *b
                 n--;
         *hosts += is_name(line, name, "Host");
         *body |= is_name(line, name, "Transfer-Encoding") ||
-                        (is_name(line, name, "Content-Length") && !is(value, n, "0"));
+                (is_name(line, name, "Content-Length") && !is(value, n, "0"));
         return true;
 }
 
@@ -162,13 +162,13 @@ static const char *reason_of(unsigned status) {
                 unsigned status;
                 const char *reason;
         } reasons[] = {
-                {200,  "OK"                             },
-                { 400, "Bad Request"                    },
-                { 404, "Not Found"                      },
-                { 405, "Method Not Allowed"             },
-                { 408, "Request Timeout"                },
-                { 431, "Request Header Fields Too Large"},
-                { 505, "HTTP Version Not Supported"     },
+                { 200, "OK" },
+                { 400, "Bad Request" },
+                { 404, "Not Found" },
+                { 405, "Method Not Allowed" },
+                { 408, "Request Timeout" },
+                { 431, "Request Header Fields Too Large" },
+                { 505, "HTTP Version Not Supported" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(reasons); i++)
@@ -210,26 +210,27 @@ static void drain(int fd) {
                 total += (size_t) n;
 }
 
-int http_answer(int in,
-                int out,
-                unsigned status,
-                bool head,
-                const char *content_type,
-                const char *body,
-                size_t size) {
+int http_answer(
+        int in,
+        int out,
+        unsigned status,
+        bool head,
+        const char *content_type,
+        const char *body,
+        size_t size) {
         uint64_t deadline = now_usec(CLOCK_MONOTONIC) + HTTP_WRITE_USEC;
         _cleanup_buffer_ Buffer b = {};
         int r;
 
         (void) buffer_printf(
-                        &b,
-                        "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-                        "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n%sConnection: close\r\n\r\n",
-                        status,
-                        reason_of(status),
-                        content_type,
-                        size,
-                        status == 405 ? "Allow: GET, HEAD\r\n" : "");
+                &b,
+                "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n%sConnection: close\r\n\r\n",
+                status,
+                reason_of(status),
+                content_type,
+                size,
+                status == 405 ? "Allow: GET, HEAD\r\n" : "");
         if (!head)
                 (void) buffer_append(&b, body, size);
         if (b.failed)

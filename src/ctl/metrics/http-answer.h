@@ -27,10 +27,11 @@ unsigned http_request_parse(const char *data, size_t size, HttpRequest *ret);
 unsigned http_request_read(int fd, Buffer *data, HttpRequest *ret);
 
 /* Writes the whole answer and waits for the client to have it. Returns 0 or negative errno. */
-int http_answer(int in,
-                int out,
-                unsigned status,
-                bool head,
-                const char *content_type,
-                const char *body,
-                size_t size);
+int http_answer(
+        int in,
+        int out,
+        unsigned status,
+        bool head,
+        const char *content_type,
+        const char *body,
+        size_t size);

@@ -54,21 +54,24 @@ static MetricFamily write_family(Buffer *out, const Metric *m) {
 /* ---- the runner itself ---- */
 
 static void write_identity(Json *runner, Buffer *out) {
-        static const char *const states[] = { "starting", "offline",  "registering", "active",
-                                              "standby",  "draining", "refused",     "local" };
+        static const char *const states[] = {
+                "starting", "offline", "registering", "active", "standby", "draining", "refused", "local",
+        };
         MetricFamily f;
 
         f = metric_family(out, PREFIX, METRIC_INFO, NULL, "Version and name of this runner.");
-        metric_u64(&f,
-                   LABELS({ "version", string(runner, "Version") },
-                          { "runner_id", string(runner, "RunnerId") },
-                          { "runner_uid", string(runner, "RunnerUid") }),
-                   1);
+        metric_u64(
+                &f,
+                LABELS({ "version", string(runner, "Version") },
+                       { "runner_id", string(runner, "RunnerId") },
+                       { "runner_uid", string(runner, "RunnerUid") }),
+                1);
         f = metric_family(out, PREFIX "_state", METRIC_STATESET, NULL, "Current state of the runner.");
         for (size_t i = 0; i < ELEMENTSOF(states); i++)
-                metric_u64(&f,
-                           LABELS({ PREFIX "_state", states[i] }),
-                           streq(states[i], string(runner, "State")));
+                metric_u64(
+                        &f,
+                        LABELS({ PREFIX "_state", states[i] }),
+                        streq(states[i], string(runner, "State")));
 }
 
 /* clang-format off */
@@ -122,11 +125,12 @@ static const char *row_of(Json *totals, const char *agent) {
 }
 
 static void write_live(Json *s, Buffer *out) {
-        static const char *const states[] = { "starting",           "idle",   "running",
-                                              "waiting-permission", "frozen", "stopping" };
+        static const char *const states[] = {
+                "starting", "idle", "running", "waiting-permission", "frozen", "stopping",
+        };
         Json *totals = json_get(s, "totals"), *live = json_get(s, "conversations");
         MetricFamily f = metric_family(
-                        out, PREFIX "_conversations", METRIC_GAUGE, NULL, "Live conversations.");
+                out, PREFIX "_conversations", METRIC_GAUGE, NULL, "Live conversations.");
 
         for (size_t a = 0; a < length(totals); a++) {
                 const char *agent = string(json_object_array_get_idx(totals, a), "agent");
@@ -137,7 +141,7 @@ static void write_live(Json *s, Buffer *out) {
                         for (size_t c = 0; c < length(live); c++) {
                                 Json *o = json_object_array_get_idx(live, c);
                                 n += streq(string(o, "state"), states[i]) &&
-                                                streq(row_of(totals, string(o, "agent")), agent);
+                                        streq(row_of(totals, string(o, "agent")), agent);
                         }
                         metric_u64(&f, LABELS({ "agent", agent }, { "state", states[i] }), n);
                 }
@@ -149,10 +153,10 @@ static void write_live(Json *s, Buffer *out) {
 static const struct {
         const char *member, *kind;
 } tokens[] = {
-        {"inputTokens",       "input"      },
-        { "outputTokens",     "output"     },
-        { "cacheReadTokens",  "cache_read" },
-        { "cacheWriteTokens", "cache_write"},
+        { "inputTokens", "input" },
+        { "outputTokens", "output" },
+        { "cacheReadTokens", "cache_read" },
+        { "cacheWriteTokens", "cache_write" },
 };
 
 /* clang-format off */
@@ -202,8 +206,8 @@ static bool is_known(const Metric *m, Json *conversation) {
         uint64_t value;
 
         return streq_ptr(m->unit, "usd") ||
-                        (json_get_u64(conversation, m->member, &value) > 0 &&
-                         (value > 0 || !endswith(m->name, "_time_seconds")));
+                (json_get_u64(conversation, m->member, &value) > 0 &&
+                 (value > 0 || !endswith(m->name, "_time_seconds")));
 }
 
 /* Of the first n of a list of conversations, or of agents. */
@@ -214,10 +218,10 @@ static void write_metric(Buffer *out, const Metric *m, Json *list, size_t n, boo
                 Json *o = json_object_array_get_idx(list, i),
                      *parts = m->member ? json_get(o, m->member) : NULL;
                 MetricLabel labels[] = {
-                        {"conversation", string(o, "id") },
-                        { "agent",         string(o, "agent") },
-                        { m->label,       NULL },
-                        {     },
+                        { "conversation", string(o, "id") },
+                        { "agent", string(o, "agent") },
+                        { m->label, NULL },
+                        {},
                 };
                 const MetricLabel *first = conversations ? labels : labels + 1;
 
@@ -250,12 +254,12 @@ static void write_conversations(Json *live, Buffer *out) {
 
         for (size_t i = 0; i < ELEMENTSOF(conversation_metrics); i++)
                 write_metric(out, &conversation_metrics[i], live, n, true);
-        f =
-                        metric_family(out,
-                                      PREFIX "_conversations_left_out",
-                                      METRIC_GAUGE,
-                                      NULL,
-                                      "Live conversations that have no series of their own here.");
+        f = metric_family(
+                out,
+                PREFIX "_conversations_left_out",
+                METRIC_GAUGE,
+                NULL,
+                "Live conversations that have no series of their own here.");
         metric_u64(&f, NULL, length(live) - n);
 }
 

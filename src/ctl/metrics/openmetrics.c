@@ -69,7 +69,7 @@ void metric_double(const MetricFamily *f, const MetricLabel *labels, double valu
 void metric_usec(const MetricFamily *f, const MetricLabel *labels, uint64_t usec) {
         begin(f, labels);
         (void) buffer_printf(
-                        f->out, " %" PRIu64 ".%06" PRIu64 "\n", usec / USEC_PER_SEC, usec % USEC_PER_SEC);
+                f->out, " %" PRIu64 ".%06" PRIu64 "\n", usec / USEC_PER_SEC, usec % USEC_PER_SEC);
 }
 
 int metric_end(Buffer *out) {

@@ -53,8 +53,9 @@ static void note(Renderer *r, Style s, const char *prefix, const char *text) {
 }
 
 static void render_tool_call(Renderer *r, Json *e) {
-        static const char *const informative[] = { "command", "file_path", "path",       "pattern",
-                                                   "url",     "query",     "description" };
+        static const char *const informative[] = {
+                "command", "file_path", "path", "pattern", "url", "query", "description",
+        };
         Json *input = json_get(e, "input");
         const char *what = NULL;
         _cleanup_free_ char *prefix = NULL;
@@ -206,10 +207,10 @@ static void render_cut(Renderer *r, Json *cut) {
 
                 (void) json_get_u64(value, "size", &size);
                 head = xasprintf(
-                                "%s: %llu bytes, %s; northflarectl permissions --all shows all of it",
-                                name,
-                                (unsigned long long) size,
-                                begins ? "of which this is the beginning" : "which are not shown here");
+                        "%s: %llu bytes, %s; northflarectl permissions --all shows all of it",
+                        name,
+                        (unsigned long long) size,
+                        begins ? "of which this is the beginning" : "which are not shown here");
                 note(r, STYLE_YELLOW, "  ", strempty(head));
                 if (begins)
                         render_lines(r, begins);
@@ -228,8 +229,9 @@ void render_question(Renderer *r, Json *question) {
                 return;
         json_object_object_foreach(input, name, value) {
                 note(r, STYLE_BOLD, "  ", name);
-                render_lines(r,
-                             json_object_is_type(value, json_type_string) ? json_object_get_string(value) :
-                                                                            json_text(value));
+                render_lines(
+                        r,
+                        json_object_is_type(value, json_type_string) ? json_object_get_string(value) :
+                                                                       json_text(value));
         }
 }

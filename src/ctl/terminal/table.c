@@ -110,10 +110,10 @@ const char *format_ago(uint64_t usec, char buf[static AGO_MAX]) {
                 uint64_t seconds;
                 const char *unit;
         } units[] = {
-                {86400, "d"  },
-                { 3600, "h"  },
-                { 60,   "min"},
-                { 1,    "s"  },
+                { 86400, "d" },
+                { 3600, "h" },
+                { 60, "min" },
+                { 1, "s" },
         };
         uint64_t now = now_usec(CLOCK_REALTIME), s;
 
@@ -124,11 +124,8 @@ const char *format_ago(uint64_t usec, char buf[static AGO_MAX]) {
         (void) snprintf(buf, AGO_MAX, "now");
         for (size_t i = 0; i < ELEMENTSOF(units); i++)
                 if (s >= units[i].seconds) {
-                        (void) snprintf(buf,
-                                        AGO_MAX,
-                                        "%" PRIu64 "%s ago",
-                                        s / units[i].seconds,
-                                        units[i].unit);
+                        (void) snprintf(
+                                buf, AGO_MAX, "%" PRIu64 "%s ago", s / units[i].seconds, units[i].unit);
                         break;
                 }
         return buf;
@@ -139,12 +136,13 @@ static void print_value(const char *name, Json *value, unsigned depth) {
         _cleanup_free_ char *key = sanitize_line(name, 64), *line = NULL;
 
         if (json_object_is_type(value, json_type_object)) {
-                (void) printf("%*s%s%s:%s\n",
-                              (int) depth * 2,
-                              "",
-                              style(stdout, STYLE_BOLD),
-                              strempty(key),
-                              style(stdout, STYLE_NORMAL));
+                (void) printf(
+                        "%*s%s%s:%s\n",
+                        (int) depth * 2,
+                        "",
+                        style(stdout, STYLE_BOLD),
+                        strempty(key),
+                        style(stdout, STYLE_NORMAL));
                 json_object_object_foreach(value, k, v)
                         print_value(k, v, depth + 1);
                 return;
@@ -157,16 +155,17 @@ static void print_value(const char *name, Json *value, unsigned depth) {
                 return;
         }
         line = sanitize_line(
-                        json_object_is_type(value, json_type_string) ? json_object_get_string(value) :
-                                                                       json_text(value),
-                        2000);
-        (void) printf("%*s%s%s:%s %s\n",
-                      (int) depth * 2,
-                      "",
-                      style(stdout, STYLE_BOLD),
-                      strempty(key),
-                      style(stdout, STYLE_NORMAL),
-                      strempty(line));
+                json_object_is_type(value, json_type_string) ? json_object_get_string(value) :
+                                                               json_text(value),
+                2000);
+        (void) printf(
+                "%*s%s%s:%s %s\n",
+                (int) depth * 2,
+                "",
+                style(stdout, STYLE_BOLD),
+                strempty(key),
+                style(stdout, STYLE_NORMAL),
+                strempty(line));
 }
 
 void print_object(Json *o) {

@@ -57,17 +57,17 @@ static uint32_t decode(const char *s, size_t n) {
                 return (uint32_t) (u[0] & 0x0f) << 12 | (uint32_t) (u[1] & 0x3f) << 6 | (u[2] & 0x3f);
         default:
                 return (uint32_t) (u[0] & 0x07) << 18 | (uint32_t) (u[1] & 0x3f) << 12 |
-                                (uint32_t) (u[2] & 0x3f) << 6 | (u[3] & 0x3f);
+                        (uint32_t) (u[2] & 0x3f) << 6 | (u[3] & 0x3f);
         }
 }
 
 static bool is_harmful(uint32_t c) {
         return (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7f && c < 0xa0) || c == 0x61c ||
-                        (c >= 0x200e && c <= 0x200f) || /* direction marks */
-                        (c >= 0x2028 && c <= 0x202e) || /* line separators, embeddings and overrides */
-                        (c >= 0x2066 && c <= 0x2069) || /* isolates */
-                        c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) || /* invisible marks */
-                        (c >= 0xe0000 && c <= 0xe007f);                /* tags: invisible text */
+                (c >= 0x200e && c <= 0x200f) || /* direction marks */
+                (c >= 0x2028 && c <= 0x202e) || /* line separators, embeddings and overrides */
+                (c >= 0x2066 && c <= 0x2069) || /* isolates */
+                c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) || /* invisible marks */
+                (c >= 0xe0000 && c <= 0xe007f);                /* tags: invisible text */
 }
 
 /* One character inside an escape sequence. */
@@ -75,10 +75,10 @@ static void skip_sequence(Sanitizer *s, uint32_t c) {
         switch (s->state) {
         case SANITIZER_ESCAPE:
                 s->skipped = 0;
-                s->state = c == '['                                            ? SANITIZER_CSI :
-                                strchr("]P^_X", (int) c) && c != 0 && c < 0x80 ? SANITIZER_STRING :
-                                c >= 0x20 && c <= 0x2f ? SANITIZER_ESCAPE /* ESC ( B and its like */ :
-                                                         SANITIZER_TEXT;
+                s->state = c == '['                                    ? SANITIZER_CSI :
+                        strchr("]P^_X", (int) c) && c != 0 && c < 0x80 ? SANITIZER_STRING :
+                        c >= 0x20 && c <= 0x2f ? SANITIZER_ESCAPE /* ESC ( B and its like */ :
+                                                 SANITIZER_TEXT;
                 break;
         case SANITIZER_CSI:
                 if (c < 0x20 || c > 0x3f || ++s->skipped > STRING_MAX)

@@ -43,23 +43,24 @@ static void on_line(const char *line, void *userdata) {
 
         if (utf8_is_for_bus(line))
                 r = sd_bus_call_method_async(
-                                bus,
-                                NULL,
-                                BUS_NAME,
-                                chat->path,
-                                INTERFACE_CONVERSATION,
-                                "SendMessage",
-                                on_reply,
-                                chat,
-                                "s",
-                                line);
+                        bus,
+                        NULL,
+                        BUS_NAME,
+                        chat->path,
+                        INTERFACE_CONVERSATION,
+                        "SendMessage",
+                        on_reply,
+                        chat,
+                        "s",
+                        line);
         if (r >= 0)
                 chat->calls++;
         else
-                render_note(&chat->renderer,
-                            STYLE_RED,
-                            r == -EILSEQ ? "Message not sent: it is not text that D-Bus can carry." :
-                                           strerror(-r));
+                render_note(
+                        &chat->renderer,
+                        STYLE_RED,
+                        r == -EILSEQ ? "Message not sent: it is not text that D-Bus can carry." :
+                                       strerror(-r));
 }
 
 static void on_eof(void *userdata) {
@@ -100,15 +101,15 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
         if (si->ssi_signo != SIGINT)
                 return sd_event_exit(chat->event, 128 + (int) si->ssi_signo);
         if (sd_bus_call_method_async(
-                            bus,
-                            NULL,
-                            BUS_NAME,
-                            chat->path,
-                            INTERFACE_CONVERSATION,
-                            "Interrupt",
-                            on_reply,
-                            chat,
-                            NULL) < 0)
+                    bus,
+                    NULL,
+                    BUS_NAME,
+                    chat->path,
+                    INTERFACE_CONVERSATION,
+                    "Interrupt",
+                    on_reply,
+                    chat,
+                    NULL) < 0)
                 return sd_event_exit(chat->event, EXIT_FAILED);
         chat->calls++;
         return 0;
@@ -155,16 +156,16 @@ int verb_attach(char **words) {
                 return report_error(NULL, r, chat.id);
         /* First the stream, then the description: what is asked in between is in both, and asked once. */
         status = event_stream_open(
-                        chat.event, chat.id, arg.all ? "" : "end", true, &stream_ops, &chat, &stream);
+                chat.event, chat.id, arg.all ? "" : "end", true, &stream_ops, &chat, &stream);
         if (status != EXIT_OK)
                 return status;
         status = describe(chat.id, &description);
         if (status != EXIT_OK)
                 return status;
         hello = xasprintf(
-                        "%s is %s. A line is a message to the agent; Ctrl-C interrupts it, Ctrl-D leaves it running.",
-                        chat.id,
-                        strempty(json_get_string(description, "state")));
+                "%s is %s. A line is a message to the agent; Ctrl-C interrupts it, Ctrl-D leaves it running.",
+                chat.id,
+                strempty(json_get_string(description, "state")));
         if (isatty(STDIN_FILENO) && hello)
                 render_note(&chat.renderer, STYLE_DIM, hello);
         ask_waiting(&chat, description);

@@ -17,12 +17,12 @@ static char *who(Json *line) {
         if (json_get_u64(line, "uid", &uid) <= 0)
                 return strdup(strempty(json_get_string(line, "origin")));
         return xasprintf(
-                        "uid %" PRIu64 "%s%s%s%s",
-                        uid,
-                        isempty(comm) ? "" : " ",
-                        strempty(comm),
-                        isempty(unit) ? "" : " ",
-                        strempty(unit));
+                "uid %" PRIu64 "%s%s%s%s",
+                uid,
+                isempty(comm) ? "" : " ",
+                strempty(comm),
+                isempty(unit) ? "" : " ",
+                strempty(unit));
 }
 
 static int add_line(Table *table, Json *line) {
@@ -35,13 +35,13 @@ static int add_line(Table *table, Json *line) {
         if (!caller || !what)
                 return -ENOMEM;
         return table_add(
-                        table,
-                        (const char *[]){ json_get_string(line, "when"),
-                                          caller,
-                                          what,
-                                          json_get_string(line, "conversationId"),
-                                          json_get_string(line, "verdict"),
-                                          json_get_string(line, "detail") });
+                table,
+                (const char *[]){ json_get_string(line, "when"),
+                                  caller,
+                                  what,
+                                  json_get_string(line, "conversationId"),
+                                  json_get_string(line, "verdict"),
+                                  json_get_string(line, "detail") });
 }
 
 int verb_audit(char **words) {

@@ -38,14 +38,16 @@ int verb_send(char **words) {
                 return EXIT_FAILED;
         }
         if (text.size == 0 || !utf8_is_valid(text.data, text.size) || memchr(text.data, 0, text.size)) {
-                (void) fprintf(stderr,
-                               "northflarectl: the message is %s\n",
-                               text.size == 0 ? "empty" : "not UTF-8 text");
+                (void) fprintf(
+                        stderr,
+                        "northflarectl: the message is %s\n",
+                        text.size == 0 ? "empty" : "not UTF-8 text");
                 return EXIT_FAILED;
         }
         if (!utf8_is_for_bus(text.data)) {
-                (void) fputs("northflarectl: the message holds a Unicode noncharacter, which D-Bus does not carry\n",
-                             stderr);
+                (void) fputs(
+                        "northflarectl: the message holds a Unicode noncharacter, which D-Bus does not carry\n",
+                        stderr);
                 return EXIT_FAILED;
         }
         return call_conversation(words[1], "SendMessage", NULL, "s", text.data);
@@ -72,7 +74,7 @@ static int on_stopped(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
         one->all->waiting--;
         if (sd_bus_message_is_method_error(m, NULL))
                 one->all->status = report_error(
-                                sd_bus_message_get_error(m), sd_bus_message_get_errno(m), one->id);
+                        sd_bus_message_get_error(m), sd_bus_message_get_errno(m), one->id);
         return 1;
 }
 

@@ -33,12 +33,12 @@ static int add_set_aside(Table *table, Json *e) {
         (void) json_get_u64(e, "size", &bytes);
         (void) snprintf(size, sizeof(size), "%" PRIu64, bytes);
         return table_add(
-                        table,
-                        (const char *[]){ json_get_string(e, "when"),
-                                          json_get_string(e, "conversationId"),
-                                          json_get_string(e, "messageId"),
-                                          size,
-                                          json_get_string(e, "why") });
+                table,
+                (const char *[]){ json_get_string(e, "when"),
+                                  json_get_string(e, "conversationId"),
+                                  json_get_string(e, "messageId"),
+                                  size,
+                                  json_get_string(e, "why") });
 }
 
 static int list_set_aside(void) {
@@ -76,10 +76,11 @@ static int resend_set_aside(void) {
         } else if (count == 0)
                 (void) fputs("No events are set aside.\n", stderr);
         else
-                (void) fprintf(stderr,
-                               "%" PRIu32 " %s sent again; those that are refused again stay in the list.\n",
-                               count,
-                               count == 1 ? "event is" : "events are");
+                (void) fprintf(
+                        stderr,
+                        "%" PRIu32 " %s sent again; those that are refused again stay in the list.\n",
+                        count,
+                        count == 1 ? "event is" : "events are");
         return EXIT_OK;
 }
 

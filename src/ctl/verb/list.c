@@ -38,13 +38,13 @@ static int add_row(Table *table, const Row *row) {
         char started[AGO_MAX], last[AGO_MAX];
 
         return table_add(
-                        table,
-                        (const char *[]){ row->id,
-                                          row->state,
-                                          row->agent,
-                                          row->task,
-                                          format_ago(row->started, started),
-                                          format_ago(row->last, last) });
+                table,
+                (const char *[]){ row->id,
+                                  row->state,
+                                  row->agent,
+                                  row->task,
+                                  format_ago(row->started, started),
+                                  format_ago(row->last, last) });
 }
 
 int verb_list(char **words) {
@@ -63,15 +63,15 @@ int verb_list(char **words) {
         r = sd_bus_message_enter_container(reply, 'a', "(sssstto)");
         while (r >= 0 &&
                (r = sd_bus_message_read(
-                                reply,
-                                "(sssstto)",
-                                &row.id,
-                                &row.state,
-                                &row.agent,
-                                &row.task,
-                                &row.started,
-                                &row.last,
-                                &row.path)) > 0) {
+                        reply,
+                        "(sssstto)",
+                        &row.id,
+                        &row.state,
+                        &row.agent,
+                        &row.task,
+                        &row.started,
+                        &row.last,
+                        &row.path)) > 0) {
                 if (!arg.all && streq(row.state, "ended"))
                         continue;
                 r = arg.json != JSON_OFF ? add_json(list, &row) : add_row(table, &row);
@@ -89,8 +89,9 @@ static void say_what_is_cut(const char *id, Json *description) {
              json_object_is_type(questions, json_type_array) && i < json_object_array_length(questions);
              i++)
                 if (json_get(json_object_array_get_idx(questions, i), "cut")) {
-                        (void) printf("A question is too long to be shown here; see northflarectl permissions --all %s\n",
-                                      id);
+                        (void) printf(
+                                "A question is too long to be shown here; see northflarectl permissions --all %s\n",
+                                id);
                         return;
                 }
 }

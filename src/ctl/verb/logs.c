@@ -83,8 +83,9 @@ static char *field(sd_journal *j, const char *name) {
 }
 
 static void print_entry(sd_journal *j) {
-        static const char *const names[] = { "MESSAGE", "PRIORITY",      "SYSLOG_IDENTIFIER", "_PID",
-                                             "_UID",    "_SYSTEMD_UNIT", "MESSAGE_ID" };
+        static const char *const names[] = {
+                "MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER", "_PID", "_UID", "_SYSTEMD_UNIT", "MESSAGE_ID",
+        };
         _cleanup_free_ char *message = field(j, "MESSAGE"), *identifier = field(j, "SYSLOG_IDENTIFIER"),
                             *pid = field(j, "_PID"), *priority = field(j, "PRIORITY"), *name = NULL;
         uint64_t usec = 0, level = 6;
@@ -151,10 +152,11 @@ static int show(sd_journal *j) {
                         break;
         }
         if (r >= 0 && !any)
-                (void) fputs(geteuid() == 0 || arg.user ?
-                                             "No entries.\n" :
-                                             "No entries that you are allowed to read; members of the group systemd-journal see all of them.\n",
-                             stderr);
+                (void) fputs(
+                        geteuid() == 0 || arg.user ?
+                                "No entries.\n" :
+                                "No entries that you are allowed to read; members of the group systemd-journal see all of them.\n",
+                        stderr);
         return r;
 }
 
@@ -163,12 +165,13 @@ int verb_logs(char **words) {
         int r;
 
         if (arg.host || arg.machine) {
-                (void) fprintf(stderr,
-                               "northflarectl: the journal of another machine has to be read there; use: %s %s northflarectl logs%s%s\n",
-                               arg.host ? "ssh" : "systemd-run -qtM",
-                               arg.host ? arg.host : arg.machine,
-                               words[1] ? " " : "",
-                               strempty(words[1]));
+                (void) fprintf(
+                        stderr,
+                        "northflarectl: the journal of another machine has to be read there; use: %s %s northflarectl logs%s%s\n",
+                        arg.host ? "ssh" : "systemd-run -qtM",
+                        arg.host ? arg.host : arg.machine,
+                        words[1] ? " " : "",
+                        strempty(words[1]));
                 return EXIT_FAILED;
         }
         r = sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY);

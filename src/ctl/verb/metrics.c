@@ -51,13 +51,14 @@ static int serve(void) {
                 status = answer_with(&q, &body);
         else
                 (void) buffer_append_str(&body, "Malformed request.\n");
-        r = http_answer(STDIN_FILENO,
-                        STDOUT_FILENO,
-                        status,
-                        q.head,
-                        status == 200 ? OPENMETRICS_CONTENT_TYPE : "text/plain; charset=utf-8",
-                        strempty(body.data),
-                        body.size);
+        r = http_answer(
+                STDIN_FILENO,
+                STDOUT_FILENO,
+                status,
+                q.head,
+                status == 200 ? OPENMETRICS_CONTENT_TYPE : "text/plain; charset=utf-8",
+                strempty(body.data),
+                body.size);
         /* What a client does wrong, or that it goes away, is no failure of the service. */
         return r == -ENOMEM ? EXIT_FAILED : EXIT_OK;
 }

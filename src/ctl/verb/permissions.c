@@ -19,9 +19,9 @@ static char *what_is_cut(Json *q) {
 
                 (void) json_get_u64(value, "size", &size);
                 return xasprintf(
-                                "%llu bytes of %s: northflarectl permissions --all shows all of it",
-                                (unsigned long long) size,
-                                name);
+                        "%llu bytes of %s: northflarectl permissions --all shows all of it",
+                        (unsigned long long) size,
+                        name);
         }
         return NULL;
 }
@@ -34,8 +34,9 @@ static int print_all(const char *id, Json *questions) {
                 _cleanup_free_ char *event = NULL;
 
                 if (!cursor) {
-                        (void) fputs("This version of northflare-runner does not support whole questions.\n",
-                                     stderr);
+                        (void) fputs(
+                                "This version of northflare-runner does not support whole questions.\n",
+                                stderr);
                         return EXIT_FAILED;
                 }
                 event = read_event(id, cursor, &status);
@@ -63,7 +64,7 @@ static int waiting_ids(char ***ret) {
         r = sd_bus_message_enter_container(reply, 'a', "(sssstto)");
         while (r >= 0 &&
                (r = sd_bus_message_read(
-                                reply, "(sssstto)", &id, &state, &agent, &task, &started, &last, &path)) > 0)
+                        reply, "(sssstto)", &id, &state, &agent, &task, &started, &last, &path)) > 0)
                 if (streq(state, "waiting-permission"))
                         r = strv_extend(&ids, id);
         if (r < 0)
@@ -79,14 +80,14 @@ static int add_question(Table *table, Json *list, const char *id, Json *q) {
 
         if (arg.json == JSON_OFF)
                 return table_add(
-                                table,
-                                (const char *[]){ id,
-                                                  json_get_string(q, "requestId"),
-                                                  json_get_string(q, "tool"),
-                                                  cut                   ? cut :
-                                                                  title ? title :
-                                                                  input ? json_text(input) :
-                                                                          "" });
+                        table,
+                        (const char *[]){ id,
+                                          json_get_string(q, "requestId"),
+                                          json_get_string(q, "tool"),
+                                          cut           ? cut :
+                                                  title ? title :
+                                                  input ? json_text(input) :
+                                                          "" });
         if (json_set_string(q, "conversationId", id) < 0)
                 return -ENOMEM;
         return json_object_array_add(list, json_object_get(q));
@@ -146,9 +147,11 @@ static char *only_question(const char *id, int *ret_status) {
         questions = json_get(o, "questions");
         n = json_object_is_type(questions, json_type_array) ? json_object_array_length(questions) : 0;
         if (n != 1) {
-                (void) fprintf(stderr,
-                               n == 0 ? "No question waits for an answer.\n" :
-                                        "Several questions wait for an answer; name one (northflarectl permissions).\n");
+                (void) fprintf(
+                        stderr,
+                        n == 0 ?
+                                "No question waits for an answer.\n" :
+                                "Several questions wait for an answer; name one (northflarectl permissions).\n");
                 return NULL;
         }
         return strdup(strempty(json_get_string(json_object_array_get_idx(questions, 0), "requestId")));
@@ -168,15 +171,15 @@ int verb_answer(char **words) {
                 return status == EXIT_OK ? EXIT_FAILED : status;
         if (arg.message)
                 return call_conversation(
-                                words[1],
-                                "AnswerPermission",
-                                NULL,
-                                "ssa{sv}",
-                                request,
-                                behavior,
-                                1,
-                                "message",
-                                "s",
-                                arg.message);
+                        words[1],
+                        "AnswerPermission",
+                        NULL,
+                        "ssa{sv}",
+                        request,
+                        behavior,
+                        1,
+                        "message",
+                        "s",
+                        arg.message);
         return call_conversation(words[1], "AnswerPermission", NULL, "ssa{sv}", request, behavior, 0);
 }

@@ -11,13 +11,10 @@ static const struct {
         const char *name, *limit;
         Unit unit;
 } properties[] = {
-        {"MemoryHigh",     "memoryHigh",      UNIT_BYTES  },
-        { "MemoryMax",     "memoryMax",       UNIT_BYTES  },
-        { "MemorySwapMax", "memorySwapMax",   UNIT_BYTES  },
-        { "TasksMax",      "tasksMax",        UNIT_NUMBER },
-        { "CPUQuota",      "cpuQuotaPercent", UNIT_PERCENT},
-        { "CPUWeight",     "cpuWeight",       UNIT_NUMBER },
-        { "IOWeight",      "ioWeight",        UNIT_NUMBER },
+        { "MemoryHigh", "memoryHigh", UNIT_BYTES },       { "MemoryMax", "memoryMax", UNIT_BYTES },
+        { "MemorySwapMax", "memorySwapMax", UNIT_BYTES }, { "TasksMax", "tasksMax", UNIT_NUMBER },
+        { "CPUQuota", "cpuQuotaPercent", UNIT_PERCENT },  { "CPUWeight", "cpuWeight", UNIT_NUMBER },
+        { "IOWeight", "ioWeight", UNIT_NUMBER },
 };
 
 static const char *parse_value(const char *text, Unit unit, uint64_t *ret) {

@@ -57,12 +57,12 @@ static int append_parameters(sd_bus_message *m, const char *script) {
         const struct {
                 const char *name, *value;
         } strings[] = {
-                {"agent",           arg.agent ? arg.agent : "shell"},
-                { "prompt",         script                         },
-                { "workspaceId",    arg.workspace                  },
-                { "model",          arg.model                      },
-                { "taskId",         arg.task                       },
-                { "conversationId", arg.id                         },
+                { "agent", arg.agent ? arg.agent : "shell" },
+                { "prompt", script },
+                { "workspaceId", arg.workspace },
+                { "model", arg.model },
+                { "taskId", arg.task },
+                { "conversationId", arg.id },
         };
         int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
@@ -86,7 +86,7 @@ static int start(const char *script, char **ret_id) {
         int r;
 
         r = sd_bus_message_new_method_call(
-                        bus, &m, BUS_NAME, PATH_MANAGER, INTERFACE_MANAGER, "StartConversation");
+                bus, &m, BUS_NAME, PATH_MANAGER, INTERFACE_MANAGER, "StartConversation");
         if (r >= 0)
                 r = append_parameters(m, script);
         if (r < 0) {
@@ -193,15 +193,15 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
                 path = conversation_path(run->id, &status);
                 if (path)
                         (void) sd_bus_call_method_async(
-                                        bus,
-                                        NULL,
-                                        BUS_NAME,
-                                        path,
-                                        INTERFACE_CONVERSATION,
-                                        "Interrupt",
-                                        NULL,
-                                        NULL,
-                                        NULL);
+                                bus,
+                                NULL,
+                                BUS_NAME,
+                                path,
+                                INTERFACE_CONVERSATION,
+                                "Interrupt",
+                                NULL,
+                                NULL,
+                                NULL);
                 return 0;
         }
         /* Again: the user does not want to wait for the agent to end by itself, and not for us either. */

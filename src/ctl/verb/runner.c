@@ -16,7 +16,7 @@ static void on_interrupt(int signal) {
 static int live_conversations(uint32_t *ret) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         int r = sd_bus_get_property_trivial(
-                        bus, BUS_NAME, PATH_MANAGER, INTERFACE_MANAGER, "Conversations", &error, 'u', ret);
+                bus, BUS_NAME, PATH_MANAGER, INTERFACE_MANAGER, "Conversations", &error, 'u', ret);
 
         return r < 0 ? report_error(&error, r, NULL) : EXIT_OK;
 }
@@ -47,9 +47,10 @@ static int on_terminal(void) {
                 (void) fprintf(stderr, "Stopping remaining conversations.\n");
                 return call_manager("DrainWithin", NULL, "u", (uint32_t) 0);
         }
-        (void) fprintf(stderr,
-                       "The runner continues to drain. Press Ctrl-C again to stop remaining conversations now; "
-                       "northflarectl undrain accepts new ones again.\n");
+        (void) fprintf(
+                stderr,
+                "The runner continues to drain. Press Ctrl-C again to stop remaining conversations now; "
+                "northflarectl undrain accepts new ones again.\n");
         return EXIT_OK;
 }
 
@@ -62,14 +63,14 @@ static int wait_until_empty(void) {
 
         (void) sigaction(SIGINT, &interrupt, NULL);
         r = sd_bus_match_signal(
-                        bus,
-                        &slot,
-                        BUS_NAME,
-                        PATH_MANAGER,
-                        INTERFACE_PROPERTIES,
-                        "PropertiesChanged",
-                        on_change,
-                        &changed);
+                bus,
+                &slot,
+                BUS_NAME,
+                PATH_MANAGER,
+                INTERFACE_PROPERTIES,
+                "PropertiesChanged",
+                on_change,
+                &changed);
         if (r < 0)
                 return report_error(NULL, r, NULL);
         for (;;) {
@@ -97,9 +98,8 @@ int verb_drain(char **words) {
         int status;
 
         if (arg.deadline_set && arg.deadline > UINT32_MAX) {
-                (void) fprintf(stderr,
-                               "northflarectl: --deadline: cannot be more than %u seconds\n",
-                               UINT32_MAX);
+                (void) fprintf(
+                        stderr, "northflarectl: --deadline: cannot be more than %u seconds\n", UINT32_MAX);
                 return EXIT_USAGE;
         }
         status = arg.deadline_set ? call_manager("DrainWithin", NULL, "u", (uint32_t) arg.deadline) :
@@ -129,8 +129,8 @@ int verb_reload(char **words) {
                         (void) json_object_array_add(list, json_object_new_string(*name));
                 else {
                         put_str(stderr, *name);
-                        (void) fputs(": the new value takes effect after a restart of the service\n",
-                                     stderr);
+                        (void) fputs(
+                                ": the new value takes effect after a restart of the service\n", stderr);
                 }
         if (arg.json != JSON_OFF)
                 print_json(list);

@@ -43,8 +43,8 @@ static bool flag(Json *o, const char *name) {
 
 static Style style_of(const char *state) {
         return streq(state, "active") || streq(state, "local") ? STYLE_GREEN :
-                        streq(state, "refused")                ? STYLE_RED :
-                        streq(state, "starting")               ? STYLE_NORMAL :
+                streq(state, "refused")                        ? STYLE_RED :
+                streq(state, "starting")                       ? STYLE_NORMAL :
                                                                  STYLE_YELLOW;
 }
 
@@ -53,16 +53,18 @@ static void print_status(Json *o) {
         _cleanup_free_ char *shown = sanitize_line(state, 32);
         char ago[AGO_MAX];
 
-        (void) printf("%s●%s northflare-runner %s\n",
-                      style(stdout, style_of(state)),
-                      style(stdout, STYLE_NORMAL),
-                      strempty(string(o, "Version")));
-        (void) printf("%14s: %s%s%s%s\n",
-                      "State",
-                      style(stdout, style_of(state)),
-                      strempty(shown),
-                      style(stdout, STYLE_NORMAL),
-                      streq(state, "local") ? " (no orchestrator configured)" : "");
+        (void) printf(
+                "%s●%s northflare-runner %s\n",
+                style(stdout, style_of(state)),
+                style(stdout, STYLE_NORMAL),
+                strempty(string(o, "Version")));
+        (void) printf(
+                "%14s: %s%s%s%s\n",
+                "State",
+                style(stdout, style_of(state)),
+                strempty(shown),
+                style(stdout, STYLE_NORMAL),
+                streq(state, "local") ? " (no orchestrator configured)" : "");
         if (url) {
                 row("Orchestrator", "%s (%sconnected)", url, flag(o, "Connected") ? "" : "not ");
                 if (string(o, "RunnerId"))

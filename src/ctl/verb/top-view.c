@@ -104,10 +104,9 @@ static int compare(const void *a, const void *b) {
         Json *x = *(Json *const *) a, *y = *(Json *const *) b;
         double v = weight(x), w = weight(y);
 
-        return v > w ? -1 :
-                        v < w ?
-                       1 :
-                       strcmp(strempty(json_get_string(x, "id")), strempty(json_get_string(y, "id")));
+        return v > w  ? -1 :
+                v < w ? 1 :
+                        strcmp(strempty(json_get_string(x, "id")), strempty(json_get_string(y, "id")));
 }
 
 void top_sort(Json *snapshot, TopSort by) {
@@ -153,7 +152,7 @@ static void format_cost(double usd, char buf[static CELL]) {
 
 static int add_row(Table *t, Json *o) {
         char cpu[CELL], used[CELL], memory[CELL], tasks[CELL], in[CELL], out[CELL], got[CELL], said[CELL],
-                        cost[CELL], queue[CELL];
+                cost[CELL], queue[CELL];
 
         format_percent(o, cpu);
         format_time(o, used);
@@ -166,20 +165,20 @@ static int add_row(Table *t, Json *o) {
         format_usage(o, "queuedMessages", 1000, queue);
         format_cost(real(o, "costUsd"), cost);
         return table_add(
-                        t,
-                        (const char *[]){ json_get_string(o, "id"),
-                                          json_get_string(o, "state"),
-                                          json_get_string(o, "agent"),
-                                          cpu,
-                                          used,
-                                          memory,
-                                          tasks,
-                                          in,
-                                          out,
-                                          got,
-                                          said,
-                                          cost,
-                                          queue });
+                t,
+                (const char *[]){ json_get_string(o, "id"),
+                                  json_get_string(o, "state"),
+                                  json_get_string(o, "agent"),
+                                  cpu,
+                                  used,
+                                  memory,
+                                  tasks,
+                                  in,
+                                  out,
+                                  got,
+                                  said,
+                                  cost,
+                                  queue });
 }
 
 static void print_head(Json *s) {
@@ -206,27 +205,31 @@ static void print_head(Json *s) {
         format_amount(said, 1000, out);
         format_cost(usd, cost);
         format_amount((double) number(runner, "QueuedBytes"), 1024, queue);
-        (void) printf("northflare-runner %s, %s, %zu of %" PRIu64 " conversations\n",
-                      strempty(version),
-                      strempty(state),
-                      length(live),
-                      number(runner, "Capacity"));
-        (void) printf("CPU %.1f%%, memory %s; since its start %s tokens in, %s out, %s\n",
-                      cpu,
-                      memory,
-                      in,
-                      out,
-                      cost);
-        (void) printf("Queue: %" PRIu64 " events, %s, oldest %" PRIu64 " s\n\n",
-                      number(runner, "QueuedEvents"),
-                      queue,
-                      number(runner, "OldestQueuedUSec") / USEC_PER_SEC);
+        (void) printf(
+                "northflare-runner %s, %s, %zu of %" PRIu64 " conversations\n",
+                strempty(version),
+                strempty(state),
+                length(live),
+                number(runner, "Capacity"));
+        (void) printf(
+                "CPU %.1f%%, memory %s; since its start %s tokens in, %s out, %s\n",
+                cpu,
+                memory,
+                in,
+                out,
+                cost);
+        (void) printf(
+                "Queue: %" PRIu64 " events, %s, oldest %" PRIu64 " s\n\n",
+                number(runner, "QueuedEvents"),
+                queue,
+                number(runner, "OldestQueuedUSec") / USEC_PER_SEC);
 }
 
 int top_print(Json *snapshot, size_t rows) {
-        static const char *const titles[] = { "ID",     "STATE", "AGENT",  "CPU%",    "TIME",
-                                              "MEMORY", "TASKS", "READ/S", "WRITE/S", "IN",
-                                              "OUT",    "COST",  "QUEUE" };
+        static const char *const titles[] = {
+                "ID",     "STATE",   "AGENT", "CPU%", "TIME", "MEMORY", "TASKS",
+                "READ/S", "WRITE/S", "IN",    "OUT",  "COST", "QUEUE",
+        };
         _cleanup_(table_freep) Table *table = table_new(ELEMENTSOF(titles), titles);
         Json *list = json_get(snapshot, "conversations");
 

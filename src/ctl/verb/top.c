@@ -98,9 +98,10 @@ static int show(Json *snapshot, bool live, bool first, TopSort sort) {
         } else {
                 (void) fputs("\033[H\033[J", stdout);
                 r = top_print(snapshot, screen_rows());
-                (void) printf("\n%sq quits; c m i t $ sort by processor, memory, disk, tokens, cost%s",
-                              style(stdout, STYLE_DIM),
-                              style(stdout, STYLE_NORMAL));
+                (void) printf(
+                        "\n%sq quits; c m i t $ sort by processor, memory, disk, tokens, cost%s",
+                        style(stdout, STYLE_DIM),
+                        style(stdout, STYLE_NORMAL));
         }
         (void) fflush(stdout);
         return r;
@@ -109,7 +110,7 @@ static int show(Json *snapshot, bool live, bool first, TopSort sort) {
 /* Returns an exit status; *ret_lost: the screen hid why. */
 static int loop(bool live, uint64_t times, bool *ret_lost) {
         uint64_t delay = (arg.delay_set ? MIN(arg.delay, UINT64_C(86400)) : DELAY_DEFAULT_SECS) *
-                        USEC_PER_SEC;
+                USEC_PER_SEC;
         _cleanup_json_ Json *last = NULL;
         TopSort sort = TOP_CPU;
 
@@ -124,8 +125,8 @@ static int loop(bool live, uint64_t times, bool *ret_lost) {
                         *ret_lost = live && last;
                         if (!*ret_lost || sd_bus_is_open(bus) <= 0)
                                 return status;
-                        (void) fputs("\033[Hnorthflare-runner does not respond; waiting for it.\033[K",
-                                     stdout);
+                        (void) fputs(
+                                "\033[Hnorthflare-runner does not respond; waiting for it.\033[K", stdout);
                         (void) fflush(stdout);
                 } else {
                         if (live && !last)
@@ -145,7 +146,7 @@ static int loop(bool live, uint64_t times, bool *ret_lost) {
 
 int verb_top(char **words) {
         bool live = terminal_is_out() && !arg.batch && arg.json == JSON_OFF &&
-                        !streq_ptr(getenv("TERM"), "dumb");
+                !streq_ptr(getenv("TERM"), "dumb");
         uint64_t times = arg.lines_set ? arg.lines : live || arg.batch ? 0 : 1;
         bool lost = false;
         int status;

@@ -11,8 +11,9 @@
 /* workspace list|show|remove: what conversations left on the disk. Each is inspected by a process of its agent user. */
 
 static int not_understood(void) {
-        (void) fputs("Failed to parse the reply of northflare-runner: are both programs of the same version?\n",
-                     stderr);
+        (void) fputs(
+                "Failed to parse the reply of northflare-runner: are both programs of the same version?\n",
+                stderr);
         return EXIT_FAILED;
 }
 
@@ -56,13 +57,9 @@ static int add_row(Table *t, Json *o, const char *last) {
         if (json_get_u64(o, "bytes", &bytes) > 0)
                 format_amount((double) bytes, 1024, size);
         return table_add(
-                        t,
-                        (const char *[]){ json_get_string(o, "id"),
-                                          json_get_string(o, "user"),
-                                          size,
-                                          branches,
-                                          live,
-                                          last });
+                t,
+                (const char *[]){
+                        json_get_string(o, "id"), json_get_string(o, "user"), size, branches, live, last });
 }
 
 static int list(void) {
@@ -114,7 +111,7 @@ static int show(char **ids) {
 static int remove_all(char **ids) {
         STRV_FOREACH(id, ids) {
                 int status = call_manager(
-                                "RemoveWorkspace", NULL, "sa{sv}", *id, 1, "force", "b", (int) arg.force);
+                        "RemoveWorkspace", NULL, "sa{sv}", *id, 1, "force", "b", (int) arg.force);
 
                 if (status != EXIT_OK)
                         return status;
@@ -126,22 +123,23 @@ int verb_workspace(char **words) {
         bool removes = streq(words[1], "remove"), shows = streq(words[1], "show");
 
         if (!removes && !shows && !streq(words[1], "list")) {
-                (void) fprintf(stderr,
-                               "northflarectl: unknown command %s, expected list, show or remove (see northflarectl --help)\n",
-                               words[1]);
+                (void) fprintf(
+                        stderr,
+                        "northflarectl: unknown command %s, expected list, show or remove (see northflarectl --help)\n",
+                        words[1]);
                 return EXIT_USAGE;
         }
         if ((removes || shows) != !!words[2]) {
-                (void) fprintf(stderr,
-                               "northflarectl: too %s arguments for workspace %s (see northflarectl --help)\n",
-                               words[2] ? "many" : "few",
-                               words[1]);
+                (void) fprintf(
+                        stderr,
+                        "northflarectl: too %s arguments for workspace %s (see northflarectl --help)\n",
+                        words[2] ? "many" : "few",
+                        words[1]);
                 return EXIT_USAGE;
         }
         if (arg.force && !removes) {
-                (void) fprintf(stderr,
-                               "northflarectl: --force cannot be used with workspace %s\n",
-                               words[1]);
+                (void) fprintf(
+                        stderr, "northflarectl: --force cannot be used with workspace %s\n", words[1]);
                 return EXIT_USAGE;
         }
         return removes ? remove_all(words + 2) : shows ? show(words + 2) : list();

@@ -58,12 +58,12 @@ char **request_environment(const Request *r, const Place *place) {
 }
 
 void program_run(
-                const Request *r,
-                const User *user,
-                const char *shell,
-                bool make_base,
-                const int extra[],
-                int control) {
+        const Request *r,
+        const User *user,
+        const char *shell,
+        bool make_base,
+        const int extra[],
+        int control) {
         char key[WORKSPACE_KEY_SIZE], run[IDENT_MAX + 16] = "";
         AgentPlan plan = {
                 .base = user->home,

@@ -20,13 +20,13 @@ char **request_environment(const Request *r, const Place *place);
 
 /* Creates the directories of the request's program and executes it, as the current user of the process. shell: for $SHELL.
  * make_base: the user's home is made where it is missing. extra, control: as of agent_half_run(). */
-__attribute__((noreturn)) void
-program_run(const Request *r,
-            const User *user,
-            const char *shell,
-            bool make_base,
-            const int extra[],
-            int control);
+__attribute__((noreturn)) void program_run(
+        const Request *r,
+        const User *user,
+        const char *shell,
+        bool make_base,
+        const int extra[],
+        int control);
 
 /* Executes the supervisor of the process agent. limits: of the request. control: the other end of the agent's. dirfd: the
  * run's directory. Returns where that fails, with errno set. */

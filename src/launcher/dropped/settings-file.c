@@ -17,11 +17,8 @@ _printf_(2, 3) static int fail(char *ret_error, const char *format, ...) {
         va_end(ap);
         if (n < 0)
                 return -ENOMEM;
-        (void) snprintf(ret_error,
-                        SETTINGS_ERROR_SIZE,
-                        "%.*s",
-                        utf8_cut(text, SETTINGS_ERROR_SIZE - 1),
-                        text);
+        (void) snprintf(
+                ret_error, SETTINGS_ERROR_SIZE, "%.*s", utf8_cut(text, SETTINGS_ERROR_SIZE - 1), text);
         return -EINVAL;
 }
 
@@ -79,10 +76,10 @@ static int parse_agents(SettingsFile *f, Json *o, const char *key) {
 }
 
 int settings_file_parse(
-                SettingsFile *f,
-                const char *text,
-                size_t size,
-                char ret_error[static SETTINGS_ERROR_SIZE]) {
+        SettingsFile *f,
+        const char *text,
+        size_t size,
+        char ret_error[static SETTINGS_ERROR_SIZE]) {
         _cleanup_free_ char *error = NULL;
         _cleanup_json_ Json *o = NULL;
         int r;
@@ -99,7 +96,7 @@ int settings_file_parse(
                         good = parse_agents(f, o, key) >= 0;
                 else if (streq(key, "maxScopes"))
                         good = json_get_u64(o, key, &f->max_scopes) > 0 && f->max_scopes > 0 &&
-                                        f->max_scopes <= MAX_SCOPES_MAX;
+                                f->max_scopes <= MAX_SCOPES_MAX;
                 else if (streq(key, "outLogMaxBytes"))
                         good = json_get_u64(o, key, &f->out_log_max) > 0 && f->out_log_max > 0;
                 else if (streq(key, "ceilings"))

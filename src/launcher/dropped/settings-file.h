@@ -22,7 +22,7 @@ typedef struct SettingsFile {
 /* Reads the text into *f, which keeps what the text does not name. Anything that is not known fails, since a misspelt
  * ceiling is none. Returns 0, or negative errno with a sentence in ret_error; none where memory is out. */
 int settings_file_parse(
-                SettingsFile *f,
-                const char *text,
-                size_t size,
-                char ret_error[static SETTINGS_ERROR_SIZE]);
+        SettingsFile *f,
+        const char *text,
+        size_t size,
+        char ret_error[static SETTINGS_ERROR_SIZE]);

@@ -100,7 +100,7 @@ static int setup(Transfer *t, const char *socket, const char *method, const char
         if (body || streq(method, "POST")) {
                 (void) curl_easy_setopt(t->curl, CURLOPT_POSTFIELDS, strempty(body));
                 (void) curl_easy_setopt(
-                                t->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) strlen(strempty(body)));
+                        t->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) strlen(strempty(body)));
         }
         return 0;
 }
@@ -130,10 +130,11 @@ static int report(Transfer *t, const Options *o, CURLcode c, const char *socket)
         long status = 0;
 
         if (c != CURLE_OK) {
-                (void) fprintf(stderr,
-                               "Failed to connect to the orchestrator at %s: %s.\n",
-                               socket,
-                               curl_easy_strerror(c));
+                (void) fprintf(
+                        stderr,
+                        "Failed to connect to the orchestrator at %s: %s.\n",
+                        socket,
+                        curl_easy_strerror(c));
                 return EXIT_UNREACHABLE;
         }
         (void) curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
@@ -183,10 +184,10 @@ int admin_call(const Options *o, const char *method, const char *path, Json *bod
 }
 
 int admin_stream(
-                const Options *o,
-                const char *path,
-                int (*line)(const char *text, size_t size, void *userdata),
-                void *userdata) {
+        const Options *o,
+        const char *path,
+        int (*line)(const char *text, size_t size, void *userdata),
+        void *userdata) {
         _cleanup_(transfer_done) Transfer t = { .line = line, .userdata = userdata };
         _cleanup_free_ char *memory = NULL;
         const char *socket = socket_path(o, &memory);
@@ -222,9 +223,8 @@ static int finish_answered(const Options *o, Slice answer, const char *headline,
         if (o->json)
                 print_json(answer);
         if (!streq_ptr(state, "answered")) {
-                (void) fprintf(stderr,
-                               "No answer was received in time; the message is %s.\n",
-                               strempty(state));
+                (void) fprintf(
+                        stderr, "No answer was received in time; the message is %s.\n", strempty(state));
                 return EXIT_TIMED_OUT;
         }
         if (error.size > 0) {
@@ -258,9 +258,9 @@ int admin_finish(const Options *o, Slice made, const char *headline, bool print_
                 return 0;
         }
         path = xasprintf(
-                        "/v1/messages/%s?wait=%llu",
-                        strempty(id),
-                        (unsigned long long) (o->timeout_sec > 0 ? o->timeout_sec : WAIT_DEFAULT_SEC));
+                "/v1/messages/%s?wait=%llu",
+                strempty(id),
+                (unsigned long long) (o->timeout_sec > 0 ? o->timeout_sec : WAIT_DEFAULT_SEC));
         if (!path)
                 return out_of_memory();
         r = admin_call(o, "GET", path, NULL, &answer);

@@ -16,10 +16,10 @@ Slice answer_member(Slice object, const char *name);
 
 /* Calls line() for each line of a stream, without its newline; non-zero ends it and is returned. */
 int admin_stream(
-                const Options *o,
-                const char *path,
-                int (*line)(const char *text, size_t size, void *userdata),
-                void *userdata);
+        const Options *o,
+        const char *path,
+        int (*line)(const char *text, size_t size, void *userdata),
+        void *userdata);
 
 /* A path with one piece of the user's in it: "%s" in format stands for it, escaped. For the caller to free; NULL: no memory. */
 char *admin_path(const char *format, const char *piece) __attribute__((format_arg(1)));

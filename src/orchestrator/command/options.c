@@ -24,65 +24,75 @@ static const struct {
         const char *help;
 } table[] = {
 #define O(member) offsetof(Options, member)
-        {'*',  "help",            'h', KIND_FLAG,   NULL,           O(help),            "show this help"                                 },
-        { '*', "version",         0,   KIND_FLAG,   NULL,           O(version),         "show the version"                               },
-        { 'c', "socket",          0,   KIND_STRING, "PATH",         O(socket),          "administration socket of the orchestrator"      },
-        { 'c', "json",            'j', KIND_FLAG,   NULL,           O(json),            "print JSON"                                     },
-        { 's', "listen",          0,   KIND_STRING, "ADDRESS:PORT", O(listen),          "loopback address to serve runners on"           },
+        { '*', "help", 'h', KIND_FLAG, NULL, O(help), "show this help" },
+        { '*', "version", 0, KIND_FLAG, NULL, O(version), "show the version" },
+        { 'c', "socket", 0, KIND_STRING, "PATH", O(socket), "administration socket of the orchestrator" },
+        { 'c', "json", 'j', KIND_FLAG, NULL, O(json), "print JSON" },
+        { 's', "listen", 0, KIND_STRING, "ADDRESS:PORT", O(listen), "loopback address to serve runners on" },
         { 's',
-                                                   "admin-socket",          0,
-                                                   KIND_STRING,                               "PATH",
-                                                   O(admin_socket),
-                                                   "unix socket to serve administration on"                                                                                        },
-        { 's', "data-dir",        0,   KIND_STRING, "DIR",          O(data_dir),        "where the state is kept"                        },
-        { 's', "max-body",        0,   KIND_NUMBER, "MIB",          O(max_body_mib),    "largest request of a runner (24)"               },
+          "admin-socket",
+          0,
+          KIND_STRING,
+          "PATH",
+          O(admin_socket),
+          "unix socket to serve administration on" },
+        { 's', "data-dir", 0, KIND_STRING, "DIR", O(data_dir), "where the state is kept" },
+        { 's', "max-body", 0, KIND_NUMBER, "MIB", O(max_body_mib), "largest request of a runner (24)" },
         { 's',
-                                                   "dead-after",            0,
-                                                   KIND_NUMBER,                               "SECS",
-                                                   O(dead_after_sec),
-                                                   "silence after which a runner is dead (300)"                                                                                    },
+          "dead-after",
+          0,
+          KIND_NUMBER,
+          "SECS",
+          O(dead_after_sec),
+          "silence after which a runner is dead (300)" },
         { 's',
-                                                   "keep-days",             0,
-                                                   KIND_NUMBER,                               "DAYS",
-                                                   O(keep_days),
-                                                   "how long ended conversations are kept (30)"                                                                                    },
+          "keep-days",
+          0,
+          KIND_NUMBER,
+          "DAYS",
+          O(keep_days),
+          "how long ended conversations are kept (30)" },
         { 's',
-                                                   "heartbeat",             0,
-                                                   KIND_NUMBER,                               "SECS",
-                                                   O(heartbeat_sec),
-                                                   "interval between heartbeats of runners"                                                                                        },
-        { 's', "log-level",       0,   KIND_STRING, "LEVEL",        O(log_level),       "debug, info, notice, warning, err"              },
-        { 'n', "name",            0,   KIND_STRING, "NAME",         O(name),            "name of the token"                              },
-        { 'b', "id",              0,   KIND_STRING, "ID",           O(id),              "id of the conversation (default: a new one)"    },
-        { 'b', "agent",           0,   KIND_STRING, "NAME",         O(agent),           "agent: claude, codex, shell, …"               },
-        { 'b', "workspace",       0,   KIND_STRING, "ID",           O(workspace),       "workspace"                                      },
-        { 'b', "task",            0,   KIND_STRING, "ID",           O(task),            "task"                                           },
-        { 'b', "repository",      0,   KIND_STRING, "URL",          O(repository),      "git repository to check out"                    },
-        { 'b', "branch",          0,   KIND_STRING, "NAME",         O(branch),          "branch to work on"                              },
-        { 'b', "base-branch",     0,   KIND_STRING, "NAME",         O(base_branch),     "branch to start from"                           },
-        { 'b', "commit",          0,   KIND_STRING, "HASH",         O(commit),          "commit to start from"                           },
-        { 'p', "prompt",          0,   KIND_STRING, "TEXT",         O(prompt),          "first message"                                  },
-        { 'm', "model",           0,   KIND_STRING, "NAME",         O(model),           "model"                                          },
-        { 'm', "permission-mode", 0,   KIND_STRING, "MODE",         O(permission_mode), "permission mode"                                },
-        { 't', "token",           0,   KIND_STRING, "ID",           O(token),           "work for the runners of this token (id or name)"},
-        { 'r', "runner",          0,   KIND_STRING, "UID",          O(runner),          "send it to this runner"                         },
+          "heartbeat",
+          0,
+          KIND_NUMBER,
+          "SECS",
+          O(heartbeat_sec),
+          "interval between heartbeats of runners" },
+        { 's', "log-level", 0, KIND_STRING, "LEVEL", O(log_level), "debug, info, notice, warning, err" },
+        { 'n', "name", 0, KIND_STRING, "NAME", O(name), "name of the token" },
+        { 'b', "id", 0, KIND_STRING, "ID", O(id), "id of the conversation (default: a new one)" },
+        { 'b', "agent", 0, KIND_STRING, "NAME", O(agent), "agent: claude, codex, shell, …" },
+        { 'b', "workspace", 0, KIND_STRING, "ID", O(workspace), "workspace" },
+        { 'b', "task", 0, KIND_STRING, "ID", O(task), "task" },
+        { 'b', "repository", 0, KIND_STRING, "URL", O(repository), "git repository to check out" },
+        { 'b', "branch", 0, KIND_STRING, "NAME", O(branch), "branch to work on" },
+        { 'b', "base-branch", 0, KIND_STRING, "NAME", O(base_branch), "branch to start from" },
+        { 'b', "commit", 0, KIND_STRING, "HASH", O(commit), "commit to start from" },
+        { 'p', "prompt", 0, KIND_STRING, "TEXT", O(prompt), "first message" },
+        { 'm', "model", 0, KIND_STRING, "NAME", O(model), "model" },
+        { 'm', "permission-mode", 0, KIND_STRING, "MODE", O(permission_mode), "permission mode" },
+        { 't', "token", 0, KIND_STRING, "ID", O(token), "work for the runners of this token (id or name)" },
+        { 'r', "runner", 0, KIND_STRING, "UID", O(runner), "send it to this runner" },
         { 'r',
-                                                   "conversation",          0,
-                                                   KIND_STRING,                               "ID",
-                                                   O(conversation),
-                                                   "send it to the owner of this conversation"                                                                                     },
-        { 'r', "notification",    0,   KIND_FLAG,   NULL,           O(notification),    "do not request an answer"                       },
-        { 'a', "request",         0,   KIND_STRING, "ID",           O(request),         "the question (default: the oldest open one)"    },
-        { 'a', "message",         0,   KIND_STRING, "TEXT",         O(message),         "message to the agent"                           },
-        { 'q', "reason",          0,   KIND_STRING, "TEXT",         O(reason),          "reason to report"                               },
-        { 'q', "grace-ms",        0,   KIND_NUMBER, "MS",           O(grace_msec),      "time until processes are killed"                },
-        { 'x', "param",           0,   KIND_PARAMS, "JSON",         O(params),          "object of further params; may be repeated"      },
-        { 'w', "wait",            'w', KIND_FLAG,   NULL,           O(wait),            "wait for the runner's answer"                   },
-        { 'w', "timeout",         0,   KIND_NUMBER, "SECS",         O(timeout_sec),     "how long to wait (60)"                          },
-        { 'f', "follow",          'f', KIND_FLAG,   NULL,           O(follow),          "wait for new events"                            },
-        { 'f', "since",           0,   KIND_NUMBER, "N",            O(since),           "start after the event with this number"         },
-        { 'l', "all",             'a', KIND_FLAG,   NULL,           O(all),             "list those that have ended, too"                },
-        { 'o', "force",           0,   KIND_FLAG,   NULL,           O(force),           "even if its runner is connected"                },
+          "conversation",
+          0,
+          KIND_STRING,
+          "ID",
+          O(conversation),
+          "send it to the owner of this conversation" },
+        { 'r', "notification", 0, KIND_FLAG, NULL, O(notification), "do not request an answer" },
+        { 'a', "request", 0, KIND_STRING, "ID", O(request), "the question (default: the oldest open one)" },
+        { 'a', "message", 0, KIND_STRING, "TEXT", O(message), "message to the agent" },
+        { 'q', "reason", 0, KIND_STRING, "TEXT", O(reason), "reason to report" },
+        { 'q', "grace-ms", 0, KIND_NUMBER, "MS", O(grace_msec), "time until processes are killed" },
+        { 'x', "param", 0, KIND_PARAMS, "JSON", O(params), "object of further params; may be repeated" },
+        { 'w', "wait", 'w', KIND_FLAG, NULL, O(wait), "wait for the runner's answer" },
+        { 'w', "timeout", 0, KIND_NUMBER, "SECS", O(timeout_sec), "how long to wait (60)" },
+        { 'f', "follow", 'f', KIND_FLAG, NULL, O(follow), "wait for new events" },
+        { 'f', "since", 0, KIND_NUMBER, "N", O(since), "start after the event with this number" },
+        { 'l', "all", 'a', KIND_FLAG, NULL, O(all), "list those that have ended, too" },
+        { 'o', "force", 0, KIND_FLAG, NULL, O(force), "even if its runner is connected" },
 #undef O
 };
 
@@ -174,13 +184,13 @@ static int check_args(const Verb *v, char *const *args) {
 }
 
 int options_parse(
-                int argc,
-                char **argv,
-                const Verb *verbs,
-                size_t n_verbs,
-                Options *ret,
-                const Verb **ret_verb,
-                char ***ret_args) {
+        int argc,
+        char **argv,
+        const Verb *verbs,
+        size_t n_verbs,
+        Options *ret,
+        const Verb **ret_verb,
+        char ***ret_args) {
         struct option options[ELEMENTSOF(table) + 1] = {};
         bool given[ELEMENTSOF(table)] = {};
         char letters[ELEMENTSOF(table) + 1] = "";
@@ -231,40 +241,44 @@ static void print_options(const Verb *v) {
                 char letter[8] = "   ";
                 if (table[i].letter)
                         (void) snprintf(letter, sizeof(letter), "-%c ", table[i].letter);
-                (void) snprintf(left,
-                                sizeof(left),
-                                "%s--%s%s%s",
-                                letter,
-                                table[i].name,
-                                table[i].argument ? " " : "",
-                                strempty(table[i].argument));
+                (void) snprintf(
+                        left,
+                        sizeof(left),
+                        "%s--%s%s%s",
+                        letter,
+                        table[i].name,
+                        table[i].argument ? " " : "",
+                        strempty(table[i].argument));
                 (void) printf("  %-28s %s\n", left, table[i].help);
         }
 }
 
 void options_help(const Verb *verbs, size_t n_verbs, const Verb *verb) {
         if (verb) {
-                (void) printf(PROGRAM " %s%s%s %s\n\n%s.\n\nOptions:\n",
-                              verb->group,
-                              verb->name ? " " : "",
-                              strempty(verb->name),
-                              verb->arguments,
-                              verb->summary);
+                (void) printf(
+                        PROGRAM " %s%s%s %s\n\n%s.\n\nOptions:\n",
+                        verb->group,
+                        verb->name ? " " : "",
+                        strempty(verb->name),
+                        verb->arguments,
+                        verb->summary);
                 print_options(verb);
                 return;
         }
-        (void) printf(PROGRAM
-                      " VERB [ARGUMENTS] [OPTIONS]\n\nThe bundled orchestrator of Northflare Runner.\n\nVerbs:\n");
+        (void) printf(
+                PROGRAM
+                " VERB [ARGUMENTS] [OPTIONS]\n\nThe bundled orchestrator of Northflare Runner.\n\nVerbs:\n");
         for (size_t i = 0; i < n_verbs; i++) {
                 char left[64];
 
-                (void) snprintf(left,
-                                sizeof(left),
-                                "%s%s%s %s",
-                                verbs[i].group,
-                                verbs[i].name ? " " : "",
-                                strempty(verbs[i].name),
-                                verbs[i].arguments);
+                (void) snprintf(
+                        left,
+                        sizeof(left),
+                        "%s%s%s %s",
+                        verbs[i].group,
+                        verbs[i].name ? " " : "",
+                        strempty(verbs[i].name),
+                        verbs[i].arguments);
                 if (strlen(left) > 34)
                         (void) printf("  %s\n  %-34s %s\n", left, "", verbs[i].summary);
                 else

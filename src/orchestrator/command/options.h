@@ -15,7 +15,7 @@ typedef struct Options {
         /* tokens and conversations */
         const char *name, *id, *token, *runner, *conversation;
         const char *agent, *workspace, *task, *repository, *branch, *base_branch, *commit, *prompt, *model,
-                        *permission_mode, *request, *message, *reason;
+                *permission_mode, *request, *message, *reason;
         Json *params;
         uint64_t grace_msec, since, timeout_sec;
         bool wait, follow, all, force, notification;
@@ -43,12 +43,12 @@ enum {
 /* Reads argv into options, the verb and the remaining words. verbs is the table of all. *ret_args is borrowed from argv,
  * ends with NULL and has as many words as the verb takes. 0; or EXIT_USAGE, and it was said why. */
 int options_parse(
-                int argc,
-                char **argv,
-                const Verb *verbs,
-                size_t n_verbs,
-                Options *ret,
-                const Verb **ret_verb,
-                char ***ret_args);
+        int argc,
+        char **argv,
+        const Verb *verbs,
+        size_t n_verbs,
+        Options *ret,
+        const Verb **ret_verb,
+        char ***ret_args);
 /* Prints the help of a verb on stdout. verb NULL: of the program. */
 void options_help(const Verb *verbs, size_t n_verbs, const Verb *verb);

@@ -220,13 +220,14 @@ static void print_conversation(Slice c) {
                             *created = json_member_string(c, "createdAt"),
                             *owner = json_member_string(c, "runnerUid");
 
-        (void) printf("%-24s %-18s %-10s %-16s %-25s %s\n",
-                      strempty(id),
-                      strempty(state),
-                      agent ? agent : "-",
-                      workspace ? workspace : "-",
-                      strempty(created),
-                      owner ? owner : "-");
+        (void) printf(
+                "%-24s %-18s %-10s %-16s %-25s %s\n",
+                strempty(id),
+                strempty(state),
+                agent ? agent : "-",
+                workspace ? workspace : "-",
+                strempty(created),
+                owner ? owner : "-");
 }
 
 int verb_conversation_list(const Options *o, char *const *args) {
@@ -242,13 +243,14 @@ int verb_conversation_list(const Options *o, char *const *args) {
                 print_json(list);
                 return 0;
         }
-        (void) printf("%-24s %-18s %-10s %-16s %-25s %s\n",
-                      "CONVERSATION",
-                      "STATE",
-                      "AGENT",
-                      "WORKSPACE",
-                      "CREATED",
-                      "RUNNER");
+        (void) printf(
+                "%-24s %-18s %-10s %-16s %-25s %s\n",
+                "CONVERSATION",
+                "STATE",
+                "AGENT",
+                "WORKSPACE",
+                "CREATED",
+                "RUNNER");
         while (json_scan_element(list, &iter, &c))
                 print_conversation(c);
         return 0;
@@ -283,17 +285,17 @@ int verb_conversation_show(const Options *o, char *const *args) {
                 return 0;
         }
         static const char *const members[][2] = {
-                {"Conversation", "conversationId"},
-                { "State",       "state"         },
-                { "Reason",      "reason"        },
-                { "Agent",       "agent"         },
-                { "Workspace",   "workspaceId"   },
-                { "Task",        "taskId"        },
-                { "Runner",      "runnerUid"     },
-                { "Token",       "token"         },
-                { "Created",     "createdAt"     },
-                { "Updated",     "updatedAt"     },
-                { "Ended",       "endedAt"       },
+                { "Conversation", "conversationId" },
+                { "State", "state" },
+                { "Reason", "reason" },
+                { "Agent", "agent" },
+                { "Workspace", "workspaceId" },
+                { "Task", "taskId" },
+                { "Runner", "runnerUid" },
+                { "Token", "token" },
+                { "Created", "createdAt" },
+                { "Updated", "updatedAt" },
+                { "Ended", "endedAt" },
         };
         for (size_t i = 0; i < ELEMENTSOF(members); i++)
                 (void) show_line(members[i][0], c, members[i][1]);
@@ -310,8 +312,8 @@ int verb_conversation_show(const Options *o, char *const *args) {
 
 /* Where a method goes: conversations are made at one place, messages to one at another, the rest to a runner. */
 static char *path_for(const Options *o, const char *method, Json *params) {
-        const char *conversation =
-                        o->conversation ? o->conversation : json_get_string(params, "conversationId");
+        const char *conversation = o->conversation ? o->conversation :
+                                                     json_get_string(params, "conversationId");
 
         if (o->runner)
                 return admin_path("/v1/runners/%s/messages", o->runner);
@@ -339,10 +341,10 @@ int verb_raw(const Options *o, char *const *args) {
             json_set(body, "params", json_object_get(params)) < 0 ||
             json_set_string(body, "token", o->token) < 0 ||
             json_set_bool(body, "notification", o->notification) < 0 ||
-            json_set_string(body,
-                            "conversationId",
-                            o->conversation ? o->conversation : json_get_string(params, "conversationId")) <
-                            0)
+            json_set_string(
+                    body,
+                    "conversationId",
+                    o->conversation ? o->conversation : json_get_string(params, "conversationId")) < 0)
                 return EXIT_REFUSED;
         r = admin_call(o, "POST", path, body, &made);
         return r != 0 ? r : admin_finish(o, answer_of(&made), NULL, true);

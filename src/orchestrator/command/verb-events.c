@@ -36,16 +36,17 @@ static const struct {
                 const char *name, *label;
         } members[4];
 } agent_events[] = {
-        {"started",
-         "agent ready",                        { { "version", "" }, { "model", "model " }, { "session", "session " } }},
-        { "text",        "text",               { { "delta", "" } }                                                    },
-        { "thinking",    "thinking",           { { "delta", "" } }                                                    },
-        { "message",     "says",               { { "text", "" } }                                                     },
-        { "tool_call",   "tool",               { { "name", "" }, { "input", "" } }                                    },
-        { "tool_result", "tool result",        { { "text", "" } }                                                     },
-        { "ask_gone",    "question withdrawn", { { "requestId", "" } }                                                },
-        { "error",       "error",              { { "kind", "" }, { "http", "HTTP " }, { "text", "" } }                },
-        { "notice",      "notice",             { { "text", "" } }                                                     },
+        { "started",
+          "agent ready",
+          { { "version", "" }, { "model", "model " }, { "session", "session " } } },
+        { "text", "text", { { "delta", "" } } },
+        { "thinking", "thinking", { { "delta", "" } } },
+        { "message", "says", { { "text", "" } } },
+        { "tool_call", "tool", { { "name", "" }, { "input", "" } } },
+        { "tool_result", "tool result", { { "text", "" } } },
+        { "ask_gone", "question withdrawn", { { "requestId", "" } } },
+        { "error", "error", { { "kind", "" }, { "http", "HTTP " }, { "text", "" } } },
+        { "notice", "notice", { { "text", "" } } },
 };
 
 static void print_agent(Slice e) {

@@ -23,14 +23,15 @@ static void print_runner(Slice u) {
                             *seen = json_member_string(u, "seenAt");
 
         (void) printf("%-36s ", strempty(uid));
-        (void) printf("%-20.20s %-10.10s %-8s %-10s %5" PRIu64 " %5" PRIu64 "  %s\n",
-                      strempty(host),
-                      strempty(version),
-                      flag(u, "active") ? "active" : "standby",
-                      flag(u, "connected") ? "connected" : "away",
-                      number(u, "conversations"),
-                      number(u, "openMessages"),
-                      strempty(seen));
+        (void) printf(
+                "%-20.20s %-10.10s %-8s %-10s %5" PRIu64 " %5" PRIu64 "  %s\n",
+                strempty(host),
+                strempty(version),
+                flag(u, "active") ? "active" : "standby",
+                flag(u, "connected") ? "connected" : "away",
+                number(u, "conversations"),
+                number(u, "openMessages"),
+                strempty(seen));
 }
 
 int verb_runners(const Options *o, char *const *args) {
@@ -46,15 +47,16 @@ int verb_runners(const Options *o, char *const *args) {
                 print_json(list);
                 return 0;
         }
-        (void) printf("%-36s %-20s %-10s %-8s %-10s %5s %5s  %s\n",
-                      "RUNNER",
-                      "HOST",
-                      "VERSION",
-                      "ROLE",
-                      "STREAM",
-                      "CONV",
-                      "OPEN",
-                      "SEEN");
+        (void) printf(
+                "%-36s %-20s %-10s %-8s %-10s %5s %5s  %s\n",
+                "RUNNER",
+                "HOST",
+                "VERSION",
+                "ROLE",
+                "STREAM",
+                "CONV",
+                "OPEN",
+                "SEEN");
         while (json_scan_element(list, &iter, &u))
                 print_runner(u);
         return 0;

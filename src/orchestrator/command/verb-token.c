@@ -43,12 +43,13 @@ int verb_token_list(const Options *o, char *const *args) {
                                     *used = json_member_string(t, "lastUsedAt"),
                                     *revoked = json_member_string(t, "revokedAt");
 
-                (void) printf("%-12s %-20s %-25s %-25s %s\n",
-                              strempty(id),
-                              name ? name : "-",
-                              strempty(created),
-                              used ? used : "never",
-                              revoked ? "revoked" : "valid");
+                (void) printf(
+                        "%-12s %-20s %-25s %-25s %s\n",
+                        strempty(id),
+                        name ? name : "-",
+                        strempty(created),
+                        used ? used : "never",
+                        revoked ? "revoked" : "valid");
         }
         return 0;
 }

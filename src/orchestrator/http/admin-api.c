@@ -97,11 +97,11 @@ static int begin(HttpExchange *x, size_t *max_body, void *userdata) {
         *max_body = ADMIN_BODY_MAX;
         if (!may_administer(http_socket(x), api->group)) {
                 http_reply_error(
-                                x,
-                                403,
-                                RPC_INVALID_REQUEST,
-                                "only root and members of the group %s may do this",
-                                ADMIN_GROUP);
+                        x,
+                        403,
+                        RPC_INVALID_REQUEST,
+                        "only root and members of the group %s may do this",
+                        ADMIN_GROUP);
                 return 403;
         }
         AdminRequest *q = new0(AdminRequest, 1);
@@ -166,11 +166,12 @@ static int delete_token(HttpExchange *x, AdminRequest *q, Json **ret, RpcError *
         if (r > 0)
                 return done(ret);
         e->code = RPC_INVALID_PARAMS;
-        (void) snprintf(e->text,
-                        sizeof(e->text),
-                        "there is no valid token %.*s",
-                        utf8_cut(q->segments[1], 64),
-                        q->segments[1]);
+        (void) snprintf(
+                e->text,
+                sizeof(e->text),
+                "there is no valid token %.*s",
+                utf8_cut(q->segments[1], 64),
+                q->segments[1]);
         return 1;
 }
 
@@ -217,12 +218,12 @@ static int delete_runner(HttpExchange *x, AdminRequest *q, Json **ret, RpcError 
 }
 
 /* The method, params and kind of a message from the body. params is a reference for the caller to put. */
-static int
-read_message(AdminRequest *q,
-             const char **ret_method,
-             Json **ret_params,
-             bool *ret_notification,
-             RpcError *e) {
+static int read_message(
+        AdminRequest *q,
+        const char **ret_method,
+        Json **ret_params,
+        bool *ret_notification,
+        RpcError *e) {
         const char *method = json_get_string(q->body, "method");
         Json *params = json_get(q->body, "params");
 
@@ -276,7 +277,7 @@ static int get_conversations(HttpExchange *x, AdminRequest *q, Json **ret, RpcEr
         if (given && safe_atou64(given, &limit) < 0)
                 limit = LIST_DEFAULT;
         int r = hub_conversation_list(
-                        q->api->hub, all && !streq(all, "0"), MIN(limit, (uint64_t) LIST_DEFAULT), &list);
+                q->api->hub, all && !streq(all, "0"), MIN(limit, (uint64_t) LIST_DEFAULT), &list);
         return list_of(r, "conversations", list, ret);
 }
 
@@ -289,12 +290,12 @@ static int post_conversations(HttpExchange *x, AdminRequest *q, Json **ret, RpcE
                 return 1;
         }
         return hub_conversation_start(
-                        q->api->hub,
-                        json_get_string(q->body, "token"),
-                        json_get_string(q->body, "conversationId"),
-                        params,
-                        ret,
-                        e);
+                q->api->hub,
+                json_get_string(q->body, "token"),
+                json_get_string(q->body, "conversationId"),
+                params,
+                ret,
+                e);
 }
 
 static int get_conversation(HttpExchange *x, AdminRequest *q, Json **ret, RpcError *e) {
@@ -429,22 +430,22 @@ static const struct {
         const char *method, *path; /* "*" stands for one segment */
         Handler handler;
 } routes[] = {
-        {"GET",     "status",                   get_status               },
-        { "GET",    "tokens",                   get_tokens               },
-        { "POST",   "tokens",                   post_tokens              },
-        { "DELETE", "tokens/*",                 delete_token             },
-        { "GET",    "runners",                  get_runners              },
-        { "DELETE", "runners/*",                delete_runner            },
-        { "POST",   "runners/*/activate",       post_activate            },
-        { "POST",   "runners/*/messages",       post_runner_message      },
-        { "GET",    "conversations",            get_conversations        },
-        { "POST",   "conversations",            post_conversations       },
-        { "GET",    "conversations/*",          get_conversation         },
-        { "POST",   "conversations/*/messages", post_conversation_message},
-        { "POST",   "conversations/*/takeover", post_takeover            },
-        { "GET",    "conversations/*/events",   get_conversation_events  },
-        { "GET",    "events",                   get_events               },
-        { "GET",    "messages/*",               get_message              },
+        { "GET", "status", get_status },
+        { "GET", "tokens", get_tokens },
+        { "POST", "tokens", post_tokens },
+        { "DELETE", "tokens/*", delete_token },
+        { "GET", "runners", get_runners },
+        { "DELETE", "runners/*", delete_runner },
+        { "POST", "runners/*/activate", post_activate },
+        { "POST", "runners/*/messages", post_runner_message },
+        { "GET", "conversations", get_conversations },
+        { "POST", "conversations", post_conversations },
+        { "GET", "conversations/*", get_conversation },
+        { "POST", "conversations/*/messages", post_conversation_message },
+        { "POST", "conversations/*/takeover", post_takeover },
+        { "GET", "conversations/*/events", get_conversation_events },
+        { "GET", "events", get_events },
+        { "GET", "messages/*", get_message },
 };
 
 static bool path_fits(const AdminRequest *q, const char *path) {
@@ -506,11 +507,11 @@ static void request(HttpExchange *x, void *userdata) {
         q->body = tree;
         if (r < 0) {
                 http_reply_error(
-                                x,
-                                400,
-                                r == -E2BIG ? RPC_INVALID_REQUEST : RPC_PARSE_ERROR,
-                                "%s",
-                                text ? text : "not valid JSON");
+                        x,
+                        400,
+                        r == -E2BIG ? RPC_INVALID_REQUEST : RPC_PARSE_ERROR,
+                        "%s",
+                        text ? text : "not valid JSON");
                 return;
         }
         for (size_t i = 0; i < ELEMENTSOF(routes); i++) {
@@ -523,10 +524,10 @@ static void request(HttpExchange *x, void *userdata) {
                 found = true;
         }
         http_reply_error(
-                        x,
-                        found ? 405 : 404,
-                        RPC_METHOD_NOT_FOUND,
-                        found ? "the method is not allowed" : "the path does not exist");
+                x,
+                found ? 405 : 404,
+                RPC_METHOD_NOT_FOUND,
+                found ? "the method is not allowed" : "the path does not exist");
 }
 
 const HttpServerOps admin_api_ops = {

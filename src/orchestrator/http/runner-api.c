@@ -37,11 +37,7 @@ static void runner_request_free(void *p) {
 static void reply_failure(HttpExchange *x, int error) {
         log_error_errno(error, "Failed to serve %s %s: %m", http_method(x), http_path(x));
         http_reply_error(
-                        x,
-                        503,
-                        RPC_INTERNAL_ERROR,
-                        "the orchestrator failed, try again: %s",
-                        strerror(-error));
+                x, 503, RPC_INTERNAL_ERROR, "the orchestrator failed, try again: %s", strerror(-error));
 }
 
 /* ---- before the body ---- */
@@ -81,10 +77,10 @@ static int begin(HttpExchange *x, size_t *max_body, void *userdata) {
         }
         if (r == 0) {
                 http_reply_error(
-                                x,
-                                401,
-                                RPC_INVALID_REQUEST,
-                                secret ? "the token is not valid" : "a bearer token is needed");
+                        x,
+                        401,
+                        RPC_INVALID_REQUEST,
+                        secret ? "the token is not valid" : "a bearer token is needed");
                 return 401;
         }
         if (!is_messages(x) && !streq(http_path(x), "/api/runner/events")) {
@@ -110,16 +106,13 @@ static bool identify(HttpExchange *x, RunnerRequest *q) {
                 reply_failure(x, r);
         else if (r == 0 && !id)
                 http_reply_error(
-                                x,
-                                409,
-                                RPC_STALE_STORE,
-                                "X-Northflare-Runner-Id is missing: register first");
+                        x, 409, RPC_STALE_STORE, "X-Northflare-Runner-Id is missing: register first");
         else if (r == 0)
                 http_reply_error(
-                                x,
-                                409,
-                                RPC_STALE_STORE,
-                                "this runner id is not known or was superseded by a newer registration: register again");
+                        x,
+                        409,
+                        RPC_STALE_STORE,
+                        "this runner id is not known or was superseded by a newer registration: register again");
         return r > 0;
 }
 
@@ -284,9 +277,10 @@ static int fill(HttpExchange *x, Buffer *b, void *userdata) {
         r = hub_next_message(q->hub, q->uid, &q->seq, &envelope);
         if (r <= 0) {
                 if (r < 0)
-                        log_error_errno(r,
-                                        "Failed to read the messages of runner %s, closing its stream: %m",
-                                        q->uid);
+                        log_error_errno(
+                                r,
+                                "Failed to read the messages of runner %s, closing its stream: %m",
+                                q->uid);
                 return r;
         }
         (void) buffer_printf(b, "id: %s\nevent: runner.message\ndata: ", hub_cursor(q->hub, q->seq, cursor));
@@ -352,10 +346,10 @@ static void get_messages(HttpExchange *x, RunnerRequest *q) {
         }
         /* A cursor even before the first message: the beginning is a place, too. */
         (void) buffer_printf(
-                        &b,
-                        "],\"cursor\":\"%s\",\"more\":%s}\n",
-                        hub_cursor(q->hub, q->seq, cursor),
-                        more > 0 ? "true" : "false");
+                &b,
+                "],\"cursor\":\"%s\",\"more\":%s}\n",
+                hub_cursor(q->hub, q->seq, cursor),
+                more > 0 ? "true" : "false");
         if (b.failed)
                 reply_failure(x, -ENOMEM);
         else

@@ -172,8 +172,8 @@ const Buffer *http_body(HttpExchange *x) {
 }
 
 int http_socket(HttpExchange *x) {
-        const union MHD_ConnectionInfo *info =
-                        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+                x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
         return info ? info->connect_fd : -EBADF;
 }
@@ -187,11 +187,12 @@ void *http_get_data(HttpExchange *x) {
         return x->data;
 }
 
-void http_reply(HttpExchange *x,
-                unsigned status,
-                char *body_consume,
-                const char *extra_header,
-                const char *value) {
+void http_reply(
+        HttpExchange *x,
+        unsigned status,
+        char *body_consume,
+        const char *extra_header,
+        const char *value) {
         char *body = body_consume;
         size_t size = strlen(strempty(body));
 
@@ -203,18 +204,16 @@ void http_reply(HttpExchange *x,
                 if (x->server->answers > HTTP_ANSWERS_MAX - MIN(size, HTTP_ANSWERS_MAX)) {
                         free(body);
                         http_reply_error(
-                                        x,
-                                        MHD_HTTP_SERVICE_UNAVAILABLE,
-                                        RPC_INTERNAL_ERROR,
-                                        "too many answers are in progress");
+                                x,
+                                MHD_HTTP_SERVICE_UNAVAILABLE,
+                                RPC_INTERNAL_ERROR,
+                                "too many answers are in progress");
                         return;
                 }
                 count_answer(x, size);
         }
         x->response = MHD_create_response_from_buffer(
-                        size,
-                        body ? body : (char *) "",
-                        body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+                size, body ? body : (char *) "", body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
         if (!x->response) {
                 free(body);
                 return;
@@ -222,7 +221,7 @@ void http_reply(HttpExchange *x,
         x->status = status;
         if (body)
                 (void) MHD_add_response_header(
-                                x->response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+                        x->response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
         if (extra_header)
                 (void) MHD_add_response_header(x->response, extra_header, value);
 }
@@ -248,11 +247,11 @@ void http_reply_error(HttpExchange *x, unsigned status, int code, const char *fo
 
 static void reply_oversize(HttpExchange *x) {
         http_reply_error(
-                        x,
-                        MHD_HTTP_CONTENT_TOO_LARGE,
-                        RPC_INVALID_REQUEST,
-                        "the body is larger than %zu bytes",
-                        x->max_body);
+                x,
+                MHD_HTTP_CONTENT_TOO_LARGE,
+                RPC_INVALID_REQUEST,
+                "the body is larger than %zu bytes",
+                x->max_body);
 }
 
 static ssize_t read_stream(void *userdata, uint64_t position, char *to, size_t max) {
@@ -284,17 +283,17 @@ static ssize_t read_stream(void *userdata, uint64_t position, char *to, size_t m
 }
 
 void http_stream(
-                HttpExchange *x,
-                const char *content_type,
-                const char *keepalive,
-                HttpFill fill,
-                void *userdata) {
+        HttpExchange *x,
+        const char *content_type,
+        const char *keepalive,
+        HttpFill fill,
+        void *userdata) {
         x->keepalive = keepalive;
         x->fill = fill;
         x->fill_data = userdata;
         x->status = MHD_HTTP_OK;
         x->response = MHD_create_response_from_callback(
-                        MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, x, NULL);
+                MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, x, NULL);
         if (!x->response)
                 return;
         (void) MHD_add_response_header(x->response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
@@ -348,14 +347,15 @@ static void take_body(HttpExchange *x, const char *data, size_t size) {
         if (size > x->max_body - MIN(x->body.size, x->max_body)) {
                 x->discard = x->oversize = true;
                 reply_oversize(x);
-        } else if (s->bodies + size > MAX(HTTP_BODIES_MAX, s->max_body) ||
-                   buffer_append(&x->body, data, size) < 0) {
+        } else if (
+                s->bodies + size > MAX(HTTP_BODIES_MAX, s->max_body) ||
+                buffer_append(&x->body, data, size) < 0) {
                 x->discard = true;
                 http_reply_error(
-                                x,
-                                MHD_HTTP_SERVICE_UNAVAILABLE,
-                                RPC_INTERNAL_ERROR,
-                                "too many request bodies are in progress");
+                        x,
+                        MHD_HTTP_SERVICE_UNAVAILABLE,
+                        RPC_INTERNAL_ERROR,
+                        "too many request bodies are in progress");
         } else {
                 s->bodies += size;
                 x->counted += size;
@@ -364,15 +364,15 @@ static void take_body(HttpExchange *x, const char *data, size_t size) {
         drop_body(x);
 }
 
-static enum MHD_Result
-on_request(void *userdata,
-           struct MHD_Connection *connection,
-           const char *path,
-           const char *method,
-           const char *version,
-           const char *upload,
-           size_t *upload_size,
-           void **state) {
+static enum MHD_Result on_request(
+        void *userdata,
+        struct MHD_Connection *connection,
+        const char *path,
+        const char *method,
+        const char *version,
+        const char *upload,
+        size_t *upload_size,
+        void **state) {
         HttpServer *s = userdata;
         HttpExchange *x = *state;
 
@@ -401,21 +401,21 @@ on_request(void *userdata,
         return send_reply(x);
 }
 
-static void
-on_completed(void *userdata,
-             struct MHD_Connection *connection,
-             void **state,
-             enum MHD_RequestTerminationCode code) {
+static void on_completed(
+        void *userdata,
+        struct MHD_Connection *connection,
+        void **state,
+        enum MHD_RequestTerminationCode code) {
         if (*state)
                 exchange_free(*state);
         *state = NULL;
 }
 
-static void
-on_connection(void *userdata,
-              struct MHD_Connection *connection,
-              void **state,
-              enum MHD_ConnectionNotificationCode code) {
+static void on_connection(
+        void *userdata,
+        struct MHD_Connection *connection,
+        void **state,
+        enum MHD_ConnectionNotificationCode code) {
         const union MHD_ConnectionInfo *info;
         unsigned timeout = USER_TIMEOUT_MSEC;
 
@@ -427,7 +427,7 @@ on_connection(void *userdata,
         info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info) /* no TCP on a unix socket: it fails there, and is not needed */
                 (void) setsockopt(
-                                info->connect_fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+                        info->connect_fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 }
 
 static void on_mhd_log(void *userdata, const char *format, va_list ap) {
@@ -452,12 +452,12 @@ static int on_keepalive(sd_event_source *source, uint64_t usec, void *userdata) 
 }
 
 int http_server_new(
-                sd_event *event,
-                int listen_fd_consume,
-                size_t max_body,
-                const HttpServerOps *ops,
-                void *userdata,
-                HttpServer **ret) {
+        sd_event *event,
+        int listen_fd_consume,
+        size_t max_body,
+        const HttpServerOps *ops,
+        void *userdata,
+        HttpServer **ret) {
         _cleanup_close_ int fd = listen_fd_consume;
         _cleanup_(http_server_freep) HttpServer *s = new0(HttpServer, 1);
         int r;
@@ -468,28 +468,28 @@ int http_server_new(
         s->userdata = userdata;
         s->max_body = max_body;
         s->daemon = MHD_start_daemon(
-                        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
-                        0,
-                        NULL,
-                        NULL,
-                        on_request,
-                        s,
-                        MHD_OPTION_EXTERNAL_LOGGER,
-                        on_mhd_log,
-                        NULL,
-                        MHD_OPTION_LISTEN_SOCKET,
-                        fd,
-                        MHD_OPTION_CONNECTION_LIMIT,
-                        (unsigned) HTTP_CONNECTIONS_MAX,
-                        MHD_OPTION_CONNECTION_TIMEOUT,
-                        (unsigned) HTTP_IDLE_SEC,
-                        MHD_OPTION_NOTIFY_COMPLETED,
-                        on_completed,
-                        NULL,
-                        MHD_OPTION_NOTIFY_CONNECTION,
-                        on_connection,
-                        s,
-                        MHD_OPTION_END);
+                MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+                0,
+                NULL,
+                NULL,
+                on_request,
+                s,
+                MHD_OPTION_EXTERNAL_LOGGER,
+                on_mhd_log,
+                NULL,
+                MHD_OPTION_LISTEN_SOCKET,
+                fd,
+                MHD_OPTION_CONNECTION_LIMIT,
+                (unsigned) HTTP_CONNECTIONS_MAX,
+                MHD_OPTION_CONNECTION_TIMEOUT,
+                (unsigned) HTTP_IDLE_SEC,
+                MHD_OPTION_NOTIFY_COMPLETED,
+                on_completed,
+                NULL,
+                MHD_OPTION_NOTIFY_CONNECTION,
+                on_connection,
+                s,
+                MHD_OPTION_END);
         if (!s->daemon)
                 return -EIO;
         (void) TAKE_FD(fd);

@@ -34,12 +34,12 @@ typedef struct HttpServerOps {
 /* Serves a listening socket, which is taken over (also on failure). max_body: of a request, in bytes. ops and userdata are
  * borrowed. Returns 0 or negative errno. */
 int http_server_new(
-                sd_event *event,
-                int listen_fd_consume,
-                size_t max_body,
-                const HttpServerOps *ops,
-                void *userdata,
-                HttpServer **ret);
+        sd_event *event,
+        int listen_fd_consume,
+        size_t max_body,
+        const HttpServerOps *ops,
+        void *userdata,
+        HttpServer **ret);
 /* Ends every stream and closes every connection. */
 HttpServer *http_server_free(HttpServer *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(HttpServer *, http_server_free);
@@ -58,11 +58,12 @@ void http_set_data(HttpExchange *x, void *data, void (*free_func)(void *data));
 void *http_get_data(HttpExchange *x);
 
 /* An answer with a JSON body (NULL: none), taken over. extra_header may be NULL, else "Name" and its value. */
-void http_reply(HttpExchange *x,
-                unsigned status,
-                char *body_consume,
-                const char *extra_header,
-                const char *value);
+void http_reply(
+        HttpExchange *x,
+        unsigned status,
+        char *body_consume,
+        const char *extra_header,
+        const char *value);
 
 /* The error of a request in the shape of JSON-RPC: {"jsonrpc":"2.0","id":null,"error":{"code","message"}}. */
 void http_reply_error(HttpExchange *x, unsigned status, int code, const char *format, ...) _printf_(4, 5);
@@ -75,11 +76,11 @@ void http_hold(HttpExchange *x);
  * after http_wake(); negative: the stream ends here. */
 typedef int (*HttpFill)(HttpExchange *x, Buffer *b, void *userdata);
 void http_stream(
-                HttpExchange *x,
-                const char *content_type,
-                const char *keepalive,
-                HttpFill fill,
-                void *userdata);
+        HttpExchange *x,
+        const char *content_type,
+        const char *keepalive,
+        HttpFill fill,
+        void *userdata);
 
 /* Wakes a held request or a stream that had nothing to send. Cheap, may be called at any time. */
 void http_wake(HttpExchange *x);

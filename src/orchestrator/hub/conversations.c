@@ -16,35 +16,38 @@ int adopt_conversation(Hub *h, const char *token, const char *uid, const char *i
         uint64_t now = now_usec(CLOCK_REALTIME);
         int r;
 
-        r = db_run(h->db,
-                   "INSERT INTO conversations(id, token, owner, state, served, created, updated)"
-                   " VALUES(?, ?, ?, 'starting', 1, ?, ?) ON CONFLICT DO NOTHING",
-                   "sssii",
-                   id,
-                   token,
-                   uid,
-                   now,
-                   now);
+        r = db_run(
+                h->db,
+                "INSERT INTO conversations(id, token, owner, state, served, created, updated)"
+                " VALUES(?, ?, ?, 'starting', 1, ?, ?) ON CONFLICT DO NOTHING",
+                "sssii",
+                id,
+                token,
+                uid,
+                now,
+                now);
         if (r != 0)
                 return MIN(r, 0);
-        r = db_run(h->db,
-                   "UPDATE conversations SET token=?1, owner=?2, served=1, updated=?3,"
-                   " state=CASE WHEN state IN ('queued', 'claimed') THEN 'starting' ELSE state END"
-                   " WHERE id=?4 AND token=?1 AND owner IS NULL AND previous IS NOT ?2",
-                   "ssis",
-                   token,
-                   uid,
-                   now,
-                   id);
+        r = db_run(
+                h->db,
+                "UPDATE conversations SET token=?1, owner=?2, served=1, updated=?3,"
+                " state=CASE WHEN state IN ('queued', 'claimed') THEN 'starting' ELSE state END"
+                " WHERE id=?4 AND token=?1 AND owner IS NULL AND previous IS NOT ?2",
+                "ssis",
+                token,
+                uid,
+                now,
+                id);
         if (r > 0)
                 return release_held(h, id, uid);
         if (r == 0) /* a store that moved to another token brings its conversations along */
-                r = db_run(h->db,
-                           "UPDATE conversations SET token=? WHERE id=? AND owner=?",
-                           "sss",
-                           token,
-                           id,
-                           uid);
+                r = db_run(
+                        h->db,
+                        "UPDATE conversations SET token=? WHERE id=? AND owner=?",
+                        "sss",
+                        token,
+                        id,
+                        uid);
         return MIN(r, 0);
 }
 
@@ -56,12 +59,12 @@ static int check_start(Json *params, RpcError *e) {
 
                 if ((s && !ident_is_valid(s)) || (!s && json_get(params, idents[i])))
                         return rpc_refuse(
-                                        e,
-                                        RPC_INVALID_PARAMS,
-                                        "%s: not a valid id: %.*s",
-                                        idents[i],
-                                        utf8_cut(strempty(s), 64),
-                                        strempty(s));
+                                e,
+                                RPC_INVALID_PARAMS,
+                                "%s: not a valid id: %.*s",
+                                idents[i],
+                                utf8_cut(strempty(s), 64),
+                                strempty(s));
         }
         if (!json_get_string(params, "agent"))
                 return rpc_refuse(e, RPC_INVALID_PARAMS, "agent: missing");
@@ -73,32 +76,33 @@ static int insert_conversation(Hub *h, const char *token, const char *id, Json *
         int r;
 
         /* An id may be used again only where nothing ever ran under it. */
-        r = db_run(h->db,
-                   "INSERT INTO conversations(id, token, state, agent, workspace, task, params, created, updated)"
-                   " VALUES(?, ?, 'queued', ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET token=excluded.token, owner=NULL,"
-                   " state='queued', reason=NULL, agent=excluded.agent, workspace=excluded.workspace, task=excluded.task,"
-                   " params=excluded.params, updated=excluded.updated, ended=NULL WHERE state='refused'",
-                   "ssssssii",
-                   id,
-                   token,
-                   json_get_string(params, "agent"),
-                   json_get_string(params, "workspaceId"),
-                   json_get_string(params, "taskId"),
-                   json_text(params),
-                   now,
-                   now);
+        r = db_run(
+                h->db,
+                "INSERT INTO conversations(id, token, state, agent, workspace, task, params, created, updated)"
+                " VALUES(?, ?, 'queued', ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET token=excluded.token, owner=NULL,"
+                " state='queued', reason=NULL, agent=excluded.agent, workspace=excluded.workspace, task=excluded.task,"
+                " params=excluded.params, updated=excluded.updated, ended=NULL WHERE state='refused'",
+                "ssssssii",
+                id,
+                token,
+                json_get_string(params, "agent"),
+                json_get_string(params, "workspaceId"),
+                json_get_string(params, "taskId"),
+                json_text(params),
+                now,
+                now);
         if (r == 0)
                 return rpc_refuse(e, RPC_WRONG_STATE, "there is a conversation %s already", id);
         return MIN(r, 0);
 }
 
 int hub_conversation_start(
-                Hub *h,
-                const char *token_name,
-                const char *id,
-                Json *params,
-                Json **ret,
-                RpcError *e) {
+        Hub *h,
+        const char *token_name,
+        const char *id,
+        Json *params,
+        Json **ret,
+        RpcError *e) {
         _cleanup_free_ char *token = NULL, *message = NULL;
         _cleanup_json_ Json *o = json_object_new_object();
         _cleanup_(transaction_done) Transaction t = {};
@@ -114,11 +118,7 @@ int hub_conversation_start(
         }
         if (!ident_is_valid(id))
                 return rpc_refuse(
-                                e,
-                                RPC_INVALID_PARAMS,
-                                "conversationId: not a valid id: %.*s",
-                                utf8_cut(id, 64),
-                                id);
+                        e, RPC_INVALID_PARAMS, "conversationId: not a valid id: %.*s", utf8_cut(id, 64), id);
         r = check_start(params, e);
         if (r != 0)
                 return r;
@@ -173,10 +173,10 @@ complete_resume(Hub *h, const char *token, const char *owner, const char *start,
         }
         if (strlen(strempty(json_text(params))) > HUB_PARAMS_MAX)
                 return rpc_refuse(
-                                e,
-                                RPC_INVALID_PARAMS,
-                                "params: more than %zu bytes with those of its start",
-                                HUB_PARAMS_MAX);
+                        e,
+                        RPC_INVALID_PARAMS,
+                        "params: more than %zu bytes with those of its start",
+                        HUB_PARAMS_MAX);
         return 0;
 }
 
@@ -185,22 +185,20 @@ int find_conversation(Hub *h, Statement **ret, const char *sql, const char *id, 
 
         if (r >= 0)
                 r = db_step(*ret);
-        return r == 0 ? rpc_refuse(e,
-                                   RPC_UNKNOWN_CONVERSATION,
-                                   "there is no conversation %.*s",
-                                   utf8_cut(id, 64),
-                                   id) :
-                        MIN(r, 0);
+        return r == 0 ?
+                rpc_refuse(
+                        e, RPC_UNKNOWN_CONVERSATION, "there is no conversation %.*s", utf8_cut(id, 64), id) :
+                MIN(r, 0);
 }
 
 int hub_conversation_send(
-                Hub *h,
-                const char *id,
-                const char *method,
-                Json *params,
-                bool notification,
-                char **ret_id,
-                RpcError *e) {
+        Hub *h,
+        const char *id,
+        const char *method,
+        Json *params,
+        bool notification,
+        char **ret_id,
+        RpcError *e) {
         _cleanup_statement_ Statement *s = NULL;
         _cleanup_(transaction_done) Transaction t = {};
         _cleanup_free_ char *target = NULL;
@@ -210,11 +208,11 @@ int hub_conversation_send(
         if (r < 0)
                 return r;
         r = find_conversation(
-                        h,
-                        &s,
-                        "SELECT token, owner, state, task, ended, params FROM conversations WHERE id=?",
-                        id,
-                        e);
+                h,
+                &s,
+                "SELECT token, owner, state, task, ended, params FROM conversations WHERE id=?",
+                id,
+                e);
         if (r != 0)
                 return r;
         if (streq(method, "conversation.start"))
@@ -246,11 +244,12 @@ int hub_conversation_send(
         if (r != 0)
                 return r;
         if (streq(method, "permission.respond"))
-                (void) db_run(h->db,
-                              "DELETE FROM questions WHERE id=? AND conversation=?",
-                              "ss",
-                              json_get_string(params, "requestId"),
-                              id);
+                (void) db_run(
+                        h->db,
+                        "DELETE FROM questions WHERE id=? AND conversation=?",
+                        "ss",
+                        json_get_string(params, "requestId"),
+                        id);
         return transaction_commit(&t);
 }
 
@@ -273,21 +272,23 @@ static int refused(Hub *h, const char *uid, const char *id, Slice error) {
         r = error_text(error, &text);
         if (r < 0)
                 return r;
-        r = db_run(h->db,
-                   "UPDATE conversations SET state='refused', owner=NULL, reason=?1, ended=?2, updated=?2"
-                   " WHERE id=?3 AND NOT served AND (owner IS NULL OR owner=?4)",
-                   "siss",
-                   text ? text : "refused",
-                   now,
-                   id,
-                   uid);
+        r = db_run(
+                h->db,
+                "UPDATE conversations SET state='refused', owner=NULL, reason=?1, ended=?2, updated=?2"
+                " WHERE id=?3 AND NOT served AND (owner IS NULL OR owner=?4)",
+                "siss",
+                text ? text : "refused",
+                now,
+                id,
+                uid);
         if (r <= 0)
                 return r;
         /* Nothing of it can be served: what waits behind its start, and what was sent after its claim. */
-        r = db_run(h->db,
-                   "UPDATE messages SET target=NULL, seq=NULL WHERE conversation=? AND answered IS NULL",
-                   "s",
-                   id);
+        r = db_run(
+                h->db,
+                "UPDATE messages SET target=NULL, seq=NULL WHERE conversation=? AND answered IS NULL",
+                "s",
+                id);
         if (r < 0)
                 return r;
         return fail_held(h, id, RPC_UNKNOWN_CONVERSATION, "the conversation was refused and never ran");
@@ -301,13 +302,14 @@ static int not_resumed(Hub *h, const char *id, Slice error) {
         r = error_text(error, &text);
         if (r < 0)
                 return r;
-        r = db_run(h->db,
-                   "UPDATE conversations SET state='ended', reason=?1, ended=?2, updated=?2"
-                   " WHERE id=?3 AND state='claimed'",
-                   "sis",
-                   text,
-                   now_usec(CLOCK_REALTIME),
-                   id);
+        r = db_run(
+                h->db,
+                "UPDATE conversations SET state='ended', reason=?1, ended=?2, updated=?2"
+                " WHERE id=?3 AND state='claimed'",
+                "sis",
+                text,
+                now_usec(CLOCK_REALTIME),
+                id);
 
         return MIN(r, 0);
 }
@@ -321,26 +323,28 @@ int conversation_answered(Hub *h, const char *uid, const char *id, const char *m
                 return 0;
         if (error.size > 0)
                 return refused(h, uid, id, error);
-        r = db_run(h->db,
-                   "UPDATE conversations SET served=1, owner=coalesce(owner, ?1), updated=?2,"
-                   " state=CASE WHEN state IN ('queued', 'claimed') THEN 'starting' ELSE state END"
-                   " WHERE id=?3 AND (owner IS NULL OR owner=?1)",
-                   "sis",
-                   uid,
-                   now_usec(CLOCK_REALTIME),
-                   id);
+        r = db_run(
+                h->db,
+                "UPDATE conversations SET served=1, owner=coalesce(owner, ?1), updated=?2,"
+                " state=CASE WHEN state IN ('queued', 'claimed') THEN 'starting' ELSE state END"
+                " WHERE id=?3 AND (owner IS NULL OR owner=?1)",
+                "sis",
+                uid,
+                now_usec(CLOCK_REALTIME),
+                id);
         if (r <= 0)
                 return r;
         return release_held(h, id, uid); /* of one that was accepted without a claim */
 }
 
 static int set_state(Hub *h, const char *id, const char *state) {
-        int r = db_run(h->db,
-                       "UPDATE conversations SET state=?, served=1, updated=?, ended=NULL, reason=NULL WHERE id=?",
-                       "sis",
-                       state,
-                       now_usec(CLOCK_REALTIME),
-                       id);
+        int r = db_run(
+                h->db,
+                "UPDATE conversations SET state=?, served=1, updated=?, ended=NULL, reason=NULL WHERE id=?",
+                "sis",
+                state,
+                now_usec(CLOCK_REALTIME),
+                id);
 
         return MIN(r, 0);
 }
@@ -353,12 +357,13 @@ static int ended(Hub *h, const char *id, Slice reason) {
         r = json_string_cut(reason, HUB_REASON_MAX, &text);
         if (r < 0)
                 return r;
-        r = db_run(h->db,
-                   "UPDATE conversations SET state='ended', served=1, reason=?1, ended=?2, updated=?2 WHERE id=?3",
-                   "sis",
-                   text,
-                   now,
-                   id);
+        r = db_run(
+                h->db,
+                "UPDATE conversations SET state='ended', served=1, reason=?1, ended=?2, updated=?2 WHERE id=?3",
+                "sis",
+                text,
+                now,
+                id);
         if (r < 0)
                 return r;
         r = db_run(h->db, "DELETE FROM questions WHERE conversation=?", "s", id);
@@ -374,23 +379,25 @@ static int asked(Hub *h, const char *id, const RunnerMessage *m) {
                 r = json_string_cut(m->title, HUB_TITLE_MAX, &title);
         if (r < 0)
                 return r;
-        r = db_run(h->db,
-                   "INSERT INTO questions(id, conversation, tool, title, asked) VALUES(?, ?, ?, ?, ?)"
-                   " ON CONFLICT DO NOTHING",
-                   "ssssi",
-                   m->message_id,
-                   id,
-                   tool,
-                   title,
-                   now_usec(CLOCK_REALTIME));
+        r = db_run(
+                h->db,
+                "INSERT INTO questions(id, conversation, tool, title, asked) VALUES(?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                "ssssi",
+                m->message_id,
+                id,
+                tool,
+                title,
+                now_usec(CLOCK_REALTIME));
         /* No event reports that a user of the runner's machine has answered one: the old ones make room. */
         if (r >= 0)
-                r = db_run(h->db,
-                           "DELETE FROM questions WHERE id IN (SELECT id FROM questions WHERE conversation=?"
-                           " ORDER BY asked DESC, id DESC LIMIT -1 OFFSET ?)",
-                           "si",
-                           id,
-                           (int64_t) HUB_QUESTIONS_MAX);
+                r = db_run(
+                        h->db,
+                        "DELETE FROM questions WHERE id IN (SELECT id FROM questions WHERE conversation=?"
+                        " ORDER BY asked DESC, id DESC LIMIT -1 OFFSET ?)",
+                        "si",
+                        id,
+                        (int64_t) HUB_QUESTIONS_MAX);
         return MIN(r, 0);
 }
 
@@ -435,11 +442,11 @@ static int apply_event(Hub *h, const char *id, const RunnerMessage *m) {
 }
 
 int conversation_event(
-                Hub *h,
-                const char *token,
-                const char *uid,
-                const RunnerMessage *event,
-                bool *ret_foreign) {
+        Hub *h,
+        const char *token,
+        const char *uid,
+        const RunnerMessage *event,
+        bool *ret_foreign) {
         const char *id = event->conversation;
         _cleanup_statement_ Statement *s = NULL;
         int r;
@@ -503,13 +510,14 @@ static int add_questions(Hub *h, const char *id, Json *o) {
         r = json_set(o, "questions", list);
         if (r < 0)
                 return r;
-        r = db_query(h->db,
-                     &s,
-                     "SELECT id, substr(tool, 1, 256), substr(title, 1, 1024), asked FROM questions"
-                     " WHERE conversation=? ORDER BY asked, id LIMIT ?",
-                     "si",
-                     id,
-                     (int64_t) HUB_QUESTIONS_MAX);
+        r = db_query(
+                h->db,
+                &s,
+                "SELECT id, substr(tool, 1, 256), substr(title, 1, 1024), asked FROM questions"
+                " WHERE conversation=? ORDER BY asked, id LIMIT ?",
+                "si",
+                id,
+                (int64_t) HUB_QUESTIONS_MAX);
         if (r < 0)
                 return r;
         while ((r = db_step(s)) > 0) {
@@ -555,13 +563,14 @@ int hub_conversation_list(Hub *h, bool all, uint64_t limit, Json **ret) {
 
         if (!list)
                 return -ENOMEM;
-        r = db_query(h->db,
-                     &s,
-                     "SELECT * FROM (SELECT " COLUMNS " FROM conversations c WHERE ? OR ended IS NULL"
-                     " ORDER BY created DESC, id LIMIT ?) ORDER BY created, id",
-                     "ii",
-                     (int64_t) all,
-                     limit);
+        r = db_query(
+                h->db,
+                &s,
+                "SELECT * FROM (SELECT " COLUMNS " FROM conversations c WHERE ? OR ended IS NULL"
+                " ORDER BY created DESC, id LIMIT ?) ORDER BY created, id",
+                "ii",
+                (int64_t) all,
+                limit);
         if (r < 0)
                 return r;
         while ((r = db_step(s)) > 0) {
@@ -582,7 +591,7 @@ int hub_conversation_list(Hub *h, bool all, uint64_t limit, Json **ret) {
 int hub_conversation_is_over(Hub *h, const char *id, bool *ret_known) {
         int64_t over;
         int r = db_lookup_int(
-                        h->db, &over, "SELECT ended IS NOT NULL FROM conversations WHERE id=?", "s", id);
+                h->db, &over, "SELECT ended IS NOT NULL FROM conversations WHERE id=?", "s", id);
 
         if (r < 0)
                 return r;

@@ -18,13 +18,13 @@
 int hub_conversation_start(Hub *h, const char *token, const char *id, Json *params, Json **ret, RpcError *e);
 /* Queues a message for the runner that owns it. params as above; *ret_id is the message's. */
 int hub_conversation_send(
-                Hub *h,
-                const char *id,
-                const char *method,
-                Json *params,
-                bool notification,
-                char **ret_id,
-                RpcError *e);
+        Hub *h,
+        const char *id,
+        const char *method,
+        Json *params,
+        bool notification,
+        char **ret_id,
+        RpcError *e);
 /* All that is known of it, with its open questions and the params of its start. 1 and *ret, or 0: unknown. */
 int hub_conversation_get(Hub *h, const char *id, Json **ret);
 /* 1: it has ended, or was refused; 0: not so; *ret_known: there is one. */
@@ -42,8 +42,8 @@ int adopt_conversation(Hub *h, const char *token, const char *uid, const char *i
 int conversation_answered(Hub *h, const char *uid, const char *id, const char *method, Slice error);
 /* What an event means for its conversation; *ret_foreign: it belongs to another token's runner. */
 int conversation_event(
-                Hub *h,
-                const char *token,
-                const char *uid,
-                const RunnerMessage *event,
-                bool *ret_foreign);
+        Hub *h,
+        const char *token,
+        const char *uid,
+        const RunnerMessage *event,
+        bool *ret_foreign);

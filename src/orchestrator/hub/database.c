@@ -16,34 +16,34 @@
  * addressed to another runner, so that a stream that has gone past the old place still gets it.
  * events: what came from runners, once for each (runner, message_id). */
 static const char schema[] =
-                "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
-                "CREATE TABLE tokens(id TEXT PRIMARY KEY, name TEXT, hash TEXT NOT NULL UNIQUE,"
-                " created INTEGER NOT NULL, used INTEGER, revoked INTEGER);"
-                "CREATE TABLE runners(uid TEXT PRIMARY KEY, runner_id TEXT NOT NULL UNIQUE, token TEXT NOT NULL,"
-                " store_id TEXT UNIQUE, generation INTEGER NOT NULL, confirmed INTEGER NOT NULL DEFAULT 0,"
-                " active INTEGER NOT NULL DEFAULT 0, hostname TEXT, version TEXT, info TEXT, heartbeat TEXT,"
-                " registered INTEGER NOT NULL, seen INTEGER NOT NULL, acked INTEGER NOT NULL DEFAULT 0);"
-                "CREATE INDEX runners_token ON runners(token);"
-                "CREATE TABLE conversations(id TEXT PRIMARY KEY, token TEXT NOT NULL, owner TEXT, previous TEXT,"
-                " state TEXT NOT NULL, reason TEXT, agent TEXT, workspace TEXT, task TEXT, params TEXT,"
-                " run INTEGER, served INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL,"
-                " updated INTEGER NOT NULL, ended INTEGER);"
-                "CREATE TABLE messages(n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
-                " seq INTEGER UNIQUE, token TEXT NOT NULL, target TEXT, conversation TEXT, task TEXT,"
-                " method TEXT NOT NULL, params TEXT NOT NULL, request INTEGER NOT NULL, work INTEGER NOT NULL,"
-                " claimed_by TEXT, created INTEGER NOT NULL, answered INTEGER, response TEXT, replaced_by TEXT);"
-                "CREATE INDEX messages_target ON messages(target, seq) WHERE answered IS NULL;"
-                "CREATE INDEX messages_conversation ON messages(conversation, n);"
-                "CREATE INDEX messages_open ON messages(token) WHERE answered IS NULL;"
-                "CREATE TABLE events(n INTEGER PRIMARY KEY AUTOINCREMENT, runner TEXT NOT NULL,"
-                " message_id TEXT NOT NULL, conversation TEXT, method TEXT NOT NULL, body TEXT NOT NULL,"
-                " received INTEGER NOT NULL, UNIQUE(runner, message_id));"
-                "CREATE INDEX events_conversation ON events(conversation, n);"
-                "CREATE INDEX events_runner ON events(runner, n);"
-                "CREATE TABLE questions(id TEXT PRIMARY KEY, conversation TEXT NOT NULL, tool TEXT, title TEXT,"
-                " asked INTEGER NOT NULL) WITHOUT ROWID;"
-                "CREATE INDEX questions_conversation ON questions(conversation);"
-                "INSERT INTO meta VALUES('seq', 0), ('epoch', lower(hex(randomblob(4))));";
+        "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+        "CREATE TABLE tokens(id TEXT PRIMARY KEY, name TEXT, hash TEXT NOT NULL UNIQUE,"
+        " created INTEGER NOT NULL, used INTEGER, revoked INTEGER);"
+        "CREATE TABLE runners(uid TEXT PRIMARY KEY, runner_id TEXT NOT NULL UNIQUE, token TEXT NOT NULL,"
+        " store_id TEXT UNIQUE, generation INTEGER NOT NULL, confirmed INTEGER NOT NULL DEFAULT 0,"
+        " active INTEGER NOT NULL DEFAULT 0, hostname TEXT, version TEXT, info TEXT, heartbeat TEXT,"
+        " registered INTEGER NOT NULL, seen INTEGER NOT NULL, acked INTEGER NOT NULL DEFAULT 0);"
+        "CREATE INDEX runners_token ON runners(token);"
+        "CREATE TABLE conversations(id TEXT PRIMARY KEY, token TEXT NOT NULL, owner TEXT, previous TEXT,"
+        " state TEXT NOT NULL, reason TEXT, agent TEXT, workspace TEXT, task TEXT, params TEXT,"
+        " run INTEGER, served INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL,"
+        " updated INTEGER NOT NULL, ended INTEGER);"
+        "CREATE TABLE messages(n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+        " seq INTEGER UNIQUE, token TEXT NOT NULL, target TEXT, conversation TEXT, task TEXT,"
+        " method TEXT NOT NULL, params TEXT NOT NULL, request INTEGER NOT NULL, work INTEGER NOT NULL,"
+        " claimed_by TEXT, created INTEGER NOT NULL, answered INTEGER, response TEXT, replaced_by TEXT);"
+        "CREATE INDEX messages_target ON messages(target, seq) WHERE answered IS NULL;"
+        "CREATE INDEX messages_conversation ON messages(conversation, n);"
+        "CREATE INDEX messages_open ON messages(token) WHERE answered IS NULL;"
+        "CREATE TABLE events(n INTEGER PRIMARY KEY AUTOINCREMENT, runner TEXT NOT NULL,"
+        " message_id TEXT NOT NULL, conversation TEXT, method TEXT NOT NULL, body TEXT NOT NULL,"
+        " received INTEGER NOT NULL, UNIQUE(runner, message_id));"
+        "CREATE INDEX events_conversation ON events(conversation, n);"
+        "CREATE INDEX events_runner ON events(runner, n);"
+        "CREATE TABLE questions(id TEXT PRIMARY KEY, conversation TEXT NOT NULL, tool TEXT, title TEXT,"
+        " asked INTEGER NOT NULL) WITHOUT ROWID;"
+        "CREATE INDEX questions_conversation ON questions(conversation);"
+        "INSERT INTO meta VALUES('seq', 0), ('epoch', lower(hex(randomblob(4))));";
 
 struct Database {
         sqlite3 *db;
@@ -265,9 +265,10 @@ static int setup(Database *d) {
         int64_t version;
         int r;
 
-        r = exec(d,
-                 "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                 "BEGIN EXCLUSIVE; COMMIT;");
+        r = exec(
+                d,
+                "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                "BEGIN EXCLUSIVE; COMMIT;");
         if (r < 0)
                 return r;
         r = db_lookup_int(d, &version, "PRAGMA user_version", "");

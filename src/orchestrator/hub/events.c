@@ -30,37 +30,39 @@ static int store_event(Hub *h, const char *token, const char *uid, const RunnerM
         Slice text;
         int r;
 
-        r =
-                        db_lookup_int(h->db,
-                                      &known,
-                                      "SELECT 1 FROM events WHERE runner=? AND message_id=?",
-                                      "ss",
-                                      uid,
-                                      m->message_id);
+        r = db_lookup_int(
+                h->db,
+                &known,
+                "SELECT 1 FROM events WHERE runner=? AND message_id=?",
+                "ss",
+                uid,
+                m->message_id);
         if (r != 0)
                 return MIN(r, 0);
         r = conversation_event(h, token, uid, m, &foreign);
         if (r < 0)
                 return r;
         if (foreign) {
-                log_warning("Runner %s sent events of conversation %s, which belongs to another token, dropping them.",
-                            uid,
-                            conversation);
+                log_warning(
+                        "Runner %s sent events of conversation %s, which belongs to another token, dropping them.",
+                        uid,
+                        conversation);
                 return 0;
         }
         r = on_one_line(m->text, &memory, &text);
         if (r < 0)
                 return r;
-        r = db_run(h->db,
-                   "INSERT INTO events(runner, message_id, conversation, method, body, received) VALUES(?, ?, ?, ?, ?, ?)",
-                   "ssssti",
-                   uid,
-                   m->message_id,
-                   conversation,
-                   m->method,
-                   text.data,
-                   text.size,
-                   now_usec(CLOCK_REALTIME));
+        r = db_run(
+                h->db,
+                "INSERT INTO events(runner, message_id, conversation, method, body, received) VALUES(?, ?, ?, ?, ?, ?)",
+                "ssssti",
+                uid,
+                m->message_id,
+                conversation,
+                m->method,
+                text.data,
+                text.size,
+                now_usec(CLOCK_REALTIME));
         return MIN(r, 0);
 }
 
@@ -73,35 +75,38 @@ static int store_response(Hub *h, const char *uid, const RunnerMessage *response
 
         if (isempty(id))
                 return 0;
-        r = db_query(h->db,
-                     &s,
-                     "SELECT conversation, method FROM messages WHERE id=?1 AND answered IS NULL"
-                     " AND ?2 IN (target, claimed_by)",
-                     "ss",
-                     id,
-                     uid);
+        r = db_query(
+                h->db,
+                &s,
+                "SELECT conversation, method FROM messages WHERE id=?1 AND answered IS NULL"
+                " AND ?2 IN (target, claimed_by)",
+                "ss",
+                id,
+                uid);
         if (r < 0)
                 return r;
         r = db_step(s);
         if (r < 0)
                 return r;
         if (r == 0) {
-                log_debug("Runner %s answered message %s, which is already answered or belongs to another runner, ignoring.",
-                          uid,
-                          id);
+                log_debug(
+                        "Runner %s answered message %s, which is already answered or belongs to another runner, ignoring.",
+                        uid,
+                        id);
                 return 0;
         }
         (void) buffer_append_str(&answer, failed ? "{\"error\":" : "{\"result\":");
         (void) json_append_line(&answer, failed ? response->error : response->result);
         if (buffer_append_str(&answer, "}") < 0)
                 return -ENOMEM;
-        r = db_run(h->db,
-                   "UPDATE messages SET answered=?, response=? WHERE id=?",
-                   "its",
-                   now_usec(CLOCK_REALTIME),
-                   answer.data,
-                   answer.size,
-                   id);
+        r = db_run(
+                h->db,
+                "UPDATE messages SET answered=?, response=? WHERE id=?",
+                "its",
+                now_usec(CLOCK_REALTIME),
+                answer.data,
+                answer.size,
+                id);
         if (r < 0)
                 return r;
         hub_wake_topic(h, HUB_ANSWERS);
@@ -161,19 +166,16 @@ int hub_next_event(Hub *h, const EventFilter *filter, int64_t *n, Buffer *b) {
 
 #define SELECT "SELECT n, runner, received, body FROM events WHERE "
         if (filter->conversation)
-                r = db_query(h->db,
-                             &s,
-                             SELECT "conversation=? AND n>? ORDER BY n LIMIT 1",
-                             "si",
-                             filter->conversation,
-                             *n);
+                r = db_query(
+                        h->db,
+                        &s,
+                        SELECT "conversation=? AND n>? ORDER BY n LIMIT 1",
+                        "si",
+                        filter->conversation,
+                        *n);
         else if (filter->runner)
-                r = db_query(h->db,
-                             &s,
-                             SELECT "runner=? AND n>? ORDER BY n LIMIT 1",
-                             "si",
-                             filter->runner,
-                             *n);
+                r = db_query(
+                        h->db, &s, SELECT "runner=? AND n>? ORDER BY n LIMIT 1", "si", filter->runner, *n);
         else
                 r = db_query(h->db, &s, SELECT "n>? ORDER BY n LIMIT 1", "i", *n);
 #undef SELECT
@@ -185,9 +187,7 @@ int hub_next_event(Hub *h, const EventFilter *filter, int64_t *n, Buffer *b) {
         (void) buffer_printf(b, "{\"n\":%" PRIi64 ",\"runnerUid\":", db_int(s, 0));
         (void) buffer_append_json_str(b, db_text(s, 1));
         (void) buffer_printf(
-                        b,
-                        ",\"receivedAt\":\"%s\",\"event\":",
-                        format_timestamp((uint64_t) db_int(s, 2), stamp));
+                b, ",\"receivedAt\":\"%s\",\"event\":", format_timestamp((uint64_t) db_int(s, 2), stamp));
         (void) buffer_append_str(b, db_text(s, 3));
         r = buffer_append_str(b, "}\n");
         if (r < 0)

@@ -6,12 +6,8 @@
 #include "orchestrator/hub/hub-internal.h"
 
 void random_id(const char *prefix, char ret[static RANDOM_ID_SIZE]) {
-        (void) snprintf(ret,
-                        RANDOM_ID_SIZE,
-                        "%.4s%016" PRIx64 "%016" PRIx64,
-                        prefix,
-                        random_u64(),
-                        random_u64());
+        (void) snprintf(
+                ret, RANDOM_ID_SIZE, "%.4s%016" PRIx64 "%016" PRIx64, prefix, random_u64(), random_u64());
 }
 
 void hub_listen(Hub *h, HubListener *l) {
@@ -30,11 +26,12 @@ void hub_listen(Hub *h, HubListener *l) {
 
 void hub_unlisten(Hub *h, HubListener *l) {
         if (l->topic == HUB_RUNNER) /* it was alive up to now */
-                (void) db_run(h->db,
-                              "UPDATE runners SET seen=? WHERE uid=?",
-                              "is",
-                              now_usec(CLOCK_REALTIME),
-                              l->key);
+                (void) db_run(
+                        h->db,
+                        "UPDATE runners SET seen=? WHERE uid=?",
+                        "is",
+                        now_usec(CLOCK_REALTIME),
+                        l->key);
         if (l->previous)
                 l->previous->next = l->next;
         else if (h->listeners == l)

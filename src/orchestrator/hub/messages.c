@@ -15,7 +15,7 @@
 
 bool hub_is_work(const char *method) {
         return streq(method, "conversation.start") || streq(method, "conversation.resume") ||
-                        streq(method, "git.operation");
+                streq(method, "git.operation");
 }
 
 const char *hub_cursor(Hub *h, int64_t seq, char buf[static CURSOR_SIZE]) {
@@ -33,11 +33,12 @@ int64_t hub_cursor_parse(Hub *h, const char *cursor) {
 }
 
 static void envelope_id(char ret[static RANDOM_ID_SIZE]) {
-        (void) snprintf(ret,
-                        RANDOM_ID_SIZE,
-                        "m-%011" PRIx64 "%016" PRIx64,
-                        now_usec(CLOCK_REALTIME) / USEC_PER_MSEC,
-                        random_u64());
+        (void) snprintf(
+                ret,
+                RANDOM_ID_SIZE,
+                "m-%011" PRIx64 "%016" PRIx64,
+                now_usec(CLOCK_REALTIME) / USEC_PER_MSEC,
+                random_u64());
 }
 
 static int insert(Hub *h, const HubMessage *m, const char *id, const char *target) {
@@ -49,21 +50,22 @@ static int insert(Hub *h, const HubMessage *m, const char *id, const char *targe
                 if (r < 0)
                         return r;
         }
-        r = db_run(h->db,
-                   "INSERT INTO messages(id, seq, token, target, conversation, task, method, params, request, work, created)"
-                   " VALUES(?, nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                   "sissssssiii",
-                   id,
-                   seq,
-                   m->token,
-                   target,
-                   m->conversation,
-                   m->task,
-                   m->method,
-                   json_text(m->params),
-                   (int64_t) !m->notification,
-                   (int64_t) hub_is_work(m->method),
-                   now_usec(CLOCK_REALTIME));
+        r = db_run(
+                h->db,
+                "INSERT INTO messages(id, seq, token, target, conversation, task, method, params, request, work, created)"
+                " VALUES(?, nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "sissssssiii",
+                id,
+                seq,
+                m->token,
+                target,
+                m->conversation,
+                m->task,
+                m->method,
+                json_text(m->params),
+                (int64_t) !m->notification,
+                (int64_t) hub_is_work(m->method),
+                now_usec(CLOCK_REALTIME));
         return MIN(r, 0);
 }
 
@@ -77,30 +79,24 @@ int hub_send(Hub *h, const HubMessage *m, char **ret_id, RpcError *e) {
         r = transaction_begin(h->db, &t);
         if (r < 0)
                 return r;
-        r =
-                        db_lookup_int(h->db,
-                                      &open,
-                                      "SELECT count(*) FROM messages WHERE token=? AND answered IS NULL",
-                                      "s",
-                                      m->token);
+        r = db_lookup_int(
+                h->db,
+                &open,
+                "SELECT count(*) FROM messages WHERE token=? AND answered IS NULL",
+                "s",
+                m->token);
         if (r < 0)
                 return r;
         if (open >= HUB_OPEN_MESSAGES_MAX)
                 return rpc_refuse(
-                                e,
-                                RPC_AT_CAPACITY,
-                                "%" PRIi64 " messages of this token are open already",
-                                open);
+                        e, RPC_AT_CAPACITY, "%" PRIi64 " messages of this token are open already", open);
         if (m->target)
                 r = free_and_strdup(&target, m->target);
         else if (hub_is_work(m->method) || !m->conversation)
                 r = hub_active_runner(h, m->token, &target);
         else
-                r = db_lookup(h->db,
-                              &target,
-                              "SELECT owner FROM conversations WHERE id=?",
-                              "s",
-                              m->conversation);
+                r = db_lookup(
+                        h->db, &target, "SELECT owner FROM conversations WHERE id=?", "s", m->conversation);
         if (r < 0)
                 return r;
         envelope_id(id);
@@ -137,9 +133,9 @@ static int append_envelope(Statement *s, Buffer *b) {
                 (void) buffer_append_json_str(b, db_text(s, 4));
         }
         (void) buffer_printf(
-                        b,
-                        ",\"createdAt\":\"%s\",\"payload\":{\"jsonrpc\":\"2.0\"",
-                        format_timestamp((uint64_t) db_int(s, 8), stamp));
+                b,
+                ",\"createdAt\":\"%s\",\"payload\":{\"jsonrpc\":\"2.0\"",
+                format_timestamp((uint64_t) db_int(s, 8), stamp));
         if (db_int(s, 7)) {
                 (void) buffer_append_str(b, ",\"id\":");
                 (void) buffer_append_json_str(b, db_text(s, 1));
@@ -155,13 +151,14 @@ int hub_next_message(Hub *h, const char *uid, int64_t *seq, Buffer *b) {
         _cleanup_statement_ Statement *s = NULL;
         int r;
 
-        r = db_query(h->db,
-                     &s,
-                     "SELECT seq, id, target, conversation, task, method, params, request, created FROM messages"
-                     " WHERE target=? AND seq>? AND answered IS NULL ORDER BY seq LIMIT 1",
-                     "si",
-                     uid,
-                     *seq);
+        r = db_query(
+                h->db,
+                &s,
+                "SELECT seq, id, target, conversation, task, method, params, request, created FROM messages"
+                " WHERE target=? AND seq>? AND answered IS NULL ORDER BY seq LIMIT 1",
+                "si",
+                uid,
+                *seq);
         if (r < 0)
                 return r;
         r = db_step(s);
@@ -180,12 +177,13 @@ int hub_acknowledge(Hub *h, const char *uid, int64_t seq) {
         r = db_run(h->db, "UPDATE runners SET acked=?1 WHERE uid=?2 AND acked<?1", "is", seq, uid);
         if (r <= 0)
                 return r;
-        r = db_run(h->db,
-                   "UPDATE messages SET answered=? WHERE target=? AND seq<=? AND NOT request AND answered IS NULL",
-                   "isi",
-                   now_usec(CLOCK_REALTIME),
-                   uid,
-                   seq);
+        r = db_run(
+                h->db,
+                "UPDATE messages SET answered=? WHERE target=? AND seq<=? AND NOT request AND answered IS NULL",
+                "isi",
+                now_usec(CLOCK_REALTIME),
+                uid,
+                seq);
         return MIN(r, 0);
 }
 
@@ -199,12 +197,13 @@ static int place_again(Hub *h, Statement *s, const char *uid) {
                 r = db_lookup_int(h->db, &seq, NEXT_SEQ, "");
                 if (r < 0)
                         return r;
-                r = db_run(h->db,
-                           "UPDATE messages SET seq=?, target=? WHERE n=?",
-                           "isi",
-                           seq,
-                           uid,
-                           db_int(s, 0));
+                r = db_run(
+                        h->db,
+                        "UPDATE messages SET seq=?, target=? WHERE n=?",
+                        "isi",
+                        seq,
+                        uid,
+                        db_int(s, 0));
                 if (r < 0)
                         return r;
                 any = true;
@@ -219,12 +218,13 @@ int readdress_work(Hub *h, const char *token, const char *uid) {
         int r;
 
         /* Sorted into a table of its own by ORDER BY on an expression: the rows change while they are read. */
-        r = db_query(h->db,
-                     &s,
-                     "SELECT n FROM messages WHERE token=? AND answered IS NULL AND claimed_by IS NULL"
-                     " AND (work OR target IS NULL AND conversation IS NULL) ORDER BY +n",
-                     "s",
-                     token);
+        r = db_query(
+                h->db,
+                &s,
+                "SELECT n FROM messages WHERE token=? AND answered IS NULL AND claimed_by IS NULL"
+                " AND (work OR target IS NULL AND conversation IS NULL) ORDER BY +n",
+                "s",
+                token);
         return r < 0 ? r : place_again(h, s, uid);
 }
 
@@ -232,12 +232,13 @@ int release_held(Hub *h, const char *conversation, const char *uid) {
         _cleanup_statement_ Statement *s = NULL;
         int r;
 
-        r = db_query(h->db,
-                     &s,
-                     "SELECT n FROM messages WHERE conversation=? AND target IS NULL AND answered IS NULL AND NOT work"
-                     " ORDER BY +n",
-                     "s",
-                     conversation);
+        r = db_query(
+                h->db,
+                &s,
+                "SELECT n FROM messages WHERE conversation=? AND target IS NULL AND answered IS NULL AND NOT work"
+                " ORDER BY +n",
+                "s",
+                conversation);
         return r < 0 ? r : place_again(h, s, uid);
 }
 
@@ -259,22 +260,22 @@ static int answer_error(Hub *h, const char *sql, const char *key, int code, cons
 
 int fail_held(Hub *h, const char *conversation, int code, const char *text) {
         return answer_error(
-                        h,
-                        "UPDATE messages SET answered=?, response=?"
-                        " WHERE conversation=? AND target IS NULL AND answered IS NULL",
-                        conversation,
-                        code,
-                        text);
+                h,
+                "UPDATE messages SET answered=?, response=?"
+                " WHERE conversation=? AND target IS NULL AND answered IS NULL",
+                conversation,
+                code,
+                text);
 }
 
 int fail_targeted(Hub *h, const char *uid, int code, const char *text) {
         return answer_error(
-                        h,
-                        "UPDATE messages SET answered=?, response=?"
-                        " WHERE target=? AND answered IS NULL AND NOT (work AND claimed_by IS NULL)",
-                        uid,
-                        code,
-                        text);
+                h,
+                "UPDATE messages SET answered=?, response=?"
+                " WHERE target=? AND answered IS NULL AND NOT (work AND claimed_by IS NULL)",
+                uid,
+                code,
+                text);
 }
 
 /* ---- claims ---- */
@@ -284,14 +285,15 @@ static int claim(Hub *h, const char *token, const char *uid, const char *id, cha
         _cleanup_statement_ Statement *s = NULL;
         int r;
 
-        r = db_query(h->db,
-                     &s,
-                     "SELECT m.claimed_by, m.conversation, c.owner, c.ended, m.answered, m.method, m.replaced_by"
-                     " FROM messages m"
-                     " LEFT JOIN conversations c ON c.id=m.conversation WHERE m.id=? AND m.token=? AND m.work",
-                     "ss",
-                     id,
-                     token);
+        r = db_query(
+                h->db,
+                &s,
+                "SELECT m.claimed_by, m.conversation, c.owner, c.ended, m.answered, m.method, m.replaced_by"
+                " FROM messages m"
+                " LEFT JOIN conversations c ON c.id=m.conversation WHERE m.id=? AND m.token=? AND m.work",
+                "ss",
+                id,
+                token);
         if (r < 0)
                 return r;
         r = db_step(s);
@@ -318,14 +320,15 @@ static int claim(Hub *h, const char *token, const char *uid, const char *id, cha
         r = db_run(h->db, "UPDATE messages SET claimed_by=?1, target=?1 WHERE id=?2", "ss", uid, id);
         if (r < 0 || !conversation || streq(db_text(s, 5), "git.operation"))
                 return MIN(r, 0);
-        r = db_run(h->db,
-                   "UPDATE conversations SET owner=?, served=?, state='claimed', reason=NULL, ended=NULL, updated=?"
-                   " WHERE id=?",
-                   "siis",
-                   uid,
-                   (int64_t) !streq(db_text(s, 5), "conversation.start"),
-                   now_usec(CLOCK_REALTIME),
-                   conversation);
+        r = db_run(
+                h->db,
+                "UPDATE conversations SET owner=?, served=?, state='claimed', reason=NULL, ended=NULL, updated=?"
+                " WHERE id=?",
+                "siis",
+                uid,
+                (int64_t) !streq(db_text(s, 5), "conversation.start"),
+                now_usec(CLOCK_REALTIME),
+                conversation);
         if (r < 0)
                 return r;
         return release_held(h, conversation, uid);
@@ -353,10 +356,7 @@ static int read_ids(Slice params, char ***ret, RpcError *e) {
         }
         if (!good)
                 return rpc_refuse(
-                                e,
-                                RPC_INVALID_PARAMS,
-                                "ids: not a list of at most %d strings",
-                                HUB_CLAIM_MAX);
+                        e, RPC_INVALID_PARAMS, "ids: not a list of at most %d strings", HUB_CLAIM_MAX);
         *ret = TAKE_PTR(ids);
         return 0;
 }
@@ -406,13 +406,7 @@ int hub_claim(Hub *h, const char *token, const char *uid, Slice params, Json **r
 static int add_answer(Json *o, const char *text) {
         Slice answer = { text, strlen(strempty(text)) }, error = {}, result = {};
 
-        (void) json_members(
-                        answer,
-                        (const JsonMember[]){
-                                        {"error",   &error },
-                                        { "result", &result}
-        },
-                        2);
+        (void) json_members(answer, (const JsonMember[]){ { "error", &error }, { "result", &result } }, 2);
         if (json_is_there(error))
                 return json_set(o, "error", json_raw(error));
         return json_is_there(result) ? json_set(o, "result", json_raw(result)) : 0;
@@ -426,27 +420,28 @@ int hub_message_get(Hub *h, const char *id, bool *ret_answered, Json **ret) {
         if (!o)
                 return -ENOMEM;
         /* The newest is found by ids alone: what is sorted is copied, and an answer may be long. */
-        r = db_query(h->db,
-                     &s,
-                     "WITH RECURSIVE chain(id, depth) AS (SELECT ?1, 0 UNION ALL"
-                     "  SELECT replaced_by, depth+1 FROM messages JOIN chain USING(id)"
-                     "  WHERE replaced_by IS NOT NULL AND depth<100)"
-                     " SELECT m.id, m.method, m.target, m.conversation, m.created, m.answered, m.response, m.claimed_by,"
-                     " m.seq, r.acked FROM messages m LEFT JOIN runners r ON r.uid=m.target"
-                     " WHERE m.id=(SELECT id FROM chain JOIN messages USING(id) ORDER BY depth DESC LIMIT 1)",
-                     "s",
-                     id);
+        r = db_query(
+                h->db,
+                &s,
+                "WITH RECURSIVE chain(id, depth) AS (SELECT ?1, 0 UNION ALL"
+                "  SELECT replaced_by, depth+1 FROM messages JOIN chain USING(id)"
+                "  WHERE replaced_by IS NOT NULL AND depth<100)"
+                " SELECT m.id, m.method, m.target, m.conversation, m.created, m.answered, m.response, m.claimed_by,"
+                " m.seq, r.acked FROM messages m LEFT JOIN runners r ON r.uid=m.target"
+                " WHERE m.id=(SELECT id FROM chain JOIN messages USING(id) ORDER BY depth DESC LIMIT 1)",
+                "s",
+                id);
         if (r < 0)
                 return r;
         r = db_step(s);
         if (r <= 0)
                 return r;
         bool answered = db_text(s, 5);
-        const char *state = answered                 ? "answered" :
-                        !db_text(s, 2)               ? "held" :
-                        db_int(s, 8) <= db_int(s, 9) ? "delivered" :
-                        db_text(s, 7)                ? "claimed" :
-                                                       "queued";
+        const char *state = answered         ? "answered" :
+                !db_text(s, 2)               ? "held" :
+                db_int(s, 8) <= db_int(s, 9) ? "delivered" :
+                db_text(s, 7)                ? "claimed" :
+                                               "queued";
         if (row_string(o, "messageId", s, 0) < 0 || row_string(o, "method", s, 1) < 0 ||
             row_string(o, "runnerUid", s, 2) < 0 || row_string(o, "conversationId", s, 3) < 0 ||
             row_time(o, "createdAt", s, 4) < 0 || row_time(o, "answeredAt", s, 5) < 0 ||

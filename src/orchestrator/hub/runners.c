@@ -77,20 +77,20 @@ static int parse_registration(Registration *g, Slice params, RpcError *e) {
 
         if (params.size > HUB_REGISTRATION_MAX)
                 return rpc_refuse(
-                                e, RPC_INVALID_PARAMS, "params: more than %zu bytes", HUB_REGISTRATION_MAX);
+                        e, RPC_INVALID_PARAMS, "params: more than %zu bytes", HUB_REGISTRATION_MAX);
         g->params = params;
-        twice =
-                        json_members(params,
-                                     (const JsonMember[]){
-                                                     {"protocol",           &protocol        },
-                                                     { "generation",        &generation      },
-                                                     { "storeId",           &store_id        },
-                                                     { "previousRunnerUid", &previous_uid    },
-                                                     { "hostname",          &hostname        },
-                                                     { "version",           &version         },
-                                                     { "conversations",     &g->conversations},
-        },
-                                     7);
+        twice = json_members(
+                params,
+                (const JsonMember[]){
+                        { "protocol", &protocol },
+                        { "generation", &generation },
+                        { "storeId", &store_id },
+                        { "previousRunnerUid", &previous_uid },
+                        { "hostname", &hostname },
+                        { "version", &version },
+                        { "conversations", &g->conversations },
+                },
+                7);
         if (twice)
                 return rpc_refuse(e, RPC_INVALID_PARAMS, "%s: duplicate member", twice);
         r = check_registration(g, protocol, generation, store_id, e);
@@ -124,27 +124,27 @@ static int check_known(Hub *h, Registration *g, Statement *s, const char *runner
         /* A store has the newest runnerId before anything is asked with it, so that a copy is who shows an older one. */
         if (confirmed && runner_id && !streq(runner_id, g->runner_id) && hub_is_connected(h, g->uid))
                 return rpc_refuse(
-                                e,
-                                RPC_STALE_STORE,
-                                "another process with this store is connected: a restored backup or a cloned machine");
+                        e,
+                        RPC_STALE_STORE,
+                        "another process with this store is connected: a restored backup or a cloned machine");
         if (g->generation > known)
                 return 0;
         if (g->generation < known)
                 return rpc_refuse(
-                                e,
-                                RPC_STALE_STORE,
-                                "generation %" PRIu64 " of this store is older than %" PRIu64
-                                ", which is known: a restored backup or a cloned machine",
-                                g->generation,
-                                known);
+                        e,
+                        RPC_STALE_STORE,
+                        "generation %" PRIu64 " of this store is older than %" PRIu64
+                        ", which is known: a restored backup or a cloned machine",
+                        g->generation,
+                        known);
         g->same_process = streq_ptr(runner_id, g->runner_id);
         if (confirmed && !g->same_process)
                 return rpc_refuse(
-                                e,
-                                RPC_STALE_STORE,
-                                "generation %" PRIu64 " of this store is registered by another process: "
-                                "a restored backup or a cloned machine",
-                                g->generation);
+                        e,
+                        RPC_STALE_STORE,
+                        "generation %" PRIu64 " of this store is registered by another process: "
+                        "a restored backup or a cloned machine",
+                        g->generation);
         return 0;
 }
 
@@ -155,18 +155,16 @@ static int find_known(Hub *h, Registration *g, const char *runner_id, RpcError *
 
 #define COLUMNS "uid, runner_id, generation, token, confirmed, active, acked"
         if (g->store_id[0])
-                r = db_query(h->db,
-                             &s,
-                             "SELECT " COLUMNS " FROM runners WHERE store_id=?",
-                             "s",
-                             g->store_id);
+                r = db_query(
+                        h->db, &s, "SELECT " COLUMNS " FROM runners WHERE store_id=?", "s", g->store_id);
         else /* a runner without a store of its own */
-                r = db_query(h->db,
-                             &s,
-                             "SELECT " COLUMNS " FROM runners WHERE uid=? AND token=? AND store_id IS NULL",
-                             "ss",
-                             g->previous_uid,
-                             g->token);
+                r = db_query(
+                        h->db,
+                        &s,
+                        "SELECT " COLUMNS " FROM runners WHERE uid=? AND token=? AND store_id IS NULL",
+                        "ss",
+                        g->previous_uid,
+                        g->token);
 #undef COLUMNS
         if (r < 0)
                 return r;
@@ -180,9 +178,9 @@ static int find_known(Hub *h, Registration *g, const char *runner_id, RpcError *
                 return r;
         if (n >= HUB_RUNNERS_PER_TOKEN_MAX)
                 return rpc_refuse(
-                                e,
-                                RPC_AT_CAPACITY,
-                                "too many runners with this token: forget those that no longer exist");
+                        e,
+                        RPC_AT_CAPACITY,
+                        "too many runners with this token: forget those that no longer exist");
         random_id("ru-", g->uid);
         return 0;
 }
@@ -198,30 +196,31 @@ static int send_uid_changed(Hub *h, const char *token, const char *to, const cha
         if (!params)
                 return -ENOMEM;
         /* Only the newest of them says anything. */
-        r = db_run(h->db,
-                   "UPDATE messages SET answered=? WHERE target=? AND method='runner.uid.changed' AND answered IS NULL",
-                   "is",
-                   now_usec(CLOCK_REALTIME),
-                   to);
+        r = db_run(
+                h->db,
+                "UPDATE messages SET answered=? WHERE target=? AND method='runner.uid.changed' AND answered IS NULL",
+                "is",
+                now_usec(CLOCK_REALTIME),
+                to);
         if (r < 0)
                 return r;
         r = db_lookup_int(h->db, &acked, "SELECT acked FROM runners WHERE uid=?", "s", to);
         if (r < 0)
                 return r;
         r = db_lookup_int(
-                        h->db,
-                        &last,
-                        "SELECT created FROM messages WHERE target=? AND seq<=? ORDER BY seq DESC LIMIT 1",
-                        "si",
-                        to,
-                        acked);
+                h->db,
+                &last,
+                "SELECT created FROM messages WHERE target=? AND seq<=? ORDER BY seq DESC LIMIT 1",
+                "si",
+                to,
+                acked);
         if (r < 0)
                 return r;
         if (json_set_string(params, "runnerUid", active) < 0 ||
             json_object_object_add(
-                            params,
-                            "cursor",
-                            acked > 0 ? json_object_new_string(hub_cursor(h, acked, cursor)) : NULL) < 0)
+                    params,
+                    "cursor",
+                    acked > 0 ? json_object_new_string(hub_cursor(h, acked, cursor)) : NULL) < 0)
                 return -ENOMEM;
         if (last > 0 &&
             json_set_string(params, "lastProcessedAt", format_timestamp((uint64_t) last, stamp)) < 0)
@@ -245,13 +244,14 @@ static int make_active(Hub *h, const char *token, const char *uid, bool notify_i
         _cleanup_statement_ Statement *s = NULL;
         int r;
 
-        r = db_query(h->db,
-                     &s,
-                     "SELECT uid FROM runners WHERE token=? AND (?2 OR uid!=?3)",
-                     "sis",
-                     token,
-                     (int64_t) notify_itself,
-                     uid);
+        r = db_query(
+                h->db,
+                &s,
+                "SELECT uid FROM runners WHERE token=? AND (?2 OR uid!=?3)",
+                "sis",
+                token,
+                (int64_t) notify_itself,
+                uid);
         if (r < 0)
                 return r;
         while ((r = db_step(s)) > 0)
@@ -264,12 +264,13 @@ static int make_active(Hub *h, const char *token, const char *uid, bool notify_i
                 return r;
         if (!notify_itself) {
                 /* The answer to its registration reports it; what waited for it while it was away is out of date. */
-                r = db_run(h->db,
-                           "UPDATE messages SET answered=? WHERE target=? AND method='runner.uid.changed'"
-                           " AND answered IS NULL",
-                           "is",
-                           now_usec(CLOCK_REALTIME),
-                           uid);
+                r = db_run(
+                        h->db,
+                        "UPDATE messages SET answered=? WHERE target=? AND method='runner.uid.changed'"
+                        " AND answered IS NULL",
+                        "is",
+                        now_usec(CLOCK_REALTIME),
+                        uid);
                 if (r < 0)
                         return r;
         }
@@ -314,37 +315,39 @@ static int store_registration(Hub *h, Registration *g) {
         if (r < 0)
                 return r;
         if (g->is_known)
-                r = db_run(h->db,
-                           "UPDATE runners SET runner_id=?, token=?, generation=?, confirmed=?, hostname=?, version=?,"
-                           " info=?, heartbeat=NULL, registered=?, seen=? WHERE uid=?",
-                           "ssiisstiis",
-                           g->runner_id,
-                           g->token,
-                           g->generation,
-                           (int64_t) g->same_process,
-                           g->hostname,
-                           g->version,
-                           kept.data,
-                           kept.size,
-                           now,
-                           now,
-                           g->uid);
+                r = db_run(
+                        h->db,
+                        "UPDATE runners SET runner_id=?, token=?, generation=?, confirmed=?, hostname=?, version=?,"
+                        " info=?, heartbeat=NULL, registered=?, seen=? WHERE uid=?",
+                        "ssiisstiis",
+                        g->runner_id,
+                        g->token,
+                        g->generation,
+                        (int64_t) g->same_process,
+                        g->hostname,
+                        g->version,
+                        kept.data,
+                        kept.size,
+                        now,
+                        now,
+                        g->uid);
         else
-                r = db_run(h->db,
-                           "INSERT INTO runners(uid, runner_id, token, store_id, generation, hostname, version, info,"
-                           " registered, seen) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                           "ssssisstii",
-                           g->uid,
-                           g->runner_id,
-                           g->token,
-                           g->store_id[0] ? g->store_id : NULL,
-                           g->generation,
-                           g->hostname,
-                           g->version,
-                           kept.data,
-                           kept.size,
-                           now,
-                           now);
+                r = db_run(
+                        h->db,
+                        "INSERT INTO runners(uid, runner_id, token, store_id, generation, hostname, version, info,"
+                        " registered, seen) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        "ssssisstii",
+                        g->uid,
+                        g->runner_id,
+                        g->token,
+                        g->store_id[0] ? g->store_id : NULL,
+                        g->generation,
+                        g->hostname,
+                        g->version,
+                        kept.data,
+                        kept.size,
+                        now,
+                        now);
         return MIN(r, 0);
 }
 
@@ -379,12 +382,12 @@ static int registration_result(Hub *h, const Registration *g, Json **ret) {
         int r;
 
         r = db_lookup_int(
-                        h->db,
-                        &last,
-                        "SELECT created FROM messages WHERE target=? AND seq<=? ORDER BY seq DESC LIMIT 1",
-                        "si",
-                        g->uid,
-                        g->acked);
+                h->db,
+                &last,
+                "SELECT created FROM messages WHERE target=? AND seq<=? ORDER BY seq DESC LIMIT 1",
+                "si",
+                g->uid,
+                g->acked);
         if (r < 0)
                 return r;
         if (!o || !capabilities || json_object_array_add(capabilities, json_object_new_string("claim")) < 0)
@@ -393,15 +396,14 @@ static int registration_result(Hub *h, const Registration *g, Json **ret) {
             json_set_string(o, "runnerUid", g->uid) < 0 ||
             json_set_bool(o, "isActiveRunner", g->is_active) < 0 ||
             json_object_object_add(
-                            o,
-                            "cursor",
-                            g->acked > 0 ? json_object_new_string(hub_cursor(h, g->acked, cursor)) : NULL) <
-                            0 ||
+                    o,
+                    "cursor",
+                    g->acked > 0 ? json_object_new_string(hub_cursor(h, g->acked, cursor)) : NULL) < 0 ||
             json_object_object_add(
-                            o,
-                            "lastProcessedAt",
-                            last > 0 ? json_object_new_string(format_timestamp((uint64_t) last, stamp)) :
-                                       NULL) < 0 ||
+                    o,
+                    "lastProcessedAt",
+                    last > 0 ? json_object_new_string(format_timestamp((uint64_t) last, stamp)) : NULL) <
+                    0 ||
             json_set(o, "capabilities", TAKE_PTR(capabilities)) < 0 ||
             (h->config.heartbeat_msec > 0 &&
              json_set_u64(o, "heartbeatIntervalMs", h->config.heartbeat_msec) < 0) ||
@@ -458,11 +460,12 @@ int hub_register(Hub *h, const char *token, const char *runner_id, Slice params,
         r = transaction_commit(&t);
         if (r < 0)
                 return r;
-        log_info("Runner %s registered: %s, generation %" PRIu64 ", %s.",
-                 g.uid,
-                 strempty(g.hostname),
-                 g.generation,
-                 g.is_active ? "active" : "standby");
+        log_info(
+                "Runner %s registered: %s, generation %" PRIu64 ", %s.",
+                g.uid,
+                strempty(g.hostname),
+                g.generation,
+                g.is_active ? "active" : "standby");
         return 0;
 }
 
@@ -470,21 +473,23 @@ int hub_runner_seen(Hub *h, const char *token, const char *runner_id, char **ret
         uint64_t now = now_usec(CLOCK_REALTIME);
         int r;
 
-        r = db_lookup(h->db,
-                      ret_uid,
-                      "SELECT uid FROM runners WHERE runner_id=? AND token=?",
-                      "ss",
-                      runner_id,
-                      token);
+        r = db_lookup(
+                h->db,
+                ret_uid,
+                "SELECT uid FROM runners WHERE runner_id=? AND token=?",
+                "ss",
+                runner_id,
+                token);
         if (r <= 0)
                 return r;
         /* A full disk shall not keep a runner from reading what is there for it. */
-        r = db_run(h->db,
-                   "UPDATE runners SET seen=?1, confirmed=1 WHERE uid=?2 AND (NOT confirmed OR seen<?3)",
-                   "isi",
-                   now,
-                   *ret_uid,
-                   now - SEEN_USEC);
+        r = db_run(
+                h->db,
+                "UPDATE runners SET seen=?1, confirmed=1 WHERE uid=?2 AND (NOT confirmed OR seen<?3)",
+                "isi",
+                now,
+                *ret_uid,
+                now - SEEN_USEC);
         if (r < 0)
                 log_debug_errno(r, "Failed to store the heartbeat of runner %s, ignoring: %m", *ret_uid);
         return 1;
@@ -498,13 +503,14 @@ int hub_heartbeat(Hub *h, const char *uid, const RunnerMessage *heartbeat) {
         r = json_append_line(&params, heartbeat->params);
         if (r < 0)
                 return r;
-        r = db_run(h->db,
-                   "UPDATE runners SET heartbeat=?, seen=? WHERE uid=?",
-                   "tis",
-                   params.data,
-                   params.size,
-                   now_usec(CLOCK_REALTIME),
-                   uid);
+        r = db_run(
+                h->db,
+                "UPDATE runners SET heartbeat=?, seen=? WHERE uid=?",
+                "tis",
+                params.data,
+                params.size,
+                now_usec(CLOCK_REALTIME),
+                uid);
         if (r < 0)
                 return r;
         r = json_string_into(heartbeat->cursor, cursor, sizeof(cursor));
@@ -516,12 +522,9 @@ int hub_heartbeat(Hub *h, const char *uid, const RunnerMessage *heartbeat) {
 int hub_runner_token(Hub *h, const char *uid, char **ret, RpcError *e) {
         int r = db_lookup(h->db, ret, "SELECT token FROM runners WHERE uid=?", "s", uid);
 
-        return r == 0 ? rpc_refuse(e,
-                                   RPC_INVALID_PARAMS,
-                                   "there is no runner %.*s",
-                                   utf8_cut(uid, 64),
-                                   uid) :
-                        MIN(r, 0);
+        return r == 0 ?
+                rpc_refuse(e, RPC_INVALID_PARAMS, "there is no runner %.*s", utf8_cut(uid, 64), uid) :
+                MIN(r, 0);
 }
 
 int hub_runner_activate(Hub *h, const char *uid, RpcError *e) {
@@ -598,23 +601,21 @@ int hub_next_runners(Hub *h, char **token, Buffer *b) {
         size_t n = 0;
         int r;
 
-        r = db_lookup(h->db,
-                      &next,
-                      "SELECT token FROM runners WHERE token>? ORDER BY token LIMIT 1",
-                      "s",
-                      *token);
+        r = db_lookup(
+                h->db, &next, "SELECT token FROM runners WHERE token>? ORDER BY token LIMIT 1", "s", *token);
         if (r <= 0)
                 return r;
-        r = db_query(h->db,
-                     &s,
-                     "SELECT uid, token, substr(hostname, 1, 256), substr(version, 1, 256), generation, active, registered,"
-                     " seen, acked, iif(length(info)<=?2, info, NULL), iif(length(heartbeat)<=?2, heartbeat, NULL),"
-                     " (SELECT count(*) FROM conversations WHERE owner=uid AND ended IS NULL),"
-                     " (SELECT count(*) FROM messages WHERE target=uid AND answered IS NULL)"
-                     " FROM runners WHERE token=?1 ORDER BY registered",
-                     "si",
-                     next,
-                     (int64_t) HUB_REGISTRATION_KEPT);
+        r = db_query(
+                h->db,
+                &s,
+                "SELECT uid, token, substr(hostname, 1, 256), substr(version, 1, 256), generation, active, registered,"
+                " seen, acked, iif(length(info)<=?2, info, NULL), iif(length(heartbeat)<=?2, heartbeat, NULL),"
+                " (SELECT count(*) FROM conversations WHERE owner=uid AND ended IS NULL),"
+                " (SELECT count(*) FROM messages WHERE target=uid AND answered IS NULL)"
+                " FROM runners WHERE token=?1 ORDER BY registered",
+                "si",
+                next,
+                (int64_t) HUB_REGISTRATION_KEPT);
         if (r < 0)
                 return r;
         while ((r = db_step(s)) > 0) {

@@ -21,49 +21,44 @@ int hub_token_create(Hub *h, const char *name, Json **ret, RpcError *e) {
 
         if (name && !ident_is_valid(name))
                 return rpc_refuse(
-                                e,
-                                RPC_INVALID_PARAMS,
-                                "name: not a valid name: %.*s",
-                                utf8_cut(name, 64),
-                                name);
+                        e, RPC_INVALID_PARAMS, "name: not a valid name: %.*s", utf8_cut(name, 64), name);
         r = db_lookup_int(h->db, &n, "SELECT count(*) FROM tokens WHERE revoked IS NULL", "");
         if (r < 0)
                 return r;
         if (n >= HUB_TOKENS_MAX)
                 return rpc_refuse(
-                                e, RPC_AT_CAPACITY, "there are %" PRIi64 " tokens already: revoke some", n);
+                        e, RPC_AT_CAPACITY, "there are %" PRIi64 " tokens already: revoke some", n);
         if (name) {
                 r = db_lookup_int(
-                                h->db,
-                                &n,
-                                "SELECT count(*) FROM tokens WHERE revoked IS NULL AND ?1 IN (name, id)",
-                                "s",
-                                name);
+                        h->db,
+                        &n,
+                        "SELECT count(*) FROM tokens WHERE revoked IS NULL AND ?1 IN (name, id)",
+                        "s",
+                        name);
                 if (r < 0)
                         return r;
                 if (n > 0)
                         return rpc_refuse(
-                                        e,
-                                        RPC_WRONG_STATE,
-                                        "there is a token with the name %s already",
-                                        name);
+                                e, RPC_WRONG_STATE, "there is a token with the name %s already", name);
         }
-        (void) snprintf(secret,
-                        sizeof(secret),
-                        TOKEN_PREFIX "%016" PRIx64 "%016" PRIx64 "%016" PRIx64 "%016" PRIx64,
-                        random_u64(),
-                        random_u64(),
-                        random_u64(),
-                        random_u64());
+        (void) snprintf(
+                secret,
+                sizeof(secret),
+                TOKEN_PREFIX "%016" PRIx64 "%016" PRIx64 "%016" PRIx64 "%016" PRIx64,
+                random_u64(),
+                random_u64(),
+                random_u64(),
+                random_u64());
         (void) snprintf(id, sizeof(id), "t-%08x", (unsigned) (random_u64() & UINT32_MAX));
         sha256_hex(secret, strlen(secret), hash);
-        r = db_run(h->db,
-                   "INSERT INTO tokens(id, name, hash, created) VALUES(?, ?, ?, ?)",
-                   "sssi",
-                   id,
-                   name,
-                   hash,
-                   now_usec(CLOCK_REALTIME));
+        r = db_run(
+                h->db,
+                "INSERT INTO tokens(id, name, hash, created) VALUES(?, ?, ?, ?)",
+                "sssi",
+                id,
+                name,
+                hash,
+                now_usec(CLOCK_REALTIME));
         if (r < 0)
                 return r;
         if (!o || json_set_string(o, "id", id) < 0 || json_set_string(o, "name", name) < 0 ||
@@ -83,11 +78,12 @@ int hub_token_list(Hub *h, Json **ret) {
 
         if (!list)
                 return -ENOMEM;
-        r = db_query(h->db,
-                     &s,
-                     "SELECT id, name, created, used, revoked,"
-                     " (SELECT count(*) FROM runners WHERE token=tokens.id) FROM tokens ORDER BY created, id",
-                     "");
+        r = db_query(
+                h->db,
+                &s,
+                "SELECT id, name, created, used, revoked,"
+                " (SELECT count(*) FROM runners WHERE token=tokens.id) FROM tokens ORDER BY created, id",
+                "");
         if (r < 0)
                 return r;
         while ((r = db_step(s)) > 0) {
@@ -111,11 +107,8 @@ int hub_token_revoke(Hub *h, const char *name) {
         _cleanup_free_ char *id = NULL;
         int r;
 
-        r = db_lookup(h->db,
-                      &id,
-                      "SELECT id FROM tokens WHERE ?1 IN (id, name) AND revoked IS NULL",
-                      "s",
-                      name);
+        r = db_lookup(
+                h->db, &id, "SELECT id FROM tokens WHERE ?1 IN (id, name) AND revoked IS NULL", "s", name);
         if (r <= 0)
                 return r;
         r = db_run(h->db, "UPDATE tokens SET revoked=? WHERE id=?", "is", now_usec(CLOCK_REALTIME), id);
@@ -138,15 +131,16 @@ int hub_token_check(Hub *h, const char *secret, char **ret_id) {
                 return 0;
         sha256_hex(secret, n, hash);
         int r = db_lookup(
-                        h->db, ret_id, "SELECT id FROM tokens WHERE hash=? AND revoked IS NULL", "s", hash);
+                h->db, ret_id, "SELECT id FROM tokens WHERE hash=? AND revoked IS NULL", "s", hash);
         if (r <= 0)
                 return r;
-        (void) db_run(h->db,
-                      "UPDATE tokens SET used=?1 WHERE id=?2 AND (used IS NULL OR used<?3)",
-                      "isi",
-                      now,
-                      *ret_id,
-                      now - USED_USEC);
+        (void) db_run(
+                h->db,
+                "UPDATE tokens SET used=?1 WHERE id=?2 AND (used IS NULL OR used<?3)",
+                "isi",
+                now,
+                *ret_id,
+                now - USED_USEC);
         return 1;
 }
 
@@ -158,25 +152,28 @@ int hub_token_find(Hub *h, const char *name, char **ret_id, RpcError *e) {
         int r;
 
         if (name) {
-                r = db_lookup(h->db,
-                              ret_id,
-                              "SELECT id FROM tokens WHERE ?1 IN (id, name) AND revoked IS NULL",
-                              "s",
-                              name);
-                return r == 0 ? rpc_refuse(e,
-                                           RPC_INVALID_PARAMS,
-                                           "there is no valid token %.*s",
-                                           utf8_cut(name, 64),
-                                           name) :
+                r = db_lookup(
+                        h->db,
+                        ret_id,
+                        "SELECT id FROM tokens WHERE ?1 IN (id, name) AND revoked IS NULL",
+                        "s",
+                        name);
+                return r == 0 ? rpc_refuse(
+                                        e,
+                                        RPC_INVALID_PARAMS,
+                                        "there is no valid token %.*s",
+                                        utf8_cut(name, 64),
+                                        name) :
                                 MIN(r, 0);
         }
         /* No token is named: to the active runner that is connected and has the least to do. */
-        r = db_query(h->db,
-                     &s,
-                     "SELECT t.id, r.uid, (SELECT count(*) FROM conversations WHERE owner=r.uid AND ended IS NULL)"
-                     " FROM tokens t LEFT JOIN runners r ON r.token=t.id AND r.active"
-                     " WHERE t.revoked IS NULL ORDER BY t.created, t.id",
-                     "");
+        r = db_query(
+                h->db,
+                &s,
+                "SELECT t.id, r.uid, (SELECT count(*) FROM conversations WHERE owner=r.uid AND ended IS NULL)"
+                " FROM tokens t LEFT JOIN runners r ON r.token=t.id AND r.active"
+                " WHERE t.revoked IS NULL ORDER BY t.created, t.id",
+                "");
         if (r < 0)
                 return r;
         while ((r = db_step(s)) > 0) {
@@ -196,14 +193,12 @@ int hub_token_find(Hub *h, const char *name, char **ret_id, RpcError *e) {
                 return r;
         if (n == 0)
                 return rpc_refuse(
-                                e,
-                                RPC_WRONG_STATE,
-                                "there is no token yet: create one, so that runners can register");
+                        e,
+                        RPC_WRONG_STATE,
+                        "there is no token yet: create one, so that runners can register");
         if (n > 1 && connected == 0)
                 return rpc_refuse(
-                                e,
-                                RPC_WRONG_STATE,
-                                "no runner is connected: name the token that the work is for");
+                        e, RPC_WRONG_STATE, "no runner is connected: name the token that the work is for");
         *ret_id = TAKE_PTR(best);
         return 0;
 }

@@ -33,15 +33,17 @@ static int prune(Hub *h) {
                 (void) db_run(h->db, "DELETE FROM conversations WHERE id=?", "s", id);
                 log_debug("Conversation %s, which ended long ago, was removed.", id);
         }
-        (void) db_run(h->db,
-                      "DELETE FROM events WHERE n IN (SELECT n FROM events WHERE conversation IS NULL AND received<? LIMIT 100)",
-                      "i",
-                      limit);
-        (void) db_run(h->db,
-                      "DELETE FROM messages WHERE n IN"
-                      " (SELECT n FROM messages WHERE conversation IS NULL AND answered<? LIMIT 100)",
-                      "i",
-                      limit);
+        (void) db_run(
+                h->db,
+                "DELETE FROM events WHERE n IN (SELECT n FROM events WHERE conversation IS NULL AND received<? LIMIT 100)",
+                "i",
+                limit);
+        (void) db_run(
+                h->db,
+                "DELETE FROM messages WHERE n IN"
+                " (SELECT n FROM messages WHERE conversation IS NULL AND answered<? LIMIT 100)",
+                "i",
+                limit);
         return transaction_commit(&t);
 }
 

@@ -39,16 +39,16 @@ static int find_params(RunnerMessage *m, Slice *message_id, Slice *conversation,
                 const char *method, *name; /* method NULL: of all */
                 Slice *value;
         } table[] = {
-                {NULL,                    "messageId",      message_id    },
-                { NULL,                   "conversationId", conversation  },
-                { "runner.heartbeat",     "cursor",         &m->cursor    },
-                { "conversation.started", "run",            &m->run       },
-                { "conversation.state",   "state",          &m->state     },
-                { "conversation.ended",   "reason",         &m->reason    },
-                { "permission.request",   "tool",           &m->tool      },
-                { "permission.request",   "title",          &m->title     },
-                { "permission.expired",   "requestId",      &m->request_id},
-                { "message.agent",        "event",          &m->event     },
+                { NULL, "messageId", message_id },
+                { NULL, "conversationId", conversation },
+                { "runner.heartbeat", "cursor", &m->cursor },
+                { "conversation.started", "run", &m->run },
+                { "conversation.state", "state", &m->state },
+                { "conversation.ended", "reason", &m->reason },
+                { "permission.request", "tool", &m->tool },
+                { "permission.request", "title", &m->title },
+                { "permission.expired", "requestId", &m->request_id },
+                { "message.agent", "event", &m->event },
         };
         JsonMember members[ELEMENTSOF(table)];
         const char *twice;
@@ -63,12 +63,9 @@ static int find_params(RunnerMessage *m, Slice *message_id, Slice *conversation,
         if (json_scan_type(m->event) != SCAN_OBJECT)
                 return 0;
         twice = json_members(
-                        m->event,
-                        (const JsonMember[]){
-                                        {"type",       &m->event_type},
-                                        { "requestId", &m->request_id}
-        },
-                        2);
+                m->event,
+                (const JsonMember[]){ { "type", &m->event_type }, { "requestId", &m->request_id } },
+                2);
         return twice ? refuse_twice(i, "params.event.", twice, e) : 0;
 }
 
@@ -81,11 +78,7 @@ static int parse_event(RunnerMessage *m, size_t i, RpcError *e) {
         m->kind = streq(m->method, "runner.heartbeat") ? MESSAGE_HEARTBEAT : MESSAGE_EVENT;
         if (m->kind == MESSAGE_HEARTBEAT && m->params.size > HEARTBEAT_MAX)
                 return rpc_refuse(
-                                e,
-                                RPC_INVALID_PARAMS,
-                                "element %zu: params: more than %zu bytes",
-                                i,
-                                HEARTBEAT_MAX);
+                        e, RPC_INVALID_PARAMS, "element %zu: params: more than %zu bytes", i, HEARTBEAT_MAX);
         r = find_params(m, &message_id, &conversation, i, e);
         if (r != 0 || m->kind == MESSAGE_HEARTBEAT)
                 return r;
@@ -101,12 +94,12 @@ static int parse_event(RunnerMessage *m, size_t i, RpcError *e) {
                 return r;
         if (r < 0 || !ident_is_valid(m->conversation))
                 return rpc_refuse(
-                                e,
-                                RPC_INVALID_PARAMS,
-                                "element %zu: conversationId: not a valid id: %.*s",
-                                i,
-                                utf8_cut(m->conversation, 64),
-                                m->conversation);
+                        e,
+                        RPC_INVALID_PARAMS,
+                        "element %zu: conversationId: not a valid id: %.*s",
+                        i,
+                        utf8_cut(m->conversation, 64),
+                        m->conversation);
         return 0;
 }
 
@@ -116,11 +109,11 @@ static int parse_request(RunnerMessage *m, size_t i, RpcError *e) {
         m->kind = MESSAGE_REQUEST;
         if ((type != SCAN_STRING && type != SCAN_NUMBER) || m->id.size > MESSAGE_ID_MAX)
                 return rpc_refuse(
-                                e,
-                                RPC_INVALID_REQUEST,
-                                "element %zu: id: not a number or a string of at most %d bytes",
-                                i,
-                                MESSAGE_ID_MAX);
+                        e,
+                        RPC_INVALID_REQUEST,
+                        "element %zu: id: not a number or a string of at most %d bytes",
+                        i,
+                        MESSAGE_ID_MAX);
         return 0;
 }
 
@@ -130,18 +123,18 @@ int runner_message_parse(Slice text, size_t i, RunnerMessage *ret, RpcError *e) 
         int r;
 
         *ret = (RunnerMessage){ .text = text };
-        twice =
-                        json_members(text,
-                                     (const JsonMember[]){
-                                                     {"jsonrpc",    &version    },
-                                                     { "method",    &method     },
-                                                     { "id",        &ret->id    },
-                                                     { "params",    &ret->params},
-                                                     { "error",     &ret->error },
-                                                     { "result",    &ret->result},
-                                                     { "messageId", &message_id },
-        },
-                                     7);
+        twice = json_members(
+                text,
+                (const JsonMember[]){
+                        { "jsonrpc", &version },
+                        { "method", &method },
+                        { "id", &ret->id },
+                        { "params", &ret->params },
+                        { "error", &ret->error },
+                        { "result", &ret->result },
+                        { "messageId", &message_id },
+                },
+                7);
         if (twice)
                 return refuse_twice(i, "", twice, e);
         if (json_scan_type(text) != SCAN_OBJECT || !json_scan_string_is(version, "2.0"))
@@ -176,10 +169,7 @@ int runner_body_check(Slice body, RpcError *e) {
                 requests += m.kind == MESSAGE_REQUEST;
                 if (requests > RUNNER_REQUESTS_MAX)
                         return rpc_refuse(
-                                        e,
-                                        RPC_INVALID_REQUEST,
-                                        "more than %d requests",
-                                        RUNNER_REQUESTS_MAX);
+                                e, RPC_INVALID_REQUEST, "more than %d requests", RUNNER_REQUESTS_MAX);
         }
         return 0;
 }

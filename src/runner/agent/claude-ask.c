@@ -51,13 +51,13 @@ int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool with_event) {
 
 /* An answer of this host's own: its subtype, what stands between the request's id and a text, and
  * what stands behind that. */
-static int
-write_answer(DriverFeed *f,
-             const char *subtype,
-             Slice request_id,
-             const char *between,
-             const char *text,
-             const char *behind) {
+static int write_answer(
+        DriverFeed *f,
+        const char *subtype,
+        Slice request_id,
+        const char *between,
+        const char *text,
+        const char *behind) {
         int r;
 
         if (!f->sink->write)
@@ -80,17 +80,17 @@ static int write_error(DriverFeed *f, Slice request_id, const char *text) {
 /* The model reads the message and continues. */
 static int write_denial(DriverFeed *f, Slice request_id, const char *message) {
         return write_answer(
-                        f,
-                        "\"success\"",
-                        request_id,
-                        ",\"response\":{\"behavior\":\"deny\",\"message\":",
-                        message,
-                        "}}}\n");
+                f,
+                "\"success\"",
+                request_id,
+                ",\"response\":{\"behavior\":\"deny\",\"message\":",
+                message,
+                "}}}\n");
 }
 
 uint64_t claude_ask_text_bytes(const ClaudeAskText *t) {
         return (uint64_t) t->request_id.size + t->tool_call_id.size + t->text.tool.size +
-                        t->text.title.size + t->text.input.size + t->text.suggestions.size;
+                t->text.title.size + t->text.input.size + t->text.suggestions.size;
 }
 
 /* For one more, of a line of so many bytes. */
@@ -134,8 +134,9 @@ static int remember_ask(Claude *c, DriverFeed *f, const ClaudeAskText *t) {
         ClaudeAsk a = { .offset = f->offset, .n = f->n, .size = claude_ask_text_bytes(t) };
 
         if (claude_set_text(&a.request_id, t->request_id) < 0 ||
-            claude_set_text(&a.tool_call_id,
-                            t->tool_call_id.size <= CLAUDE_NAME_MAX ? t->tool_call_id : (Slice){}) < 0) {
+            claude_set_text(
+                    &a.tool_call_id, t->tool_call_id.size <= CLAUDE_NAME_MAX ? t->tool_call_id : (Slice){}) <
+                    0) {
                 claude_ask_done(&a);
                 return -ENOMEM;
         }
@@ -170,7 +171,7 @@ int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line) {
 
         if (!slice_is_set(id) || !slice_is_set(request))
                 return feed_notice_line(
-                                f, "the agent sent a request that cannot be answered", line.data, line.size);
+                        f, "the agent sent a request that cannot be answered", line.data, line.size);
         if (!json_scan_string_is(slice_member(request, "subtype", SCAN_STRING), "can_use_tool"))
                 return write_error(f, id, "this host does not serve requests of this kind");
         Slice tool = slice_member(request, "tool_name", SCAN_STRING);
@@ -187,10 +188,10 @@ int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line) {
                 r = write_denial(f, id, TOO_DEEP);
                 return r < 0 ? r :
                                feed_notice_line(
-                                               f,
-                                               "the agent sent a request that is nested too deeply",
-                                               line.data,
-                                               line.size);
+                                       f,
+                                       "the agent sent a request that is nested too deeply",
+                                       line.data,
+                                       line.size);
         }
         if (!has_room(c, line.size))
                 return write_error(f, id, "too many questions are open");
@@ -225,7 +226,7 @@ static int refuse_head(DriverFeed *f, Slice line, const char *why, bool *ret_den
                 if (json_scan_string_is(name, "request"))
                         request = value;
         *ret_denied = slice_is_set(id) &&
-                        json_scan_string_is(slice_head_string(request, "subtype"), "can_use_tool");
+                json_scan_string_is(slice_head_string(request, "subtype"), "can_use_tool");
         return !slice_is_set(id) ? 0 : *ret_denied ? write_denial(f, id, why) : write_error(f, id, why);
 }
 

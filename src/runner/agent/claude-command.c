@@ -31,9 +31,9 @@ static int append_json(Buffer *b, Json *o) {
 
 int claude_begin(Claude *c, Buffer *ret_lines) {
         (void) buffer_append_str(
-                        ret_lines,
-                        "{\"type\":\"control_request\",\"request_id\":\"" CLAUDE_INIT_ID
-                        "\",\"request\":{\"subtype\":\"initialize\",\"hooks\":null");
+                ret_lines,
+                "{\"type\":\"control_request\",\"request_id\":\"" CLAUDE_INIT_ID
+                "\",\"request\":{\"subtype\":\"initialize\",\"hooks\":null");
         if (c->append_prompt) {
                 (void) buffer_append_str(ret_lines, ",\"appendSystemPrompt\":");
                 (void) buffer_append_str(ret_lines, c->append_prompt);
@@ -62,9 +62,10 @@ static int check_image(Json *block, size_t i, char **ret_error) {
         for (size_t k = 0; media && k < ELEMENTSOF(types); k++)
                 known = known || streq(media, types[k]);
         if (!known)
-                return refuse(ret_error,
-                              "content[%zu].source.media_type is not image/png, image/jpeg, image/gif or image/webp",
-                              i);
+                return refuse(
+                        ret_error,
+                        "content[%zu].source.media_type is not image/png, image/jpeg, image/gif or image/webp",
+                        i);
         if (!json_object_is_type(data, json_type_string) || !is_base64(data))
                 return refuse(ret_error, "content[%zu].source.data is not base64", i);
         return 0;
@@ -122,12 +123,12 @@ static int render_user(Claude *c, Json *params, Buffer *b, Buffer *ret_lines, ch
 
 static void begin_request(Buffer *b, uint64_t seq, const char *suffix, const char *subtype) {
         (void) buffer_printf(
-                        b,
-                        "{\"type\":\"control_request\",\"request_id\":\"nf-%" PRIu64
-                        "%s\",\"request\":{\"subtype\":\"%s\"",
-                        seq,
-                        suffix,
-                        subtype);
+                b,
+                "{\"type\":\"control_request\",\"request_id\":\"nf-%" PRIu64
+                "%s\",\"request\":{\"subtype\":\"%s\"",
+                seq,
+                suffix,
+                subtype);
 }
 
 static int
@@ -145,9 +146,8 @@ static int render_model(uint64_t seq, Json *model, Buffer *b, Buffer *ret_lines,
                 if (!json_object_is_type(model, json_type_string))
                         return refuse(ret_error, "model is neither a string nor null");
                 if (!*s || json_object_get_string_len(model) > MODEL_MAX)
-                        return refuse(ret_error,
-                                      "model is empty or longer than %u bytes",
-                                      (unsigned) MODEL_MAX);
+                        return refuse(
+                                ret_error, "model is empty or longer than %u bytes", (unsigned) MODEL_MAX);
         }
         begin_request(b, seq, "", "set_model");
         (void) buffer_append_str(b, ",\"model\":");
@@ -264,8 +264,8 @@ static int render_deny(Json *params, Buffer *b, char **ret_error) {
                 return refuse(ret_error, "interrupt is neither true nor false");
         (void) buffer_append_str(b, "\"behavior\":\"deny\",\"message\":");
         r = message && json_object_get_string_len(message) > 0 ?
-                        append_json(b, message) :
-                        buffer_append_json_str(b, "The user did not allow this.");
+                append_json(b, message) :
+                buffer_append_json_str(b, "The user did not allow this.");
         if (r < 0)
                 return r;
         return interrupt ? buffer_append_str(b, ",\"interrupt\":true") : 0;
@@ -282,8 +282,7 @@ render_answer(Claude *c, const DriverCommand *cmd, Buffer *b, Buffer *ret_lines,
         if (a->answered)
                 return refuse(ret_error, "this question was already answered");
         (void) buffer_append_str(
-                        b,
-                        "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":");
+                b, "{\"type\":\"control_response\",\"response\":{\"subtype\":\"success\",\"request_id\":");
         (void) buffer_append_str(b, a->request_id);
         (void) buffer_append_str(b, ",\"response\":{");
         if (behavior && streq(behavior, "allow"))
@@ -318,8 +317,8 @@ int claude_command(Driver *d, const DriverCommand *cmd, Buffer *ret_lines, char 
         case DRIVER_COMMAND_END:
                 /* end_session breaks off a turn that runs; the end of stdin lets it finish. */
                 return c->ready && !c->in_turn && !c->sent && !c->queued ?
-                                render_request(cmd->seq, "end_session", &b, ret_lines, ret_error) :
-                                0;
+                        render_request(cmd->seq, "end_session", &b, ret_lines, ret_error) :
+                        0;
         }
         return refuse(ret_error, "Claude Code does not support this command");
 }

@@ -99,8 +99,7 @@ static int feed_assistant(Claude *c, DriverFeed *f, Slice line) {
         if (slice_is_set(error))
                 /* The model said nothing: the program speaks in its place. The result repeats the text. */
                 return claude_set_text(
-                                &c->error_kind,
-                                error.size <= CLAUDE_NAME_MAX ? error : (Slice){ "\"unknown\"", 9 });
+                        &c->error_kind, error.size <= CLAUDE_NAME_MAX ? error : (Slice){ "\"unknown\"", 9 });
         if (!feed_wants_events(f) || !json_scan_path(line, &content, "message", "content", NULL))
                 return 0;
         while (json_scan_element(content, &iter, &block)) {
@@ -326,9 +325,10 @@ static int feed_task(Claude *c, Slice line, Slice subtype) {
                 return task_begin(c, id);
         if (json_scan_string_is(subtype, "task_notification"))
                 task_end(c, id);
-        else if (json_scan_string_is(subtype, "task_updated") &&
-                 json_scan_path(line, &status, "patch", "status", NULL) &&
-                 !json_scan_string_is(status, "running") && !json_scan_string_is(status, "pending"))
+        else if (
+                json_scan_string_is(subtype, "task_updated") &&
+                json_scan_path(line, &status, "patch", "status", NULL) &&
+                !json_scan_string_is(status, "running") && !json_scan_string_is(status, "pending"))
                 task_end(c, id);
         return 0;
 }
@@ -403,12 +403,12 @@ int claude_feed(Driver *d, const char *line, size_t size, uint64_t offset, const
 }
 
 int claude_feed_oversize(
-                Driver *d,
-                const char *head,
-                size_t head_size,
-                uint64_t size,
-                uint64_t offset,
-                const DriverSink *sink) {
+        Driver *d,
+        const char *head,
+        size_t head_size,
+        uint64_t size,
+        uint64_t offset,
+        const DriverSink *sink) {
         Claude *c = claude(d);
         _cleanup_(feed_done) DriverFeed f = { .sink = sink, .offset = offset, .scratch = &c->scratch };
         Slice line = { head, head_size };

@@ -10,13 +10,13 @@
 static const char *const program_paths[] = { "/usr/local/bin/claude", "/usr/bin/claude", NULL };
 
 static const char advice[] =
-                "install Claude Code (npm install --global @anthropic-ai/claude-code) so that /usr/local/bin/claude or "
-                "/usr/bin/claude exists, or name the program in agents.claude.executable";
+        "install Claude Code (npm install --global @anthropic-ai/claude-code) so that /usr/local/bin/claude or "
+        "/usr/bin/claude exists, or name the program in agents.claude.executable";
 
 /* What a runner wants of every Claude: no updates behind its back, no traffic but the model's. */
 #define DEFAULT_ENV                                               \
         "CLAUDE_CODE_ENTRYPOINT=sdk-ts", "DISABLE_AUTOUPDATER=1", \
-                        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"
+                "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"
 static const char *const trusted_env[] = { DEFAULT_ENV, NULL };
 
 /* A schedule in the working directory (.claude/scheduled_tasks.json) would speak as the user does. And
@@ -79,9 +79,8 @@ static int get_uuid(Json *spec, const char *name, const char **ret, char **ret_e
 
         r = plan_string(spec, name, NAME_MAX_BYTES, ret, ret_error);
         if (r > 0 && !uuid_is_valid(*ret))
-                return refuse(ret_error,
-                              "%s is not a UUID; every session of Claude Code is named by one",
-                              name);
+                return refuse(
+                        ret_error, "%s is not a UUID; every session of Claude Code is named by one", name);
         return r;
 }
 
@@ -148,10 +147,8 @@ static int add_mcp_servers(LaunchPlan *plan, Json *spec, char **ret_error) {
                 return 0;
         json_object_object_foreach(servers, name, server)
                 if (!json_object_is_type(server, json_type_object))
-                        return refuse(ret_error,
-                                      "mcpServers.%.*s is not an object",
-                                      utf8_cut(name, 64),
-                                      name);
+                        return refuse(
+                                ret_error, "mcpServers.%.*s is not an object", utf8_cut(name, 64), name);
         plan->private_file = xasprintf("{\"mcpServers\":%s}\n", json_text(servers));
         if (!plan->private_file)
                 return -ENOMEM;
@@ -192,9 +189,8 @@ int claude_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_erro
         for (size_t i = 0; r >= 0 && fixed_arguments[i]; i++)
                 r = strv_extend(&plan.argv, fixed_arguments[i]);
         if (r >= 0)
-                r = add_flag(&plan.argv,
-                             "--setting-sources",
-                             claude_is_trusted(spec) ? "user,project" : "user");
+                r = add_flag(
+                        &plan.argv, "--setting-sources", claude_is_trusted(spec) ? "user,project" : "user");
         if (r < 0)
                 return r;
         if ((r = add_session(&plan.argv, spec, ret_error)) < 0 ||
@@ -203,11 +199,12 @@ int claude_plan(Json *spec, Json *agent_config, LaunchPlan *ret, char **ret_erro
             (r = add_tools(&plan.argv, "--allowedTools", spec, "allowedTools", ret_error)) < 0 ||
             (r = add_tools(&plan.argv, "--disallowedTools", spec, "disallowedTools", ret_error)) < 0 ||
             (r = add_mcp_servers(&plan, spec, ret_error)) < 0 ||
-            (r = plan_env(spec,
-                          agent_config,
-                          claude_is_trusted(spec) ? trusted_env : untrusted_env,
-                          &plan.env,
-                          ret_error)) < 0)
+            (r = plan_env(
+                     spec,
+                     agent_config,
+                     claude_is_trusted(spec) ? trusted_env : untrusted_env,
+                     &plan.env,
+                     ret_error)) < 0)
                 return r;
         *ret = plan;
         plan = (LaunchPlan){};

@@ -79,10 +79,11 @@ static int feed_error(Claude *c, DriverFeed *f, Slice line) {
         Slice http = slice_member(line, "api_error_status", SCAN_NUMBER), text = turn_text(line);
 
         feed_begin(f, "error");
-        feed_json(f,
-                  "kind",
-                  c->error_kind ? (Slice){ c->error_kind, strlen(c->error_kind) } :
-                                  (Slice){ "\"unknown\"", 9 });
+        feed_json(
+                f,
+                "kind",
+                c->error_kind ? (Slice){ c->error_kind, strlen(c->error_kind) } :
+                                (Slice){ "\"unknown\"", 9 });
         feed_json(f, "http", slice_is_set(http) ? http : (Slice){ "null", 4 });
         feed_json(f, "text", slice_is_set(text) ? text : (Slice){ "\"\"", 2 });
         feed_json(f, "retrying", (Slice){ "false", 5 });
@@ -145,13 +146,13 @@ int claude_feed_result(Claude *c, DriverFeed *f, Slice line) {
         (void) buffer_printf(f->b, ",\"ok\":%s,\"reason\":\"%s\"", ok ? "true" : "false", reason);
         feed_json(f, "text", slice_member(line, "result", SCAN_STRING));
         (void) buffer_printf(
-                        f->b,
-                        ",\"usage\":{\"inputTokens\":%" PRIu64 ",\"outputTokens\":%" PRIu64
-                        ",\"cacheReadTokens\":%" PRIu64 ",\"cacheWriteTokens\":%" PRIu64 "}",
-                        input,
-                        output,
-                        cache_read,
-                        cache_write);
+                f->b,
+                ",\"usage\":{\"inputTokens\":%" PRIu64 ",\"outputTokens\":%" PRIu64
+                ",\"cacheReadTokens\":%" PRIu64 ",\"cacheWriteTokens\":%" PRIu64 "}",
+                input,
+                output,
+                cache_read,
+                cache_write);
         if (has_total)
                 (void) buffer_printf(f->b, ",\"costUsd\":%.12g", this_turn);
         feed_json(f, "totalCostUsd", total_text);

@@ -30,30 +30,32 @@ static const LineShape usage = {
         NULL
 };
 static const LineShape model_usage = { NAMES("costUSD"), NULL };
-static const LineShape request = { NAMES("subtype",
-                                         "tool_name",
-                                         "tool_use_id",
-                                         "title",
-                                         "description",
-                                         "display_name",
-                                         "input",
-                                         "permission_suggestions"),
-                                   NULL };
+static const LineShape request = {
+        NAMES("subtype",
+              "tool_name",
+              "tool_use_id",
+              "title",
+              "description",
+              "display_name",
+              "input",
+              "permission_suggestions"),
+        NULL,
+};
 static const LineShape response = { NAMES("request_id", "subtype", "error"), NULL };
 
 static const struct {
         const char *type;
         LineShape shape;
 } lines[] = {
-        {"stream_event",
-         { NAMES("type", "event", "parent_tool_use_id"), MEMBERS({ "event", &stream, false }) }             },
+        { "stream_event",
+          { NAMES("type", "event", "parent_tool_use_id"), MEMBERS({ "event", &stream, false }) } },
         { "assistant",
-         { NAMES("type", "error", "message", "parent_tool_use_id"),
-            MEMBERS({ "message", &message, false }) }                                                       },
+          { NAMES("type", "error", "message", "parent_tool_use_id"),
+            MEMBERS({ "message", &message, false }) } },
         { "user",
-         { NAMES("type", "message", "parent_tool_use_id"), MEMBERS({ "message", &message, false }) }        },
+          { NAMES("type", "message", "parent_tool_use_id"), MEMBERS({ "message", &message, false }) } },
         { "system",
-         { NAMES("type",
+          { NAMES("type",
                   "subtype",
                   "session_id",
                   "model",
@@ -67,9 +69,9 @@ static const struct {
                   "task_id",
                   "tasks",
                   "patch"),
-            MEMBERS({ "tasks", &task, true }, { "patch", &patch, false }) }                                 },
+            MEMBERS({ "tasks", &task, true }, { "patch", &patch, false }) } },
         { "result",
-         { NAMES("type",
+          { NAMES("type",
                   "is_error",
                   "subtype",
                   "terminal_reason",
@@ -80,11 +82,11 @@ static const struct {
                   "api_error_status",
                   "queued_turn_count",
                   "model_usage_since_last_result"),
-            MEMBERS({ "usage", &usage, false }, { "model_usage_since_last_result", &model_usage, true }) }  },
+            MEMBERS({ "usage", &usage, false }, { "model_usage_since_last_result", &model_usage, true }) } },
         { "control_request",
-         { NAMES("type", "request_id", "request"), MEMBERS({ "request", &request, false }) }                },
-        { "control_response",       { NAMES("type", "response"), MEMBERS({ "response", &response, false }) }},
-        { "control_cancel_request", { NAMES("type", "request_id"), NULL }                                   },
+          { NAMES("type", "request_id", "request"), MEMBERS({ "request", &request, false }) } },
+        { "control_response", { NAMES("type", "response"), MEMBERS({ "response", &response, false }) } },
+        { "control_cancel_request", { NAMES("type", "request_id"), NULL } },
 };
 
 static const LineShape any = { NAMES("type"), NULL };

@@ -48,9 +48,7 @@ static int driver_claude_new(Json *spec, Driver **ret) {
                 _cleanup_buffer_ Buffer b = {};
 
                 (void) buffer_append_json(
-                                &b,
-                                json_object_get_string(prompt),
-                                (size_t) json_object_get_string_len(prompt));
+                        &b, json_object_get_string(prompt), (size_t) json_object_get_string_len(prompt));
                 c->append_prompt = buffer_steal(&b);
                 if (!c->append_prompt)
                         return -ENOMEM;
@@ -161,7 +159,7 @@ static int measure_ask(ClaudeAsk *a, Json *o) {
                 return -EINVAL;
         a->size = claude_ask_text_bytes(&t);
         a->overlong = text.input.size + text.suggestions.size > CLAUDE_ASK_LINE_MAX ||
-                        a->size > CLAUDE_ASK_LINE_MAX + CLAUDE_TOOL_NAME_MAX;
+                a->size > CLAUDE_ASK_LINE_MAX + CLAUDE_TOOL_NAME_MAX;
         return 0;
 }
 

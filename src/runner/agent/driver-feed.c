@@ -58,7 +58,7 @@ int feed_end(DriverFeed *f) {
         if (r < 0)
                 return r;
         return f->sink->event(
-                        f->sink->userdata, "message.agent", f->b->data + f->begin, f->b->size - f->begin);
+                f->sink->userdata, "message.agent", f->b->data + f->begin, f->b->size - f->begin);
 }
 
 int feed_notice_line(DriverFeed *f, const char *what, const char *line, size_t size) {

@@ -49,12 +49,12 @@ static int none_feed(Driver *d, const char *line, size_t size, uint64_t offset, 
 }
 
 static int none_feed_oversize(
-                Driver *d,
-                const char *head,
-                size_t head_size,
-                uint64_t size,
-                uint64_t offset,
-                const DriverSink *sink) {
+        Driver *d,
+        const char *head,
+        size_t head_size,
+        uint64_t size,
+        uint64_t offset,
+        const DriverSink *sink) {
         return 0;
 }
 

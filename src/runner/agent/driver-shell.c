@@ -78,7 +78,7 @@ static int shell_save(Driver *d, Json **ret) {
 
 static const char *const program_paths[] = { NF_LIBEXECDIR "/northflare-shell-agent", NULL };
 static const char advice[] =
-                "install northflare-shell-agent, which belongs to this package, to " NF_LIBEXECDIR;
+        "install northflare-shell-agent, which belongs to this package, to " NF_LIBEXECDIR;
 
 static int shell_probe(Json *agent_config, char **ret_error) {
         return plan_executable(agent_config, program_paths, advice, NULL, ret_error);
@@ -139,12 +139,12 @@ static int feed_turn_end(Shell *s, DriverFeed *f, Slice line) {
         s->turns++;
         feed_begin(f, "turn_end");
         (void) buffer_printf(
-                        f->b,
-                        ",\"ok\":%s,\"reason\":\"%s\"",
-                        ok ? "true" : "false",
-                        interrupted        ? "interrupted" :
-                                        ok ? "done" :
-                                             "error");
+                f->b,
+                ",\"ok\":%s,\"reason\":\"%s\"",
+                ok ? "true" : "false",
+                interrupted ? "interrupted" :
+                        ok  ? "done" :
+                              "error");
         feed_json(f, "exitCode", code);
         feed_json(f, "signal", signal);
         feed_json(f, "durationMs", slice_member(line, "durationMs", SCAN_NUMBER));
@@ -169,18 +169,19 @@ static int feed_error(Shell *s, DriverFeed *f, Slice line) {
         return feed_end(f);
 }
 
-static const char *const line_names[] = { "type",       "text",     "stream",      "version",
-                                          "cwd",        "exitCode", "interrupted", "signal",
-                                          "durationMs", "id",       NULL };
+static const char *const line_names[] = {
+        "type",        "text",   "stream",     "version", "cwd", "exitCode",
+        "interrupted", "signal", "durationMs", "id",      NULL,
+};
 static const LineShape line_shape = { line_names, NULL };
 
 static int shell_feed_oversize(
-                Driver *d,
-                const char *head,
-                size_t head_size,
-                uint64_t size,
-                uint64_t offset,
-                const DriverSink *sink) {
+        Driver *d,
+        const char *head,
+        size_t head_size,
+        uint64_t size,
+        uint64_t offset,
+        const DriverSink *sink) {
         Shell *s = shell(d);
         _cleanup_(feed_done) DriverFeed f = { .sink = sink, .offset = offset, .scratch = &s->scratch };
 
@@ -225,9 +226,7 @@ static int shell_feed(Driver *d, const char *line, size_t size, uint64_t offset,
 static int script_of(Json *content, Buffer *ret, char **ret_error) {
         if (json_object_is_type(content, json_type_string))
                 return buffer_append(
-                                ret,
-                                json_object_get_string(content),
-                                (size_t) json_object_get_string_len(content));
+                        ret, json_object_get_string(content), (size_t) json_object_get_string_len(content));
         if (!json_object_is_type(content, json_type_array))
                 return refuse(ret_error, "content is neither a string nor an array of blocks");
         for (size_t i = 0; i < json_object_array_length(content); i++) {
@@ -235,13 +234,12 @@ static int script_of(Json *content, Buffer *ret, char **ret_error) {
                 const char *type = json_get_string(block, "type");
 
                 if (!type || !streq(type, "text") || !json_object_is_type(text, json_type_string))
-                        return refuse(ret_error,
-                                      "content[%zu] is not a text block; the shell accepts only text",
-                                      i);
-                int r =
-                                buffer_append(ret,
-                                              json_object_get_string(text),
-                                              (size_t) json_object_get_string_len(text));
+                        return refuse(
+                                ret_error,
+                                "content[%zu] is not a text block; the shell accepts only text",
+                                i);
+                int r = buffer_append(
+                        ret, json_object_get_string(text), (size_t) json_object_get_string_len(text));
                 if (r < 0)
                         return r;
         }

@@ -31,7 +31,7 @@ Slice slice_head_string(Slice head, const char *name) {
         Slice v;
 
         return json_scan_head_member(head, name, &v) && json_scan_type(v) == SCAN_STRING &&
-                                        v.size <= HEAD_STRING_MAX && json_scan_valid(v.data, v.size) ?
-                        v :
-                        (Slice){};
+                        v.size <= HEAD_STRING_MAX && json_scan_valid(v.data, v.size) ?
+                v :
+                (Slice){};
 }

@@ -109,12 +109,12 @@ struct DriverOps {
         /* The same of a line above the run's bound (driver_line_max()): its beginning, cut off anywhere, and its whole size. It
          * is one event {"type":"oversize"}, and an answer where the agent waits for one. */
         int (*feed_oversize)(
-                        Driver *d,
-                        const char *head,
-                        size_t head_size,
-                        uint64_t size,
-                        uint64_t offset,
-                        const DriverSink *sink);
+                Driver *d,
+                const char *head,
+                size_t head_size,
+                uint64_t size,
+                uint64_t offset,
+                const DriverSink *sink);
         /* Renders a command. 1: its lines were appended; 0: cannot be taken now, ask again after the next line
          * that was fed; -EINVAL: never will be (*ret_error says why). */
         int (*command)(Driver *d, const DriverCommand *c, Buffer *ret_lines, char **ret_error);

@@ -18,21 +18,21 @@ static bool is_program(const char *path) {
 }
 
 int plan_executable(
-                Json *agent_config,
-                const char *const *paths,
-                const char *advice,
-                char **ret_path,
-                char **ret_error) {
+        Json *agent_config,
+        const char *const *paths,
+        const char *advice,
+        char **ret_path,
+        char **ret_error) {
         const char *configured = json_get_string(agent_config, "executable");
         const char *found = NULL;
 
         if (configured) {
                 if (configured[0] != '/' || !is_program(configured)) {
-                        *ret_error =
-                                        xasprintf("the configured executable %.*s cannot be executed; %s",
-                                                  utf8_cut(configured, 200),
-                                                  configured,
-                                                  advice);
+                        *ret_error = xasprintf(
+                                "the configured executable %.*s cannot be executed; %s",
+                                utf8_cut(configured, 200),
+                                configured,
+                                advice);
                         return -ENOENT;
                 }
                 found = configured;
@@ -88,11 +88,8 @@ static int add_env(char ***env, Json *o, const char *where, char **ret_error) {
                 const char *text = json_get_string(o, name);
 
                 if (!env_name_is_valid(name))
-                        return refuse(ret_error,
-                                      "%s has an invalid name: %.*s",
-                                      where,
-                                      utf8_cut(name, 64),
-                                      name);
+                        return refuse(
+                                ret_error, "%s has an invalid name: %.*s", where, utf8_cut(name, 64), name);
                 if (!value)
                         continue;
                 if (!text)
@@ -104,11 +101,12 @@ static int add_env(char ***env, Json *o, const char *where, char **ret_error) {
         return 0;
 }
 
-int plan_env(Json *spec,
-             Json *agent_config,
-             const char *const *defaults,
-             char ***ret_env,
-             char **ret_error) {
+int plan_env(
+        Json *spec,
+        Json *agent_config,
+        const char *const *defaults,
+        char ***ret_env,
+        char **ret_error) {
         _cleanup_strv_free_ char **env = new0(char *, 1);
         int r;
 

@@ -14,11 +14,11 @@ void launch_plan_done(LaunchPlan *p);
 /* Where the program is: agent_config.executable, else the first of the paths (NULL-terminated) that can be
  * executed. -ENOENT with an error that says what to do. */
 int plan_executable(
-                Json *agent_config,
-                const char *const *paths,
-                const char *advice,
-                char **ret_path,
-                char **ret_error);
+        Json *agent_config,
+        const char *const *paths,
+        const char *advice,
+        char **ret_path,
+        char **ret_error);
 
 /* The defaults, then what agent_config.env and spec.env say, later values in place of earlier ones. */
 int plan_env(Json *spec, Json *agent_config, const char *const *defaults, char ***ret_env, char **ret_error);

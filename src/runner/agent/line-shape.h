@@ -14,7 +14,7 @@ typedef struct LineShapeMember {
 struct LineShape {
         const char *const *names; /* up to 64, and NULL */
         const LineShapeMember
-                        *members; /* that have a shape of their own, and one without a name; may be NULL */
+                *members; /* that have a shape of their own, and one without a name; may be NULL */
 };
 
 /* True where other readers may see another value than we do in a member of a valid line that we read. */

@@ -100,11 +100,11 @@ static void on_caller(int r, const Caller *caller, const sd_bus_error *error, vo
         q->caller_query = caller_query_free(q->caller_query);
         r = polkit_query(q->message, POLKIT_ACTION_MANAGE, q->conversation, on_polkit, q, &q->polkit_query);
         if (r < 0)
-                query_decide(q,
-                             r,
-                             &SD_BUS_ERROR_MAKE_CONST(
-                                             SD_BUS_ERROR_ACCESS_DENIED,
-                                             "Failed to ask polkit for authorization."));
+                query_decide(
+                        q,
+                        r,
+                        &SD_BUS_ERROR_MAKE_CONST(
+                                SD_BUS_ERROR_ACCESS_DENIED, "Failed to ask polkit for authorization."));
 }
 
 /* Is there room for one more of that sender that waits? 0 and its size, or negative with error. */
@@ -126,19 +126,19 @@ access_room(Access *a, sd_bus_message *m, const char *sender, size_t *ret_size, 
         if (n >= ACCESS_QUERIES_MAX || of_sender >= ACCESS_QUERIES_PER_SENDER_MAX ||
             bytes + *ret_size > ACCESS_BYTES_MAX)
                 return bus_error(
-                                error,
-                                SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                "Too many calls wait for authorization, try again later.");
+                        error,
+                        SD_BUS_ERROR_LIMITS_EXCEEDED,
+                        "Too many calls wait for authorization, try again later.");
         return 0;
 }
 
 int access_check(
-                Access *a,
-                sd_bus_message *m,
-                AccessLevel level,
-                const char *conversation,
-                Caller *ret,
-                sd_bus_error *error) {
+        Access *a,
+        sd_bus_message *m,
+        AccessLevel level,
+        const char *conversation,
+        Caller *ret,
+        sd_bus_error *error) {
         const char *sender = sd_bus_message_get_sender(m);
         AccessQuery *q = a->queries;
         size_t size;
@@ -149,9 +149,9 @@ int access_check(
         if (q) {
                 if (!q->decided)
                         return bus_error(
-                                        error,
-                                        SD_BUS_ERROR_FAILED,
-                                        "Internal error: authorization was requested twice.");
+                                error,
+                                SD_BUS_ERROR_FAILED,
+                                "Internal error: authorization was requested twice.");
                 r = q->verdict;
                 *ret = q->caller;
                 if (r < 0)
@@ -161,9 +161,7 @@ int access_check(
         }
         if (!sender)
                 return bus_error(
-                                error,
-                                SD_BUS_ERROR_ACCESS_DENIED,
-                                "A caller without a bus name cannot be checked.");
+                        error, SD_BUS_ERROR_ACCESS_DENIED, "A caller without a bus name cannot be checked.");
         r = access_room(a, m, sender, &size, error);
         if (r < 0)
                 return r;
@@ -180,13 +178,14 @@ int access_check(
                 .caller.uid = (uid_t) -1,
         };
         a->queries = q;
-        r = q->conversation ? caller_query(sd_bus_message_get_bus(m),
-                                           &a->rules,
-                                           &a->names,
-                                           sender,
-                                           on_caller,
-                                           q,
-                                           &q->caller_query) :
+        r = q->conversation ? caller_query(
+                                      sd_bus_message_get_bus(m),
+                                      &a->rules,
+                                      &a->names,
+                                      sender,
+                                      on_caller,
+                                      q,
+                                      &q->caller_query) :
                               -ENOMEM;
         if (r < 0) {
                 query_remove(q);

@@ -30,12 +30,12 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Access *, access_free);
  * Returns 1: yes, *ret is set. 0: not known yet, the handler returns 1 without a reply. Negative: no, error is set
  * and the handler returns that. */
 int access_check(
-                Access *a,
-                sd_bus_message *m,
-                AccessLevel level,
-                const char *conversation,
-                Caller *ret,
-                sd_bus_error *error);
+        Access *a,
+        sd_bus_message *m,
+        AccessLevel level,
+        const char *conversation,
+        Caller *ret,
+        sd_bus_error *error);
 
 /* For tests: what decides. */
 AccessRules *access_get_rules(Access *a);

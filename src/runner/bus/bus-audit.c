@@ -29,42 +29,44 @@ struct BusAudit {
         HeldCall held[HELD_MAX];
 };
 
-static void
-write_line(BusObjects *b,
-           const Caller *caller,
-           bool refused,
-           bool minor,
-           const char *method,
-           const char *conversation,
-           const char *why,
-           uint64_t count) {
+static void write_line(
+        BusObjects *b,
+        const Caller *caller,
+        bool refused,
+        bool minor,
+        const char *method,
+        const char *conversation,
+        const char *why,
+        uint64_t count) {
         RunnerCaller who = {
                 .uid = caller->uid, .pid = caller->pid, .comm = caller->comm, .unit = caller->unit
         };
 
-        runner_audit(b->runner,
-                     &(AuditEntry){
-                                     .kind = "call",
-                                     .verdict = refused ? "refused" : "allowed",
-                                     .caller = &who,
-                                     .method = method,
-                                     .conversation = conversation,
-                                     .detail = why,
-                                     .minor = minor,
-                                     .count = count,
-                     });
+        runner_audit(
+                b->runner,
+                &(AuditEntry){
+                        .kind = "call",
+                        .verdict = refused ? "refused" : "allowed",
+                        .caller = &who,
+                        .method = method,
+                        .conversation = conversation,
+                        .detail = why,
+                        .minor = minor,
+                        .count = count,
+                });
 }
 
 static void write_held(BusAudit *a, HeldCall *h) {
         if (h->count > 0)
-                write_line(a->bus_objects,
-                           &h->caller,
-                           h->refused,
-                           true,
-                           h->method,
-                           h->conversation,
-                           h->why,
-                           h->count);
+                write_line(
+                        a->bus_objects,
+                        &h->caller,
+                        h->refused,
+                        true,
+                        h->method,
+                        h->conversation,
+                        h->why,
+                        h->count);
         h->count = 0;
 }
 
@@ -107,9 +109,8 @@ static bool is_alike(const HeldCall *h, const BusRequest *q, bool refused, const
         if (h->since_usec == 0 || h->refused != refused || h->caller.uid != q->caller.uid)
                 return false;
         return refused ||
-                        (streq(h->method, method) && streq(h->caller.unit, q->caller.unit) &&
-                         streq_ptr(h->conversation,
-                                   q->conversation ? conversation_id(q->conversation) : NULL));
+                (streq(h->method, method) && streq(h->caller.unit, q->caller.unit) &&
+                 streq_ptr(h->conversation, q->conversation ? conversation_id(q->conversation) : NULL));
 }
 
 /* A free one, else the one that is waiting longest. */

@@ -61,13 +61,14 @@ static void on_reply(Json *result, Json *error, void *userdata) {
                 bus_call_free(c);
 }
 
-int bus_call(BusObjects *b,
-             sd_bus_message *request,
-             const Caller *caller,
-             const char *method,
-             Json *params_consume,
-             BusReply reply,
-             sd_bus_error *error) {
+int bus_call(
+        BusObjects *b,
+        sd_bus_message *request,
+        const Caller *caller,
+        const char *method,
+        Json *params_consume,
+        BusReply reply,
+        sd_bus_error *error) {
         _cleanup_json_ Json *params = params_consume;
         RunnerCaller who = {
                 .uid = caller->uid, .pid = caller->pid, .comm = caller->comm, .unit = caller->unit
@@ -79,9 +80,9 @@ int bus_call(BusObjects *b,
                 return -ENOMEM;
         if (b->n_calls >= BUS_CALLS_MAX)
                 return bus_error(
-                                error,
-                                SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                "Too many calls are in progress, try again later.");
+                        error,
+                        SD_BUS_ERROR_LIMITS_EXCEEDED,
+                        "Too many calls are in progress, try again later.");
         c = new0(BusCall, 1);
         if (!c)
                 return -ENOMEM;

@@ -47,7 +47,7 @@ struct BusObjects {
         BusWorkspaceCall *workspace_calls;
         unsigned n_calls;
         sd_bus_slot *manager_slot, *conversation_slot, *enumerator_slot, *object_manager_slot,
-                        *log_control_slot, *guard_slot;
+                *log_control_slot, *guard_slot;
 };
 
 /* Makes the reply to a request out of a call's result. */

@@ -16,11 +16,12 @@ static int check_held(sd_bus_message *m, sd_bus_error *error) {
         int r = call_size(m, BUS_CALL_HELD_MAX, &size);
 
         return r < 0 || size <= BUS_CALL_HELD_MAX ?
-                        r :
-                        bus_error(error,
-                                  BUS_ERROR_INVALID_ARGUMENT,
-                                  "The arguments of this method may have at most %zu bytes.",
-                                  BUS_CALL_HELD_MAX);
+                r :
+                bus_error(
+                        error,
+                        BUS_ERROR_INVALID_ARGUMENT,
+                        "The arguments of this method may have at most %zu bytes.",
+                        BUS_CALL_HELD_MAX);
 }
 
 static int call(const BusMethod *row, const BusRequest *q, sd_bus_error *error) {
@@ -35,27 +36,22 @@ static int call(const BusMethod *row, const BusRequest *q, sd_bus_error *error) 
                 r = row->parse(q->message, params, error);
         if (r < 0)
                 return r;
-        return bus_call(q->bus_objects,
-                        q->message,
-                        &q->caller,
-                        row->method,
-                        TAKE_PTR(params),
-                        row->reply,
-                        error);
+        return bus_call(
+                q->bus_objects, q->message, &q->caller, row->method, TAKE_PTR(params), row->reply, error);
 }
 
 /* Not: too many of them at a time, out of memory. */
 static bool is_refusal(const sd_bus_error *e) {
         return sd_bus_error_has_name(e, SD_BUS_ERROR_ACCESS_DENIED) ||
-                        sd_bus_error_has_name(e, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED);
+                sd_bus_error_has_name(e, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED);
 }
 
 int bus_method_run(
-                BusObjects *b,
-                const BusMethod *methods,
-                Conversation *c,
-                sd_bus_message *m,
-                sd_bus_error *error) {
+        BusObjects *b,
+        const BusMethod *methods,
+        Conversation *c,
+        sd_bus_message *m,
+        sd_bus_error *error) {
         const BusMethod *row = find_method(methods, strempty(sd_bus_message_get_member(m)));
         BusRequest q = { .bus_objects = b, .conversation = c, .message = m, .caller.uid = (uid_t) -1 };
         int r;

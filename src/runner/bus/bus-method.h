@@ -10,8 +10,8 @@
  * call or answer. c: the conversation that it is about, or NULL. Returns 1 where a reply was sent or comes by itself, or the
  * caller is not known yet (the message is dispatched again then); negative with error set. */
 int bus_method_run(
-                BusObjects *b,
-                const BusMethod *methods,
-                Conversation *c,
-                sd_bus_message *m,
-                sd_bus_error *error);
+        BusObjects *b,
+        const BusMethod *methods,
+        Conversation *c,
+        sd_bus_message *m,
+        sd_bus_error *error);

@@ -6,10 +6,10 @@
 #define PROPERTIES_MAX 32
 
 static size_t size_of(char type) {
-        return type == 's'          ? sizeof(char *) :
-                        type == 'u' ? sizeof(uint32_t) :
-                        type == 'b' ? sizeof(bool) :
-                                      8;
+        return type == 's'  ? sizeof(char *) :
+                type == 'u' ? sizeof(uint32_t) :
+                type == 'b' ? sizeof(bool) :
+                              8;
 }
 
 static char *string_at(const void *values, const BusProperty *p) {
@@ -72,12 +72,12 @@ int bus_properties_keep(const BusProperty *table, const void *values, void *kept
 }
 
 int bus_properties_announce(
-                sd_bus *bus,
-                const char *path,
-                const char *interface,
-                const BusProperty *table,
-                const void *values,
-                void *kept) {
+        sd_bus *bus,
+        const char *path,
+        const char *interface,
+        const BusProperty *table,
+        const void *values,
+        void *kept) {
         const char *names[PROPERTIES_MAX + 1];
         size_t n = 0;
         int r = 0, q;

@@ -23,11 +23,11 @@ int bus_properties_keep(const BusProperty *table, const void *values, void *kept
 /* PropertiesChanged for the announced values that differ from those that are kept, which then are the same. 0 or negative
  * errno. */
 int bus_properties_announce(
-                sd_bus *bus,
-                const char *path,
-                const char *interface,
-                const BusProperty *table,
-                const void *values,
-                void *kept);
+        sd_bus *bus,
+        const char *path,
+        const char *interface,
+        const BusProperty *table,
+        const void *values,
+        void *kept);
 /* Frees the strings that are kept. */
 void bus_properties_done(const BusProperty *table, void *kept);

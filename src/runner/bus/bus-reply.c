@@ -111,10 +111,10 @@ int bus_answer_send(BusAnswer *a) {
         int r = a->failed;
 
         if (r == -E2BIG) {
-                _cleanup_free_ char *text =
-                                xasprintf("The reply would be larger than the limit of %zu bytes. %s",
-                                          a->max,
-                                          strempty(a->instead));
+                _cleanup_free_ char *text = xasprintf(
+                        "The reply would be larger than the limit of %zu bytes. %s",
+                        a->max,
+                        strempty(a->instead));
 
                 bus_answer_error(a->request, SD_BUS_ERROR_LIMITS_EXCEEDED, strempty(text));
                 r = 1;
@@ -202,8 +202,8 @@ int bus_invalid_argument(sd_bus_error *error, const char *text) {
 /* ---- properties ---- */
 
 int bus_property_string(sd_bus_message *reply, const char *value, size_t max) {
-        _cleanup_free_ char *clean =
-                        utf8_is_for_bus(strempty(value)) ? strdup(strempty(value)) : bus_text(value);
+        _cleanup_free_ char *clean = utf8_is_for_bus(strempty(value)) ? strdup(strempty(value)) :
+                                                                        bus_text(value);
 
         if (!clean)
                 return -ENOMEM;

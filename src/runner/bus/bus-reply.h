@@ -41,11 +41,10 @@ static_assert(BUS_OBJECTS_MAX * BUS_OBJECT_BYTES_MAX <= BUS_LIST_MAX, "GetManage
 /* Introspect() of their parent: <node name="…"/> */
 static_assert(BUS_OBJECTS_MAX * (BUS_PATH_BYTES_MAX + 24) <= BUS_LIST_MAX / 2, "Introspect() is too large");
 /* ListConversations(): four texts, two times, a path. */
-static_assert(BUS_OBJECTS_MAX *
-                                              (BUS_PATH_BYTES_MAX + 3 * BUS_PROPERTY_IDENT_MAX +
-                                               BUS_PROPERTY_STATE_MAX + 72) <=
-                              BUS_LIST_MAX,
-              "ListConversations() is too large");
+static_assert(
+        BUS_OBJECTS_MAX * (BUS_PATH_BYTES_MAX + 3 * BUS_PROPERTY_IDENT_MAX + BUS_PROPERTY_STATE_MAX + 72) <=
+                BUS_LIST_MAX,
+        "ListConversations() is too large");
 
 /* A reply in the making. An append that would exceed the bound is not done, and the first failure stays. */
 typedef struct BusAnswer {

@@ -147,17 +147,15 @@ static int on_any_message(sd_bus_message *m, void *userdata, sd_bus_error *error
                 return 0;
         if (strlen(strempty(sd_bus_message_get_path(m))) > PATH_MAX_BYTES)
                 return refuse_message(
-                                m,
-                                SD_BUS_ERROR_UNKNOWN_OBJECT,
-                                "The path is longer than that of any object.");
+                        m, SD_BUS_ERROR_UNKNOWN_OBJECT, "The path is longer than that of any object.");
         if (!sd_bus_message_is_method_call(m, "org.freedesktop.DBus.Properties", NULL))
                 return 0;
         while (sd_bus_message_read_basic(m, 's', &name) > 0)
                 if (strlen(name) > NAME_MAX_BYTES)
                         return refuse_message(
-                                        m,
-                                        SD_BUS_ERROR_INVALID_ARGS,
-                                        "The name of an interface or of a property has at most 255 bytes.");
+                                m,
+                                SD_BUS_ERROR_INVALID_ARGS,
+                                "The name of an interface or of a property has at most 255 bytes.");
         return MIN(sd_bus_message_rewind(m, true), 0);
 }
 

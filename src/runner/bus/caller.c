@@ -154,14 +154,10 @@ static int read_cgroup(const AccessRules *rules, pid_t pid, char **ret) {
 static bool caller_is_known(CallerQuery *q) {
         for (unsigned i = 0; i < CALLER_NAMES_MAX; i++)
                 if (streq(q->names->list[i].sender, q->sender)) {
-                        (void) snprintf(q->caller.unit,
-                                        sizeof(q->caller.unit),
-                                        "%s",
-                                        q->names->list[i].unit);
-                        (void) snprintf(q->caller.comm,
-                                        sizeof(q->caller.comm),
-                                        "%s",
-                                        q->names->list[i].comm);
+                        (void) snprintf(
+                                q->caller.unit, sizeof(q->caller.unit), "%s", q->names->list[i].unit);
+                        (void) snprintf(
+                                q->caller.comm, sizeof(q->caller.comm), "%s", q->names->list[i].comm);
                         return true;
                 }
         return false;
@@ -191,22 +187,22 @@ static void caller_done(CallerQuery *q) {
 }
 
 /* A call to PID 1 for what is only written down. */
-static int
-ask_systemd(CallerQuery *q,
-            const char *method,
-            sd_bus_message_handler_t done,
-            const char *type,
-            const void *argument) {
+static int ask_systemd(
+        CallerQuery *q,
+        const char *method,
+        sd_bus_message_handler_t done,
+        const char *type,
+        const void *argument) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
         r = sd_bus_message_new_method_call(
-                        q->bus,
-                        &m,
-                        "org.freedesktop.systemd1",
-                        "/org/freedesktop/systemd1",
-                        "org.freedesktop.systemd1.Manager",
-                        method);
+                q->bus,
+                &m,
+                "org.freedesktop.systemd1",
+                "/org/freedesktop/systemd1",
+                "org.freedesktop.systemd1.Manager",
+                method);
         if (r >= 0)
                 r = sd_bus_message_append_basic(m, *type, argument);
         q->slot = sd_bus_slot_unref(q->slot);
@@ -285,14 +281,14 @@ static void caller_judge_cgroup(CallerQuery *q, const char *path) {
                 path = NULL;
         if (!path)
                 return caller_finish(
-                                q,
-                                SD_BUS_ERROR_ACCESS_DENIED,
-                                "Failed to read the control group of the caller, which may therefore be an agent.");
+                        q,
+                        SD_BUS_ERROR_ACCESS_DENIED,
+                        "Failed to read the control group of the caller, which may therefore be an agent.");
         if (access_refuse_cgroup(path))
                 return caller_finish(
-                                q,
-                                SD_BUS_ERROR_ACCESS_DENIED,
-                                "Processes in " SCOPES_SLICE " may not call the runner.");
+                        q,
+                        SD_BUS_ERROR_ACCESS_DENIED,
+                        "Processes in " SCOPES_SLICE " may not call the runner.");
         caller_finish(q, NULL, NULL);
 }
 
@@ -318,21 +314,21 @@ static int on_unit(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         }
         if (strlen(name) < CALLER_UNIT_MAX)
                 (void) snprintf(q->caller.unit, sizeof(q->caller.unit), "%s", name);
-        interface = endswith(name, ".service")   ? "org.freedesktop.systemd1.Service" :
-                        endswith(name, ".scope") ? "org.freedesktop.systemd1.Scope" :
-                                                   "org.freedesktop.systemd1.Slice";
+        interface = endswith(name, ".service") ? "org.freedesktop.systemd1.Service" :
+                endswith(name, ".scope")       ? "org.freedesktop.systemd1.Scope" :
+                                                 "org.freedesktop.systemd1.Slice";
         if (sd_bus_call_method_async(
-                            q->bus,
-                            &q->slot,
-                            "org.freedesktop.systemd1",
-                            path,
-                            "org.freedesktop.DBus.Properties",
-                            "Get",
-                            on_control_group,
-                            q,
-                            "ss",
-                            interface,
-                            "ControlGroup") < 0)
+                    q->bus,
+                    &q->slot,
+                    "org.freedesktop.systemd1",
+                    path,
+                    "org.freedesktop.DBus.Properties",
+                    "Get",
+                    on_control_group,
+                    q,
+                    "ss",
+                    interface,
+                    "ControlGroup") < 0)
                 caller_judge_cgroup(q, NULL);
         return 1;
 }
@@ -384,10 +380,10 @@ static int parse_credentials(CallerQuery *q, sd_bus_message *m, bool *ret_uid, c
                 return r;
         if (*ret_uid)
                 *ret_refusal = access_refuse_uid(
-                                q->rules,
-                                q->caller.uid,
-                                groups,
-                                MIN(groups_size / sizeof(gid_t), (size_t) GROUPS_MAX));
+                        q->rules,
+                        q->caller.uid,
+                        groups,
+                        MIN(groups_size / sizeof(gid_t), (size_t) GROUPS_MAX));
         return 0;
 }
 
@@ -422,28 +418,28 @@ static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
         /* ProtectProc=invisible hides other users' processes from us, not from PID 1. */
         if (q->rules->user_mode ||
             sd_bus_call_method_async(
-                            q->bus,
-                            &q->slot,
-                            "org.freedesktop.systemd1",
-                            "/org/freedesktop/systemd1",
-                            "org.freedesktop.systemd1.Manager",
-                            "GetUnitByPID",
-                            on_unit,
-                            q,
-                            "u",
-                            (uint32_t) q->caller.pid) < 0)
+                    q->bus,
+                    &q->slot,
+                    "org.freedesktop.systemd1",
+                    "/org/freedesktop/systemd1",
+                    "org.freedesktop.systemd1.Manager",
+                    "GetUnitByPID",
+                    on_unit,
+                    q,
+                    "u",
+                    (uint32_t) q->caller.pid) < 0)
                 caller_judge_cgroup(q, NULL);
         return 1;
 }
 
 int caller_query(
-                sd_bus *bus,
-                const AccessRules *rules,
-                CallerNames *names,
-                const char *sender,
-                CallerDone done,
-                void *userdata,
-                CallerQuery **ret) {
+        sd_bus *bus,
+        const AccessRules *rules,
+        CallerNames *names,
+        const char *sender,
+        CallerDone done,
+        void *userdata,
+        CallerQuery **ret) {
         _cleanup_(caller_query_freep) CallerQuery *q = new0(CallerQuery, 1);
         int r;
 
@@ -462,16 +458,16 @@ int caller_query(
         if (!q->sender)
                 return -ENOMEM;
         r = sd_bus_call_method_async(
-                        bus,
-                        &q->slot,
-                        "org.freedesktop.DBus",
-                        "/org/freedesktop/DBus",
-                        "org.freedesktop.DBus",
-                        "GetConnectionCredentials",
-                        on_credentials,
-                        q,
-                        "s",
-                        sender);
+                bus,
+                &q->slot,
+                "org.freedesktop.DBus",
+                "/org/freedesktop/DBus",
+                "org.freedesktop.DBus",
+                "GetConnectionCredentials",
+                on_credentials,
+                q,
+                "s",
+                sender);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(q);

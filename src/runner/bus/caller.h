@@ -56,12 +56,12 @@ typedef void (*CallerDone)(int r, const Caller *caller, const sd_bus_error *erro
  * /proc or, where that hides other users' processes, by asking systemd. With every decision the caller's unit and program
  * are searched for; only time is lost where they cannot be found. */
 int caller_query(
-                sd_bus *bus,
-                const AccessRules *rules,
-                CallerNames *names,
-                const char *sender,
-                CallerDone done,
-                void *userdata,
-                CallerQuery **ret);
+        sd_bus *bus,
+        const AccessRules *rules,
+        CallerNames *names,
+        const char *sender,
+        CallerDone done,
+        void *userdata,
+        CallerQuery **ret);
 CallerQuery *caller_query_free(CallerQuery *q);
 DEFINE_TRIVIAL_CLEANUP_FUNC(CallerQuery *, caller_query_free);

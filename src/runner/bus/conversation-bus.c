@@ -50,14 +50,14 @@ static ConversationValues values_of(Conversation *c, const char *only) {
 #undef VALUE
 }
 
-static int
-get_property(sd_bus *bus,
-             const char *path,
-             const char *interface,
-             const char *property,
-             sd_bus_message *reply,
-             void *userdata,
-             sd_bus_error *error) {
+static int get_property(
+        sd_bus *bus,
+        const char *path,
+        const char *interface,
+        const char *property,
+        sd_bus_message *reply,
+        void *userdata,
+        sd_bus_error *error) {
         ConversationObject *o = userdata;
         ConversationValues values = values_of(o->conversation, property);
 
@@ -74,12 +74,7 @@ static int announce_changes(ConversationObject *o) {
         ConversationValues values = values_of(o->conversation, NULL);
 
         return bus_properties_announce(
-                        o->bus_objects->bus,
-                        o->path,
-                        BUS_INTERFACE_CONVERSATION,
-                        properties,
-                        &values,
-                        &o->kept);
+                o->bus_objects->bus, o->path, BUS_INTERFACE_CONVERSATION, properties, &values, &o->kept);
 }
 
 void conversation_bus_announce(ConversationObject *o) {
@@ -140,10 +135,11 @@ static int describe(const BusRequest *q, sd_bus_error *error) {
 
         conversation_check_filter(q->conversation);
         return r < 0 ? r :
-                       bus_answer_text(q->message,
-                                       text,
-                                       BUS_CONTENTS_MAX,
-                                       "Use OpenEvents() or ReadEvents() to read the same from the events.");
+                       bus_answer_text(
+                               q->message,
+                               text,
+                               BUS_CONTENTS_MAX,
+                               "Use OpenEvents() or ReadEvents() to read the same from the events.");
 }
 
 static int parse_message(sd_bus_message *m, Json *params, sd_bus_error *error) {
@@ -159,9 +155,9 @@ static int parse_message(sd_bus_message *m, Json *params, sd_bus_error *error) {
 
 static int parse_stop(sd_bus_message *m, Json *params, sd_bus_error *error) {
         static const BusKey keys[] = {
-                {"reason",       json_type_string },
-                { "graceMs",             json_type_int },
-                {                         },
+                { "reason", json_type_string },
+                { "graceMs", json_type_int },
+                {},
         };
 
         return bus_message_read_params(m, keys, params, error);
@@ -169,10 +165,10 @@ static int parse_stop(sd_bus_message *m, Json *params, sd_bus_error *error) {
 
 static int parse_answer(sd_bus_message *m, Json *params, sd_bus_error *error) {
         static const BusKey keys[] = {
-                {"message",             json_type_string },
-                { "updatedInput",                    json_type_object },
-                { "updatedPermissions",json_type_array },
-                {    },
+                { "message", json_type_string },
+                { "updatedInput", json_type_object },
+                { "updatedPermissions", json_type_array },
+                {},
         };
         const char *request, *behavior;
         int r;
@@ -196,8 +192,8 @@ static int parse_limits(sd_bus_message *m, Json *params, sd_bus_error *error) {
         if (r < 0)
                 return r;
         return json_object_object_length(limits) == 0 ?
-                        bus_invalid_argument(error, "limits: must not be empty") :
-                        json_set(params, "limits", TAKE_PTR(limits));
+                bus_invalid_argument(error, "limits: must not be empty") :
+                json_set(params, "limits", TAKE_PTR(limits));
 }
 
 static int bad_cursor(sd_bus_error *error) {
@@ -215,10 +211,10 @@ static int open_events(const BusRequest *q, sd_bus_error *error) {
         r = conversation_open_events(q->conversation, cursor, &fd);
         if (r == -EMFILE)
                 return bus_error(
-                                error,
-                                BUS_ERROR_TOO_MANY_STREAMS,
-                                "%d event streams are open already.",
-                                EVENT_STREAMS_MAX);
+                        error,
+                        BUS_ERROR_TOO_MANY_STREAMS,
+                        "%d event streams are open already.",
+                        EVENT_STREAMS_MAX);
         if (r == -EINVAL)
                 return bad_cursor(error);
         return r < 0 ? r : bus_answer(q->message, "h", fd);
@@ -268,11 +264,10 @@ static int read_event(const BusRequest *q, sd_bus_error *error) {
                 return bus_invalid_argument(error, "cursor: there is no event after it");
         if (r == -ERANGE)
                 return bus_error(
-                                error,
-                                BUS_ERROR_INVALID_ARGUMENT,
-                                "offset: the event has %" PRIu64
-                                " bytes, and none of its pieces begins there",
-                                size);
+                        error,
+                        BUS_ERROR_INVALID_ARGUMENT,
+                        "offset: the event has %" PRIu64 " bytes, and none of its pieces begins there",
+                        size);
         if (r < 0)
                 return r;
         bus_answer_begin(&a, q->message, BUS_CONTENTS_MAX, "Use OpenEvents() to read the event.");
@@ -311,56 +306,56 @@ static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS(
-                        "Describe",
-                        SD_BUS_NO_ARGS,
-                        SD_BUS_RESULT("s", json),
-                        on_method,
-                        UNPRIVILEGED),
+                "Describe",
+                SD_BUS_NO_ARGS,
+                SD_BUS_RESULT("s", json),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "SendMessage",
-                        SD_BUS_ARGS("s", text),
-                        SD_BUS_NO_RESULT,
-                        on_method,
-                        UNPRIVILEGED),
+                "SendMessage",
+                SD_BUS_ARGS("s", text),
+                SD_BUS_NO_RESULT,
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Interrupt", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "Stop",
-                        SD_BUS_ARGS("a{sv}", options),
-                        SD_BUS_NO_RESULT,
-                        on_method,
-                        UNPRIVILEGED),
+                "Stop",
+                SD_BUS_ARGS("a{sv}", options),
+                SD_BUS_NO_RESULT,
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Freeze", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Thaw", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "AnswerPermission",
-                        SD_BUS_ARGS("s", requestId, "s", behavior, "a{sv}", options),
-                        SD_BUS_NO_RESULT,
-                        on_method,
-                        UNPRIVILEGED),
+                "AnswerPermission",
+                SD_BUS_ARGS("s", requestId, "s", behavior, "a{sv}", options),
+                SD_BUS_NO_RESULT,
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "SetLimits",
-                        SD_BUS_ARGS("a{st}", limits),
-                        SD_BUS_NO_RESULT,
-                        on_method,
-                        UNPRIVILEGED),
+                "SetLimits",
+                SD_BUS_ARGS("a{st}", limits),
+                SD_BUS_NO_RESULT,
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "OpenEvents",
-                        SD_BUS_ARGS("s", cursor),
-                        SD_BUS_RESULT("h", stream),
-                        on_method,
-                        UNPRIVILEGED),
+                "OpenEvents",
+                SD_BUS_ARGS("s", cursor),
+                SD_BUS_RESULT("h", stream),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "ReadEvents",
-                        SD_BUS_ARGS("s", cursor, "u", max),
-                        SD_BUS_RESULT("as", events, "s", next),
-                        on_method,
-                        UNPRIVILEGED),
+                "ReadEvents",
+                SD_BUS_ARGS("s", cursor, "u", max),
+                SD_BUS_RESULT("as", events, "s", next),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "ReadEvent",
-                        SD_BUS_ARGS("s", cursor, "t", offset),
-                        SD_BUS_RESULT("s", piece, "t", size),
-                        on_method,
-                        UNPRIVILEGED),
+                "ReadEvent",
+                SD_BUS_ARGS("s", cursor, "t", offset),
+                SD_BUS_RESULT("s", piece, "t", size),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_SIGNAL("EventsAvailable", NULL, 0),
         SD_BUS_PROPERTY("Id", "s", get_property, 0, CONSTANT),
         SD_BUS_PROPERTY("TaskId", "s", get_property, 0, CONSTANT),
@@ -377,12 +372,12 @@ static const sd_bus_vtable vtable[] = {
 };
 
 static int find_conversation(
-                sd_bus *bus,
-                const char *path,
-                const char *interface,
-                void *userdata,
-                void **ret_found,
-                sd_bus_error *error) {
+        sd_bus *bus,
+        const char *path,
+        const char *interface,
+        void *userdata,
+        void **ret_found,
+        sd_bus_error *error) {
         BusObjects *b = userdata;
         ConversationObject *o = object_index_find_path(&b->index, path);
         _cleanup_free_ char *id = NULL;
@@ -396,11 +391,11 @@ static int find_conversation(
 }
 
 static int enumerate_conversations(
-                sd_bus *bus,
-                const char *prefix,
-                void *userdata,
-                char ***ret_nodes,
-                sd_bus_error *error) {
+        sd_bus *bus,
+        const char *prefix,
+        void *userdata,
+        char ***ret_nodes,
+        sd_bus_error *error) {
         _cleanup_(freep) ConversationObject **list = NULL;
         _cleanup_strv_free_ char **nodes = NULL;
         BusObjects *b = userdata;
@@ -431,15 +426,15 @@ int conversation_bus_register(BusObjects *b) {
         int r;
 
         r = sd_bus_add_fallback_vtable(
-                        b->bus,
-                        &b->conversation_slot,
-                        BUS_PATH_CONVERSATIONS,
-                        BUS_INTERFACE_CONVERSATION,
-                        vtable,
-                        find_conversation,
-                        b);
+                b->bus,
+                &b->conversation_slot,
+                BUS_PATH_CONVERSATIONS,
+                BUS_INTERFACE_CONVERSATION,
+                vtable,
+                find_conversation,
+                b);
         if (r < 0)
                 return r;
         return sd_bus_add_node_enumerator(
-                        b->bus, &b->enumerator_slot, BUS_PATH_CONVERSATIONS, enumerate_conversations, b);
+                b->bus, &b->enumerator_slot, BUS_PATH_CONVERSATIONS, enumerate_conversations, b);
 }

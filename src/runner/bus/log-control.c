@@ -6,25 +6,25 @@
 /* org.freedesktop.LogControl1, for `systemctl service-log-level`. Setting is for root (the bus policy refuses Set of other
  * users, and the property lacks SD_BUS_VTABLE_UNPRIVILEGED). The target is what it was at start. */
 
-static int
-get_level(sd_bus *bus,
-          const char *path,
-          const char *interface,
-          const char *property,
-          sd_bus_message *reply,
-          void *userdata,
-          sd_bus_error *error) {
+static int get_level(
+        sd_bus *bus,
+        const char *path,
+        const char *interface,
+        const char *property,
+        sd_bus_message *reply,
+        void *userdata,
+        sd_bus_error *error) {
         return bus_property_string(reply, log_level_to_string(log_get_max_level()), BUS_PROPERTY_STATE_MAX);
 }
 
-static int
-set_level(sd_bus *bus,
-          const char *path,
-          const char *interface,
-          const char *property,
-          sd_bus_message *value,
-          void *userdata,
-          sd_bus_error *error) {
+static int set_level(
+        sd_bus *bus,
+        const char *path,
+        const char *interface,
+        const char *property,
+        sd_bus_message *value,
+        void *userdata,
+        sd_bus_error *error) {
         const char *s;
         int r;
 
@@ -34,38 +34,34 @@ set_level(sd_bus *bus,
         r = log_level_from_string(s);
         if (r < 0)
                 return bus_error(
-                                error,
-                                SD_BUS_ERROR_INVALID_ARGS,
-                                "Unknown log level \"%.*s\".",
-                                utf8_cut(s, 32),
-                                s);
+                        error, SD_BUS_ERROR_INVALID_ARGS, "Unknown log level \"%.*s\".", utf8_cut(s, 32), s);
         log_set_max_level(r);
         log_info("Log level set to %s over D-Bus.", s);
         return 0;
 }
 
-static int
-get_target(sd_bus *bus,
-           const char *path,
-           const char *interface,
-           const char *property,
-           sd_bus_message *reply,
-           void *userdata,
-           sd_bus_error *error) {
+static int get_target(
+        sd_bus *bus,
+        const char *path,
+        const char *interface,
+        const char *property,
+        sd_bus_message *reply,
+        void *userdata,
+        sd_bus_error *error) {
         return bus_property_string(
-                        reply,
-                        log_get_target() == LOG_TARGET_JOURNAL ? "journal" : "console",
-                        BUS_PROPERTY_STATE_MAX);
+                reply,
+                log_get_target() == LOG_TARGET_JOURNAL ? "journal" : "console",
+                BUS_PROPERTY_STATE_MAX);
 }
 
-static int
-get_identifier(sd_bus *bus,
-               const char *path,
-               const char *interface,
-               const char *property,
-               sd_bus_message *reply,
-               void *userdata,
-               sd_bus_error *error) {
+static int get_identifier(
+        sd_bus *bus,
+        const char *path,
+        const char *interface,
+        const char *property,
+        sd_bus_message *reply,
+        void *userdata,
+        sd_bus_error *error) {
         return bus_property_string(reply, "northflare-runner", BUS_PROPERTY_STATE_MAX);
 }
 
@@ -79,10 +75,10 @@ static const sd_bus_vtable vtable[] = {
 
 int log_control_register(BusObjects *b) {
         return sd_bus_add_object_vtable(
-                        b->bus,
-                        &b->log_control_slot,
-                        "/org/freedesktop/LogControl1",
-                        "org.freedesktop.LogControl1",
-                        vtable,
-                        b);
+                b->bus,
+                &b->log_control_slot,
+                "/org/freedesktop/LogControl1",
+                "org.freedesktop.LogControl1",
+                vtable,
+                b);
 }

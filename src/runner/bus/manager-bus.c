@@ -43,14 +43,14 @@ static const BusProperty properties[] = {
 };
 /* clang-format on */
 
-static int
-get_property(sd_bus *bus,
-             const char *path,
-             const char *interface,
-             const char *property,
-             sd_bus_message *reply,
-             void *userdata,
-             sd_bus_error *error) {
+static int get_property(
+        sd_bus *bus,
+        const char *path,
+        const char *interface,
+        const char *property,
+        sd_bus_message *reply,
+        void *userdata,
+        sd_bus_error *error) {
         BusObjects *b = userdata;
         RunnerStatus s = {};
 
@@ -75,7 +75,7 @@ void manager_bus_announce(BusObjects *b) {
 
         runner_get_status(b->runner, &s);
         r = bus_properties_announce(
-                        b->bus, BUS_PATH_MANAGER, BUS_INTERFACE_MANAGER, properties, &s, &b->manager_kept);
+                b->bus, BUS_PATH_MANAGER, BUS_INTERFACE_MANAGER, properties, &s, &b->manager_kept);
         if (r < 0)
                 log_debug_errno(r, "Failed to announce changed properties of the runner, ignoring: %m");
 }
@@ -90,23 +90,21 @@ static int list_conversations(const BusRequest *q, sd_bus_error *error) {
         if (r < 0)
                 return r;
         bus_answer_begin(
-                        &a,
-                        q->message,
-                        BUS_LIST_MAX,
-                        "Use GetConversation() to find a conversation by its id.");
+                &a, q->message, BUS_LIST_MAX, "Use GetConversation() to find a conversation by its id.");
         bus_answer_open(&a, 'a', "(sssstto)");
         for (size_t i = 0; i < n; i++) {
                 Conversation *c = list[i]->conversation;
 
-                bus_answer_add(&a,
-                               "(sssstto)",
-                               conversation_id(c),
-                               conversation_state(c),
-                               conversation_agent(c),
-                               conversation_task(c),
-                               conversation_started_usec(c),
-                               conversation_last_event_usec(c),
-                               list[i]->path);
+                bus_answer_add(
+                        &a,
+                        "(sssstto)",
+                        conversation_id(c),
+                        conversation_state(c),
+                        conversation_agent(c),
+                        conversation_task(c),
+                        conversation_started_usec(c),
+                        conversation_last_event_usec(c),
+                        list[i]->path);
         }
         bus_answer_close(&a);
         return bus_answer_send(&a);
@@ -125,33 +123,33 @@ static int get_conversation(const BusRequest *q, sd_bus_error *error) {
         if (object_index_find_path(&q->bus_objects->index, path))
                 return bus_answer(q->message, "o", path);
         return bus_error(
-                        error,
-                        BUS_ERROR_NO_SUCH_CONVERSATION,
-                        "There is no conversation \"%.*s\" here.",
-                        utf8_cut(id, 64),
-                        id);
+                error,
+                BUS_ERROR_NO_SUCH_CONVERSATION,
+                "There is no conversation \"%.*s\" here.",
+                utf8_cut(id, 64),
+                id);
 }
 
 static const BusKey start_keys[] = {
-        {"conversationId",      json_type_string },
-        { "taskId",                    json_type_string },
-        { "workspaceId",json_type_string },
-        { "agent",        json_type_string },
-        { "prompt",                    json_type_null }, /* text, or content blocks */
-        { "model",json_type_string },
-        { "appendSystemPrompt",             json_type_string },
-        { "permissionMode",                    json_type_string },
-        { "allowedTools",        json_type_array },
+        { "conversationId", json_type_string },
+        { "taskId", json_type_string },
+        { "workspaceId", json_type_string },
+        { "agent", json_type_string },
+        { "prompt", json_type_null }, /* text, or content blocks */
+        { "model", json_type_string },
+        { "appendSystemPrompt", json_type_string },
+        { "permissionMode", json_type_string },
+        { "allowedTools", json_type_array },
         { "disallowedTools", json_type_array },
-        { "mcpServers",                    json_type_object },
-        { "env",json_type_object },
-        { "directory",       json_type_string },
-        { "repository",                    json_type_object },
-        { "limits",      json_type_object },
-        { "timeouts",         json_type_object },
-        { "budget",                    json_type_object },
-        { "resumeSessionId",                    json_type_string },
-        { "forkSession",          json_type_boolean },
+        { "mcpServers", json_type_object },
+        { "env", json_type_object },
+        { "directory", json_type_string },
+        { "repository", json_type_object },
+        { "limits", json_type_object },
+        { "timeouts", json_type_object },
+        { "budget", json_type_object },
+        { "resumeSessionId", json_type_string },
+        { "forkSession", json_type_boolean },
         {},
 };
 
@@ -206,11 +204,13 @@ static int list_set_aside(const BusRequest *q, sd_bus_error *error) {
         _cleanup_json_ Json *list = NULL;
         int r = resend_list(runner_get_resend(q->bus_objects->runner), &list);
 
-        return r < 0 ? r :
-                       bus_answer_json(q->message,
-                                       list,
-                                       BUS_LIST_MAX,
-                                       "Use ResendSetAside() to send the events in the list again, which makes it shorter.");
+        return r < 0 ?
+                r :
+                bus_answer_json(
+                        q->message,
+                        list,
+                        BUS_LIST_MAX,
+                        "Use ResendSetAside() to send the events in the list again, which makes it shorter.");
 }
 
 static int list_audit(const BusRequest *q, sd_bus_error *error) {
@@ -225,11 +225,9 @@ static int list_audit(const BusRequest *q, sd_bus_error *error) {
         if (max == 0 || max > LIST_AUDIT_MAX)
                 return bus_error(error, BUS_ERROR_INVALID_ARGUMENT, "max: must be 1 to %d", LIST_AUDIT_MAX);
         r = runner_list_audit(q->bus_objects->runner, conversation, max, &list);
-        return r < 0 ? r :
-                       bus_answer_json(q->message,
-                                       list,
-                                       BUS_LIST_MAX,
-                                       "Use a smaller max to request fewer lines.");
+        return r < 0 ?
+                r :
+                bus_answer_json(q->message, list, BUS_LIST_MAX, "Use a smaller max to request fewer lines.");
 }
 
 static int resend_set_aside(const BusRequest *q, sd_bus_error *error) {
@@ -238,9 +236,9 @@ static int resend_set_aside(const BusRequest *q, sd_bus_error *error) {
 
         if (r == -ENOTCONN)
                 return bus_error(
-                                error,
-                                BUS_ERROR_WRONG_STATE,
-                                "No orchestrator is configured that events could be sent to.");
+                        error,
+                        BUS_ERROR_WRONG_STATE,
+                        "No orchestrator is configured that events could be sent to.");
         return r < 0 ? r : bus_answer(q->message, "u", (uint32_t) count);
 }
 
@@ -276,86 +274,86 @@ static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS(
-                        "ListConversations",
-                        SD_BUS_NO_ARGS,
-                        SD_BUS_RESULT("a(sssstto)", conversations),
-                        on_method,
-                        UNPRIVILEGED),
+                "ListConversations",
+                SD_BUS_NO_ARGS,
+                SD_BUS_RESULT("a(sssstto)", conversations),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "GetConversation",
-                        SD_BUS_ARGS("s", id),
-                        SD_BUS_RESULT("o", path),
-                        on_method,
-                        UNPRIVILEGED),
+                "GetConversation",
+                SD_BUS_ARGS("s", id),
+                SD_BUS_RESULT("o", path),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "StartConversation",
-                        SD_BUS_ARGS("a{sv}", parameters),
-                        SD_BUS_RESULT("s", id),
-                        on_method,
-                        UNPRIVILEGED),
+                "StartConversation",
+                SD_BUS_ARGS("a{sv}", parameters),
+                SD_BUS_RESULT("s", id),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Drain", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "DrainWithin",
-                        SD_BUS_ARGS("u", seconds),
-                        SD_BUS_NO_RESULT,
-                        on_method,
-                        UNPRIVILEGED),
+                "DrainWithin",
+                SD_BUS_ARGS("u", seconds),
+                SD_BUS_NO_RESULT,
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Undrain", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "Reload",
-                        SD_BUS_NO_ARGS,
-                        SD_BUS_RESULT("as", ignored),
-                        on_method,
-                        UNPRIVILEGED),
+                "Reload",
+                SD_BUS_NO_ARGS,
+                SD_BUS_RESULT("as", ignored),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Flush", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_method, UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "ListSetAside",
-                        SD_BUS_NO_ARGS,
-                        SD_BUS_RESULT("s", json),
-                        on_method,
-                        UNPRIVILEGED),
+                "ListSetAside",
+                SD_BUS_NO_ARGS,
+                SD_BUS_RESULT("s", json),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "ListAudit",
-                        SD_BUS_ARGS("s", conversation, "u", max),
-                        SD_BUS_RESULT("s", json),
-                        on_method,
-                        UNPRIVILEGED),
+                "ListAudit",
+                SD_BUS_ARGS("s", conversation, "u", max),
+                SD_BUS_RESULT("s", json),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "ResendSetAside",
-                        SD_BUS_NO_ARGS,
-                        SD_BUS_RESULT("u", count),
-                        on_method,
-                        UNPRIVILEGED),
+                "ResendSetAside",
+                SD_BUS_NO_ARGS,
+                SD_BUS_RESULT("u", count),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "ListWorkspaces",
-                        SD_BUS_NO_ARGS,
-                        SD_BUS_RESULT("s", json),
-                        on_method,
-                        UNPRIVILEGED),
+                "ListWorkspaces",
+                SD_BUS_NO_ARGS,
+                SD_BUS_RESULT("s", json),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "DescribeWorkspace",
-                        SD_BUS_ARGS("s", id),
-                        SD_BUS_RESULT("s", json),
-                        on_method,
-                        UNPRIVILEGED),
+                "DescribeWorkspace",
+                SD_BUS_ARGS("s", id),
+                SD_BUS_RESULT("s", json),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "RemoveWorkspace",
-                        SD_BUS_ARGS("s", id, "a{sv}", options),
-                        SD_BUS_NO_RESULT,
-                        on_method,
-                        UNPRIVILEGED),
+                "RemoveWorkspace",
+                SD_BUS_ARGS("s", id, "a{sv}", options),
+                SD_BUS_NO_RESULT,
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "ListResources",
-                        SD_BUS_NO_ARGS,
-                        SD_BUS_RESULT("a(sa{st})", resources),
-                        on_method,
-                        UNPRIVILEGED),
+                "ListResources",
+                SD_BUS_NO_ARGS,
+                SD_BUS_RESULT("a(sa{st})", resources),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
-                        "ListTotals",
-                        SD_BUS_NO_ARGS,
-                        SD_BUS_RESULT("a(sa{sv})", totals),
-                        on_method,
-                        UNPRIVILEGED),
+                "ListTotals",
+                SD_BUS_NO_ARGS,
+                SD_BUS_RESULT("a(sa{sv})", totals),
+                on_method,
+                UNPRIVILEGED),
         SD_BUS_PROPERTY("Version", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("RunnerId", "s", get_property, 0, CHANGES),
         SD_BUS_PROPERTY("RunnerUid", "s", get_property, 0, CHANGES),
@@ -380,5 +378,5 @@ static const sd_bus_vtable vtable[] = {
 
 int manager_bus_register(BusObjects *b) {
         return sd_bus_add_object_vtable(
-                        b->bus, &b->manager_slot, BUS_PATH_MANAGER, BUS_INTERFACE_MANAGER, vtable, b);
+                b->bus, &b->manager_slot, BUS_PATH_MANAGER, BUS_INTERFACE_MANAGER, vtable, b);
 }

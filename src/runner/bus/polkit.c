@@ -28,21 +28,21 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
         if (sd_bus_message_is_method_error(m, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
             sd_bus_message_is_method_error(m, SD_BUS_ERROR_NAME_HAS_NO_OWNER))
                 e = SD_BUS_ERROR_MAKE_CONST(
-                                SD_BUS_ERROR_ACCESS_DENIED,
-                                "polkit is not installed, so only root may do this.");
-        else if (sd_bus_message_is_method_error(m, NULL) ||
-                 sd_bus_message_enter_container(m, 'r', "bba{ss}") < 0 ||
-                 sd_bus_message_read(m, "bb", &authorized, &challenge) < 0)
+                        SD_BUS_ERROR_ACCESS_DENIED, "polkit is not installed, so only root may do this.");
+        else if (
+                sd_bus_message_is_method_error(m, NULL) ||
+                sd_bus_message_enter_container(m, 'r', "bba{ss}") < 0 ||
+                sd_bus_message_read(m, "bb", &authorized, &challenge) < 0)
                 e = SD_BUS_ERROR_MAKE_CONST(
-                                SD_BUS_ERROR_ACCESS_DENIED, "Failed to ask polkit for authorization.");
+                        SD_BUS_ERROR_ACCESS_DENIED, "Failed to ask polkit for authorization.");
         else if (!authorized && challenge && !q->interactive)
                 e = SD_BUS_ERROR_MAKE_CONST(
-                                SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
-                                "Interactive authentication is required.");
+                        SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+                        "Interactive authentication is required.");
         else if (!authorized)
                 e = SD_BUS_ERROR_MAKE_CONST(
-                                SD_BUS_ERROR_ACCESS_DENIED,
-                                "Not authorized: this requires root, a member of northflare-admin, or authorization by polkit.");
+                        SD_BUS_ERROR_ACCESS_DENIED,
+                        "Not authorized: this requires root, a member of northflare-admin, or authorization by polkit.");
         if (e.name)
                 r = -EACCES;
         /* The last use of q: done may free it. */
@@ -61,12 +61,12 @@ static int append_details(sd_bus_message *call, const char *conversation, const 
 }
 
 int polkit_query(
-                sd_bus_message *m,
-                const char *action,
-                const char *conversation,
-                PolkitDone done,
-                void *userdata,
-                PolkitQuery **ret) {
+        sd_bus_message *m,
+        const char *action,
+        const char *conversation,
+        PolkitDone done,
+        void *userdata,
+        PolkitQuery **ret) {
         _cleanup_(polkit_query_freep) PolkitQuery *q = new0(PolkitQuery, 1);
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL;
         int r;
@@ -83,18 +83,11 @@ int polkit_query(
         if (!q->cancellation_id)
                 return -ENOMEM;
         r = sd_bus_message_new_method_call(
-                        q->bus, &call, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE, "CheckAuthorization");
+                q->bus, &call, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE, "CheckAuthorization");
         if (r < 0)
                 return r;
         r = sd_bus_message_append(
-                        call,
-                        "(sa{sv})s",
-                        "system-bus-name",
-                        1,
-                        "name",
-                        "s",
-                        sd_bus_message_get_sender(m),
-                        action);
+                call, "(sa{sv})s", "system-bus-name", 1, "name", "s", sd_bus_message_get_sender(m), action);
         if (r < 0)
                 return r;
         r = append_details(call, conversation, strempty(sd_bus_message_get_member(m)));
@@ -104,7 +97,7 @@ int polkit_query(
         if (r < 0)
                 return r;
         r = sd_bus_call_async(
-                        q->bus, &q->slot, call, on_answer, q, q->interactive ? INTERACTIVE_TIMEOUT_USEC : 0);
+                q->bus, &q->slot, call, on_answer, q, q->interactive ? INTERACTIVE_TIMEOUT_USEC : 0);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(q);
@@ -119,12 +112,12 @@ PolkitQuery *polkit_query_free(PolkitQuery *q) {
 
                 sd_bus_slot_unref(q->slot);
                 if (sd_bus_message_new_method_call(
-                                    q->bus,
-                                    &call,
-                                    POLKIT_NAME,
-                                    POLKIT_PATH,
-                                    POLKIT_INTERFACE,
-                                    "CancelCheckAuthorization") >= 0 &&
+                            q->bus,
+                            &call,
+                            POLKIT_NAME,
+                            POLKIT_PATH,
+                            POLKIT_INTERFACE,
+                            "CancelCheckAuthorization") >= 0 &&
                     sd_bus_message_append(call, "s", q->cancellation_id) >= 0 &&
                     sd_bus_message_set_auto_start(call, false) >= 0 &&
                     sd_bus_message_set_expect_reply(call, false) >= 0)

@@ -14,12 +14,12 @@ typedef struct PolkitQuery PolkitQuery;
 typedef void (*PolkitDone)(int r, const sd_bus_error *error, void *userdata);
 
 int polkit_query(
-                sd_bus_message *m,
-                const char *action,
-                const char *conversation,
-                PolkitDone done,
-                void *userdata,
-                PolkitQuery **ret);
+        sd_bus_message *m,
+        const char *action,
+        const char *conversation,
+        PolkitDone done,
+        void *userdata,
+        PolkitQuery **ret);
 /* Where no answer has come, the query is canceled at polkit (the password dialog is closed). */
 PolkitQuery *polkit_query_free(PolkitQuery *q);
 DEFINE_TRIVIAL_CLEANUP_FUNC(PolkitQuery *, polkit_query_free);

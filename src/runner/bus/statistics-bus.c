@@ -23,10 +23,7 @@ int statistics_bus_resources(const BusRequest *q, sd_bus_error *error) {
         BusAnswer a;
 
         bus_answer_begin(
-                        &a,
-                        q->message,
-                        BUS_LIST_MAX,
-                        "GetManagedObjects() has the counters of each conversation.");
+                &a, q->message, BUS_LIST_MAX, "GetManagedObjects() has the counters of each conversation.");
         bus_answer_open(&a, 'a', "(sa{st})");
         for (ConversationObject *o = q->bus_objects->index.first; o; o = o->next)
                 if (conversation_is_live(o->conversation))

@@ -179,10 +179,10 @@ int bus_message_read_json(sd_bus_message *m, const char *contents, Json **ret, s
                 return bus_error(error, BUS_ERROR_INVALID_ARGUMENT, "%s: given twice", strempty(key));
         if (r == -EINVAL)
                 return bus_error(
-                                error,
-                                BUS_ERROR_INVALID_ARGUMENT,
-                                "%s: values of this type are not supported",
-                                strempty(key));
+                        error,
+                        BUS_ERROR_INVALID_ARGUMENT,
+                        "%s: values of this type are not supported",
+                        strempty(key));
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(o);
@@ -213,11 +213,12 @@ static int merge_json_member(Json *o, sd_bus_error *error) {
                 return 0;
         if (!json_object_is_type(text, json_type_string))
                 return bus_error(error, BUS_ERROR_INVALID_ARGUMENT, "json: must be a string");
-        if (json_parse_from(JSON_OF_CALLER,
-                            json_object_get_string(text),
-                            (size_t) json_object_get_string_len(text),
-                            &more,
-                            &why) < 0)
+        if (json_parse_from(
+                    JSON_OF_CALLER,
+                    json_object_get_string(text),
+                    (size_t) json_object_get_string_len(text),
+                    &more,
+                    &why) < 0)
                 return bus_error(error, BUS_ERROR_INVALID_ARGUMENT, "json: %s", strempty(why));
         if (!json_object_is_type(more, json_type_object))
                 return bus_error(error, BUS_ERROR_INVALID_ARGUMENT, "json: must be an object");
@@ -248,11 +249,11 @@ static int check_keys(Json *o, const BusKey *keys, sd_bus_error *error) {
                         return bus_error(error, BUS_ERROR_INVALID_ARGUMENT, "%s: unknown parameter", name);
                 if (k->type != json_type_null && !json_object_is_type(value, k->type))
                         return bus_error(
-                                        error,
-                                        BUS_ERROR_INVALID_ARGUMENT,
-                                        "%s: must be %s",
-                                        name,
-                                        type_name(k->type));
+                                error,
+                                BUS_ERROR_INVALID_ARGUMENT,
+                                "%s: must be %s",
+                                name,
+                                type_name(k->type));
         }
         return 0;
 }

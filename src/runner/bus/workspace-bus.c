@@ -36,15 +36,15 @@ static void on_reply(int error, const char *text, Json *result, void *userdata) 
 
         if (error < 0)
                 bus_answer_error(
-                                c->request,
-                                error == -ENOTEMPTY ? BUS_ERROR_WRONG_STATE : BUS_ERROR_FAILED,
-                                isempty(text) ? strerror(-error) : text);
+                        c->request,
+                        error == -ENOTEMPTY ? BUS_ERROR_WRONG_STATE : BUS_ERROR_FAILED,
+                        isempty(text) ? strerror(-error) : text);
         else if (c->describe)
-                r =
-                                bus_answer_json(c->request,
-                                                result,
-                                                BUS_CONTENTS_MAX,
-                                                "Inspect the directory of the workspace instead.");
+                r = bus_answer_json(
+                        c->request,
+                        result,
+                        BUS_CONTENTS_MAX,
+                        "Inspect the directory of the workspace instead.");
         else
                 r = bus_answer(c->request, "");
         if (r < 0)
@@ -65,35 +65,29 @@ static int start(const BusRequest *q, const char *id, bool remove, bool force, s
                 .describe = !remove,
         };
         q->bus_objects->workspace_calls = c;
-        r =
-                        workspaces_call(runner_get_workspaces(q->bus_objects->runner),
-                                        id,
-                                        remove,
-                                        force,
-                                        on_reply,
-                                        c,
-                                        &c->call);
+        r = workspaces_call(
+                runner_get_workspaces(q->bus_objects->runner), id, remove, force, on_reply, c, &c->call);
         if (r >= 0)
                 return 1;
         call_free(c);
         if (r == -ENOENT)
                 return bus_error(
-                                error,
-                                BUS_ERROR_NO_SUCH_WORKSPACE,
-                                "There is no workspace \"%.*s\" here.",
-                                utf8_cut(id, 64),
-                                id);
+                        error,
+                        BUS_ERROR_NO_SUCH_WORKSPACE,
+                        "There is no workspace \"%.*s\" here.",
+                        utf8_cut(id, 64),
+                        id);
         if (r == -EBUSY)
                 return bus_error(
-                                error,
-                                BUS_ERROR_WRONG_STATE,
-                                "The workspace is in use by a conversation, or is being removed.");
+                        error,
+                        BUS_ERROR_WRONG_STATE,
+                        "The workspace is in use by a conversation, or is being removed.");
         if (r == -EAGAIN)
                 return bus_error(
-                                error,
-                                SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                "%d workspaces are already being inspected, try again later.",
-                                WORKSPACE_CALLS_MAX);
+                        error,
+                        SD_BUS_ERROR_LIMITS_EXCEEDED,
+                        "%d workspaces are already being inspected, try again later.",
+                        WORKSPACE_CALLS_MAX);
         return r;
 }
 
@@ -102,10 +96,11 @@ int workspace_bus_list(const BusRequest *q, sd_bus_error *error) {
         int r = workspaces_list(runner_get_workspaces(q->bus_objects->runner), &list);
 
         return r < 0 ? r :
-                       bus_answer_json(q->message,
-                                       list,
-                                       BUS_LIST_MAX,
-                                       "Use RemoveWorkspace() to remove workspaces that are no longer used.");
+                       bus_answer_json(
+                               q->message,
+                               list,
+                               BUS_LIST_MAX,
+                               "Use RemoveWorkspace() to remove workspaces that are no longer used.");
 }
 
 int workspace_bus_describe(const BusRequest *q, sd_bus_error *error) {
@@ -117,8 +112,8 @@ int workspace_bus_describe(const BusRequest *q, sd_bus_error *error) {
 
 int workspace_bus_remove(const BusRequest *q, sd_bus_error *error) {
         static const BusKey keys[] = {
-                {"force",           json_type_boolean },
-                {                 },
+                { "force", json_type_boolean },
+                {},
         };
         _cleanup_json_ Json *options = json_object_new_object();
         bool force = false;

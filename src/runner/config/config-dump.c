@@ -60,12 +60,13 @@ static int add_value(Dump *d, const ConfigPath *path, Json *value) {
         if (!name)
                 return -ENOMEM;
         origin = config_get_origin(d->loader, name);
-        return add_row(d,
-                       name,
-                       !value                          ? "null" :
-                                       is_secret(path) ? "\"" MASK "\"" :
-                                                         json_text(value),
-                       origin ? origin : "default");
+        return add_row(
+                d,
+                name,
+                !value                  ? "null" :
+                        is_secret(path) ? "\"" MASK "\"" :
+                                          json_text(value),
+                origin ? origin : "default");
 }
 
 /* Each leaf of a group whose names the administrator chose; the group itself where it is empty. */
@@ -133,31 +134,26 @@ static char *print_table(const Dump *d) {
                         value_width = MAX(value_width, strlen(d->rows[i].value));
         }
         (void) buffer_printf(
+                &b, "%-*s  %-*s  %s\n", (int) key_width, "KEY", (int) value_width, "VALUE", "ORIGIN");
+        for (size_t i = 0; i < d->n; i++)
+                (void) buffer_printf(
                         &b,
                         "%-*s  %-*s  %s\n",
                         (int) key_width,
-                        "KEY",
+                        d->rows[i].key,
                         (int) value_width,
-                        "VALUE",
-                        "ORIGIN");
-        for (size_t i = 0; i < d->n; i++)
-                (void) buffer_printf(
-                                &b,
-                                "%-*s  %-*s  %s\n",
-                                (int) key_width,
-                                d->rows[i].key,
-                                (int) value_width,
-                                streq(d->rows[i].value, "null") ? "-" : d->rows[i].value,
-                                d->rows[i].origin);
+                        streq(d->rows[i].value, "null") ? "-" : d->rows[i].value,
+                        d->rows[i].origin);
         return buffer_steal(&b);
 }
 
-int config_dump(const RunnerOptions *options,
-                char *const *env,
-                bool json,
-                char **ret,
-                int *ret_exit,
-                char **ret_error) {
+int config_dump(
+        const RunnerOptions *options,
+        char *const *env,
+        bool json,
+        char **ret,
+        int *ret_exit,
+        char **ret_error) {
         _cleanup_(config_loader_done) ConfigLoader l = {};
         _cleanup_(dump_done) Dump d = { .loader = &l };
         _cleanup_free_ char *origin = NULL;
@@ -175,11 +171,12 @@ int config_dump(const RunnerOptions *options,
          * reported as missing. */
         elsewhere = r == 0 && !l.user_mode && isempty(strv_env_get(l.env, "CREDENTIALS_DIRECTORY"));
         if (r >= 0) {
-                r = collect(&d,
-                            origin,
-                            elsewhere              ? "by systemd, for the service" :
-                                            origin ? origin :
-                                                     "not given");
+                r = collect(
+                        &d,
+                        origin,
+                        elsewhere      ? "by systemd, for the service" :
+                                origin ? origin :
+                                         "not given");
                 if (r >= 0) {
                         *ret = json ? print_json(&d) : print_table(&d);
                         r = *ret ? 0 : -ENOMEM;

@@ -30,8 +30,9 @@ static int expand_one(char *const *env, const char *p, Buffer *b, const char **r
                 return -ENOMEM;
         /* A token in here would end up in what `config` shows, or in an agent. */
         if (streq(name, "NORTHFLARE_RUNNER_TOKEN"))
-                return why(ret_why,
-                           strdup("must not use ${NORTHFLARE_RUNNER_TOKEN}: the runner reads that variable itself"));
+                return why(
+                        ret_why,
+                        strdup("must not use ${NORTHFLARE_RUNNER_TOKEN}: the runner reads that variable itself"));
         value = strv_env_get(env, name);
         if (fallback && isempty(value))
                 (void) buffer_append(b, fallback, (size_t) (end - fallback));

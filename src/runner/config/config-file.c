@@ -136,10 +136,11 @@ static int fail_unknown(ConfigFile *f, const ConfigPath *path, const char *name)
         _cleanup_free_ char *similar = config_key_similar(path), *text = NULL;
 
         if (streq(name, "token") || streq(name, "runnerToken"))
-                return fail_at(f,
-                               name,
-                               "the token must not be set in this file; use the credential runner-token, "
-                               "NORTHFLARE_RUNNER_TOKEN or tokenFile");
+                return fail_at(
+                        f,
+                        name,
+                        "the token must not be set in this file; use the credential runner-token, "
+                        "NORTHFLARE_RUNNER_TOKEN or tokenFile");
         if (!similar)
                 return fail_at(f, name, "unknown key");
         text = xasprintf("unknown key, did you mean %s?", similar);
@@ -227,11 +228,7 @@ static int load_file(ConfigLoader *l, const char *path, bool optional) {
                 return r;
         if (r < 0)
                 return config_fail(
-                                l,
-                                path,
-                                NULL,
-                                "%s",
-                                r == -E2BIG ? "is larger than 1 MiB" : strerrordesc_np(-r));
+                        l, path, NULL, "%s", r == -E2BIG ? "is larger than 1 MiB" : strerrordesc_np(-r));
         const char *slash = strrchr(path, '/');
         f.dir = slash == path ? strdup("/") : strndup(path, (size_t) (slash - path));
         if (!f.dir)
@@ -254,8 +251,8 @@ static int list_dropins(ConfigLoader *l, const char *dir, char ***ret) {
 
         if (!d)
                 return errno == ENOENT || errno == ENOTDIR ?
-                                0 :
-                                config_fail(l, dir, NULL, "%s", strerrordesc_np(errno));
+                        0 :
+                        config_fail(l, dir, NULL, "%s", strerrordesc_np(errno));
         for (struct dirent *e; r >= 0 && (e = readdir(d));) {
                 if (e->d_name[0] == '.' || !endswith(e->d_name, ".json"))
                         continue;
@@ -283,9 +280,8 @@ int config_load_files(ConfigLoader *l) {
         if (r < 0)
                 return r;
         /* runner.json has its drop-ins in runner.d beside it. */
-        dir = xasprintf("%.*s.d",
-                        (int) (endswith(l->main_file, ".json") ? n - strlen(".json") : n),
-                        l->main_file);
+        dir = xasprintf(
+                "%.*s.d", (int) (endswith(l->main_file, ".json") ? n - strlen(".json") : n), l->main_file);
         if (!dir)
                 return -ENOMEM;
         r = list_dropins(l, dir, &names);

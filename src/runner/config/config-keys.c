@@ -230,8 +230,9 @@ check_string(const ConfigKey *key, const char *s, const char *base_dir, Json **r
         int r;
 
         if (strlen(s) > STRING_MAX || has_control(s))
-                return why(ret_why,
-                           xasprintf("must be at most %d bytes without control characters", STRING_MAX));
+                return why(
+                        ret_why,
+                        xasprintf("must be at most %d bytes without control characters", STRING_MAX));
         switch (key->type) {
         case CONFIG_IDENT:
                 if (!ident_is_valid(s))
@@ -250,11 +251,10 @@ check_string(const ConfigKey *key, const char *s, const char *base_dir, Json **r
                 STRV_FOREACH(c, key->choices)
                         if (streq(*c, s))
                                 return give(ret, json_object_new_string(s));
-                return why(ret_why,
-                           xasprintf("must be %s, %s or %s",
-                                     key->choices[0],
-                                     key->choices[1],
-                                     key->choices[2]));
+                return why(
+                        ret_why,
+                        xasprintf(
+                                "must be %s, %s or %s", key->choices[0], key->choices[1], key->choices[2]));
         default:
                 break;
         }
@@ -265,12 +265,7 @@ static int parse_bytes(const char *s, uint64_t *ret) {
         static const struct {
                 char suffix;
                 uint64_t factor;
-        } units[] = {
-                {'K',  KIB},
-                { 'M', MIB},
-                { 'G', GIB},
-                { 'T', TIB}
-        };
+        } units[] = { { 'K', KIB }, { 'M', MIB }, { 'G', GIB }, { 'T', TIB } };
         _cleanup_free_ char *digits = strdup(s);
         uint64_t factor = 1;
         int r;
@@ -303,11 +298,13 @@ static int check_number(const ConfigKey *key, Json *value, bool text, Json **ret
                 n = good ? json_object_get_uint64(value) : 0;
         }
         if (!good || n < key->min || n > key->max)
-                return why(ret_why,
-                           xasprintf("must be a whole number from %llu to %llu%s",
-                                     (unsigned long long) key->min,
-                                     (unsigned long long) key->max,
-                                     key->type == CONFIG_BYTES ? ", or a string such as \"4G\"" : ""));
+                return why(
+                        ret_why,
+                        xasprintf(
+                                "must be a whole number from %llu to %llu%s",
+                                (unsigned long long) key->min,
+                                (unsigned long long) key->max,
+                                key->type == CONFIG_BYTES ? ", or a string such as \"4G\"" : ""));
         return give(ret, json_object_new_uint64(n));
 }
 
@@ -371,12 +368,12 @@ static int check_list(const ConfigKey *key, Json *value, Json **ret, char **ret_
 }
 
 int config_key_check(
-                const ConfigKey *key,
-                Json *value,
-                bool text,
-                const char *base_dir,
-                Json **ret,
-                char **ret_why) {
+        const ConfigKey *key,
+        Json *value,
+        bool text,
+        const char *base_dir,
+        Json **ret,
+        char **ret_why) {
         const char *s;
 
         switch (key->type) {

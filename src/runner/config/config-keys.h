@@ -53,9 +53,9 @@ char *config_key_similar(const ConfigPath *path);
 /* Checks a value and puts it into the form in which it is kept. text: the value came as a string from a place that has
  * only strings (environment, command line, ${…}), so "60" is a number. -EINVAL: *ret_why is a clause. */
 int config_key_check(
-                const ConfigKey *key,
-                Json *value,
-                bool text,
-                const char *base_dir,
-                Json **ret,
-                char **ret_why);
+        const ConfigKey *key,
+        Json *value,
+        bool text,
+        const char *base_dir,
+        Json **ret,
+        char **ret_why);

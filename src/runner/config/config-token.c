@@ -26,12 +26,12 @@ static int check_token(ConfigLoader *l, const char *origin, char *text, size_t s
         for (size_t i = 0; i < size; i++)
                 if (text[i] <= 0x20 || text[i] >= 0x7f)
                         return config_fail(
-                                        l,
-                                        origin,
-                                        NULL,
-                                        "the token contains white space or another character that is not valid in a token "
-                                        "(byte %zu)",
-                                        i);
+                                l,
+                                origin,
+                                NULL,
+                                "the token contains white space or another character that is not valid in a token "
+                                "(byte %zu)",
+                                i);
         return 0;
 }
 
@@ -117,11 +117,7 @@ static int token_from_file(ConfigLoader *l, char **ret, char **ret_origin) {
         r = read_token(l, path, origin, ret);
         if (r == -ENOENT)
                 return config_fail(
-                                l,
-                                config_get_origin(l, "tokenFile"),
-                                "tokenFile",
-                                "file %s does not exist",
-                                path);
+                        l, config_get_origin(l, "tokenFile"), "tokenFile", "file %s does not exist", path);
         if (r > 0)
                 *ret_origin = TAKE_PTR(origin);
         return r;
@@ -143,20 +139,20 @@ int config_check_token(ConfigLoader *l, const char *token_origin) {
 
         if (url && !token_origin)
                 return config_fail(
-                                l,
-                                config_get_origin(l, "orchestratorUrl"),
-                                "orchestratorUrl",
-                                "an orchestrator is configured without a token: write the token to "
-                                "/etc/credstore/" TOKEN_CREDENTIAL " (systemd credential " TOKEN_CREDENTIAL
-                                "), or set " TOKEN_VARIABLE ", or name a file with tokenFile");
+                        l,
+                        config_get_origin(l, "orchestratorUrl"),
+                        "orchestratorUrl",
+                        "an orchestrator is configured without a token: write the token to "
+                        "/etc/credstore/" TOKEN_CREDENTIAL " (systemd credential " TOKEN_CREDENTIAL
+                        "), or set " TOKEN_VARIABLE ", or name a file with tokenFile");
         if (!url && token_origin)
                 return config_fail(
-                                l,
-                                token_origin,
-                                NULL,
-                                "a token is configured without an orchestrator: set orchestratorUrl in %s, or "
-                                "NORTHFLARE_ORCHESTRATOR_URL",
-                                l->main_file);
+                        l,
+                        token_origin,
+                        NULL,
+                        "a token is configured without an orchestrator: set orchestratorUrl in %s, or "
+                        "NORTHFLARE_ORCHESTRATOR_URL",
+                        l->main_file);
         return 0;
 }
 

@@ -75,8 +75,9 @@ int config_url_check(const char *url, char **ret, bool *ret_plain, bool *ret_loo
 
         for (const char *p = url; *p; p++)
                 if ((unsigned char) *p <= 0x20 || (unsigned char) *p >= 0x7f || strchr("\"<>\\^`{|}", *p))
-                        return why(ret_why,
-                                   "must not contain blanks or other characters that are not valid in a URL");
+                        return why(
+                                ret_why,
+                                "must not contain blanks or other characters that are not valid in a URL");
         if (strncasecmp(url, "https://", 8) == 0) {
                 *ret_plain = false;
                 rest = url + 8;

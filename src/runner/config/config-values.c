@@ -29,13 +29,8 @@ int config_fail(ConfigLoader *l, const char *origin, const char *key, const char
                 return -ENOMEM;
         }
         free(l->error);
-        l->error =
-                        xasprintf("%s%s%s%s%s",
-                                  strempty(origin),
-                                  origin ? ": " : "",
-                                  strempty(key),
-                                  key ? ": " : "",
-                                  text);
+        l->error = xasprintf(
+                "%s%s%s%s%s", strempty(origin), origin ? ": " : "", strempty(key), key ? ": " : "", text);
         return l->error ? -EINVAL : -ENOMEM;
 }
 
@@ -92,11 +87,8 @@ int config_reset_value(ConfigLoader *l, const ConfigPath *path, const ConfigKey 
         if (!name)
                 return -ENOMEM;
         if (key->fallback) {
-                if (json_parse_from(JSON_OF_ADMINISTRATOR,
-                                    key->fallback,
-                                    strlen(key->fallback),
-                                    &value,
-                                    NULL) < 0)
+                if (json_parse_from(
+                            JSON_OF_ADMINISTRATOR, key->fallback, strlen(key->fallback), &value, NULL) < 0)
                         return -ENOMEM;
                 return config_set_value(l, path, TAKE_PTR(value), "default");
         }
@@ -110,10 +102,10 @@ int config_reset_value(ConfigLoader *l, const ConfigPath *path, const ConfigKey 
                         home = strv_env_get(l->env, "HOME");
                         if (!home || *home != '/')
                                 return config_fail(
-                                                l,
-                                                NULL,
-                                                NULL,
-                                                "neither XDG_STATE_HOME nor HOME is set to an absolute path");
+                                        l,
+                                        NULL,
+                                        NULL,
+                                        "neither XDG_STATE_HOME nor HOME is set to an absolute path");
                         dir = xasprintf("%s/.local/state/northflare", home);
                 }
                 return dir ? config_set_value(l, path, json_object_new_string(dir), "default") : -ENOMEM;
@@ -178,10 +170,9 @@ static int load_environment(ConfigLoader *l) {
                 /* Other programs read DEBUG too, and write "*" or a list of modules into it. */
                 if (key->type == CONFIG_BOOL)
                         text = streq(text, "0") || strcasecmp(text, "false") == 0 ||
-                                                        strcasecmp(text, "no") == 0 ||
-                                                        strcasecmp(text, "off") == 0 ?
-                                        "false" :
-                                        "true";
+                                        strcasecmp(text, "no") == 0 || strcasecmp(text, "off") == 0 ?
+                                "false" :
+                                "true";
                 origin = xasprintf("environment %s", key->env);
                 r = origin ? apply_text(l, key, text, origin) : -ENOMEM;
                 if (r < 0)
@@ -225,10 +216,10 @@ static int load_options(ConfigLoader *l) {
                 r = apply_option(l, "retry-strategy", o->retry_strategy);
         if (r >= 0)
                 r = apply_option_u64(
-                                l, "retry-interval-secs", o->retry_interval_set, o->retry_interval_secs);
+                        l, "retry-interval-secs", o->retry_interval_set, o->retry_interval_secs);
         if (r >= 0)
                 r = apply_option_u64(
-                                l, "retry-duration-secs", o->retry_duration_set, o->retry_duration_secs);
+                        l, "retry-duration-secs", o->retry_duration_set, o->retry_duration_secs);
         if (r >= 0)
                 r = apply_option_u64(l, "heartbeat-interval", o->heartbeat_set, o->heartbeat_ms);
         if (r >= 0)
@@ -259,10 +250,10 @@ static int find_files(ConfigLoader *l) {
                 home = strv_env_get(l->env, "HOME");
                 if (!home || *home != '/')
                         return config_fail(
-                                        l,
-                                        NULL,
-                                        NULL,
-                                        "neither XDG_CONFIG_HOME nor HOME is set to an absolute path");
+                                l,
+                                NULL,
+                                NULL,
+                                "neither XDG_CONFIG_HOME nor HOME is set to an absolute path");
                 l->config_dir = xasprintf("%s/.config/northflare", home);
         }
         if (!l->config_dir)
@@ -275,10 +266,7 @@ static int find_files(ConfigLoader *l) {
                 cwd = getcwd(NULL, 0);
                 if (!cwd)
                         return config_fail(
-                                        l,
-                                        l->options->config_file,
-                                        NULL,
-                                        "failed to get the current directory");
+                                l, l->options->config_file, NULL, "failed to get the current directory");
                 l->main_file = xasprintf("%s/%s", cwd, l->options->config_file);
         }
         return l->main_file ? 0 : -ENOMEM;
@@ -297,24 +285,24 @@ static int check_together(ConfigLoader *l) {
                 (void) json_get_bool(l->values, "allowInsecureHttp", &insecure);
                 if (plain && !loopback && !insecure)
                         return config_fail(
-                                        l,
-                                        config_get_origin(l, "orchestratorUrl"),
-                                        "orchestratorUrl",
-                                        "http:// would send the token unencrypted; use https://, or set allowInsecureHttp");
+                                l,
+                                config_get_origin(l, "orchestratorUrl"),
+                                "orchestratorUrl",
+                                "http:// would send the token unencrypted; use https://, or set allowInsecureHttp");
         }
         (void) json_get_u64(limits, "memoryHigh", &high);
         (void) json_get_u64(limits, "memoryMax", &max);
         if (high > max) {
                 const char *name = streq(strempty(config_get_origin(l, "limits.memoryMax")), "default") ?
-                                "limits.memoryHigh" :
-                                "limits.memoryMax";
+                        "limits.memoryHigh" :
+                        "limits.memoryMax";
                 return config_fail(
-                                l,
-                                config_get_origin(l, name),
-                                name,
-                                "memoryHigh (%llu) must not be above memoryMax (%llu)",
-                                (unsigned long long) high,
-                                (unsigned long long) max);
+                        l,
+                        config_get_origin(l, name),
+                        name,
+                        "memoryHigh (%llu) must not be above memoryMax (%llu)",
+                        (unsigned long long) high,
+                        (unsigned long long) max);
         }
         return 0;
 }

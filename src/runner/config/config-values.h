@@ -22,7 +22,7 @@ void config_loader_done(ConfigLoader *l);
 int config_loader_run(ConfigLoader *l, const RunnerOptions *options, char *const *env);
 /* Sets the error sentence "<origin>: <key>: <text>" (either NULL: left out). Returns -EINVAL. */
 int config_fail(ConfigLoader *l, const char *origin, const char *key, const char *format, ...)
-                _printf_(4, 5);
+        _printf_(4, 5);
 int config_set_value(ConfigLoader *l, const ConfigPath *path, Json *value_consume, const char *origin);
 int config_reset_value(ConfigLoader *l, const ConfigPath *path, const ConfigKey *key);
 Json *config_get_value(ConfigLoader *l, const char *name); /* borrowed, NULL: unset */

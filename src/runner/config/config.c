@@ -25,18 +25,18 @@ static int take_strings(ConfigLoader *l, RunnerConfig *c) {
                 const char *name;
                 char **to;
         } const fields[] = {
-                {"orchestratorUrl",     &c->orchestrator_url    },
-                { "dataDir",            &c->data_dir            },
-                { "workspaceDir",       &c->workspace_dir       },
-                { "caFile",             &c->ca_file             },
-                { "endpoints.messages", &c->messages_path       },
-                { "endpoints.events",   &c->events_path         },
-                { "retryStrategy",      &c->retry_strategy      },
-                { "git.caFile",         &c->git.ca_file         },
-                { "git.knownHostsFile", &c->git.known_hosts_file},
-                { "git.tokenFile",      &c->git.token_file      },
-                { "git.sshKeyFile",     &c->git.ssh_key_file    },
-                { "git.username",       &c->git.username        },
+                { "orchestratorUrl", &c->orchestrator_url },
+                { "dataDir", &c->data_dir },
+                { "workspaceDir", &c->workspace_dir },
+                { "caFile", &c->ca_file },
+                { "endpoints.messages", &c->messages_path },
+                { "endpoints.events", &c->events_path },
+                { "retryStrategy", &c->retry_strategy },
+                { "git.caFile", &c->git.ca_file },
+                { "git.knownHostsFile", &c->git.known_hosts_file },
+                { "git.tokenFile", &c->git.token_file },
+                { "git.sshKeyFile", &c->git.ssh_key_file },
+                { "git.username", &c->git.username },
         };
         int r = 0;
 
@@ -58,28 +58,28 @@ static void take_numbers(ConfigLoader *l, RunnerConfig *c) {
                 const char *name;
                 uint64_t *to;
         } const fields[] = {
-                {"retryIntervalSecs",         &c->retry_interval_secs        },
-                { "retryDurationSecs",        &c->retry_duration_secs        },
-                { "heartbeatIntervalMs",      &c->heartbeat_ms               },
-                { "maxConversations",         &c->max_conversations          },
-                { "maxMessageBytes",          &c->max_message_bytes          },
-                { "minFreeDiskBytes",         &c->min_free_disk_bytes        },
-                { "minFreeMemoryBytes",       &c->min_free_memory_bytes      },
-                { "maxMemoryPressurePercent", &c->max_memory_pressure_percent},
-                { "maxCpuPressurePercent",    &c->max_cpu_pressure_percent   },
-                { "keepEndedDays",            &c->keep_ended_days            },
-                { "stopGraceMs",              &c->stop_grace_ms              },
-                { "limits.memoryHigh",        &c->limits.memory_high         },
-                { "limits.memoryMax",         &c->limits.memory_max          },
-                { "limits.memorySwapMax",     &c->limits.memory_swap_max     },
-                { "limits.tasksMax",          &c->limits.tasks_max           },
-                { "limits.cpuWeight",         &c->limits.cpu_weight          },
-                { "limits.ioWeight",          &c->limits.io_weight           },
-                { "limits.cpuQuotaPercent",   &c->limits.cpu_quota_percent   },
-                { "limits.runtimeMaxSec",     &c->limits.runtime_max_sec     },
-                { "timeouts.silenceSec",      &c->silence_secs               },
-                { "timeouts.answerSec",       &c->answer_secs                },
-                { "git.timeoutSecs",          &c->git.timeout_secs           },
+                { "retryIntervalSecs", &c->retry_interval_secs },
+                { "retryDurationSecs", &c->retry_duration_secs },
+                { "heartbeatIntervalMs", &c->heartbeat_ms },
+                { "maxConversations", &c->max_conversations },
+                { "maxMessageBytes", &c->max_message_bytes },
+                { "minFreeDiskBytes", &c->min_free_disk_bytes },
+                { "minFreeMemoryBytes", &c->min_free_memory_bytes },
+                { "maxMemoryPressurePercent", &c->max_memory_pressure_percent },
+                { "maxCpuPressurePercent", &c->max_cpu_pressure_percent },
+                { "keepEndedDays", &c->keep_ended_days },
+                { "stopGraceMs", &c->stop_grace_ms },
+                { "limits.memoryHigh", &c->limits.memory_high },
+                { "limits.memoryMax", &c->limits.memory_max },
+                { "limits.memorySwapMax", &c->limits.memory_swap_max },
+                { "limits.tasksMax", &c->limits.tasks_max },
+                { "limits.cpuWeight", &c->limits.cpu_weight },
+                { "limits.ioWeight", &c->limits.io_weight },
+                { "limits.cpuQuotaPercent", &c->limits.cpu_quota_percent },
+                { "limits.runtimeMaxSec", &c->limits.runtime_max_sec },
+                { "timeouts.silenceSec", &c->silence_secs },
+                { "timeouts.answerSec", &c->answer_secs },
+                { "git.timeoutSecs", &c->git.timeout_secs },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(fields); i++)
@@ -107,11 +107,12 @@ static int take_all(ConfigLoader *l, RunnerConfig *c) {
         return 0;
 }
 
-static int load(ConfigLoader *l,
-                const RunnerOptions *options,
-                char *const *env,
-                const RunnerConfig *old,
-                RunnerConfig *c) {
+static int
+load(ConfigLoader *l,
+     const RunnerOptions *options,
+     char *const *env,
+     const RunnerConfig *old,
+     RunnerConfig *c) {
         int r;
 
         r = config_loader_run(l, options, env);
@@ -129,12 +130,12 @@ static int load(ConfigLoader *l,
 }
 
 int config_reload(
-                const RunnerOptions *options,
-                char *const *env,
-                const RunnerConfig *old,
-                RunnerConfig **ret,
-                int *ret_exit,
-                char **ret_error) {
+        const RunnerOptions *options,
+        char *const *env,
+        const RunnerConfig *old,
+        RunnerConfig **ret,
+        int *ret_exit,
+        char **ret_error) {
         _cleanup_(config_loader_done) ConfigLoader l = {};
         _cleanup_(config_freep) RunnerConfig *c = new0(RunnerConfig, 1);
         int r;
@@ -151,11 +152,12 @@ int config_reload(
         return 0;
 }
 
-int config_load(const RunnerOptions *options,
-                char *const *env,
-                RunnerConfig **ret,
-                int *ret_exit,
-                char **ret_error) {
+int config_load(
+        const RunnerOptions *options,
+        char *const *env,
+        RunnerConfig **ret,
+        int *ret_exit,
+        char **ret_error) {
         return config_reload(options, env, NULL, ret, ret_exit, ret_error);
 }
 

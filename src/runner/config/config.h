@@ -12,7 +12,7 @@
 typedef struct ConfigLimits {
         /* 0: not set */
         uint64_t memory_high, memory_max, memory_swap_max, tasks_max, cpu_weight, io_weight,
-                        cpu_quota_percent, runtime_max_sec;
+                cpu_quota_percent, runtime_max_sec;
         bool memory_swap_max_set; /* 0 is a value there */
 } ConfigLimits;
 
@@ -31,8 +31,8 @@ typedef struct RunnerConfig {
         uint64_t retry_interval_secs, retry_duration_secs, heartbeat_ms;
         uint64_t max_conversations, max_message_bytes, min_free_disk_bytes, keep_ended_days, stop_grace_ms;
         uint64_t min_free_memory_bytes, max_memory_pressure_percent,
-                        max_cpu_pressure_percent; /* 0: no bound */
-        uint64_t silence_secs, answer_secs;       /* defaults for `timeouts`; 0: for ever */
+                max_cpu_pressure_percent;   /* 0: no bound */
+        uint64_t silence_secs, answer_secs; /* defaults for `timeouts`; 0: for ever */
         bool forward_raw, allow_insecure_http, debug;
         char **permission_modes;     /* allowed ones */
         char **env_allowed;          /* names that a conversation may set; "PREFIX_*" allowed */
@@ -53,19 +53,20 @@ typedef struct RunnerConfig {
 
 /* Loads it all. *ret_error: one sentence with file, line and key. The caller exits with *ret_exit (78, or what the
  * error calls for). env: as environ. The token is read here: credential, environment, tokenFile, in this order. */
-int config_load(const RunnerOptions *options,
-                char *const *env,
-                RunnerConfig **ret,
-                int *ret_exit,
-                char **ret_error);
+int config_load(
+        const RunnerOptions *options,
+        char *const *env,
+        RunnerConfig **ret,
+        int *ret_exit,
+        char **ret_error);
 /* The same for a later time: where the token came from the environment, which config_scrub_environment() has cleaned
  * since, that of old (may be NULL) is used. */
 int config_reload(
-                const RunnerOptions *options,
-                char *const *env,
-                const RunnerConfig *old,
-                RunnerConfig **ret,
-                int *ret_exit,
-                char **ret_error);
+        const RunnerOptions *options,
+        char *const *env,
+        const RunnerConfig *old,
+        RunnerConfig **ret,
+        int *ret_exit,
+        char **ret_error);
 RunnerConfig *config_free(RunnerConfig *c);
 DEFINE_TRIVIAL_CLEANUP_FUNC(RunnerConfig *, config_free);

@@ -44,19 +44,19 @@ enum {
 };
 
 const struct option options_long[] = {
-        {"config",               required_argument, NULL, 'c' },
-        { "retry-strategy",                  required_argument, NULL, ARG_RETRY_STRATEGY },
-        { "retry-interval-secs",                     required_argument, NULL, ARG_RETRY_INTERVAL },
-        { "retry-duration-secs",required_argument, NULL, ARG_RETRY_DURATION },
-        { "data-dir",    required_argument, NULL, ARG_DATA_DIR },
+        { "config", required_argument, NULL, 'c' },
+        { "retry-strategy", required_argument, NULL, ARG_RETRY_STRATEGY },
+        { "retry-interval-secs", required_argument, NULL, ARG_RETRY_INTERVAL },
+        { "retry-duration-secs", required_argument, NULL, ARG_RETRY_DURATION },
+        { "data-dir", required_argument, NULL, ARG_DATA_DIR },
         { "heartbeat-interval", required_argument, NULL, ARG_HEARTBEAT },
-        { "workspace-dir",                  required_argument, NULL, ARG_WORKSPACE_DIR },
-        { "user",                     no_argument, NULL, ARG_USER },
-        { "json",                  no_argument, NULL, ARG_JSON },
-        { "debug",    no_argument, NULL, ARG_DEBUG },
-        { "version",            no_argument, NULL, 'V' },
-        { "help",                  no_argument, NULL, 'h' },
-        {    },
+        { "workspace-dir", required_argument, NULL, ARG_WORKSPACE_DIR },
+        { "user", no_argument, NULL, ARG_USER },
+        { "json", no_argument, NULL, ARG_JSON },
+        { "debug", no_argument, NULL, ARG_DEBUG },
+        { "version", no_argument, NULL, 'V' },
+        { "help", no_argument, NULL, 'h' },
+        {},
 };
 
 static int bad(const char *option, const char *text) {
@@ -70,11 +70,11 @@ static int parse_number(const char *option, const char *key_name, uint64_t *ret,
         _cleanup_free_ char *text = NULL;
 
         if (safe_atou64(optarg, ret) < 0 || *ret < key->min || *ret > key->max) {
-                text =
-                                xasprintf("\"%.32s\" is not a whole number from %llu to %llu",
-                                          optarg,
-                                          (unsigned long long) key->min,
-                                          (unsigned long long) key->max);
+                text = xasprintf(
+                        "\"%.32s\" is not a whole number from %llu to %llu",
+                        optarg,
+                        (unsigned long long) key->min,
+                        (unsigned long long) key->max);
                 return bad(option, text ? text : "invalid number");
         }
         *ret_set = true;
@@ -107,24 +107,21 @@ static int parse_one(int c, RunnerOptions *o) {
                 return parse_strategy(o);
         case ARG_RETRY_INTERVAL:
                 return parse_number(
-                                "--retry-interval-secs",
-                                "retryIntervalSecs",
-                                &o->retry_interval_secs,
-                                &o->retry_interval_set);
+                        "--retry-interval-secs",
+                        "retryIntervalSecs",
+                        &o->retry_interval_secs,
+                        &o->retry_interval_set);
         case ARG_RETRY_DURATION:
                 return parse_number(
-                                "--retry-duration-secs",
-                                "retryDurationSecs",
-                                &o->retry_duration_secs,
-                                &o->retry_duration_set);
+                        "--retry-duration-secs",
+                        "retryDurationSecs",
+                        &o->retry_duration_secs,
+                        &o->retry_duration_set);
         case ARG_DATA_DIR:
                 return parse_dir("--data-dir", &o->data_dir);
         case ARG_HEARTBEAT:
                 return parse_number(
-                                "--heartbeat-interval",
-                                "heartbeatIntervalMs",
-                                &o->heartbeat_ms,
-                                &o->heartbeat_set);
+                        "--heartbeat-interval", "heartbeatIntervalMs", &o->heartbeat_ms, &o->heartbeat_set);
         case ARG_WORKSPACE_DIR:
                 return parse_dir("--workspace-dir", &o->workspace_dir);
         case ARG_USER:

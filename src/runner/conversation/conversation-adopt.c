@@ -44,14 +44,14 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
 
         r = run_open_directory(run);
         run_directory_mark_conclusion(
-                        run_directory_fd(run), false); /* it was counted, or its runner ended in order */
+                run_directory_fd(run), false); /* it was counted, or its runner ended in order */
         if (r >= 0)
                 r = check_input(c);
         if (r < 0) {
                 log_warning_errno(
-                                r,
-                                "The files of conversation %s do not match the store (log mismatch): %m",
-                                c->row.id);
+                        r,
+                        "The files of conversation %s do not match the store (log mismatch): %m",
+                        c->row.id);
                 (void) run_set_failure(run, strdup("log mismatch"));
         }
         if (run_directory_fd(run) < 0) {
@@ -62,9 +62,7 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
                 r = run_replay(run);
                 if (r < 0)
                         log_warning_errno(
-                                        r,
-                                        "Failed to read the output of conversation %s again: %m",
-                                        c->row.id);
+                                r, "Failed to read the output of conversation %s again: %m", c->row.id);
         }
         r = run_watch(run);
         if (r < 0)
@@ -75,10 +73,11 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
         /* What was said before the restart is not said again. */
         c->last_phase = conversation_phase(c);
         (void) conversation_write_input(c);
-        log_info("Conversation %s adopted: %s %s.",
-                 c->row.id,
-                 strempty(run_row(run)->unit),
-                 strv_contains(units, strempty(run_row(run)->unit)) ? "runs" : "is gone");
+        log_info(
+                "Conversation %s adopted: %s %s.",
+                c->row.id,
+                strempty(run_row(run)->unit),
+                strv_contains(units, strempty(run_row(run)->unit)) ? "runs" : "is gone");
         run_wake(run);
 }
 
@@ -169,9 +168,7 @@ static void restore_stop(Conversation *c) {
 
         if (r < 0)
                 log_warning_errno(
-                                r,
-                                "Conversation %s: whether it was being stopped cannot be read: %m",
-                                c->row.id);
+                        r, "Conversation %s: whether it was being stopped cannot be read: %m", c->row.id);
 }
 
 int conversation_adopt(Conversation *c, char *const *units, bool recovering, bool may_be_unheard) {

@@ -7,12 +7,12 @@
 
 void conversation_control_done(Conversation *c, LauncherVerb verb, int error, const char *text) {
         if (error < 0) {
-                _cleanup_free_ char *what =
-                                xasprintf("%s failed: %s",
-                                          launcher_verb_to_string(verb),
-                                          text                                ? text :
-                                                          error == -ECANCELED ? "the conversation is ended" :
-                                                                                strerrordesc_np(-error));
+                _cleanup_free_ char *what = xasprintf(
+                        "%s failed: %s",
+                        launcher_verb_to_string(verb),
+                        text                        ? text :
+                                error == -ECANCELED ? "the conversation is ended" :
+                                                      strerrordesc_np(-error));
                 (void) conversation_report(c, "control-failed", strempty(what), NULL);
                 conversation_announce(c);
         } else if (verb == LAUNCHER_FREEZE || verb == LAUNCHER_THAW)

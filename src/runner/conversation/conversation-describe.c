@@ -162,19 +162,15 @@ static void add_question(Conversation *c, Description *d, const DriverQuestion *
         object_begin(&o, d);
         name_member(&o, "requestId");
         (void) buffer_printf(
-                        &d->b,
-                        "\"%s:%llu.%u\"",
-                        run_row(c->run)->run_id,
-                        (unsigned long long) q->offset,
-                        q->n);
+                &d->b, "\"%s:%llu.%u\"", run_row(c->run)->run_id, (unsigned long long) q->offset, q->n);
         name_member(&o, "event");
         (void) buffer_printf(
-                        &d->b,
-                        "\"%u:%llu:%lld+%u\"",
-                        run_row(c->run)->run,
-                        (unsigned long long) q->offset,
-                        (long long) INT64_MAX,
-                        q->n);
+                &d->b,
+                "\"%u:%llu:%lld+%u\"",
+                run_row(c->run)->run,
+                (unsigned long long) q->offset,
+                (long long) INT64_MAX,
+                q->n);
         add_question_text(c->run, &o, q);
         object_end(&o);
 }

@@ -124,8 +124,8 @@ static int collect_pending(const InboundMessage *m, void *userdata) {
         u->list[i].request_id = m->request_id ? strdup(m->request_id) : NULL;
         u->list[i].has_response = m->response;
         return u->list[i].envelope_id && u->list[i].method && (u->list[i].request_id || !m->request_id) ?
-                        0 :
-                        -ENOMEM;
+                0 :
+                -ENOMEM;
 }
 
 static void round_done(Round *u) {
@@ -136,15 +136,16 @@ static void round_done(Round *u) {
         }
 }
 
-static int
-answer_stop(Conversation *c,
-            EndReason reason,
-            int64_t seq,
-            const char *envelope_id,
-            const char *request_id) {
+static int answer_stop(
+        Conversation *c,
+        EndReason reason,
+        int64_t seq,
+        const char *envelope_id,
+        const char *request_id) {
         _cleanup_json_ Json *result = conversation_stopped_result(c, reason);
-        _cleanup_free_ char *response =
-                        result ? rpc_response(envelope_id, request_id, json_text(result), NULL) : NULL;
+        _cleanup_free_ char *response = result ?
+                rpc_response(envelope_id, request_id, json_text(result), NULL) :
+                NULL;
 
         return response ? store_set_response(c->ctx->run.store, seq, response) : -ENOMEM;
 }
@@ -158,17 +159,14 @@ static int settle_round(Conversation *c, EndReason reason, const Round *u, Stops
                 if (stop)
                         r = stops_add(stops, u->list[i].seq);
                 if (r >= 0 && stop && !u->list[i].has_response && u->list[i].request_id)
-                        r = answer_stop(c,
-                                        reason,
-                                        u->list[i].seq,
-                                        u->list[i].envelope_id,
-                                        u->list[i].request_id);
+                        r = answer_stop(
+                                c, reason, u->list[i].seq, u->list[i].envelope_id, u->list[i].request_id);
                 else if (streq(u->list[i].method, "message.user"))
                         r = conversation_report(
-                                        c,
-                                        "message-not-delivered",
-                                        "The conversation ended before the agent could accept this message.",
-                                        u->list[i].envelope_id);
+                                c,
+                                "message-not-delivered",
+                                "The conversation ended before the agent could accept this message.",
+                                u->list[i].envelope_id);
                 if (r >= 0)
                         r = store_inbound_done(c->ctx->run.store, u->list[i].seq);
         }
@@ -224,17 +222,18 @@ static void log_end(Conversation *c, EndReason reason, const char *text) {
         const char *words = text ? NULL : c->stop.words;
 
         log_context_push(&log, "NORTHFLARE_REASON", end_reason_to_string(reason));
-        log_full(good ? LOG_INFO : LOG_WARNING,
-                 0,
-                 good ? NF_MESSAGE_CONVERSATION_ENDED : NF_MESSAGE_CONVERSATION_FAILED,
-                 "Conversation %s ended: %s%s%s%s.",
-                 c->row.id,
-                 end_reason_to_string(reason),
-                 text                  ? ", " :
-                                 words ? ", in the words of who stopped it \"" :
-                                         "",
-                 text ? text : strempty(words),
-                 words ? "\"" : "");
+        log_full(
+                good ? LOG_INFO : LOG_WARNING,
+                0,
+                good ? NF_MESSAGE_CONVERSATION_ENDED : NF_MESSAGE_CONVERSATION_FAILED,
+                "Conversation %s ended: %s%s%s%s.",
+                c->row.id,
+                end_reason_to_string(reason),
+                text          ? ", " :
+                        words ? ", in the words of who stopped it \"" :
+                                "",
+                text ? text : strempty(words),
+                words ? "\"" : "");
 }
 
 static int store_it(Conversation *c, const End *e, Stops *stops) {
@@ -307,9 +306,9 @@ static const char *explain(Conversation *c, const RunEndFacts *facts, EndReason 
 
 static void finish_short(Conversation *c, const RunEndFacts *facts, EndReason reason) {
         _cleanup_free_ char *text = xasprintf(
-                        "the runner crashed %u times while it concluded this run: the rest of its output, its usage and the state "
-                        "of its checkout are omitted",
-                        run_row(c->run)->conclusion_crashes);
+                "the runner crashed %u times while it concluded this run: the rest of its output, its usage and the state "
+                "of its checkout are omitted",
+                run_row(c->run)->conclusion_crashes);
 
         log_error("Conversation %s is concluded incompletely: %s.", c->row.id, strempty(text));
         finish(c, &(End){ .facts = facts, .reason = reason, .text = text });
@@ -323,15 +322,15 @@ void conversation_on_ended(const RunEndFacts *facts, void *userdata) {
         LOG_ABOUT_CONVERSATION(c);
 
         reason = verdict_reason(&(VerdictInput){
-                        .outcome = facts->outcome,
-                        .result = facts->result,
-                        .stop = c->stop.cause,
-                        .end_requested = !facts->is_short && run_end_was_sent(c->run),
-                        .shutdown = facts->shutdown,
-                        .stopped_by_systemd = !facts->is_short && facts->stopped_by_systemd,
-                        .oom = facts->oom,
-                        .last_turn_failed = facts->last_turn_failed,
-                        .failure = failure,
+                .outcome = facts->outcome,
+                .result = facts->result,
+                .stop = c->stop.cause,
+                .end_requested = !facts->is_short && run_end_was_sent(c->run),
+                .shutdown = facts->shutdown,
+                .stopped_by_systemd = !facts->is_short && facts->stopped_by_systemd,
+                .oom = facts->oom,
+                .last_turn_failed = facts->last_turn_failed,
+                .failure = failure,
         });
         if (facts->is_short) {
                 finish_short(c, facts, reason);
@@ -340,10 +339,10 @@ void conversation_on_ended(const RunEndFacts *facts, void *userdata) {
         text = explain(c, facts, reason, &memory);
         if (facts->supervisor_lost && (reason == END_LOST || reason == END_OOM_KILLED))
                 (void) conversation_report(
-                                c,
-                                "supervisor-lost",
-                                "northflare-supervisor was killed, and its remaining processes with it",
-                                NULL);
+                        c,
+                        "supervisor-lost",
+                        "northflare-supervisor was killed, and its remaining processes with it",
+                        NULL);
         finish(c, &(End){ .facts = facts, .reason = reason, .text = text });
 }
 

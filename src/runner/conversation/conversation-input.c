@@ -29,7 +29,7 @@ typedef struct Pending {
 
 static bool is_for_agent(const char *method) {
         return streq(method, "message.user") || streq(method, "conversation.start") ||
-                        streq(method, "conversation.resume");
+                streq(method, "conversation.resume");
 }
 
 static int collect(const InboundMessage *m, void *userdata) {
@@ -64,7 +64,7 @@ bool conversation_has_question(Conversation *c, const char *request_id) {
         unsigned n;
 
         return c->run && run_parse_question(c->run, request_id, &offset, &n) >= 0 &&
-                        run_has_question(c->run, offset, n);
+                run_has_question(c->run, offset, n);
 }
 
 int conversation_write_input(Conversation *c) {
@@ -104,8 +104,7 @@ static int command_of(Run *r, const InboundMessage *m, Json **params, DriverComm
         else if (streq(m->method, "permission.respond")) {
                 command.type = DRIVER_COMMAND_ANSWER;
                 if (run_parse_question(
-                                    r, json_get_string(*params, "requestId"), &command.offset, &command.n) <
-                    0)
+                            r, json_get_string(*params, "requestId"), &command.offset, &command.n) < 0)
                         return -EINVAL;
         } else
                 return 0;
@@ -148,7 +147,7 @@ static bool waits_for_budget(Conversation *c) {
         DriverPhase phase = run_phase(c->run);
 
         return json_get(c->params, "budget") &&
-                        (phase == DRIVER_RUNNING || phase == DRIVER_WAITING_PERMISSION);
+                (phase == DRIVER_RUNNING || phase == DRIVER_WAITING_PERMISSION);
 }
 
 /* A batch of messages, and what they mean. */
@@ -176,12 +175,12 @@ static int batch_apply(Batch *b) {
         if (b->n_done == 0)
                 return 0;
         r = conversation_apply(
-                        b->conversation,
-                        &(ConversationEffects){
-                                        .run = &b->effects,
-                                        .refusals = b->refusals,
-                                        .n_refusals = b->n_refusals,
-                        });
+                b->conversation,
+                &(ConversationEffects){
+                        .run = &b->effects,
+                        .refusals = b->refusals,
+                        .n_refusals = b->n_refusals,
+                });
         if (r < 0)
                 return r;
         b->conversation->n_pending -= b->n_done;
@@ -193,10 +192,11 @@ static int batch_apply(Batch *b) {
 static void refuse(Batch *b, const InboundMessage *m, char *why_consume) {
         const char *why = why_consume ? why_consume : "it does not conform to the agent's protocol";
 
-        log_warning("Conversation %s: message %s cannot be delivered: %s",
-                    b->conversation->row.id,
-                    m->envelope_id,
-                    why);
+        log_warning(
+                "Conversation %s: message %s cannot be delivered: %s",
+                b->conversation->row.id,
+                m->envelope_id,
+                why);
         b->refusals[b->n_refusals] = (Refusal){ m->seq, m->envelope_id, why };
         b->whys[b->n_refusals++] = why_consume;
 }

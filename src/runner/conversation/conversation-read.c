@@ -46,10 +46,8 @@ static int stop_at(Collecting *k, unsigned n, char *text_consume) {
 
 static char *cut(Collecting *k, unsigned n, const char *text, const char *message_id) {
         _cleanup_free_ char *cursor = cursor_format(k->at, n),
-                            *place =
-                                            xasprintf("\"conversationId\":\"%s\",\"run\":%u",
-                                                      k->f->c->row.id,
-                                                      k->at.run);
+                            *place = xasprintf(
+                                    "\"conversationId\":\"%s\",\"run\":%u", k->f->c->row.id, k->at.run);
 
         return cursor && place ? event_cut(text, message_id, place, cursor) : NULL;
 }
@@ -233,11 +231,11 @@ static int collect_cached(Conversation *c, const Cursor *at, Collecting *k, char
 }
 
 int conversation_read_events(
-                Conversation *c,
-                const char *cursor,
-                unsigned max,
-                char ***ret_events,
-                char **ret_cursor) {
+        Conversation *c,
+        const char *cursor,
+        unsigned max,
+        char ***ret_events,
+        char **ret_cursor) {
         Collecting collecting = { .max = max > 0 ? MIN(max, 1000U) : 100, .list = new0(char *, 1) };
         _cleanup_free_ char *next = NULL;
         Cursor at;
@@ -262,11 +260,11 @@ int conversation_read_events(
 }
 
 int conversation_read_event(
-                Conversation *c,
-                const char *cursor,
-                uint64_t offset,
-                char **ret_piece,
-                uint64_t *ret_size) {
+        Conversation *c,
+        const char *cursor,
+        uint64_t offset,
+        char **ret_piece,
+        uint64_t *ret_size) {
         Collecting collecting = { .max = 1, .whole = true };
         _cleanup_free_ char *next = NULL;
         const char *text;

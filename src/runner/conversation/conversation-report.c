@@ -28,14 +28,14 @@ int conversation_emit(Conversation *c, const char *message_id, const char *metho
         int r;
 
         r = store_add_own_event(
-                        c->ctx->run.store,
-                        c->row.id,
-                        c->row.run,
-                        conversation_driven(c),
-                        message_id,
-                        method,
-                        params,
-                        &seq);
+                c->ctx->run.store,
+                c->row.id,
+                c->row.run,
+                conversation_driven(c),
+                message_id,
+                method,
+                params,
+                &seq);
         if (r < 0)
                 return r;
         if (c->send.reader)

@@ -30,11 +30,11 @@ static bool on_is_session(const char *session, void *userdata) {
 
 static void stop_in_order(Conversation *c, StopCause cause) {
         conversation_stop(
-                        c,
-                        &(StopOrder){
-                                        .cause = cause,
-                                        .grace_usec = c->ctx->run.config->stop_grace_ms * USEC_PER_MSEC,
-                        });
+                c,
+                &(StopOrder){
+                        .cause = cause,
+                        .grace_usec = c->ctx->run.config->stop_grace_ms * USEC_PER_MSEC,
+                });
 }
 
 /* Before the next message that waits gets to the agent. */
@@ -120,8 +120,8 @@ static void on_silent(void *userdata) {
         Conversation *c = userdata;
         LOG_ABOUT_CONVERSATION(c);
 
-        log_notice("The agent of conversation %s is silent (timeouts.silenceSec) and is stopped.",
-                   c->row.id);
+        log_notice(
+                "The agent of conversation %s is silent (timeouts.silenceSec) and is stopped.", c->row.id);
         stop_in_order(c, STOP_BY_SILENCE);
 }
 
@@ -164,13 +164,14 @@ static const RunOps ops = {
 int conversation_make_run(Conversation *c, RunRow *row_consume) {
         LOG_ABOUT_CONVERSATION(c);
 
-        return run_new(&(RunParams){ .context = &c->ctx->run,
-                                     .agent = c->row.agent,
-                                     .agent_config = c->agent_config,
-                                     .task = c->row.task,
-                                     .workspace = c->row.workspace,
-                                     .ops = &ops,
-                                     .userdata = c },
-                       row_consume,
-                       &c->run);
+        return run_new(
+                &(RunParams){ .context = &c->ctx->run,
+                              .agent = c->row.agent,
+                              .agent_config = c->agent_config,
+                              .task = c->row.task,
+                              .workspace = c->row.workspace,
+                              .ops = &ops,
+                              .userdata = c },
+                row_consume,
+                &c->run);
 }

@@ -120,10 +120,11 @@ static int find_driver(Conversation *c, Json *spec, const DriverOps **ret) {
         if (*ret != &none_driver_ops || is_present_run(c) || !spec || json_get_string(spec, "protocol"))
                 return 0;
         if (!c->send.failed)
-                log_warning("Events of conversation %s wait: agent %s is not configured any more, add it to \"agents\" in the "
-                            "runner's configuration again.",
-                            c->row.id,
-                            c->row.agent);
+                log_warning(
+                        "Events of conversation %s wait: agent %s is not configured any more, add it to \"agents\" in the "
+                        "runner's configuration again.",
+                        c->row.id,
+                        c->row.agent);
         return -ENOENT;
 }
 
@@ -147,23 +148,23 @@ static int open_reader(Conversation *c) {
                 return r;
         limit = send_limit(c, &ended);
         return event_reader_new(
-                        &(EventReaderParams){
-                                        .store = c->ctx->run.store,
-                                        .driver = ops,
-                                        .spec = spec,
-                                        .conversation = c->row.id,
-                                        .task = c->row.task,
-                                        .run = c->send.row.run,
-                                        .run_id = c->send.row.run_id,
-                                        .forward_raw = c->ctx->run.config->forward_raw,
-                                        .notified_of_own = true,
-                                        .outfd = c->send.outfd,
-                                        .offset = c->send.row.acked,
-                                        .own_seq = c->send.row.acked_own,
-                                        .state = c->send.row.acked_state,
-                                        .end = ended ? limit : 0,
-                        },
-                        &c->send.reader);
+                &(EventReaderParams){
+                        .store = c->ctx->run.store,
+                        .driver = ops,
+                        .spec = spec,
+                        .conversation = c->row.id,
+                        .task = c->row.task,
+                        .run = c->send.row.run,
+                        .run_id = c->send.row.run_id,
+                        .forward_raw = c->ctx->run.config->forward_raw,
+                        .notified_of_own = true,
+                        .outfd = c->send.outfd,
+                        .offset = c->send.row.acked,
+                        .own_seq = c->send.row.acked_own,
+                        .state = c->send.row.acked_state,
+                        .end = ended ? limit : 0,
+                },
+                &c->send.reader);
 }
 
 static bool all_acked(Conversation *c) {
@@ -172,25 +173,21 @@ static bool all_acked(Conversation *c) {
         uint64_t limit = send_limit(c, &ended);
 
         return ended && c->send.row.acked >= limit &&
-                        store_next_own_event(
-                                        c->ctx->run.store,
-                                        c->row.id,
-                                        c->send.row.run,
-                                        c->send.row.acked_own,
-                                        &next) == 0;
+                store_next_own_event(
+                        c->ctx->run.store, c->row.id, c->send.row.run, c->send.row.acked_own, &next) == 0;
 }
 
 static int finish_run(Conversation *c) {
         int r;
 
-        r =
-                        store_set_acked(c->ctx->run.store,
-                                        c->row.id,
-                                        c->send.row.run,
-                                        c->send.row.acked,
-                                        c->send.row.acked_own,
-                                        c->send.row.acked_state,
-                                        true);
+        r = store_set_acked(
+                c->ctx->run.store,
+                c->row.id,
+                c->send.row.run,
+                c->send.row.acked,
+                c->send.row.acked_own,
+                c->send.row.acked_state,
+                true);
         if (r < 0) {
                 c->ctx->hooks->store_failed(r, c->ctx->userdata);
                 return r;
@@ -245,11 +242,12 @@ static int fail(Conversation *c, int error) {
                 c->send.again_usec = MIN(MAX(2 * c->send.again_usec, AGAIN_MIN_USEC), AGAIN_MAX_USEC);
                 (void) oneshot_start(&c->send.again, c->ctx->run.event, c->send.again_usec, on_again, c);
         }
-        log_full(c->send.failed ? LOG_DEBUG : LOG_WARNING,
-                 error,
-                 NULL,
-                 "Failed to read the events of conversation %s, retrying: %m",
-                 c->row.id);
+        log_full(
+                c->send.failed ? LOG_DEBUG : LOG_WARNING,
+                error,
+                NULL,
+                "Failed to read the events of conversation %s, retrying: %m",
+                c->row.id);
         c->send.failed = true;
         return error;
 }
@@ -391,11 +389,11 @@ static void on_about(void *userdata, LogContext *log) {
         const Conversation *c = userdata;
 
         log_context_push_subject(
-                        log,
-                        &(LogSubject){ .conversation = c->row.id,
-                                       .task = c->row.task,
-                                       .workspace = c->row.workspace,
-                                       .unit = conversation_scope(userdata) });
+                log,
+                &(LogSubject){ .conversation = c->row.id,
+                               .task = c->row.task,
+                               .workspace = c->row.workspace,
+                               .unit = conversation_scope(userdata) });
 }
 
 static const SendSourceOps source_ops = {
@@ -456,14 +454,14 @@ int conversation_flush(Conversation *c) {
                         r = run_store_input_written(c->run);
         }
         if (r >= 0 && c->send.row.conversation && !c->send.row.delivered)
-                r =
-                                store_set_acked(c->ctx->run.store,
-                                                c->row.id,
-                                                c->send.row.run,
-                                                c->send.row.acked,
-                                                c->send.row.acked_own,
-                                                c->send.row.acked_state,
-                                                false);
+                r = store_set_acked(
+                        c->ctx->run.store,
+                        c->row.id,
+                        c->send.row.run,
+                        c->send.row.acked,
+                        c->send.row.acked_own,
+                        c->send.row.acked_state,
+                        false);
         if (r >= 0)
                 c->send.dirty = false;
         return r;
@@ -519,11 +517,7 @@ uint64_t conversation_queued_events(Conversation *c) {
                         events += c->run ? run_lines(c->run) : c->ended.lines;
         }
         return events +
-                        store_count_own_events(
-                                        c->ctx->run.store,
-                                        c->row.id,
-                                        c->send.row.run,
-                                        c->send.row.acked_own);
+                store_count_own_events(c->ctx->run.store, c->row.id, c->send.row.run, c->send.row.acked_own);
 }
 
 uint64_t conversation_queued_bytes(Conversation *c) {

@@ -37,10 +37,9 @@ static const char *find_rule(Conversation *c) {
         if (repository && giturl_parse(json_get_string(repository, "url"), &url, NULL) < 0)
                 return NULL;
         STRV_FOREACH(rule, c->ctx->run.config->trusted_repositories)
-                if (repository ? repository_rule_matches_url(*rule, &url) :
-                                    c->row.directory ?
-                                 repository_rule_matches_directory(*rule, c->row.directory) :
-                                 false)
+                if (repository               ? repository_rule_matches_url(*rule, &url) :
+                            c->row.directory ? repository_rule_matches_directory(*rule, c->row.directory) :
+                                               false)
                         return *rule;
         return NULL;
 }

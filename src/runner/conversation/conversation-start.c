@@ -118,13 +118,13 @@ static int store_checkout(Conversation *c, const char *directory, const char *br
         return transaction_finish(&t, r);
 }
 
-static void
-on_checkout(int error,
-            const char *text,
-            const char *directory,
-            const char *branch,
-            const char *head,
-            void *userdata) {
+static void on_checkout(
+        int error,
+        const char *text,
+        const char *directory,
+        const char *branch,
+        const char *head,
+        void *userdata) {
         Conversation *c = userdata;
         int r;
         LOG_ABOUT_CONVERSATION(c);
@@ -160,16 +160,16 @@ static void start_checkout(Conversation *c) {
                 c->ctx->hooks->store_failed(r, c->ctx->userdata);
                 return;
         }
-        r =
-                        checkout_start(&context,
-                                       &c->ctx->git,
-                                       c->row.id,
-                                       c->row.workspace,
-                                       json_get(c->params, "repository"),
-                                       on_progress,
-                                       on_checkout,
-                                       c,
-                                       &c->checkout);
+        r = checkout_start(
+                &context,
+                &c->ctx->git,
+                c->row.id,
+                c->row.workspace,
+                json_get(c->params, "repository"),
+                on_progress,
+                on_checkout,
+                c,
+                &c->checkout);
         if (r < 0) {
                 _cleanup_free_ char *text = xasprintf("failed to start the checkout: %s", strerror(-r));
                 conversation_fail_start(c, strempty(text));
@@ -265,15 +265,16 @@ static void log_start(Conversation *c) {
         const char *rule = conversation_trusted_by(c);
         LOG_ABOUT_CONVERSATION(c); /* now that it has a scope */
 
-        log_full(LOG_INFO,
-                 0,
-                 NF_MESSAGE_CONVERSATION_STARTED,
-                 "Conversation %s runs in %s (agent %s, repository %s%s).",
-                 c->row.id,
-                 run_row(c->run)->unit,
-                 c->row.agent,
-                 rule ? "trusted by " : "not trusted",
-                 strempty(rule));
+        log_full(
+                LOG_INFO,
+                0,
+                NF_MESSAGE_CONVERSATION_STARTED,
+                "Conversation %s runs in %s (agent %s, repository %s%s).",
+                c->row.id,
+                run_row(c->run)->unit,
+                c->row.agent,
+                rule ? "trusted by " : "not trusted",
+                strempty(rule));
 }
 
 int conversation_adopt_started(Conversation *c, const char *unit) {
@@ -360,14 +361,14 @@ static int start_run(Conversation *c, char **ret_error) {
                 return r;
         c->send.dirty = true; /* how much of its first input is written */
         return run_start(
-                        c->run,
-                        &(RunStartParams){
-                                        .agent_config = c->agent_config,
-                                        .limits = json_get(c->params, "limits"),
-                                        .adoption = adoption,
-                                        .directory = c->row.directory,
-                        },
-                        ret_error);
+                c->run,
+                &(RunStartParams){
+                        .agent_config = c->agent_config,
+                        .limits = json_get(c->params, "limits"),
+                        .adoption = adoption,
+                        .directory = c->row.directory,
+                },
+                ret_error);
 }
 
 bool conversation_refuse_start(Conversation *c) {

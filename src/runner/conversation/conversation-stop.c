@@ -180,9 +180,10 @@ int conversation_stop_restore(Conversation *c) {
         cause = json_get_string(o, "cause");
         c->stop.cause = stop_cause_from_string(cause);
         if (c->stop.cause == STOP_BY_UNKNOWN)
-                log_warning("Conversation %s: the store says that it is stopped by \"%s\", which this program does not know.",
-                            c->row.id,
-                            strempty(cause));
+                log_warning(
+                        "Conversation %s: the store says that it is stopped by \"%s\", which this program does not know.",
+                        c->row.id,
+                        strempty(cause));
         (void) json_get_u64(o, "graceUsec", &c->stop.grace_usec);
         run_set_stopping(c->run);
         failure = json_get_string(o, "failure");

@@ -217,7 +217,7 @@ int conversation_open_events(Conversation *c, const char *cursor, int *ret_fd) {
         *s = (EventStream){
                 .c = c,
                 .next = c->streams,
-                .follower = {.c = c, .outfd = -EBADF, .at = at.at},
+                .follower = { .c = c, .outfd = -EBADF, .at = at.at },
                 .skip = at.n,
                 .fd = fds[1],
         };

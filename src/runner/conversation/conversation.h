@@ -39,7 +39,7 @@ uint64_t conversation_output_tokens(Conversation *c);
 double conversation_cost_usd(Conversation *c);
 bool conversation_is_live(Conversation *c); /* not ended */
 bool conversation_is_stopping(
-                const Conversation *c); /* a stop was ordered; true as well of what that has ended */
+        const Conversation *c); /* a stop was ordered; true as well of what that has ended */
 
 bool conversation_is_frozen(Conversation *c);
 /* Asks for what changes without a notice (the filter of addresses), and reports it as an event if it has. */

@@ -13,11 +13,7 @@ char *cursor_format(EventPlace at, unsigned n) {
         if (n > 0)
                 (void) snprintf(events, sizeof(events), "+%u", n);
         return xasprintf(
-                        "%u:%llu:%lld%s",
-                        at.run,
-                        (unsigned long long) at.offset,
-                        (long long) at.own_seq,
-                        events);
+                "%u:%llu:%lld%s", at.run, (unsigned long long) at.offset, (long long) at.own_seq, events);
 }
 
 static int parse_cursor(const char *text, Cursor *ret) {
@@ -36,10 +32,7 @@ static int parse_cursor(const char *text, Cursor *ret) {
         end = 0;
         if (*text && (sscanf(text, "+%u%n", &n, &end) != 1 || text[end] != 0))
                 return -EINVAL;
-        *ret = (Cursor){
-                {run, offset, own},
-                n
-        };
+        *ret = (Cursor){ { run, offset, own }, n };
         return 0;
 }
 
@@ -99,20 +92,20 @@ static int follower_open(Follower *f) {
         if (r == -ENOMEM)
                 return r;
         return event_reader_new(
-                        &(EventReaderParams){
-                                        .store = f->c->ctx->run.store,
-                                        .driver = conversation_driver(f->c, spec),
-                                        .spec = spec,
-                                        .conversation = f->c->row.id,
-                                        .task = f->c->row.task,
-                                        .run = f->at.run,
-                                        .run_id = row.run_id,
-                                        .outfd = f->outfd,
-                                        .offset = f->at.offset,
-                                        .own_seq = f->at.own_seq,
-                                        .end = follower_is_ended(f) ? follower_limit(f) : 0,
-                        },
-                        &f->reader);
+                &(EventReaderParams){
+                        .store = f->c->ctx->run.store,
+                        .driver = conversation_driver(f->c, spec),
+                        .spec = spec,
+                        .conversation = f->c->row.id,
+                        .task = f->c->row.task,
+                        .run = f->at.run,
+                        .run_id = row.run_id,
+                        .outfd = f->outfd,
+                        .offset = f->at.offset,
+                        .own_seq = f->at.own_seq,
+                        .end = follower_is_ended(f) ? follower_limit(f) : 0,
+                },
+                &f->reader);
 }
 
 int follower_read(Follower *f, const EventOut *out) {
@@ -148,10 +141,7 @@ static int end_cursor(Conversation *c, Cursor *ret) {
         }
         if (r < 0)
                 return r;
-        *ret = (Cursor){
-                {c->row.run, conversation_driven(c), seq},
-                0
-        };
+        *ret = (Cursor){ { c->row.run, conversation_driven(c), seq }, 0 };
         return 0;
 }
 

@@ -26,7 +26,7 @@ bool stream_share_ask(StreamShare *s, size_t bytes) {
 
         /* A reader does not wait for room that only itself uses. */
         bool granted = bytes <= STREAM_SHORT_BYTES || others == 0 ||
-                        s->room->held + bytes <= EVENT_STREAMS_BYTES_MAX;
+                s->room->held + bytes <= EVENT_STREAMS_BYTES_MAX;
         s->wanted = granted ? 0 : bytes;
         return granted;
 }

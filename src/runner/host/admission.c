@@ -89,16 +89,16 @@ char *admission_explain(Admission a, const AdmissionMeasurements *f, const Admis
 
         if (a == ADMISSION_MEMORY)
                 return xasprintf(
-                                "%llu MiB of memory are available, less than minFreeMemoryBytes (%llu MiB) requires",
-                                (unsigned long long) f->memory_available >> 20,
-                                (unsigned long long) b->min_free_memory >> 20);
+                        "%llu MiB of memory are available, less than minFreeMemoryBytes (%llu MiB) requires",
+                        (unsigned long long) f->memory_available >> 20,
+                        (unsigned long long) b->min_free_memory >> 20);
         if (a != ADMISSION_MEMORY_PRESSURE && !cpu)
                 return NULL;
         return xasprintf(
-                        "processes wait for %s %llu.%02llu %% of the time, more than max%sPressurePercent (%llu)",
-                        cpu ? "a processor" : "memory",
-                        (unsigned long long) is / 100,
-                        (unsigned long long) is % 100,
-                        cpu ? "Cpu" : "Memory",
-                        (unsigned long long) (cpu ? b->max_cpu_pressure : b->max_memory_pressure));
+                "processes wait for %s %llu.%02llu %% of the time, more than max%sPressurePercent (%llu)",
+                cpu ? "a processor" : "memory",
+                (unsigned long long) is / 100,
+                (unsigned long long) is % 100,
+                cpu ? "Cpu" : "Memory",
+                (unsigned long long) (cpu ? b->max_cpu_pressure : b->max_memory_pressure));
 }

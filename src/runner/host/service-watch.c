@@ -61,16 +61,17 @@ static bool has_failed(const Facts *f) {
 
 static void describe(const Facts *f, UnitEnd *ret) {
         const char *name = f->code == CLD_EXITED || f->status < 0 || f->status > 64 ?
-                        NULL :
-                        sigabbrev_np(f->status);
+                NULL :
+                sigabbrev_np(f->status);
 
         (void) snprintf(ret->result, sizeof(ret->result), "%s", f->result);
-        (void) snprintf(ret->code,
-                        sizeof(ret->code),
-                        "%s",
-                        f->code == CLD_EXITED                 ? "exited" :
-                                        f->code == CLD_DUMPED ? "dumped" :
-                                                                "killed");
+        (void) snprintf(
+                ret->code,
+                sizeof(ret->code),
+                "%s",
+                f->code == CLD_EXITED         ? "exited" :
+                        f->code == CLD_DUMPED ? "dumped" :
+                                                "killed");
         if (name)
                 (void) snprintf(ret->status, sizeof(ret->status), "%s", name);
         else
@@ -99,18 +100,18 @@ static int on_changed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 return 0;
         w->get = sd_bus_slot_unref(w->get);
         r = sd_bus_call_method_async(
-                        w->bus, &w->get, MANAGER, w->path, PROPERTIES, "GetAll", on_facts, w, "s", SERVICE);
+                w->bus, &w->get, MANAGER, w->path, PROPERTIES, "GetAll", on_facts, w, "s", SERVICE);
         if (r < 0)
                 log_debug_errno(r, "Failed to ask systemd how a service ended: %m");
         return 0;
 }
 
 int service_watch_new(
-                sd_bus *bus,
-                const char *unit,
-                ServiceFailed callback,
-                void *userdata,
-                ServiceWatch **ret) {
+        sd_bus *bus,
+        const char *unit,
+        ServiceFailed callback,
+        void *userdata,
+        ServiceWatch **ret) {
         _cleanup_free_ char *rule = NULL;
         ServiceWatch *w = new0(ServiceWatch, 1);
         int r;
@@ -120,10 +121,10 @@ int service_watch_new(
         *w = (ServiceWatch){ .bus = sd_bus_ref(bus), .callback = callback, .userdata = userdata };
         r = sd_bus_path_encode(UNIT_PATH, unit, &w->path);
         if (r >= 0) {
-                rule =
-                                xasprintf("type='signal',sender='" MANAGER "',interface='" PROPERTIES "',"
-                                          "member='PropertiesChanged',path='%s',arg0='" SERVICE "'",
-                                          w->path);
+                rule = xasprintf(
+                        "type='signal',sender='" MANAGER "',interface='" PROPERTIES "',"
+                        "member='PropertiesChanged',path='%s',arg0='" SERVICE "'",
+                        w->path);
                 r = rule ? sd_bus_add_match_async(bus, &w->changed, rule, on_changed, NULL, w) : -ENOMEM;
         }
         if (r < 0) {

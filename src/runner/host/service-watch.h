@@ -13,9 +13,9 @@ typedef struct ServiceWatch ServiceWatch;
 typedef void (*ServiceFailed)(const UnitEnd *end, uint64_t exit_usec, void *userdata);
 
 int service_watch_new(
-                sd_bus *bus,
-                const char *unit,
-                ServiceFailed callback,
-                void *userdata,
-                ServiceWatch **ret);
+        sd_bus *bus,
+        const char *unit,
+        ServiceFailed callback,
+        void *userdata,
+        ServiceWatch **ret);
 ServiceWatch *service_watch_free(ServiceWatch *w);

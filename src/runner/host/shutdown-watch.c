@@ -66,8 +66,9 @@ static int on_uid(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (uid == 0 || (s->watch->user_mode && uid == geteuid()))
                 act(s->watch, s->word);
         else
-                log_warning("Ignoring the announcement of a shutdown by uid %u, which is not that of logind.",
-                            uid);
+                log_warning(
+                        "Ignoring the announcement of a shutdown by uid %u, which is not that of logind.",
+                        uid);
         return 0;
 }
 
@@ -83,16 +84,16 @@ static void hear(ShutdownWatch *w, sd_bus_message *m, Word word) {
         }
         *s = (Said){ w, word };
         if (sd_bus_call_method_async(
-                            sd_bus_message_get_bus(m),
-                            &slot,
-                            DBUS,
-                            DBUS_PATH,
-                            DBUS,
-                            "GetConnectionUnixUser",
-                            on_uid,
-                            s,
-                            "s",
-                            sender) < 0) {
+                    sd_bus_message_get_bus(m),
+                    &slot,
+                    DBUS,
+                    DBUS_PATH,
+                    DBUS,
+                    "GetConnectionUnixUser",
+                    on_uid,
+                    s,
+                    "s",
+                    sender) < 0) {
                 free(s);
                 return;
         }
@@ -127,21 +128,21 @@ static int on_match(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const sd_bus_error *e = sd_bus_message_get_error(m);
 
         if (e)
-                log_warning("Failed to subscribe to the announcement of a shutdown: %s",
-                            strempty(e->message));
+                log_warning(
+                        "Failed to subscribe to the announcement of a shutdown: %s", strempty(e->message));
         return 0;
 }
 
 static int ask_for_job(ShutdownWatch *w, const char *member) {
-        _cleanup_free_ char *rule =
-                        xasprintf("type='signal',sender='" SYSTEMD "',path='" SYSTEMD_PATH
-                                  "',interface='" SYSTEMD_MANAGER "',member='%s',arg2='" TARGET "'",
-                                  member);
+        _cleanup_free_ char *rule = xasprintf(
+                "type='signal',sender='" SYSTEMD "',path='" SYSTEMD_PATH "',interface='" SYSTEMD_MANAGER
+                "',member='%s',arg2='" TARGET "'",
+                member);
 
         if (!rule)
                 return -ENOMEM;
         return sd_bus_call_method_async(
-                        w->bus, NULL, DBUS, DBUS_PATH, DBUS, "AddMatch", on_match, NULL, "s", rule);
+                w->bus, NULL, DBUS, DBUS_PATH, DBUS, "AddMatch", on_match, NULL, "s", rule);
 }
 
 /* ---- logind ---- */
@@ -161,8 +162,9 @@ static int on_inhibitor(sd_bus_message *m, void *userdata, sd_bus_error *error) 
 
         w->inhibit = sd_bus_slot_unref(w->inhibit);
         if (e || sd_bus_message_read(m, "h", &fd) < 0) {
-                log_notice("Failed to take an inhibitor lock, logind does not wait for last reports at a shutdown: %s",
-                           strempty(e ? e->message : NULL));
+                log_notice(
+                        "Failed to take an inhibitor lock, logind does not wait for last reports at a shutdown: %s",
+                        strempty(e ? e->message : NULL));
                 return 0;
         }
         safe_close(w->fd);
@@ -176,19 +178,19 @@ static void take_inhibitor(ShutdownWatch *w) {
         if (!w->login || w->fd >= 0 || w->inhibit)
                 return;
         r = sd_bus_call_method_async(
-                        w->login,
-                        &w->inhibit,
-                        LOGIND,
-                        LOGIND_PATH,
-                        LOGIND_MANAGER,
-                        "Inhibit",
-                        on_inhibitor,
-                        w,
-                        "ssss",
-                        "shutdown",
-                        "Northflare Runner",
-                        "Conversations end, and their last reports are sent",
-                        "delay");
+                w->login,
+                &w->inhibit,
+                LOGIND,
+                LOGIND_PATH,
+                LOGIND_MANAGER,
+                "Inhibit",
+                on_inhibitor,
+                w,
+                "ssss",
+                "shutdown",
+                "Northflare Runner",
+                "Conversations end, and their last reports are sent",
+                "delay");
         if (r < 0)
                 log_notice("Failed to ask logind for an inhibitor lock: %s", strerror(-r));
 }
@@ -206,11 +208,12 @@ uint64_t shutdown_watch_stop_usec(const ShutdownWatch *w) {
 static void print_budget(ShutdownWatch *w) {
         if (w->delay || w->stop)
                 return; /* not answered yet */
-        log_info("The time at a shutdown: %llu s from logind (InhibitDelayMaxSec=) for conversations to end (stopGraceMs: "
-                 "%llu s) and to be reported; 15 s for scopes that are left; %llu s (TimeoutStopSec=) for us, half of it for last reports.",
-                 (unsigned long long) (w->delay_usec / USEC_PER_SEC),
-                 (unsigned long long) (w->grace_usec / USEC_PER_SEC),
-                 (unsigned long long) (w->stop_usec / USEC_PER_SEC));
+        log_info(
+                "The time at a shutdown: %llu s from logind (InhibitDelayMaxSec=) for conversations to end (stopGraceMs: "
+                "%llu s) and to be reported; 15 s for scopes that are left; %llu s (TimeoutStopSec=) for us, half of it for last reports.",
+                (unsigned long long) (w->delay_usec / USEC_PER_SEC),
+                (unsigned long long) (w->grace_usec / USEC_PER_SEC),
+                (unsigned long long) (w->stop_usec / USEC_PER_SEC));
 }
 
 static void read_time(sd_bus_message *m, uint64_t *ret) {
@@ -237,26 +240,17 @@ static int on_stop(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
-static int get(ShutdownWatch *w,
-               sd_bus *bus,
-               sd_bus_slot **slot,
-               const char *name,
-               const char *path,
-               const char *interface,
-               const char *property,
-               sd_bus_message_handler_t done) {
+static int
+get(ShutdownWatch *w,
+    sd_bus *bus,
+    sd_bus_slot **slot,
+    const char *name,
+    const char *path,
+    const char *interface,
+    const char *property,
+    sd_bus_message_handler_t done) {
         return sd_bus_call_method_async(
-                        bus,
-                        slot,
-                        name,
-                        path,
-                        DBUS ".Properties",
-                        "Get",
-                        done,
-                        w,
-                        "ss",
-                        interface,
-                        property);
+                bus, slot, name, path, DBUS ".Properties", "Get", done, w, "ss", interface, property);
 }
 
 /* ---- whether it is so already ---- */
@@ -312,42 +306,44 @@ static int open_login(ShutdownWatch *w) {
                 if (r >= 0 && event)
                         r = sd_bus_attach_event(w->login, event, SD_EVENT_PRIORITY_NORMAL);
                 if (r < 0) {
-                        log_notice("Failed to connect to the system bus, logind does not wait for last reports: %s",
-                                   strerror(-r));
+                        log_notice(
+                                "Failed to connect to the system bus, logind does not wait for last reports: %s",
+                                strerror(-r));
                         w->login = sd_bus_flush_close_unref(w->login);
                         return 0;
                 }
         }
         r = sd_bus_match_signal_async(
-                        w->login,
-                        &w->prepare,
-                        LOGIND,
-                        LOGIND_PATH,
-                        LOGIND_MANAGER,
-                        "PrepareForShutdown",
-                        on_prepare,
-                        NULL,
-                        w);
+                w->login,
+                &w->prepare,
+                LOGIND,
+                LOGIND_PATH,
+                LOGIND_MANAGER,
+                "PrepareForShutdown",
+                on_prepare,
+                NULL,
+                w);
         if (r < 0)
                 return r;
         take_inhibitor(w);
-        return get(w,
-                   w->login,
-                   &w->delay,
-                   LOGIND,
-                   LOGIND_PATH,
-                   LOGIND_MANAGER,
-                   "InhibitDelayMaxUSec",
-                   on_delay);
+        return get(
+                w,
+                w->login,
+                &w->delay,
+                LOGIND,
+                LOGIND_PATH,
+                LOGIND_MANAGER,
+                "InhibitDelayMaxUSec",
+                on_delay);
 }
 
 int shutdown_watch_new(
-                sd_bus *bus,
-                bool user_mode,
-                uint64_t grace_usec,
-                const ShutdownOps *ops,
-                void *userdata,
-                ShutdownWatch **ret) {
+        sd_bus *bus,
+        bool user_mode,
+        uint64_t grace_usec,
+        const ShutdownOps *ops,
+        void *userdata,
+        ShutdownWatch **ret) {
         _cleanup_(shutdown_watch_freep) ShutdownWatch *w = new0(ShutdownWatch, 1);
         int r;
 

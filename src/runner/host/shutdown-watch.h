@@ -20,12 +20,12 @@ typedef struct ShutdownOps {
 /* bus: where systemd is. Without logind, systemd's job is all there is; that is said in the journal, and so is all the
  * time that there is at a shutdown. grace_usec: what a conversation has of it for its own end. */
 int shutdown_watch_new(
-                sd_bus *bus,
-                bool user_mode,
-                uint64_t grace_usec,
-                const ShutdownOps *ops,
-                void *userdata,
-                ShutdownWatch **ret);
+        sd_bus *bus,
+        bool user_mode,
+        uint64_t grace_usec,
+        const ShutdownOps *ops,
+        void *userdata,
+        ShutdownWatch **ret);
 ShutdownWatch *shutdown_watch_free(ShutdownWatch *w);
 DEFINE_TRIVIAL_CLEANUP_FUNC(ShutdownWatch *, shutdown_watch_free);
 /* How long we have from SIGTERM on: TimeoutStopSec= of our unit. */

@@ -39,9 +39,9 @@ static char *what_was_it(const UnitEnd *e, const char *program) {
 
         if (streq(e->result, "watchdog"))
                 return xasprintf(
-                                "%s stopped responding to systemd's watchdog and was ended by signal %s",
-                                program,
-                                signal);
+                        "%s stopped responding to systemd's watchdog and was ended by signal %s",
+                        program,
+                        signal);
         if (streq(e->result, "oom-kill"))
                 return xasprintf("%s was killed by signal %s because memory ran out", program, signal);
         if (streq(e->result, "timeout"))
@@ -59,11 +59,11 @@ char *unit_end_text(const UnitEnd *e, const char *program, const char *unit, boo
         if (!what)
                 return NULL;
         return xasprintf(
-                        "%s. See: %sjournalctl %s %s",
-                        what,
-                        is_crash(e->status) ? "coredumpctl info, " : "",
-                        user_mode ? "--user -u" : "-u",
-                        unit);
+                "%s. See: %sjournalctl %s %s",
+                what,
+                is_crash(e->status) ? "coredumpctl info, " : "",
+                user_mode ? "--user -u" : "-u",
+                unit);
 }
 
 /* ---- the journal ---- */

@@ -8,8 +8,8 @@
 
 int ceilings_load(bool user_mode, Ceilings *ret, char **ret_error) {
         _cleanup_free_ char *path = user_mode ?
-                        xdg_path("XDG_CONFIG_HOME", ".config", "northflare/launcher.json") :
-                        strdup(NF_SYSCONFDIR "/launcher.json");
+                xdg_path("XDG_CONFIG_HOME", ".config", "northflare/launcher.json") :
+                strdup(NF_SYSCONFDIR "/launcher.json");
         _cleanup_free_ char *text = NULL, *error = NULL;
         _cleanup_json_ Json *o = NULL;
         size_t size;

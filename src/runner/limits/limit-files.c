@@ -12,13 +12,13 @@
 static const struct {
         const char *name, *file, *controller;
 } files[] = {
-        {"memoryHigh",       "memory.high",     "memory"},
-        { "memoryMax",       "memory.max",      "memory"},
-        { "memorySwapMax",   "memory.swap.max", "memory"},
-        { "tasksMax",        "pids.max",        "pids"  },
-        { "cpuWeight",       "cpu.weight",      "cpu"   },
-        { "cpuQuotaPercent", "cpu.max",         "cpu"   },
-        { "ioWeight",        "io.weight",       "io"    },
+        { "memoryHigh", "memory.high", "memory" },
+        { "memoryMax", "memory.max", "memory" },
+        { "memorySwapMax", "memory.swap.max", "memory" },
+        { "tasksMax", "pids.max", "pids" },
+        { "cpuWeight", "cpu.weight", "cpu" },
+        { "cpuQuotaPercent", "cpu.max", "cpu" },
+        { "ioWeight", "io.weight", "io" },
 };
 
 /* A number or "max" at the beginning of text; what follows it is *ret_rest. */
@@ -115,12 +115,7 @@ char *limit_scope_cgroup(const char *own, const char *workspace, const char *uni
         if (workspace)
                 workspace_slice(workspace, slice);
         return xasprintf(
-                        "%.*s/" SCOPES_SLICE "/%s%s%s",
-                        (int) prefix,
-                        own,
-                        slice,
-                        workspace ? "/" : "",
-                        unit);
+                "%.*s/" SCOPES_SLICE "/%s%s%s", (int) prefix, own, slice, workspace ? "/" : "", unit);
 }
 
 int limit_workspace_cgroup(const char *scope, char **ret) {
@@ -145,6 +140,6 @@ bool limit_workspace_tasks(int dirfd) {
 
         (void) cgroup_read_value(dirfd, "pids.max", "", &own_max);
         return cgroup_read_value(dirfd, "pids.peak", "", &own_peak) && own_peak < own_max &&
-                        cgroup_read_value(dirfd, "../pids.max", "", &max) &&
-                        cgroup_read_value(dirfd, "../pids.peak", "", &peak) && peak >= max;
+                cgroup_read_value(dirfd, "../pids.max", "", &max) &&
+                cgroup_read_value(dirfd, "../pids.peak", "", &peak) && peak >= max;
 }

@@ -108,8 +108,8 @@ static int read_properties(LimitFilterQuery *q, sd_bus_message *m) {
 static int query_next(LimitFilterQuery *q);
 
 static int compare_texts(const void *a, const void *b) {
-        return strcmp(json_object_get_string(*(Json *const *) a),
-                      json_object_get_string(*(Json *const *) b));
+        return strcmp(
+                json_object_get_string(*(Json *const *) a), json_object_get_string(*(Json *const *) b));
 }
 
 static void finish(LimitFilterQuery *q) {
@@ -164,25 +164,25 @@ static int query_next(LimitFilterQuery *q) {
         if (r < 0)
                 return r;
         return sd_bus_call_method_async(
-                        q->bus,
-                        &q->slot,
-                        MANAGER,
-                        path,
-                        "org.freedesktop.DBus.Properties",
-                        "GetAll",
-                        on_properties,
-                        q,
-                        "s",
-                        q->at == 0 ? MANAGER ".Scope" : MANAGER ".Slice");
+                q->bus,
+                &q->slot,
+                MANAGER,
+                path,
+                "org.freedesktop.DBus.Properties",
+                "GetAll",
+                on_properties,
+                q,
+                "s",
+                q->at == 0 ? MANAGER ".Scope" : MANAGER ".Slice");
 }
 
 int limit_filter_query(
-                sd_bus *bus,
-                const char *unit,
-                const char *cgroup,
-                LimitFilterDone done,
-                void *userdata,
-                LimitFilterQuery **ret) {
+        sd_bus *bus,
+        const char *unit,
+        const char *cgroup,
+        LimitFilterDone done,
+        void *userdata,
+        LimitFilterQuery **ret) {
         _cleanup_(limit_filter_query_freep) LimitFilterQuery *q = new0(LimitFilterQuery, 1);
         int r;
 

@@ -17,12 +17,12 @@ typedef void (*LimitFilterDone)(int error, Json *filter, bool counted, void *use
 
 /* cgroup: of the scope, by which its slices are known. */
 int limit_filter_query(
-                sd_bus *bus,
-                const char *unit,
-                const char *cgroup,
-                LimitFilterDone done,
-                void *userdata,
-                LimitFilterQuery **ret);
+        sd_bus *bus,
+        const char *unit,
+        const char *cgroup,
+        LimitFilterDone done,
+        void *userdata,
+        LimitFilterQuery **ret);
 LimitFilterQuery *limit_filter_query_free(LimitFilterQuery *q);
 DEFINE_TRIVIAL_CLEANUP_FUNC(LimitFilterQuery *, limit_filter_query_free);
 

@@ -22,9 +22,9 @@ typedef struct Counter {
 } Counter;
 
 static const Counter counters[_LIMIT_EVENT_MAX] = {
-        [LIMIT_EVENT_OOM_KILL] = {"memory.events",  "oom_kill "},
-        [LIMIT_EVENT_MEMORY_HIGH] = { "memory.events", "high "    },
-        [LIMIT_EVENT_TASKS] = { "pids.events",   "max "     },
+        [LIMIT_EVENT_OOM_KILL] = { "memory.events", "oom_kill " },
+        [LIMIT_EVENT_MEMORY_HIGH] = { "memory.events", "high " },
+        [LIMIT_EVENT_TASKS] = { "pids.events", "max " },
 };
 
 enum { FILE_MEMORY, FILE_PIDS, FILE_CGROUP, _FILE_MAX };
@@ -195,12 +195,12 @@ static int open_files(LimitWatch *w, int dirfd) {
 }
 
 int limit_watch_new(
-                sd_event *event,
-                int dirfd,
-                const LimitCounts *reported,
-                const LimitWatchOps *ops,
-                void *userdata,
-                LimitWatch **ret) {
+        sd_event *event,
+        int dirfd,
+        const LimitCounts *reported,
+        const LimitWatchOps *ops,
+        void *userdata,
+        LimitWatch **ret) {
         _cleanup_(limit_watch_freep) LimitWatch *w = new0(LimitWatch, 1);
         int r;
 
@@ -208,7 +208,7 @@ int limit_watch_new(
                 return -ENOMEM;
         *w = (LimitWatch){
                 .event = sd_event_ref(event),
-                .fds = {-EBADF, -EBADF, -EBADF},
+                .fds = { -EBADF, -EBADF, -EBADF },
                 .now = *reported,
                 .ops = ops,
                 .userdata = userdata,

@@ -35,12 +35,12 @@ typedef struct LimitWatchOps {
 
 /* dirfd: the cgroup's directory, borrowed for the call. Events above `reported` are reported soon. */
 int limit_watch_new(
-                sd_event *event,
-                int dirfd,
-                const LimitCounts *reported,
-                const LimitWatchOps *ops,
-                void *userdata,
-                LimitWatch **ret);
+        sd_event *event,
+        int dirfd,
+        const LimitCounts *reported,
+        const LimitWatchOps *ops,
+        void *userdata,
+        LimitWatch **ret);
 LimitWatch *limit_watch_free(LimitWatch *w);
 DEFINE_TRIVIAL_CLEANUP_FUNC(LimitWatch *, limit_watch_free);
 bool limit_watch_is_frozen(LimitWatch *w);

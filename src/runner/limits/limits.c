@@ -10,21 +10,25 @@ typedef struct LimitName {
 } LimitName;
 
 static const LimitName names[] = {
-        {"memoryHigh",       "MemoryHigh",    1,            1, UINT64_MAX / 2, offsetof(ConfigLimits, memory_high)      },
-        { "memoryMax",       "MemoryMax",     1,            1, UINT64_MAX / 2, offsetof(ConfigLimits, memory_max)       },
-        { "memorySwapMax",   "MemorySwapMax", 1,            0, UINT64_MAX / 2, offsetof(ConfigLimits, memory_swap_max)  },
-        { "tasksMax",        "TasksMax",      1,            1, UINT32_MAX,     offsetof(ConfigLimits, tasks_max)        },
- /* systemd.resource-control(5): 100 % is one second of CPU in a second. */
+        { "memoryHigh", "MemoryHigh", 1, 1, UINT64_MAX / 2, offsetof(ConfigLimits, memory_high) },
+        { "memoryMax", "MemoryMax", 1, 1, UINT64_MAX / 2, offsetof(ConfigLimits, memory_max) },
+        { "memorySwapMax", "MemorySwapMax", 1, 0, UINT64_MAX / 2, offsetof(ConfigLimits, memory_swap_max) },
+        { "tasksMax", "TasksMax", 1, 1, UINT32_MAX, offsetof(ConfigLimits, tasks_max) },
+        /* systemd.resource-control(5): 100 % is one second of CPU in a second. */
         { "cpuQuotaPercent",
-         "CPUQuotaPerSecUSec",                10000,
-         1,                                                    1000000,
-         offsetof(ConfigLimits,                                                                       cpu_quota_percent)},
-        { "cpuWeight",       "CPUWeight",     1,            1, 10000,          offsetof(ConfigLimits, cpu_weight)       },
-        { "ioWeight",        "IOWeight",      1,            1, 10000,          offsetof(ConfigLimits, io_weight)        },
+          "CPUQuotaPerSecUSec",
+          10000,
+          1,
+          1000000,
+          offsetof(ConfigLimits, cpu_quota_percent) },
+        { "cpuWeight", "CPUWeight", 1, 1, 10000, offsetof(ConfigLimits, cpu_weight) },
+        { "ioWeight", "IOWeight", 1, 1, 10000, offsetof(ConfigLimits, io_weight) },
         { "runtimeMaxSec",
-         "RuntimeMaxUSec",                    USEC_PER_SEC,
-         1,                                                    UINT32_MAX,
-         offsetof(ConfigLimits,                                                                       runtime_max_sec)  },
+          "RuntimeMaxUSec",
+          USEC_PER_SEC,
+          1,
+          UINT32_MAX,
+          offsetof(ConfigLimits, runtime_max_sec) },
 };
 
 static LauncherLimit *find(Limits *l, const char *property) {
@@ -57,10 +61,10 @@ static int unknown_limit(Json *limits, char **ret_error) {
                 for (size_t i = 0; i < ELEMENTSOF(names); i++)
                         known = known || streq(names[i].key, key);
                 if (!known) {
-                        *ret_error =
-                                        xasprintf("limits.%.*s is not a limit that this runner supports",
-                                                  utf8_cut(key, 64),
-                                                  key);
+                        *ret_error = xasprintf(
+                                "limits.%.*s is not a limit that this runner supports",
+                                utf8_cut(key, 64),
+                                key);
                         return -EOPNOTSUPP;
                 }
         }
@@ -92,11 +96,11 @@ int limits_parse(Json *limits, const ConfigLimits *defaults, Limits *ret, char *
                 }
                 r = limits ? json_get_u64(limits, n->key, &value) : 0;
                 if (r < 0 || (r > 0 && (value < n->minimum || value > n->maximum))) {
-                        *ret_error =
-                                        xasprintf("limits.%s is not a whole number from %llu to %llu",
-                                                  n->key,
-                                                  (unsigned long long) n->minimum,
-                                                  (unsigned long long) n->maximum);
+                        *ret_error = xasprintf(
+                                "limits.%s is not a whole number from %llu to %llu",
+                                n->key,
+                                (unsigned long long) n->minimum,
+                                (unsigned long long) n->maximum);
                         return -EINVAL;
                 }
                 if (given || r > 0)

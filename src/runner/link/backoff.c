@@ -8,13 +8,13 @@ uint64_t jitter_random(uint64_t max, void *userdata) {
         return max > 0 ? random_u64() % (max + 1) : 0;
 }
 
-uint64_t
-backoff_delay(unsigned n,
-              uint64_t min_usec,
-              uint64_t max_usec,
-              uint64_t retry_after_usec,
-              JitterFunc jitter,
-              void *userdata) {
+uint64_t backoff_delay(
+        unsigned n,
+        uint64_t min_usec,
+        uint64_t max_usec,
+        uint64_t retry_after_usec,
+        JitterFunc jitter,
+        void *userdata) {
 
         unsigned shift = MIN(n > 0 ? n - 1 : 0, (unsigned) SHIFT_MAX);
         uint64_t delay = MIN(min_usec << shift, max_usec);

@@ -2,12 +2,12 @@
 #include "runner/link/claim-request.h"
 
 int claim_request_post(
-                Endpoint *e,
-                Json *ids,
-                uint64_t *ret_id,
-                HttpDone done,
-                void *userdata,
-                HttpRequest **ret) {
+        Endpoint *e,
+        Json *ids,
+        uint64_t *ret_id,
+        HttpDone done,
+        void *userdata,
+        HttpRequest **ret) {
         _cleanup_json_ Json *params = json_object_new_object();
         int r = params && ids ? json_set(params, "ids", json_object_get(ids)) : -ENOMEM;
 

@@ -7,12 +7,12 @@
 
 /* Asks for these ids, which it leaves to the caller. NULL: no memory. */
 int claim_request_post(
-                Endpoint *e,
-                Json *ids,
-                uint64_t *ret_id,
-                HttpDone done,
-                void *userdata,
-                HttpRequest **ret);
+        Endpoint *e,
+        Json *ids,
+        uint64_t *ret_id,
+        HttpDone done,
+        void *userdata,
+        HttpRequest **ret);
 /* Only what is granted in so many words is ours. result may be NULL. */
 bool claim_result_grants(Json *result, const char *id);
 /* Who has it instead, borrowed from the result; NULL: not said. */

@@ -23,13 +23,14 @@ struct Claims {
 static void try_again(Claims *c, const HttpResult *result) {
         uint64_t delay = backoff_next(&c->backoff, ++c->failures, result ? result->retry_after_usec : 0);
 
-        log_full(c->failures == FAILURES_REPORTED ? LOG_WARNING : LOG_DEBUG,
-                 0,
-                 NULL,
-                 "Failed to claim messages (%s, HTTP %ld), trying again in %.1f s.",
-                 result ? strempty(result->error_text) : "not sent",
-                 result ? result->status : 0,
-                 (double) delay / USEC_PER_SEC);
+        log_full(
+                c->failures == FAILURES_REPORTED ? LOG_WARNING : LOG_DEBUG,
+                0,
+                NULL,
+                "Failed to claim messages (%s, HTTP %ld), trying again in %.1f s.",
+                result ? strempty(result->error_text) : "not sent",
+                result ? result->status : 0,
+                (double) delay / USEC_PER_SEC);
         c->ops->decided(c->userdata, CLAIMS_UNANSWERED, NULL);
         oneshot_arm(c->timer, delay);
 }
@@ -61,9 +62,10 @@ static void on_claimed(HttpRequest *request, const HttpResult *result, void *use
                 endpoint_set_can_claim(c->endpoint, false);
                 c->ops->decided(c->userdata, CLAIMS_UNKNOWN, NULL);
         } else {
-                log_warning("The orchestrator refused a claim: %s (HTTP %ld), ignoring its messages.",
-                            a.message ? a.message : "no reason given",
-                            result->status);
+                log_warning(
+                        "The orchestrator refused a claim: %s (HTTP %ld), ignoring its messages.",
+                        a.message ? a.message : "no reason given",
+                        result->status);
                 c->ops->decided(c->userdata, CLAIMS_REFUSED, NULL);
         }
 }
@@ -90,12 +92,13 @@ void claims_stop(Claims *c) {
         oneshot_disarm(c->timer);
 }
 
-int claims_new(sd_event *event,
-               Endpoint *endpoint,
-               const Backoff *backoff,
-               const ClaimsOps *ops,
-               void *userdata,
-               Claims **ret) {
+int claims_new(
+        sd_event *event,
+        Endpoint *endpoint,
+        const Backoff *backoff,
+        const ClaimsOps *ops,
+        void *userdata,
+        Claims **ret) {
         _cleanup_(claims_freep) Claims *c = new0(Claims, 1);
         int r;
 

@@ -25,12 +25,13 @@ typedef struct ClaimsOps {
         void (*retry)(void *userdata);
 } ClaimsOps;
 
-int claims_new(sd_event *event,
-               Endpoint *endpoint,
-               const Backoff *backoff,
-               const ClaimsOps *ops,
-               void *userdata,
-               Claims **ret);
+int claims_new(
+        sd_event *event,
+        Endpoint *endpoint,
+        const Backoff *backoff,
+        const ClaimsOps *ops,
+        void *userdata,
+        Claims **ret);
 Claims *claims_free(Claims *c);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Claims *, claims_free);
 

@@ -123,13 +123,13 @@ void endpoint_set_can_claim(Endpoint *e, bool can_claim) {
 /* ---- requests ---- */
 
 int endpoint_post(
-                Endpoint *e,
-                const char *method,
-                Json *params,
-                uint64_t *ret_id,
-                HttpDone done,
-                void *userdata,
-                HttpRequest **ret) {
+        Endpoint *e,
+        const char *method,
+        Json *params,
+        uint64_t *ret_id,
+        HttpDone done,
+        void *userdata,
+        HttpRequest **ret) {
         uint64_t id = ret_id ? ++e->last_request_id : 0;
         size_t size = 0;
         char *body;
@@ -140,19 +140,19 @@ int endpoint_post(
         if (!body)
                 return -ENOMEM;
         return http_request_start(
-                        e->http,
-                        &(HttpParams){
-                                        .method = "POST",
-                                        .url = e->messages_url,
-                                        .headers = (const char *const *) e->post_headers,
-                                        .body_consume = body,
-                                        .body_size = size,
-                                        .max_body = LINK_ANSWER_MAX,
-                                        .timeout_usec = e->config.timeout_usec,
-                                        .done = done,
-                                        .userdata = userdata,
-                        },
-                        ret);
+                e->http,
+                &(HttpParams){
+                        .method = "POST",
+                        .url = e->messages_url,
+                        .headers = (const char *const *) e->post_headers,
+                        .body_consume = body,
+                        .body_size = size,
+                        .max_body = LINK_ANSWER_MAX,
+                        .timeout_usec = e->config.timeout_usec,
+                        .done = done,
+                        .userdata = userdata,
+                },
+                ret);
 }
 
 static void append_escaped(Buffer *b, const char *s) {
@@ -200,16 +200,16 @@ int endpoint_get(Endpoint *e, const EndpointQuery *q, HttpRequest **ret) {
         if (r < 0)
                 return r;
         return http_request_start(
-                        e->http,
-                        &(HttpParams){
-                                        .method = "GET",
-                                        .url = url,
-                                        .headers = (const char *const *) headers,
-                                        .max_body = q->data ? LINK_ANSWER_MAX : q->max_body,
-                                        .timeout_usec = q->data ? 0 : e->config.timeout_usec,
-                                        .data = q->data,
-                                        .done = q->done,
-                                        .userdata = q->userdata,
-                        },
-                        ret);
+                e->http,
+                &(HttpParams){
+                        .method = "GET",
+                        .url = url,
+                        .headers = (const char *const *) headers,
+                        .max_body = q->data ? LINK_ANSWER_MAX : q->max_body,
+                        .timeout_usec = q->data ? 0 : e->config.timeout_usec,
+                        .data = q->data,
+                        .done = q->done,
+                        .userdata = q->userdata,
+                },
+                ret);
 }

@@ -43,13 +43,13 @@ void endpoint_set_can_claim(Endpoint *e, bool can_claim);
 
 /* Posts one request (*ret_id: its id) or, where ret_id is NULL, a notification. */
 int endpoint_post(
-                Endpoint *e,
-                const char *method,
-                Json *params,
-                uint64_t *ret_id,
-                HttpDone done,
-                void *userdata,
-                HttpRequest **ret);
+        Endpoint *e,
+        const char *method,
+        Json *params,
+        uint64_t *ret_id,
+        HttpDone done,
+        void *userdata,
+        HttpRequest **ret);
 
 /* The event stream: data is set, and limit and max_body do not count; else a page of messages. */
 typedef struct EndpointQuery {

@@ -69,13 +69,13 @@ static int refuse_value(EnvelopeError *e, int code, const char *what, Json *valu
 }
 
 /* A member that is a string, null or missing: 0 and the string (borrowed) or NULL. */
-static int
-take_string(EnvelopeError *e,
-            Json *o,
-            const char *name,
-            bool (*check)(const char *),
-            int code,
-            const char **ret) {
+static int take_string(
+        EnvelopeError *e,
+        Json *o,
+        const char *name,
+        bool (*check)(const char *),
+        int code,
+        const char **ret) {
         Json *v = json_get(o, name);
         const char *s;
 
@@ -124,9 +124,8 @@ static int take_payload(EnvelopeError *e, Json *root, ParsedEnvelope *p) {
                 return refuse(e, RPC_INVALID_REQUEST, "payload.jsonrpc: not \"2.0\"");
         p->e.method = json_get_string(payload, "method");
         if (isempty(p->e.method) || strlen(p->e.method) > METHOD_MAX)
-                return refuse(e,
-                              RPC_INVALID_REQUEST,
-                              "payload.method: missing, empty, too long or not a string");
+                return refuse(
+                        e, RPC_INVALID_REQUEST, "payload.method: missing, empty, too long or not a string");
         params = json_get(payload, "params");
         if (params && !json_object_is_type(params, json_type_object))
                 return refuse(e, RPC_INVALID_PARAMS, "payload.params: not an object");
@@ -151,11 +150,12 @@ static int take_params(EnvelopeError *e, ParsedEnvelope *p) {
                         conversation = value;
         }
         if (conversation && p->e.conversation && !streq(conversation, p->e.conversation))
-                return refuse(e,
-                              RPC_INVALID_PARAMS,
-                              "conversationId: \"%s\" in the envelope, but \"%s\" in its params",
-                              p->e.conversation,
-                              conversation);
+                return refuse(
+                        e,
+                        RPC_INVALID_PARAMS,
+                        "conversationId: \"%s\" in the envelope, but \"%s\" in its params",
+                        p->e.conversation,
+                        conversation);
         if (conversation)
                 p->e.conversation = conversation;
         return 0;
@@ -255,11 +255,11 @@ parse(Json *root,
 }
 
 int envelope_parse(
-                const char *text,
-                size_t size,
-                const char *cursor,
-                ParsedEnvelope **ret,
-                EnvelopeError *ret_error) {
+        const char *text,
+        size_t size,
+        const char *cursor,
+        ParsedEnvelope **ret,
+        EnvelopeError *ret_error) {
         _cleanup_envelope_error_ EnvelopeError e = {};
         _cleanup_free_ char *why = NULL;
         _cleanup_json_ Json *root = NULL;

@@ -37,11 +37,11 @@ void envelope_error_done(EnvelopeError *e);
 
 /* cursor may be NULL. 0 and *ret; -EBADMSG and *ret_error; -ENOMEM. */
 int envelope_parse(
-                const char *text,
-                size_t size,
-                const char *cursor,
-                ParsedEnvelope **ret,
-                EnvelopeError *ret_error);
+        const char *text,
+        size_t size,
+        const char *cursor,
+        ParsedEnvelope **ret,
+        EnvelopeError *ret_error);
 /* The same for one that has been parsed already; takes a reference. */
 int envelope_parse_json(Json *root, const char *cursor, ParsedEnvelope **ret, EnvelopeError *ret_error);
 

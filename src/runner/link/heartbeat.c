@@ -19,9 +19,10 @@ static void on_sent(HttpRequest *request, const HttpResult *result, void *userda
         if (endpoint_is_refused(h->endpoint, result))
                 return;
         if (result->error < 0 || result->status >= 300)
-                log_debug("Failed to deliver a heartbeat (%s, HTTP %ld), ignoring.",
-                          strempty(result->error_text),
-                          result->status);
+                log_debug(
+                        "Failed to deliver a heartbeat (%s, HTTP %ld), ignoring.",
+                        strempty(result->error_text),
+                        result->status);
 }
 
 void heartbeat_send(Heartbeat *h) {
@@ -52,12 +53,12 @@ void heartbeat_stop(Heartbeat *h) {
 }
 
 int heartbeat_new(
-                sd_event *event,
-                Endpoint *endpoint,
-                uint64_t interval_usec,
-                HeartbeatDescribe describe,
-                void *userdata,
-                Heartbeat **ret) {
+        sd_event *event,
+        Endpoint *endpoint,
+        uint64_t interval_usec,
+        HeartbeatDescribe describe,
+        void *userdata,
+        Heartbeat **ret) {
         _cleanup_(heartbeat_freep) Heartbeat *h = new0(Heartbeat, 1);
         int r;
 

@@ -11,12 +11,12 @@ typedef struct Heartbeat Heartbeat;
 typedef int (*HeartbeatDescribe)(void *userdata, Json *params);
 
 int heartbeat_new(
-                sd_event *event,
-                Endpoint *endpoint,
-                uint64_t interval_usec,
-                HeartbeatDescribe describe,
-                void *userdata,
-                Heartbeat **ret);
+        sd_event *event,
+        Endpoint *endpoint,
+        uint64_t interval_usec,
+        HeartbeatDescribe describe,
+        void *userdata,
+        Heartbeat **ret);
 Heartbeat *heartbeat_free(Heartbeat *h);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Heartbeat *, heartbeat_free);
 

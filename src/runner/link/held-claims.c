@@ -27,10 +27,11 @@ static void decide(HeldClaims *h, bool all, Json *result) {
         for (size_t i = 0; i < json_object_array_length(ids); i++) {
                 const char *id = json_object_get_string(json_object_array_get_idx(ids, i));
 
-                h->ops->decided(h->userdata,
-                                id,
-                                all || claim_result_grants(result, id),
-                                claim_result_owner(result, id));
+                h->ops->decided(
+                        h->userdata,
+                        id,
+                        all || claim_result_grants(result, id),
+                        claim_result_owner(result, id));
         }
         json_object_put(ids);
 }
@@ -90,12 +91,12 @@ void held_claims_stop(HeldClaims *h) {
 }
 
 int held_claims_new(
-                sd_event *event,
-                Endpoint *endpoint,
-                const Backoff *backoff,
-                const HeldClaimsOps *ops,
-                void *userdata,
-                HeldClaims **ret) {
+        sd_event *event,
+        Endpoint *endpoint,
+        const Backoff *backoff,
+        const HeldClaimsOps *ops,
+        void *userdata,
+        HeldClaims **ret) {
         _cleanup_(held_claims_freep) HeldClaims *h = new0(HeldClaims, 1);
         int r;
 

@@ -16,12 +16,12 @@ typedef struct HeldClaimsOps {
 } HeldClaimsOps;
 
 int held_claims_new(
-                sd_event *event,
-                Endpoint *endpoint,
-                const Backoff *backoff,
-                const HeldClaimsOps *ops,
-                void *userdata,
-                HeldClaims **ret);
+        sd_event *event,
+        Endpoint *endpoint,
+        const Backoff *backoff,
+        const HeldClaimsOps *ops,
+        void *userdata,
+        HeldClaims **ret);
 HeldClaims *held_claims_free(HeldClaims *h);
 DEFINE_TRIVIAL_CLEANUP_FUNC(HeldClaims *, held_claims_free);
 

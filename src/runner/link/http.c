@@ -131,7 +131,7 @@ static bool transfer_is_resolving(Transfer *t) {
         if (!t->resolving)
                 return false;
         return curl_easy_getinfo(t->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up) != CURLE_OK ||
-                        looked_up <= 0;
+                looked_up <= 0;
 }
 
 /* Ends a transfer that is under way, or parks it. */
@@ -294,14 +294,14 @@ static void request_finish(HttpRequest *r, Transfer *t, CURLcode code, int error
                 if (curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK &&
                     retry_after > 0)
                         result.retry_after_usec = (uint64_t) MIN(retry_after, (curl_off_t) 365 * 24 * 3600) *
-                                        USEC_PER_SEC;
+                                USEC_PER_SEC;
                 if (curl_easy_getinfo(t->easy, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK)
                         result.content_type = type;
         }
         if (error < 0)
                 result.error_text = t && r->error == 0 && code != CURLE_OK ?
-                                (isempty(t->error_text) ? curl_easy_strerror(code) : t->error_text) :
-                                strerror(-error);
+                        (isempty(t->error_text) ? curl_easy_strerror(code) : t->error_text) :
+                        strerror(-error);
         if (!(r->data && result.status >= 200 && result.status < 300)) {
                 result.body = strempty(r->answer.data);
                 result.body_size = r->answer.size;
@@ -590,8 +590,8 @@ int http_request_start(HttpClient *c, const HttpParams *p, HttpRequest **ret) {
                 .transfer = t,
                 .max_body = p->max_body,
                 .deadline_usec = p->timeout_usec == 0 || p->timeout_usec == USEC_INFINITY ?
-                                USEC_INFINITY :
-                                now_usec(CLOCK_MONOTONIC) + p->timeout_usec,
+                        USEC_INFINITY :
+                        now_usec(CLOCK_MONOTONIC) + p->timeout_usec,
                 .data = p->data,
                 .done = p->done,
                 .userdata = p->userdata,
@@ -624,7 +624,7 @@ static int find_ca_path(char **ret) {
                 return 0;
         while (!found && (entry = readdir(d)))
                 found = strspn(entry->d_name, "0123456789abcdef") == 8 && entry->d_name[8] == '.' &&
-                                isdigit((unsigned char) entry->d_name[9]);
+                        isdigit((unsigned char) entry->d_name[9]);
         closedir(d);
         return found ? free_and_strdup(ret, path) : 0;
 }

@@ -55,10 +55,11 @@ static void open_later(InboundStream *s, uint64_t delay) {
 static void failed(InboundStream *s, uint64_t retry_after, const char *what, long status) {
         uint64_t delay = backoff_next(&s->config.backoff, ++s->failures, retry_after);
 
-        log_debug("Failed to read the orchestrator's messages (%s, HTTP %ld), next attempt in %.1f s.",
-                  what ? what : "refused",
-                  status,
-                  (double) delay / USEC_PER_SEC);
+        log_debug(
+                "Failed to read the orchestrator's messages (%s, HTTP %ld), next attempt in %.1f s.",
+                what ? what : "refused",
+                status,
+                (double) delay / USEC_PER_SEC);
         open_later(s, delay);
         s->ops->changed(s->userdata);
 }
@@ -105,9 +106,10 @@ void inbound_stream_drop(InboundStream *s, int error) {
                 return;
         }
         uint64_t delay = backoff_next(&s->config.backoff, ++s->drops, 0);
-        log_debug_errno(error,
-                        "Failed to accept a message, reading it again in %.1f s: %m",
-                        (double) delay / USEC_PER_SEC);
+        log_debug_errno(
+                error,
+                "Failed to accept a message, reading it again in %.1f s: %m",
+                (double) delay / USEC_PER_SEC);
         open_later(s, delay);
 }
 
@@ -129,9 +131,10 @@ static int on_event(const SseEvent *event, void *userdata) {
                 return inbox_advance(s->inbox, event->id);
         }
         if (event->too_large) {
-                log_warning("A message of more than %zu bytes was skipped (cursor \"%s\").",
-                            s->config.max_message_bytes,
-                            event->id);
+                log_warning(
+                        "A message of more than %zu bytes was skipped (cursor \"%s\").",
+                        s->config.max_message_bytes,
+                        event->id);
                 return inbox_skip(s->inbox, event->id);
         }
         return inbox_take(s->inbox, event->data, event->size, NULL, event->id);
@@ -177,10 +180,12 @@ static void on_stream_done(HttpRequest *request, const HttpResult *result, void 
         else if (result->error == -EPROTOTYPE && ++s->unheld < UNHELD_MAX)
                 /* Something on the way answered in its place, perhaps, and does so once. */
                 failed(s, 0, "the response is not an event stream", status);
-        else if (result->error == -EPROTOTYPE || status == 404 || status == 405 || status == 406 ||
-                 status == 501) {
-                log_info("The orchestrator offers no event stream (HTTP %ld), polling for messages instead.",
-                         status);
+        else if (
+                result->error == -EPROTOTYPE || status == 404 || status == 405 || status == 406 ||
+                status == 501) {
+                log_info(
+                        "The orchestrator offers no event stream (HTTP %ld), polling for messages instead.",
+                        status);
                 s->no_stream = true;
                 s->stream_again_usec = now(s) + s->config.stream_again_usec;
                 inbound_stream_open(s);
@@ -195,14 +200,14 @@ static int open_stream(InboundStream *s) {
         s->opened_usec = s->received_usec = now(s);
         oneshot_arm(s->silence_timer, s->config.silence_usec);
         return endpoint_get(
-                        s->endpoint,
-                        &(EndpointQuery){
-                                        .cursor = link_record_cursor(s->record),
-                                        .data = on_stream_data,
-                                        .done = on_stream_done,
-                                        .userdata = s,
-                        },
-                        &s->stream);
+                s->endpoint,
+                &(EndpointQuery){
+                        .cursor = link_record_cursor(s->record),
+                        .data = on_stream_data,
+                        .done = on_stream_done,
+                        .userdata = s,
+                },
+                &s->stream);
 }
 
 /* Not moved with every byte: when it fires, it checks how long the stream has really been silent. */
@@ -243,11 +248,12 @@ static int take_page(InboundStream *s, Json *root) {
         moved = !streq_ptr(cursor, link_record_cursor(s->record));
         for (size_t i = 0; i < n; i++) {
                 /* The page's cursor stands behind its last message. */
-                r = inbox_take(s->inbox,
-                               NULL,
-                               0,
-                               json_object_array_get_idx(messages, i),
-                               i + 1 == n ? cursor : NULL);
+                r = inbox_take(
+                        s->inbox,
+                        NULL,
+                        0,
+                        json_object_array_get_idx(messages, i),
+                        i + 1 == n ? cursor : NULL);
                 if (r < 0) {
                         s->inbound_error = r;
                         return r;
@@ -313,16 +319,16 @@ static void ask_page(InboundStream *s) {
         int r;
 
         s->inbound_error = 0;
-        r =
-                        endpoint_get(s->endpoint,
-                                     &(EndpointQuery){
-                                                     .cursor = link_record_cursor(s->record),
-                                                     .limit = s->page_limit,
-                                                     .max_body = s->config.max_message_bytes + PAGE_OVERHEAD,
-                                                     .done = on_page,
-                                                     .userdata = s,
-                                     },
-                                     &s->page);
+        r = endpoint_get(
+                s->endpoint,
+                &(EndpointQuery){
+                        .cursor = link_record_cursor(s->record),
+                        .limit = s->page_limit,
+                        .max_body = s->config.max_message_bytes + PAGE_OVERHEAD,
+                        .done = on_page,
+                        .userdata = s,
+                },
+                &s->page);
         if (r < 0)
                 failed(s, 0, strerror(-r), 0);
 }
@@ -382,14 +388,14 @@ void inbound_stream_get_stats(InboundStream *s, InboundStreamStats *ret) {
 }
 
 int inbound_stream_new(
-                sd_event *event,
-                Endpoint *endpoint,
-                LinkRecord *record,
-                Inbox *inbox,
-                const InboundStreamConfig *config,
-                const InboundStreamOps *ops,
-                void *userdata,
-                InboundStream **ret) {
+        sd_event *event,
+        Endpoint *endpoint,
+        LinkRecord *record,
+        Inbox *inbox,
+        const InboundStreamConfig *config,
+        const InboundStreamOps *ops,
+        void *userdata,
+        InboundStream **ret) {
         _cleanup_(inbound_stream_freep) InboundStream *s = new0(InboundStream, 1);
         int r;
 

@@ -29,14 +29,14 @@ typedef struct InboundStreamOps {
 
 /* endpoint, record and inbox are borrowed. */
 int inbound_stream_new(
-                sd_event *event,
-                Endpoint *endpoint,
-                LinkRecord *record,
-                Inbox *inbox,
-                const InboundStreamConfig *config,
-                const InboundStreamOps *ops,
-                void *userdata,
-                InboundStream **ret);
+        sd_event *event,
+        Endpoint *endpoint,
+        LinkRecord *record,
+        Inbox *inbox,
+        const InboundStreamConfig *config,
+        const InboundStreamOps *ops,
+        void *userdata,
+        InboundStream **ret);
 InboundStream *inbound_stream_free(InboundStream *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(InboundStream *, inbound_stream_free);
 

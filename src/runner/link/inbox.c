@@ -130,7 +130,7 @@ static int uid_changed(Inbox *i, const Envelope *e) {
 
         if (!token_text_is_valid(uid) || (floor && strlen(floor) > SSE_ID_MAX)) {
                 error = rpc_error(
-                                RPC_INVALID_PARAMS, "runnerUid or cursor: missing or not valid", NULL, NULL);
+                        RPC_INVALID_PARAMS, "runnerUid or cursor: missing or not valid", NULL, NULL);
                 return error ? accept_done(i, e, NULL, error, e->cursor) : -ENOMEM;
         }
         copy = strdup(uid);
@@ -169,8 +169,8 @@ static int process(Inbox *i, const Envelope *e) {
 }
 
 static int answer_unknown(Inbox *i, const Envelope *e) {
-        _cleanup_free_ char *error =
-                        rpc_error(RPC_UNKNOWN_CONVERSATION, "unknown conversation", e->conversation, NULL);
+        _cleanup_free_ char *error = rpc_error(
+                RPC_UNKNOWN_CONVERSATION, "unknown conversation", e->conversation, NULL);
 
         return error ? accept_done(i, e, NULL, error, e->cursor) : -ENOMEM;
 }
@@ -193,10 +193,9 @@ static int send_again(Inbox *i, const Envelope *e) {
 static int decide_about(Inbox *i, const Envelope *e, Decision *ret, const char **ret_reason) {
         DecisionInput in = {
                 .is_runner_method = startswith(e->method, "runner.") != NULL,
-                .addressee = !e->runner_uid ? ADDRESSEE_ANY :
-                                streq_ptr(e->runner_uid, link_record_runner_uid(i->record)) ?
-                                              ADDRESSEE_SELF :
-                                              ADDRESSEE_OTHER,
+                .addressee = !e->runner_uid                                         ? ADDRESSEE_ANY :
+                        streq_ptr(e->runner_uid, link_record_runner_uid(i->record)) ? ADDRESSEE_SELF :
+                                                                                      ADDRESSEE_OTHER,
                 .names_conversation = e->conversation != NULL,
                 .is_here = e->conversation && i->ops->knows(i->userdata, e->conversation),
                 .creates_work = method_creates_work(e->method),
@@ -228,10 +227,11 @@ static int deal_with(Inbox *i, Inbound *m) {
                 return 0;
         if (d == DECISION_CLAIM && m->claim == CLAIM_REFUSED) {
                 i->stats.skipped++;
-                log_debug("Message %s (%s): skip: claimed by %s.",
-                          e->id,
-                          e->method,
-                          m->owner ? m->owner : "another runner");
+                log_debug(
+                        "Message %s (%s): skip: claimed by %s.",
+                        e->id,
+                        e->method,
+                        m->owner ? m->owner : "another runner");
                 r = advance(i, e->cursor, e->created_at, false);
                 return r < 0 ? r : 1;
         }
@@ -262,7 +262,7 @@ static bool wants_claim(Inbox *i, Inbound *m) {
         Decision d;
 
         return m->claim == CLAIM_NONE && decide_about(i, &m->parsed->e, &d, NULL) >= 0 &&
-                        d == DECISION_CLAIM;
+                d == DECISION_CLAIM;
 }
 
 /* Those at the head of the queue that need one; one about the runner itself may change who is active. */
@@ -376,12 +376,8 @@ static int refuse(Inbox *i, const EnvelopeError *e, const char *cursor) {
         LOG_ABOUT(.conversation = e->conversation);
 
         i->stats.bad_messages++;
-        log_full(log_allowed() ? LOG_WARNING : LOG_DEBUG,
-                 0,
-                 NULL,
-                 "Refused message %s: %s.",
-                 e->id,
-                 e->text);
+        log_full(
+                log_allowed() ? LOG_WARNING : LOG_DEBUG, 0, NULL, "Refused message %s: %s.", e->id, e->text);
         if (!e->request_id)
                 return inbox_advance(i, cursor);
         error = rpc_error(e->code, e->text, e->conversation, NULL);
@@ -446,14 +442,15 @@ void inbox_get_stats(Inbox *i, InboxStats *ret) {
         ret->waiting_bytes = i->bytes;
 }
 
-int inbox_new(sd_event *event,
-              Store *store,
-              Endpoint *endpoint,
-              LinkRecord *record,
-              const Backoff *backoff,
-              const InboxOps *ops,
-              void *userdata,
-              Inbox **ret) {
+int inbox_new(
+        sd_event *event,
+        Store *store,
+        Endpoint *endpoint,
+        LinkRecord *record,
+        const Backoff *backoff,
+        const InboxOps *ops,
+        void *userdata,
+        Inbox **ret) {
         _cleanup_(inbox_freep) Inbox *i = new0(Inbox, 1);
         int r;
 

@@ -32,14 +32,15 @@ typedef struct InboxOps {
 } InboxOps;
 
 /* store, endpoint and record are borrowed. */
-int inbox_new(sd_event *event,
-              Store *store,
-              Endpoint *endpoint,
-              LinkRecord *record,
-              const Backoff *backoff,
-              const InboxOps *ops,
-              void *userdata,
-              Inbox **ret);
+int inbox_new(
+        sd_event *event,
+        Store *store,
+        Endpoint *endpoint,
+        LinkRecord *record,
+        const Backoff *backoff,
+        const InboxOps *ops,
+        void *userdata,
+        Inbox **ret);
 Inbox *inbox_free(Inbox *i);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Inbox *, inbox_free);
 

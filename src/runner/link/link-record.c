@@ -53,7 +53,7 @@ int link_record_take(LinkRecord *r, const Registered *g) {
         bool floor = isempty(r->cursor) && !isempty(g->cursor);
         bool stamp = !r->last_processed_at && g->last_processed_at;
         const char *active = g->is_active ? g->runner_uid :
-                        streq_ptr(r->active_uid, r->runner_uid) || streq_ptr(r->active_uid, g->runner_uid) ?
+                streq_ptr(r->active_uid, r->runner_uid) || streq_ptr(r->active_uid, g->runner_uid) ?
                                             NULL :
                                             r->active_uid;
         _cleanup_(transaction_done) Transaction t = {};
@@ -178,12 +178,9 @@ static int load(LinkRecord *r) {
                 const char *key;
                 char **value;
         } values[] = {
-                {"runnerId",         &r->runner_id        },
-                { "runnerUid",       &r->runner_uid       },
-                { "activeUid",       &r->active_uid       },
-                { "storeId",         &r->store_id         },
-                { "cursor",          &r->cursor           },
-                { "lastProcessedAt", &r->last_processed_at},
+                { "runnerId", &r->runner_id },   { "runnerUid", &r->runner_uid },
+                { "activeUid", &r->active_uid }, { "storeId", &r->store_id },
+                { "cursor", &r->cursor },        { "lastProcessedAt", &r->last_processed_at },
         };
         _cleanup_free_ char *registered = NULL;
         int k;

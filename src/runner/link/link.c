@@ -20,9 +20,9 @@ const LinkTiming link_timing_default = {
         .stream_again = 300 * USEC_PER_SEC,
         .request = 30 * USEC_PER_SEC,
         .flush = 1 * USEC_PER_SEC,
-        .sender = {.retry_min_usec = USEC_PER_SEC / 2,
-                   .retry_max_usec = 60 * USEC_PER_SEC,
-                   .timeout_usec = 30 * USEC_PER_SEC},
+        .sender = { .retry_min_usec = USEC_PER_SEC / 2,
+                    .retry_max_usec = 60 * USEC_PER_SEC,
+                    .timeout_usec = 30 * USEC_PER_SEC },
         .jitter = jitter_random,
 };
 
@@ -67,19 +67,22 @@ static void update_state(void *userdata) {
                 return;
         l->state = s;
         if (s == LINK_OFFLINE)
-                log_full(LOG_WARNING,
-                         0,
-                         NF_MESSAGE_OFFLINE,
-                         "Failed to reach the orchestrator; conversations continue, and their events are kept.");
+                log_full(
+                        LOG_WARNING,
+                        0,
+                        NF_MESSAGE_OFFLINE,
+                        "Failed to reach the orchestrator; conversations continue, and their events are kept.");
         else if (s == LINK_REFUSED)
-                log_full(LOG_ERR,
-                         0,
-                         NF_MESSAGE_REFUSED,
-                         "The orchestrator refuses this runner, trying again indefinitely.");
+                log_full(
+                        LOG_ERR,
+                        0,
+                        NF_MESSAGE_REFUSED,
+                        "The orchestrator refuses this runner, trying again indefinitely.");
         else
-                log_info("Link to the orchestrator: %s (was %s).",
-                         link_state_to_string(s),
-                         link_state_to_string(before));
+                log_info(
+                        "Link to the orchestrator: %s (was %s).",
+                        link_state_to_string(s),
+                        link_state_to_string(before));
         l->ops->state_changed(l->userdata, s);
 }
 
@@ -167,8 +170,9 @@ static void lost_registration(void *userdata, long status) {
                 registrar_fail(l->registrar, &f, "the credentials are no longer accepted");
                 return;
         }
-        log_info("The orchestrator no longer knows this runner's registration (HTTP %ld), registering again.",
-                 status);
+        log_info(
+                "The orchestrator no longer knows this runner's registration (HTTP %ld), registering again.",
+                status);
         f.status = 503; /* no verdict about us: back off as for any outage */
         registrar_fail(l->registrar, &f, NULL);
 }
@@ -403,12 +407,12 @@ static int make_registrar(Link *l, sd_event *event, const LinkConfig *config, co
         return registrar_new(event, l->endpoint, l->record, &c, &registrar_ops, l, &l->registrar);
 }
 
-static int
-make_stream(Link *l,
-            sd_event *event,
-            const LinkConfig *config,
-            const LinkTiming *timing,
-            const Backoff *backoff) {
+static int make_stream(
+        Link *l,
+        sd_event *event,
+        const LinkConfig *config,
+        const LinkTiming *timing,
+        const Backoff *backoff) {
         InboundStreamConfig c = {
                 .max_message_bytes = config->max_message_bytes,
                 .silence_usec = timing->silence,
@@ -423,13 +427,13 @@ make_stream(Link *l,
 }
 
 int link_new_with_timing(
-                sd_event *event,
-                Store *store,
-                const LinkConfig *config,
-                const LinkTiming *timing,
-                const LinkOps *ops,
-                void *userdata,
-                Link **ret) {
+        sd_event *event,
+        Store *store,
+        const LinkConfig *config,
+        const LinkTiming *timing,
+        const LinkOps *ops,
+        void *userdata,
+        Link **ret) {
         const Backoff backoff = {
                 timing->retry_min, timing->retry_max, timing->jitter, timing->jitter_userdata
         };
@@ -466,12 +470,13 @@ int link_new_with_timing(
         return 0;
 }
 
-int link_new(sd_event *event,
-             Store *store,
-             const LinkConfig *config,
-             const LinkOps *ops,
-             void *userdata,
-             Link **ret) {
+int link_new(
+        sd_event *event,
+        Store *store,
+        const LinkConfig *config,
+        const LinkOps *ops,
+        void *userdata,
+        Link **ret) {
         return link_new_with_timing(event, store, config, &link_timing_default, ops, userdata, ret);
 }
 

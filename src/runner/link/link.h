@@ -70,21 +70,22 @@ typedef struct LinkTiming {
 } LinkTiming;
 extern const LinkTiming link_timing_default;
 
-int link_new(sd_event *event,
-             Store *store,
-             const LinkConfig *config,
-             const LinkOps *ops,
-             void *userdata,
-             Link **ret);
+int link_new(
+        sd_event *event,
+        Store *store,
+        const LinkConfig *config,
+        const LinkOps *ops,
+        void *userdata,
+        Link **ret);
 /* The same with another timing, for tests. */
 int link_new_with_timing(
-                sd_event *event,
-                Store *store,
-                const LinkConfig *config,
-                const LinkTiming *timing,
-                const LinkOps *ops,
-                void *userdata,
-                Link **ret);
+        sd_event *event,
+        Store *store,
+        const LinkConfig *config,
+        const LinkTiming *timing,
+        const LinkOps *ops,
+        void *userdata,
+        Link **ret);
 Link *link_free(Link *l);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Link *, link_free);
 

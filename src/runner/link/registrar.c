@@ -36,7 +36,8 @@ static int parse_result(Json *result, Registered *ret, const char **ret_why) {
                 return -EBADMSG;
         }
         if (json_get_bool(result, "isActiveRunner", &g.is_active) <= 0) {
-                *ret_why = "its response has no isActiveRunner, which says whether this is the active runner";
+                *ret_why =
+                        "its response has no isActiveRunner, which says whether this is the active runner";
                 return -EBADMSG;
         }
         g.cursor = json_get_string(result, "cursor");
@@ -48,7 +49,7 @@ static int parse_result(Json *result, Registered *ret, const char **ret_why) {
         }
         if (json_get_u64(result, "heartbeatIntervalMs", &msec) > 0 && msec > 0)
                 g.heartbeat_usec = MIN(
-                                MAX(MIN(msec, HEARTBEAT_MAX) * USEC_PER_MSEC, HEARTBEAT_MIN), HEARTBEAT_MAX);
+                        MAX(MIN(msec, HEARTBEAT_MAX) * USEC_PER_MSEC, HEARTBEAT_MIN), HEARTBEAT_MAX);
         (void) json_get_u64(result, "maxBodyBytes", &g.max_body_bytes);
         if (json_get_strv(result, "capabilities", &capabilities) == -ENOMEM)
                 return -ENOMEM;
@@ -62,14 +63,14 @@ static char *stale_text(Registrar *r, const char *said) {
         const char *d = strempty(r->config.data_dir);
 
         return xasprintf(
-                        "The orchestrator knows this runner's store from elsewhere (%s): it was restored from a backup or "
-                        "copied to another machine. Stop the other one and start this one again; or, to have this one "
-                        "register as a new runner, move its store away with `mkdir -p %s/old && mv %s/store.db* %s/old/` and "
-                        "start it again.",
-                        said,
-                        d,
-                        d,
-                        d);
+                "The orchestrator knows this runner's store from elsewhere (%s): it was restored from a backup or "
+                "copied to another machine. Stop the other one and start this one again; or, to have this one "
+                "register as a new runner, move its store away with `mkdir -p %s/old && mv %s/store.db* %s/old/` and "
+                "start it again.",
+                said,
+                d,
+                d,
+                d);
 }
 
 void registrar_fail(Registrar *r, const RegistrationFailure *f, const char *text) {
@@ -77,22 +78,24 @@ void registrar_fail(Registrar *r, const RegistrationFailure *f, const char *text
         RegistrationVerdict v;
 
         v = registration_failed(
-                        &r->registration, f, r->ops->has_work(r->userdata), now_usec(CLOCK_MONOTONIC));
+                &r->registration, f, r->ops->has_work(r->userdata), now_usec(CLOCK_MONOTONIC));
         if (v.give_up) {
                 _cleanup_free_ char *all = stale ?
-                                stale_text(r, strempty(text)) :
-                                xasprintf("Registration with the orchestrator %s failed: %s",
-                                          r->config.url,
-                                          strempty(text));
+                        stale_text(r, strempty(text)) :
+                        xasprintf(
+                                "Registration with the orchestrator %s failed: %s",
+                                r->config.url,
+                                strempty(text));
 
                 r->ops->give_up(r->userdata, v.exit_code, strempty(all));
                 return;
         }
         if (text)
-                log_warning("Registration with the orchestrator %s failed: %s; next attempt in %.1f s.",
-                            r->config.url,
-                            text,
-                            (double) v.delay_usec / USEC_PER_SEC);
+                log_warning(
+                        "Registration with the orchestrator %s failed: %s; next attempt in %.1f s.",
+                        r->config.url,
+                        text,
+                        (double) v.delay_usec / USEC_PER_SEC);
         oneshot_arm(r->timer, v.delay_usec);
         r->state = v.state;
         status_changed = r->status != f->status;
@@ -126,16 +129,15 @@ static void on_registered(HttpRequest *request, const HttpResult *result, void *
         }
         if (result->status / 100 != 2) {
                 text = xasprintf(
-                                "HTTP %ld%s%s", result->status, k == 0 ? ": " : "", k == 0 ? a.message : "");
+                        "HTTP %ld%s%s", result->status, k == 0 ? ": " : "", k == 0 ? a.message : "");
                 registrar_fail(r, &f, strempty(text));
                 return;
         }
         k = k < 0 ? k : parse_result(a.result, &g, &why);
         if (k < 0) {
                 f.error = k;
-                registrar_fail(r,
-                               &f,
-                               why ? why : "its response is not a JSON-RPC response to runner.register");
+                registrar_fail(
+                        r, &f, why ? why : "its response is not a JSON-RPC response to runner.register");
                 return;
         }
         k = r->ops->take(r->userdata, &g);
@@ -145,13 +147,14 @@ static void on_registered(HttpRequest *request, const HttpResult *result, void *
                 return;
         }
         registration_succeeded(&r->registration);
-        log_full(LOG_NOTICE,
-                 0,
-                 NF_MESSAGE_REGISTERED,
-                 "Registered with %s as runner %s (%s).",
-                 r->config.url,
-                 g.runner_uid,
-                 g.is_active ? "active" : "standby");
+        log_full(
+                LOG_NOTICE,
+                0,
+                NF_MESSAGE_REGISTERED,
+                "Registered with %s as runner %s (%s).",
+                r->config.url,
+                g.runner_uid,
+                g.is_active ? "active" : "standby");
         r->ops->done(r->userdata);
 }
 
@@ -178,14 +181,14 @@ void registrar_try(Registrar *r) {
         r->request = http_request_free(r->request);
         k = params ? add_params(r, params) : -ENOMEM;
         if (k >= 0)
-                k =
-                                endpoint_post(r->endpoint,
-                                              "runner.register",
-                                              params,
-                                              &r->request_id,
-                                              on_registered,
-                                              r,
-                                              &r->request);
+                k = endpoint_post(
+                        r->endpoint,
+                        "runner.register",
+                        params,
+                        &r->request_id,
+                        on_registered,
+                        r,
+                        &r->request);
         if (k < 0)
                 registrar_fail(r, &(RegistrationFailure){ .error = k }, strerror(-k));
 }
@@ -209,13 +212,13 @@ long registrar_get_status(Registrar *r) {
 }
 
 int registrar_new(
-                sd_event *event,
-                Endpoint *endpoint,
-                LinkRecord *record,
-                const RegistrarConfig *config,
-                const RegistrarOps *ops,
-                void *userdata,
-                Registrar **ret) {
+        sd_event *event,
+        Endpoint *endpoint,
+        LinkRecord *record,
+        const RegistrarConfig *config,
+        const RegistrarOps *ops,
+        void *userdata,
+        Registrar **ret) {
         _cleanup_(registrar_freep) Registrar *r = new0(Registrar, 1);
         int k;
 

@@ -32,13 +32,13 @@ typedef struct RegistrarOps {
 } RegistrarOps;
 
 int registrar_new(
-                sd_event *event,
-                Endpoint *endpoint,
-                LinkRecord *record,
-                const RegistrarConfig *config,
-                const RegistrarOps *ops,
-                void *userdata,
-                Registrar **ret);
+        sd_event *event,
+        Endpoint *endpoint,
+        LinkRecord *record,
+        const RegistrarConfig *config,
+        const RegistrarOps *ops,
+        void *userdata,
+        Registrar **ret);
 Registrar *registrar_free(Registrar *r);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Registrar *, registrar_free);
 

@@ -84,13 +84,13 @@ registration_failed(Registration *g, const RegistrationFailure *f, bool has_work
         if (cause == CAUSE_REFUSED)
                 return (RegistrationVerdict){ .delay_usec = g->retry_max_usec, .state = LINK_REFUSED };
         return (RegistrationVerdict){
-                .delay_usec =
-                                backoff_delay(g->attempts,
-                                              g->retry_min_usec,
-                                              g->retry_max_usec,
-                                              f->retry_after_usec,
-                                              g->jitter,
-                                              g->userdata),
+                .delay_usec = backoff_delay(
+                        g->attempts,
+                        g->retry_min_usec,
+                        g->retry_max_usec,
+                        f->retry_after_usec,
+                        g->jitter,
+                        g->userdata),
                 .state = LINK_OFFLINE,
         };
 }

@@ -64,7 +64,7 @@ static bool answers(Json *o, uint64_t id) {
         uint64_t n = 0;
 
         return json_object_is_type(o, json_type_object) && json_get_u64(o, "id", &n) > 0 && n == id &&
-                        (json_get(o, "result") || json_get(o, "error"));
+                (json_get(o, "result") || json_get(o, "error"));
 }
 
 int rpc_answer_parse(const char *body, size_t size, uint64_t id, RpcAnswer *ret) {

@@ -129,12 +129,13 @@ static void batch_wait(SendBatch *b, uint64_t retry_after) {
         if (!s->backing_off)
                 s->attempts++;
         until = now +
-                        backoff_delay(MAX(s->attempts, 1u),
-                                      s->timing.retry_min_usec,
-                                      s->timing.retry_max_usec,
-                                      retry_after,
-                                      jitter_random,
-                                      NULL);
+                backoff_delay(
+                        MAX(s->attempts, 1u),
+                        s->timing.retry_min_usec,
+                        s->timing.retry_max_usec,
+                        retry_after,
+                        jitter_random,
+                        NULL);
         if (s->backing_off && (retry_after == 0 || until <= s->wait_until_usec))
                 return;
         s->backing_off = true;
@@ -192,22 +193,20 @@ static void batch_set_aside(SendBatch *b) {
         int r;
 
         (void) snprintf(why, sizeof(why), "the orchestrator responded with HTTP %ld", b->refused_status);
-        log_warning("The orchestrator refused event %s of %zu bytes (HTTP %ld), setting it aside.",
-                    send_batch_message_id(b, b->first),
-                    e->size,
-                    b->refused_status);
+        log_warning(
+                "The orchestrator refused event %s of %zu bytes (HTTP %ld), setting it aside.",
+                send_batch_message_id(b, b->first),
+                e->size,
+                b->refused_status);
         r = src->ops->set_aside(
-                        src->userdata,
-                        send_batch_message_id(b, b->first),
-                        b->body.data + e->start,
-                        e->size,
-                        why);
+                src->userdata, send_batch_message_id(b, b->first), b->body.data + e->start, e->size, why);
         if (b->source != src) /* freed by that */
                 return;
         if (r < 0) {
-                log_error_errno(r,
-                                "Failed to set event %s aside, sending it again later: %m",
-                                send_batch_message_id(b, b->first));
+                log_error_errno(
+                        r,
+                        "Failed to set event %s aside, sending it again later: %m",
+                        send_batch_message_id(b, b->first));
                 batch_wait(b, 0);
                 return;
         }
@@ -283,19 +282,19 @@ static void batch_probe(SendBatch *b) {
         body = rpc_request(++s->last_ping_id, "runner.ping", NULL, &size);
         r = !body ? -ENOMEM :
                     http_request_start(
-                                    s->http,
-                                    &(HttpParams){
-                                                    .method = "POST",
-                                                    .url = s->url,
-                                                    .headers = (const char *const *) s->headers,
-                                                    .body_consume = TAKE_PTR(body),
-                                                    .body_size = size,
-                                                    .max_body = ANSWER_MAX,
-                                                    .timeout_usec = s->timing.timeout_usec,
-                                                    .done = on_pinged,
-                                                    .userdata = s,
-                                    },
-                                    &s->ping);
+                            s->http,
+                            &(HttpParams){
+                                    .method = "POST",
+                                    .url = s->url,
+                                    .headers = (const char *const *) s->headers,
+                                    .body_consume = TAKE_PTR(body),
+                                    .body_size = size,
+                                    .max_body = ANSWER_MAX,
+                                    .timeout_usec = s->timing.timeout_usec,
+                                    .done = on_pinged,
+                                    .userdata = s,
+                            },
+                            &s->ping);
         if (r < 0)
                 batch_wait(b, 0);
 }
@@ -326,15 +325,17 @@ static void on_posted(HttpRequest *request, const HttpResult *result, void *user
         else if (result->error == 0 && http_status_is_identity(result->status))
                 stop(s, result->status);
         else if (result->error == 0 && is_malformed(result->status)) {
-                log_debug("The orchestrator refused a batch of %zu events (HTTP %ld).",
-                          b->count,
-                          result->status);
+                log_debug(
+                        "The orchestrator refused a batch of %zu events (HTTP %ld).",
+                        b->count,
+                        result->status);
                 batch_refused(b, result->status);
         } else {
-                log_debug("Failed to deliver a batch of %zu events (%s, HTTP %ld), trying again later.",
-                          b->count,
-                          strempty(result->error_text),
-                          result->status);
+                log_debug(
+                        "Failed to deliver a batch of %zu events (%s, HTTP %ld), trying again later.",
+                        b->count,
+                        strempty(result->error_text),
+                        result->status);
                 batch_wait(b, result->retry_after_usec);
         }
 }
@@ -346,20 +347,19 @@ static void batch_send(SendBatch *b) {
         int r;
 
         r = http_request_start(
-                        s->http,
-                        &(HttpParams){
-                                        .method = "POST",
-                                        .url = s->url,
-                                        .headers = (const char *const *) s->headers,
-                                        .body = body,
-                                        .body_size = size,
-                                        .max_body = ANSWER_MAX,
-                                        .timeout_usec = s->timing.timeout_usec +
-                                                        size * USEC_PER_SEC / SLOWEST_BYTES_PER_SEC,
-                                        .done = on_posted,
-                                        .userdata = b,
-                        },
-                        &b->request);
+                s->http,
+                &(HttpParams){
+                        .method = "POST",
+                        .url = s->url,
+                        .headers = (const char *const *) s->headers,
+                        .body = body,
+                        .body_size = size,
+                        .max_body = ANSWER_MAX,
+                        .timeout_usec = s->timing.timeout_usec + size * USEC_PER_SEC / SLOWEST_BYTES_PER_SEC,
+                        .done = on_posted,
+                        .userdata = b,
+                },
+                &b->request);
         if (r < 0) {
                 log_debug_errno(r, "Failed to send a batch of events, trying again later: %m");
                 send_batch_close_run(b);
@@ -471,12 +471,13 @@ static void give_everything_up(Sender *s) {
         }
 }
 
-int sender_new(sd_event *event,
-               HttpClient *http,
-               const SenderTiming *timing,
-               SenderTroubleFunc trouble,
-               void *userdata,
-               Sender **ret) {
+int sender_new(
+        sd_event *event,
+        HttpClient *http,
+        const SenderTiming *timing,
+        SenderTroubleFunc trouble,
+        void *userdata,
+        Sender **ret) {
 
         _cleanup_(sender_freep) Sender *s = new0(Sender, 1);
         int r;

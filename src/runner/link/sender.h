@@ -28,11 +28,11 @@ typedef struct SendSourceOps {
         void (*lost)(void *userdata);
         /* One event was refused for good, others are taken: keep it. Negative errno: it is sent again later. */
         int (*set_aside)(
-                        void *userdata,
-                        const char *message_id,
-                        const char *json,
-                        size_t size,
-                        const char *why);
+                void *userdata,
+                const char *message_id,
+                const char *json,
+                size_t size,
+                const char *why);
 } SendSourceOps;
 
 typedef struct SenderTiming {
@@ -53,12 +53,13 @@ typedef enum SenderTrouble {
 typedef void (*SenderTroubleFunc)(SenderTrouble t, long status, void *userdata);
 
 /* http must outlive the sender. */
-int sender_new(sd_event *event,
-               HttpClient *http,
-               const SenderTiming *timing,
-               SenderTroubleFunc trouble,
-               void *userdata,
-               Sender **ret);
+int sender_new(
+        sd_event *event,
+        HttpClient *http,
+        const SenderTiming *timing,
+        SenderTroubleFunc trouble,
+        void *userdata,
+        Sender **ret);
 /* Sources that are left are only to be freed after it. */
 Sender *sender_free(Sender *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Sender *, sender_free);

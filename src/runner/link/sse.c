@@ -193,14 +193,14 @@ static int dispatch(SseParser *p) {
         if (p->has_data) {
                 p->type[p->type_size] = 0;
                 r = p->callback(
-                                &(SseEvent){
-                                                .type = p->type_size > 0 ? p->type : "message",
-                                                .id = p->last_id,
-                                                .data = strempty(p->data.data),
-                                                .size = p->data.size,
-                                                .too_large = p->too_large,
-                                },
-                                p->userdata);
+                        &(SseEvent){
+                                .type = p->type_size > 0 ? p->type : "message",
+                                .id = p->last_id,
+                                .data = strempty(p->data.data),
+                                .size = p->data.size,
+                                .too_large = p->too_large,
+                        },
+                        p->userdata);
         }
         clear_block(p);
         return r;

@@ -59,12 +59,13 @@ const char *method_id_param(MethodCall *c, const char *name, bool required) {
         }
         s = json_get_string(c->params, name);
         if (!s || !ident_is_valid(s)) {
-                method_refuse(c,
-                              RPC_INVALID_PARAMS,
-                              "%s \"%.*s\" is not an id: a letter or digit, then up to 63 letters, digits, _, . or -, no \"..\"",
-                              name,
-                              utf8_cut(json_object_get_string(v), 100),
-                              json_object_get_string(v));
+                method_refuse(
+                        c,
+                        RPC_INVALID_PARAMS,
+                        "%s \"%.*s\" is not an id: a letter or digit, then up to 63 letters, digits, _, . or -, no \"..\"",
+                        name,
+                        utf8_cut(json_object_get_string(v), 100),
+                        json_object_get_string(v));
                 return NULL;
         }
         return s;
@@ -85,11 +86,12 @@ Conversation *method_find_live(MethodCall *c) {
         Conversation *v = method_find(c);
 
         if (v && !conversation_is_live(v)) {
-                method_refuse(c,
-                              RPC_WRONG_STATE,
-                              "conversation %s has ended (%s)",
-                              v->row.id,
-                              strempty(end_reason_to_string(v->row.reason)));
+                method_refuse(
+                        c,
+                        RPC_WRONG_STATE,
+                        "conversation %s has ended (%s)",
+                        v->row.id,
+                        strempty(end_reason_to_string(v->row.reason)));
                 return NULL;
         }
         return v;
@@ -98,10 +100,11 @@ Conversation *method_find_live(MethodCall *c) {
 bool method_has_room(MethodCall *c) {
         if (c->conversation->n_pending < PENDING_MESSAGES_MAX)
                 return true;
-        method_refuse(c,
-                      RPC_AT_CAPACITY,
-                      "%u messages already wait for conversation %s",
-                      c->conversation->n_pending,
-                      c->conversation->row.id);
+        method_refuse(
+                c,
+                RPC_AT_CAPACITY,
+                "%u messages already wait for conversation %s",
+                c->conversation->n_pending,
+                c->conversation->row.id);
         return false;
 }

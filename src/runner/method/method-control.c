@@ -42,13 +42,12 @@ void method_act_stop(MethodCall *c) {
         (void) json_get_u64(c->params, "graceMs", &grace);
         c->conversation->n_pending++;
         conversation_stop(
-                        c->conversation,
-                        &(StopOrder){
-                                        .cause = streq(c->origin, "local") ? STOP_BY_PERSON :
-                                                                             STOP_BY_ORCHESTRATOR,
-                                        .words = json_get_string(c->params, "reason"),
-                                        .grace_usec = MIN(grace, STOP_GRACE_MAX_MS) * USEC_PER_MSEC,
-                        });
+                c->conversation,
+                &(StopOrder){
+                        .cause = streq(c->origin, "local") ? STOP_BY_PERSON : STOP_BY_ORCHESTRATOR,
+                        .words = json_get_string(c->params, "reason"),
+                        .grace_usec = MIN(grace, STOP_GRACE_MAX_MS) * USEC_PER_MSEC,
+                });
 }
 
 static AuditEntry limits_entry(MethodCall *c, Json *limits) {
@@ -67,11 +66,12 @@ static void check_orders(MethodCall *c) {
         Conversation *v = c->conversation;
 
         if (c->code == 0 && v->run && !run_has_room_for_order(v->run))
-                method_refuse(c,
-                              RPC_AT_CAPACITY,
-                              "%d requests already wait for the scope of conversation %s",
-                              LAUNCHER_WAITING_MAX,
-                              v->row.id);
+                method_refuse(
+                        c,
+                        RPC_AT_CAPACITY,
+                        "%d requests already wait for the scope of conversation %s",
+                        LAUNCHER_WAITING_MAX,
+                        v->row.id);
 }
 
 void method_check_config(MethodCall *c) {
@@ -80,10 +80,8 @@ void method_check_config(MethodCall *c) {
         method_check_types(c);
         method_check_policy(c);
         if (c->code == 0 && json_get(c->params, "limits") && c->conversation->row.state != CONVERSATION_LIVE)
-                method_refuse(c,
-                              RPC_WRONG_STATE,
-                              "conversation %s has no scope yet",
-                              c->conversation->row.id);
+                method_refuse(
+                        c, RPC_WRONG_STATE, "conversation %s has no scope yet", c->conversation->row.id);
         if (json_get(c->params, "limits"))
                 check_orders(c);
         if (c->code != 0)
@@ -159,8 +157,8 @@ void method_check_freeze(MethodCall *c) {
 void method_act_freeze(MethodCall *c) {
         if (c->code == 0)
                 conversation_order(
-                                c->conversation,
-                                streq(c->method, "conversation.freeze") ? LAUNCHER_FREEZE : LAUNCHER_THAW,
-                                NULL,
-                                0);
+                        c->conversation,
+                        streq(c->method, "conversation.freeze") ? LAUNCHER_FREEZE : LAUNCHER_THAW,
+                        NULL,
+                        0);
 }

@@ -24,8 +24,8 @@ static uint64_t drain_deadline(MethodCall *c) {
         uint64_t secs;
 
         return json_get_u64(c->params, "deadlineSecs", &secs) > 0 ?
-                        MIN(secs, (uint64_t) UINT32_MAX) * USEC_PER_SEC :
-                        USEC_INFINITY;
+                MIN(secs, (uint64_t) UINT32_MAX) * USEC_PER_SEC :
+                USEC_INFINITY;
 }
 
 int method_store_drain(MethodCall *c) {
@@ -35,9 +35,10 @@ int method_store_drain(MethodCall *c) {
 void method_act_drain(MethodCall *c) {
         bool draining = streq(c->method, "runner.drain");
 
-        log_notice("%s.",
-                   draining ? "Draining: new conversations are refused, idle ones are ended" :
-                              "New conversations are accepted again");
+        log_notice(
+                "%s.",
+                draining ? "Draining: new conversations are refused, idle ones are ended" :
+                           "New conversations are accepted again");
         drain_set(c->runner->drain, draining, drain_deadline(c));
         if (c->runner->link)
                 link_heartbeat(c->runner->link);

@@ -107,15 +107,15 @@ wait_for_response(Methods *m, int64_t seq, MethodReply reply, void *userdata, Lo
 }
 
 int methods_call(
-                Methods *m,
-                const char *method,
-                Json *params,
-                const RunnerCaller *caller,
-                MethodReply reply,
-                void *userdata,
-                LocalCall **ret_call) {
-        _cleanup_free_ char *id =
-                        xasprintf(LOCAL_MESSAGE_PREFIX "%016llx", (unsigned long long) random_u64());
+        Methods *m,
+        const char *method,
+        Json *params,
+        const RunnerCaller *caller,
+        MethodReply reply,
+        void *userdata,
+        LocalCall **ret_call) {
+        _cleanup_free_ char *id = xasprintf(
+                LOCAL_MESSAGE_PREFIX "%016llx", (unsigned long long) random_u64());
         _cleanup_(method_call_done) MethodCall c = {
                 .runner = m->runner,
                 .method = method,

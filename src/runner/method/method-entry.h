@@ -22,12 +22,12 @@ typedef void (*MethodReply)(Json *result, Json *error, void *userdata);
  * reply; the effect stays. Negative errno: nothing has happened, and reply does not run. */
 typedef struct LocalCall LocalCall;
 int methods_call(
-                Methods *m,
-                const char *method,
-                Json *params,
-                const RunnerCaller *caller,
-                MethodReply reply,
-                void *userdata,
-                LocalCall **ret_call);
+        Methods *m,
+        const char *method,
+        Json *params,
+        const RunnerCaller *caller,
+        MethodReply reply,
+        void *userdata,
+        LocalCall **ret_call);
 /* Of a call that was returned, before its reply and after. */
 LocalCall *local_call_free(LocalCall *c);

@@ -46,12 +46,13 @@ void method_check_respond(MethodCall *c) {
         else if (!behavior || (!streq(behavior, "allow") && !streq(behavior, "deny")))
                 method_refuse(c, RPC_INVALID_PARAMS, "behavior is neither \"allow\" nor \"deny\"");
         else if (!conversation_has_question(c->conversation, id))
-                method_refuse(c,
-                              RPC_WRONG_STATE,
-                              "conversation %s has no open question %.*s",
-                              c->conversation->row.id,
-                              utf8_cut(id, 64),
-                              id);
+                method_refuse(
+                        c,
+                        RPC_WRONG_STATE,
+                        "conversation %s has no open question %.*s",
+                        c->conversation->row.id,
+                        utf8_cut(id, 64),
+                        id);
         if (c->code != 0)
                 return;
         method_accepted(c);

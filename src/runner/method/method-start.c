@@ -26,17 +26,19 @@ static void check_size(MethodCall *c) {
         Slice prompt = {};
 
         if (json_scan_check_bounded(text, size, CONVERSATION_VALUES_MAX, JSON_DEPTH_MAX, &at))
-                method_refuse(c,
-                              RPC_INVALID_PARAMS,
-                              "there are more than %zu values in the parameters",
-                              CONVERSATION_VALUES_MAX);
+                method_refuse(
+                        c,
+                        RPC_INVALID_PARAMS,
+                        "there are more than %zu values in the parameters",
+                        CONVERSATION_VALUES_MAX);
         (void) json_scan_member((Slice){ text, size }, "prompt", &prompt);
         if (size - prompt.size > CONVERSATION_BYTES_MAX)
-                method_refuse(c,
-                              RPC_INVALID_PARAMS,
-                              "the parameters beside prompt have %zu bytes, more than %zu",
-                              size - prompt.size,
-                              CONVERSATION_BYTES_MAX);
+                method_refuse(
+                        c,
+                        RPC_INVALID_PARAMS,
+                        "the parameters beside prompt have %zu bytes, more than %zu",
+                        size - prompt.size,
+                        CONVERSATION_BYTES_MAX);
 }
 
 static void check_agent(MethodCall *c, const char *agent) {
@@ -46,17 +48,16 @@ static void check_agent(MethodCall *c, const char *agent) {
         _cleanup_free_ char *error = NULL;
 
         if (!ops) {
-                method_refuse(c,
-                              RPC_AGENT_NOT_AVAILABLE,
-                              "agent %s is not configured: add it to \"agents\" in the runner's configuration",
-                              agent);
+                method_refuse(
+                        c,
+                        RPC_AGENT_NOT_AVAILABLE,
+                        "agent %s is not configured: add it to \"agents\" in the runner's configuration",
+                        agent);
                 return;
         }
         if (ops->probe(config, &error) < 0)
-                method_refuse(c,
-                              RPC_AGENT_NOT_AVAILABLE,
-                              "%s",
-                              error ? error : "the agent's program is missing");
+                method_refuse(
+                        c, RPC_AGENT_NOT_AVAILABLE, "%s", error ? error : "the agent's program is missing");
 }
 
 /* What every new process must pass. */
@@ -141,9 +142,10 @@ void method_check_start(MethodCall *c) {
         check_agent(c, agent);
         method_check_policy(c);
         if (c->code == 0 && json_get(c->params, "directory") && streq(c->origin, "orchestrator"))
-                method_refuse(c,
-                              RPC_NOT_ALLOWED,
-                              "directory is supported only for conversations that are started on this machine");
+                method_refuse(
+                        c,
+                        RPC_NOT_ALLOWED,
+                        "directory is supported only for conversations that are started on this machine");
         if (c->code == 0 && json_get(c->params, "budget") &&
             budget_check(json_get(c->params, "budget"), &error) < 0)
                 method_refuse(c, RPC_INVALID_PARAMS, "%s", strempty(error));

@@ -25,18 +25,18 @@ typedef struct Method {
 } Method;
 
 static const Method methods[] = {
-        {"conversation.start",      method_check_start,     method_store_start,   method_act_start  },
-        { "conversation.resume",    method_check_resume,    method_store_resume,  method_act_resume },
-        { "conversation.stop",      method_check_stop,      NULL,                 method_act_stop   },
-        { "conversation.interrupt", method_check_interrupt, NULL,                 method_act_pump   },
-        { "conversation.config",    method_check_config,    method_store_config,  method_act_config },
-        { "conversation.freeze",    method_check_freeze,    NULL,                 method_act_freeze },
-        { "conversation.thaw",      method_check_freeze,    NULL,                 method_act_freeze },
-        { "message.user",           method_check_user,      NULL,                 method_act_pump   },
-        { "permission.respond",     method_check_respond,   method_store_respond, method_act_respond},
-        { "runner.ping",            method_check_ping,      NULL,                 NULL              },
-        { "runner.drain",           method_check_drain,     method_store_drain,   method_act_drain  },
-        { "runner.undrain",         method_check_drain,     method_store_drain,   method_act_drain  },
+        { "conversation.start", method_check_start, method_store_start, method_act_start },
+        { "conversation.resume", method_check_resume, method_store_resume, method_act_resume },
+        { "conversation.stop", method_check_stop, NULL, method_act_stop },
+        { "conversation.interrupt", method_check_interrupt, NULL, method_act_pump },
+        { "conversation.config", method_check_config, method_store_config, method_act_config },
+        { "conversation.freeze", method_check_freeze, NULL, method_act_freeze },
+        { "conversation.thaw", method_check_freeze, NULL, method_act_freeze },
+        { "message.user", method_check_user, NULL, method_act_pump },
+        { "permission.respond", method_check_respond, method_store_respond, method_act_respond },
+        { "runner.ping", method_check_ping, NULL, NULL },
+        { "runner.drain", method_check_drain, method_store_drain, method_act_drain },
+        { "runner.undrain", method_check_drain, method_store_drain, method_act_drain },
 };
 
 static char *response_text(MethodCall *c) {
@@ -48,10 +48,10 @@ static char *response_text(MethodCall *c) {
         if (c->code == 0 ? !c->result : !error)
                 return NULL;
         return rpc_response(
-                        c->envelope_id,
-                        c->request_id,
-                        c->code == 0 ? json_text(c->result) : NULL,
-                        error ? json_text(error) : NULL);
+                c->envelope_id,
+                c->request_id,
+                c->code == 0 ? json_text(c->result) : NULL,
+                error ? json_text(error) : NULL);
 }
 
 static int store_call(MethodCall *c, const Method *m) {
@@ -63,19 +63,19 @@ static int store_call(MethodCall *c, const Method *m) {
         if (!params || (c->request_id && !c->deferred && !response))
                 return -ENOMEM;
         r = store_accept(
-                        store,
-                        &(InboundMessage){
-                                        .envelope_id = (char *) c->envelope_id,
-                                        .conversation = (char *) (c->pending ? conversation : NULL),
-                                        .method = (char *) c->method,
-                                        .params = params,
-                                        .request_id = (char *) c->request_id,
-                                        .response = response,
-                                        .received_usec = now_usec(CLOCK_REALTIME),
-                        },
-                        c->cursor,
-                        !c->pending,
-                        &c->seq);
+                store,
+                &(InboundMessage){
+                        .envelope_id = (char *) c->envelope_id,
+                        .conversation = (char *) (c->pending ? conversation : NULL),
+                        .method = (char *) c->method,
+                        .params = params,
+                        .request_id = (char *) c->request_id,
+                        .response = response,
+                        .received_usec = now_usec(CLOCK_REALTIME),
+                },
+                c->cursor,
+                !c->pending,
+                &c->seq);
         if (r < 0)
                 return r;
         if (r == 0) {
@@ -99,11 +99,12 @@ int method_accept(MethodCall *c) {
         if (m)
                 m->check(c);
         else
-                method_refuse(c,
-                              RPC_METHOD_NOT_FOUND,
-                              "method %.*s is not supported by this runner",
-                              utf8_cut(c->method, 100),
-                              c->method);
+                method_refuse(
+                        c,
+                        RPC_METHOD_NOT_FOUND,
+                        "method %.*s is not supported by this runner",
+                        utf8_cut(c->method, 100),
+                        c->method);
         if (c->code != 0)
                 c->deferred = c->pending = false;
 

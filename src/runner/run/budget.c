@@ -18,7 +18,7 @@ static bool is_whole(const char *name) {
 int budget_check(Json *budget, char **ret_error) {
         json_object_object_foreach(budget, name, value) {
                 bool number = json_object_is_type(value, json_type_int) ||
-                                json_object_is_type(value, json_type_double);
+                        json_object_is_type(value, json_type_double);
 
                 if (streq(name, "usd")) {
                         if (!number || !(json_object_get_double(value) > 0))

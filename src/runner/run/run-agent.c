@@ -15,8 +15,8 @@ const DriverOps *run_agent_driver(const char *agent, Json *agent_config, Json *s
 
 char *run_unknown_agent_text(const char *agent) {
         return xasprintf(
-                        "agent %s is not configured any more: add it to \"agents\" in the runner's configuration again",
-                        agent);
+                "agent %s is not configured any more: add it to \"agents\" in the runner's configuration again",
+                agent);
 }
 
 char *run_unread_text(const char *agent) {

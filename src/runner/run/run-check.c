@@ -114,8 +114,9 @@ static void kill_orphan(Run *r) {
         if (run_has_order(r, LAUNCHER_KILL))
                 return;
         if (r->check.supervision != ORPHAN_KILLED)
-                log_warning("The supervisor of conversation %s was killed; killing its remaining processes.",
-                            r->row.conversation);
+                log_warning(
+                        "The supervisor of conversation %s was killed; killing its remaining processes.",
+                        r->row.conversation);
         r->check.supervision = ORPHAN_KILLED;
         (void) run_order(r, LAUNCHER_KILL, NULL, 0);
 }

@@ -3,7 +3,7 @@
 
 bool run_context_report_controller(RunContext *c, const char *controller) {
         return !strv_contains(c->controllers_reported, controller) &&
-                        strv_extend(&c->controllers_reported, controller) >= 0;
+                strv_extend(&c->controllers_reported, controller) >= 0;
 }
 
 void run_context_done(RunContext *c) {

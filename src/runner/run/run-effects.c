@@ -44,7 +44,7 @@ int run_store_effects(const RunEffects *e) {
 
                 if (p->size > 0)
                         k = store_render(
-                                        store, row->conversation, row->run, lines, p->size, p->seq, &offset);
+                                store, row->conversation, row->run, lines, p->size, p->seq, &offset);
                 else if (p->seq > 0)
                         k = store_inbound_done(store, p->seq);
                 lines += p->size;

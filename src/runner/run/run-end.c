@@ -47,7 +47,7 @@ static bool is_of_an_earlier_boot(const RunEnd *e) {
         uint64_t ended = e->stopped_usec;
 
         return (!e->outcome || json_get_u64(e->outcome, "endedUsec", &ended) > 0) && ended > 0 &&
-                        ended < now_usec(CLOCK_REALTIME) - now_usec(CLOCK_BOOTTIME);
+                ended < now_usec(CLOCK_REALTIME) - now_usec(CLOCK_BOOTTIME);
 }
 
 static void on_system(bool stopping, void *userdata) {
@@ -63,7 +63,7 @@ static void on_system(bool stopping, void *userdata) {
 static bool ask_system(Run *r) {
         RunEnd *e = &r->end;
         bool by_systemd = e->stopped_usec > 0 ||
-                        streq_ptr(json_get_string(e->outcome, "stoppedBy"), "systemd");
+                streq_ptr(json_get_string(e->outcome, "stoppedBy"), "systemd");
 
         if (e->system != SYSTEM_NOT_ASKED || !by_systemd || r->ctx->shutting_down)
                 return e->question != NULL;
@@ -93,12 +93,12 @@ static void collect_scope(Run *r) {
 static void conclude_short(Run *r) {
         r->row.out_bytes = r->row.driven;
         r->report->ended(
-                        &(RunEndFacts){ .outcome = r->end.outcome,
-                                        .result = r->end.result,
-                                        .shutdown = r->ctx->shutting_down,
-                                        .stopped_by_systemd = r->end.stopped_usec > 0,
-                                        .is_short = true },
-                        r->userdata);
+                &(RunEndFacts){ .outcome = r->end.outcome,
+                                .result = r->end.result,
+                                .shutdown = r->ctx->shutting_down,
+                                .stopped_by_systemd = r->end.stopped_usec > 0,
+                                .is_short = true },
+                r->userdata);
 }
 
 void run_conclude(Run *r) {
@@ -123,20 +123,20 @@ void run_conclude(Run *r) {
                 return;
         collect_scope(r);
         r->report->ended(
-                        &(RunEndFacts){
-                                        .outcome = e->outcome,
-                                        .resources = run_resources(r),
-                                        .result = e->result,
-                                        .shutdown = r->ctx->shutting_down || e->system == SYSTEM_STOPS ||
-                                                        is_of_an_earlier_boot(e),
-                                        .stopped_by_systemd = e->stopped_usec > 0,
-                                        .oom = run_limits_oom(r, e->outcome),
-                                        .oom_by_workspace = run_limits_oom_by_workspace(r, e->outcome),
-                                        .oomd = run_limits_oomd(r),
-                                        .last_turn_failed = r->ops->last_turn_failed(r->driver),
-                                        .supervisor_lost = !e->outcome && r->check.cgroup,
-                        },
-                        r->userdata);
+                &(RunEndFacts){
+                        .outcome = e->outcome,
+                        .resources = run_resources(r),
+                        .result = e->result,
+                        .shutdown = r->ctx->shutting_down || e->system == SYSTEM_STOPS ||
+                                is_of_an_earlier_boot(e),
+                        .stopped_by_systemd = e->stopped_usec > 0,
+                        .oom = run_limits_oom(r, e->outcome),
+                        .oom_by_workspace = run_limits_oom_by_workspace(r, e->outcome),
+                        .oomd = run_limits_oomd(r),
+                        .last_turn_failed = r->ops->last_turn_failed(r->driver),
+                        .supervisor_lost = !e->outcome && r->check.cgroup,
+                },
+                r->userdata);
 }
 
 int run_store_end(Run *r) {

@@ -17,10 +17,11 @@ typedef enum SystemAnswer {
 
 /* The known facts about the end of a run. */
 typedef struct RunEnd {
-        Json *outcome;         /* of the supervisor; NULL: it wrote none */
-        char *result;          /* systemd's, if it was requested */
-        Json *usage;           /* read by the runner, if the supervisor cannot report it any more */
-        uint64_t stopped_usec; /* CLOCK_REALTIME; systemd stopped it, though no outcome says so; 0: not known */
+        Json *outcome; /* of the supervisor; NULL: it wrote none */
+        char *result;  /* systemd's, if it was requested */
+        Json *usage;   /* read by the runner, if the supervisor cannot report it any more */
+        uint64_t
+                stopped_usec; /* CLOCK_REALTIME; systemd stopped it, though no outcome says so; 0: not known */
         sd_bus_slot *question; /* to the system, of which `system` is the answer */
         SystemAnswer system;
 } RunEnd;

@@ -42,16 +42,18 @@ int run_write_input(Run *r) {
         if (w.wrote) {
                 int rung = run_directory_ring(r->dirfd, 'w');
                 if (rung < 0 && rung != -ENXIO)
-                        log_debug_errno(rung,
-                                        "Failed to notify the supervisor of conversation %s: %m",
-                                        r->row.conversation);
+                        log_debug_errno(
+                                rung,
+                                "Failed to notify the supervisor of conversation %s: %m",
+                                r->row.conversation);
         }
         if (k < 0) {
-                log_full(r->input.failed ? LOG_DEBUG : LOG_WARNING,
-                         k,
-                         NULL,
-                         "Failed to write in.log of conversation %s, retrying: %m",
-                         r->row.conversation);
+                log_full(
+                        r->input.failed ? LOG_DEBUG : LOG_WARNING,
+                        k,
+                        NULL,
+                        "Failed to write in.log of conversation %s, retrying: %m",
+                        r->row.conversation);
                 r->report->no_room(r->userdata);
         }
         r->input.failed = k < 0;

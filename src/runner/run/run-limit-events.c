@@ -24,47 +24,47 @@ log_event(RunLimits *l, LimitEvent what, const char *limit, uint64_t events, con
 
         log_context_push(&log, "NORTHFLARE_LIMIT", limit);
         log_context_push(&log, "NORTHFLARE_VICTIM", victim);
-        log_full(what == LIMIT_EVENT_OOM_KILL ? LOG_WARNING : LOG_NOTICE,
-                 0,
-                 NF_MESSAGE_LIMIT_REACHED,
-                 "Conversation %s: %llu %s%s%s%s.",
-                 l->run->row.conversation,
-                 (unsigned long long) events,
-                 texts[what],
-                 startswith(limit, "workspace") ? ", by the limit of the workspace" : "",
-                 victim ? ", last " : "",
-                 strempty(victim));
+        log_full(
+                what == LIMIT_EVENT_OOM_KILL ? LOG_WARNING : LOG_NOTICE,
+                0,
+                NF_MESSAGE_LIMIT_REACHED,
+                "Conversation %s: %llu %s%s%s%s.",
+                l->run->row.conversation,
+                (unsigned long long) events,
+                texts[what],
+                startswith(limit, "workspace") ? ", by the limit of the workspace" : "",
+                victim ? ", last " : "",
+                strempty(victim));
 }
 
 /* By the kernel's own line where it was found, else by which counter has moved. */
 static const char *killer(RunLimits *l, const LimitCounts *now, const LimitVictim *victim) {
         if (victim && victim->limit)
-                return streq(victim->limit, l->cgroup)                 ? "memoryMax" :
-                                streq_ptr(victim->limit, l->workspace) ? "workspaceMemoryMax" :
-                                                                         "memory";
-        return now->oom > l->reported.oom                      ? "memoryMax" :
-                        l->slice_ooms > l->slice_ooms_reported ? "workspaceMemoryMax" :
+                return streq(victim->limit, l->cgroup)         ? "memoryMax" :
+                        streq_ptr(victim->limit, l->workspace) ? "workspaceMemoryMax" :
                                                                  "memory";
+        return now->oom > l->reported.oom              ? "memoryMax" :
+                l->slice_ooms > l->slice_ooms_reported ? "workspaceMemoryMax" :
+                                                         "memory";
 }
 
-static void
-report_event(RunLimits *l,
-             LimitEvent what,
-             uint64_t events,
-             const LimitCounts *now,
-             const LimitVictim *whom) {
+static void report_event(
+        RunLimits *l,
+        LimitEvent what,
+        uint64_t events,
+        const LimitCounts *now,
+        const LimitVictim *whom) {
         const char *victim = whom ? whom->name : NULL;
         bool workspace_tasks = what == LIMIT_EVENT_TASKS && l->workspace && limit_workspace_tasks(l->fd);
         const char *limit = what == LIMIT_EVENT_MEMORY_HIGH ? "memoryHigh" :
-                        workspace_tasks                     ? "workspaceTasksMax" :
-                        what == LIMIT_EVENT_TASKS           ? "tasksMax" :
+                workspace_tasks                             ? "workspaceTasksMax" :
+                what == LIMIT_EVENT_TASKS                   ? "tasksMax" :
                                                               killer(l, now, whom);
         LimitCounts before = l->reported;
         uint64_t slice_before = l->slice_ooms_reported;
         _cleanup_json_ Json *params = json_object_new_object();
         bool whole = params && json_set_string(params, "limit", limit) >= 0 &&
-                        json_set_u64(params, "hits", events) >= 0 &&
-                        json_set_text(params, "victim", victim) >= 0;
+                json_set_u64(params, "hits", events) >= 0 && json_set_text(params, "victim", victim) >= 0;
 
         l->reported.events[what] += events;
         if (what == LIMIT_EVENT_OOM_KILL) {
@@ -137,9 +137,10 @@ void run_limits_set_frozen(bool frozen, void *userdata) {
                 return;
         l->run->report->frozen(frozen, l->run->userdata);
         if (run_limits_save(l) < 0)
-                log_debug("Conversation %s: failed to store that it is %s.",
-                          l->run->row.conversation,
-                          frozen ? "frozen" : "thawed");
+                log_debug(
+                        "Conversation %s: failed to store that it is %s.",
+                        l->run->row.conversation,
+                        frozen ? "frozen" : "thawed");
 }
 
 static void on_changed(void *userdata) {
@@ -148,9 +149,11 @@ static void on_changed(void *userdata) {
         run_limits_sample(l->run);
 }
 
-const LimitWatchOps run_limits_watch_ops = { .changed = on_changed,
-                                             .event = on_event,
-                                             .frozen = run_limits_set_frozen };
+const LimitWatchOps run_limits_watch_ops = {
+        .changed = on_changed,
+        .event = on_event,
+        .frozen = run_limits_set_frozen,
+};
 
 void run_limits_finish(Run *r, Json *resources) {
         static const char *const counters[_LIMIT_EVENT_MAX] = {
@@ -201,7 +204,7 @@ bool run_limits_oom_by_workspace(Run *r, Json *outcome) {
 
         (void) json_get_u64(outcome, "endedUsec", &ended);
         return r->limits && r->limits->workspace_kill_usec > 0 &&
-                        r->limits->workspace_kill_usec + KILL_NEAR_USEC > ended;
+                r->limits->workspace_kill_usec + KILL_NEAR_USEC > ended;
 }
 
 int run_limits_directory(Run *r) {

@@ -163,8 +163,8 @@ int run_limits_emit(RunLimits *l, const char *method, Json *params) {
 /* Limits of the slice that it shares with its workspace's other conversations; those that are none are left out. */
 static void describe_workspace(RunLimits *l, Json *o) {
         _cleanup_close_ int fd = l->workspace && l->fd >= 0 ?
-                        openat(l->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC) :
-                        -EBADF;
+                openat(l->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC) :
+                -EBADF;
         _cleanup_json_ Json *all = NULL, *some = json_object_new_object();
 
         if (fd < 0 || !some || limit_files_read(fd, &all) < 0)
@@ -220,12 +220,13 @@ static void log_missing(RunLimits *l, const char *name) {
                 return;
         log_context_push(&log, "NORTHFLARE_LIMIT", name);
         log_context_push(&log, "NORTHFLARE_CONTROLLER", controller);
-        log_full(LOG_WARNING,
-                 0,
-                 NF_MESSAGE_LIMIT_MISSING,
-                 "The kernel does not enforce %s: the controller %s has no effect on conversations here.",
-                 name,
-                 controller);
+        log_full(
+                LOG_WARNING,
+                0,
+                NF_MESSAGE_LIMIT_MISSING,
+                "The kernel does not enforce %s: the controller %s has no effect on conversations here.",
+                name,
+                controller);
 }
 
 /* What was asked for and does not show. */
@@ -247,33 +248,33 @@ static int find_missing(RunLimits *l) {
 }
 
 static void log_change(RunLimits *l) {
-        log_full(LOG_NOTICE,
-                 0,
-                 NF_MESSAGE_LIMITS_CHANGED,
-                 "Limits of conversation %s are now %s.",
-                 l->run->row.conversation,
-                 json_text(l->effective));
+        log_full(
+                LOG_NOTICE,
+                0,
+                NF_MESSAGE_LIMITS_CHANGED,
+                "Limits of conversation %s are now %s.",
+                l->run->row.conversation,
+                json_text(l->effective));
 }
 
 /* An administrator's `systemctl set-property`: systemd does not say whose. What was asked of us has its row already. */
 static void store_change_of_others(RunLimits *l) {
-        int r =
-                        store_audit_add(l->run->ctx->store,
-                                        &(AuditRow){
-                                                        .when_usec = now_usec(CLOCK_REALTIME),
-                                                        .kind = "limits",
-                                                        .verdict = "changed",
-                                                        .origin = "systemd",
-                                                        .uid = -1,
-                                                        .conversation = l->run->row.conversation,
-                                                        .detail = json_text(l->effective),
-                                                        .count = 1,
-                                        });
+        int r = store_audit_add(
+                l->run->ctx->store,
+                &(AuditRow){
+                        .when_usec = now_usec(CLOCK_REALTIME),
+                        .kind = "limits",
+                        .verdict = "changed",
+                        .origin = "systemd",
+                        .uid = -1,
+                        .conversation = l->run->row.conversation,
+                        .detail = json_text(l->effective),
+                        .count = 1,
+                });
 
         if (r < 0)
                 log_warning_errno(
-                                r,
-                                "Failed to store a line of the audit record, it is in the journal only: %m");
+                        r, "Failed to store a line of the audit record, it is in the journal only: %m");
 }
 
 /* conversation.config with what they are now. */
@@ -312,19 +313,21 @@ static void log_filter(RunLimits *l) {
         LOG_CONTEXT(log);
 
         log_context_push(&log, "NORTHFLARE_LIMIT", "ipAddressDeny");
-        log_full(LOG_NOTICE,
-                 0,
-                 NF_MESSAGE_LIMITS_CHANGED,
-                 "The address filter of conversation %s is now %s.",
-                 l->run->row.conversation,
-                 l->filter ? json_text(l->filter) : "none");
+        log_full(
+                LOG_NOTICE,
+                0,
+                NF_MESSAGE_LIMITS_CHANGED,
+                "The address filter of conversation %s is now %s.",
+                l->run->row.conversation,
+                l->filter ? json_text(l->filter) : "none");
         if (held || !run_context_report_controller(l->run->ctx, "bpf"))
                 return;
         log_context_push(&log, "NORTHFLARE_CONTROLLER", "bpf");
-        log_full(LOG_WARNING,
-                 0,
-                 NF_MESSAGE_LIMIT_MISSING,
-                 "ipAddressDeny is not enforced: systemd cannot use BPF for cgroups here.");
+        log_full(
+                LOG_WARNING,
+                0,
+                NF_MESSAGE_LIMIT_MISSING,
+                "ipAddressDeny is not enforced: systemd cannot use BPF for cgroups here.");
 }
 
 static void ask_filter(RunLimits *l);
@@ -474,9 +477,8 @@ void run_limits_open(Run *r) {
                 if (k >= 0)
                         k = find_missing(l);
                 if (k < 0)
-                        log_debug_errno(k,
-                                        "Failed to read the limits of conversation %s: %m",
-                                        r->row.conversation);
+                        log_debug_errno(
+                                k, "Failed to read the limits of conversation %s: %m", r->row.conversation);
                 (void) run_limits_save(l);
         }
         k = limit_watch_new(r->ctx->event, l->fd, &l->reported, &run_limits_watch_ops, l, &l->watch);

@@ -10,21 +10,23 @@ static void log_failure(Run *r, LauncherVerb verb, int error, const char *text) 
 
         if (verb == LAUNCHER_KILL) {
                 /* It is ordered again and again. */
-                log_full(r->check.kill_failed ? LOG_DEBUG : level,
-                         error,
-                         NULL,
-                         "Failed to kill %s: %s",
-                         strempty(r->row.unit),
-                         why);
+                log_full(
+                        r->check.kill_failed ? LOG_DEBUG : level,
+                        error,
+                        NULL,
+                        "Failed to kill %s: %s",
+                        strempty(r->row.unit),
+                        why);
                 r->check.kill_failed = true;
         } else
-                log_full(level,
-                         error,
-                         NULL,
-                         "%s failed for conversation %s: %s",
-                         launcher_verb_to_string(verb),
-                         r->row.conversation,
-                         why);
+                log_full(
+                        level,
+                        error,
+                        NULL,
+                        "%s failed for conversation %s: %s",
+                        launcher_verb_to_string(verb),
+                        r->row.conversation,
+                        why);
 }
 
 static void on_done(LauncherVerb verb, int error, const char *text, void *userdata) {

@@ -8,7 +8,7 @@
 void run_output_init(RunOutput *o, uint64_t offset, uint64_t lines, size_t line_max) {
         *o = (RunOutput){
                 .fd = -EBADF,
-                .lines = {.offset = offset, .lines = lines, .max = line_max},
+                .lines = { .offset = offset, .lines = lines, .max = line_max },
                 .stored = offset,
         };
 }
@@ -35,11 +35,11 @@ void run_output_close(RunOutput *o) {
 }
 
 int run_output_feed(
-                RunOutput *o,
-                Driver *d,
-                uint64_t limit,
-                const DriverSink *sink,
-                bool (*enough)(void *userdata)) {
+        RunOutput *o,
+        Driver *d,
+        uint64_t limit,
+        const DriverSink *sink,
+        bool (*enough)(void *userdata)) {
         uint64_t begun = o->lines.offset;
         Slice line;
         int k;

@@ -20,8 +20,8 @@ void run_output_close(RunOutput *o);
 /* Feeds the driver complete lines that end at or before limit, until so many bytes were read or *enough() says so. 1:
  * there is more; 0: all that is there was read. Lines that were fed are skipped next time, also if a later line fails. */
 int run_output_feed(
-                RunOutput *o,
-                Driver *d,
-                uint64_t limit,
-                const DriverSink *sink,
-                bool (*enough)(void *userdata));
+        RunOutput *o,
+        Driver *d,
+        uint64_t limit,
+        const DriverSink *sink,
+        bool (*enough)(void *userdata));

@@ -40,9 +40,9 @@ int run_read_question(Run *r, uint64_t offset, LineReader *reader, Slice *ret) {
         k = read_line(r, reader, ret);
         if (k < 0)
                 log_warning_errno(
-                                k,
-                                "Failed to read a question of conversation %s from the agent's output: %m",
-                                r->row.conversation);
+                        k,
+                        "Failed to read a question of conversation %s from the agent's output: %m",
+                        r->row.conversation);
         return k;
 }
 

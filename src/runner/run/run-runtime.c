@@ -36,9 +36,10 @@ static void arm(Run *r) {
         }
         k = oneshot_start_at(&r->runtime.timer, r->ctx->event, now + left, on_over, r);
         if (k < 0)
-                log_error_errno(k,
-                                "Failed to set the timer for runtimeMaxSec of conversation %s: %m",
-                                r->row.conversation);
+                log_error_errno(
+                        k,
+                        "Failed to set the timer for runtimeMaxSec of conversation %s: %m",
+                        r->row.conversation);
 }
 
 /* As it was asked for, by whomever. */

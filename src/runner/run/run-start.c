@@ -88,17 +88,17 @@ static int check_plan(const LaunchPlan *plan, const char *cwd, char **ret_error)
                 const char *name;
                 char *const *list;
         } lists[] = {
-                {"argument",              plan->argv                                     },
-                { "environment variable", plan->env                                      },
-                { "directory",            (char *const[]){ (char *) strempty(cwd), NULL }},
+                { "argument", plan->argv },
+                { "environment variable", plan->env },
+                { "directory", (char *const[]){ (char *) strempty(cwd), NULL } },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(lists); i++)
                 STRV_FOREACH(s, lists[i].list)
                         if (!utf8_is_for_bus(*s)) {
                                 *ret_error = xasprintf(
-                                                "the agent's %s contains a character that D-Bus does not carry (a Unicode noncharacter)",
-                                                lists[i].name);
+                                        "the agent's %s contains a character that D-Bus does not carry (a Unicode noncharacter)",
+                                        lists[i].name);
                                 return -EINVAL;
                         }
         return 0;
@@ -118,10 +118,10 @@ void run_abandon_start(Run *r) {
 
                 if (k < 0)
                         log_warning_errno(
-                                        k,
-                                        "%s of %s cannot be ordered: %m",
-                                        launcher_verb_to_string(verbs[i]),
-                                        unit);
+                                k,
+                                "%s of %s cannot be ordered: %m",
+                                launcher_verb_to_string(verbs[i]),
+                                unit);
         }
 }
 
@@ -137,7 +137,7 @@ on_launched(int error, const char *text, const char *unit, const char *invocatio
                 /* The launcher may have died between the start and its word: `started` is the truth. A start that is
                  * tried again finds it and ends at once, so nothing can run twice. */
                 lost = error == -ECONNRESET || error == -ETIMEDOUT || error == -ENOTCONN ||
-                                error == -ENXIO || error == -EEXIST;
+                        error == -ENXIO || error == -EEXIST;
 
                 /* Several losses in a row are one. */
                 if (lost && error != -EEXIST && r->start.attempts == 0)
@@ -150,17 +150,14 @@ on_launched(int error, const char *text, const char *unit, const char *invocatio
         }
         if (error < 0 && lost && !r->stopping && ++r->start.attempts < START_ATTEMPTS_MAX) {
                 log_warning_errno(
-                                error,
-                                "The launcher did not answer for conversation %s, retrying: %s",
-                                r->row.conversation,
-                                strempty(text));
+                        error,
+                        "The launcher did not answer for conversation %s, retrying: %s",
+                        r->row.conversation,
+                        strempty(text));
                 r->report->start_again(r->userdata);
         } else if (error < 0) {
                 log_warning_errno(
-                                error,
-                                "Failed to start conversation %s: %s",
-                                r->row.conversation,
-                                strempty(text));
+                        error, "Failed to start conversation %s: %s", r->row.conversation, strempty(text));
                 if (lost)
                         run_abandon_start(r);
                 r->report->start_failed(text, r->userdata);
@@ -232,24 +229,24 @@ int run_start(Run *r, const RunStartParams *p, char **ret_error) {
                 return k;
         }
         return launcher_start(
-                        r->ctx->bus,
-                        &(LauncherStart){
-                                        .kind = SCOPE_AGENT,
-                                        .id = r->row.conversation,
-                                        .run = r->row.run,
-                                        .workspace = r->workspace,
-                                        .argv = plan.argv,
-                                        .env = plan.env,
-                                        .cwd = strempty(p->directory),
-                                        .limits = limits.list,
-                                        .n_limits = limits.n,
-                                        .dirfd = r->dirfd,
-                                        .extra = {private, -EBADF},
-                                        .n_extra = private >= 0 ? 1 : 0,
-        },
-                        on_launched,
-                        r,
-                        &r->start.call);
+                r->ctx->bus,
+                &(LauncherStart){
+                        .kind = SCOPE_AGENT,
+                        .id = r->row.conversation,
+                        .run = r->row.run,
+                        .workspace = r->workspace,
+                        .argv = plan.argv,
+                        .env = plan.env,
+                        .cwd = strempty(p->directory),
+                        .limits = limits.list,
+                        .n_limits = limits.n,
+                        .dirfd = r->dirfd,
+                        .extra = { private, -EBADF },
+                        .n_extra = private >= 0 ? 1 : 0,
+                },
+                on_launched,
+                r,
+                &r->start.call);
 }
 
 int run_store_started(Run *r, const char *unit, const char *invocation) {

@@ -19,13 +19,10 @@ static void sample(Run *run) {
         static const struct {
                 const char *name, *file, *key;
         } sources[] = {
-                {"cpuUsec",        "cpu.stat",            "usage_usec "},
-                { "memoryCurrent", "memory.current",      ""           },
-                { "memoryPeak",    "memory.peak",         ""           },
-                { "swapCurrent",   "memory.swap.current", ""           },
-                { "tasksCurrent",  "pids.current",        ""           },
-                { "ioReadBytes",   NULL,                  "rbytes="    },
-                { "ioWriteBytes",  NULL,                  "wbytes="    },
+                { "cpuUsec", "cpu.stat", "usage_usec " }, { "memoryCurrent", "memory.current", "" },
+                { "memoryPeak", "memory.peak", "" },      { "swapCurrent", "memory.swap.current", "" },
+                { "tasksCurrent", "pids.current", "" },   { "ioReadBytes", NULL, "rbytes=" },
+                { "ioWriteBytes", NULL, "wbytes=" },
         };
         int fd = run_limits_directory(run);
         uint64_t value;

@@ -26,8 +26,9 @@ void run_deny_overlong_questions(Run *r) {
         unsigned n;
 
         while (k > 0 && r->ops->overlong_question && r->ops->overlong_question(r->driver, &offset, &n)) {
-                log_warning("Conversation %s: an open question exceeds the size limit and is denied.",
-                            r->row.conversation);
+                log_warning(
+                        "Conversation %s: an open question exceeds the size limit and is denied.",
+                        r->row.conversation);
                 k = r->report->deny(offset, n, OVERLONG, r->userdata);
         }
         if (k < 0)
@@ -44,9 +45,10 @@ static void arm(Run *r) {
         else
                 k = oneshot_start_at(&r->watchdog.timer, r->ctx->event, next, on_timer, r);
         if (k < 0)
-                log_error_errno(k,
-                                "Failed to set the timer for the timeouts of conversation %s: %m",
-                                r->row.conversation);
+                log_error_errno(
+                        k,
+                        "Failed to set the timer for the timeouts of conversation %s: %m",
+                        r->row.conversation);
 }
 
 static int take_phase(Run *r, uint64_t now) {

@@ -162,7 +162,7 @@ static int feed(Run *r, const DriverSink *sink) {
         int k;
 
         k = run_output_feed(
-                        &r->output, r->driver, r->over ? r->row.out_bytes : UINT64_MAX, sink, has_enough);
+                &r->output, r->driver, r->over ? r->row.out_bytes : UINT64_MAX, sink, has_enough);
         r->row.driven = r->output.lines.offset;
         return k;
 }
@@ -197,19 +197,21 @@ static void log_bad_lines(Run *r, const DriverUsage *before) {
 
         r->ops->usage(r->driver, &now);
         if (before->oversize_lines == 0 && now.oversize_lines > 0)
-                log_warning("The agent of conversation %s wrote a line or a question that exceeds the size limit; "
-                            "its beginning and its size are forwarded. Further ones are only counted.",
-                            r->row.conversation);
+                log_warning(
+                        "The agent of conversation %s wrote a line or a question that exceeds the size limit; "
+                        "its beginning and its size are forwarded. Further ones are only counted.",
+                        r->row.conversation);
         if (before->ambiguous_lines == 0 && now.ambiguous_lines > 0)
-                log_warning("The agent of conversation %s wrote a line with a duplicate member; it is forwarded as a "
-                            "notice. Further ones are only counted.",
-                            r->row.conversation);
+                log_warning(
+                        "The agent of conversation %s wrote a line with a duplicate member; it is forwarded as a "
+                        "notice. Further ones are only counted.",
+                        r->row.conversation);
 }
 
 /* Output that steers nothing has no effect, and costs no transaction: reading it again after a crash means the same. */
 static bool has_effects(const RunEffects *e, DriverPhase before) {
         return e->lines.size > 0 || e->session || e->run->ops->phase(e->run->driver) != before ||
-                        e->run->failure;
+                e->run->failure;
 }
 
 static const char *new_session(Run *r) {

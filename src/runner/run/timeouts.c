@@ -23,7 +23,7 @@ int timeouts_parse(Json *timeouts, Timeouts *ret, char **ret_error) {
                 const char *name;
                 uint64_t *usec;
         } members[] = {
-                {"silenceSec", &ret->silence_usec},
+                { "silenceSec", &ret->silence_usec },
                 { "answerSec", &ret->answer_usec },
         };
 
@@ -38,11 +38,11 @@ int timeouts_parse(Json *timeouts, Timeouts *ret, char **ret_error) {
                         i++;
                 if (i == ELEMENTSOF(members))
                         *ret_error = xasprintf(
-                                        "timeouts.%.*s is not known: there are silenceSec and answerSec",
-                                        utf8_cut(name, 64),
-                                        name);
-                else if (json_get_u64(timeouts, name, &seconds) <= 0 || seconds == 0 ||
-                         seconds > SECONDS_MAX)
+                                "timeouts.%.*s is not known: there are silenceSec and answerSec",
+                                utf8_cut(name, 64),
+                                name);
+                else if (
+                        json_get_u64(timeouts, name, &seconds) <= 0 || seconds == 0 || seconds > SECONDS_MAX)
                         *ret_error = xasprintf("timeouts.%s is not a whole number of seconds from 1", name);
                 else {
                         *members[i].usec = seconds * USEC_PER_SEC;
@@ -82,11 +82,11 @@ static const Question *find(const Watchdog *w, uint64_t offset, unsigned n) {
 }
 
 int watchdog_update(
-                Watchdog *w,
-                DriverPhase phase,
-                const DriverQuestion *questions,
-                size_t n_questions,
-                uint64_t now) {
+        Watchdog *w,
+        DriverPhase phase,
+        const DriverQuestion *questions,
+        size_t n_questions,
+        uint64_t now) {
         size_t size = w->timeouts.answer_usec > 0 ? n_questions : 0;
         Question *list = NULL;
 
@@ -142,7 +142,7 @@ uint64_t watchdog_next(const Watchdog *w) {
 
 bool watchdog_is_silent(const Watchdog *w, uint64_t now) {
         return w->frozen_since == 0 && w->running && w->timeouts.silence_usec > 0 &&
-                        now >= w->heard + w->timeouts.silence_usec;
+                now >= w->heard + w->timeouts.silence_usec;
 }
 
 bool watchdog_take_expired(Watchdog *w, uint64_t now, uint64_t *ret_offset, unsigned *ret_n) {

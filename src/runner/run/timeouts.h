@@ -26,11 +26,11 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Watchdog *, watchdog_free);
 void watchdog_heard(Watchdog *w, uint64_t now);
 /* What the agent does at present; questions (n_questions of them) as DriverOps has them. -ENOMEM: nothing has changed. */
 int watchdog_update(
-                Watchdog *w,
-                DriverPhase phase,
-                const DriverQuestion *questions,
-                size_t n_questions,
-                uint64_t now);
+        Watchdog *w,
+        DriverPhase phase,
+        const DriverQuestion *questions,
+        size_t n_questions,
+        uint64_t now);
 void watchdog_freeze(Watchdog *w, bool frozen, uint64_t now);
 
 /* When the next of them is over; USEC_INFINITY: none runs. */

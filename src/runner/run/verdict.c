@@ -18,7 +18,7 @@ EndReason verdict_of_stop(StopCause cause) {
 /* What the runner stops for a reason of its own has ended for that. */
 static bool is_runners_own(StopCause cause) {
         return cause == STOP_BY_BUDGET || cause == STOP_BY_RUNTIME || cause == STOP_BY_SILENCE ||
-                        cause == STOP_BY_DRAIN || cause == STOP_BY_SHUTDOWN;
+                cause == STOP_BY_DRAIN || cause == STOP_BY_SHUTDOWN;
 }
 
 /* The supervisor is gone without a word: what systemd noted of the scope is all there is. */
@@ -50,9 +50,9 @@ EndReason verdict_reason(const VerdictInput *in) {
         if (json_get_string(in->outcome, "stage"))
                 return END_FAILED;
         if (streq_ptr(json_get_string(in->outcome, "stoppedBy"), "systemd"))
-                return in->shutdown                              ? END_SHUTDOWN :
-                                streq_ptr(in->result, "timeout") ? END_TIMEOUT :
-                                                                   END_STOPPED;
+                return in->shutdown                      ? END_SHUTDOWN :
+                        streq_ptr(in->result, "timeout") ? END_TIMEOUT :
+                                                           END_STOPPED;
         /* Of the supervisor: its time was over, and no runner was there to end it. */
         if (streq_ptr(json_get_string(in->outcome, "stoppedBy"), "supervisor"))
                 return END_TIMEOUT;

@@ -29,14 +29,10 @@ static int error_number(const sd_bus_error *error) {
                 const char *name;
                 int number;
         } numbers[] = {
-                {LAUNCHER_ERROR "InvalidArgument", EINVAL},
-                { LAUNCHER_ERROR "LimitTooHigh",   ERANGE},
-                { LAUNCHER_ERROR "TooMany",        EAGAIN},
-                { LAUNCHER_ERROR "NotOurs",        EPERM },
-                { LAUNCHER_ERROR "NoSuchUnit",     ENOENT},
-                { LAUNCHER_ERROR "Exists",         EEXIST},
-                { LAUNCHER_ERROR "AccessDenied",   EACCES},
-                { LAUNCHER_ERROR "Failed",         EIO   },
+                { LAUNCHER_ERROR "InvalidArgument", EINVAL }, { LAUNCHER_ERROR "LimitTooHigh", ERANGE },
+                { LAUNCHER_ERROR "TooMany", EAGAIN },         { LAUNCHER_ERROR "NotOurs", EPERM },
+                { LAUNCHER_ERROR "NoSuchUnit", ENOENT },      { LAUNCHER_ERROR "Exists", EEXIST },
+                { LAUNCHER_ERROR "AccessDenied", EACCES },    { LAUNCHER_ERROR "Failed", EIO },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
@@ -133,11 +129,11 @@ static int append_environment(sd_bus_message *m, char *const *env) {
 }
 
 int launcher_start(
-                sd_bus *bus,
-                const LauncherStart *start,
-                LauncherDone done,
-                void *userdata,
-                LauncherCall **ret) {
+        sd_bus *bus,
+        const LauncherStart *start,
+        LauncherDone done,
+        void *userdata,
+        LauncherCall **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
@@ -146,12 +142,12 @@ int launcher_start(
                 r = sd_bus_message_sensitive(m);
         if (r >= 0)
                 r = sd_bus_message_append(
-                                m,
-                                "ssus",
-                                scope_kind_to_string(start->kind),
-                                start->id,
-                                start->run,
-                                strempty(start->workspace));
+                        m,
+                        "ssus",
+                        scope_kind_to_string(start->kind),
+                        start->id,
+                        start->run,
+                        strempty(start->workspace));
         if (r >= 0)
                 r = sd_bus_message_append_strv(m, (char **) start->argv);
         if (r >= 0)
@@ -172,12 +168,12 @@ int launcher_start(
 }
 
 int launcher_unit_verb(
-                sd_bus *bus,
-                const char *verb,
-                const char *unit,
-                LauncherDone done,
-                void *userdata,
-                LauncherCall **ret) {
+        sd_bus *bus,
+        const char *verb,
+        const char *unit,
+        LauncherDone done,
+        void *userdata,
+        LauncherCall **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
@@ -188,13 +184,13 @@ int launcher_unit_verb(
 }
 
 int launcher_set_limits(
-                sd_bus *bus,
-                const char *unit,
-                const LauncherLimit *limits,
-                size_t n_limits,
-                LauncherDone done,
-                void *userdata,
-                LauncherCall **ret) {
+        sd_bus *bus,
+        const char *unit,
+        const LauncherLimit *limits,
+        size_t n_limits,
+        LauncherDone done,
+        void *userdata,
+        LauncherCall **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 

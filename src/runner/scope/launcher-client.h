@@ -32,33 +32,33 @@ typedef struct LauncherStart {
 
 /* error: 0, or negative errno with text. unit and invocation (hex) only for a start that worked. */
 typedef void (*LauncherDone)(
-                int error,
-                const char *text,
-                const char *unit,
-                const char *invocation,
-                void *userdata);
+        int error,
+        const char *text,
+        const char *unit,
+        const char *invocation,
+        void *userdata);
 
 int launcher_start(
-                sd_bus *bus,
-                const LauncherStart *start,
-                LauncherDone done,
-                void *userdata,
-                LauncherCall **ret);
+        sd_bus *bus,
+        const LauncherStart *start,
+        LauncherDone done,
+        void *userdata,
+        LauncherCall **ret);
 /* verb: "Stop", "Kill", "Freeze", "Thaw", "Collect". */
 int launcher_unit_verb(
-                sd_bus *bus,
-                const char *verb,
-                const char *unit,
-                LauncherDone done,
-                void *userdata,
-                LauncherCall **ret);
+        sd_bus *bus,
+        const char *verb,
+        const char *unit,
+        LauncherDone done,
+        void *userdata,
+        LauncherCall **ret);
 int launcher_set_limits(
-                sd_bus *bus,
-                const char *unit,
-                const LauncherLimit *limits,
-                size_t n_limits,
-                LauncherDone done,
-                void *userdata,
-                LauncherCall **ret);
+        sd_bus *bus,
+        const char *unit,
+        const LauncherLimit *limits,
+        size_t n_limits,
+        LauncherDone done,
+        void *userdata,
+        LauncherCall **ret);
 LauncherCall *launcher_call_free(LauncherCall *c);
 DEFINE_TRIVIAL_CLEANUP_FUNC(LauncherCall *, launcher_call_free);

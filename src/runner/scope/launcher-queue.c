@@ -166,9 +166,8 @@ static int call(Order *o) {
         const char *unit = o->unit->name;
 
         return o->verb == LAUNCHER_SET_LIMITS ?
-                        launcher_set_limits(bus, unit, o->limits, o->n_limits, on_reply, o, &o->call) :
-                        launcher_unit_verb(
-                                        bus, launcher_verb_to_string(o->verb), unit, on_reply, o, &o->call);
+                launcher_set_limits(bus, unit, o->limits, o->n_limits, on_reply, o, &o->call) :
+                launcher_unit_verb(bus, launcher_verb_to_string(o->verb), unit, on_reply, o, &o->call);
 }
 
 /* Does not fail: that it cannot be sent is its answer. */
@@ -202,13 +201,14 @@ static void advance(LauncherQueue *q, Unit *u) {
 
 /* Of an order for whose answer nothing waits. A scope that is not there has nothing to kill. */
 static void log_failure(const Order *o) {
-        log_full(o->verb == LAUNCHER_KILL && o->error != -ENOENT ? LOG_WARNING : LOG_DEBUG,
-                 o->error,
-                 NULL,
-                 "%s of %s failed: %s",
-                 launcher_verb_to_string(o->verb),
-                 o->unit ? o->unit->name : "a unit",
-                 o->text ? o->text : strerrordesc_np(-o->error));
+        log_full(
+                o->verb == LAUNCHER_KILL && o->error != -ENOENT ? LOG_WARNING : LOG_DEBUG,
+                o->error,
+                NULL,
+                "%s of %s failed: %s",
+                launcher_verb_to_string(o->verb),
+                o->unit ? o->unit->name : "a unit",
+                o->text ? o->text : strerrordesc_np(-o->error));
 }
 
 static int on_delivery(sd_event_source *source, void *userdata) {
@@ -291,13 +291,13 @@ static void cancel_waiting(Unit *u) {
 }
 
 int launcher_order(
-                LauncherQueue *q,
-                const char *unit,
-                LauncherVerb verb,
-                const LauncherLimit *limits,
-                size_t n_limits,
-                LauncherOrderDone done,
-                void *userdata) {
+        LauncherQueue *q,
+        const char *unit,
+        LauncherVerb verb,
+        const LauncherLimit *limits,
+        size_t n_limits,
+        LauncherOrderDone done,
+        void *userdata) {
         _cleanup_(order_freep) Order *o = NULL;
         Unit *u;
         int r;

@@ -50,13 +50,13 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(LauncherQueue *, launcher_queue_free);
  * that an order cannot be sent is an answer like any other. Without done, an error is logged. Returns 0, or, with nothing ordered, nothing canceled and no done:
  * -EBUSY where a bound is reached (see above), -EINVAL for a unit without a name, -ENOMEM. */
 int launcher_order(
-                LauncherQueue *q,
-                const char *unit,
-                LauncherVerb verb,
-                const LauncherLimit *limits,
-                size_t n_limits,
-                LauncherOrderDone done,
-                void *userdata);
+        LauncherQueue *q,
+        const char *unit,
+        LauncherVerb verb,
+        const LauncherLimit *limits,
+        size_t n_limits,
+        LauncherOrderDone done,
+        void *userdata);
 
 /* Whether such an order of that unit is under way or waits. One that was answered is not, even if its done has yet to run. */
 bool launcher_has_order(const LauncherQueue *q, const char *unit, LauncherVerb verb);

@@ -21,8 +21,10 @@ typedef struct LineReader {
         Buffer in;       /* file bytes from (offset - pos) on; of a line that is passed over its head */
         size_t pos;      /* of the next line in the buffer */
         size_t searched; /* no newline in the buffer between pos and here */
-        uint64_t passed; /* so much of the line, more than max, was seen and has no newline; 0: it is in the buffer */
-        uint64_t size; /* of the line that was handed out last; a longer one's is known once it is complete … */
+        uint64_t
+                passed; /* so much of the line, more than max, was seen and has no newline; 0: it is in the buffer */
+        uint64_t
+                size; /* of the line that was handed out last; a longer one's is known once it is complete … */
         bool oversize; /* … which this says */
 } LineReader;
 

@@ -209,23 +209,23 @@ int operation_start(const OperationContext *context, const OperationParams *p, O
                 if (r < 0)
                         return r;
         }
-        r =
-                        launcher_start(context->bus,
-                                       &(LauncherStart){
-                                                       .kind = p->kind,
-                                                       .id = p->id,
-                                                       .run = number,
-                                                       .workspace = p->workspace,
-                                                       .argv = p->argv,
-                                                       .env = p->env,
-                                                       .cwd = strempty(p->cwd),
-                                                       .dirfd = o->dirfd,
-                                                       .extra = {p->extra[0], p->extra[1]},
-                                                       .n_extra = p->n_extra,
-        },
-                                       on_started,
-                                       o,
-                                       &o->call);
+        r = launcher_start(
+                context->bus,
+                &(LauncherStart){
+                        .kind = p->kind,
+                        .id = p->id,
+                        .run = number,
+                        .workspace = p->workspace,
+                        .argv = p->argv,
+                        .env = p->env,
+                        .cwd = strempty(p->cwd),
+                        .dirfd = o->dirfd,
+                        .extra = { p->extra[0], p->extra[1] },
+                        .n_extra = p->n_extra,
+                },
+                on_started,
+                o,
+                &o->call);
         if (r < 0)
                 return r;
         o->done = p->done;
@@ -244,10 +244,8 @@ Operation *operation_free(Operation *o) {
         sd_event_source_disable_unref(o->check);
         sd_event_source_disable_unref(o->timeout);
         if (o->directory) {
-                int parent =
-                                openat(o->context.state_fd,
-                                       "operations",
-                                       O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+                int parent = openat(
+                        o->context.state_fd, "operations", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
                 if (parent >= 0)
                         (void) remove_tree_at(parent, o->directory);
                 safe_close(parent);

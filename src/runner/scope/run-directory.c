@@ -90,11 +90,8 @@ void run_directory_mark_conclusion(int dirfd, bool concluding) {
         if (dirfd < 0)
                 return;
         if (concluding)
-                safe_close(
-                                openat(dirfd,
-                                       CONCLUDING,
-                                       O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-                                       0600));
+                safe_close(openat(
+                        dirfd, CONCLUDING, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
         else
                 (void) unlinkat(dirfd, CONCLUDING, 0);
 }

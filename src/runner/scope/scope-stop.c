@@ -16,9 +16,8 @@ static int add_match(sd_journal *j, const char *field, const char *value) {
 /* Of pid 1, or of our own user's manager, who calls the field otherwise. Agents have another uid than a runner of the
  * system; those of a user's own runner could as well stop the scope as forge the line. */
 static int add_matches(sd_journal *j, const char *unit) {
-        _cleanup_free_ char *message =
-                                            xasprintf(SD_ID128_FORMAT_STR,
-                                                      SD_ID128_FORMAT_VAL(SD_MESSAGE_UNIT_STOPPING)),
+        _cleanup_free_ char *message = xasprintf(
+                                    SD_ID128_FORMAT_STR, SD_ID128_FORMAT_VAL(SD_MESSAGE_UNIT_STOPPING)),
                             *uid = xasprintf("%u", (unsigned) geteuid());
         int r = message && uid ? 0 : -ENOMEM;
 

@@ -60,8 +60,8 @@ static int on_subscribed(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
         if (!e || sd_bus_error_has_name(e, "org.freedesktop.systemd1.AlreadySubscribed"))
                 return 0;
-        log_warning("Failed to subscribe to changes of systemd's units, trying again: %s",
-                    strempty(e->message));
+        log_warning(
+                "Failed to subscribe to changes of systemd's units, trying again: %s", strempty(e->message));
         event = sd_bus_get_event(u->bus);
         if (event)
                 (void) oneshot_start(&u->again, event, RETRY_USEC, on_again, u);
@@ -71,15 +71,15 @@ static int on_subscribed(sd_bus_message *m, void *userdata, sd_bus_error *error)
 static int subscribe(Units *u) {
         u->subscribe = sd_bus_slot_unref(u->subscribe);
         return sd_bus_call_method_async(
-                        u->bus,
-                        &u->subscribe,
-                        MANAGER,
-                        MANAGER_PATH,
-                        MANAGER_INTERFACE,
-                        "Subscribe",
-                        on_subscribed,
-                        u,
-                        NULL);
+                u->bus,
+                &u->subscribe,
+                MANAGER,
+                MANAGER_PATH,
+                MANAGER_INTERFACE,
+                "Subscribe",
+                on_subscribed,
+                u,
+                NULL);
 }
 
 int units_new(sd_bus *bus, UnitsCallback callback, void *userdata, Units **ret) {
@@ -90,26 +90,26 @@ int units_new(sd_bus *bus, UnitsCallback callback, void *userdata, Units **ret) 
                 return -ENOMEM;
         *u = (Units){ .bus = sd_bus_ref(bus), .callback = callback, .userdata = userdata };
         r = sd_bus_match_signal_async(
-                        bus,
-                        &u->removed,
-                        MANAGER,
-                        MANAGER_PATH,
-                        MANAGER_INTERFACE,
-                        "UnitRemoved",
-                        on_removed,
-                        NULL,
-                        u);
+                bus,
+                &u->removed,
+                MANAGER,
+                MANAGER_PATH,
+                MANAGER_INTERFACE,
+                "UnitRemoved",
+                on_removed,
+                NULL,
+                u);
         if (r < 0)
                 return r;
         /* One match for all scopes: a bus connection may have no more than 512 of them. */
         r = sd_bus_add_match_async(
-                        bus,
-                        &u->changed,
-                        "type='signal',sender='" MANAGER "',interface='org.freedesktop.DBus.Properties',"
-                        "member='PropertiesChanged',path_namespace='" UNIT_PATH "',arg0='" MANAGER ".Scope'",
-                        on_changed,
-                        NULL,
-                        u);
+                bus,
+                &u->changed,
+                "type='signal',sender='" MANAGER "',interface='org.freedesktop.DBus.Properties',"
+                "member='PropertiesChanged',path_namespace='" UNIT_PATH "',arg0='" MANAGER ".Scope'",
+                on_changed,
+                NULL,
+                u);
         if (r < 0)
                 return r;
         r = subscribe(u);
@@ -141,7 +141,7 @@ int units_list(Units *u, char ***ret) {
         if (!list)
                 return -ENOMEM;
         r = sd_bus_message_new_method_call(
-                        u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "ListUnitsByPatterns");
+                u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "ListUnitsByPatterns");
         if (r < 0)
                 return r;
         r = sd_bus_message_append(m, "asas", 0, 1, SCOPE_NAME_PATTERN);
@@ -162,18 +162,18 @@ int units_list(Units *u, char ***ret) {
         if (r < 0)
                 return r;
         while ((r = sd_bus_message_read(
-                                reply,
-                                "(ssssssouso)",
-                                &name,
-                                NULL,
-                                NULL,
-                                NULL,
-                                NULL,
-                                NULL,
-                                NULL,
-                                NULL,
-                                NULL,
-                                NULL)) > 0) {
+                        reply,
+                        "(ssssssouso)",
+                        &name,
+                        NULL,
+                        NULL,
+                        NULL,
+                        NULL,
+                        NULL,
+                        NULL,
+                        NULL,
+                        NULL,
+                        NULL)) > 0) {
                 r = strv_extend(&list, name);
                 if (r < 0)
                         return r;
@@ -230,16 +230,16 @@ int units_get_result(Units *u, const char *unit, UnitsResult callback, void *use
                 return -ENOMEM;
         *c = (ResultCall){ callback, userdata };
         r = sd_bus_call_method_async(
-                        u->bus,
-                        ret,
-                        MANAGER,
-                        path,
-                        "org.freedesktop.DBus.Properties",
-                        "GetAll",
-                        on_result,
-                        c,
-                        "s",
-                        "");
+                u->bus,
+                ret,
+                MANAGER,
+                path,
+                "org.freedesktop.DBus.Properties",
+                "GetAll",
+                on_result,
+                c,
+                "s",
+                "");
         if (r < 0) {
                 free(c);
                 return r;

@@ -22,8 +22,8 @@ static const char *const conversation_states[_CONVERSATION_STATE_MAX] = {
  * ended is resumed by a new run. */
 static const unsigned conversation_steps[_CONVERSATION_STATE_MAX] = {
         [CONVERSATION_NEW] = TO(CONVERSATION_CHECKOUT) | TO(CONVERSATION_STARTING) | TO(CONVERSATION_ENDED),
-        [CONVERSATION_CHECKOUT] =
-                        TO(CONVERSATION_CHECKOUT) | TO(CONVERSATION_STARTING) | TO(CONVERSATION_ENDED),
+        [CONVERSATION_CHECKOUT] = TO(CONVERSATION_CHECKOUT) | TO(CONVERSATION_STARTING) |
+                TO(CONVERSATION_ENDED),
         [CONVERSATION_STARTING] = TO(CONVERSATION_STARTING) | TO(CONVERSATION_LIVE) | TO(CONVERSATION_ENDED),
         [CONVERSATION_LIVE] = TO(CONVERSATION_STARTING) | TO(CONVERSATION_ENDED),
         [CONVERSATION_ENDED] = TO(CONVERSATION_NEW),
@@ -36,7 +36,7 @@ const char *conversation_state_to_string(ConversationState s) {
 
 ConversationState conversation_state_from_string(const char *s) {
         return (ConversationState) find(
-                        conversation_states, _CONVERSATION_STATE_MAX, s, CONVERSATION_UNKNOWN);
+                conversation_states, _CONVERSATION_STATE_MAX, s, CONVERSATION_UNKNOWN);
 }
 
 bool conversation_state_may_become(ConversationState from, ConversationState to) {

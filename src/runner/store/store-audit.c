@@ -14,33 +14,33 @@ int store_audit_add(Store *s, const AuditRow *row) {
         if (r < 0)
                 return r;
         r = store_execute(
-                        s,
-                        STATEMENT_AUDIT_ADD,
-                        "INSERT INTO audit (minor, when_usec, kind, verdict, origin, uid, pid, comm, unit, method,"
-                        " conversation, detail, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                        "iusssiisssssu",
-                        (int64_t) row->minor,
-                        row->when_usec,
-                        row->kind,
-                        row->verdict,
-                        row->origin,
-                        row->uid,
-                        row->pid,
-                        row->comm,
-                        row->unit,
-                        row->method,
-                        row->conversation,
-                        row->detail,
-                        row->count);
+                s,
+                STATEMENT_AUDIT_ADD,
+                "INSERT INTO audit (minor, when_usec, kind, verdict, origin, uid, pid, comm, unit, method,"
+                " conversation, detail, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "iusssiisssssu",
+                (int64_t) row->minor,
+                row->when_usec,
+                row->kind,
+                row->verdict,
+                row->origin,
+                row->uid,
+                row->pid,
+                row->comm,
+                row->unit,
+                row->method,
+                row->conversation,
+                row->detail,
+                row->count);
         if (r >= 0)
                 r = store_execute(
-                                s,
-                                STATEMENT_AUDIT_BOUND,
-                                "DELETE FROM audit WHERE minor = ?1 AND seq <="
-                                " (SELECT seq FROM audit WHERE minor = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
-                                "ii",
-                                (int64_t) row->minor,
-                                (int64_t) STORE_AUDIT_MAX);
+                        s,
+                        STATEMENT_AUDIT_BOUND,
+                        "DELETE FROM audit WHERE minor = ?1 AND seq <="
+                        " (SELECT seq FROM audit WHERE minor = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+                        "ii",
+                        (int64_t) row->minor,
+                        (int64_t) STORE_AUDIT_MAX);
         r = transaction_finish(&t, r);
         return r < 0 ? r : 0;
 }
@@ -69,15 +69,15 @@ int store_audit_list(Store *s, const char *conversation, unsigned max, AuditCall
         int r;
 
         r = statement_open(
-                        s,
-                        &st,
-                        STATEMENT_AUDIT_LIST,
-                        "SELECT * FROM (SELECT seq, minor, when_usec, kind, verdict, origin, uid, pid, comm, unit,"
-                        " method, conversation, detail, count FROM audit"
-                        " WHERE ?1 IS NULL OR conversation = ?1 ORDER BY seq DESC LIMIT ?2) ORDER BY seq",
-                        "si",
-                        conversation,
-                        (int64_t) max);
+                s,
+                &st,
+                STATEMENT_AUDIT_LIST,
+                "SELECT * FROM (SELECT seq, minor, when_usec, kind, verdict, origin, uid, pid, comm, unit,"
+                " method, conversation, detail, count FROM audit"
+                " WHERE ?1 IS NULL OR conversation = ?1 ORDER BY seq DESC LIMIT ?2) ORDER BY seq",
+                "si",
+                conversation,
+                (int64_t) max);
         if (r < 0)
                 return r;
         while ((r = statement_step(&st)) > 0) {

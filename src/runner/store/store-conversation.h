@@ -50,7 +50,8 @@ typedef struct RunRow {
         int64_t acked_own;        /* own events up to this seq: acknowledged */
         uint64_t out_bytes;       /* final size of out.log; UINT64_MAX while it runs */
         uint64_t started_usec, ended_usec;
-        unsigned conclusion_crashes; /* how often the runner died while it concluded the run; not put by store_put_run() */
+        unsigned
+                conclusion_crashes; /* how often the runner died while it concluded the run; not put by store_put_run() */
         bool delivered;
 } RunRow;
 void run_row_done(RunRow *r);
@@ -61,10 +62,10 @@ int store_get_run(Store *s, const char *conversation, unsigned run, RunRow *ret)
 int store_count_conclusion_crash(Store *s, const char *conversation, unsigned run);
 int store_set_driven(Store *s, const char *conversation, unsigned run, uint64_t offset, const char *state);
 int store_set_acked(
-                Store *s,
-                const char *conversation,
-                unsigned run,
-                uint64_t offset,
-                int64_t own_seq,
-                const char *state,
-                bool delivered);
+        Store *s,
+        const char *conversation,
+        unsigned run,
+        uint64_t offset,
+        int64_t own_seq,
+        const char *state,
+        bool delivered);

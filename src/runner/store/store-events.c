@@ -19,14 +19,14 @@ static int id_prefix(Store *s, const char *conversation, unsigned run, char **re
         _cleanup_statement_ Statement st = {};
         int r;
 
-        r =
-                        statement_first(s,
-                                        &st,
-                                        STATEMENT_RUN_ID,
-                                        "SELECT run_id FROM runs WHERE conversation = ? AND run = ?",
-                                        "si",
-                                        conversation,
-                                        (int64_t) run);
+        r = statement_first(
+                s,
+                &st,
+                STATEMENT_RUN_ID,
+                "SELECT run_id FROM runs WHERE conversation = ? AND run = ?",
+                "si",
+                conversation,
+                (int64_t) run);
         if (r < 0)
                 return r;
         if (r > 0)
@@ -46,12 +46,12 @@ static int name_event(Store *s, const char *conversation, unsigned run, int64_t 
         if (!id)
                 return -ENOMEM;
         return store_execute(
-                        s,
-                        STATEMENT_EVENT_NAME,
-                        "UPDATE own_events SET message_id = ?2 WHERE seq = ?1",
-                        "is",
-                        seq,
-                        id);
+                s,
+                STATEMENT_EVENT_NAME,
+                "UPDATE own_events SET message_id = ?2 WHERE seq = ?1",
+                "is",
+                seq,
+                id);
 }
 
 /* The text between the braces of an object. */
@@ -62,14 +62,14 @@ static char *text_of(Json *params) {
 }
 
 int store_add_own_event(
-                Store *s,
-                const char *conversation,
-                unsigned run,
-                uint64_t at_offset,
-                const char *message_id,
-                const char *method,
-                Json *params,
-                int64_t *ret_seq) {
+        Store *s,
+        const char *conversation,
+        unsigned run,
+        uint64_t at_offset,
+        const char *message_id,
+        const char *method,
+        Json *params,
+        int64_t *ret_seq) {
         _cleanup_free_ char *members = text_of(params);
         _cleanup_(transaction_done) Transaction t = {};
         int64_t seq = 0;
@@ -81,17 +81,17 @@ int store_add_own_event(
         if (r < 0)
                 return r;
         r = store_execute(
-                        s,
-                        STATEMENT_EVENT_ADD,
-                        "INSERT INTO own_events (conversation, run, at_offset, message_id, method, members) "
-                        "VALUES (?, ?, ?, ?, ?, ?)",
-                        "siusss",
-                        conversation,
-                        (int64_t) run,
-                        at_offset,
-                        message_id,
-                        method,
-                        members);
+                s,
+                STATEMENT_EVENT_ADD,
+                "INSERT INTO own_events (conversation, run, at_offset, message_id, method, members) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                "siusss",
+                conversation,
+                (int64_t) run,
+                at_offset,
+                message_id,
+                method,
+                members);
         if (r >= 0) {
                 seq = sqlite3_last_insert_rowid(s->db);
                 if (!message_id)
@@ -106,25 +106,25 @@ int store_add_own_event(
 }
 
 int store_next_own_event(
-                Store *s,
-                const char *conversation,
-                unsigned run,
-                int64_t after_seq,
-                OwnEvent *ret) {
+        Store *s,
+        const char *conversation,
+        unsigned run,
+        int64_t after_seq,
+        OwnEvent *ret) {
         _cleanup_statement_ Statement st = {};
         OwnEvent e = {};
         int r;
 
         r = statement_first(
-                        s,
-                        &st,
-                        STATEMENT_EVENT_NEXT,
-                        "SELECT seq, at_offset, message_id, method, members FROM own_events "
-                        "WHERE conversation = ? AND run = ? AND seq > ? ORDER BY seq LIMIT 1",
-                        "sii",
-                        conversation,
-                        (int64_t) run,
-                        after_seq);
+                s,
+                &st,
+                STATEMENT_EVENT_NEXT,
+                "SELECT seq, at_offset, message_id, method, members FROM own_events "
+                "WHERE conversation = ? AND run = ? AND seq > ? ORDER BY seq LIMIT 1",
+                "sii",
+                conversation,
+                (int64_t) run,
+                after_seq);
         if (r <= 0)
                 return r;
         e.seq = statement_int(&st, 0);
@@ -145,27 +145,28 @@ int store_next_own_event(
 uint64_t store_count_own_events(Store *s, const char *conversation, unsigned run, int64_t after_seq) {
         _cleanup_statement_ Statement st = {};
 
-        if (statement_first(s,
-                            &st,
-                            STATEMENT_EVENT_COUNT,
-                            "SELECT count(*) FROM own_events WHERE conversation = ? AND run >= ? AND seq > ?",
-                            "sii",
-                            conversation,
-                            (int64_t) run,
-                            after_seq) <= 0)
+        if (statement_first(
+                    s,
+                    &st,
+                    STATEMENT_EVENT_COUNT,
+                    "SELECT count(*) FROM own_events WHERE conversation = ? AND run >= ? AND seq > ?",
+                    "sii",
+                    conversation,
+                    (int64_t) run,
+                    after_seq) <= 0)
                 return 0;
         return (uint64_t) sqlite3_column_int64(st.stmt, 0);
 }
 
 int store_delete_own_events(Store *s, const char *conversation, unsigned run, int64_t upto_seq) {
         int r = store_execute(
-                        s,
-                        STATEMENT_EVENT_ACKED,
-                        "DELETE FROM own_events WHERE conversation = ? AND run = ? AND seq <= ?",
-                        "sii",
-                        conversation,
-                        (int64_t) run,
-                        upto_seq);
+                s,
+                STATEMENT_EVENT_ACKED,
+                "DELETE FROM own_events WHERE conversation = ? AND run = ? AND seq <= ?",
+                "sii",
+                conversation,
+                (int64_t) run,
+                upto_seq);
 
         return r < 0 ? r : 0;
 }
@@ -181,12 +182,12 @@ void set_aside_done(SetAside *e) {
 }
 
 int store_set_aside(
-                Store *s,
-                const char *message_id,
-                const char *conversation,
-                const char *json,
-                size_t size,
-                const char *why) {
+        Store *s,
+        const char *message_id,
+        const char *conversation,
+        const char *json,
+        size_t size,
+        const char *why) {
         _cleanup_(transaction_done) Transaction t = {};
         int r;
 
@@ -194,23 +195,23 @@ int store_set_aside(
         if (r < 0)
                 return r;
         r = store_execute(
-                        s,
-                        STATEMENT_ASIDE_ADD,
-                        "INSERT INTO set_aside (message_id, conversation, json, why, when_usec) VALUES (?, ?, ?, ?, ?)",
-                        "ssbsu",
-                        message_id,
-                        conversation,
-                        json,
-                        size,
-                        why,
-                        now_usec(CLOCK_REALTIME));
+                s,
+                STATEMENT_ASIDE_ADD,
+                "INSERT INTO set_aside (message_id, conversation, json, why, when_usec) VALUES (?, ?, ?, ?, ?)",
+                "ssbsu",
+                message_id,
+                conversation,
+                json,
+                size,
+                why,
+                now_usec(CLOCK_REALTIME));
         if (r >= 0)
                 r = store_execute(
-                                s,
-                                STATEMENT_ASIDE_BOUND,
-                                "DELETE FROM set_aside WHERE seq <= (SELECT max(seq) FROM set_aside) - ?",
-                                "i",
-                                (int64_t) STORE_SET_ASIDE_MAX);
+                        s,
+                        STATEMENT_ASIDE_BOUND,
+                        "DELETE FROM set_aside WHERE seq <= (SELECT max(seq) FROM set_aside) - ?",
+                        "i",
+                        (int64_t) STORE_SET_ASIDE_MAX);
         r = transaction_finish(&t, r);
         return r < 0 ? r : 0;
 }
@@ -220,11 +221,11 @@ int store_list_set_aside(Store *s, SetAsideCallback cb, void *userdata) {
         int r;
 
         r = statement_open(
-                        s,
-                        &st,
-                        STATEMENT_ASIDE_LIST,
-                        "SELECT seq, message_id, conversation, json, why, when_usec FROM set_aside ORDER BY seq",
-                        "");
+                s,
+                &st,
+                STATEMENT_ASIDE_LIST,
+                "SELECT seq, message_id, conversation, json, why, when_usec FROM set_aside ORDER BY seq",
+                "");
         if (r < 0)
                 return r;
         while ((r = statement_step(&st)) > 0) {

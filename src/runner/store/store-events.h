@@ -19,14 +19,14 @@ void own_event_done(OwnEvent *e);
  * says nothing. message_id NULL: "<run_id>:e<seq>", or "<storeId>:e<seq>" where that run is not in the store. conversation "" and run
  * 0: an event of the runner itself. */
 int store_add_own_event(
-                Store *s,
-                const char *conversation,
-                unsigned run,
-                uint64_t at_offset,
-                const char *message_id,
-                const char *method,
-                Json *params,
-                int64_t *ret_seq);
+        Store *s,
+        const char *conversation,
+        unsigned run,
+        uint64_t at_offset,
+        const char *message_id,
+        const char *method,
+        Json *params,
+        int64_t *ret_seq);
 /* The first with a greater seq: 1, or 0. */
 int store_next_own_event(Store *s, const char *conversation, unsigned run, int64_t after_seq, OwnEvent *ret);
 /* How many have a greater seq, in this run and later ones. */
@@ -43,12 +43,12 @@ typedef struct SetAside {
 } SetAside;
 void set_aside_done(SetAside *e);
 int store_set_aside(
-                Store *s,
-                const char *message_id,
-                const char *conversation,
-                const char *json,
-                size_t size,
-                const char *why);
+        Store *s,
+        const char *message_id,
+        const char *conversation,
+        const char *json,
+        size_t size,
+        const char *why);
 typedef int (*SetAsideCallback)(const SetAside *e, void *userdata);
 int store_list_set_aside(Store *s, SetAsideCallback cb, void *userdata);
 uint64_t store_count_set_aside(Store *s);

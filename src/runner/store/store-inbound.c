@@ -19,11 +19,11 @@ void inbound_message_done(InboundMessage *m) {
 static int queue_response(Store *s, int64_t seq) {
         /* A new place at the end of the queue: acknowledging up to an older one does not touch it. */
         return store_execute(
-                        s,
-                        STATEMENT_RESPONSE_QUEUE,
-                        "INSERT OR REPLACE INTO responses (inbound) VALUES (?)",
-                        "i",
-                        seq);
+                s,
+                STATEMENT_RESPONSE_QUEUE,
+                "INSERT OR REPLACE INTO responses (inbound) VALUES (?)",
+                "i",
+                seq);
 }
 
 /* 1, its seq and whether its response is known; 0 where the id is new. */
@@ -32,12 +32,12 @@ static int find(Store *s, const char *envelope_id, int64_t *ret_seq, bool *ret_h
         int r;
 
         r = statement_first(
-                        s,
-                        &st,
-                        STATEMENT_INBOUND_FIND,
-                        "SELECT seq, response IS NOT NULL FROM inbound WHERE envelope_id = ?",
-                        "s",
-                        envelope_id);
+                s,
+                &st,
+                STATEMENT_INBOUND_FIND,
+                "SELECT seq, response IS NOT NULL FROM inbound WHERE envelope_id = ?",
+                "s",
+                envelope_id);
         if (r <= 0)
                 return r;
         *ret_seq = statement_int(&st, 0);
@@ -49,19 +49,19 @@ static int add(Store *s, const InboundMessage *m, bool done, int64_t *ret_seq) {
         int r;
 
         r = store_execute(
-                        s,
-                        STATEMENT_INBOUND_ADD,
-                        "INSERT INTO inbound (envelope_id, conversation, method, params, request_id, response, "
-                        "received_usec, done) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                        "ssssssui",
-                        m->envelope_id,
-                        m->conversation,
-                        m->method,
-                        done ? NULL : m->params,
-                        m->request_id,
-                        m->response,
-                        m->received_usec,
-                        (int64_t) done);
+                s,
+                STATEMENT_INBOUND_ADD,
+                "INSERT INTO inbound (envelope_id, conversation, method, params, request_id, response, "
+                "received_usec, done) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "ssssssui",
+                m->envelope_id,
+                m->conversation,
+                m->method,
+                done ? NULL : m->params,
+                m->request_id,
+                m->response,
+                m->received_usec,
+                (int64_t) done);
         if (r < 0)
                 return r;
         *ret_seq = sqlite3_last_insert_rowid(s->db);
@@ -101,11 +101,11 @@ int store_is_accepted(Store *s, const char *envelope_id) {
 
 int store_inbound_done(Store *s, int64_t seq) {
         return store_change(
-                        s,
-                        STATEMENT_INBOUND_DONE,
-                        "UPDATE inbound SET done = 1, params = NULL WHERE seq = ?",
-                        "i",
-                        seq);
+                s,
+                STATEMENT_INBOUND_DONE,
+                "UPDATE inbound SET done = 1, params = NULL WHERE seq = ?",
+                "i",
+                seq);
 }
 
 int store_set_response(Store *s, int64_t seq, const char *response) {
@@ -115,13 +115,13 @@ int store_set_response(Store *s, int64_t seq, const char *response) {
         r = transaction_begin(s, &t);
         if (r < 0)
                 return r;
-        r =
-                        store_change(s,
-                                     STATEMENT_INBOUND_RESPONSE,
-                                     "UPDATE inbound SET response = ?2 WHERE seq = ?1",
-                                     "is",
-                                     seq,
-                                     response);
+        r = store_change(
+                s,
+                STATEMENT_INBOUND_RESPONSE,
+                "UPDATE inbound SET response = ?2 WHERE seq = ?1",
+                "is",
+                seq,
+                response);
         if (r >= 0)
                 r = queue_response(s, seq);
         r = transaction_finish(&t, r);
@@ -167,20 +167,19 @@ int store_pending_inbound(Store *s, const char *conversation, InboundCallback cb
 
         if (conversation)
                 r = statement_open(
-                                s,
-                                &st,
-                                STATEMENT_INBOUND_PENDING,
-                                "SELECT " COLUMNS
-                                " FROM inbound m WHERE conversation = ? AND done = 0 ORDER BY seq",
-                                "s",
-                                conversation);
+                        s,
+                        &st,
+                        STATEMENT_INBOUND_PENDING,
+                        "SELECT " COLUMNS " FROM inbound m WHERE conversation = ? AND done = 0 ORDER BY seq",
+                        "s",
+                        conversation);
         else
                 r = statement_open(
-                                s,
-                                &st,
-                                STATEMENT_INBOUND_PENDING_ALL,
-                                "SELECT " COLUMNS " FROM inbound m WHERE done = 0 ORDER BY seq",
-                                "");
+                        s,
+                        &st,
+                        STATEMENT_INBOUND_PENDING_ALL,
+                        "SELECT " COLUMNS " FROM inbound m WHERE done = 0 ORDER BY seq",
+                        "");
         if (r < 0)
                 return r;
         while ((r = statement_step(&st)) > 0) {
@@ -200,19 +199,19 @@ int64_t store_count_pending(Store *s, const char *conversation) {
 
         if (conversation)
                 r = statement_first(
-                                s,
-                                &st,
-                                STATEMENT_INBOUND_COUNT,
-                                "SELECT count(*) FROM inbound WHERE conversation = ? AND done = 0",
-                                "s",
-                                conversation);
+                        s,
+                        &st,
+                        STATEMENT_INBOUND_COUNT,
+                        "SELECT count(*) FROM inbound WHERE conversation = ? AND done = 0",
+                        "s",
+                        conversation);
         else
-                r =
-                                statement_first(s,
-                                                &st,
-                                                STATEMENT_INBOUND_COUNT_ALL,
-                                                "SELECT count(*) FROM inbound WHERE done = 0",
-                                                "");
+                r = statement_first(
+                        s,
+                        &st,
+                        STATEMENT_INBOUND_COUNT_ALL,
+                        "SELECT count(*) FROM inbound WHERE done = 0",
+                        "");
         return r < 0 ? r : statement_int(&st, 0);
 }
 
@@ -221,14 +220,14 @@ int store_next_response(Store *s, int64_t after_seq, InboundMessage *ret) {
         int r;
 
         r = statement_first(
-                        s,
-                        &st,
-                        STATEMENT_RESPONSE_NEXT,
-                        "SELECT r.seq, m.envelope_id, m.conversation, m.method, NULL, m.request_id, m.response, "
-                        "m.received_usec FROM responses r JOIN inbound m ON m.seq = r.inbound "
-                        "WHERE r.seq > ? ORDER BY r.seq LIMIT 1",
-                        "i",
-                        after_seq);
+                s,
+                &st,
+                STATEMENT_RESPONSE_NEXT,
+                "SELECT r.seq, m.envelope_id, m.conversation, m.method, NULL, m.request_id, m.response, "
+                "m.received_usec FROM responses r JOIN inbound m ON m.seq = r.inbound "
+                "WHERE r.seq > ? ORDER BY r.seq LIMIT 1",
+                "i",
+                after_seq);
         if (r <= 0)
                 return r;
         r = copy_row(&st, ret);
@@ -237,7 +236,7 @@ int store_next_response(Store *s, int64_t after_seq, InboundMessage *ret) {
 
 int store_response_acked(Store *s, int64_t upto_seq) {
         int r = store_execute(
-                        s, STATEMENT_RESPONSE_ACKED, "DELETE FROM responses WHERE seq <= ?", "i", upto_seq);
+                s, STATEMENT_RESPONSE_ACKED, "DELETE FROM responses WHERE seq <= ?", "i", upto_seq);
 
         return r < 0 ? r : 0;
 }
@@ -247,14 +246,14 @@ int store_unheard_start(Store *s, const char *conversation, char **ret_envelope_
         int r;
 
         r = statement_first(
-                        s,
-                        &st,
-                        STATEMENT_RESPONSE_START,
-                        "SELECT m.envelope_id FROM responses r JOIN inbound m ON m.seq = r.inbound "
-                        "WHERE m.conversation = ? AND m.method IN ('conversation.start', 'conversation.resume') "
-                        "ORDER BY m.seq DESC LIMIT 1",
-                        "s",
-                        conversation);
+                s,
+                &st,
+                STATEMENT_RESPONSE_START,
+                "SELECT m.envelope_id FROM responses r JOIN inbound m ON m.seq = r.inbound "
+                "WHERE m.conversation = ? AND m.method IN ('conversation.start', 'conversation.resume') "
+                "ORDER BY m.seq DESC LIMIT 1",
+                "s",
+                conversation);
         if (r <= 0)
                 return r;
         r = statement_dup(&st, 0, ret_envelope_id);
@@ -264,14 +263,14 @@ int store_unheard_start(Store *s, const char *conversation, char **ret_envelope_
 int store_prune_inbound(Store *s, uint64_t older_than_usec, uint64_t keep_rows) {
         /* Only the oldest numbers are ever pruned, so the newest keep_rows are the last keep_rows numbers. */
         return store_execute(
-                        s,
-                        STATEMENT_INBOUND_PRUNE,
-                        "DELETE FROM inbound WHERE seq IN (SELECT m.seq FROM inbound m "
-                        "WHERE m.seq <= (SELECT max(seq) FROM inbound) - ?2 AND m.received_usec < ?1 AND m.done = 1 "
-                        "AND (m.request_id IS NULL OR m.response IS NOT NULL) "
-                        "AND NOT EXISTS (SELECT 1 FROM responses r WHERE r.inbound = m.seq) ORDER BY m.seq LIMIT ?3)",
-                        "uui",
-                        MIN(older_than_usec, (uint64_t) INT64_MAX),
-                        MIN(keep_rows, (uint64_t) INT64_MAX),
-                        (int64_t) PRUNE_AT_ONCE);
+                s,
+                STATEMENT_INBOUND_PRUNE,
+                "DELETE FROM inbound WHERE seq IN (SELECT m.seq FROM inbound m "
+                "WHERE m.seq <= (SELECT max(seq) FROM inbound) - ?2 AND m.received_usec < ?1 AND m.done = 1 "
+                "AND (m.request_id IS NULL OR m.response IS NOT NULL) "
+                "AND NOT EXISTS (SELECT 1 FROM responses r WHERE r.inbound = m.seq) ORDER BY m.seq LIMIT ?3)",
+                "uui",
+                MIN(older_than_usec, (uint64_t) INT64_MAX),
+                MIN(keep_rows, (uint64_t) INT64_MAX),
+                (int64_t) PRUNE_AT_ONCE);
 }

@@ -6,35 +6,35 @@
 
 static int set_size(Store *s, const char *conversation, unsigned run, uint64_t total, uint64_t written) {
         return store_execute(
-                        s,
-                        STATEMENT_INPUT_SET_SIZE,
-                        "INSERT INTO input_size (conversation, run, total, written) VALUES (?1, ?2, ?3, ?4) "
-                        "ON CONFLICT (conversation, run) DO UPDATE SET total = ?3, written = ?4",
-                        "siuu",
-                        conversation,
-                        (int64_t) run,
-                        total,
-                        written);
+                s,
+                STATEMENT_INPUT_SET_SIZE,
+                "INSERT INTO input_size (conversation, run, total, written) VALUES (?1, ?2, ?3, ?4) "
+                "ON CONFLICT (conversation, run) DO UPDATE SET total = ?3, written = ?4",
+                "siuu",
+                conversation,
+                (int64_t) run,
+                total,
+                written);
 }
 
 int store_input_size(
-                Store *s,
-                const char *conversation,
-                unsigned run,
-                uint64_t *ret_total,
-                uint64_t *ret_written) {
+        Store *s,
+        const char *conversation,
+        unsigned run,
+        uint64_t *ret_total,
+        uint64_t *ret_written) {
         _cleanup_statement_ Statement st = {};
         uint64_t total = 0, written = 0;
         int r;
 
         r = statement_first(
-                        s,
-                        &st,
-                        STATEMENT_INPUT_SIZE,
-                        "SELECT total, written FROM input_size WHERE conversation = ? AND run = ?",
-                        "si",
-                        conversation,
-                        (int64_t) run);
+                s,
+                &st,
+                STATEMENT_INPUT_SIZE,
+                "SELECT total, written FROM input_size WHERE conversation = ? AND run = ?",
+                "si",
+                conversation,
+                (int64_t) run);
         if (r < 0)
                 return r;
         if (r > 0) {
@@ -54,13 +54,13 @@ int store_adopt_input(Store *s, const char *conversation, unsigned run, uint64_t
         return r < 0 ? r : 0;
 }
 
-static int
-append_row(Store *s,
-           const char *conversation,
-           unsigned run,
-           const void *data,
-           size_t size,
-           uint64_t *ret_offset) {
+static int append_row(
+        Store *s,
+        const char *conversation,
+        unsigned run,
+        const void *data,
+        size_t size,
+        uint64_t *ret_offset) {
         uint64_t total, written, end;
         int r;
 
@@ -73,27 +73,27 @@ append_row(Store *s,
         if (__builtin_add_overflow(total, (uint64_t) size, &end) || end > INT64_MAX)
                 return -EFBIG;
         r = store_execute(
-                        s,
-                        STATEMENT_INPUT_ADD,
-                        "INSERT INTO input (conversation, run, at, size, data) VALUES (?, ?, ?, ?, ?)",
-                        "siuub",
-                        conversation,
-                        (int64_t) run,
-                        total,
-                        (uint64_t) size,
-                        data,
-                        size);
+                s,
+                STATEMENT_INPUT_ADD,
+                "INSERT INTO input (conversation, run, at, size, data) VALUES (?, ?, ?, ?, ?)",
+                "siuub",
+                conversation,
+                (int64_t) run,
+                total,
+                (uint64_t) size,
+                data,
+                size);
         return r < 0 ? r : set_size(s, conversation, run, end, written);
 }
 
 int store_render(
-                Store *s,
-                const char *conversation,
-                unsigned run,
-                const void *data,
-                size_t size,
-                int64_t inbound_seq,
-                uint64_t *ret_offset) {
+        Store *s,
+        const char *conversation,
+        unsigned run,
+        const void *data,
+        size_t size,
+        int64_t inbound_seq,
+        uint64_t *ret_offset) {
         _cleanup_(transaction_done) Transaction t = {};
         uint64_t offset = 0;
         int r;
@@ -113,22 +113,22 @@ int store_render(
 }
 
 int store_unwritten_input(
-                Store *s,
-                const char *conversation,
-                unsigned run,
-                InputCallback cb,
-                void *userdata) {
+        Store *s,
+        const char *conversation,
+        unsigned run,
+        InputCallback cb,
+        void *userdata) {
         _cleanup_statement_ Statement st = {};
         int r;
 
         r = statement_open(
-                        s,
-                        &st,
-                        STATEMENT_INPUT_UNWRITTEN,
-                        "SELECT at, data FROM input WHERE conversation = ? AND run = ? ORDER BY at",
-                        "si",
-                        conversation,
-                        (int64_t) run);
+                s,
+                &st,
+                STATEMENT_INPUT_UNWRITTEN,
+                "SELECT at, data FROM input WHERE conversation = ? AND run = ? ORDER BY at",
+                "si",
+                conversation,
+                (int64_t) run);
         if (r < 0)
                 return r;
         while ((r = statement_step(&st)) > 0) {
@@ -151,13 +151,13 @@ first_offset(Store *s, const char *conversation, unsigned run, uint64_t otherwis
         int r;
 
         r = statement_first(
-                        s,
-                        &st,
-                        STATEMENT_INPUT_FIRST,
-                        "SELECT at FROM input WHERE conversation = ? AND run = ? ORDER BY at LIMIT 1",
-                        "si",
-                        conversation,
-                        (int64_t) run);
+                s,
+                &st,
+                STATEMENT_INPUT_FIRST,
+                "SELECT at FROM input WHERE conversation = ? AND run = ? ORDER BY at LIMIT 1",
+                "si",
+                conversation,
+                (int64_t) run);
         if (r < 0)
                 return r;
         *ret = r > 0 ? statement_u64(&st, 0) : otherwise;
@@ -176,13 +176,13 @@ static int written_upto(Store *s, const char *conversation, unsigned run, uint64
         if (upto <= written)
                 return 0;
         r = store_execute(
-                        s,
-                        STATEMENT_INPUT_WRITTEN,
-                        "DELETE FROM input WHERE conversation = ? AND run = ? AND at + size <= ?",
-                        "siu",
-                        conversation,
-                        (int64_t) run,
-                        upto);
+                s,
+                STATEMENT_INPUT_WRITTEN,
+                "DELETE FROM input WHERE conversation = ? AND run = ? AND at + size <= ?",
+                "siu",
+                conversation,
+                (int64_t) run,
+                upto);
         if (r >= 0)
                 r = first_offset(s, conversation, run, total, &first);
         return r < 0 ? r : set_size(s, conversation, run, total, first);

@@ -61,7 +61,7 @@ int statement_prepare(Store *s, StatementId id, const char *sql, Statement *ret)
 
         if (!stmt || temporary) {
                 int result = sqlite3_prepare_v3(
-                                s->db, sql, -1, temporary ? 0 : SQLITE_PREPARE_PERSISTENT, &stmt, NULL);
+                        s->db, sql, -1, temporary ? 0 : SQLITE_PREPARE_PERSISTENT, &stmt, NULL);
                 if (result != SQLITE_OK) {
                         *ret = (Statement){ .store = s };
                         return note_error(s, result);
@@ -96,14 +96,10 @@ int statement_bindv(Statement *st, const char *types, va_list ap) {
                 switch (types[i - 1]) {
                 case 's':
                         text = va_arg(ap, const char *);
-                        result = text ? sqlite3_bind_text64(
-                                                        st->stmt,
-                                                        i,
-                                                        text,
-                                                        strlen(text),
-                                                        SQLITE_STATIC,
-                                                        SQLITE_UTF8) :
-                                        sqlite3_bind_null(st->stmt, i);
+                        result = text ?
+                                sqlite3_bind_text64(
+                                        st->stmt, i, text, strlen(text), SQLITE_STATIC, SQLITE_UTF8) :
+                                sqlite3_bind_null(st->stmt, i);
                         break;
                 case 'i':
                         result = sqlite3_bind_int64(st->stmt, i, va_arg(ap, int64_t));

@@ -26,11 +26,11 @@ static int check(Store *s, bool whole) {
         int result, r = 0;
 
         result = sqlite3_prepare_v2(
-                        s->db,
-                        whole ? "PRAGMA quick_check(1)" : "SELECT count(*) FROM sqlite_schema",
-                        -1,
-                        &stmt,
-                        NULL);
+                s->db,
+                whole ? "PRAGMA quick_check(1)" : "SELECT count(*) FROM sqlite_schema",
+                -1,
+                &stmt,
+                NULL);
         if (result != SQLITE_OK)
                 return store_error(s, result);
         result = sqlite3_step(stmt);
@@ -43,15 +43,15 @@ static int check(Store *s, bool whole) {
 }
 
 static const char pragmas[] =
-                "PRAGMA locking_mode = EXCLUSIVE;" /* before the first access: the WAL's index is then in memory */
-                "PRAGMA journal_mode = WAL;"
-                "PRAGMA synchronous = FULL;"
-                "PRAGMA cache_size = -512;"
-                "PRAGMA temp_store = MEMORY;"
-                "PRAGMA cell_size_check = ON;"
-                "PRAGMA trusted_schema = OFF;"
-                "PRAGMA journal_size_limit = 4194304;"
-                "PRAGMA wal_autocheckpoint = 2000;";
+        "PRAGMA locking_mode = EXCLUSIVE;" /* before the first access: the WAL's index is then in memory */
+        "PRAGMA journal_mode = WAL;"
+        "PRAGMA synchronous = FULL;"
+        "PRAGMA cache_size = -512;"
+        "PRAGMA temp_store = MEMORY;"
+        "PRAGMA cell_size_check = ON;"
+        "PRAGMA trusted_schema = OFF;"
+        "PRAGMA journal_size_limit = 4194304;"
+        "PRAGMA wal_autocheckpoint = 2000;";
 
 /* The lock is on the directory itself: it needs no file, and the kernel drops it with the process. SQLite's own comes on
  * top and keeps out everything that does not know of ours. */
@@ -75,10 +75,8 @@ static int make_file(int dirfd, uint64_t *ret_size, bool *ret_unclean) {
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
 
-        fd = openat(dirfd,
-                    "store.db",
-                    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
-                    0600);
+        fd = openat(
+                dirfd, "store.db", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
         if (fd < 0)
                 return -errno;
         if (fstat(fd, &st) < 0)
@@ -98,11 +96,13 @@ static int open_database(Store *s, int dirfd, const char *path, char **ret_error
         r = make_file(dirfd, &size, &unclean);
         if (r < 0)
                 return r;
-        r = store_error(s,
-                        sqlite3_open_v2(path,
-                                        &s->db,
-                                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-                                        NULL));
+        r = store_error(
+                s,
+                sqlite3_open_v2(
+                        path,
+                        &s->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                        NULL));
         if (r < 0)
                 return r;
         /* Only before there is anything: on an existing file it would be a write. */
@@ -112,9 +112,10 @@ static int open_database(Store *s, int dirfd, const char *path, char **ret_error
                 r = store_execute_script(s, pragmas);
         if (r < 0)
                 return r;
-        r = check(s,
-                  size <= CHECK_ALWAYS_BYTES || unclean ||
-                                  faccessat(dirfd, STORE_CHECK_FILE, F_OK, AT_SYMLINK_NOFOLLOW) >= 0);
+        r = check(
+                s,
+                size <= CHECK_ALWAYS_BYTES || unclean ||
+                        faccessat(dirfd, STORE_CHECK_FILE, F_OK, AT_SYMLINK_NOFOLLOW) >= 0);
         if (r < 0)
                 return r;
         (void) unlinkat(dirfd, STORE_CHECK_FILE, 0);
@@ -208,7 +209,7 @@ int store_set_aside_damaged(int dirfd, char **ret_name) {
 
 int store_suspect(Store *s) {
         _cleanup_close_ int fd = openat(
-                        s->lock_fd, STORE_CHECK_FILE, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+                s->lock_fd, STORE_CHECK_FILE, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
         return fd < 0 ? -errno : 0;
 }
@@ -244,10 +245,10 @@ int store_adopt_identity(Store *s, const char *store_id, uint64_t generation) {
                 return transaction_finish(&t, MIN(r, 0));
         /* Events and requests are named by these numbers: none may come a second time. */
         for (size_t i = 0; i < ELEMENTSOF(tables) && r >= 0; i++) {
-                _cleanup_free_ char *sql =
-                                xasprintf("INSERT INTO sqlite_sequence (name, seq) VALUES ('%s', %llu);",
-                                          tables[i],
-                                          (unsigned long long) now_usec(CLOCK_REALTIME));
+                _cleanup_free_ char *sql = xasprintf(
+                        "INSERT INTO sqlite_sequence (name, seq) VALUES ('%s', %llu);",
+                        tables[i],
+                        (unsigned long long) now_usec(CLOCK_REALTIME));
                 r = sql ? store_execute_script(s, sql) : -ENOMEM;
         }
         if (r >= 0)
@@ -305,14 +306,14 @@ int store_set(Store *s, const char *key, const char *value) {
         int r;
 
         if (value)
-                r =
-                                store_execute(s,
-                                              STATEMENT_META_SET,
-                                              "INSERT INTO meta (key, value) VALUES (?1, ?2) "
-                                              "ON CONFLICT (key) DO UPDATE SET value = ?2 WHERE value <> ?2",
-                                              "ss",
-                                              key,
-                                              value);
+                r = store_execute(
+                        s,
+                        STATEMENT_META_SET,
+                        "INSERT INTO meta (key, value) VALUES (?1, ?2) "
+                        "ON CONFLICT (key) DO UPDATE SET value = ?2 WHERE value <> ?2",
+                        "ss",
+                        key,
+                        value);
         else
                 r = store_execute(s, STATEMENT_META_DELETE, "DELETE FROM meta WHERE key = ?", "s", key);
         return r < 0 ? r : 0;

@@ -89,13 +89,13 @@ static void on_done(int error, const char *text, Json *result, void *userdata) {
 }
 
 int directory_call_start(
-                const OperationContext *context,
-                const GitConfig *config,
-                const char *workspace,
-                DirectoryVerb verb,
-                DirectoryCallDone done,
-                void *userdata,
-                DirectoryCall **ret) {
+        const OperationContext *context,
+        const GitConfig *config,
+        const char *workspace,
+        DirectoryVerb verb,
+        DirectoryCallDone done,
+        void *userdata,
+        DirectoryCall **ret) {
         _cleanup_(directory_call_freep) DirectoryCall *f = new0(DirectoryCall, 1);
         _cleanup_json_ Json *request = json_object_new_object();
         int r;
@@ -109,20 +109,20 @@ int directory_call_start(
             json_set_bool(request, "force", verb == DIRECTORY_REMOVE_FORCE) < 0)
                 return -ENOMEM;
         r = git_call_start(
-                        context,
-                        &(GitCallParams){
-                                        .kind = SCOPE_HOOK,
-                                        .verb = verb == DIRECTORY_MEASURE ? "measure" : "remove",
-                                        .id = f->key,
-                                        .workspace = workspace,
-                                        .request = request,
-                                        .bounds = config->bounds,
-                                        .credential_fd = -EBADF,
-                                        .timeout_usec = config->timeout_usec,
-                                        .done = on_done,
-                                        .userdata = f,
-                        },
-                        &f->call);
+                context,
+                &(GitCallParams){
+                        .kind = SCOPE_HOOK,
+                        .verb = verb == DIRECTORY_MEASURE ? "measure" : "remove",
+                        .id = f->key,
+                        .workspace = workspace,
+                        .request = request,
+                        .bounds = config->bounds,
+                        .credential_fd = -EBADF,
+                        .timeout_usec = config->timeout_usec,
+                        .done = on_done,
+                        .userdata = f,
+                },
+                &f->call);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(f);

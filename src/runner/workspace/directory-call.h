@@ -20,12 +20,12 @@ typedef enum DirectoryVerb {
 } DirectoryVerb;
 
 int directory_call_start(
-                const OperationContext *context,
-                const GitConfig *config,
-                const char *workspace,
-                DirectoryVerb verb,
-                DirectoryCallDone done,
-                void *userdata,
-                DirectoryCall **ret);
+        const OperationContext *context,
+        const GitConfig *config,
+        const char *workspace,
+        DirectoryVerb verb,
+        DirectoryCallDone done,
+        void *userdata,
+        DirectoryCall **ret);
 DirectoryCall *directory_call_free(DirectoryCall *f); /* cancels */
 DEFINE_TRIVIAL_CLEANUP_FUNC(DirectoryCall *, directory_call_free);

@@ -30,8 +30,9 @@ GitCall *git_call_free(GitCall *c) {
 }
 
 static const char *known_phase(const char *name) {
-        static const char *const phases[] = { "waiting",   "connecting", "preparing",
-                                              "receiving", "resolving",  "checkout" };
+        static const char *const phases[] = {
+                "waiting", "connecting", "preparing", "receiving", "resolving", "checkout",
+        };
 
         for (size_t i = 0; name && i < ELEMENTSOF(phases); i++)
                 if (streq(name, phases[i]))
@@ -84,19 +85,13 @@ static int errno_of_code(const char *code) {
                 const char *code;
                 int error;
         } codes[] = {
-                {"request",      -EINVAL      },
-                { "url",         -EPERM       },
-                { "auth",        -EACCES      },
-                { "certificate", -EKEYREJECTED},
-                { "host-key",    -EKEYREJECTED},
-                { "redirect",    -EREMCHG     },
-                { "network",     -EHOSTUNREACH},
-                { "not-found",   -ENOENT      },
-                { "empty",       -ENODATA     },
-                { "no-space",    -ENOSPC      },
-                { "too-large",   -EFBIG       },
-                { "stopped",     -ECANCELED   },
-                { "unsaved",     -ENOTEMPTY   },
+                { "request", -EINVAL },        { "url", -EPERM },
+                { "auth", -EACCES },           { "certificate", -EKEYREJECTED },
+                { "host-key", -EKEYREJECTED }, { "redirect", -EREMCHG },
+                { "network", -EHOSTUNREACH },  { "not-found", -ENOENT },
+                { "empty", -ENODATA },         { "no-space", -ENOSPC },
+                { "too-large", -EFBIG },       { "stopped", -ECANCELED },
+                { "unsaved", -ENOTEMPTY },
         };
 
         for (size_t i = 0; code && i < ELEMENTSOF(codes); i++)
@@ -134,10 +129,11 @@ static void on_done(Operation *o, int error, const char *text, int status, void 
                 sentence = xasprintf("failed to run git: %s", isempty(text) ? strerror(-error) : text);
                 done(error, strempty(sentence), NULL, data);
         } else if (!type || status != 0) {
-                sentence = status > 128 ? xasprintf("git was ended by signal %d%s%s",
-                                                    status - 128,
-                                                    isempty(text) ? "" : ": ",
-                                                    strempty(text)) :
+                sentence = status > 128 ? xasprintf(
+                                                  "git was ended by signal %d%s%s",
+                                                  status - 128,
+                                                  isempty(text) ? "" : ": ",
+                                                  strempty(text)) :
                                           xasprintf("git exited with status %d without a result", status);
                 done(status > 128 ? -ECHILD : -EIO, strempty(sentence), NULL, data);
         } else
@@ -167,25 +163,25 @@ int git_call_start(const OperationContext *context, const GitCallParams *p, GitC
         r = buffer_append_str(&input, "\n");
         if (r < 0)
                 return r;
-        r =
-                        operation_start(context,
-                                        &(OperationParams){
-                                                        .kind = p->kind,
-                                                        .id = p->id,
-                                                        .workspace = p->workspace,
-                                                        .argv = argv,
-                                                        .env = env,
-                                                        .cwd = "",
-                                                        .input = input.data,
-                                                        .input_size = input.size,
-                                                        .extra = {p->credential_fd, -EBADF},
-                                                        .n_extra = p->credential_fd >= 0 ? 1 : 0,
-                                                        .timeout_usec = p->timeout_usec,
-                                                        .line = on_line,
-                                                        .done = on_done,
-                                                        .userdata = c,
-        },
-                                        &c->operation);
+        r = operation_start(
+                context,
+                &(OperationParams){
+                        .kind = p->kind,
+                        .id = p->id,
+                        .workspace = p->workspace,
+                        .argv = argv,
+                        .env = env,
+                        .cwd = "",
+                        .input = input.data,
+                        .input_size = input.size,
+                        .extra = { p->credential_fd, -EBADF },
+                        .n_extra = p->credential_fd >= 0 ? 1 : 0,
+                        .timeout_usec = p->timeout_usec,
+                        .line = on_line,
+                        .done = on_done,
+                        .userdata = c,
+                },
+                &c->operation);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(c);

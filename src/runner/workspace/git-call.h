@@ -15,7 +15,8 @@ typedef struct GitCallParams {
         ScopeKind kind; /* SCOPE_GIT or SCOPE_HOOK */
         const char *verb, *id, *workspace;
         Json *request;
-        const uint64_t *bounds; /* borrowed for the call, _GIT_BOUND_MAX of them; 0: northflare-git's own default */
+        const uint64_t
+                *bounds; /* borrowed for the call, _GIT_BOUND_MAX of them; 0: northflare-git's own default */
         int credential_fd; /* borrowed, or -EBADF */
         uint64_t timeout_usec;
         CheckoutProgress progress; /* may be NULL */

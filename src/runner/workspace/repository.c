@@ -2,12 +2,12 @@
 #include "common/git-url.h"
 #include "runner/workspace/repository.h"
 
-static int
-check_string(Json *repository,
-             const char *name,
-             bool (*valid)(const char *),
-             const char *want,
-             char **ret_error) {
+static int check_string(
+        Json *repository,
+        const char *name,
+        bool (*valid)(const char *),
+        const char *want,
+        char **ret_error) {
         const char *value = json_get_string(repository, name);
 
         if (!json_get(repository, name) || (value && valid(value)))
@@ -39,11 +39,12 @@ int checkout_check(Json *repository, const GitConfig *config, char **ret_error) 
         }
         if (check_string(repository, "branch", gitref_branch_is_valid, name_of_branch, ret_error) < 0 ||
             check_string(repository, "baseBranch", gitref_branch_is_valid, name_of_branch, ret_error) < 0 ||
-            check_string(repository,
-                         "commit",
-                         gitref_commit_is_valid,
-                         "not 40 lower-case hex digits",
-                         ret_error) < 0)
+            check_string(
+                    repository,
+                    "commit",
+                    gitref_commit_is_valid,
+                    "not 40 lower-case hex digits",
+                    ret_error) < 0)
                 return -EINVAL;
         return 0;
 }

@@ -10,7 +10,7 @@ typedef struct GitConfig {
         const char *cache_dir;                  /* or NULL: NF_GITCACHEDIR */
         const char *ca_file, *known_hosts_file; /* or NULL: the system's; read by northflare-git */
         const char *token_file,
-                        *ssh_key_file; /* credentials, or NULL; read by the runner, passed by descriptor */
+                *ssh_key_file;         /* credentials, or NULL; read by the runner, passed by descriptor */
         char *const *credential_hosts; /* hosts that are given a credential, or NULL: every one */
         const char *username;          /* for https, default "x-access-token" */
         bool allow_loopback;           /* tests and self-hosting: loopback hosts, http, file */

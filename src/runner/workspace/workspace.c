@@ -114,21 +114,21 @@ static int start_checkout(Checkout *c, const char *commit) {
             json_set_string(request, "directory", directory) < 0)
                 return -ENOMEM;
         return git_call_start(
-                        &c->context,
-                        &(GitCallParams){
-                                        .kind = SCOPE_HOOK,
-                                        .verb = "checkout",
-                                        .id = c->conversation,
-                                        .workspace = c->workspace,
-                                        .request = request,
-                                        .bounds = c->bounds,
-                                        .credential_fd = -EBADF,
-                                        .timeout_usec = c->timeout_usec,
-                                        .progress = on_progress,
-                                        .done = on_checkout,
-                                        .userdata = c,
-                        },
-                        &c->call);
+                &c->context,
+                &(GitCallParams){
+                        .kind = SCOPE_HOOK,
+                        .verb = "checkout",
+                        .id = c->conversation,
+                        .workspace = c->workspace,
+                        .request = request,
+                        .bounds = c->bounds,
+                        .credential_fd = -EBADF,
+                        .timeout_usec = c->timeout_usec,
+                        .progress = on_progress,
+                        .done = on_checkout,
+                        .userdata = c,
+                },
+                &c->call);
 }
 
 /* ---- the first step: as northflare-git ---- */
@@ -182,7 +182,7 @@ static int seal_file(const char *path, int *ret) {
 static int get_credential(Checkout *c, const GitConfig *config, const GitUrl *url, Json *request, int *ret) {
         bool ssh = url->scheme == GIT_SCHEME_SSH;
         const char *path = url->scheme == GIT_SCHEME_FILE ? NULL :
-                        ssh                               ? config->ssh_key_file :
+                ssh                                       ? config->ssh_key_file :
                                                             config->token_file;
         int r;
 
@@ -190,12 +190,13 @@ static int get_credential(Checkout *c, const GitConfig *config, const GitUrl *ur
                 return 0;
         r = seal_file(path, ret);
         if (r < 0) {
-                int q =
-                                fail_later(c,
-                                           r,
-                                           xasprintf("failed to read git.%s: %s",
-                                                     ssh ? "sshKeyFile" : "tokenFile",
-                                                     strerror(-r)));
+                int q = fail_later(
+                        c,
+                        r,
+                        xasprintf(
+                                "failed to read git.%s: %s",
+                                ssh ? "sshKeyFile" : "tokenFile",
+                                strerror(-r)));
                 return q < 0 ? q : -EALREADY;
         }
         return json_set_string(request, "credential", ssh ? "sshKey" : "token");
@@ -229,33 +230,33 @@ static int start_fetch(Checkout *c, const GitConfig *config, const GitUrl *url, 
         if (r < 0)
                 return r == -EALREADY ? 0 : r; /* it is reported from the loop */
         return git_call_start(
-                        &c->context,
-                        &(GitCallParams){
-                                        .kind = SCOPE_GIT,
-                                        .verb = "fetch",
-                                        .id = c->conversation,
-                                        .workspace = c->workspace,
-                                        .request = request,
-                                        .bounds = c->bounds,
-                                        .credential_fd = credential,
-                                        .timeout_usec = c->timeout_usec,
-                                        .progress = on_progress,
-                                        .done = on_fetch,
-                                        .userdata = c,
-                        },
-                        &c->call);
+                &c->context,
+                &(GitCallParams){
+                        .kind = SCOPE_GIT,
+                        .verb = "fetch",
+                        .id = c->conversation,
+                        .workspace = c->workspace,
+                        .request = request,
+                        .bounds = c->bounds,
+                        .credential_fd = credential,
+                        .timeout_usec = c->timeout_usec,
+                        .progress = on_progress,
+                        .done = on_fetch,
+                        .userdata = c,
+                },
+                &c->call);
 }
 
 int checkout_start(
-                const OperationContext *context,
-                const GitConfig *config,
-                const char *conversation,
-                const char *workspace,
-                Json *repository,
-                CheckoutProgress progress,
-                CheckoutDone done,
-                void *userdata,
-                Checkout **ret) {
+        const OperationContext *context,
+        const GitConfig *config,
+        const char *conversation,
+        const char *workspace,
+        Json *repository,
+        CheckoutProgress progress,
+        CheckoutDone done,
+        void *userdata,
+        Checkout **ret) {
         _cleanup_(checkout_freep) Checkout *c = NULL;
         _cleanup_giturl_ GitUrl url = {};
         char key[GITURL_KEY_SIZE];
@@ -334,12 +335,12 @@ static void on_status(int error, const char *text, Json *result, void *userdata)
         status = json_object_new_object();
         if (json_get_bool(result, "dirty", &dirty) < 1 || json_get_u64(result, "unpushed", &unpushed) < 1)
                 r = -EBADMSG;
-        else if (!status ||
-                 json_set_string(status,
-                                 "branch",
-                                 branch && gitref_branch_is_valid(branch) ? branch : NULL) < 0 ||
-                 json_set_string(status, "head", head && gitref_commit_is_valid(head) ? head : NULL) < 0 ||
-                 json_set_bool(status, "dirty", dirty) < 0 || json_set_u64(status, "unpushed", unpushed) < 0)
+        else if (
+                !status ||
+                json_set_string(status, "branch", branch && gitref_branch_is_valid(branch) ? branch : NULL) <
+                        0 ||
+                json_set_string(status, "head", head && gitref_commit_is_valid(head) ? head : NULL) < 0 ||
+                json_set_bool(status, "dirty", dirty) < 0 || json_set_u64(status, "unpushed", unpushed) < 0)
                 r = -ENOMEM;
         s->done(r,
                 r < 0 ? "failed to read the state of the checkout" : NULL,
@@ -348,14 +349,14 @@ static void on_status(int error, const char *text, Json *result, void *userdata)
 }
 
 int checkout_status_start(
-                const OperationContext *context,
-                const GitConfig *config,
-                const char *conversation,
-                const char *workspace,
-                const char *directory,
-                CheckoutStatusDone done,
-                void *userdata,
-                CheckoutStatus **ret) {
+        const OperationContext *context,
+        const GitConfig *config,
+        const char *conversation,
+        const char *workspace,
+        const char *directory,
+        CheckoutStatusDone done,
+        void *userdata,
+        CheckoutStatus **ret) {
         _cleanup_(checkout_status_freep) CheckoutStatus *s = new0(CheckoutStatus, 1);
         _cleanup_json_ Json *request = json_object_new_object();
         int r;
@@ -363,21 +364,21 @@ int checkout_status_start(
         if (!s || !request || json_set_string(request, "directory", directory) < 0)
                 return -ENOMEM;
         *s = (CheckoutStatus){ .done = done, .userdata = userdata };
-        r =
-                        git_call_start(context,
-                                       &(GitCallParams){
-                                                       .kind = SCOPE_HOOK,
-                                                       .verb = "status",
-                                                       .id = conversation,
-                                                       .workspace = strempty(workspace),
-                                                       .request = request,
-                                                       .bounds = config->bounds,
-                                                       .credential_fd = -EBADF,
-                                                       .timeout_usec = config->timeout_usec,
-                                                       .done = on_status,
-                                                       .userdata = s,
-                                       },
-                                       &s->call);
+        r = git_call_start(
+                context,
+                &(GitCallParams){
+                        .kind = SCOPE_HOOK,
+                        .verb = "status",
+                        .id = conversation,
+                        .workspace = strempty(workspace),
+                        .request = request,
+                        .bounds = config->bounds,
+                        .credential_fd = -EBADF,
+                        .timeout_usec = config->timeout_usec,
+                        .done = on_status,
+                        .userdata = s,
+                },
+                &s->call);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(s);

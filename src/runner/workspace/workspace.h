@@ -16,23 +16,23 @@ typedef void (*CheckoutProgress)(Json *progress, void *userdata);
  * read in a checkout of its own); else a negative errno and a sentence for people that holds no credential. Runs once,
  * never from inside checkout_start; the checkout may be freed inside, the strings live until it returns. */
 typedef void (*CheckoutDone)(
-                int error,
-                const char *text,
-                const char *directory,
-                const char *branch,
-                const char *head,
-                void *userdata);
+        int error,
+        const char *text,
+        const char *directory,
+        const char *branch,
+        const char *head,
+        void *userdata);
 
 int checkout_start(
-                const OperationContext *context,
-                const GitConfig *config,
-                const char *conversation,
-                const char *workspace,
-                Json *repository,
-                CheckoutProgress progress,
-                CheckoutDone done,
-                void *userdata,
-                Checkout **ret);
+        const OperationContext *context,
+        const GitConfig *config,
+        const char *conversation,
+        const char *workspace,
+        Json *repository,
+        CheckoutProgress progress,
+        CheckoutDone done,
+        void *userdata,
+        Checkout **ret);
 Checkout *checkout_free(Checkout *c); /* cancels */
 DEFINE_TRIVIAL_CLEANUP_FUNC(Checkout *, checkout_free);
 
@@ -41,13 +41,13 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Checkout *, checkout_free);
 typedef struct CheckoutStatus CheckoutStatus;
 typedef void (*CheckoutStatusDone)(int error, const char *text, Json *status, void *userdata);
 int checkout_status_start(
-                const OperationContext *context,
-                const GitConfig *config,
-                const char *conversation,
-                const char *workspace,
-                const char *directory,
-                CheckoutStatusDone done,
-                void *userdata,
-                CheckoutStatus **ret);
+        const OperationContext *context,
+        const GitConfig *config,
+        const char *conversation,
+        const char *workspace,
+        const char *directory,
+        CheckoutStatusDone done,
+        void *userdata,
+        CheckoutStatus **ret);
 CheckoutStatus *checkout_status_free(CheckoutStatus *s); /* cancels */
 DEFINE_TRIVIAL_CLEANUP_FUNC(CheckoutStatus *, checkout_status_free);

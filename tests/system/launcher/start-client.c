@@ -77,15 +77,15 @@ static void append_limits(sd_bus_message *m) {
 
 int main(int argc, char *argv[]) {
         static const struct option options[] = {
-                {"dir",              required_argument, NULL, 'd' },
-                { "env",              required_argument, NULL, 'e' },
-                { "limit",                 required_argument, NULL, 'l' },
-                { "cwd",required_argument, NULL, 'c' },
-                { "file",               required_argument, NULL, 'f' },
-                { "private",           required_argument, NULL, 'p' },
-                { "user",              no_argument, NULL, 'u' },
-                { "verb",                 required_argument, NULL, 'v' },
-                {              },
+                { "dir", required_argument, NULL, 'd' },
+                { "env", required_argument, NULL, 'e' },
+                { "limit", required_argument, NULL, 'l' },
+                { "cwd", required_argument, NULL, 'c' },
+                { "file", required_argument, NULL, 'f' },
+                { "private", required_argument, NULL, 'p' },
+                { "user", no_argument, NULL, 'u' },
+                { "verb", required_argument, NULL, 'v' },
+                {},
         };
         sd_bus_message *m, *reply;
         sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -126,12 +126,12 @@ int main(int argc, char *argv[]) {
                 }
         check(user ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus), "bus");
         check(sd_bus_message_new_method_call(
-                              bus,
-                              &m,
-                              "org.northflare.Launcher1",
-                              "/org/northflare/Launcher1",
-                              "org.northflare.Launcher1",
-                              verb ? verb : "Start"),
+                      bus,
+                      &m,
+                      "org.northflare.Launcher1",
+                      "/org/northflare/Launcher1",
+                      "org.northflare.Launcher1",
+                      verb ? verb : "Start"),
               "message");
         if (verb) {
                 /* SetLimits UNIT */
@@ -143,12 +143,12 @@ int main(int argc, char *argv[]) {
                         return 3;
                 }
                 check(sd_bus_message_append(
-                                      m,
-                                      "ssus",
-                                      argv[optind],
-                                      argv[optind + 1],
-                                      (uint32_t) strtoul(argv[optind + 2], NULL, 10),
-                                      argv[optind + 3]),
+                              m,
+                              "ssus",
+                              argv[optind],
+                              argv[optind + 1],
+                              (uint32_t) strtoul(argv[optind + 2], NULL, 10),
+                              argv[optind + 3]),
                       "arguments");
                 check(sd_bus_message_append_strv(m, argv + optind + 4), "argv");
                 append_pairs(m);
@@ -162,9 +162,10 @@ int main(int argc, char *argv[]) {
         }
         r = sd_bus_call(bus, m, 60 * UINT64_C(1000000), &error, &reply);
         if (r < 0) {
-                (void) printf("%s: %s\n",
-                              error.name ? error.name : strerror(-r),
-                              error.message ? error.message : "");
+                (void) printf(
+                        "%s: %s\n",
+                        error.name ? error.name : strerror(-r),
+                        error.message ? error.message : "");
                 return 1;
         }
         if (verb)
