@@ -49,7 +49,6 @@ static void start_good(World *w, const Start *s, const char *unit) {
 
 static void test_good(void **state) {
         const char *const env[] = { "A", "b c", NULL };
-        _cleanup_close_ int pidfd = -EBADF;
         const char *unit;
         const void *id;
         World *w = *state;
