@@ -389,9 +389,9 @@ static void test_registry(void **state) {
         is_text(world_run_file(w, "c-3", "out"), "61004\n");
         /* Full: at the bound a workspace that is in it has its user. */
         _cleanup_close_ int fd = open(world_path(w, "state/workspaces"), O_RDWR | O_CLOEXEC);
-        ssize_t n = read(fd, large, sizeof(large));
+        ssize_t n = read(fd, large, sizeof(large) - 1);
         assert_true(n > 0);
-        memset(large + n, '\n', sizeof(large) - (size_t) n);
+        memset(large + n, '\n', sizeof(large) - 1 - (size_t) n);
         large[4 * 1024 * 1024] = 0;
         world_put(w, "state/workspaces", large);
         begin(w,

@@ -101,15 +101,13 @@ static uint64_t backstop(const Limits *l) {
 }
 
 void supervisor_exec(const Limits *limits, pid_t agent, uint64_t out_log_max, int control, int dirfd) {
+        char numbers[3][24];
         char *envp[] = { NULL },
-             *argv[] = {
-                     (char *) "northflare-supervisor",
-                     xasprintf("%d", (int) agent),
-                     xasprintf("%" PRIu64, out_log_max),
-                     xasprintf("%" PRIu64, backstop(limits)),
-                     NULL,
-             };
+             *argv[] = { (char *) "northflare-supervisor", numbers[0], numbers[1], numbers[2], NULL };
 
+        (void) snprintf(numbers[0], sizeof(numbers[0]), "%d", (int) agent);
+        (void) snprintf(numbers[1], sizeof(numbers[1]), "%" PRIu64, out_log_max);
+        (void) snprintf(numbers[2], sizeof(numbers[2]), "%" PRIu64, backstop(limits));
         if (!privileges_are_dropped()) {
                 errno = EPERM;
                 return;
