@@ -616,7 +616,7 @@ static void test_many(void **state) {
 
 static void test_room(void **state) {
         World *w = *state;
-        Reply r, s;
+        Reply r, s, hook;
 
         world_put(w, "cgroup/northflare.slice/northflare-conversation-x-1.scope/memory.max", "1000\n");
         world_put(w, "cgroup/northflare.slice/northflare-conversation-x-1.scope/pids.max", "1\n");
@@ -640,13 +640,14 @@ static void test_room(void **state) {
         world_put(w, "cgroup/northflare.slice/" UNIT "/memory.max", "500\n");
         start(w, &s, &(Start){ .id = "d", .limit = "MemoryMax", .value = 1501 });
         wait_error(w, &s, "LimitTooHigh", "limits: MemoryMax");
-        start(w, &s, &(Start){ .id = "d", .kind = "hook", .limit = "MemoryMax", .value = 5000 });
+        start(w, &hook, &(Start){ .id = "d", .kind = "hook", .limit = "MemoryMax", .value = 5000 });
         next_call(w, "StartTransientUnit");
         /* What is no agent's counts as a scope alone: two that have a cgroup, and this one. */
         start(w, &s, &(Start){ .id = "e", .kind = "hook" });
         wait_error(w, &s, "TooMany", "3 scopes already exist.");
         reply_done(&r);
         reply_done(&s);
+        reply_done(&hook);
 }
 
 static void test_slice_unreadable(void **state) {
