@@ -475,7 +475,9 @@ sd_bus_message *next_call(World *w, const char *member) {
         AWAIT(w, w->n_calls > 0, "The launcher's call of systemd's %s", member);
         sd_bus_message_unref(m);
         m = w->calls[0];
-        memmove(w->calls, w->calls + 1, --w->n_calls * sizeof(*w->calls));
+        w->n_calls--;
+        for (size_t i = 0; i < w->n_calls; i++)
+                w->calls[i] = w->calls[i + 1];
         assert_string_equal(sd_bus_message_get_member(m), member);
         return m;
 }

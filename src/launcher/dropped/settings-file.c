@@ -70,7 +70,7 @@ static int parse_agents(SettingsFile *f, Json *o, const char *key) {
         STRV_FOREACH(u, users) {
                 if (f->n_agents >= AGENT_USERS_MAX || strlen(*u) >= AGENT_USER_SIZE)
                         return -EINVAL;
-                (void) strcpy(f->agents[f->n_agents++], *u);
+                memcpy(f->agents[f->n_agents++], *u, strlen(*u) + 1);
         }
         return f->n_agents > 0 ? 0 : -EINVAL;
 }
