@@ -391,7 +391,7 @@ def answers():
         on_admin("GET", "conversations/%s/events" % name, answer="HTTP/1.1 200")
 
 
-stays("answers that nobody has taken yet", 148, answers)
+stays("answers that were not read yet", 148, answers)
 print("a page too many:", said(ask_port("GET", "messages", first.headers)))
 print("an answer too many:", said(ask_admin("GET", "messages/" + answered)))
 
