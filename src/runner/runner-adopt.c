@@ -154,14 +154,16 @@ static void kill_orphans(Runner *r, char *const *units) {
         }
 }
 
-int runner_adopt(Runner *r) {
-        _cleanup_strv_free_ char **units = NULL, **ended = NULL, **others = NULL;
+int runner_list_scopes(Runner *r, char ***ret) {
+        int k = units_list(r->ctx->run.units, ret);
+
+        return k < 0 ? log_error_errno(k, "Failed to list the scopes of systemd: %m") : 0;
+}
+
+int runner_adopt(Runner *r, char *const *units) {
+        _cleanup_strv_free_ char **ended = NULL, **others = NULL;
         int k;
 
-        /* Scopes first, rows and outcomes second: the other way round an end between the two looks like a loss. */
-        k = units_list(r->ctx->run.units, &units);
-        if (k < 0)
-                return log_error_errno(k, "Failed to list the scopes of systemd: %m");
         k = recovery_make_rows(r->recovery, units);
         if (k >= 0)
                 k = store_list_ended(r->store, ENDED_KEPT_MAX, collect, &ended);

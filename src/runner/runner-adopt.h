@@ -12,9 +12,12 @@
 /* A number in hexadecimal digits is behind that; and they are no requests of the wire. */
 #define LOCAL_MESSAGE_DIGITS 16
 
-/* Makes all of them that live and the newest that have ended, and kills scopes that belong to none. Negative errno:
- * they could not all be read. */
-int runner_adopt(Runner *r);
+/* Lists the scopes that systemd has now: before the rows are read, or an end between the two looks like a loss. Negative
+ * errno: systemd does not answer, which is logged. */
+int runner_list_scopes(Runner *r, char ***ret);
+/* Makes all conversations that live and the newest that have ended, and kills those of the scopes that belong to none.
+ * Negative errno: the store could not be read or written; runner_store_failed() tries again. */
+int runner_adopt(Runner *r, char *const *scopes);
 /* Resumes all that live, once scopes may be started. */
 void runner_begin_all(Runner *r);
 /* One that ended long ago is read from the store. NULL: not known here. */

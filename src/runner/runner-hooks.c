@@ -65,12 +65,15 @@ static void on_delivered(Conversation *c, void *userdata) {
 }
 
 static int on_readopt(sd_event_source *source, uint64_t usec, void *userdata) {
+        _cleanup_strv_free_ char **scopes = NULL;
         Runner *r = userdata;
         int k;
 
         runner_forget_all(r);
         r->ctx->run.broken = false;
-        k = runner_adopt(r);
+        k = runner_list_scopes(r, &scopes);
+        if (k >= 0)
+                k = runner_adopt(r, scopes);
         if (k < 0) {
                 log_warning_errno(k, "Failed to read the store, retrying: %m");
                 r->ctx->run.broken = true;

@@ -339,20 +339,33 @@ static void report_user_mode(Runner *r) {
 }
 
 int runner_begin(Runner *r) {
+        _cleanup_strv_free_ char **scopes = NULL;
         int k;
 
         runner_sweep(r);
         workspaces_open(r->workspaces);
-        k = runner_adopt(r);
+        k = runner_list_scopes(r, &scopes);
         if (k < 0)
                 return k;
+        k = runner_adopt(r, scopes);
+        if (k < 0) {
+                /* Also on a full disk: the runner goes on when there is room again. */
+                runner_store_failed(r, k);
+                if (r->exit_code != 0)
+                        return 0;
+        }
         announcer_changed(r->announcer);
         (void) sd_notify(0, "READY=1");
-        log_info(
-                "northflare-runner " PROJECT_VERSION " is ready, %u conversations adopted.",
-                registry_count_live(r->conversations));
         r->ctx->run.ready = true;
-        runner_begin_all(r);
+        if (k < 0)
+                log_notice("northflare-runner " PROJECT_VERSION
+                           " is ready, but adopts conversations only when the store can be written.");
+        else {
+                log_info(
+                        "northflare-runner " PROJECT_VERSION " is ready, %u conversations adopted.",
+                        registry_count_live(r->conversations));
+                runner_begin_all(r);
+        }
         report_user_mode(r);
         crash_watch_check(r->crash);
         drain_resume(r->drain);

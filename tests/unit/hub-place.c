@@ -273,10 +273,17 @@ void supervisor_ends(Place *p, const char *members) {
         write_file(p, "outcome.json", outcome);
 }
 
+int adopt_rows(Place *p) {
+        _cleanup_strv_free_ char **scopes = NULL;
+
+        assert_return_code(runner_list_scopes(p->r, &scopes), 0);
+        return runner_adopt(p->r, scopes);
+}
+
 Conversation *adopt(Place *p) {
         Conversation *c;
 
-        assert_return_code(runner_adopt(p->r), 0);
+        assert_return_code(adopt_rows(p), 0);
         p->r->ctx->run.ready = true;
         runner_begin_all(p->r);
         c = registry_find(p->r->conversations, "c-0");

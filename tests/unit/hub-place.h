@@ -52,6 +52,7 @@ void store(Place *p, const Stored *s);
 void run_sql(Place *p, const char *sql);
 void supervisor_ends(Place *p, const char *members);
 /* The runner begins, or begins again; it returns conversation c-0. */
+int adopt_rows(Place *p);
 Conversation *adopt(Place *p);
 /* The store takes commits again, and the runner reads it again. */
 void repair_store(Place *p);

@@ -447,6 +447,7 @@ static void settle(void) {
 }
 
 static void live(void) {
+        _cleanup_strv_free_ char **scopes = NULL;
         _cleanup_free_ char *cursor = NULL;
         size_t next = 0;
         sd_event *event;
@@ -455,7 +456,8 @@ static void live(void) {
         world.runner = make_runner(event);
         Runner *r = world.runner;
         assert_int_equal(control_new(r->store, NULL, &r->control), 0);
-        assert_int_equal(runner_adopt(r), 0);
+        assert_int_equal(runner_list_scopes(r, &scopes), 0);
+        assert_int_equal(runner_adopt(r, scopes), 0);
         r->ctx->run.ready = true;
         runner_begin_all(r);
         if (store_get(r->store, "cursor", &cursor) > 0)

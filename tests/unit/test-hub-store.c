@@ -21,7 +21,7 @@ static void test_a_start_that_cannot_be_stored_is_adopted_later(void **state) {
         store(p, &(Stored){ .agent = "shell", .state = "starting" });
         write_file(p, "started", "{\"version\":1,\"cgroup\":\"" CGROUP "\",\"cwd\":\"/w\"}");
         p->scope = p->refuses = true;
-        assert_true(runner_adopt(p->r) < 0);
+        assert_true(adopt_rows(p) < 0);
         assert_null(p->killed);
         p->refuses = false;
         runner_forget_all(p->r);
@@ -141,8 +141,28 @@ static void test_what_the_store_does_not_have_is_not_ended(void **state) {
         assert_int_equal(registry_find(p->r->conversations, "c-0")->row.run, 1);
 }
 
+/* The runner starts all the same, since the disk may be full for long, and goes on from the rows when there is room. */
+static void test_a_runner_starts_with_a_store_that_cannot_be_written(void **state) {
+        Place *p = *state;
+
+        store(p, &(Stored){ .agent = "shell", .state = "starting" });
+        write_file(p, "started", "{\"version\":1,\"cgroup\":\"" CGROUP "\",\"cwd\":\"/w\"}");
+        p->scope = p->refuses = true;
+        assert_return_code(runner_begin(p->r), 0);
+        turn(p);
+        assert_true(p->r->ctx->run.broken && p->r->ctx->run.ready);
+        assert_null(p->killed);
+        repair_store(p);
+        turn(p);
+        assert_null(p->killed);
+        assert_int_equal(registry_count_live(p->r->conversations), 1);
+        assert_int_equal(registry_find(p->r->conversations, "c-0")->row.state, CONVERSATION_LIVE);
+        assert_int_equal(count_events(p, "\"conversation.started\""), 1);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                TEST(a_runner_starts_with_a_store_that_cannot_be_written),
                 TEST(a_start_that_cannot_be_stored_is_adopted_later),
                 TEST(the_end_of_a_drain_holds_for_what_could_not_be_ended),
                 TEST(a_shutdown_holds_for_what_could_not_be_ended),

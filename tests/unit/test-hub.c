@@ -505,7 +505,7 @@ static void test_one_without_a_run_is_left_alone(void **state) {
         Conversation *c;
 
         store(p, &(Stored){ .agent = "shell", .state = "new", .no_folder = true });
-        assert_return_code(runner_adopt(p->r), 0);
+        assert_return_code(adopt_rows(p), 0);
         p->r->ctx->run.ready = true;
         c = registry_find(p->r->conversations, "c-0");
         c->run = run_free(c->run);
