@@ -227,11 +227,18 @@ int __wrap_settings_file_parse(SettingsFile *f, const char *text, size_t size, c
                 return -ENOENT;
         if (streq(how, "minimum"))
                 return INT32_MIN;
+        if (streq(how, "not-utf8") || streq(how, "no-end")) {
+                memset(ret_error, streq(how, "no-end") ? 'a' : 0xff, SETTINGS_ERROR_SIZE);
+                return -EINVAL;
+        }
         if (streq(how, "positive"))
                 return 1;
         if (streq(how, "no-nul")) {
                 f->n_agents = 1;
                 memset(f->agents[0], 'a', sizeof(f->agents[0]));
+        } else if (streq(how, "user-not-utf8")) {
+                f->n_agents = 1;
+                memcpy(f->agents[0], "\xff", 2);
         } else if (streq(how, "n=65"))
                 f->n_agents = AGENT_USERS_MAX + 1;
         else if (streq(how, "value-without-set"))

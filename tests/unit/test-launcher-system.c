@@ -365,6 +365,23 @@ static void test_bad_users(void **state) {
         }
 }
 
+/* The name of a user is the parser's, which an attacker may have taken over. */
+static void test_bad_name(void **state) {
+        World *w = *state;
+        Reply r;
+
+        if (skip_without_root() < 0)
+                return;
+        world_configure(w, "{}");
+        assert_int_equal(setenv("NF_TEST_PARSER", "user-not-utf8", 1), 0);
+        world_launch(w, 1);
+        assert_int_equal(unsetenv("NF_TEST_PARSER"), 0);
+        start(w, &r, &(Start){});
+        wait_error(w, &r, "Failed", "There is no user ?.");
+        call(w, &r, w->caller, "Pending", NULL);
+        wait_good(w, &r);
+}
+
 /* Two agent users, and the file that says whose workspace is whose. */
 static void test_registry(void **state) {
         static char large[4 * 1024 * 1024 + 2];
@@ -434,7 +451,7 @@ int main(int argc, char *argv[]) {
                 CASE(test_options),        CASE(test_idle),          CASE(test_signals),
                 CASE(test_no_systemd),     CASE(test_settings_size), SYSTEM(test_caller),
                 SYSTEM(test_users),        SYSTEM(test_bad_users),   SYSTEM(test_registry),
-                SYSTEM(test_git_and_hook), SYSTEM(test_owner),
+                SYSTEM(test_git_and_hook), SYSTEM(test_owner),       SYSTEM(test_bad_name),
         };
         if (argc > 1)
                 cmocka_set_test_filter(argv[1]);

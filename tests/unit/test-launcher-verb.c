@@ -369,8 +369,15 @@ static void test_unusable(void **state) {
                 answer(w, order(w, members[i]), NULL);
                 wait_good(w, &r);
         }
+        /* sd-bus sends no text with a noncharacter: the caller would have no answer. */
+        world_kill(w);
+        world_configure(w, "{\"\xef\xbf\xbf\": {}}");
+        world_launch(w, 1);
+        start(w, &r, &(Start){});
+        wait_error(w, &r, "Failed", world_path(w, "config/northflare/launcher.json: Unknown member "));
         /* It leaves soon, to read them again. */
         world_kill(w);
+        world_configure(w, "{\"ceiling\": {}}");
         assert_int_equal(setenv("NF_TEST_LEAVES", "called", 1), 0);
         world_launch(w, 1);
         assert_int_equal(unsetenv("NF_TEST_LEAVES"), 0);
@@ -382,19 +389,9 @@ static void test_unusable(void **state) {
 /* A parser that an attacker has taken over gets nothing started, and the launcher answers. */
 static void test_parser(void **state) {
         static const char *const how[] = {
-                "exit0",
-                "kill",
-                "stop",
-                "enoent",
-                "minimum",
-                "n=65",
-                "no-nul",
-                "no-default",
-                "no-bool",
-                "positive",
-                "slice-runtime",
-                "out-of-range",
-                "value-without-set",
+                "exit0",         "kill",     "stop",       "enoent",       "minimum",
+                "n=65",          "no-nul",   "no-default", "no-bool",      "positive",
+                "slice-runtime", "not-utf8", "no-end",     "out-of-range", "value-without-set",
         };
         World *w = *state;
         Reply r;
