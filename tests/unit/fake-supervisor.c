@@ -35,7 +35,9 @@ static FILE *file(const char *name) {
 
 int main(int argc, char *argv[]) {
         int fds[AGENT_CONTROL_FDS], status = 0, death = 0;
+        int changed = 0;
         AgentReport m = {};
+        sigset_t blocked;
         char text[4096];
         ssize_t n;
         FILE *f;
@@ -56,7 +58,19 @@ int main(int argc, char *argv[]) {
                         (void) fprintf(f, " %d", i);
         for (int i = 2; i < argc; i++)
                 (void) fprintf(f, " %s", argv[i]);
-        (void) fprintf(f, " env %d death %d\n", environ && *environ, death);
+        (void) sigprocmask(SIG_BLOCK, NULL, &blocked);
+        for (int i = 1; i < 32; i++) {
+                struct sigaction a;
+
+                changed += sigaction(i, NULL, &a) >= 0 && a.sa_handler != SIG_DFL;
+        }
+        (void) fprintf(
+                f,
+                " env %d death %d signals %d %d\n",
+                environ && *environ,
+                death,
+                !sigisemptyset(&blocked),
+                changed);
         (void) fclose(f);
         f = file("report");
         n = report(&m, fds);

@@ -74,7 +74,7 @@ void world_configure(World *w, const char *text) {
         world_put(w, w->system ? "etc/launcher.json" : "config/northflare/launcher.json", text);
 }
 
-/* output: -EBADF: the log as well. */
+/* output: -EBADF: the log as well; and what the launcher must not mind, a descriptor and SIGCHLD as its parent had them. */
 static pid_t spawn(const char *path, char *const argv[], char *const envp[], const char *log, int output) {
         pid_t parent = getpid(), pid = fork();
 
@@ -82,9 +82,13 @@ static pid_t spawn(const char *path, char *const argv[], char *const envp[], con
         if (pid > 0)
                 return pid;
         int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        /* A shell has its background ignore some. */
+        for (int i = 1; i < 32; i++)
+                (void) signal(i, SIG_DFL);
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent || fd < 0 ||
             dup2(fd, STDERR_FILENO) < 0 || dup2(output >= 0 ? output : fd, STDOUT_FILENO) < 0 ||
-            close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+            close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0 ||
+            (output < 0 && (dup2(STDERR_FILENO, 40) < 0 || signal(SIGCHLD, SIG_IGN) == SIG_ERR)))
                 _exit(99);
         (void) execvpe(path, argv, envp);
         _exit(99);
@@ -165,7 +169,8 @@ static int set_up(void **state, bool system) {
                 "<limit name=\"max_replies_per_connection\">1000</limit>"
                 "<limit name=\"auth_timeout\">3600000</limit></busconfig>";
         static const char *const switches[] = {
-                "NF_TEST_LEAVES", "NF_TEST_NO_ANSWER", "NF_TEST_PARSER", "NF_TEST_SLOWER"
+                "NF_TEST_DISK",   "NF_TEST_LEAVES",   "NF_TEST_NO_ANSWER",
+                "NF_TEST_PARSER", "NF_TEST_RELATIVE", "NF_TEST_SLOWER",
         };
         World *w = new0(World, 1);
         _cleanup_free_ char *text = NULL, *option = NULL;
@@ -185,7 +190,8 @@ static int set_up(void **state, bool system) {
         w->system = system;
         text = xasprintf(config, w->dir);
         world_put(w, "bus.conf", text);
-        world_put(w, "state/README", "");
+        if (system)
+                world_put(w, "state/README", "");
         world_put(w, "homes/README", "");
         for (uid_t u = GIT_UID; system && u <= AGENT2_UID; u++) {
                 (void) snprintf(line, sizeof(line), "homes/%u", (unsigned) u);
@@ -275,6 +281,7 @@ int world_tear_down(void **state) {
 
 void world_spawn(World *w, const char *const options[]) {
         _cleanup_strv_free_ char **argv = NULL, **env = NULL;
+        _cleanup_free_ char *homes = xasprintf("%s/homes", w->dir);
 
         assert_int_equal(strv_extend(&argv, "northflare-launcher"), 0);
         if (!w->system)
@@ -290,8 +297,11 @@ void world_spawn(World *w, const char *const options[]) {
         assert_int_equal(
                 strv_consume(&env, xasprintf("DBUS_SYSTEM_BUS_ADDRESS=unix:path=%s/bus", w->dir)), 0);
         assert_int_equal(strv_consume(&env, xasprintf("XDG_CONFIG_HOME=%s/config", w->dir)), 0);
-        assert_int_equal(strv_consume(&env, xasprintf("XDG_CACHE_HOME=%s/homes", w->dir)), 0);
-        assert_int_equal(strv_consume(&env, xasprintf("XDG_STATE_HOME=%s/homes", w->dir)), 0);
+        assert_int_equal(strv_consume(&env, xasprintf("XDG_CACHE_HOME=%s/cache", w->dir)), 0);
+        assert_int_equal(
+                strv_consume(
+                        &env, xasprintf("XDG_STATE_HOME=%s%s", strempty(getenv("NF_TEST_RELATIVE")), homes)),
+                0);
         assert_int_equal(strv_consume(&env, xasprintf("STATE_DIRECTORY=%s/state", w->dir)), 0);
         assert_int_equal(strv_consume(&env, xasprintf("NOTIFY_SOCKET=%s/notify", w->dir)), 0);
         assert_int_equal(strv_consume(&env, xasprintf("NF_TEST_SYSCONFDIR=%s/etc", w->dir)), 0);

@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -21,6 +22,12 @@
 
 int __real_drop_privileges(const User *user);
 int __wrap_drop_privileges(const User *user);
+long __real_sysconf(int name);
+long __wrap_sysconf(int name);
+int __real_write_all(int fd, const void *data, size_t size);
+int __wrap_write_all(int fd, const void *data, size_t size);
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
 int __real_poll(struct pollfd *fds, nfds_t n, int timeout);
 int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout);
 int __real_settings_file_parse(SettingsFile *f, const char *text, size_t size, char *ret_error);
@@ -188,6 +195,24 @@ int __wrap_sd_bus_call_async(
         return __real_sd_bus_call_async(bus, slot, m, callback, userdata, usec);
 }
 
+/* $NF_TEST_DISK: "full", or nothing is sure to stay on it. */
+int __wrap_write_all(int fd, const void *data, size_t size) {
+        return streq_ptr(getenv("NF_TEST_DISK"), "full") ? -ENOSPC : __real_write_all(fd, data, size);
+}
+
+int __wrap_fsync(int fd) {
+        if (!streq_ptr(getenv("NF_TEST_DISK"), "unsure"))
+                return __real_fsync(fd);
+        errno = EDQUOT;
+        return -1;
+}
+
+/* The machine has 2 GiB. */
+long __wrap_sysconf(int name) {
+        return name == _SC_PHYS_PAGES ? (INT64_C(2) << 30) / __real_sysconf(_SC_PAGESIZE) :
+                                        __real_sysconf(name);
+}
+
 /* Notes which descriptors are open when the process changes its user. */
 int __wrap_drop_privileges(const User *user) {
         int fd = open(getenv("NF_TEST_DROPS"), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -201,13 +226,43 @@ int __wrap_drop_privileges(const User *user) {
         if (write(fd, text, n) != (ssize_t) n)
                 abort();
         safe_close(fd);
-        return __real_drop_privileges(user);
+        return streq_ptr(getenv("NF_TEST_PARSER"), "not-dropped") ? -EPERM : __real_drop_privileges(user);
 }
 
-/* The launcher waits so for its parser: for long where that ends by itself. */
+/* The launcher waits so for its parser, ten seconds at most: for long where that ends by itself. */
 int __wrap_poll(struct pollfd *fds, nfds_t n, int milliseconds) {
         return __real_poll(
-                fds, n, streq_ptr(getenv("NF_TEST_PARSER"), "stop") && milliseconds > 0 ? 100 : -1);
+                fds, n, streq_ptr(getenv("NF_TEST_PARSER"), "stop") && milliseconds == 10000 ? 100 : -1);
+}
+
+/* What the process is that parses. */
+static int say_facts(char *ret) {
+        uid_t u[3];
+        gid_t g[3];
+        int death, n;
+
+        if (getresuid(&u[0], &u[1], &u[2]) < 0 || getresgid(&g[0], &g[1], &g[2]) < 0 ||
+            prctl(PR_GET_PDEATHSIG, &death) < 0)
+                return 0;
+        n = snprintf(
+                ret,
+                SETTINGS_ERROR_SIZE,
+                "uids %u %u %u gids %u %u %u groups %d nnp %d dumpable %d death %d fds",
+                (unsigned) u[0],
+                (unsigned) u[1],
+                (unsigned) u[2],
+                (unsigned) g[0],
+                (unsigned) g[1],
+                (unsigned) g[2],
+                getgroups(0, NULL),
+                prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0),
+                prctl(PR_GET_DUMPABLE),
+                death);
+        for (int i = 0; i < 64; i++)
+                if (fcntl(i, F_GETFD) >= 0)
+                        n += snprintf(ret + n, SETTINGS_ERROR_SIZE - (size_t) n, " %d", i);
+        (void) snprintf(ret + n, SETTINGS_ERROR_SIZE - (size_t) n, ".");
+        return -EINVAL;
 }
 
 /* $NF_TEST_PARSER: what a parser does that an attacker has taken over. */
@@ -216,12 +271,14 @@ int __wrap_settings_file_parse(SettingsFile *f, const char *text, size_t size, c
 
         if (!how)
                 return __real_settings_file_parse(f, text, size, ret_error);
+        if (streq(how, "facts"))
+                return say_facts(ret_error);
         f->max_scopes = 1;
         if (streq(how, "exit0"))
                 _exit(EXIT_SUCCESS);
         if (streq(how, "kill"))
                 (void) raise(SIGKILL);
-        if (streq(how, "stop"))
+        if (streq(how, "stop") || streq(how, "stop-for-good"))
                 (void) raise(SIGSTOP);
         if (streq(how, "enoent"))
                 return -ENOENT;
@@ -249,7 +306,17 @@ int __wrap_settings_file_parse(SettingsFile *f, const char *text, size_t size, c
         } else if (streq(how, "slice-runtime")) {
                 f->workspace_limits.set[LIMIT_RUNTIME_MAX] = true;
                 f->workspace_limits.value[LIMIT_RUNTIME_MAX] = USEC_PER_SEC;
-        } else if (streq(how, "out-of-range")) {
+        } else if (streq(how, "slice-out-of-range"))
+                f->workspace_limits.set[LIMIT_TASKS_MAX] = true;
+        else if (streq(how, "default-out-of-range"))
+                f->defaults[SCOPE_HOOK].value[LIMIT_TASKS_MAX] = 0;
+        else if (streq(how, "no-scopes"))
+                f->max_scopes = 0;
+        else if (streq(how, "scopes=4097"))
+                f->max_scopes = MAX_SCOPES_MAX + 1;
+        else if (streq(how, "no-log"))
+                f->out_log_max = 0;
+        else if (streq(how, "out-of-range")) {
                 f->ceilings.set[LIMIT_TASKS_MAX] = true;
                 f->ceilings.value[LIMIT_TASKS_MAX] = 0;
         } else if (streq(how, "no-bool"))

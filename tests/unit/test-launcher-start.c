@@ -16,6 +16,7 @@
 
 #define UNIT "northflare-conversation-c-1.scope"
 #define JOB "/org/freedesktop/systemd1/job/7"
+#define WS "50a66195d31a5bb6" /* of the workspace ws */
 
 static void is_text(char *text_consume, const char *expected) {
         assert_non_null(text_consume);
@@ -49,6 +50,7 @@ static void start_good(World *w, const Start *s, const char *unit) {
 
 static void test_good(void **state) {
         const char *const env[] = { "A", "b c", NULL };
+        _cleanup_free_ char *facts = NULL, *out = NULL;
         const char *unit;
         const void *id;
         World *w = *state;
@@ -56,7 +58,7 @@ static void test_good(void **state) {
         Reply r;
 
         world_launch(w, 1);
-        start(w, &r, &(Start){ .script = "echo \"$A in ${PWD##*/}\"; echo $HOME", .env = env });
+        start(w, &r, &(Start){ .script = "echo \"$A in ${PWD##*/}\"; echo $HOME $SHELL", .env = env });
         sd_bus_message *m = next_call(w, "StartTransientUnit");
         assert_string_equal(sd_bus_message_get_path(m), "/org/freedesktop/systemd1");
         has_property(m, "Description", "Northflare: run 1 of c");
@@ -72,6 +74,8 @@ static void test_good(void **state) {
         has_property(m, "TasksMax", "1024");
         has_property(m, "CPUWeight", "100");
         has_property(m, "MemorySwapMax", "4294967296");
+        /* Half of what the machine has. */
+        has_property(m, "MemoryMax", "1073741824");
         has_property(m, "CPUQuotaPerSecUSec", NULL);
         /* The default, and two minutes. */
         has_property(m, "RuntimeMaxUSec", "2592120000000");
@@ -87,9 +91,15 @@ static void test_good(void **state) {
         assert_int_equal(size, 2);
         assert_memory_equal(id, "\xab\xcd", 2);
         reply_done(&r);
-        begins(world_run_file(w, "c-1", "facts"), "uid ");
+        facts = world_run_file(w, "c-1", "facts");
+        if (!endswith(facts, " fds 0 1 2 3 4 1073741824 2592060000000 env 0 death 0 signals 0 0\n"))
+                fail_msg("%s", facts);
         begins(world_run_file(w, "c-1", "report"), "1 0 0 /");
-        begins(world_run_file(w, "c-1", "out"), "b c in ");
+        out = xasprintf(
+                "b c in " WS "\n%s/homes/northflare-agent/" WS "/home %s\n",
+                w->dir,
+                access("/bin/bash", X_OK) >= 0 ? "/bin/bash" : "/bin/sh");
+        is_text(world_run_file(w, "c-1", "out"), out);
         is_text(world_run_file(w, "c-1", "end"), "0\n");
         no_calls(w);
 }
@@ -105,7 +115,7 @@ static void test_facts(void **state) {
         /* The supervisor keeps the time somewhat longer: here by the five seconds that are the least. */
         expected = xasprintf("uid %u gid %u", (unsigned) getuid(), (unsigned) getgid());
         assert_true(startswith(facts, expected));
-        if (!endswith(facts, " nnp 1 fds 0 1 2 3 4 12345 13000000 env 0 death 0\n"))
+        if (!endswith(facts, " nnp 1 fds 0 1 2 3 4 12345 13000000 env 0 death 0 signals 0 0\n"))
                 fail_msg("%s", facts);
         start_good(
                 w,
@@ -113,14 +123,52 @@ static void test_facts(void **state) {
                 "northflare-conversation-c-2.scope");
         free(facts);
         facts = world_run_file(w, "c-2", "facts");
-        assert_true(endswith(facts, " 125000000 env 0 death 0\n"));
+        assert_true(endswith(facts, " 125000000 env 0 death 0 signals 0 0\n"));
         start_good(
                 w,
                 &(Start){ .run = 3, .limit = "RuntimeMaxUSec", .value = 4000000000 },
                 "northflare-conversation-c-3.scope");
         free(facts);
         facts = world_run_file(w, "c-3", "facts");
-        assert_true(endswith(facts, " 4060000000 env 0 death 0\n"));
+        assert_true(endswith(facts, " 4060000000 env 0 death 0 signals 0 0\n"));
+}
+
+/* What is short has no swap and less of all, and git a home of its own. */
+static void test_operation(void **state) {
+        static const char *const kinds[][2] = { { "git", "64" }, { "hook", "512" } };
+        const char *const argv[] = { "/bin/sh", "-c", "pwd; echo $HOME", NULL };
+        _cleanup_free_ char *out = NULL;
+        World *w = *state;
+        Reply r;
+
+        world_launch(w, 1);
+        for (size_t i = 0; i < ELEMENTSOF(kinds); i++) {
+                start(w, &r, &(Start){ .kind = kinds[i][0], .argv = argv });
+                sd_bus_message *m = next_call(w, "StartTransientUnit");
+                has_property(m, "MemoryMax", "1073741824");
+                has_property(m, "MemorySwapMax", "0");
+                has_property(m, "TasksMax", kinds[i][1]);
+                has_property(m, "CPUQuotaPerSecUSec", "2000000");
+                has_property(m, "CPUWeight", NULL);
+                has_property(m, "RuntimeMaxUSec", "3720000000");
+                answer_error(w, m, "UnitMasked");
+                wait_error(w, &r, "Failed", "systemd: ");
+        }
+        start_good(w, &(Start){ .kind = "git", .argv = argv, .workspace = "" }, "northflare-git-c-1.scope");
+        out = xasprintf("%s/cache/northflare-git\n%s/cache/northflare-git\n", w->dir, w->dir);
+        is_text(world_run_file(w, "c-1", "out"), out);
+}
+
+/* Agents need a home, the runner none. */
+static void test_no_home(void **state) {
+        World *w = *state;
+        Reply r;
+
+        assert_int_equal(setenv("NF_TEST_RELATIVE", ".", 1), 0);
+        world_launch(w, 1);
+        assert_int_equal(unsetenv("NF_TEST_RELATIVE"), 0);
+        start(w, &r, &(Start){});
+        wait_error(w, &r, "Failed", "User northflare-agent has no home directory");
 }
 
 /* Which descriptors the processes have when they drop their privileges: the parser none, an agent its control socket and
@@ -650,6 +698,34 @@ static void test_room(void **state) {
         reply_done(&hook);
 }
 
+/* As many scopes as there may be where nobody says how many. */
+static void test_room_by_default(void **state) {
+        char path[128];
+        World *w = *state;
+        Reply r;
+
+        for (int i = 0; i < 256; i++) {
+                (void) snprintf(
+                        path,
+                        sizeof(path),
+                        "cgroup/northflare.slice/northflare-hook-x-%d.scope/pids.max",
+                        i + 1);
+                world_put(w, path, "1\n");
+                if (i < 254)
+                        continue;
+                if (i == 254)
+                        world_launch(w, 1);
+                start(w, &r, &(Start){ .kind = "hook" });
+                if (i == 254)
+                        answer_error(w, next_call(w, "StartTransientUnit"), "UnitMasked");
+                wait_error(
+                        w,
+                        &r,
+                        i == 254 ? "Failed" : "TooMany",
+                        i == 254 ? "systemd: " : "256 scopes already exist.");
+        }
+}
+
 static void test_slice_unreadable(void **state) {
         World *w = *state;
         Reply r;
@@ -746,6 +822,9 @@ int main(int argc, char *argv[]) {
                 CASE(test_room),
                 CASE(test_misuse),
                 CASE(test_slice_unreadable),
+                CASE(test_operation),
+                CASE(test_no_home),
+                CASE(test_room_by_default),
         };
         if (argc > 1)
                 cmocka_set_test_filter(argv[1]);

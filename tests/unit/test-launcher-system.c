@@ -209,10 +209,10 @@ static void test_caller(void **state) {
 
 static void test_users(void **state) {
         static const char agent[] =
-                "id -u; id -g; id -G; grep -E '^(Cap(Inh|Prm|Eff|Amb)|NoNewPrivs)' /proc/self/status;"
+                "id -u; id -g; id -G; grep -E '^(Sig(Blk|Ign)|Cap(Inh|Prm|Eff|Amb)|NoNewPrivs)' /proc/self/status;"
                 "ls /proc/self/fd | wc -l; cat {private}; stat -c '%a %u' {private} . ../*";
         static const char expected[] =
-                "61003\n61003\n61003 61103\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\n"
+                "61003\n61003\n61003 61103\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\n"
                 "CapEff:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n4\nsecret600 61003\n700 61003\n";
         _cleanup_free_ char *out = NULL, *facts = NULL;
         _cleanup_close_ int file = -EBADF;
@@ -367,6 +367,7 @@ static void test_bad_users(void **state) {
 
 /* The name of a user is the parser's, which an attacker may have taken over. */
 static void test_bad_name(void **state) {
+        _cleanup_free_ char *text = NULL;
         World *w = *state;
         Reply r;
 
@@ -378,6 +379,16 @@ static void test_bad_name(void **state) {
         assert_int_equal(unsetenv("NF_TEST_PARSER"), 0);
         start(w, &r, &(Start){});
         wait_error(w, &r, "Failed", "There is no user ?.");
+        world_kill(w);
+        /* Who parses. */
+        assert_int_equal(setenv("NF_TEST_PARSER", "facts", 1), 0);
+        world_launch(w, 1);
+        assert_int_equal(unsetenv("NF_TEST_PARSER"), 0);
+        text = xasprintf(
+                "%s/launcher.json: uids 1 1 1 gids 1 1 1 groups 1 nnp 1 dumpable 0 death 9 fds 0 1 2.",
+                NF_SYSCONFDIR);
+        start(w, &r, &(Start){});
+        wait_error(w, &r, "Failed", text);
         call(w, &r, w->caller, "Pending", NULL);
         wait_good(w, &r);
 }
@@ -435,12 +446,31 @@ static void test_registry(void **state) {
         wait_error(w, &r, "Failed", "Failed to prepare the start: ");
         no_calls(w);
         assert_true(access(world_path(w, "state/elsewhere"), F_OK) < 0);
-        /* Without its directory nothing is started at all. */
-        world_kill(w);
-        assert_int_equal(remove_tree_at(AT_FDCWD, world_path(w, "state")), 0);
-        world_launch(w, 1);
-        start(w, &r, &(Start){ .run = 7 });
-        wait_error(w, &r, "Failed", "Failed to open the state directory of the launcher: ");
+        /* What is not stored is not used. */
+        assert_int_equal(unlink(world_path(w, "state/workspaces")), 0);
+        for (int i = 0; i < 2; i++) {
+                world_kill(w);
+                assert_int_equal(setenv("NF_TEST_DISK", i == 0 ? "full" : "unsure", 1), 0);
+                world_launch(w, 1);
+                assert_int_equal(unsetenv("NF_TEST_DISK"), 0);
+                start(w, &r, &(Start){ .run = 6 });
+                wait_error(
+                        w,
+                        &r,
+                        "Failed",
+                        i == 0 ? "Failed to prepare the start: No space left on device" :
+                                 "Failed to prepare the start: Disk quota exceeded");
+        }
+        /* Without its directory nothing is started at all, nor with anything else of that name. */
+        for (int i = 0; i < 2; i++) {
+                world_kill(w);
+                assert_int_equal(remove_tree_at(AT_FDCWD, world_path(w, "state")), 0);
+                if (i == 1)
+                        world_put(w, "state", "");
+                world_launch(w, 1);
+                start(w, &r, &(Start){ .run = 7 });
+                wait_error(w, &r, "Failed", "Failed to open the state directory of the launcher: ");
+        }
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 
 #include <cmocka.h>
 
+#include "common/fileio.h"
 #include "fake-systemd.h"
 
 /* What is done to a scope that runs: systemd is asked what it is, and only then to do it. */
@@ -388,19 +391,41 @@ static void test_unusable(void **state) {
 
 /* A parser that an attacker has taken over gets nothing started, and the launcher answers. */
 static void test_parser(void **state) {
-        static const char *const how[] = {
-                "exit0",         "kill",     "stop",       "enoent",       "minimum",
-                "n=65",          "no-nul",   "no-default", "no-bool",      "positive",
-                "slice-runtime", "not-utf8", "no-end",     "out-of-range", "value-without-set",
+        static const struct {
+                const char *how, *text;
+        } cases[] = {
+                { "exit0", "Input/output error" },
+                { "kill", "Failed to parse it without privileges: Input/output error" },
+                { "stop", "Failed to parse it without privileges: Connection timed out" },
+                { "not-dropped", "Failed to parse it without privileges: Operation not permitted" },
+                { "enoent", "Input/output error" },
+                { "minimum", "Input/output error" },
+                { "positive", "Input/output error" },
+                { "not-utf8", "???" },
+                { "no-end", "aaa" },
+                { "n=65", "Invalid argument" },
+                { "no-nul", "Invalid argument" },
+                { "no-default", "Invalid argument" },
+                { "no-bool", "Invalid argument" },
+                { "slice-runtime", "Invalid argument" },
+                { "slice-out-of-range", "Invalid argument" },
+                { "default-out-of-range", "Invalid argument" },
+                { "no-scopes", "Invalid argument" },
+                { "scopes=4097", "Invalid argument" },
+                { "no-log", "Invalid argument" },
+                { "out-of-range", "Invalid argument" },
+                { "value-without-set", "Invalid argument" },
         };
         World *w = *state;
         Reply r;
 
         world_configure(w, "{\"maxScopes\": 1}");
-        _cleanup_free_ char *text = xasprintf("%s/config/northflare/launcher.json: ", w->dir);
-        for (size_t i = 0; i < ELEMENTSOF(how); i++) {
-                print_message("%s\n", how[i]);
-                assert_int_equal(setenv("NF_TEST_PARSER", how[i], 1), 0);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *text = xasprintf(
+                        "%s/config/northflare/launcher.json: %s", w->dir, cases[i].text);
+
+                print_message("%s\n", cases[i].how);
+                assert_int_equal(setenv("NF_TEST_PARSER", cases[i].how, 1), 0);
                 world_launch(w, 1);
                 start(w, &r, &(Start){});
                 wait_error(w, &r, "Failed", text);
@@ -412,21 +437,72 @@ static void test_parser(void **state) {
                 world_kill(w);
         }
         assert_int_equal(unsetenv("NF_TEST_PARSER"), 0);
-        /* The same text, parsed. */
+        /* Sixty-four users are no misuse, nor is it one to name them where they mean nothing. */
+        world_configure(
+                w,
+                "{\"agentUsers\": [\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+                "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+                "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+                "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+                "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]}");
+        world_launch(w, 1);
+        start(w, &r, &(Start){});
+        answer_error(w, next_call(w, "StartTransientUnit"), "UnitMasked");
+        wait_error(w, &r, "Failed", "systemd: ");
+        world_kill(w);
+        /* The text of before, parsed. */
+        world_configure(w, "{\"maxScopes\": 1}");
         world_launch(w, 1);
         start(w, &r, &(Start){});
         next_call(w, "StartTransientUnit");
         reply_done(&r);
 }
 
+/* What the parser is, whatever the launcher has inherited; and that it ends with the launcher. */
+static void test_parser_process(void **state) {
+        _cleanup_free_ char *text = NULL, *path = NULL, *children = NULL;
+        World *w = *state;
+        int pidfd;
+        Reply r;
+
+        world_configure(w, "{}");
+        assert_int_equal(setenv("NF_TEST_PARSER", "facts", 1), 0);
+        world_launch(w, 1);
+        start(w, &r, &(Start){});
+        text = xasprintf(
+                "%s/config/northflare/launcher.json: uids %u %u %u gids %u %u %u groups %d nnp 1 dumpable 0 death 9 fds 0 1 2.",
+                w->dir,
+                getuid(),
+                getuid(),
+                getuid(),
+                getgid(),
+                getgid(),
+                getgid(),
+                getgroups(0, NULL));
+        wait_error(w, &r, "Failed", text);
+        world_kill(w);
+        assert_int_equal(setenv("NF_TEST_PARSER", "stop-for-good", 1), 0);
+        world_spawn(w, NULL);
+        path = xasprintf("/proc/%d/task/%d/children", (int) w->launcher, (int) w->launcher);
+        do {
+                free(children);
+                children = NULL;
+                assert_int_equal(read_file_at(AT_FDCWD, path, 4096, &children, NULL), 0);
+        } while (isempty(children));
+        pidfd = (int) syscall(SYS_pidfd_open, (pid_t) strtol(children, NULL, 10), 0);
+        assert_int_equal(kill(w->launcher, SIGKILL), 0);
+        assert_int_equal(world_wait_exit(w), 256 + SIGKILL);
+        wait_gone(pidfd);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
 
 int main(int argc, char *argv[]) {
         const struct CMUnitTest tests[] = {
-                CASE(test_good),   CASE(test_not_ours), CASE(test_facts_unreadable),
-                CASE(test_names),  CASE(test_refused),  CASE(test_no_answer),
-                CASE(test_many),   CASE(test_limits),   CASE(test_unusable),
-                CASE(test_parser),
+                CASE(test_good),   CASE(test_not_ours),       CASE(test_facts_unreadable),
+                CASE(test_names),  CASE(test_refused),        CASE(test_no_answer),
+                CASE(test_many),   CASE(test_limits),         CASE(test_unusable),
+                CASE(test_parser), CASE(test_parser_process),
         };
         if (argc > 1)
                 cmocka_set_test_filter(argv[1]);

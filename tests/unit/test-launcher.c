@@ -583,6 +583,9 @@ static void test_agent_users(void **state) {
         assert_string_equal(user_of(&s, "7"), "b");
         assert_string_equal(user_of(&s, "66"), "a");
         assert_string_equal(user_of(&s, "7"), "b");
+        /* The same where what is left is the name of another user: the one with the fewest is c. */
+        assert_int_equal(write_all(fd, "9 a", 3), 0);
+        assert_string_equal(user_of(&s, "9"), "c");
 }
 
 static void put(int dirfd, const char *scope, const char *name, const char *text) {
