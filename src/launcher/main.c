@@ -106,7 +106,7 @@ int main(int argc, char *argv[]) {
         static Manager m;
         uint64_t idle = IDLE_SEC_DEFAULT;
         bool user = false;
-        char *error = NULL;
+        _cleanup_free_ char *error = NULL;
         int r;
 
         for (int i = 1; i < argc; i++) {
