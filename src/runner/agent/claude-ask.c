@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <inttypes.h>
-
 #include "runner/agent/claude-ask.h"
 #include "runner/agent/claude-text.h"
 #include "runner/agent/driver-util.h"
@@ -42,7 +40,7 @@ int claude_ask_drop(Claude *c, DriverFeed *f, size_t i, bool with_event) {
         c->n_asks--;
         if (with_event) {
                 feed_begin(f, "ask_gone");
-                (void) buffer_printf(f->b, ",\"requestId\":\"@%" PRIu64 ".%u\"", a.offset, a.n);
+                feed_id(f, "requestId", a.offset, a.n);
                 r = feed_end(f);
         }
         claude_ask_done(&a);
@@ -113,9 +111,9 @@ static void take_text(Slice request_id, Slice request, ClaudeAskText *ret) {
         for (size_t i = 0; i < ELEMENTSOF(titles) && !slice_is_set(t.title); i++)
                 t.title = slice_member(request, titles[i], SCAN_STRING);
         if (!slice_is_set(t.input))
-                t.input = (Slice){ "{}", 2 };
+                t.input = SLICE_LITERAL("{}");
         if (!slice_is_set(t.suggestions))
-                t.suggestions = (Slice){ "[]", 2 };
+                t.suggestions = SLICE_LITERAL("[]");
         *ret = (ClaudeAskText){ request_id, slice_member(request, "tool_use_id", SCAN_STRING), t };
 }
 
@@ -145,22 +143,13 @@ static int remember_ask(Claude *c, DriverFeed *f, const ClaudeAskText *t) {
 }
 
 static int report_ask(DriverFeed *f, const ClaudeAskText *t) {
-        static const char method[] = "permission.request";
-        Buffer *b;
-
-        f->n++;
-        if (!feed_wants_events(f))
-                return 0;
-        feed_open(f, method);
-        b = f->b;
-        (void) buffer_append_str(b, "\"tool\":");
-        (void) buffer_append(b, t->text.tool.data, t->text.tool.size);
+        feed_begin_permission(f);
+        feed_json(f, "tool", t->text.tool);
         feed_json(f, "toolCallId", t->tool_call_id);
         feed_json(f, "title", t->text.title);
         feed_json(f, "input", t->text.input);
         feed_json(f, "suggestions", t->text.suggestions);
-        return b->failed ? -ENOMEM :
-                           f->sink->event(f->sink->userdata, method, b->data + f->begin, b->size - f->begin);
+        return feed_end(f);
 }
 
 int claude_feed_control_request(Claude *c, DriverFeed *f, Slice line) {

@@ -55,9 +55,7 @@ static int feed_stream(DriverFeed *f, Slice line) {
 static int feed_left_out(DriverFeed *f) {
         static const char text[] = "the agent wrote a line with more content than is forwarded";
 
-        feed_begin(f, "notice");
-        feed_text(f, "text", text, sizeof(text) - 1);
-        return feed_end(f);
+        return feed_notice(f, text, sizeof(text) - 1);
 }
 
 static int feed_block(DriverFeed *f, Slice line, Slice block) {
@@ -84,7 +82,7 @@ static int feed_block(DriverFeed *f, Slice line, Slice block) {
                 feed_begin(f, "tool_call");
                 feed_json(f, "id", id);
                 feed_json(f, "name", name);
-                feed_json(f, "input", slice_is_set(input) ? input : (Slice){ "{}", 2 });
+                feed_json(f, "input", slice_is_set(input) ? input : SLICE_LITERAL("{}"));
                 feed_parent(f, line);
                 return feed_end(f);
         }
@@ -99,7 +97,8 @@ static int feed_assistant(Claude *c, DriverFeed *f, Slice line) {
         if (slice_is_set(error))
                 /* The model said nothing: the program speaks in its place. The result repeats the text. */
                 return claude_set_text(
-                        &c->error_kind, error.size <= CLAUDE_NAME_MAX ? error : (Slice){ "\"unknown\"", 9 });
+                        &c->error_kind,
+                        error.size <= CLAUDE_NAME_MAX ? error : SLICE_LITERAL("\"unknown\""));
         if (!feed_wants_events(f) || !json_scan_path(line, &content, "message", "content", NULL))
                 return 0;
         while (json_scan_element(content, &iter, &block)) {
@@ -115,34 +114,33 @@ static int feed_assistant(Claude *c, DriverFeed *f, Slice line) {
 /* ---- tools ---- */
 
 /* The text of a tool's result, as a JSON string put together from its pieces without decoding any of them. */
-static void result_text(Buffer *b, Slice content) {
+static void feed_result_text(DriverFeed *f, Slice content) {
         Slice block, text;
         size_t iter = 0;
         bool first = true;
 
-        (void) buffer_append_str(b, ",\"text\":");
         if (json_scan_type(content) == SCAN_STRING) {
-                (void) buffer_append(b, content.data, content.size);
+                feed_json(f, "text", content);
                 return;
         }
-        (void) buffer_append(b, "\"", 1);
+        feed_pieces_begin(f, "text");
         while (json_scan_type(content) == SCAN_ARRAY && json_scan_element(content, &iter, &block)) {
                 Slice type = slice_member(block, "type", SCAN_STRING);
 
                 if (json_scan_string_is(type, "text"))
                         text = slice_member(block, "text", SCAN_STRING);
                 else if (json_scan_string_is(type, "image"))
-                        text = (Slice){ "\"[image]\"", 9 };
+                        text = SLICE_LITERAL("\"[image]\"");
                 else
                         text = (Slice){};
                 if (text.size <= 2)
                         continue;
                 if (!first)
-                        (void) buffer_append_str(b, "\\n");
+                        feed_piece(f, SLICE_LITERAL("\"\\n\""));
                 first = false;
-                (void) buffer_append(b, text.data + 1, text.size - 2);
+                feed_piece(f, text);
         }
-        (void) buffer_append(b, "\"", 1);
+        feed_pieces_end(f);
 }
 
 static int feed_user(Claude *c, DriverFeed *f, Slice line) {
@@ -170,8 +168,8 @@ static int feed_user(Claude *c, DriverFeed *f, Slice line) {
                 bool failed = json_scan_member(block, "is_error", &v) && json_scan_is_true(v);
                 feed_begin(f, "tool_result");
                 feed_json(f, "id", id);
-                feed_json(f, "ok", failed ? (Slice){ "false", 5 } : (Slice){ "true", 4 });
-                result_text(f->b, json_scan_member(block, "content", &v) ? v : (Slice){});
+                feed_bool(f, "ok", !failed);
+                feed_result_text(f, json_scan_member(block, "content", &v) ? v : (Slice){});
                 feed_parent(f, line);
                 r = feed_end(f);
                 if (r < 0)
@@ -210,7 +208,6 @@ static int feed_control_response(Claude *c, DriverFeed *f, Slice line) {
         Slice response = slice_member(line, "response", SCAN_OBJECT);
         Slice id = slice_member(response, "request_id", SCAN_STRING), error;
         bool failed = json_scan_string_is(slice_member(response, "subtype", SCAN_STRING), "error");
-        int r;
 
         error = slice_member(response, "error", SCAN_STRING);
         if (json_scan_string_is(id, CLAUDE_INIT_ID)) {
@@ -220,11 +217,11 @@ static int feed_control_response(Claude *c, DriverFeed *f, Slice line) {
         if (!failed)
                 return 0;
         feed_begin(f, "notice");
-        (void) buffer_append_str(f->b, ",\"text\":\"the agent refused a request: ");
-        if (error.size > 2)
-                (void) buffer_append(f->b, error.data + 1, error.size - 2);
-        r = buffer_append(f->b, "\"", 1);
-        return r < 0 ? r : feed_end(f);
+        feed_pieces_begin(f, "text");
+        feed_piece(f, SLICE_LITERAL("\"the agent refused a request: \""));
+        feed_piece(f, error);
+        feed_pieces_end(f);
+        return feed_end(f);
 }
 
 static int feed_init(Claude *c, DriverFeed *f, Slice line) {
@@ -270,15 +267,10 @@ static int feed_retry(DriverFeed *f, Slice line) {
         if (json_scan_double(slice_member(line, "retry_delay_ms", SCAN_NUMBER), &d) >= 0 && d > 0 &&
             d < 1e15)
                 delay = (uint64_t) d;
-        text = xasprintf("retry %" PRIu64 " of %" PRIu64 " in %" PRIu64 " ms", attempt, most, delay);
+        text = xasprintf("\"retry %" PRIu64 " of %" PRIu64 " in %" PRIu64 " ms\"", attempt, most, delay);
         if (!text)
                 return -ENOMEM;
-        feed_begin(f, "error");
-        feed_json(f, "kind", slice_is_set(kind) ? kind : (Slice){ "\"unknown\"", 9 });
-        feed_json(f, "http", slice_is_set(http) ? http : (Slice){ "null", 4 });
-        feed_text(f, "text", text, strlen(text));
-        feed_json(f, "retrying", (Slice){ "true", 4 });
-        return feed_end(f);
+        return feed_error_event(f, kind, http, (Slice){ text, strlen(text) }, true);
 }
 
 /* ---- tasks in the background ---- */
@@ -352,12 +344,12 @@ static int feed_failed_start(Claude *c, DriverFeed *f, Slice line) {
 
         if (json_scan_element(errors, &iter, &v) && json_scan_type(v) == SCAN_STRING)
                 text = v;
-        feed_begin(f, "error");
-        feed_json(f, "kind", (Slice){ "\"start\"", 7 });
-        feed_json(f, "http", (Slice){ "null", 4 });
-        feed_json(f, "text", slice_is_set(text) ? text : (Slice){ "\"\"", 2 });
-        feed_json(f, "retrying", (Slice){ "false", 5 });
-        r = feed_end(f);
+        r = feed_error_event(
+                f,
+                SLICE_LITERAL("\"start\""),
+                (Slice){},
+                slice_is_set(text) ? text : SLICE_LITERAL("\"\""),
+                false);
         return r < 0 ? r : fail(f, "Claude Code could not start", text);
 }
 
@@ -367,7 +359,7 @@ int claude_feed(Driver *d, const char *line, size_t size, uint64_t offset, const
         Slice o = { line, size }, type, v;
 
         /* A piece of text changes nothing that is remembered. */
-        if (!sink->event && size > sizeof(stream_prefix) &&
+        if (!feed_wants_events(&f) && size > sizeof(stream_prefix) &&
             memcmp(line, stream_prefix, sizeof(stream_prefix) - 1) == 0 &&
             !memmem(line, size, "control_request", 15))
                 return 0;

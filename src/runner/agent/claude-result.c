@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <inttypes.h>
-
 #include "runner/agent/claude-ask.h"
 #include "runner/agent/claude-result.h"
 #include "runner/agent/driver-util.h"
@@ -76,18 +74,10 @@ static Slice turn_text(Slice line) {
 }
 
 static int feed_error(Claude *c, DriverFeed *f, Slice line) {
+        Slice kind = { c->error_kind, strlen(strempty(c->error_kind)) };
         Slice http = slice_member(line, "api_error_status", SCAN_NUMBER), text = turn_text(line);
 
-        feed_begin(f, "error");
-        feed_json(
-                f,
-                "kind",
-                c->error_kind ? (Slice){ c->error_kind, strlen(c->error_kind) } :
-                                (Slice){ "\"unknown\"", 9 });
-        feed_json(f, "http", slice_is_set(http) ? http : (Slice){ "null", 4 });
-        feed_json(f, "text", slice_is_set(text) ? text : (Slice){ "\"\"", 2 });
-        feed_json(f, "retrying", (Slice){ "false", 5 });
-        return feed_end(f);
+        return feed_error_event(f, kind, http, slice_is_set(text) ? text : SLICE_LITERAL("\"\""), false);
 }
 
 /* An interrupt takes the open questions with it, whether the agent says so or not. At another turn's end they may
@@ -143,18 +133,17 @@ int claude_feed_result(Claude *c, DriverFeed *f, Slice line) {
                 return r;
 
         feed_begin(f, "turn_end");
-        (void) buffer_printf(f->b, ",\"ok\":%s,\"reason\":\"%s\"", ok ? "true" : "false", reason);
+        feed_bool(f, "ok", ok);
+        feed_string(f, "reason", reason);
         feed_json(f, "text", slice_member(line, "result", SCAN_STRING));
-        (void) buffer_printf(
-                f->b,
-                ",\"usage\":{\"inputTokens\":%" PRIu64 ",\"outputTokens\":%" PRIu64
-                ",\"cacheReadTokens\":%" PRIu64 ",\"cacheWriteTokens\":%" PRIu64 "}",
-                input,
-                output,
-                cache_read,
-                cache_write);
+        feed_open(f, "usage");
+        feed_u64(f, "inputTokens", input);
+        feed_u64(f, "outputTokens", output);
+        feed_u64(f, "cacheReadTokens", cache_read);
+        feed_u64(f, "cacheWriteTokens", cache_write);
+        feed_close(f);
         if (has_total)
-                (void) buffer_printf(f->b, ",\"costUsd\":%.12g", this_turn);
+                feed_double(f, "costUsd", this_turn);
         feed_json(f, "totalCostUsd", total_text);
         return feed_end(f);
 }

@@ -138,13 +138,8 @@ static int feed_turn_end(Shell *s, DriverFeed *f, Slice line) {
         s->last_failed = !ok && !interrupted;
         s->turns++;
         feed_begin(f, "turn_end");
-        (void) buffer_printf(
-                f->b,
-                ",\"ok\":%s,\"reason\":\"%s\"",
-                ok ? "true" : "false",
-                interrupted ? "interrupted" :
-                        ok  ? "done" :
-                              "error");
+        feed_bool(f, "ok", ok);
+        feed_string(f, "reason", interrupted ? "interrupted" : ok ? "done" : "error");
         feed_json(f, "exitCode", code);
         feed_json(f, "signal", signal);
         feed_json(f, "durationMs", slice_member(line, "durationMs", SCAN_NUMBER));
@@ -162,11 +157,8 @@ static int feed_error(Shell *s, DriverFeed *f, Slice line) {
         /* With an id it is about a message that was refused; a turn that runs has been settled by its start. */
         if (!s->running && json_scan_member(line, "id", &v))
                 script_settled(s);
-        feed_begin(f, "error");
-        (void) buffer_append_str(f->b, ",\"kind\":\"agent\",\"http\":null");
-        feed_json(f, "text", slice_member(line, "text", SCAN_STRING));
-        (void) buffer_append_str(f->b, ",\"retrying\":false");
-        return feed_end(f);
+        return feed_error_event(
+                f, SLICE_LITERAL("\"agent\""), (Slice){}, slice_member(line, "text", SCAN_STRING), false);
 }
 
 static const char *const line_names[] = {

@@ -3,6 +3,9 @@
 
 #include "common/json-scan.h"
 
+/* The characters of a literal. */
+#define SLICE_LITERAL(s) ((Slice){ "" s, sizeof(s) - 1 })
+
 /* Member of a valid object where it has the type; an empty slice otherwise. */
 Slice slice_member(Slice o, const char *name, ScanType type);
 /* The string member of the beginning of an object, where it is whole and valid; an empty slice otherwise. */
