@@ -35,7 +35,7 @@ void run_poke(Run *r) {
 }
 """,
     "conversation/conversation.c": """
-static const Ops ops = { .over = conversation_on_ended };
+static const Ops ops = { .ended = conversation_on_ended };
 void conversation_on_ended(void *userdata) {
         LOG_ABOUT_CONVERSATION(userdata);
         log_info("It is over.");

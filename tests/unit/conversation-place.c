@@ -419,7 +419,7 @@ void report_ordered(Place *p, LauncherVerb verb, int error, const char *text) {
 }
 
 void report_over(Place *p) {
-        p->c->run->over = true;
+        p->c->run->ended = true;
         run_conclude(p->c->run);
 }
 

@@ -119,11 +119,11 @@ uint64_t run_lines(const Run *r) {
 }
 
 bool run_is_over(const Run *r) {
-        return r->over;
+        return r->ended;
 }
 
 void run_set_over(Run *r) {
-        r->over = true;
+        r->ended = true;
 }
 
 bool run_is_frozen(const Run *r) {
@@ -430,7 +430,7 @@ bool run_conclusion_is_short(const Run *r) {
 }
 
 void run_end_without_process(Run *r) {
-        r->over = true;
+        r->ended = true;
 }
 
 int run_store_end(Run *r) {

@@ -17,7 +17,7 @@ struct Run {
         RunRow row;
         Json *spec;
         char *failure;
-        bool over, frozen, stopping, end_sent, under_way;
+        bool ended, frozen, stopping, end_sent, under_way;
 };
 
 typedef struct FakeRun {

@@ -269,7 +269,7 @@ static void test_an_order_is_under_way(void **state) {
         Run *r = p->c->run;
 
         assert_return_code(run_order(r, LAUNCHER_KILL, NULL, 0), 0);
-        r->over = true;
+        r->ended = true;
         assert_return_code(free_and_strdup(&r->end.result, "signal"), 0);
         run_conclude(r);
         assert_int_equal(p->n_ended, 1);

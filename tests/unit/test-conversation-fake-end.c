@@ -521,7 +521,7 @@ static void test_a_run_that_is_released_goes_and_its_figures_stay(void **state) 
         assert_return_code(conversation_take_all(p->c), 0);
         assert_string_equal(p->c->row.session, "s-1");
         assert_string_equal(p->c->row.branch, "b");
-        assert_true(p->c->run->over);
+        assert_true(p->c->run->ended);
 }
 
 static void test_a_run_that_is_released_stays_while_the_store_is_broken(void **state) {
@@ -562,7 +562,7 @@ static void test_after_a_resume_nothing_of_the_run_before_is_left(void **state) 
         assert_int_equal(fake_run.n_freed, 2);
         assert_int_equal(run_row(p->c->run)->run, 2);
         assert_string_equal(json_get_string(run_spec(p->c->run), "resumeSessionId"), "s-1");
-        assert_false(p->c->run->over);
+        assert_false(p->c->run->ended);
         assert_int_equal(p->c->stop.stage, STOP_NONE);
         assert_false(conversation_is_stopping(p->c));
         assert_null(p->c->stop.words);

@@ -309,9 +309,9 @@ static void test_no_message_is_taken_up_where_the_agent_cannot_take_any(void **s
         p->c->stop.cause = STOP_BY_PERSON;
         conversation_pump_input(p->c);
         p->c->stop.cause = STOP_BY_NONE;
-        p->c->run->over = true;
+        p->c->run->ended = true;
         conversation_pump_input(p->c);
-        p->c->run->over = false;
+        p->c->run->ended = false;
         p->ctx.run.broken = true;
         conversation_pump_input(p->c);
         p->ctx.run.broken = false;

@@ -115,7 +115,7 @@ static void test_the_stages_of_a_stop_end_with_the_run(void **state) {
 
         stop(p, STOP_BY_PERSON, DAY);
         assert_calls("events changed ask look");
-        p->c->run->over = true;
+        p->c->run->ended = true;
         let_time_pass(p);
         assert_calls("");
         report_over(p);
@@ -134,7 +134,7 @@ static void test_a_stop_before_the_start_ends_it_at_once(void **state) {
                 "\"outputTokens\":0,\"cacheReadTokens\":0,\"cacheWriteTokens\":0},\"stoppedBy\":"
                 "\"runner\",\"outBytes\":0\n");
         assert_int_equal(p->c->row.state, CONVERSATION_ENDED);
-        assert_true(p->c->run->over);
+        assert_true(p->c->run->ended);
 }
 
 static void test_a_stop_during_the_checkout_ends_both(void **state) {

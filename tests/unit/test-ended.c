@@ -221,7 +221,7 @@ static void test_one_that_waits_is_known_as_before(void **state) {
 
         assert_return_code(conversation_take_all(c), 0);
         assert_non_null(c->run);
-        assert_true(c->run->over); /* nobody answers its questions */
+        assert_true(c->run->ended); /* nobody answers its questions */
         assert_int_equal(conversation_queued_events(c), 4);
         assert_return_code(conversation_describe(c, &before), 0);
         assert_null(c->run);
@@ -747,7 +747,7 @@ static Conversation *add_running(Place *p, size_t i) {
 
         assert_return_code(conversation_take_all(c), 0);
         c->run->row.state = RUN_LIVE;
-        c->run->over = false;
+        c->run->ended = false;
         make_live(c);
         assert_return_code(store_set_driven(p->base.ctx.run.store, c->row.id, 1, 0, NULL), 0);
         c->run->output.stored = 0;

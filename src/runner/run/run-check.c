@@ -139,8 +139,8 @@ static void learn_cgroup(Run *r) {
                 watch_supervisor(r, pid);
 }
 
-static void over(Run *r, Json *outcome_consume, const char *result) {
-        if (r->over) {
+static void begin_end(Run *r, Json *outcome_consume, const char *result) {
+        if (r->ended) {
                 if (outcome_consume)
                         json_object_put(outcome_consume);
                 return;
@@ -165,7 +165,7 @@ static void on_result(const char *result, void *userdata) {
         LOG_ABOUT_RUN(r);
 
         r->check.question = sd_bus_slot_unref(r->check.question);
-        if (r->over)
+        if (r->ended)
                 return;
         /* Scope first, outcome second: it may have been written while we asked. */
         int k = run_directory_read_outcome(r->dirfd, &outcome);
@@ -186,14 +186,14 @@ static void on_result(const char *result, void *userdata) {
                 (void) arm_check(r);
                 return;
         }
-        over(r, TAKE_PTR(outcome), result);
+        begin_end(r, TAKE_PTR(outcome), result);
 }
 
 static void check(Run *r, bool timed) {
         _cleanup_json_ Json *outcome = NULL;
         int k;
 
-        if (r->over || r->dirfd < 0 || r->row.state != RUN_LIVE || r->check.question)
+        if (r->ended || r->dirfd < 0 || r->row.state != RUN_LIVE || r->check.question)
                 return;
         learn_cgroup(r);
         if (!r->check.asked && r->check.supervision == SUPERVISED) {
@@ -216,7 +216,7 @@ static void check(Run *r, bool timed) {
         if (!outcome)
                 (void) run_directory_read_outcome(r->dirfd, &outcome);
         if (outcome && r->check.cgroup && !streq_ptr(json_get_string(outcome, "stoppedBy"), "systemd")) {
-                over(r, TAKE_PTR(outcome), NULL);
+                begin_end(r, TAKE_PTR(outcome), NULL);
                 return;
         }
         /* No word of the supervisor, or systemd stopped the scope: its Result is the cause. */

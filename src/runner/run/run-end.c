@@ -33,13 +33,13 @@ void run_end_begin(Run *r, Json *outcome_consume, const char *result) {
                 r->row.out_bytes = MAX(end, r->row.driven);
         /* Otherwise no process writes any more: its end is where the last complete line ends, which is found by
          * reading to it. */
-        r->over = true;
+        r->ended = true;
         run_directory_mark_conclusion(r->dirfd, true);
 }
 
 void run_end_without_process(Run *r) {
         r->row.out_bytes = r->row.driven;
-        r->over = true;
+        r->ended = true;
 }
 
 /* It ended while the machine went down, and no runner was there. */

@@ -30,7 +30,7 @@ int run_write_input(Run *r) {
         uint64_t total, written;
         int k;
 
-        if (r->dirfd < 0 || r->over)
+        if (r->dirfd < 0 || r->ended)
                 return 0;
         k = store_input_size(r->ctx->store, r->row.conversation, r->row.run, &total, &written);
         if (k < 0)

@@ -47,7 +47,7 @@ struct Run {
         WatchSlot *watch;
         sd_event_source *drive_source;
         char *failure; /* in the driver's words, or why there is none: it is ended for that */
-        bool over;     /* no process is left; what remains is to read the output to its end */
+        bool ended;    /* no process is left; what remains is to read the output to its end */
         bool end_sent; /* the agent was asked to end */
         bool frozen;
         bool stopping; /* a stop was ordered */

@@ -105,7 +105,7 @@ static int on_victim(sd_event_source *source, uint64_t usec, void *userdata) {
         RunLimits *l = userdata;
         LOG_ABOUT_RUN(l->run);
 
-        if (l->run->over || report_kill(l, ++l->kill_tries >= VICTIM_TRIES) > 0)
+        if (l->run->ended || report_kill(l, ++l->kill_tries >= VICTIM_TRIES) > 0)
                 return 0;
         oneshot_arm(source, VICTIM_USEC);
         return 0;
@@ -116,7 +116,7 @@ static void on_event(LimitEvent what, uint64_t events, const LimitCounts *now, v
         LOG_ABOUT_RUN(l->run);
 
         /* The last ones are reported with its end, from the statistics of the end. */
-        if (l->run->over || l->run->ctx->broken)
+        if (l->run->ended || l->run->ctx->broken)
                 return;
         if (what != LIMIT_EVENT_OOM_KILL) {
                 report_event(l, what, events, now, NULL);
@@ -133,7 +133,7 @@ void run_limits_set_frozen(bool frozen, void *userdata) {
         RunLimits *l = userdata;
         LOG_ABOUT_RUN(l->run);
 
-        if (l->run->over || l->run->ctx->broken)
+        if (l->run->ended || l->run->ctx->broken)
                 return;
         l->run->report->frozen(frozen, l->run->userdata);
         if (run_limits_save(l) < 0)

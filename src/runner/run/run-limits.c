@@ -291,7 +291,7 @@ static void reread(RunLimits *l, bool ordered) {
         _cleanup_json_ Json *now = NULL;
         bool same;
 
-        if (l->run->over || l->run->ctx->broken || l->fd < 0 || limit_files_read(l->fd, &now) < 0)
+        if (l->run->ended || l->run->ctx->broken || l->fd < 0 || limit_files_read(l->fd, &now) < 0)
                 return;
         same = l->effective && json_object_equal(l->effective, now);
         if (same && !ordered)
@@ -343,7 +343,7 @@ static void on_filter(int error, Json *filter, bool counted, void *userdata) {
                 ask_filter(l);
                 return;
         }
-        if (error < 0 || l->run->over || ctx->broken)
+        if (error < 0 || l->run->ended || ctx->broken)
                 return;
         ctx->addresses_held = ctx->addresses_held || counted || l->addresses_held;
         if (ctx->addresses_held && !l->addresses_held) {
@@ -367,7 +367,7 @@ static void ask_filter(RunLimits *l) {
                 l->filter_again = true;
                 return;
         }
-        if (r->over || !l->cgroup || !r->row.unit || !r->ctx->bus)
+        if (r->ended || !l->cgroup || !r->row.unit || !r->ctx->bus)
                 return;
         k = limit_filter_query(r->ctx->bus, r->row.unit, l->cgroup, on_filter, l, &l->filter_query);
         if (k < 0)
@@ -466,7 +466,7 @@ void run_limits_open(Run *r) {
         bool first;
         int k;
 
-        if (!l || l->fd >= 0 || r->over || open_cgroup(l) < 0)
+        if (!l || l->fd >= 0 || r->ended || open_cgroup(l) < 0)
                 return;
         first = !l->effective;
         l->kill_since_usec = r->row.started_usec;

@@ -9,7 +9,7 @@
 /* What an open question says is not kept: it is read again in the agent's output. */
 
 size_t run_questions(const Run *r, DriverQuestion ret[static DRIVER_QUESTIONS_MAX]) {
-        return !r || r->over ? 0 : r->ops->questions(r->driver, ret);
+        return !r || r->ended ? 0 : r->ops->questions(r->driver, ret);
 }
 
 bool run_has_question(const Run *r, uint64_t offset, unsigned n) {

@@ -21,7 +21,7 @@ static int on_over(sd_event_source *source, uint64_t usec, void *userdata) {
         Run *r = userdata;
         LOG_ABOUT_RUN(r);
 
-        if (!r->over && !r->ctx->broken && !r->stopping)
+        if (!r->ended && !r->ctx->broken && !r->stopping)
                 r->report->time_over(r->userdata);
         return 0;
 }

@@ -41,11 +41,11 @@ uint64_t run_lines(const Run *r) {
 }
 
 bool run_is_over(const Run *r) {
-        return r->over;
+        return r->ended;
 }
 
 void run_set_over(Run *r) {
-        r->over = true;
+        r->ended = true;
         if (r->row.state == RUN_UNKNOWN)
                 run_row_set_state(&r->row, RUN_ENDED);
 }

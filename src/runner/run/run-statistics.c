@@ -39,7 +39,7 @@ static void sample(Run *run) {
 
 void run_statistics(Run *r, Statistics *ret) {
         *ret = (Statistics){};
-        if (r->over)
+        if (r->ended)
                 return;
         if (r->statistics.n == 0 || now_usec(CLOCK_MONOTONIC) - r->statistics.list[0].value >= SAMPLE_USEC)
                 sample(r);

@@ -64,7 +64,7 @@ static void check(Run *r) {
         unsigned n;
         int k;
 
-        if (r->over || r->ctx->broken || r->stopping) {
+        if (r->ended || r->ctx->broken || r->stopping) {
                 r->watchdog.timer = sd_event_source_disable_unref(r->watchdog.timer);
                 r->watchdog.usec = USEC_INFINITY;
                 return;

@@ -162,7 +162,7 @@ static int feed(Run *r, const DriverSink *sink) {
         int k;
 
         k = run_output_feed(
-                &r->output, r->driver, r->over ? r->row.out_bytes : UINT64_MAX, sink, has_enough);
+                &r->output, r->driver, r->ended ? r->row.out_bytes : UINT64_MAX, sink, has_enough);
         r->row.driven = r->output.lines.offset;
         return k;
 }
@@ -250,9 +250,9 @@ static int drive_piece(Run *r, bool *ret_progress) {
 /* The remainder of its output may be what killed the runner: whether the run is over is found out before that is read.
  * True: there is nothing more to do now, and r may be gone. */
 static bool drive_short(Run *r) {
-        if (!r->over)
+        if (!r->ended)
                 run_check(r);
-        if (r->over)
+        if (r->ended)
                 run_conclude(r);
         else
                 return run_check_is_under_way(&r->check);
@@ -274,7 +274,7 @@ void run_drive(Run *r) {
         r->report->driven(progress, r->userdata);
         if (k > 0)
                 (void) sd_event_source_set_enabled(r->drive_source, SD_EVENT_ONESHOT);
-        else if (r->over)
+        else if (r->ended)
                 run_conclude(r);
         else
                 run_check(r);
