@@ -45,7 +45,7 @@ static RunnerTotals *totals_of(Totals *all, const char *agent) {
 static bool cpu_of(Conversation *c, uint64_t *ret) {
         ConversationStatistics f;
 
-        if (run_is_over(c->run))
+        if (run_has_ended(c->run))
                 return json_get_u64(run_resources(c->run), "cpuUsec", ret) > 0;
         conversation_statistics(c, &f);
         for (size_t i = 0; i < f.n; i++)

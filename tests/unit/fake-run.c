@@ -118,7 +118,7 @@ uint64_t run_lines(const Run *r) {
         return 0;
 }
 
-bool run_is_over(const Run *r) {
+bool run_has_ended(const Run *r) {
         return r->ended;
 }
 

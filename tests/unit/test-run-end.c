@@ -31,7 +31,7 @@ static void test_an_end_reads_the_rest_and_is_concluded_once(void **state) {
         spin();
         /* Its mark for a runner after it is a new file, and is looked at as one. */
         expect_calls("driven(false); effects(idle); driven(true); ending; driven(false); ending");
-        assert_true(run_is_over(world.r));
+        assert_true(run_has_ended(world.r));
         assert_false(world.marked_ending);
         spin();
         expect_calls("");
@@ -104,7 +104,7 @@ static void test_an_outcome_waits_for_the_last_process(void **state) {
         write_file("outcome.json", "{\"outBytes\":0}");
         spin();
         expect_calls("driven(false)");
-        assert_false(run_is_over(world.r));
+        assert_false(run_has_ended(world.r));
         world.populated = false;
         run_wake(world.r);
         spin();

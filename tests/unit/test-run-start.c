@@ -188,7 +188,7 @@ static void test_a_scope_in_which_nothing_began_is_started_again(void **state) {
         answer_result(NULL);
         expect_calls("start_again");
         assert_int_equal(run_row(world.r)->state, RUN_PREPARING);
-        assert_false(run_is_over(world.r));
+        assert_false(run_has_ended(world.r));
 }
 
 static void test_a_scope_in_which_nothing_began_is_over_after_a_stop(void **state) {
@@ -200,7 +200,7 @@ static void test_a_scope_in_which_nothing_began_is_over_after_a_stop(void **stat
         spin();
         expect_calls("driven(false)");
         answer_result(NULL);
-        assert_true(run_is_over(world.r));
+        assert_true(run_has_ended(world.r));
         assert_int_equal(run_row(world.r)->state, RUN_LIVE);
 }
 

@@ -156,7 +156,7 @@ static void test_effects_that_fail_end_the_turn(void **state) {
         spin();
         /* It is over, which is not found out in that turn, nor is there another one. */
         expect_calls("effects(idle); store_failed(5)");
-        assert_false(run_is_over(world.r));
+        assert_false(run_has_ended(world.r));
 }
 
 static void test_nothing_moves_while_the_store_is_broken(void **state) {

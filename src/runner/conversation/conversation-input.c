@@ -285,7 +285,7 @@ void conversation_pump_input(Conversation *c) {
         int k;
         LOG_ABOUT_CONVERSATION(c);
 
-        if (c->n_pending == 0 || c->ctx->run.broken || !c->run || run_is_over(c->run) ||
+        if (c->n_pending == 0 || c->ctx->run.broken || !c->run || run_has_ended(c->run) ||
             conversation_is_stopping(c) || c->row.state != CONVERSATION_LIVE)
                 return;
         do

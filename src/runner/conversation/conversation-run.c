@@ -42,7 +42,7 @@ static void stop_at_budget(Conversation *c) {
         DriverUsage usage;
         const char *what;
 
-        if (run_is_over(c->run) || conversation_is_stopping(c) || run_phase(c->run) != DRIVER_IDLE)
+        if (run_has_ended(c->run) || conversation_is_stopping(c) || run_phase(c->run) != DRIVER_IDLE)
                 return;
         run_usage(c->run, &usage);
         what = budget_spent(json_get(c->params, "budget"), &usage);

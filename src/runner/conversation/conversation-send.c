@@ -448,7 +448,7 @@ int conversation_flush(Conversation *c) {
 
         if (!c->send.dirty && !(c->run && run_is_behind(c->run)))
                 return 0;
-        if (c->run && !run_is_over(c->run)) {
+        if (c->run && !run_has_ended(c->run)) {
                 r = run_store_driven(c->run);
                 if (r >= 0)
                         r = run_store_input_written(c->run);

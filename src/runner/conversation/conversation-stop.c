@@ -118,7 +118,7 @@ Json *conversation_stopped_result(Conversation *c, EndReason reason) {
 }
 
 static void step(Conversation *c) {
-        if (!c->run || run_is_over(c->run) || c->row.state != CONVERSATION_LIVE)
+        if (!c->run || run_has_ended(c->run) || c->row.state != CONVERSATION_LIVE)
                 return;
         switch (c->stop.stage) {
         case STOP_NONE:

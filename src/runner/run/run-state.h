@@ -23,7 +23,7 @@ void run_usage(const Run *r, DriverUsage *ret);
 uint64_t run_lines(const Run *r);
 
 /* Whether no process of it is left; its output may have to be read to the end. */
-bool run_is_over(const Run *r);
+bool run_has_ended(const Run *r);
 /* Marks it as ended: it ended under an earlier runner, or was never started. */
 void run_set_over(Run *r);
 
