@@ -122,7 +122,7 @@ bool run_has_ended(const Run *r) {
         return r->ended;
 }
 
-void run_set_over(Run *r) {
+void run_set_ended(Run *r) {
         r->ended = true;
 }
 

@@ -215,7 +215,7 @@ static void test_what_the_kernel_says_of_a_freeze_is_reported(void **state) {
         assert_true(run_is_frozen(world.r));
         run_limits_set_frozen(false, world.r->limits);
         expect_calls("frozen(false)");
-        run_set_over(world.r);
+        run_set_ended(world.r);
         run_limits_set_frozen(true, world.r->limits);
         expect_calls("");
 }

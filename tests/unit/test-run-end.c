@@ -57,7 +57,7 @@ static void test_an_end_reads_the_rest_and_is_concluded_once(void **state) {
 static void test_all_pieces_of_the_rest_are_read_before_the_end(void **state) {
         live("shell");
         say_much(2500 * 1024);
-        run_set_over(world.r);
+        run_set_ended(world.r);
         run_drive(world.r);
         expect_calls("driven(true)");
         spin();
@@ -72,7 +72,7 @@ static void test_an_end_leaves_neither_clock_nor_limits_in_the_store(void **stat
         for (size_t i = 0; i < ELEMENTSOF(keys); i++)
                 assert_return_code(store_set(world.ctx.store, keys[i], "{}"), 0);
         say(OUTPUT);
-        run_set_over(world.r);
+        run_set_ended(world.r);
         spin();
         expect_calls("driven(true); ending; ended(no result, supervisor lost); released");
         for (size_t i = 0; i < ELEMENTSOF(keys); i++) {

@@ -352,7 +352,7 @@ static void test_input_is_written_once(void **state) {
         assert_int_equal(written, 8);
         /* Whoever is over reads no more. */
         render_line("three\n");
-        run_set_over(world.r);
+        run_set_ended(world.r);
         assert_int_equal(run_write_input(world.r), 0);
         assert_in_log("one\ntwo\n");
 }

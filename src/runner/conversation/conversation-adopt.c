@@ -126,7 +126,7 @@ static void settle_ended(Conversation *c) {
                 conversation_row_set_reason(&c->row, END_LOST);
         if (c->row.ended_usec == 0)
                 c->row.ended_usec = run_row(c->run)->ended_usec;
-        run_set_over(c->run);
+        run_set_ended(c->run);
         r = conversation_store_row(c);
         if (r < 0)
                 log_warning_errno(r, "The end of conversation %s is not stored: %m", c->row.id);
@@ -159,7 +159,7 @@ static bool check_spellings(Conversation *c) {
         if (conversation_is_live(c))
                 conversation_fail(c, END_LOST, strempty(text));
         else if (run_row(c->run)->state == RUN_UNKNOWN)
-                run_set_over(c->run);
+                run_set_ended(c->run);
         return true;
 }
 

@@ -96,7 +96,7 @@ static int take_run(Conversation *c) {
                 return r < 0 ? r : -ENOENT;
         r = conversation_make_run(c, &row);
         if (r >= 0)
-                run_set_over(c->run);
+                run_set_ended(c->run);
         return r;
 }
 

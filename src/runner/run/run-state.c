@@ -44,7 +44,7 @@ bool run_has_ended(const Run *r) {
         return r->ended;
 }
 
-void run_set_over(Run *r) {
+void run_set_ended(Run *r) {
         r->ended = true;
         if (r->row.state == RUN_UNKNOWN)
                 run_row_set_state(&r->row, RUN_ENDED);

@@ -25,7 +25,7 @@ uint64_t run_lines(const Run *r);
 /* Whether no process of it is left; its output may have to be read to the end. */
 bool run_has_ended(const Run *r);
 /* Marks it as ended: it ended under an earlier runner, or was never started. */
-void run_set_over(Run *r);
+void run_set_ended(Run *r);
 
 bool run_is_frozen(const Run *r);
 /* All of its processes are frozen or were thawed, by any party: its clocks stop with it. */
