@@ -9,7 +9,7 @@
 #include "runner/runner-drain.h"
 #include "runner/runner-registry.h"
 
-/* Whether a new conversation is taken. */
+/* Decides whether a new conversation is accepted. */
 typedef struct AdmissionGate AdmissionGate;
 
 /* All are borrowed. */
@@ -25,15 +25,16 @@ AdmissionGate *admission_gate_free(AdmissionGate *g);
 int admission_gate_open(AdmissionGate *g);
 /* The link on which a change is reported at once; borrowed. */
 void admission_gate_set_link(AdmissionGate *g, Link *link);
-/* Something changed that may matter for it. */
+/* Checks the machine again: something changed that may matter for admission. */
 void admission_gate_check(AdmissionGate *g);
-/* The same with fresh statistics of the machine. */
+/* Checks with fresh statistics of the machine, and returns the result. */
 Admission admission_gate_ask(AdmissionGate *g);
-/* As checked last. */
+/* Returns the result of the last check. */
 Admission admission_gate_get(const AdmissionGate *g);
-/* Why not, for people and for the caller to free; NULL where it is open, or memory is out. */
+/* Returns why conversations are refused, for people and for the caller to free; NULL: they are not, or out of
+ * memory. */
 char *admission_gate_text(const AdmissionGate *g);
-/* For the heartbeat: {open, reason, text}. Its contents count as reported. */
+/* Makes {open, reason, text} for the heartbeat. Its contents count as reported. */
 int admission_gate_json(AdmissionGate *g, Json **ret);
-/* Whether it refuses a conversation of that origin. */
+/* Reports whether it refuses a conversation of that origin. */
 bool admission_is_for_origin(Admission a, const char *origin);

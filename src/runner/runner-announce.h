@@ -5,9 +5,9 @@
 
 #include "runner/conversation/conversation.h"
 
-/* How changes are reported: STATUS= to the service manager, and the observer (the bus objects). Code that changes something
- * says so, as often as he likes: it is announced once, after everything else of the turn. In all calls the announcer may be
- * NULL: no notification is sent. */
+/* Reports changes: STATUS= to the service manager, and the observer (the bus objects). Code that changes something may
+ * say so any number of times: the change is announced once, after everything else of the turn. In all calls the
+ * announcer may be NULL: no notification is sent. */
 typedef struct Announcer Announcer;
 
 /* The party that is notified of changes. Called after the change was stored. */
@@ -19,18 +19,19 @@ typedef struct RunnerObserver {
         void (*events_available)(Conversation *c, void *userdata);     /* may come often: coalesce */
 } RunnerObserver;
 
-/* update: before the observer hears that the runner changed, for what follows from it; it may call announcer_set_status(). */
+/* update is called before the observer is notified that the runner changed, so that values that follow from the change
+ * are updated; it may call announcer_set_status(). */
 int announcer_new(sd_event *event, void (*update)(void *userdata), void *userdata, Announcer **ret);
 Announcer *announcer_free(Announcer *a);
 /* observer NULL: there is none any more. */
 void announcer_set_observer(Announcer *a, const RunnerObserver *observer, void *userdata);
 
-/* Something of the runner is another than before. */
+/* A property of the runner has changed. */
 void announcer_changed(Announcer *a);
-/* The line for `systemctl status`; sent where it is another. NULL: it stays. */
+/* Sets the line for `systemctl status`; it is sent if it differs from the last one. NULL: no change. */
 void announcer_set_status(Announcer *a, const char *text);
 
-/* At once, to the observer. */
+/* These notify the observer at once. */
 void announcer_conversation_added(Announcer *a, Conversation *c);
 void announcer_conversation_changed(Announcer *a, Conversation *c);
 void announcer_conversation_removed(Announcer *a, Conversation *c);

@@ -15,13 +15,13 @@ int crash_watch_new(
         const Registry *conversations,
         uint64_t started_usec,
         CrashWatch **ret);
-/* The end in order: takes the mark away, before the store is closed. */
+/* The runner ends in order: removes the mark, before the store is closed. */
 CrashWatch *crash_watch_free(CrashWatch *w);
-/* Once ctx has its store: sets the mark, and keeps the one that was there. */
+/* Sets the mark, and keeps the previous one. ctx has its store by then. */
 void crash_watch_mark(CrashWatch *w);
-/* Once ctx has its bus: watches the launcher. */
+/* Watches the launcher. ctx has its bus by then. */
 int crash_watch_open(CrashWatch *w);
-/* The queue of reports to the orchestrator; without one they are only logged. Borrowed. */
+/* Sets the queue of reports to the orchestrator; without one they are only logged. Borrowed. */
 void crash_watch_set_control(CrashWatch *w, Control *control);
-/* Reports what is known of earlier ends, and tries again by itself where the journal may say more. */
+/* Reports the known facts about earlier ends, and tries again by itself where the journal may say more. */
 void crash_watch_check(CrashWatch *w);

@@ -13,19 +13,20 @@ typedef enum DiskState {
 } DiskState;
 
 typedef struct DiskOps {
-        /* The state is another one, which the journal has already. */
+        /* The state has changed, and that was logged. */
         void (*changed)(void *userdata);
-        /* There is room for who called disk_wait(). Who fails again calls it again, from inside this if he likes. */
+        /* There is room again, after a call of disk_wait(). A caller that fails again calls it again, also from inside
+         * this function. */
         void (*room)(void *userdata);
 } DiskOps;
 
 /* All are borrowed; of ctx: event, config, and the two directories. */
 int disk_new(const RunContext *ctx, const DiskOps *ops, void *userdata, Disk **ret);
 Disk *disk_free(Disk *d);
-/* Checks now. That is not needed after a lack of space: a timer does it. */
+/* Checks now. That is not needed after a lack of room: a timer does it. */
 void disk_check(Disk *d);
-/* As checked last. */
+/* Returns the result of the last check. */
 DiskState disk_get_state(const Disk *d);
 bool disk_is_low(const Disk *d); /* for a new conversation */
-/* Something could not be written for want of room: it is tried again soon. */
+/* A write failed because the disk is full: room() is called when there is room again. */
 void disk_wait(Disk *d);

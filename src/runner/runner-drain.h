@@ -6,7 +6,7 @@
 #include "runner/runner-registry.h"
 #include "runner/runner-shutdown.h"
 
-/* Draining: nothing new is taken, and what is here is ended in good order. */
+/* Draining: nothing new is accepted, and what is here is ended in good order. */
 typedef struct Drain Drain;
 
 /* All are borrowed. */
@@ -17,18 +17,20 @@ int drain_new(
         Announcer *announcer,
         Drain **ret);
 Drain *drain_free(Drain *d);
-/* Something changed that may let a conversation end, or the program. */
+/* Checks again: something changed that may let a conversation end, or the program. */
 void drain_check(Drain *d);
-/* Stops one that was read from the store again after the deadline had passed. False: it has not. */
+/* Stops a conversation that was read from the store again after the deadline had passed. False: the deadline has not
+ * passed. */
 bool drain_stop_late(Drain *d, Conversation *c);
-/* deadline_usec: then the remaining conversations are stopped; USEC_INFINITY: never. */
+/* Begins or ends draining. deadline_usec: the time at which the remaining conversations are stopped; USEC_INFINITY:
+ * never. */
 void drain_set(Drain *d, bool draining, uint64_t deadline_usec);
-/* The same for the next start: into the store, as part of an open transaction where there is one, … */
+/* Stores that for the next start, as part of an open transaction where there is one. */
 int drain_store(Drain *d, bool draining, uint64_t deadline_usec);
-/* … out of it, … */
+/* Reads it from the store. */
 void drain_load(Drain *d);
-/* … and on with it. */
+/* Continues with what was read. */
 void drain_resume(Drain *d);
 bool drain_is_on(const Drain *d);
-/* Conversations when it began. */
+/* Returns how many conversations there were when draining began. */
 unsigned drain_get_total(const Drain *d);

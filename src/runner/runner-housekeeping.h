@@ -5,17 +5,17 @@
 
 #include "runner/runner.h"
 
-/* What is done a little later, and every minute: cursors are stored, the disk is checked, what has ended is forgotten, and
- * what could not be sent or written is tried again. */
+/* Work that is done a little later, and every minute: cursors are stored, the disk is checked, conversations that have
+ * ended are forgotten, and failed requests and writes are tried again. */
 typedef struct Housekeeping Housekeeping;
 
 /* r is borrowed. */
 int housekeeping_new(sd_event *event, Runner *r, Housekeeping **ret);
 Housekeeping *housekeeping_free(Housekeeping *h);
-/* There is something to store or to tidy: a little later, once for many. */
+/* Schedules the work, a little later: once for many calls. */
 void housekeeping_arm(Housekeeping *h);
 
-/* Stores what was not worth a transaction of its own, and tidies the list. */
+/* Stores the cursors, which are not worth a transaction of their own, and forgets conversations that have ended. */
 void runner_flush_cursors(Runner *r);
-/* The same now, and sends what is queued and a heartbeat. */
+/* Does the same, and sends the queued events and a heartbeat now. */
 int runner_flush(Runner *r);

@@ -21,7 +21,8 @@
 #include "runner/runner-workspaces.h"
 #include "runner/runner.h"
 
-/* What ties the parts of the daemon. Each has a file of its own and knows those that it was made with, and nothing of this. */
+/* The struct that ties the parts of the daemon. Each part has a file of its own; it knows the parts that it was made
+ * with, and not this struct. */
 struct Runner {
         sd_event *event;
         RunnerConfig *config;

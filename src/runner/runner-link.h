@@ -3,5 +3,5 @@
 
 #include "runner/runner.h"
 
-/* Makes the link to the orchestrator, and all that needs one; it is not started yet. */
+/* Makes the link to the orchestrator, and all parts that need one. The link is not started yet. */
 int runner_open_link(Runner *r);

@@ -4,14 +4,14 @@
 #include "runner/run/run-context.h"
 #include "runner/runner-registry.h"
 
-/* What the orchestrator has not acknowledged. */
+/* The events that the orchestrator has not acknowledged. */
 typedef struct QueueStatistics {
         uint64_t events, bytes, oldest_usec, set_aside;
         unsigned conversations;
 } QueueStatistics;
 
-/* Counts it: that reads every conversation, and for some the store, so it is done once a turn of the loop, however
- * many callers asks, and however many of the properties that come from it. */
+/* Counts these events. That reads every conversation, and for some the store, so it is done once a turn of the loop,
+ * for all callers and all properties that come from it. */
 typedef struct QueueCounter QueueCounter;
 
 /* All are borrowed. */

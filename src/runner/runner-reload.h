@@ -3,9 +3,10 @@
 
 #include "runner/runner.h"
 
-/* Parses the configuration again and applies what can change live (token, log level, limits, agents); what cannot is
- * returned in ret_ignored (names, may be NULL). -EINVAL with *ret_error: nothing was changed. */
+/* Parses the configuration again and applies the keys that can change while the program runs (token, log level, limits,
+ * agents); the names of changed keys that cannot are returned in ret_ignored (may be NULL). -EINVAL with *ret_error:
+ * nothing was changed. */
 int runner_reload(Runner *r, char ***ret_ignored, char **ret_error);
 
-/* What git jobs are given, as the configuration has it now; the strings stay the configuration's. */
+/* Sets the parameters of git jobs from the present configuration, which keeps the strings. */
 void runner_take_git_settings(Runner *r);

@@ -3,7 +3,8 @@
 
 #include "runner/runner.h"
 
-/* Forgets what has ended, was delivered, and is older than the configuration says, with its files; so many at a time. */
+/* Forgets conversations that have ended, were delivered, and are older than the configuration says, with their files;
+ * so many at a time. */
 void runner_remove_old(Runner *r);
-/* What a removal or an operation of the runner before us left. */
+/* Removes what a removal or an operation of an earlier runner left. */
 void runner_sweep(Runner *r);

@@ -9,16 +9,16 @@
 /* The end of the machine, and of this program. */
 typedef struct Shutdown Shutdown;
 
-/* All are borrowed. It is what sets ctx->shutting_down. */
+/* All are borrowed. No other part sets ctx->shutting_down. */
 int shutdown_new(RunContext *ctx, const Registry *conversations, Announcer *announcer, Shutdown **ret);
 Shutdown *shutdown_free(Shutdown *s);
-/* Once ctx has its bus: is notified of a shutdown of the machine from then on. */
+/* Watches for a shutdown of the machine from now on. ctx has its bus by then. */
 int shutdown_open(Shutdown *s);
-/* The link that sends the reports; without one, the runner does not wait for them. Borrowed. */
+/* Sets the link that sends the reports; without one, the runner does not wait for them. Borrowed. */
 void shutdown_set_link(Shutdown *s, Link *link);
-/* Something was ended or acknowledged that a shutdown may have waited for. */
+/* Checks again: something was ended or acknowledged that a shutdown may wait for. */
 void shutdown_check(Shutdown *s);
-/* Stops one that was read from the store again after all were stopped. False: none was. */
+/* Stops a conversation that was read from the store again after all were stopped. False: none was. */
 bool shutdown_stop_late(Shutdown *s, Conversation *c);
-/* For SIGTERM: leaves at once, or after the last reports where the machine goes down. */
+/* Handles SIGTERM: exits at once, or after the last reports if the machine goes down. */
 int shutdown_exit(Shutdown *s);

@@ -5,7 +5,7 @@
 #include "runner/runner-totals.h"
 #include "runner/runner.h"
 
-/* What the runner says of itself. */
+/* The state of the runner, for D-Bus and the heartbeat. */
 
 /* Properties of org.northflare.Runner1.Manager. */
 typedef struct RunnerStatus {
@@ -20,13 +20,13 @@ typedef struct RunnerStatus {
 } RunnerStatus;
 void runner_get_status(Runner *r, RunnerStatus *ret);
 
-/* The i-th, counted from 0; NULL: there are no more. Borrowed; 0 brings them all up to date. */
+/* Returns the i-th totals, counted from 0; NULL: there are no more. Borrowed; i = 0 updates all of them. */
 const RunnerTotals *runner_get_totals(Runner *r, size_t i);
 
-/* starting, draining, local, or the link's state */
+/* Returns starting, draining, local, or the link's state. */
 const char *runner_state_name(Runner *r);
-/* Members of the heartbeat. */
+/* These make members of the heartbeat. */
 int runner_queue_json(Runner *r, Json **ret);
 int runner_delivery_json(Runner *r, Json **ret);
-/* What the announcer does before the observer is notified of a change. userdata: the Runner */
+/* Called by the announcer before the observer is notified of a change. userdata: the Runner */
 void runner_update_status(void *userdata);

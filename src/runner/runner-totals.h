@@ -3,9 +3,9 @@
 
 #include "runner/conversation/conversation.h"
 
-/* What the conversations of one agent have used since the start of the program; none of it ever goes down. */
+/* The usage of all conversations of one agent since the start of the program; no value ever decreases. */
 #define RUNNER_END_REASONS 10
-/* What the i-th of them is of; static. */
+/* Returns the name of the i-th reason of an end; static. */
 const char *totals_end_reason(size_t i);
 #define RUNNER_LIMIT_EVENTS 3
 typedef struct RunnerTotals {
@@ -18,17 +18,17 @@ typedef struct RunnerTotals {
         uint64_t limit_events[RUNNER_LIMIT_EVENTS]; /* by LimitEvent */
 } RunnerTotals;
 
-/* The same of all agents. */
+/* The totals of all agents. */
 typedef struct Totals Totals;
 
 int totals_new(Totals **ret);
 Totals *totals_free(Totals *all);
-/* Adds what the conversation has used since it was counted last. */
+/* Adds the usage of the conversation since it was counted last. */
 void totals_count(Totals *all, Conversation *c);
-/* It has used something before this program counted it. */
+/* The usage of the conversation up to now is not counted: it was before the start of this program. */
 void totals_skip(Conversation *c);
 void totals_started(Totals *all, Conversation *c);
-/* Counts it a last time, and its end by its reason. */
+/* Counts the conversation a last time, and its end by its reason. */
 void totals_ended(Totals *all, Conversation *c);
-/* The i-th agent, counted from 0, borrowed; NULL: there are no more. */
+/* Returns the totals of the i-th agent, counted from 0, borrowed; NULL: there are no more. */
 const RunnerTotals *totals_get(const Totals *all, size_t i);

@@ -15,20 +15,21 @@ int workspaces_new(
         const GitConfig *git,
         const Registry *conversations,
         Workspaces **ret);
-/* No call is under way any more. */
+/* No call is under way by then. */
 Workspaces *workspaces_free(Workspaces *w);
-/* Once ctx has its store and its directory: takes note of those of a runner that did not. */
+/* Records the workspaces of an older runner that did not record them. ctx has its store and its directory by then. */
 void workspaces_open(Workspaces *w);
-/* It is there; used: now. */
+/* Records that the workspace exists; used: that it is used now. */
 void workspaces_note(Workspaces *w, const char *id, bool used);
-/* Nothing may begin in it. */
+/* Reports whether the workspace is being removed: no conversation may begin in it. */
 bool workspaces_is_removed(Workspaces *w, const char *id);
-/* An array of {id, key, lastUsedAt, conversations: those that live in it}. */
+/* Returns an array of {id, key, lastUsedAt, conversations: those that live in it}. */
 int workspaces_list(Workspaces *w, Json **ret);
 
-/* What is in one (DirectoryCallDone says of what form that is, with id and conversations), or all of it away: force,
- * even what is nowhere else. reply runs once, later; the call may be freed inside, and before to cancel it. -ENOENT:
- * there is none of that id; -EBUSY: a conversation lives there; -EAGAIN: WORKSPACE_CALLS_MAX are under way. */
+/* Describes the contents of a workspace (DirectoryCallDone says in which form; id and conversations are added), or
+ * removes it: with force, even files that are nowhere else. reply runs once, later; the call may be freed inside, and
+ * before to cancel it. -ENOENT: there is none of that id; -EBUSY: a conversation lives there; -EAGAIN:
+ * WORKSPACE_CALLS_MAX are under way. */
 #define WORKSPACE_CALLS_MAX 4
 typedef struct WorkspaceCall WorkspaceCall;
 typedef void (*WorkspaceReply)(int error, const char *text, Json *result, void *userdata);

@@ -21,9 +21,9 @@
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-input.h"
 
-/* What a runner finds of a conversation that was begun under a runner before it. */
+/* Takes over a conversation that was begun under an earlier runner. */
 
-/* in.log may lack what the rows say (it is written again), but never hold more. */
+/* in.log may lack bytes that the rows have (they are written again), but never hold more. */
 static int check_input(Conversation *c) {
         uint64_t total, written, size;
         int r;
@@ -44,7 +44,7 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
 
         r = run_open_directory(run);
         run_directory_mark_conclusion(
-                run_directory_fd(run), false); /* it was counted, or its runner ended in order */
+                run_directory_fd(run), false); /* the conclusion was counted, or the runner ended in order */
         if (r >= 0)
                 r = check_input(c);
         if (r < 0) {
@@ -70,7 +70,7 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
         (void) run_limits_restore(run);
         (void) conversation_restore_clocks(c);
         run_deny_overlong_questions(run);
-        /* What was said before the restart is not said again. */
+        /* Reports from before the restart are not repeated. */
         c->last_phase = conversation_phase(c);
         (void) conversation_write_input(c);
         log_info(
@@ -81,7 +81,7 @@ static void adopt_live(Conversation *c, char *const *units, bool recovering) {
         run_wake(run);
 }
 
-/* One that lives has a run, whatever has become of its row: it must be possible to end it. */
+/* A live conversation has a run, even if the run's row is lost: it must be possible to end it. */
 static int make_run_row(Conversation *c, RunRow *ret) {
         int k;
 
@@ -117,7 +117,7 @@ static int load_run(Conversation *c) {
         return run_set_failure(c->run, run_unread_text(c->row.agent));
 }
 
-/* Its run has ended, which was reported with the reason that is stored: only its own row says otherwise. */
+/* The run has ended, which was reported with the stored reason: only the conversation's own row has another state. */
 static void settle_ended(Conversation *c) {
         int r;
 
@@ -133,7 +133,8 @@ static void settle_ended(Conversation *c) {
         c->ctx->hooks->ended(c, c->ctx->userdata);
 }
 
-/* A spelling whose meaning is not known: one that lives cannot be resumed. True: it has ended, or had. */
+/* Checks for a spelling whose meaning is not known: a live conversation with one cannot be resumed. True: it has ended,
+ * or had. */
 static bool check_spellings(Conversation *c) {
         const char *what = c->row.state == CONVERSATION_UNKNOWN ? "state" : "reason",
                    *spelling = c->row.unknown;
@@ -178,7 +179,7 @@ int conversation_adopt(Conversation *c, char *const *units, bool recovering, boo
         k = load_run(c);
         if (k < 0) {
                 log_warning_errno(k, "Failed to read conversation %s from the store: %m", c->row.id);
-                /* For one that has ended, the usage stored with its end is reported. */
+                /* If the conversation has ended, the usage stored with its end is reported. */
                 return conversation_is_live(c) ? k : 0;
         }
         c->n_pending = (unsigned) store_count_pending(c->ctx->run.store, c->row.id);
@@ -188,7 +189,7 @@ int conversation_adopt(Conversation *c, char *const *units, bool recovering, boo
         if (c->row.state == CONVERSATION_STARTING) {
                 _cleanup_free_ char *unit = scope_name(SCOPE_AGENT, c->row.id, c->row.run);
 
-                /* A scope without `started` is one whose child waits in vain, or has: it is started again. */
+                /* In a scope without `started` the child waits in vain, or is gone: the run is started again. */
                 if (!unit)
                         return -ENOMEM;
                 k = run_open_directory(c->run);
@@ -202,7 +203,7 @@ int conversation_adopt(Conversation *c, char *const *units, bool recovering, boo
         if (c->row.state == CONVERSATION_LIVE)
                 adopt_live(c, units, recovering);
         else if (may_be_unheard && !streq(c->row.origin, "local"))
-                /* Nothing of it has run, and the orchestrator may not know that it is here. */
+                /* No process of it has run, and the orchestrator may not know that it is here. */
                 (void) store_unheard_start(c->ctx->run.store, c->row.id, &c->held);
         /* If its scope exists by now, it is killed like every scope without a conversation. */
         if (!c->held)

@@ -37,7 +37,7 @@ static int apply(Conversation *c, const ConversationEffects *e) {
                 r = take_session(c, e->run->session);
         if (r >= 0 && e->expired)
                 r = expire(c, e->expired);
-        /* The state of one that was read before was reported then. */
+        /* The state after replayed output was reported when it was read first. */
         return r < 0 || e->run->replayed ? r : conversation_emit_state(c);
 }
 

@@ -6,10 +6,11 @@
 #include "runner/run/run-limits.h"
 #include "runner/run/run-question.h"
 
-/* What Describe() answers. It is written as text: what agents and people wrote is put in as it is, and no tree is made of it.
- * Each member has a bound, and all of them have one together. */
+/* Makes the answer of Describe(). It is written as text: JSON of agents and people is inserted as it is, and no tree is
+ * made of it. Each member has a bound, and all of them have one together. */
 
-/* For members; what is around them (names, commas, the sizes of what is cut) needs less than the rest. */
+/* The bound of all members; the text around them (names, commas, the sizes of members that are cut) needs less than the
+ * rest. */
 #define ROOM_MAX (DESCRIPTION_MAX - (size_t) 200 * 1024)
 /* A reader parses the whole description, and no deeper than this. */
 #define NESTING_MAX (JSON_DEPTH_MAX - 16)
@@ -51,7 +52,7 @@ static void object_end(Object *o) {
         (void) buffer_append_str(&o->d->b, "}");
 }
 
-/* How deep a checked JSON text goes. */
+/* Returns the depth of a checked JSON text. */
 static unsigned nesting(const char *json) {
         unsigned depth = 0, deepest = 0;
         bool in_string = false;
@@ -72,7 +73,7 @@ static unsigned nesting(const char *json) {
         return deepest;
 }
 
-/* A checked JSON text of whatever length; NULL: there is none. */
+/* Adds a checked JSON text of any length; NULL: there is none. */
 static void add_json(Object *o, const char *name, const char *json) {
         Description *d = o->d;
         size_t size, charge;
@@ -80,7 +81,7 @@ static void add_json(Object *o, const char *name, const char *json) {
         if (!json)
                 return;
         size = strlen(json);
-        /* The bus takes some characters as escapes only: six bytes for three, twelve for four. */
+        /* The bus accepts some characters as escapes only: six bytes for three, twelve for four. */
         charge = size <= DESCRIPTION_MEMBER_MAX && !utf8_is_for_bus(json) ? 3 * size : size;
         if (size <= DESCRIPTION_MEMBER_MAX && charge <= d->room && nesting(json) <= NESTING_MAX) {
                 name_member(o, name);
@@ -136,7 +137,7 @@ static void add_slice(Object *o, const char *name, Slice json) {
         add_json(o, name, text);
 }
 
-/* What it says: as it stands in the agent's output, one question in memory at a time. */
+/* Adds the text of a question, as it is in the agent's output: one question is in memory at a time. */
 static void add_question_text(Run *r, Object *o, const DriverQuestion *q) {
         _cleanup_(line_reader_done) LineReader reader = {};
         DriverQuestionText text;
@@ -199,7 +200,7 @@ static void add_usage(Conversation *c, Object *o) {
         add_tree(o, "usage", usage);
 }
 
-/* What was asked for, and what is in force where there is a scope. */
+/* Adds the requested limits, and those in force where there is a scope. */
 static void add_limits(Conversation *c, Object *o) {
         Json *asked = json_get(c->params, "limits");
         _cleanup_json_ Json *limits = NULL;

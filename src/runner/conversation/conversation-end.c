@@ -80,7 +80,7 @@ static int describe_end(Conversation *c, const End *e, Json **ret) {
         return 0;
 }
 
-/* Messages that wait when it ends, so many at a time: a stop is accepted however many do. */
+/* Messages that wait when a conversation ends are settled so many at a time: a stop is accepted however many wait. */
 #define ROUND_MAX 256
 
 typedef struct Round {
@@ -92,7 +92,7 @@ typedef struct Round {
         size_t n;
 } Round;
 
-/* Those that were stops. */
+/* The messages that were stops. */
 typedef struct Stops {
         int64_t *seqs;
         size_t n;
@@ -173,7 +173,7 @@ static int settle_round(Conversation *c, EndReason reason, const Round *u, Stops
         return r;
 }
 
-/* What was accepted and can never be delivered now is reported; a stop that waited gets its answer. */
+/* Reports messages that were accepted and can never be delivered now; a stop that waited is answered. */
 static int settle_pending(Conversation *c, EndReason reason, Stops *stops) {
         int r;
 
@@ -280,7 +280,7 @@ bool conversation_on_ending(void *userdata) {
         return conversation_ask_git(c);
 }
 
-/* Words for people about a verdict, where there are some; *memory holds them. */
+/* Returns a text for people about a verdict, or NULL; *memory holds it. */
 static const char *explain(Conversation *c, const RunEndFacts *facts, EndReason reason, char **memory) {
         DriverUsage usage;
         uint64_t error = 0;

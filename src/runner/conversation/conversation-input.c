@@ -14,17 +14,17 @@
  * transaction, then in.log is written. */
 
 #define PUMP_MAX RUN_INPUT_PARTS_MAX
-/* Of messages that are taken up together, besides the first; those for the agent, which may have to wait, and all others
- * each have this. One may have 16 MiB. */
+/* The bound of the messages that are read together, besides the first. It is counted for messages for the agent, which
+ * may have to wait, and for all others separately. One message may have 16 MiB. */
 #define PUMP_BYTES_MAX ((size_t) 16 * 1024 * 1024)
-/* A batch ends where its lines for the agent are as many; one message may add to that. */
+/* A batch ends when its lines for the agent have this many bytes; one message may exceed that. */
 #define BATCH_BYTES_MAX ((size_t) 512 * 1024)
 
 typedef struct Pending {
         InboundMessage list[PUMP_MAX]; /* params NULL: left for another time */
         size_t n, bytes[2];            /* [1]: for the agent */
         bool more;
-        bool others; /* only those that are not for the agent, which go past the ones that wait */
+        bool others; /* only messages that are not for the agent: they overtake those that wait */
 } Pending;
 
 static bool is_for_agent(const char *method) {
@@ -72,12 +72,12 @@ int conversation_write_input(Conversation *c) {
         LOG_ABOUT_CONVERSATION(c);
 
         r = c->run ? run_write_input(c->run) : 0;
-        /* The written mark goes with the next group of cursors. */
+        /* The written size is stored with the next group of cursors. */
         c->send.dirty = c->send.dirty || r > 0;
         return r;
 }
 
-/* The driver's command of a message. 1; 0: it is none for the driver (and is done); -EINVAL. */
+/* Makes the driver's command of a message. 1; 0: the message is not for the driver (and is done); -EINVAL. */
 static int command_of(Run *r, const InboundMessage *m, Json **params, DriverCommand *ret) {
         DriverCommand command = { .seq = (uint64_t) m->seq };
         int k;
@@ -141,8 +141,8 @@ int conversation_on_deny(uint64_t offset, unsigned n, const char *message, void 
         return 1;
 }
 
-/* What the agent has in its own queue is spent whatever the budget says: with one, a message waits here until the turn
- * before it has ended. */
+/* Messages in the agent's own queue are processed even if the budget is spent. So with a budget, a message waits here
+ * until the turn before it has ended. */
 static bool waits_for_budget(Conversation *c) {
         DriverPhase phase = run_phase(c->run);
 
@@ -150,14 +150,14 @@ static bool waits_for_budget(Conversation *c) {
                 (phase == DRIVER_RUNNING || phase == DRIVER_WAITING_PERMISSION);
 }
 
-/* A batch of messages, and what they mean. */
+/* A batch of messages, and their effects. */
 typedef struct Batch {
         Conversation *conversation;
         RunEffects effects;
         Refusal refusals[PUMP_MAX];
         char *whys[PUMP_MAX]; /* texts of those that are not static */
         size_t n_refusals;
-        unsigned n_done;   /* messages of it that are done with it */
+        unsigned n_done;   /* messages that are done with this batch */
         bool user_blocked; /* a message for the agent waits, so those behind it do */
 } Batch;
 
@@ -168,7 +168,7 @@ static void batch_done(Batch *b) {
         b->n_refusals = 0;
 }
 
-/* Its messages are done then, and the next batch begins. */
+/* Stores the batch. Its messages are done then, and the next batch begins. */
 static int batch_apply(Batch *b) {
         int r;
 
@@ -208,12 +208,12 @@ static int render_command(Batch *b, DriverCommand *command, char **ret_why) {
         bool user = command->type == DRIVER_COMMAND_USER;
         int k;
 
-        /* Messages keep their order; an interrupt or an answer goes past messages that wait. */
+        /* Messages keep their order; an interrupt or an answer overtakes messages that wait. */
         if (user && (b->user_blocked || waits_for_budget(b->conversation))) {
                 b->user_blocked = true;
                 return 0;
         }
-        /* Where it cannot be read, the driver says what that means for this answer. */
+        /* If the question cannot be read, the driver decides about this answer. */
         if (command->type == DRIVER_COMMAND_ANSWER && run_has_question(r, command->offset, command->n))
                 (void) run_read_question(r, command->offset, &question, &command->line);
         k = run_command(r, command, &b->effects.lines, ret_why);
@@ -221,7 +221,7 @@ static int render_command(Batch *b, DriverCommand *command, char **ret_why) {
         return k;
 }
 
-/* Adds one message to the batch. 1: it is done with that; 0: it waits. */
+/* Adds one message to the batch. 1: the message is done with that; 0: it waits. */
 static int render(Batch *b, const InboundMessage *m) {
         size_t begun = b->effects.lines.size;
         _cleanup_json_ Json *params = NULL;
@@ -250,8 +250,8 @@ static int render(Batch *b, const InboundMessage *m) {
         return k < 0 ? k : 1;
 }
 
-/* Takes up what waits, as far as that is possible at once. 1: there was progress, and there is more, or there may be others
- * behind messages for the agent that wait; 0; or negative. */
+/* Handles the messages that wait, as far as that is possible at once. 1: there was progress, and there are more, or
+ * there may be others behind messages for the agent that wait; 0; or negative. */
 static int pump_some(Conversation *c, bool *progress, bool *others) {
         _cleanup_(batch_done) Batch batch = { .conversation = c, .effects.run = c->run };
         _cleanup_(pending_done) Pending pending = { .others = *others };

@@ -24,7 +24,7 @@ static Buffer *collecting_buffer(void *userdata) {
         return &((Collecting *) userdata)->b;
 }
 
-/* Such that the bus takes it; text is taken over. */
+/* Makes the text acceptable for the bus. */
 static char *for_bus(char *text_consume) {
         _cleanup_free_ char *text = text_consume;
 
@@ -90,13 +90,13 @@ static bool collecting_has_all(const Collecting *k) {
         return k->stopped || k->n >= k->max || k->bytes >= EVENT_LIST_MAX;
 }
 
-/* Asked before each item. */
+/* Called before each item. */
 static bool collecting_full(void *userdata) {
         Collecting *k = userdata;
 
         if (collecting_has_all(k))
                 return true;
-        /* Behind the first item nothing was read before. */
+        /* Items behind the first one were not read before. */
         if (k->of_item > 0)
                 k->skip = 0;
         k->of_item = 0;
@@ -106,7 +106,7 @@ static bool collecting_full(void *userdata) {
         return false;
 }
 
-/* The cursor behind what was collected. */
+/* Returns the cursor behind the collected events. */
 static char *collecting_end(Collecting *k) {
         if (!k->stopped)
                 return cursor_format(k->f->at, 0);
@@ -129,7 +129,7 @@ static void close_local(Conversation *c) {
         local_reader_done(&c->local);
 }
 
-/* Of those that have ended there may be many: the oldest of their readers goes. */
+/* Keeps the reader. There may be many conversations that have ended: the oldest of their readers is freed. */
 static void keep_local(Conversation *c) {
         ConversationContext *ctx = c->ctx;
         Conversation **slot = &ctx->ended_read[ctx->ended_read_next % ENDED_READERS_MAX];
@@ -143,7 +143,8 @@ static void keep_local(Conversation *c) {
         ctx->ended_read_next++;
 }
 
-/* Reads from a cursor on into an empty *k, and keeps the reader for who comes back with the cursor behind it. */
+/* Reads from a cursor on into an empty *k, and keeps the reader for a caller that comes back with the cursor behind
+ * it. */
 static int collect(Conversation *c, const Cursor *at, Collecting *k, char **ret_cursor) {
         const EventOut out = {
                 .userdata = k,
@@ -175,7 +176,7 @@ static int collect(Conversation *c, const Cursor *at, Collecting *k, char **ret_
         *ret_cursor = collecting_end(k);
         if (!reached || !*ret_cursor)
                 return -ENOMEM;
-        /* What is kept until the next call has little of what was read ahead. */
+        /* The reader that is kept until the next call holds little read-ahead. */
         if (f.reader)
                 event_reader_pause(f.reader);
         event_reader_free(c->local.reader);
@@ -190,7 +191,7 @@ static int collect(Conversation *c, const Cursor *at, Collecting *k, char **ret_
         return 0;
 }
 
-/* The rest of an item, as far as the cache has it. 1; 0: nothing of it. */
+/* Collects the rest of an item from the cache. 1; 0: the cache has nothing of it. */
 static int collect_cached(Conversation *c, const Cursor *at, Collecting *k, char **ret_cursor) {
         EventCache *cache = c->ctx->event_cache;
         unsigned n = at->n;

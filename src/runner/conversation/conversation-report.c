@@ -57,7 +57,7 @@ int conversation_emit_state(Conversation *c) {
             json_set_u64(params, "queued", c->n_pending) < 0)
                 return -ENOMEM;
         c->state_changed = true;
-        /* That it starts is what the acceptance has said already. */
+        /* The acceptance has reported already that it starts. */
         if (phase != PHASE_STARTING)
                 r = conversation_emit(c, NULL, "conversation.state", params);
         if (r >= 0)

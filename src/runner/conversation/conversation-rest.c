@@ -5,7 +5,7 @@
 #include "runner/run/run-limits.h"
 #include "runner/store/store-conversation.h"
 
-/* More than the limits that there are and their values need. */
+/* More than all limits and their values need. */
 #define LIMITS_TEXT_MAX 4096
 
 void ended_done(Ended *e) {
@@ -22,7 +22,7 @@ static void keep_limits(Conversation *c) {
                 (void) free_and_strdup(&c->ended.limits, text);
 }
 
-/* What is asked of its newest run while that is not in memory. */
+/* Keeps the values of the newest run that are requested while the run is not in memory. */
 static int keep_of_run(Conversation *c) {
         Run *run = c->run;
         int r;
@@ -107,7 +107,7 @@ int conversation_take_all(Conversation *c) {
                 r = conversation_take_params(c);
         if (r < 0 || conversation_is_live(c))
                 return r;
-        /* Without its agent, which the configuration may not have any more, there is less to say. */
+        /* Fewer values are known without the agent, which the configuration may not have any more. */
         (void) take_run(c);
         return 0;
 }

@@ -13,7 +13,7 @@
 #include "runner/run/run-watchdog.h"
 #include "runner/store/store-conversation.h"
 
-/* What a run reports, and what that means for its conversation. */
+/* Receives the reports of a run, and applies them to its conversation. */
 
 static int on_effects(const RunEffects *effects, void *userdata) {
         Conversation *c = userdata;
@@ -37,7 +37,7 @@ static void stop_in_order(Conversation *c, StopCause cause) {
                 });
 }
 
-/* Before the next message that waits gets to the agent. */
+/* Called before the next waiting message is written for the agent. */
 static void stop_at_budget(Conversation *c) {
         DriverUsage usage;
         const char *what;
@@ -67,7 +67,7 @@ static void on_driven(bool progress, void *userdata) {
                 conversation_pump_input(c);
                 run_watchdog_update(c->run, true);
         }
-        /* However much of its output is left, and however fast there is more. */
+        /* The stop does not wait for the rest of the output, which may grow faster than it is read. */
         if (run_failure(c->run) && !run_end_was_sent(c->run) && !conversation_is_stopping(c))
                 conversation_stop(c, &(StopOrder){ .cause = STOP_BY_FAILURE });
 }
@@ -94,7 +94,7 @@ static void on_ordered(LauncherVerb verb, int error, const char *text, void *use
         /* Whether all of it is dead shows in its cgroup, and a Kill is ordered again for as long as it is not. */
         if (!conversation_is_live(c) || verb == LAUNCHER_KILL)
                 return;
-        /* That for the stop is the last one: nothing is ordered by others once it has begun. */
+        /* The thaw for the stop is the last one: nothing else orders one once the stop has begun. */
         if (verb == LAUNCHER_THAW && c->stop.thaws && !run_has_order(c->run, LAUNCHER_THAW))
                 conversation_stop_thawed(c, error);
         else

@@ -11,7 +11,7 @@
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-events.h"
 
-/* What could not be read is tried again, more and more seldom. */
+/* A failed read is repeated, at growing intervals. */
 #define AGAIN_MIN_USEC (5 * USEC_PER_SEC)
 #define AGAIN_MAX_USEC (300 * USEC_PER_SEC)
 
@@ -50,7 +50,7 @@ static void close_reader(Conversation *c) {
         conversation_send_stop_reading(&c->send);
 }
 
-/* Which run it was is remembered: those before it are acknowledged. */
+/* The number of the run is kept: the runs before it are acknowledged. */
 static void forget_row(Conversation *c) {
         unsigned run = c->send.row.run;
 
@@ -58,7 +58,7 @@ static void forget_row(Conversation *c) {
         c->send.row.run = run;
 }
 
-/* The first run that is not all acknowledged. 1, or 0 where there is none. */
+/* Finds the first run that is not acknowledged to its end. 1, or 0 where there is none. */
 static int find_run(Conversation *c) {
         int r;
 
@@ -103,7 +103,7 @@ static int open_output(Conversation *c) {
         return 0;
 }
 
-/* How far the run that is being sent may be read, and whether it ends there. */
+/* Returns how far the run that is being sent may be read, and whether it ends there. */
 static uint64_t send_limit(Conversation *c, bool *ret_ended) {
         if (is_present_run(c)) {
                 *ret_ended = run_row(c->run)->state == RUN_ENDED;
@@ -215,7 +215,7 @@ static void note_delivered(Conversation *c) {
         c->ctx->hooks->delivered(c, c->ctx->userdata);
 }
 
-/* What the last fill read is behind us. */
+/* The events that the last fill read are acknowledged. */
 static void take_ack(Conversation *c) {
         c->send.ack_pending = false;
         c->send.row.acked = c->send.ack_offset;
@@ -236,7 +236,8 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* What was read since the last acknowledgement is lost with the batch: it is read once more, after a while. */
+/* The events that were read since the last acknowledgement are lost with the batch: they are read again, after a
+ * while. */
 static int fail(Conversation *c, int error) {
         if (!c->send.again) {
                 c->send.again_usec = MIN(MAX(2 * c->send.again_usec, AGAIN_MIN_USEC), AGAIN_MAX_USEC);
@@ -252,8 +253,8 @@ static int fail(Conversation *c, int error) {
         return error;
 }
 
-/* One that has ended is read where its turn comes, and only so many of them are at a time: of each the whole run is in memory
- * meanwhile. Those that are neither on the wire nor at their end pass over a long line. */
+/* Conversations that have ended are read in turn, so many at a time: the whole run of each is in memory meanwhile. One
+ * of these with neither a batch on the wire nor its end reached is skipping a long line. */
 static bool has_turn(Conversation *c) {
         if (conversation_is_live(c) || c->send.reader)
                 return true;
@@ -274,7 +275,7 @@ static int open_counted(Conversation *c) {
         return r;
 }
 
-/* Puts what there is of the run into the batch. 1: nothing more is to be put into it; 0: all of the run is acknowledged. */
+/* Adds the events of the run to the batch. 1: nothing more is to be added; 0: all of the run is acknowledged. */
 static int fill_run(Conversation *c, Filling *filling) {
         const EventOut out = {
                 .userdata = filling,
@@ -292,7 +293,7 @@ static int fill_run(Conversation *c, Filling *filling) {
         limit = send_limit(c, &ended);
         event_reader_set_ended(c->send.reader, ended);
         r = event_reader_read(c->send.reader, limit, &out);
-        /* There was no memory for an event that did not become one: all of the batch goes. */
+        /* There was no memory for an event: the whole batch is dropped. */
         if (r >= 0 && batch_buffer(filling)->failed)
                 r = -ENOMEM;
         if (r < 0)
@@ -310,7 +311,7 @@ static int fill_run(Conversation *c, Filling *filling) {
                 c->send.ack_pending = true;
                 if (filling->n > 0)
                         return 1;
-                /* Lines that make no event need no word of the orchestrator. */
+                /* Lines that make no event need no acknowledgement. */
                 take_ack(c);
         } else if (!c->send.ack_pending && !all_acked(c))
                 c->send.queued_since_usec = 0;
@@ -335,7 +336,7 @@ static int on_fill(void *userdata, SendBatch *batch) {
                 r = find_run(c);
                 if (r < 0)
                         return fail(c, r);
-                /* All was acknowledged, and a runner before us had no time to note that. */
+                /* All was acknowledged, and an earlier runner had no time to store that. */
                 if (r == 0) {
                         note_delivered(c);
                         break;
@@ -414,7 +415,7 @@ int conversation_send_open(Conversation *c) {
                 return r;
         if (c->row.delivered)
                 return 0;
-        /* It ended under a runner before us, and not all of it was acknowledged. */
+        /* It ended under an earlier runner, and not all of it was acknowledged. */
         if (!conversation_is_live(c))
                 c->send.queued_since_usec = c->row.ended_usec;
         sender_wake(c->send.source);
@@ -476,7 +477,7 @@ void conversation_flush_undone(Conversation *c) {
 void conversation_send_rest(Conversation *c) {
         uint64_t bytes, events;
 
-        /* What is on the wire is acknowledged or lost first. */
+        /* Waits until the events on the wire are acknowledged or lost. */
         if (!c->send.source || c->row.delivered || conversation_is_live(c) || c->run ||
             c->send.ack_pending || c->send.rests || c->ctx->run.broken)
                 return;
@@ -494,7 +495,7 @@ void conversation_send_rest(Conversation *c) {
         c->send.rests = true;
 }
 
-/* Of the run behind the one that is being sent. */
+/* Reports whether a newer run than the one that is being sent has begun. */
 static bool is_behind(Conversation *c) {
         return c->send.row.run < c->row.run;
 }

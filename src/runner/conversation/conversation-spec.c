@@ -15,9 +15,9 @@ static int copy_members(Json *to, Json *from, const char *const *names, size_t n
         return 0;
 }
 
-/* So that the event that a line becomes fits in a body that the orchestrator takes. It is a part of the spec, since it says
- * which events there are in the output: reading that again makes the same events, whatever the orchestrator accepts by
- * then. */
+/* Returns the longest line whose event fits in a body that the orchestrator accepts. The value is a part of the spec,
+ * since it decides which events there are in the output: reading that again makes the same events, whatever the
+ * orchestrator accepts by then. */
 static uint64_t line_max(Conversation *c) {
         _cleanup_free_ char *text = NULL;
         uint64_t body;
@@ -28,8 +28,8 @@ static uint64_t line_max(Conversation *c) {
         return driver_line_max_of_body(body);
 }
 
-/* The rule by which the configuration trusts what the conversation works on, or NULL. A conversation with neither a
- * repository nor a directory works in the workspace's own one, where agents alone write. */
+/* Returns the rule by which the configuration trusts the repository or directory of the conversation, or NULL. A
+ * conversation with neither works in the workspace's own directory, where agents alone write. */
 static const char *find_rule(Conversation *c) {
         Json *repository = json_get(c->params, "repository");
         _cleanup_giturl_ GitUrl url = {};
@@ -44,7 +44,7 @@ static const char *find_rule(Conversation *c) {
         return NULL;
 }
 
-/* What the run before was started with: 1, or 0 where it was trusted by no rule. */
+/* Reports whether the previous run was started as trusted by a rule: 1, or 0. */
 static int was_trusted(Conversation *c) {
         _cleanup_(run_row_done) RunRow row = {};
         _cleanup_json_ Json *spec = NULL;
@@ -57,8 +57,8 @@ static int was_trusted(Conversation *c) {
         return r < 0 ? r : !isempty(json_get_string(spec, "trustedRepository"));
 }
 
-/* Decided once, at the start, and shown as such: a rule that comes later gives nothing to a conversation that began without
- * it. One that is taken away is missed by the next run. */
+/* Trust is decided once, at the start, and shown as such: a rule that is added later has no effect on a conversation
+ * that began without it. A rule that is removed has none from the next run on. */
 static int add_trust(Conversation *c, Json *spec) {
         const char *rule = find_rule(c);
         int r = rule && c->row.run > 0 ? was_trusted(c) : 1;
@@ -81,7 +81,7 @@ int conversation_make_spec(Conversation *c, const char *resume_session, Json **r
         r = json_set_u64(spec, "version", 1);
         if (r >= 0)
                 r = json_set_string(spec, "conversationId", c->row.id);
-        /* So that it can be read without the configuration, which may be another one by then. */
+        /* The protocol makes the spec readable without the configuration, which may have changed by then. */
         if (r >= 0)
                 r = json_set_string(spec, "protocol", conversation_driver(c, NULL)->name);
         if (r >= 0)

@@ -23,8 +23,8 @@
 #include "runner/store/store-conversation.h"
 #include "runner/store/transaction.h"
 
-/* From acceptance to the agent's first byte. Every step reads from the rows where it stands, so that a runner that was
- * killed in between resumes it there. */
+/* Brings a conversation from its acceptance to the agent's first byte. Every step takes its position from the rows, so
+ * that the next runner resumes there after a kill. */
 
 int conversation_prepare_run(Conversation *c, const char *resume_session) {
         _cleanup_(run_row_done) RunRow row = {};
@@ -53,7 +53,7 @@ int conversation_prepare_run(Conversation *c, const char *resume_session) {
                 return r;
         c->row.run = row.run;
         conversation_send_next_run(c);
-        /* It is not being stopped, whatever is left under its number. */
+        /* The new run is not being stopped, even if a stop is stored under its number. */
         r = conversation_stop_unstore(c);
         if (r < 0)
                 return r;
@@ -101,7 +101,7 @@ static int emit_checkout(Conversation *c, const char *directory, const char *bra
         return conversation_emit(c, NULL, "git.result", params);
 }
 
-/* The start continues from here: where the checkout is, and what is reported of it. */
+/* Stores the facts with which the start continues: the directory of the checkout, and what is reported of it. */
 static int store_checkout(Conversation *c, const char *directory, const char *branch, const char *head) {
         _cleanup_(transaction_done) Transaction t = {};
         int r;
@@ -193,7 +193,7 @@ static Timeouts timeouts(Conversation *c) {
         };
         _cleanup_free_ char *error = NULL;
 
-        /* It was checked when it came. */
+        /* The parameter was checked when the message came. */
         (void) timeouts_parse(json_get(c->params, "timeouts"), &ret, &error);
         return ret;
 }
@@ -332,7 +332,7 @@ int conversation_on_starting(void *userdata) {
         return set_state(userdata, CONVERSATION_STARTING);
 }
 
-/* What a store that has to be created again needs to know of the conversation. */
+/* Describes the conversation for a store that has to be created again. */
 static int describe_for_adoption(Conversation *c, Json **ret) {
         _cleanup_json_ Json *a = json_object_new_object(), *params = NULL;
         int r;
@@ -374,7 +374,7 @@ static int start_run(Conversation *c, char **ret_error) {
 bool conversation_refuse_start(Conversation *c) {
         if (!conversation_is_live(c) || c->row.state == CONVERSATION_LIVE)
                 return false;
-        /* What the configuration said of it was the half of what is started. */
+        /* The configuration of the agent is half of what is started. */
         if (!run_failure(c->run) && !conversation_knows_agent(c))
                 (void) run_set_failure(c->run, run_unknown_agent_text(c->row.agent));
         if (!run_failure(c->run))
@@ -383,7 +383,7 @@ bool conversation_refuse_start(Conversation *c) {
         return true;
 }
 
-/* Up to where the run can be started: the checkout is begun where one is needed. False: it is under way. */
+/* Reports whether the run can be started. If a checkout is needed, begins it. False: it is under way. */
 static bool has_checkout(Conversation *c) {
         if (c->row.state != CONVERSATION_NEW && c->row.state != CONVERSATION_CHECKOUT)
                 return true;
@@ -407,7 +407,7 @@ void conversation_advance(Conversation *c) {
                 return;
         k = start_run(c, &error);
         if ((k == -ENOSPC || k == -EDQUOT) && !c->ctx->run.broken) {
-                /* Not the conversation's fault, and nothing of it has begun. */
+                /* The conversation did not cause this, and nothing of it has begun. */
                 log_warning_errno(k, "Conversation %s waits for free disk space to start: %m", c->row.id);
                 c->ctx->hooks->no_room(c->ctx->userdata);
                 return;

@@ -37,7 +37,7 @@ static void arm(Conversation *c, uint64_t usec) {
                 log_error_errno(r, "Failed to set the timer for the stop of conversation %s: %m", c->row.id);
 }
 
-/* The clock of the stop stands still. */
+/* Stops the clock of the stop. */
 static void pause_timer(Conversation *c) {
         uint64_t at = oneshot_time(c->stop.timer), now = now_usec(CLOCK_MONOTONIC);
 
@@ -47,7 +47,7 @@ static void pause_timer(Conversation *c) {
         c->stop.left_usec = MAX(at > now ? at - now : 0, (uint64_t) 1);
 }
 
-/* What is frozen can still be killed. */
+/* Frozen processes can still be killed. */
 static void kill_frozen(Conversation *c) {
         run_set_frozen(c->run, false);
         c->stop.left_usec = 0;
@@ -55,8 +55,8 @@ static void kill_frozen(Conversation *c) {
         step(c);
 }
 
-/* Its processes can do nothing before. What was ordered and waits makes no sense for what is ended. False: that cannot be
- * ordered, and it is killed. */
+/* Thaws the run: its processes can do nothing before. Orders that wait make no sense for a run that is being ended.
+ * False: the thaw cannot be ordered, and the run is killed. */
 static bool thaw(Conversation *c) {
         if (c->stop.thaws)
                 return true;
@@ -219,23 +219,23 @@ static void store_it(Conversation *c, bool state) {
 
         if (r >= 0)
                 return;
-        /* Nothing was reported: the next that stores does it. */
+        /* Nothing was reported: the next change that is stored reports it. */
         c->last_phase = before;
         log_warning_errno(r, "The stop of conversation %s is not stored: %m", c->row.id);
 }
 
-/* It has no process yet. */
+/* Stops a conversation that has no process yet. */
 static void stop_before_start(Conversation *c) {
-        /* The store may not even have it. What is stopped then is ordered again when the store was read again. */
+        /* The store may not even have the conversation. The stop is ordered again when the store was read again. */
         if (c->ctx->run.broken)
                 return;
         if (c->checkout || !run_start_is_under_way(c->run)) {
-                /* A launcher that a runner before this one has asked may still be at it. */
+                /* A launcher that an earlier runner has asked may still be starting it. */
                 run_abandon_start(c->run);
                 conversation_fail_start(c, NULL);
                 return;
         }
-        /* The launcher is at it: its answer comes here again. */
+        /* The launcher is starting it: its answer leads here again. */
         store_it(c, false);
         conversation_changed(c);
 }
@@ -258,7 +258,7 @@ void conversation_stop_resume(Conversation *c) {
         if (first && run_ask_to_end(c->run) > 0)
                 c->send.dirty = true;
         if (grace_usec == 0) {
-                /* No patience was asked for: what comes next comes now. */
+                /* No grace was requested: the next step is taken now. */
                 c->stop.stage = MAX(c->stop.stage, STOP_TERM);
                 step(c);
         } else if (!killed && c->stop.stage == STOP_ASKED)
@@ -267,7 +267,7 @@ void conversation_stop_resume(Conversation *c) {
 }
 
 void conversation_stop(Conversation *c, const StopOrder *order) {
-        /* What lives has a run. */
+        /* A live conversation has a run. */
         if (!conversation_is_live(c) || !c->run)
                 return;
         take_order(c, order);

@@ -8,7 +8,7 @@
 #include "runner/conversation/event-follower.h"
 
 #define STREAM_PIECE_BYTES ((size_t) 64 * 1024)
-/* A reader that takes nothing for this long is let go. */
+/* A reader that reads nothing for this long is dropped. */
 #define STREAM_STALL_USEC (300 * USEC_PER_SEC)
 
 typedef struct EventStream {
@@ -17,7 +17,7 @@ typedef struct EventStream {
         Follower follower;
         StreamShare share;
         Buffer out;
-        size_t begun;  /* where the present event begins in it */
+        size_t begun;  /* where the present event begins in `out` */
         unsigned skip; /* events that are behind the cursor */
         int fd;
         bool waits; /* for room, with its timer running */
@@ -28,7 +28,7 @@ static EventStream *stream_of(StreamShare *share) {
         return (EventStream *) ((char *) share - offsetof(EventStream, share));
 }
 
-/* Those that wait for room check again, each in a turn of its own. */
+/* Makes the streams that wait for room check again, each in a turn of its own. */
 static void wake_waiting(StreamRoom *room) {
         for (StreamShare *share = room->shares; share; share = share->next)
                 if (share->wanted > 0)
@@ -118,7 +118,7 @@ static int stream_set_timer(EventStream *s, uint64_t usec) {
         return 0;
 }
 
-/* A stream that waits for something keeps what its reader did not take, and little of what was read ahead. */
+/* Pauses a stream. It keeps the bytes that its reader has not read, and little read-ahead. */
 static int stream_pause(EventStream *s, uint32_t events, uint64_t usec) {
         int r = sd_event_source_set_io_events(s->io, events);
 
@@ -128,7 +128,7 @@ static int stream_pause(EventStream *s, uint32_t events, uint64_t usec) {
 }
 
 static int stream_wait_for_room(EventStream *s) {
-        /* The timer of one that was woken in vain continues. */
+        /* The timer continues for a stream that was woken in vain. */
         if (s->waits)
                 return sd_event_source_set_io_events(s->io, 0);
         s->waits = true;

@@ -42,7 +42,7 @@ void follower_done(Follower *f) {
         *f = (Follower){ .outfd = -EBADF };
 }
 
-/* Up to here the run may be read. */
+/* Returns how far the run may be read. */
 static uint64_t follower_limit(Follower *f) {
         Conversation *c = f->c;
 
@@ -51,7 +51,7 @@ static uint64_t follower_limit(Follower *f) {
         return c->ended.run == f->at.run ? c->ended.driven : f->limit;
 }
 
-/* Nothing is added to the output of that run. */
+/* Reports whether the output of that run is complete. */
 static bool follower_is_ended(Follower *f) {
         return f->at.run < f->c->row.run || !conversation_is_live(f->c);
 }

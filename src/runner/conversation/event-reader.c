@@ -15,17 +15,17 @@ struct EventReader {
         Driver *driver;
         char *conversation, *message_prefix; /* the run id */
         size_t message_prefix_size;
-        Buffer context; /* what stands in each event behind its id */
+        Buffer context; /* the text behind the id, the same in each event */
         unsigned run;
         bool forward_raw;
         bool notified_of_own, no_own; /* no_own: there was none, and no notification since */
         int outfd;
         bool ended;       /* nothing is added to it */
-        LineReader lines; /* what lies before its offset has been read */
+        LineReader lines; /* the lines before its offset were read */
         int64_t own_seq;
         OwnEvent own; /* the next one, where has_own */
         bool has_own;
-        size_t next_size; /* of what full() is asked about */
+        size_t next_size; /* of the event that full() is asked about */
 
         /* during a line */
         const EventOut *out;
@@ -108,7 +108,7 @@ static bool is_shorter(int fd, uint64_t size) {
         return fd < 0 || (fstat(fd, &st) >= 0 && (uint64_t) st.st_size < size);
 }
 
-/* Feeds the driver what lies before the offset where the reader begins. */
+/* Feeds the driver the lines before the offset where the reader begins. */
 static int read_up_to(EventReader *r, uint64_t offset, uint64_t end) {
         Slice line;
         int k;
@@ -225,7 +225,7 @@ static Buffer *on_open(void *userdata, const char *method) {
         return b;
 }
 
-/* A driver knows where a question stands, but not the id of the run: it wrote "@" in its place. */
+/* A driver knows the place of a question, but not the id of the run: it wrote "@" instead. */
 static int name_question(EventReader *r, Buffer *b, size_t members) {
         static const char about[] = "\"event\":{\"type\":\"ask_gone\"", question[] = "\"requestId\":\"@";
         _cleanup_free_ char *rest = NULL;

@@ -14,7 +14,7 @@ typedef enum Supervision {
         ORPHAN_KILLED, /* so were the remaining processes, at least once; the timer repeats that */
 } Supervision;
 
-/* Whether anything of a run still runs. */
+/* The checks whether a process of a run still runs. */
 typedef struct RunCheck {
         char *cgroup;                /* of its scope, from `started`; NULL: not known yet */
         sd_event_source *supervisor; /* its pidfd */
@@ -35,9 +35,9 @@ int run_watch(Run *r);
 /* Checks the scope first, the outcome second. If both show that the run has ended, reads the rest of its output and
  * concludes it. */
 void run_check(Run *r);
-/* systemd is being asked. */
+/* Reports whether systemd is being asked. */
 bool run_check_is_under_way(const RunCheck *c);
-/* The number of processes in the agent's cgroup, including the agent; 0 if it cannot be read. */
+/* Returns the number of processes in the agent's cgroup, including the agent; 0 if it cannot be read. */
 unsigned run_count_processes(const Run *r);
-/* The supervisor has written `started` in its directory. */
+/* Reports whether the supervisor has written `started` in the run's directory. */
 bool run_is_started(const Run *r);

@@ -10,7 +10,7 @@
 #include "runner/scope/watch.h"
 #include "runner/store/store.h"
 
-/* What all runs of this runner share: nothing in it is owned, but what run_context_done() gives back. */
+/* The state that all runs of this runner share. Nothing in it is owned, except what run_context_done() frees. */
 typedef struct RunContext {
         sd_event *event;
         sd_bus *bus;
@@ -27,6 +27,7 @@ typedef struct RunContext {
         char **controllers_reported; /* without effect here, as the journal has it already; owned */
 } RunContext;
 
-/* Whether it has to be logged that a controller of the kernel has no effect here: true once for each. */
+/* Reports whether it has to be logged that a controller of the kernel has no effect here: true once for each
+ * controller. */
 bool run_context_report_controller(RunContext *c, const char *controller);
 void run_context_done(RunContext *c);

@@ -33,9 +33,9 @@ int run_effects_add(RunEffects *e, int64_t seq, size_t begun);
 /* Stores the lines, which messages are done, how far the output was read, and the driver's state. Part of the open
  * transaction. */
 int run_store_effects(const RunEffects *e);
-/* The same without lines, where the store is behind. */
+/* Stores the same without lines, where the store is behind. */
 int run_store_driven(Run *r);
-/* Whether the store lacks output that was read. */
+/* Reports whether the store lacks output that was read. */
 bool run_is_behind(const Run *r);
 /* The transaction of run_store_driven() was rolled back. */
 void run_store_undone(Run *r);

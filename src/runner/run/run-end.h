@@ -7,7 +7,7 @@
 
 typedef struct Run Run;
 
-/* Whether the system shuts down, as far as systemd was asked. */
+/* The answer of systemd to the question whether the system shuts down. */
 typedef enum SystemAnswer {
         SYSTEM_NOT_ASKED,
         SYSTEM_ASKED,
@@ -29,7 +29,7 @@ typedef struct RunEnd {
 /* The facts that the owner of a run receives at its end. Borrowed. */
 typedef struct RunEndFacts {
         Json *outcome;      /* or NULL */
-        Json *resources;    /* what it used, or NULL */
+        Json *resources;    /* its resource usage, or NULL */
         const char *result; /* systemd's Result of the scope, or NULL */
         bool shutdown;      /* the machine goes down, or went down */
         bool stopped_by_systemd;
@@ -48,9 +48,10 @@ void run_end_begin(Run *r, Json *outcome_consume, const char *result);
 void run_end_without_process(Run *r);
 /* All of its output was read: determines the other facts about its end, and reports ended(), now or later. */
 void run_conclude(Run *r);
-/* Whether the runner has crashed so often while it concluded this run that only the necessary steps are done. */
+/* Reports whether the runner has crashed so often while it concluded this run that only the necessary steps are
+ * done. */
 bool run_conclusion_is_short(const Run *r);
 /* Stores that it has ended; part of the open transaction. */
 int run_store_end(Run *r);
-/* Its total resource usage, as far as it is known at its end; borrowed, or NULL. */
+/* Returns the run's total resource usage, as far as it is known at its end; borrowed, or NULL. */
 Json *run_resources(const Run *r);

@@ -13,21 +13,21 @@ typedef struct Run Run;
 extern const LimitWatchOps run_limits_watch_ops;
 /* The kernel reports that all of its processes are frozen or were thawed. userdata: the RunLimits. */
 void run_limits_set_frozen(bool frozen, void *userdata);
-/* The run is over: reports the limit events that were not reported yet, by the statistics of its end. resources may be
- * NULL. */
+/* The run has ended: reports the limit events that were not reported yet, by the statistics of its end. resources may
+ * be NULL. */
 void run_limits_finish(Run *r, Json *resources);
-/* Whether something in it was killed for memory at about the time of its end: an earlier kill of a tool is not the cause
- * of an agent's end. outcome may be NULL. */
+/* Reports whether a process of the run was killed for memory at about the time of its end: an earlier kill of a tool is
+ * not the cause of an agent's end. outcome may be NULL. */
 bool run_limits_oom(Run *r, Json *outcome);
-/* Whether such a kill at about the time of its end was because of the limit of its workspace's slice. */
+/* Reports whether such a kill at about the time of its end was because of the limit of its workspace's slice. */
 bool run_limits_oom_by_workspace(Run *r, Json *outcome);
-/* The scope's cgroup directory, borrowed; negative: it is not known (yet), or was removed. */
+/* Returns the scope's cgroup directory, borrowed; negative: it is not known (yet), or was removed. */
 int run_limits_directory(Run *r);
-/* The number of its limit events that were reported. */
+/* Returns the number of the run's limit events that were reported. */
 uint64_t run_limits_events(Run *r, LimitEvent what);
-/* Whether systemd-oomd killed it, as its mark on one of the cgroups shows. */
+/* Reports whether systemd-oomd killed the run, as its mark on one of the cgroups shows. */
 bool run_limits_oomd(Run *r);
 /* Reads the usage of the scope while it can be read. */
 void run_limits_sample(Run *r);
-/* The usage of the scope, as last read: for a run whose supervisor cannot report it any more. */
+/* Returns the usage of the scope, as last read: for a run whose supervisor cannot report it any more. */
 Json *run_limits_usage(Run *r);

@@ -7,7 +7,7 @@
 #include "runner/run/run-internal.h"
 #include "runner/run/run-limits.h"
 
-/* What is in force (run-limits.c) and limit events (run-limit-events.c). */
+/* The limits that are in force (run-limits.c), and limit events (run-limit-events.c). */
 
 struct RunLimits {
         Run *run;

@@ -30,7 +30,7 @@ void run_limits_check_filter(Run *r);
 int run_limits_ask(Run *r, Json *asked);
 /* An order was carried out: a requested limit that is not in force now was not set. */
 void run_limits_set(Run *r);
-/* Part of the transaction that stores the end. */
+/* Removes the limits from the store; part of the transaction that stores the end. */
 int run_limits_forget(Run *r);
 
 /* {"asked":{},"effective":{},"missing":[],"workspace":{},"ipFilter":{}}; effective only if the files could be read,

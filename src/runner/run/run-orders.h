@@ -10,13 +10,13 @@ typedef struct Run Run;
 /* Queues an order as launcher_order() does; limits are for LAUNCHER_SET_LIMITS. ordered() reports the result later. A
  * negative errno: nothing was ordered, and that was logged. */
 int run_order(Run *r, LauncherVerb verb, const LauncherLimit *limits, size_t n_limits);
-/* The same without a result. */
+/* Queues an order whose result is not reported. */
 void run_order_unheard(Run *r, LauncherVerb verb);
-/* Whether such an order is under way or waits. */
+/* Reports whether such an order is under way or waits. */
 bool run_has_order(const Run *r, LauncherVerb verb);
-/* Whether one more may wait. */
+/* Reports whether one more order may wait. */
 bool run_has_room_for_order(const Run *r);
-/* Their results are not reported any more. They are carried out. */
+/* The results of all orders are not reported any more. The orders are carried out. */
 void run_forget_orders(Run *r);
-/* Those that wait for others are answered with -ECANCELED, later. */
+/* Orders that wait for others are answered with -ECANCELED, later. */
 void run_cancel_orders(Run *r);

@@ -14,7 +14,7 @@ typedef struct RunOutput {
 /* offset: bytes that an earlier runner has read, which are that number of lines. line_max: driver_line_max(). */
 void run_output_init(RunOutput *o, uint64_t offset, uint64_t lines, size_t line_max);
 void run_output_done(RunOutput *o);
-/* For reading: 1; 0: the supervisor has not made it yet. dirfd: of the run. */
+/* Opens the file for reading. 1; 0: the supervisor has not made it yet. dirfd: of the run. */
 int run_output_open(RunOutput *o, int dirfd);
 void run_output_close(RunOutput *o);
 /* Feeds the driver complete lines that end at or before limit, until so many bytes were read or *enough() says so. 1:

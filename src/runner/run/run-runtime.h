@@ -15,7 +15,7 @@ typedef struct RunRuntime {
 
 /* The agent runs from now on; part of an open transaction. unknown_secs: its limit, where nothing is known of its limits. */
 int run_runtime_begin(Run *r, uint64_t unknown_secs);
-/* The same for one that a runner before this one has begun. */
+/* The same for a run that an earlier runner has begun. */
 int run_runtime_restore(Run *r, uint64_t unknown_secs);
 void run_runtime_freeze(Run *r, bool frozen);
 /* It has ended; part of an open transaction. */

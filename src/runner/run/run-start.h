@@ -15,7 +15,7 @@ typedef struct RunStart {
 typedef struct RunStartParams {
         Json *agent_config; /* or NULL */
         Json *limits;       /* as asked for, or NULL */
-        Json *adoption; /* what a store that has to be created again needs to know of its owner; changed */
+        Json *adoption; /* the facts about its owner that a store needs which has to be created again; changed */
         const char *directory; /* where it works; NULL: the workspace's own */
 } RunStartParams;
 
@@ -26,9 +26,9 @@ int run_start(Run *r, const RunStartParams *p, char **ret_error);
 /* Nothing waits for a start any more that the launcher may have been asked for: what may come of it is killed. Nothing
  * is ordered for one that was not asked for, or was answered. */
 void run_abandon_start(Run *r);
-/* The launcher was asked and has not answered. */
+/* Reports whether the launcher was asked and has not answered. */
 bool run_start_is_under_way(const Run *r);
-/* The launcher failed at least once. */
+/* Reports whether the launcher failed at least once. */
 bool run_start_was_tried(const Run *r);
 /* Opens its directory, which an earlier runner has created. */
 int run_open_directory(Run *r);

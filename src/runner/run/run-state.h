@@ -19,22 +19,22 @@ DriverPhase run_phase(const Run *r);
 int run_command(const Run *r, const DriverCommand *command, Buffer *ret_lines, char **ret_error);
 unsigned run_background(const Run *r);
 void run_usage(const Run *r, DriverUsage *ret);
-/* Lines of output that were read. */
+/* Returns how many lines of output were read. */
 uint64_t run_lines(const Run *r);
 
-/* Whether no process of it is left; its output may have to be read to the end. */
+/* Reports whether no process of the run is left; its output may have to be read to the end. */
 bool run_has_ended(const Run *r);
-/* Marks it as ended: it ended under an earlier runner, or was never started. */
+/* Marks the run as ended: it ended under an earlier runner, or was never started. */
 void run_set_ended(Run *r);
 
 bool run_is_frozen(const Run *r);
-/* All of its processes are frozen or were thawed, by any party: its clocks stop with it. */
+/* All processes of the run are frozen or were thawed, by any party: its clocks stop with it. */
 void run_set_frozen(Run *r, bool frozen);
 
-/* The reason why it has to be ended, a text for people; NULL: it has not failed. */
+/* Returns the reason why the run has to be ended, a text for people; NULL: it has not failed. */
 const char *run_failure(const Run *r);
 int run_set_failure(Run *r, char *text_consume); /* -ENOMEM for NULL */
-/* Its agent was asked to end. */
+/* Reports whether the agent was asked to end. */
 bool run_end_was_sent(const Run *r);
 /* A stop was ordered: its own clocks order none any more. */
 void run_set_stopping(Run *r);

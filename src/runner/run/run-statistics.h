@@ -15,7 +15,8 @@ typedef struct Statistics {
         } list[STATISTICS_MAX];
 } Statistics;
 
-/* One more than STATISTICS_MAX is left out. */
+/* Adds a value; those above STATISTICS_MAX are left out. */
 void statistics_add(Statistics *f, const char *name, uint64_t value);
-/* What its scope uses, as far as the kernel gives it, read at most once a second; nothing of a run that is over. */
+/* Returns the usage of the run's scope, as far as the kernel reports it, read at most once a second; nothing for a run
+ * that has ended. */
 void run_statistics(Run *r, Statistics *ret);

@@ -16,7 +16,7 @@ typedef struct RunWatchdog {
 
 /* Starts them unless they run. */
 int run_watchdog_begin(Run *r, const Timeouts *timeouts);
-/* The phase may be another one. heard: the agent wrote or received something. */
+/* The agent's phase may have changed. heard: the agent wrote or received something. */
 void run_watchdog_update(Run *r, bool heard);
 void run_watchdog_freeze(Run *r, bool frozen);
 /* After an upgrade: denies open questions above the present size limit. */

@@ -17,7 +17,7 @@ typedef struct RunOps {
         /* A piece of output had effects: stores all of them in one transaction, of which run_store_effects() is a part.
          * Negative errno: nothing was stored; store_failed() follows. */
         int (*effects)(const RunEffects *effects, void *userdata);
-        /* Whether the agent's session is known as that one. */
+        /* Reports whether the agent's session is known as that one. */
         bool (*is_session)(const char *session, void *userdata);
         /* A piece of output was read and its effects are stored; progress: there was something to read. */
         void (*driven)(bool progress, void *userdata);

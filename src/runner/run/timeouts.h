@@ -10,8 +10,8 @@ typedef struct Timeouts {
         uint64_t silence_usec, answer_usec; /* 0: for ever */
 } Timeouts;
 
-/* What is not in timeouts (which may be NULL) stays what *ret is already. 0, or -EINVAL with *ret_error, a sentence that
- * names the member. */
+/* Members that timeouts (which may be NULL) lacks keep their values in *ret. 0, or -EINVAL with *ret_error, a sentence
+ * that names the member. */
 int timeouts_parse(Json *timeouts, Timeouts *ret, char **ret_error);
 
 /* The clocks of one run. No clock is read in here; times are microseconds of any one that only grows. They stand still
@@ -24,7 +24,8 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Watchdog *, watchdog_free);
 
 /* The agent has written or received something. */
 void watchdog_heard(Watchdog *w, uint64_t now);
-/* What the agent does at present; questions (n_questions of them) as DriverOps has them. -ENOMEM: nothing has changed. */
+/* Takes the agent's present phase, and its n_questions open questions, as DriverOps has them. -ENOMEM: nothing has
+ * changed. */
 int watchdog_update(
         Watchdog *w,
         DriverPhase phase,
@@ -33,8 +34,8 @@ int watchdog_update(
         uint64_t now);
 void watchdog_freeze(Watchdog *w, bool frozen, uint64_t now);
 
-/* When the next of them is over; USEC_INFINITY: none runs. */
+/* Returns when the next clock expires; USEC_INFINITY: none runs. */
 uint64_t watchdog_next(const Watchdog *w);
 bool watchdog_is_silent(const Watchdog *w, uint64_t now);
-/* A question whose time is over; it is not named again. */
+/* Returns a question whose time has expired; it is not named again. */
 bool watchdog_take_expired(Watchdog *w, uint64_t now, uint64_t *ret_offset, unsigned *ret_n);

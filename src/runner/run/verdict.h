@@ -4,7 +4,7 @@
 #include "common/json.h"
 #include "runner/store/state.h"
 
-/* What is known when a run has ended, and what that means. */
+/* The facts that are known when a run has ended. The reason of its end follows from them. */
 typedef struct VerdictInput {
         Json *outcome;           /* of the supervisor, or NULL: it was killed itself */
         const char *result;      /* systemd's Result of the scope, or NULL */
@@ -14,10 +14,11 @@ typedef struct VerdictInput {
         bool stopped_by_systemd; /* the manager's word, where the outcome is missing */
         bool last_turn_failed;
         bool oom;            /* something in it was killed for memory at about the time of the end */
-        const char *failure; /* what the driver or the runner says went wrong, or NULL */
+        const char *failure; /* the failure that the driver or the runner reports, or NULL */
 } VerdictInput;
 
-/* Never END_NONE. */
+/* Returns the reason of the end, never END_NONE. */
 EndReason verdict_reason(const VerdictInput *in);
-/* What a stop of that cause makes of a conversation that has no process yet. END_NONE: nothing by itself. */
+/* Returns the reason with which a stop of that cause ends a conversation that has no process yet. END_NONE: the cause
+ * alone does not decide. */
 EndReason verdict_of_stop(StopCause cause);
