@@ -155,40 +155,40 @@ int mkdir_parents(const char *path, mode_t mode) {
         }
 }
 
-static int remove_contents(int fd_consumed, dev_t device) {
-        DIR *d = fdopendir(fd_consumed);
+int remove_contents(int fd_consume, dev_t device, bool own, const volatile bool *stop) {
+        DIR *d = fdopendir(fd_consume);
         int first = 0;
 
         if (!d) {
                 first = -errno;
-                safe_close(fd_consumed);
+                safe_close(fd_consume);
                 return first;
         }
-        for (struct dirent *e; (e = readdir(d));) {
+        for (struct dirent *e; !(stop && *stop) && (e = readdir(d));) {
+                int fd = dirfd(d), sub, r = 0;
                 struct stat st;
-                int fd = dirfd(d), r = 0;
 
-                if (streq(e->d_name, ".") || streq(e->d_name, ".."))
-                        continue;
-                if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                if (streq(e->d_name, ".") || streq(e->d_name, "..") ||
+                    fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
                 if (S_ISDIR(st.st_mode)) {
-                        if (st.st_dev != device)
-                                r = -EXDEV;
-                        else {
-                                int sub = openat(
-                                        fd, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-                                r = sub < 0 ? -errno : remove_contents(sub, device);
-                        }
-                        if (r >= 0 && unlinkat(fd, e->d_name, AT_REMOVEDIR) < 0)
+                        /* Caches of some languages are directories without permission to write. */
+                        if (own && (st.st_mode & 0700) != 0700 && fchmodat(fd, e->d_name, 0700, 0) < 0)
                                 r = -errno;
-                } else if (unlinkat(fd, e->d_name, 0) < 0)
+                        if (r >= 0 && st.st_dev != device)
+                                r = -EXDEV;
+                        if (r >= 0) {
+                                sub = openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+                                r = sub < 0 ? -errno : remove_contents(sub, device, own, stop);
+                        }
+                }
+                if (r >= 0 && unlinkat(fd, e->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
                         r = -errno;
                 if (r < 0 && r != -ENOENT && first == 0)
                         first = r;
         }
         (void) closedir(d);
-        return first;
+        return first == 0 && stop && *stop ? -ECANCELED : first;
 }
 
 int remove_tree_at(int dirfd, const char *name) {
@@ -202,7 +202,7 @@ int remove_tree_at(int dirfd, const char *name) {
         fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0)
                 return -errno;
-        r = remove_contents(fd, st.st_dev);
+        r = remove_contents(fd, st.st_dev, false, NULL);
         if (r < 0)
                 return r;
         return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -errno : 0;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <sys/types.h>
+
 #include "common/util.h"
 
 /* Files below a directory descriptor, never through a symbolic link in the last component. */
@@ -33,6 +35,11 @@ int mkdir_open_at(int dirfd, const char *name, mode_t mode);
 
 /* Makes every missing directory of path with that mode. Returns 0 or negative errno. */
 int mkdir_parents(const char *path, mode_t mode);
+
+/* Removes the contents of a directory. Where something cannot be removed, the rest is removed nevertheless, and the first
+ * error is returned. device: its own, which is not left. own: all there belongs to the caller, who may change modes.
+ * stop (may be NULL): ends it early when it is true, with -ECANCELED. */
+int remove_contents(int fd_consume, dev_t device, bool own, const volatile bool *stop);
 
 /* Removes name and all below it, without following links or leaving the file system. -ENOENT is success. */
 int remove_tree_at(int dirfd, const char *name);

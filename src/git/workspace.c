@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "common/fileio.h"
 #include "common/ident.h"
 #include "git/output.h"
 #include "git/process.h"
@@ -156,16 +157,21 @@ static int measure_all(const Request *request, Json *o) {
         return stop_asked ? output_fail("stopped", "the operation was stopped") : 0;
 }
 
-int verb_measure(const Request *request, Json **ret) {
-        _cleanup_json_ Json *o = json_object_new_object();
+/* What both verbs begin with. */
+static int measure_workspace(const Request *request, Json *o) {
         int r = check_place(request);
 
         if (r < 0)
                 return r;
         allow_depth();
         r = git_start(request);
-        if (r >= 0)
-                r = measure_all(request, o);
+        return r < 0 ? r : measure_all(request, o);
+}
+
+int verb_measure(const Request *request, Json **ret) {
+        _cleanup_json_ Json *o = json_object_new_object();
+        int r = measure_workspace(request, o);
+
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(o);
@@ -198,53 +204,11 @@ static int check_saved(Json *o) {
         return 0;
 }
 
-/* Removes the contents of a directory. Where something cannot be removed, the rest is removed nevertheless, and the first
- * error is returned. */
-static int empty(int fd_consumed, dev_t device) {
-        DIR *d = fdopendir(fd_consumed);
-        int first = 0;
-
-        if (!d) {
-                first = -errno;
-                safe_close(fd_consumed);
-                return first;
-        }
-        for (struct dirent *e; !stop_asked && (e = readdir(d));) {
-                int fd = dirfd(d), sub, r = 0;
-                struct stat st;
-
-                if (is_dots(e->d_name) || fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                        continue;
-                if (S_ISDIR(st.st_mode)) {
-                        /* Caches of some languages are directories without permission to write. All here is our own. */
-                        if ((st.st_mode & 0700) != 0700 && fchmodat(fd, e->d_name, 0700, 0) < 0)
-                                r = -errno;
-                        if (r >= 0) {
-                                sub = st.st_dev != device ? -EXDEV : open_directory(fd, e->d_name);
-                                r = sub < 0 ? sub : empty(sub, device);
-                        }
-                }
-                if (r >= 0 && unlinkat(fd, e->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0 &&
-                    errno != ENOENT)
-                        r = -errno;
-                if (r < 0 && first == 0)
-                        first = r;
-        }
-        (void) closedir(d);
-        return first == 0 && stop_asked ? -ECANCELED : first;
-}
-
 int verb_remove(const Request *request, Json **ret) {
         _cleanup_json_ Json *o = json_object_new_object();
         struct stat st;
-        int r = check_place(request), fd;
+        int r = measure_workspace(request, o), fd;
 
-        if (r < 0)
-                return r;
-        allow_depth();
-        r = git_start(request);
-        if (r >= 0)
-                r = measure_all(request, o);
         if (r >= 0 && !request->force)
                 r = check_saved(o);
         if (r < 0)
@@ -252,7 +216,7 @@ int verb_remove(const Request *request, Json **ret) {
         fd = open_directory(AT_FDCWD, ".");
         if (fd < 0 || fstat(fd, &st) < 0)
                 return output_fail("failed", "failed to open the directory: %s", strerror(errno));
-        r = empty(fd, st.st_dev);
+        r = remove_contents(fd, st.st_dev, true, &stop_asked);
         if (r < 0)
                 return output_fail(
                         "failed", "failed to remove everything in the directory: %s", strerror(-r));

@@ -197,6 +197,51 @@ static void test_remove_tree(void **state) {
         assert_int_equal(remove_tree_at(f->fd, "outside"), 0);
 }
 
+static void test_remove_contents_ends_when_it_is_stopped(void **state) {
+        Fixture *f = *state;
+        _cleanup_free_ char *path = xasprintf("%s/t/a", f->path);
+        volatile bool stop = true;
+
+        assert_int_equal(mkdir_parents(path, 0700), 0);
+        assert_int_equal(
+                remove_contents(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0, false, &stop),
+                -ECANCELED);
+        assert_int_equal(
+                remove_contents(open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0, false, &stop),
+                -ECANCELED);
+        assert_int_equal(count_entries(f->fd), 1);
+        stop = false;
+        assert_int_equal(
+                remove_contents(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0, false, &stop), 0);
+}
+
+static mode_t mode_after_remove_contents(Fixture *f, bool own) {
+        struct stat st;
+
+        assert_int_equal(fstat(f->fd, &st), 0);
+        assert_int_equal(
+                remove_contents(open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), st.st_dev, own, NULL),
+                -EXDEV);
+        assert_int_equal(fstatat(f->fd, "t", &st, 0), 0);
+        return st.st_mode & 07777;
+}
+
+/* A directory of the caller's own without permission to write. It stays because of the file system in it. */
+static void test_remove_contents_changes_modes_of_own_directories_alone(void **state) {
+        Fixture *f = *state;
+        _cleanup_free_ char *mounted = xasprintf("%s/t/mounted", f->path);
+
+        assert_int_equal(mkdir_parents(mounted, 0700), 0);
+        if (mount("tmpfs", mounted, "tmpfs", MS_NOSUID | MS_NODEV, "size=64k") < 0) {
+                print_message("skipped: cannot mount: %s\n", strerror(errno));
+                skip();
+        }
+        assert_int_equal(fchmodat(f->fd, "t", 0500, 0), 0);
+        assert_int_equal(mode_after_remove_contents(f, false), 0500);
+        assert_int_equal(mode_after_remove_contents(f, true), 0700);
+        assert_int_equal(umount(mounted), 0);
+}
+
 static void test_remove_tree_stays_on_its_file_system(void **state) {
         Fixture *f = *state;
         _cleanup_free_ char *mounted = xasprintf("%s/t/mounted", f->path),
@@ -218,10 +263,16 @@ static void test_remove_tree_stays_on_its_file_system(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                CASE(test_read),         CASE(test_read_follows_no_link),
-                CASE(test_write_atomic), CASE(test_pwrite),
-                CASE(test_mkdir_open),   CASE(test_mkdir_parents),
-                CASE(test_remove_tree),  CASE(test_remove_tree_stays_on_its_file_system),
+                CASE(test_read),
+                CASE(test_read_follows_no_link),
+                CASE(test_write_atomic),
+                CASE(test_pwrite),
+                CASE(test_mkdir_open),
+                CASE(test_mkdir_parents),
+                CASE(test_remove_tree),
+                CASE(test_remove_tree_stays_on_its_file_system),
+                CASE(test_remove_contents_ends_when_it_is_stopped),
+                CASE(test_remove_contents_changes_modes_of_own_directories_alone),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
