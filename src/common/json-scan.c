@@ -348,6 +348,14 @@ static bool step_begin(Slice container, size_t iter, char open, const char **ret
         return true;
 }
 
+/* Where the next step begins: behind the comma, or on what closes the whole, where it finds nothing. */
+static size_t step_end(Slice whole, const char *p, const char *end) {
+        p = skip_blanks(p, end);
+        if (p < end && *p == ',')
+                p++;
+        return (size_t) (p - whole.data);
+}
+
 bool json_scan_next_member(Slice object, size_t *iter, Slice *ret_name, Slice *ret_value) {
         const char *p, *end, *name, *name_end, *value;
 
@@ -366,11 +374,7 @@ bool json_scan_next_member(Slice object, size_t *iter, Slice *ret_name, Slice *r
                 return false;
         *ret_name = (Slice){ name, (size_t) (name_end - name) };
         *ret_value = (Slice){ value, (size_t) (p - value) };
-        p = skip_blanks(p, end);
-        /* Behind the comma, or on the closing brace, where the next call finds no name. */
-        if (p < end && *p == ',')
-                p++;
-        *iter = (size_t) (p - object.data);
+        *iter = step_end(object, p, end);
         return true;
 }
 
@@ -461,11 +465,7 @@ bool json_scan_element(Slice array, size_t *iter, Slice *ret) {
         if (p == value)
                 return false;
         *ret = (Slice){ value, (size_t) (p - value) };
-        p = skip_blanks(p, end);
-        /* Behind the comma, or on the closing bracket, where the next call finds no value. */
-        if (p < end && *p == ',')
-                p++;
-        *iter = (size_t) (p - array.data);
+        *iter = step_end(array, p, end);
         return true;
 }
 
