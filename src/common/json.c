@@ -103,6 +103,23 @@ int json_get_u64(Json *o, const char *name, uint64_t *ret) {
         return 1;
 }
 
+uint64_t json_u64(Json *o, const char *name) {
+        uint64_t u = 0;
+
+        (void) json_get_u64(o, name, &u);
+        return u;
+}
+
+double json_real(Json *o, const char *name) {
+        Json *v = json_get(o, name);
+
+        return json_object_is_type(v, json_type_double) ? json_object_get_double(v) : 0;
+}
+
+size_t json_length(Json *list) {
+        return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+}
+
 int json_get_bool(Json *o, const char *name, bool *ret) {
         Json *v = json_get(o, name);
 

@@ -64,6 +64,13 @@ int json_get_bool(Json *o, const char *name, bool *ret);
 /* A copy of an array of strings. 1, 0 where missing, -EINVAL, -ENOMEM. */
 int json_get_strv(Json *o, const char *name, char ***ret);
 
+/* The member's number; 0 where json_get_u64() has none. */
+uint64_t json_u64(Json *o, const char *name);
+/* The member's number, written with a fraction; 0 where it is missing or of another type. */
+double json_real(Json *o, const char *name);
+/* How many elements an array has; 0 where it is none. */
+size_t json_length(Json *list);
+
 /* How many values there are in it, itself included. */
 size_t json_count(Json *o);
 

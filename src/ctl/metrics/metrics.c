@@ -8,24 +8,13 @@
 
 /* True is 1; what is not there is 0. */
 static uint64_t number(Json *o, const char *name) {
-        uint64_t u = 0;
         bool b = false;
 
-        return json_get_u64(o, name, &u) > 0 ? u : json_get_bool(o, name, &b) > 0 && b;
-}
-
-static double real(Json *o, const char *name) {
-        Json *v = json_get(o, name);
-
-        return json_object_is_type(v, json_type_double) ? json_object_get_double(v) : 0;
+        return json_get_bool(o, name, &b) > 0 ? b : json_u64(o, name);
 }
 
 static const char *string(Json *o, const char *name) {
         return strempty(json_get_string(o, name));
-}
-
-static size_t length(Json *list) {
-        return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
 }
 
 typedef struct Metric {
@@ -42,7 +31,7 @@ static void write_sample(const MetricFamily *f, const Metric *m, const MetricLab
         if (streq_ptr(m->unit, "seconds"))
                 metric_usec(f, labels, number(o, m->member));
         else if (streq_ptr(m->unit, "usd"))
-                metric_double(f, labels, real(o, m->member));
+                metric_double(f, labels, json_real(o, m->member));
         else
                 metric_u64(f, labels, number(o, m->member));
 }
@@ -118,7 +107,7 @@ static void write_runner(Json *r, Buffer *out) {
 
 /* The sums that a conversation is counted in: its agent's own, or those of all that have none. */
 static const char *row_of(Json *totals, const char *agent) {
-        for (size_t i = 0; i < length(totals); i++)
+        for (size_t i = 0; i < json_length(totals); i++)
                 if (streq(string(json_object_array_get_idx(totals, i), "agent"), agent))
                         return agent;
         return "other";
@@ -132,13 +121,13 @@ static void write_live(Json *s, Buffer *out) {
         MetricFamily f = metric_family(
                 out, PREFIX "_conversations", METRIC_GAUGE, NULL, "Live conversations.");
 
-        for (size_t a = 0; a < length(totals); a++) {
+        for (size_t a = 0; a < json_length(totals); a++) {
                 const char *agent = string(json_object_array_get_idx(totals, a), "agent");
 
                 for (size_t i = 0; i < ELEMENTSOF(states); i++) {
                         uint64_t n = 0;
 
-                        for (size_t c = 0; c < length(live); c++) {
+                        for (size_t c = 0; c < json_length(live); c++) {
                                 Json *o = json_object_array_get_idx(live, c);
                                 n += streq(string(o, "state"), states[i]) &&
                                         streq(row_of(totals, string(o, "agent")), agent);
@@ -245,11 +234,11 @@ static void write_metric(Buffer *out, const Metric *m, Json *list, size_t n, boo
 
 static void write_totals(Json *totals, Buffer *out) {
         for (size_t i = 0; i < ELEMENTSOF(total_metrics); i++)
-                write_metric(out, &total_metrics[i], totals, length(totals), false);
+                write_metric(out, &total_metrics[i], totals, json_length(totals), false);
 }
 
 static void write_conversations(Json *live, Buffer *out) {
-        size_t n = MIN(length(live), (size_t) METRICS_CONVERSATIONS_MAX);
+        size_t n = MIN(json_length(live), (size_t) METRICS_CONVERSATIONS_MAX);
         MetricFamily f;
 
         for (size_t i = 0; i < ELEMENTSOF(conversation_metrics); i++)
@@ -260,7 +249,7 @@ static void write_conversations(Json *live, Buffer *out) {
                 METRIC_GAUGE,
                 NULL,
                 "Live conversations that have no series of their own here.");
-        metric_u64(&f, NULL, length(live) - n);
+        metric_u64(&f, NULL, json_length(live) - n);
 }
 
 int metrics_write(Json *snapshot, Buffer *out) {

@@ -128,9 +128,7 @@ static int set_up(Chat *chat) {
 static void ask_waiting(Chat *chat, Json *description) {
         Json *questions = json_get(description, "questions");
 
-        for (size_t i = 0;
-             json_object_is_type(questions, json_type_array) && i < json_object_array_length(questions);
-             i++)
+        for (size_t i = 0; i < json_length(questions); i++)
                 console_ask(chat->console, json_object_array_get_idx(questions, i));
 }
 

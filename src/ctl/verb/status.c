@@ -27,13 +27,6 @@ static const char *string(Json *o, const char *name) {
         return isempty(s) ? NULL : s;
 }
 
-static uint64_t number(Json *o, const char *name) {
-        uint64_t u = 0;
-
-        (void) json_get_u64(o, name, &u);
-        return u;
-}
-
 static bool flag(Json *o, const char *name) {
         bool b = false;
 
@@ -71,24 +64,27 @@ static void print_status(Json *o) {
                         row("Runner", "%s (%s)", string(o, "RunnerId"), strempty(string(o, "RunnerUid")));
                 row("Queue",
                     "%" PRIu64 " events, %" PRIu64 " bytes, oldest %" PRIu64 " s",
-                    number(o, "QueuedEvents"),
-                    number(o, "QueuedBytes"),
-                    number(o, "OldestQueuedUSec") / USEC_PER_SEC);
-                row("Acknowledged", "%s", format_ago(number(o, "LastAckUSec"), ago));
-                row("Reconnects", "%" PRIu64, number(o, "Reconnects"));
-                row("Duplicates", "%" PRIu64 " skipped", number(o, "Duplicates"));
+                    json_u64(o, "QueuedEvents"),
+                    json_u64(o, "QueuedBytes"),
+                    json_u64(o, "OldestQueuedUSec") / USEC_PER_SEC);
+                row("Acknowledged", "%s", format_ago(json_u64(o, "LastAckUSec"), ago));
+                row("Reconnects", "%" PRIu64, json_u64(o, "Reconnects"));
+                row("Duplicates", "%" PRIu64 " skipped", json_u64(o, "Duplicates"));
         }
-        row("Conversations", "%" PRIu64 " of %" PRIu64, number(o, "Conversations"), number(o, "Capacity"));
+        row("Conversations",
+            "%" PRIu64 " of %" PRIu64,
+            json_u64(o, "Conversations"),
+            json_u64(o, "Capacity"));
         if (flag(o, "Draining"))
                 row("Draining", "yes: no new conversations are accepted");
         else if (string(o, "Refusing"))
                 row("Refusing", "new conversations, for: %s", string(o, "Refusing"));
-        if (number(o, "SetAside") > 0)
+        if (json_u64(o, "SetAside") > 0)
                 row("Set aside",
                     "%" PRIu64
                     " %s that the orchestrator refused; show with: northflarectl %sevents --set-aside",
-                    number(o, "SetAside"),
-                    number(o, "SetAside") == 1 ? "event" : "events",
+                    json_u64(o, "SetAside"),
+                    json_u64(o, "SetAside") == 1 ? "event" : "events",
                     arg.user ? "--user " : "");
 }
 

@@ -8,27 +8,10 @@
 
 #define CELL AMOUNT_MAX
 
-static uint64_t number(Json *o, const char *name) {
-        uint64_t u = 0;
-
-        (void) json_get_u64(o, name, &u);
-        return u;
-}
-
-static double real(Json *o, const char *name) {
-        Json *v = json_get(o, name);
-
-        return json_object_is_type(v, json_type_double) ? json_object_get_double(v) : 0;
-}
-
-static size_t length(Json *list) {
-        return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
-}
-
 /* ---- rates ---- */
 
 static Json *find(Json *conversations, const char *id) {
-        for (size_t i = 0; i < length(conversations); i++) {
+        for (size_t i = 0; i < json_length(conversations); i++) {
                 Json *o = json_object_array_get_idx(conversations, i);
                 if (streq_ptr(json_get_string(o, "id"), id))
                         return o;
@@ -61,9 +44,9 @@ int top_add_rates(Json *snapshot, Json *before) {
         Json *list = json_get(snapshot, "conversations"), *old = json_get(before, "conversations");
         int r = 0;
 
-        for (size_t i = 0; r >= 0 && i < length(list); i++) {
+        for (size_t i = 0; r >= 0 && i < json_length(list); i++) {
                 Json *o = json_object_array_get_idx(list, i), *b = find(old, json_get_string(o, "id"));
-                uint64_t now = number(o, "sampledUsec"), then = number(b, "sampledUsec");
+                uint64_t now = json_u64(o, "sampledUsec"), then = json_u64(b, "sampledUsec");
 
                 /* Another scope begins at 0. */
                 if (!b || !streq_ptr(json_get_string(o, "scope"), json_get_string(b, "scope")) || then == 0)
@@ -88,15 +71,15 @@ static TopSort sort_by;
 static double weight(Json *o) {
         switch (sort_by) {
         case TOP_MEMORY:
-                return (double) number(o, "memoryCurrent");
+                return (double) json_u64(o, "memoryCurrent");
         case TOP_IO:
-                return real(o, "ioReadRate") + real(o, "ioWriteRate");
+                return json_real(o, "ioReadRate") + json_real(o, "ioWriteRate");
         case TOP_TOKENS:
-                return (double) (number(o, "inputTokens") + number(o, "outputTokens"));
+                return (double) (json_u64(o, "inputTokens") + json_u64(o, "outputTokens"));
         case TOP_COST:
-                return real(o, "costUsd");
+                return json_real(o, "costUsd");
         default:
-                return real(o, "cpuPercent");
+                return json_real(o, "cpuPercent");
         }
 }
 
@@ -130,7 +113,7 @@ static void format_usage(Json *o, const char *name, double base, char buf[static
 static void format_percent(Json *o, char buf[static CELL]) {
         buf[0] = 0;
         if (json_get(o, "cpuPercent"))
-                (void) snprintf(buf, CELL, "%.1f", real(o, "cpuPercent"));
+                (void) snprintf(buf, CELL, "%.1f", json_real(o, "cpuPercent"));
 }
 
 static void format_time(Json *o, char buf[static CELL]) {
@@ -163,7 +146,7 @@ static int add_row(Table *t, Json *o) {
         format_usage(o, "inputTokens", 1000, got);
         format_usage(o, "outputTokens", 1000, said);
         format_usage(o, "queuedMessages", 1000, queue);
-        format_cost(real(o, "costUsd"), cost);
+        format_cost(json_real(o, "costUsd"), cost);
         return table_add(
                 t,
                 (const char *[]){ json_get_string(o, "id"),
@@ -189,28 +172,28 @@ static void print_head(Json *s) {
         char memory[CELL], in[CELL], out[CELL], cost[CELL], queue[CELL];
         double cpu = 0, used = 0, got = 0, said = 0, usd = 0;
 
-        for (size_t i = 0; i < length(live); i++) {
+        for (size_t i = 0; i < json_length(live); i++) {
                 Json *o = json_object_array_get_idx(live, i);
-                cpu += real(o, "cpuPercent");
-                used += (double) number(o, "memoryCurrent");
+                cpu += json_real(o, "cpuPercent");
+                used += (double) json_u64(o, "memoryCurrent");
         }
-        for (size_t i = 0; i < length(totals); i++) {
+        for (size_t i = 0; i < json_length(totals); i++) {
                 Json *o = json_object_array_get_idx(totals, i);
-                got += (double) number(o, "inputTokens");
-                said += (double) number(o, "outputTokens");
-                usd += real(o, "costUsd");
+                got += (double) json_u64(o, "inputTokens");
+                said += (double) json_u64(o, "outputTokens");
+                usd += json_real(o, "costUsd");
         }
         format_amount(used, 1024, memory);
         format_amount(got, 1000, in);
         format_amount(said, 1000, out);
         format_cost(usd, cost);
-        format_amount((double) number(runner, "QueuedBytes"), 1024, queue);
+        format_amount((double) json_u64(runner, "QueuedBytes"), 1024, queue);
         (void) printf(
                 "northflare-runner %s, %s, %zu of %" PRIu64 " conversations\n",
                 strempty(version),
                 strempty(state),
-                length(live),
-                number(runner, "Capacity"));
+                json_length(live),
+                json_u64(runner, "Capacity"));
         (void) printf(
                 "CPU %.1f%%, memory %s; since its start %s tokens in, %s out, %s\n",
                 cpu,
@@ -220,9 +203,9 @@ static void print_head(Json *s) {
                 cost);
         (void) printf(
                 "Queue: %" PRIu64 " events, %s, oldest %" PRIu64 " s\n\n",
-                number(runner, "QueuedEvents"),
+                json_u64(runner, "QueuedEvents"),
                 queue,
-                number(runner, "OldestQueuedUSec") / USEC_PER_SEC);
+                json_u64(runner, "OldestQueuedUSec") / USEC_PER_SEC);
 }
 
 int top_print(Json *snapshot, size_t rows) {
@@ -235,7 +218,7 @@ int top_print(Json *snapshot, size_t rows) {
 
         if (!table)
                 return -ENOMEM;
-        for (size_t i = 0; i < length(list) && (rows == 0 || i < rows); i++)
+        for (size_t i = 0; i < json_length(list) && (rows == 0 || i < rows); i++)
                 if (add_row(table, json_object_array_get_idx(list, i)) < 0)
                         return -ENOMEM;
         if (!arg.no_legend)

@@ -17,9 +17,7 @@ int claim_request_post(
 bool claim_result_grants(Json *result, const char *id) {
         Json *granted = json_get(result, "granted");
 
-        for (size_t i = 0;
-             json_object_is_type(granted, json_type_array) && i < json_object_array_length(granted);
-             i++) {
+        for (size_t i = 0; i < json_length(granted); i++) {
                 Json *o = json_object_array_get_idx(granted, i);
 
                 if (json_object_is_type(o, json_type_string) && streq(json_object_get_string(o), id))
@@ -31,9 +29,7 @@ bool claim_result_grants(Json *result, const char *id) {
 const char *claim_result_owner(Json *result, const char *id) {
         Json *refused = json_get(result, "refused");
 
-        for (size_t i = 0;
-             json_object_is_type(refused, json_type_array) && i < json_object_array_length(refused);
-             i++) {
+        for (size_t i = 0; i < json_length(refused); i++) {
                 Json *o = json_object_array_get_idx(refused, i);
 
                 if (streq_ptr(json_get_string(o, "id"), id))

@@ -53,9 +53,7 @@ static int copy_checkouts(Json *to, Json *from) {
         Json *list = json_object_new_array(), *source = json_get(from, "checkouts");
         int r = json_set(to, "checkouts", list);
 
-        for (size_t i = 0; r >= 0 && json_object_is_type(source, json_type_array) &&
-             i < MIN(json_object_array_length(source), (size_t) CHECKOUTS_MAX);
-             i++) {
+        for (size_t i = 0; r >= 0 && i < MIN(json_length(source), (size_t) CHECKOUTS_MAX); i++) {
                 Json *s = json_object_array_get_idx(source, i), *o = json_object_new_object();
 
                 if (!o || copy_string(o, s, "conversation", ident_is_valid) < 0 ||
