@@ -200,36 +200,52 @@ int call_manager(const char *method, sd_bus_message **ret, const char *types, ..
         return status;
 }
 
-int read_list(sd_bus_message *reply, Json **ret) {
-        _cleanup_json_ Json *list = NULL;
+int reply_unreadable(void) {
+        (void) fputs(
+                "Failed to parse the reply of northflare-runner: are both programs of the same version?\n",
+                stderr);
+        return EXIT_FAILED;
+}
+
+int read_json(sd_bus_message *reply, json_type type, Json **ret) {
+        _cleanup_json_ Json *o = NULL;
         const char *text;
 
         if (sd_bus_message_read(reply, "s", &text) < 0 ||
-            json_parse_from(JSON_OF_PRODUCT, text, strlen(text), &list, NULL) < 0 ||
-            !json_object_is_type(list, json_type_array)) {
-                (void) fputs(
-                        "Failed to parse the reply of northflare-runner: are both programs of the same version?\n",
-                        stderr);
-                return EXIT_FAILED;
-        }
-        *ret = TAKE_PTR(list);
+            json_parse_from(JSON_OF_PRODUCT, text, strlen(text), &o, NULL) < 0 ||
+            !json_object_is_type(o, type))
+                return reply_unreadable();
+        *ret = TAKE_PTR(o);
         return EXIT_OK;
 }
 
 int describe(const char *id, Json **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        const char *text;
-        int status;
+        int status = call_conversation(id, "Describe", &reply, NULL);
 
-        status = call_conversation(id, "Describe", &reply, NULL);
+        return status != EXIT_OK ? status : read_json(reply, json_type_object, ret);
+}
+
+int list_conversations(sd_bus_message **ret) {
+        int status = call_manager("ListConversations", ret, NULL), r;
+
         if (status != EXIT_OK)
                 return status;
-        if (sd_bus_message_read(reply, "s", &text) < 0 ||
-            json_parse_from(JSON_OF_PRODUCT, text, strlen(text), ret, NULL) < 0) {
-                (void) fputs(
-                        "Failed to parse the reply of northflare-runner: are both programs of the same version?\n",
-                        stderr);
-                return EXIT_FAILED;
-        }
-        return EXIT_OK;
+        r = sd_bus_message_enter_container(*ret, 'a', "(sssstto)");
+        return r < 0 ? report_error(NULL, r, NULL) : EXIT_OK;
+}
+
+int next_conversation(sd_bus_message *list, ConversationRow *ret) {
+        const char *path;
+
+        return sd_bus_message_read(
+                list,
+                "(sssstto)",
+                &ret->id,
+                &ret->state,
+                &ret->agent,
+                &ret->task,
+                &ret->started_usec,
+                &ret->last_event_usec,
+                &path);
 }

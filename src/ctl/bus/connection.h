@@ -35,8 +35,20 @@ int call_conversation(const char *id, const char *method, sd_bus_message **ret, 
 /* The same without arguments for each of a list of conversations, up to the first that fails. */
 int call_conversations(char **ids, const char *method);
 int call_manager(const char *method, sd_bus_message **ret, const char *types, ...);
-/* A reply that is the JSON text of a list. *ret is for the caller to free. Returns 0 or an exit status after the
- * message. */
-int read_list(sd_bus_message *reply, Json **ret);
+/* Reads a reply that is the JSON text of a value of that type. *ret is for the caller to free. Returns 0 or an exit status
+ * after the message. */
+int read_json(sd_bus_message *reply, json_type type, Json **ret);
+/* Says on stderr that a reply cannot be parsed; returns the exit status. */
+int reply_unreadable(void);
 /* Describe() of a conversation, parsed. Returns as above. */
 int describe(const char *id, Json **ret);
+
+/* A conversation in the list; borrowed from the reply. */
+typedef struct ConversationRow {
+        const char *id, *state, *agent, *task;
+        uint64_t started_usec, last_event_usec;
+} ConversationRow;
+/* ListConversations(). Returns 0 or an exit status after the message. */
+int list_conversations(sd_bus_message **ret);
+/* The next one in that reply. 1; 0: there are no more; or negative errno. */
+int next_conversation(sd_bus_message *list, ConversationRow *ret);

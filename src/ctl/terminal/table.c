@@ -168,9 +168,20 @@ static void print_value(const char *name, Json *value, unsigned depth) {
                 strempty(line));
 }
 
-void print_object(Json *o) {
+static void print_object(Json *o) {
         json_object_object_foreach(o, k, v)
                 print_value(k, v, 0);
+}
+
+void print_next_object(Json *o, bool first) {
+        if (arg.json != JSON_OFF) {
+                print_json(o);
+                return;
+        }
+        pager_open();
+        if (!first)
+                (void) putchar('\n');
+        print_object(o);
 }
 
 void format_amount(double v, double base, char buf[static AMOUNT_MAX]) {

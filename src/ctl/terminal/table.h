@@ -18,8 +18,8 @@ void table_print(Table *t, const char *what);
 int table_print_list(Table *t, Json *list, int (*add)(Table *t, Json *element), const char *what);
 Table *table_free(Table *t);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Table *, table_free);
-/* An object, a line for each member, parts below. */
-void print_object(Json *o);
+/* An object: with --json as it is, else a line for each member, parts below, after a blank line if it is not the first one. */
+void print_next_object(Json *o, bool first);
 /* "512", "1.5K", "2.0G", with K of base. */
 #define AMOUNT_MAX 32
 void format_amount(double v, double base, char buf[static AMOUNT_MAX]);

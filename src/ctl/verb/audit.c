@@ -60,6 +60,6 @@ int verb_audit(char **words) {
         }
         status = call_manager("ListAudit", &reply, "su", strempty(words[1]), (uint32_t) lines);
         if (status == EXIT_OK)
-                status = read_list(reply, &list);
+                status = read_json(reply, json_type_array, &list);
         return status != EXIT_OK ? status : table_print_list(table, list, add_line, "line");
 }

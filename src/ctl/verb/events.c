@@ -52,7 +52,7 @@ static int list_set_aside(void) {
                 return EXIT_FAILED;
         status = call_manager("ListSetAside", &reply, NULL);
         if (status == EXIT_OK)
-                status = read_list(reply, &list);
+                status = read_json(reply, json_type_array, &list);
         return status != EXIT_OK ? status : table_print_list(table, list, add_set_aside, "refused event");
 }
 

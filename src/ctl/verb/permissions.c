@@ -52,21 +52,17 @@ static int print_all(const char *id, Json *questions) {
 static int waiting_ids(char ***ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_strv_free_ char **ids = new0(char *, 1);
-        const char *id, *state, *agent, *task, *path;
-        uint64_t started, last;
-        int status, r;
+        ConversationRow row;
+        int status, r = 0;
 
         if (!ids)
                 return EXIT_FAILED;
-        status = call_manager("ListConversations", &reply, NULL);
+        status = list_conversations(&reply);
         if (status != EXIT_OK)
                 return status;
-        r = sd_bus_message_enter_container(reply, 'a', "(sssstto)");
-        while (r >= 0 &&
-               (r = sd_bus_message_read(
-                        reply, "(sssstto)", &id, &state, &agent, &task, &started, &last, &path)) > 0)
-                if (streq(state, "waiting-permission"))
-                        r = strv_extend(&ids, id);
+        while (r >= 0 && (r = next_conversation(reply, &row)) > 0)
+                if (streq(row.state, "waiting-permission"))
+                        r = strv_extend(&ids, row.id);
         if (r < 0)
                 return report_error(NULL, r, NULL);
         *ret = TAKE_PTR(ids);
@@ -145,7 +141,7 @@ static char *only_question(const char *id, int *ret_status) {
                 return NULL;
         *ret_status = EXIT_FAILED;
         questions = json_get(o, "questions");
-        n = json_object_is_type(questions, json_type_array) ? json_object_array_length(questions) : 0;
+        n = json_length(questions);
         if (n != 1) {
                 (void) fprintf(
                         stderr,

@@ -10,33 +10,20 @@
 
 /* workspace list|show|remove: what conversations left on the disk. Each is inspected by a process of its agent user. */
 
-static int not_understood(void) {
-        (void) fputs(
-                "Failed to parse the reply of northflare-runner: are both programs of the same version?\n",
-                stderr);
-        return EXIT_FAILED;
-}
-
 static int call_json(const char *method, const char *id, json_type type, Json **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        const char *text;
         int status;
 
         status = call_manager(method, &reply, id ? "s" : NULL, id);
         if (status != EXIT_OK)
                 return status;
-        if (sd_bus_message_read(reply, "s", &text) < 0 ||
-            json_parse_from(JSON_OF_PRODUCT, text, strlen(text), ret, NULL) < 0 ||
-            !json_object_is_type(*ret, type))
-                return not_understood();
-        return EXIT_OK;
+        return read_json(reply, type, ret);
 }
 
 static char *join(Json *list, const char *member) {
         _cleanup_buffer_ Buffer b = {};
 
-        for (size_t i = 0; json_object_is_type(list, json_type_array) && i < json_object_array_length(list);
-             i++) {
+        for (size_t i = 0; i < json_length(list); i++) {
                 Json *o = json_object_array_get_idx(list, i);
                 const char *s = member ? json_get_string(o, member) : json_object_get_string(o);
 
@@ -76,7 +63,7 @@ static int list(void) {
                 const char *id = json_get_string(k, "id"), *last = json_get_string(k, "lastUsedAt");
 
                 if (!id)
-                        return not_understood();
+                        return reply_unreadable();
                 status = call_json("DescribeWorkspace", id, json_type_object, &o);
                 if (status != EXIT_OK)
                         return status;
@@ -96,14 +83,7 @@ static int show(char **ids) {
 
                 if (status != EXIT_OK)
                         return status;
-                if (arg.json != JSON_OFF) {
-                        print_json(o);
-                        continue;
-                }
-                pager_open();
-                if (id != ids)
-                        (void) putchar('\n');
-                print_object(o);
+                print_next_object(o, id == ids);
         }
         return EXIT_OK;
 }
