@@ -280,6 +280,31 @@ int admin_order(const Options *o, const char *method, char *path_consume) {
         return r;
 }
 
+int admin_list(
+        const Options *o,
+        const char *path,
+        const char *member,
+        void (*head)(void),
+        void (*row)(Slice element)) {
+        _cleanup_buffer_ Buffer answer = {};
+        Slice list, element;
+        size_t iter = 0;
+        int r;
+
+        r = admin_call(o, "GET", path, NULL, &answer);
+        if (r != 0)
+                return r;
+        list = answer_member(answer_of(&answer), member);
+        if (o->json) {
+                print_json(list);
+                return 0;
+        }
+        head();
+        while (json_scan_element(list, &iter, &element))
+                row(element);
+        return 0;
+}
+
 void print_json(Slice v) {
         (void) fwrite(v.data, 1, v.size, stdout);
         (void) putchar('\n');

@@ -26,6 +26,14 @@ char *admin_path(const char *format, const char *piece) __attribute__((format_ar
 /* A call without a body, whose answer is printed with --json. path is freed; NULL: no memory. */
 int admin_order(const Options *o, const char *method, char *path_consume);
 
+/* Prints a list, which is that member of the answer: with --json as it is, else head() and row() for each element. */
+int admin_list(
+        const Options *o,
+        const char *path,
+        const char *member,
+        void (*head)(void),
+        void (*row)(Slice element));
+
 /* After a message was queued ({"messageId"} in made): prints what is due, and waits for its answer with --wait.
  * headline: printed for success without --json; NULL: nothing. print_result: the runner's result too, or without --wait and
  * headline the message's id. */

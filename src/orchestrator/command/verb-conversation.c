@@ -112,15 +112,18 @@ int verb_conversation_send(const Options *o, char *const *args) {
         return send_message(o, args[0], "message.user", params, NULL);
 }
 
+static int get_conversation(const Options *o, const char *id, Buffer *ret) {
+        _cleanup_free_ char *path = admin_path("/v1/conversations/%s", id);
+
+        return path ? admin_call(o, "GET", path, NULL, ret) : EXIT_REFUSED;
+}
+
 /* The oldest question that is open, where none was named. */
 static int find_question(const Options *o, const char *id, char **ret) {
-        _cleanup_free_ char *path = admin_path("/v1/conversations/%s", id);
         _cleanup_buffer_ Buffer answer = {};
         int r;
 
-        if (!path)
-                return EXIT_REFUSED;
-        r = admin_call(o, "GET", path, NULL, &answer);
+        r = get_conversation(o, id, &answer);
         if (r != 0)
                 return r;
         size_t iter = 0;
@@ -230,19 +233,7 @@ static void print_conversation(Slice c) {
                 owner ? owner : "-");
 }
 
-int verb_conversation_list(const Options *o, char *const *args) {
-        _cleanup_buffer_ Buffer answer = {};
-        int r;
-
-        r = admin_call(o, "GET", o->all ? "/v1/conversations?all=1" : "/v1/conversations", NULL, &answer);
-        if (r != 0)
-                return r;
-        Slice list = answer_member(answer_of(&answer), "conversations"), c;
-        size_t iter = 0;
-        if (o->json) {
-                print_json(list);
-                return 0;
-        }
+static void print_head(void) {
         (void) printf(
                 "%-24s %-18s %-10s %-16s %-25s %s\n",
                 "CONVERSATION",
@@ -251,9 +242,12 @@ int verb_conversation_list(const Options *o, char *const *args) {
                 "WORKSPACE",
                 "CREATED",
                 "RUNNER");
-        while (json_scan_element(list, &iter, &c))
-                print_conversation(c);
-        return 0;
+}
+
+int verb_conversation_list(const Options *o, char *const *args) {
+        const char *path = o->all ? "/v1/conversations?all=1" : "/v1/conversations";
+
+        return admin_list(o, path, "conversations", print_head, print_conversation);
 }
 
 static bool show_line(const char *label, Slice object, const char *name) {
@@ -268,15 +262,12 @@ static bool show_line(const char *label, Slice object, const char *name) {
 }
 
 int verb_conversation_show(const Options *o, char *const *args) {
-        _cleanup_free_ char *path = admin_path("/v1/conversations/%s", args[0]);
         _cleanup_buffer_ Buffer answer = {};
         size_t iter = 0;
         Slice c, q, questions;
         int r;
 
-        if (!path)
-                return EXIT_REFUSED;
-        r = admin_call(o, "GET", path, NULL, &answer);
+        r = get_conversation(o, args[0], &answer);
         if (r != 0)
                 return r;
         c = answer_of(&answer);

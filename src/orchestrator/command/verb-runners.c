@@ -34,19 +34,7 @@ static void print_runner(Slice u) {
                 strempty(seen));
 }
 
-int verb_runners(const Options *o, char *const *args) {
-        _cleanup_buffer_ Buffer answer = {};
-        int r;
-
-        r = admin_call(o, "GET", "/v1/runners", NULL, &answer);
-        if (r != 0)
-                return r;
-        Slice list = answer_member(answer_of(&answer), "runners"), u;
-        size_t iter = 0;
-        if (o->json) {
-                print_json(list);
-                return 0;
-        }
+static void print_head(void) {
         (void) printf(
                 "%-36s %-20s %-10s %-8s %-10s %5s %5s  %s\n",
                 "RUNNER",
@@ -57,9 +45,10 @@ int verb_runners(const Options *o, char *const *args) {
                 "CONV",
                 "OPEN",
                 "SEEN");
-        while (json_scan_element(list, &iter, &u))
-                print_runner(u);
-        return 0;
+}
+
+int verb_runners(const Options *o, char *const *args) {
+        return admin_list(o, "/v1/runners", "runners", print_head, print_runner);
 }
 
 int verb_runners_activate(const Options *o, char *const *args) {

@@ -23,35 +23,27 @@ int verb_token_create(const Options *o, char *const *args) {
         return 0;
 }
 
-int verb_token_list(const Options *o, char *const *args) {
-        _cleanup_buffer_ Buffer answer = {};
-        int r;
-
-        r = admin_call(o, "GET", "/v1/tokens", NULL, &answer);
-        if (r != 0)
-                return r;
-        Slice list = answer_member(answer_of(&answer), "tokens"), t;
-        size_t iter = 0;
-        if (o->json) {
-                print_json(list);
-                return 0;
-        }
+static void print_head(void) {
         (void) printf("%-12s %-20s %-25s %-25s %s\n", "ID", "NAME", "CREATED", "LAST USED", "STATE");
-        while (json_scan_element(list, &iter, &t)) {
-                _cleanup_free_ char *id = json_member_string(t, "id"), *name = json_member_string(t, "name"),
-                                    *created = json_member_string(t, "createdAt"),
-                                    *used = json_member_string(t, "lastUsedAt"),
-                                    *revoked = json_member_string(t, "revokedAt");
+}
 
-                (void) printf(
-                        "%-12s %-20s %-25s %-25s %s\n",
-                        strempty(id),
-                        name ? name : "-",
-                        strempty(created),
-                        used ? used : "never",
-                        revoked ? "revoked" : "valid");
-        }
-        return 0;
+static void print_token(Slice t) {
+        _cleanup_free_ char *id = json_member_string(t, "id"), *name = json_member_string(t, "name"),
+                            *created = json_member_string(t, "createdAt"),
+                            *used = json_member_string(t, "lastUsedAt"),
+                            *revoked = json_member_string(t, "revokedAt");
+
+        (void) printf(
+                "%-12s %-20s %-25s %-25s %s\n",
+                strempty(id),
+                name ? name : "-",
+                strempty(created),
+                used ? used : "never",
+                revoked ? "revoked" : "valid");
+}
+
+int verb_token_list(const Options *o, char *const *args) {
+        return admin_list(o, "/v1/tokens", "tokens", print_head, print_token);
 }
 
 int verb_token_revoke(const Options *o, char *const *args) {
