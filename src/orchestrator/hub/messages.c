@@ -187,12 +187,17 @@ int hub_acknowledge(Hub *h, const char *uid, int64_t seq) {
         return MIN(r, 0);
 }
 
-/* Each row that the query finds gets a new place, addressed to uid. */
-static int place_again(Hub *h, Statement *s, const char *uid) {
+/* Each message that sql selects, whose parameter is key, gets a new place, addressed to uid. The rows change while they are
+ * read: ORDER BY +n sorts them into a table of its own. */
+static int place_again(Hub *h, const char *sql, const char *key, const char *uid) {
+        _cleanup_statement_ Statement *s = NULL;
         bool any = false;
         int64_t seq;
         int r;
 
+        r = db_query(h->db, &s, sql, "s", key);
+        if (r < 0)
+                return r;
         while ((r = db_step(s)) > 0) {
                 r = db_lookup_int(h->db, &seq, NEXT_SEQ, "");
                 if (r < 0)
@@ -214,32 +219,21 @@ static int place_again(Hub *h, Statement *s, const char *uid) {
 }
 
 int readdress_work(Hub *h, const char *token, const char *uid) {
-        _cleanup_statement_ Statement *s = NULL;
-        int r;
-
-        /* Sorted into a table of its own by ORDER BY on an expression: the rows change while they are read. */
-        r = db_query(
-                h->db,
-                &s,
+        return place_again(
+                h,
                 "SELECT n FROM messages WHERE token=? AND answered IS NULL AND claimed_by IS NULL"
                 " AND (work OR target IS NULL AND conversation IS NULL) ORDER BY +n",
-                "s",
-                token);
-        return r < 0 ? r : place_again(h, s, uid);
+                token,
+                uid);
 }
 
 int release_held(Hub *h, const char *conversation, const char *uid) {
-        _cleanup_statement_ Statement *s = NULL;
-        int r;
-
-        r = db_query(
-                h->db,
-                &s,
+        return place_again(
+                h,
                 "SELECT n FROM messages WHERE conversation=? AND target IS NULL AND answered IS NULL AND NOT work"
                 " ORDER BY +n",
-                "s",
-                conversation);
-        return r < 0 ? r : place_again(h, s, uid);
+                conversation,
+                uid);
 }
 
 /* Answers with an error what sql, whose parameters are the time, the response and key, selects. */

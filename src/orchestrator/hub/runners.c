@@ -527,15 +527,19 @@ int hub_runner_token(Hub *h, const char *uid, char **ret, RpcError *e) {
                 MIN(r, 0);
 }
 
+/* Begins a transaction about a runner. 0, or what hub_runner_token() returned. */
+static int begin_about(Hub *h, const char *uid, Transaction *t, char **ret_token, RpcError *e) {
+        int r = transaction_begin(h->db, t);
+
+        return r < 0 ? r : hub_runner_token(h, uid, ret_token, e);
+}
+
 int hub_runner_activate(Hub *h, const char *uid, RpcError *e) {
         _cleanup_(transaction_done) Transaction t = {};
         _cleanup_free_ char *token = NULL;
         int r;
 
-        r = transaction_begin(h->db, &t);
-        if (r < 0)
-                return r;
-        r = hub_runner_token(h, uid, &token, e);
+        r = begin_about(h, uid, &t, &token, e);
         if (r != 0)
                 return r;
         r = make_active(h, token, uid, true);
@@ -552,10 +556,7 @@ int hub_runner_forget(Hub *h, const char *uid, RpcError *e) {
         _cleanup_free_ char *token = NULL;
         int r;
 
-        r = transaction_begin(h->db, &t);
-        if (r < 0)
-                return r;
-        r = hub_runner_token(h, uid, &token, e);
+        r = begin_about(h, uid, &t, &token, e);
         if (r != 0)
                 return r;
         if (hub_is_connected(h, uid))
