@@ -6,7 +6,7 @@
 /* org.freedesktop.LogControl1, for `systemctl service-log-level`. Setting is for root (the bus policy refuses Set of other
  * users, and the property lacks SD_BUS_VTABLE_UNPRIVILEGED). The target is what it was at start. */
 
-static int get_level(
+static int get_property(
         sd_bus *bus,
         const char *path,
         const char *interface,
@@ -14,7 +14,12 @@ static int get_level(
         sd_bus_message *reply,
         void *userdata,
         sd_bus_error *error) {
-        return bus_property_string(reply, log_level_to_string(log_get_max_level()), BUS_PROPERTY_STATE_MAX);
+        const char *value = streq(property, "LogLevel") ? log_level_to_string(log_get_max_level()) :
+                streq(property, "SyslogIdentifier")     ? "northflare-runner" :
+                log_get_target() == LOG_TARGET_JOURNAL  ? "journal" :
+                                                          "console";
+
+        return bus_property_string(reply, value, BUS_PROPERTY_STATE_MAX);
 }
 
 static int set_level(
@@ -40,36 +45,11 @@ static int set_level(
         return 0;
 }
 
-static int get_target(
-        sd_bus *bus,
-        const char *path,
-        const char *interface,
-        const char *property,
-        sd_bus_message *reply,
-        void *userdata,
-        sd_bus_error *error) {
-        return bus_property_string(
-                reply,
-                log_get_target() == LOG_TARGET_JOURNAL ? "journal" : "console",
-                BUS_PROPERTY_STATE_MAX);
-}
-
-static int get_identifier(
-        sd_bus *bus,
-        const char *path,
-        const char *interface,
-        const char *property,
-        sd_bus_message *reply,
-        void *userdata,
-        sd_bus_error *error) {
-        return bus_property_string(reply, "northflare-runner", BUS_PROPERTY_STATE_MAX);
-}
-
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_WRITABLE_PROPERTY("LogLevel", "s", get_level, set_level, 0, 0),
-        SD_BUS_PROPERTY("LogTarget", "s", get_target, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("SyslogIdentifier", "s", get_identifier, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_WRITABLE_PROPERTY("LogLevel", "s", get_property, set_level, 0, 0),
+        SD_BUS_PROPERTY("LogTarget", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("SyslogIdentifier", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_VTABLE_END,
 };
 

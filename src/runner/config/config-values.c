@@ -78,11 +78,32 @@ const char *config_get_origin(ConfigLoader *l, const char *name) {
         return json_get_string(l->origins, name);
 }
 
+/* The directory of this product: of the system, or in user mode below the one that variable names, or else below home. */
+static int find_directory(
+        ConfigLoader *l,
+        const char *system,
+        const char *variable,
+        const char *below_home,
+        char **ret) {
+        const char *base = strv_env_get(l->env, variable), *home = strv_env_get(l->env, "HOME");
+
+        if (!l->user_mode)
+                *ret = strdup(system);
+        else if (base && *base == '/')
+                *ret = xasprintf("%s/northflare", base);
+        else if (home && *home == '/')
+                *ret = xasprintf("%s/%s/northflare", home, below_home);
+        else
+                return config_fail(
+                        l, NULL, NULL, "neither %s nor HOME is set to an absolute path", variable);
+        return *ret ? 0 : -ENOMEM;
+}
+
 int config_reset_value(ConfigLoader *l, const ConfigPath *path, const ConfigKey *key) {
         _cleanup_free_ char *name = config_path_text(path), *dir = NULL;
         _cleanup_json_ Json *value = NULL;
-        const char *home;
         Json *parent;
+        int r;
 
         if (!name)
                 return -ENOMEM;
@@ -93,22 +114,10 @@ int config_reset_value(ConfigLoader *l, const ConfigPath *path, const ConfigKey 
                 return config_set_value(l, path, TAKE_PTR(value), "default");
         }
         if (streq(key->name, "dataDir")) {
-                home = strv_env_get(l->env, "XDG_STATE_HOME");
-                if (!l->user_mode)
-                        dir = strdup(NF_STATEDIR);
-                else if (home && *home == '/')
-                        dir = xasprintf("%s/northflare", home);
-                else {
-                        home = strv_env_get(l->env, "HOME");
-                        if (!home || *home != '/')
-                                return config_fail(
-                                        l,
-                                        NULL,
-                                        NULL,
-                                        "neither XDG_STATE_HOME nor HOME is set to an absolute path");
-                        dir = xasprintf("%s/.local/state/northflare", home);
-                }
-                return dir ? config_set_value(l, path, json_object_new_string(dir), "default") : -ENOMEM;
+                r = find_directory(l, NF_STATEDIR, "XDG_STATE_HOME", ".local/state", &dir);
+                if (r < 0)
+                        return r;
+                return config_set_value(l, path, json_object_new_string(dir), "default");
         }
         ConfigPath above = *path;
         above.n--;
@@ -239,25 +248,12 @@ static bool guess_user_mode(const RunnerOptions *options) {
 }
 
 static int find_files(ConfigLoader *l) {
-        const char *home = strv_env_get(l->env, "XDG_CONFIG_HOME");
         _cleanup_free_ char *cwd = NULL;
+        int r;
 
-        if (!l->user_mode)
-                l->config_dir = strdup(NF_SYSCONFDIR);
-        else if (home && *home == '/')
-                l->config_dir = xasprintf("%s/northflare", home);
-        else {
-                home = strv_env_get(l->env, "HOME");
-                if (!home || *home != '/')
-                        return config_fail(
-                                l,
-                                NULL,
-                                NULL,
-                                "neither XDG_CONFIG_HOME nor HOME is set to an absolute path");
-                l->config_dir = xasprintf("%s/.config/northflare", home);
-        }
-        if (!l->config_dir)
-                return -ENOMEM;
+        r = find_directory(l, NF_SYSCONFDIR, "XDG_CONFIG_HOME", ".config", &l->config_dir);
+        if (r < 0)
+                return r;
         if (!l->options->config_file)
                 l->main_file = xasprintf("%s/runner.json", l->config_dir);
         else if (*l->options->config_file == '/')

@@ -177,17 +177,21 @@ static bool all_acked(Conversation *c) {
                         c->ctx->run.store, c->row.id, c->send.row.run, c->send.row.acked_own, &next) == 0;
 }
 
-static int finish_run(Conversation *c) {
-        int r;
-
-        r = store_set_acked(
+/* delivered: the run is acknowledged to its end. */
+static int store_acked(Conversation *c, bool delivered) {
+        return store_set_acked(
                 c->ctx->run.store,
                 c->row.id,
                 c->send.row.run,
                 c->send.row.acked,
                 c->send.row.acked_own,
                 c->send.row.acked_state,
-                true);
+                delivered);
+}
+
+static int finish_run(Conversation *c) {
+        int r = store_acked(c, true);
+
         if (r < 0) {
                 c->ctx->hooks->store_failed(r, c->ctx->userdata);
                 return r;
@@ -455,14 +459,7 @@ int conversation_flush(Conversation *c) {
                         r = run_store_input_written(c->run);
         }
         if (r >= 0 && c->send.row.conversation && !c->send.row.delivered)
-                r = store_set_acked(
-                        c->ctx->run.store,
-                        c->row.id,
-                        c->send.row.run,
-                        c->send.row.acked,
-                        c->send.row.acked_own,
-                        c->send.row.acked_state,
-                        false);
+                r = store_acked(c, false);
         if (r >= 0)
                 c->send.dirty = false;
         return r;

@@ -150,27 +150,28 @@ Json *conversation_usage_json(Conversation *c) {
         return u;
 }
 
-uint64_t conversation_turns(Conversation *c) {
+static DriverUsage usage_of(Conversation *c) {
         DriverUsage u;
+
         conversation_usage(c, &u);
-        return u.turns;
+        return u;
+}
+
+uint64_t conversation_turns(Conversation *c) {
+        return usage_of(c).turns;
 }
 
 uint64_t conversation_input_tokens(Conversation *c) {
-        DriverUsage u;
-        conversation_usage(c, &u);
-        return u.input_tokens;
+        return usage_of(c).input_tokens;
 }
 
 uint64_t conversation_output_tokens(Conversation *c) {
-        DriverUsage u;
-        conversation_usage(c, &u);
-        return u.output_tokens;
+        return usage_of(c).output_tokens;
 }
 
 double conversation_cost_usd(Conversation *c) {
-        DriverUsage u;
-        conversation_usage(c, &u);
+        DriverUsage u = usage_of(c);
+
         return u.has_cost ? u.cost_usd : 0;
 }
 

@@ -103,6 +103,13 @@ static int new_call(sd_bus *bus, const char *verb, sd_bus_message **ret) {
         return sd_bus_message_new_method_call(bus, ret, LAUNCHER_NAME, LAUNCHER_PATH, LAUNCHER_NAME, verb);
 }
 
+/* A call whose first argument is a unit. */
+static int new_unit_call(sd_bus *bus, const char *verb, const char *unit, sd_bus_message **ret) {
+        int r = new_call(bus, verb, ret);
+
+        return r < 0 ? r : sd_bus_message_append(*ret, "s", unit);
+}
+
 static int append_limits(sd_bus_message *m, const LauncherLimit *limits, size_t n) {
         int r;
 
@@ -177,9 +184,7 @@ int launcher_unit_verb(
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
-        r = new_call(bus, verb, &m);
-        if (r >= 0)
-                r = sd_bus_message_append(m, "s", unit);
+        r = new_unit_call(bus, verb, unit, &m);
         return r < 0 ? r : send_call(bus, m, done, userdata, ret);
 }
 
@@ -194,9 +199,7 @@ int launcher_set_limits(
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
-        r = new_call(bus, "SetLimits", &m);
-        if (r >= 0)
-                r = sd_bus_message_append(m, "s", unit);
+        r = new_unit_call(bus, "SetLimits", unit, &m);
         if (r >= 0)
                 r = append_limits(m, limits, n_limits);
         return r < 0 ? r : send_call(bus, m, done, userdata, ret);
