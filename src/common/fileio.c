@@ -76,37 +76,30 @@ int fds_send(int socket, const void *data, size_t size, const int *fds, size_t n
         return sendmsg(socket, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-int write_all(int fd, const void *data, size_t size) {
-        const char *p = data;
-
+/* offset NULL: at the descriptor's own position. */
+static int write_at(int fd, const char *data, size_t size, uint64_t *offset) {
         while (size > 0) {
-                ssize_t n = write(fd, p, size);
+                ssize_t n = offset ? pwrite(fd, data, size, (off_t) *offset) : write(fd, data, size);
+
                 if (n < 0) {
                         if (errno == EINTR)
                                 continue;
                         return -errno;
                 }
-                p += n;
+                data += n;
                 size -= (size_t) n;
+                if (offset)
+                        *offset += (uint64_t) n;
         }
         return 0;
 }
 
-int pwrite_all(int fd, const void *data, size_t size, uint64_t offset) {
-        const char *p = data;
+int write_all(int fd, const void *data, size_t size) {
+        return write_at(fd, data, size, NULL);
+}
 
-        while (size > 0) {
-                ssize_t n = pwrite(fd, p, size, (off_t) offset);
-                if (n < 0) {
-                        if (errno == EINTR)
-                                continue;
-                        return -errno;
-                }
-                p += n;
-                size -= (size_t) n;
-                offset += (uint64_t) n;
-        }
-        return 0;
+int pwrite_all(int fd, const void *data, size_t size, uint64_t offset) {
+        return write_at(fd, data, size, &offset);
 }
 
 int write_file_atomic_at(int dirfd, const char *name, const void *data, size_t size, mode_t mode) {

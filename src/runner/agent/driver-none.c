@@ -66,20 +66,8 @@ static DriverPhase none_phase(Driver *d) {
         return DRIVER_IDLE;
 }
 
-static size_t none_questions(Driver *d, DriverQuestion ret[static DRIVER_QUESTIONS_MAX]) {
-        return 0;
-}
-
 static bool none_last_turn_failed(Driver *d) {
         return false;
-}
-
-static unsigned none_background(Driver *d) {
-        return 0;
-}
-
-static const char *none_session(Driver *d) {
-        return NULL;
 }
 
 static void none_usage(Driver *d, DriverUsage *ret) {
@@ -99,9 +87,9 @@ const DriverOps none_driver_ops = {
         .feed_oversize = none_feed_oversize,
         .command = none_command,
         .phase = none_phase,
-        .questions = none_questions,
+        .questions = driver_no_questions,
         .last_turn_failed = none_last_turn_failed,
-        .background = none_background,
-        .session = none_session,
+        .background = driver_no_background,
+        .session = driver_no_session,
         .usage = none_usage,
 };

@@ -284,20 +284,8 @@ static DriverPhase shell_phase(Driver *d) {
         return !s->started ? DRIVER_STARTING : s->running || s->sent > 0 ? DRIVER_RUNNING : DRIVER_IDLE;
 }
 
-static size_t shell_questions(Driver *d, DriverQuestion ret[static DRIVER_QUESTIONS_MAX]) {
-        return 0;
-}
-
 static bool shell_last_turn_failed(Driver *d) {
         return shell(d)->last_failed;
-}
-
-static unsigned shell_background(Driver *d) {
-        return 0;
-}
-
-static const char *shell_session(Driver *d) {
-        return NULL;
 }
 
 static void shell_usage(Driver *d, DriverUsage *ret) {
@@ -321,10 +309,10 @@ const DriverOps shell_driver_ops = {
         .feed_oversize = shell_feed_oversize,
         .command = shell_command,
         .phase = shell_phase,
-        .questions = shell_questions,
+        .questions = driver_no_questions,
         .last_turn_failed = shell_last_turn_failed,
-        .background = shell_background,
+        .background = driver_no_background,
         .processes_are_tasks = true,
-        .session = shell_session,
+        .session = driver_no_session,
         .usage = shell_usage,
 };

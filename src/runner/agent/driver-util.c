@@ -35,3 +35,15 @@ Slice slice_head_string(Slice head, const char *name) {
                 v :
                 (Slice){};
 }
+
+size_t driver_no_questions(Driver *d, DriverQuestion ret[static DRIVER_QUESTIONS_MAX]) {
+        return 0;
+}
+
+unsigned driver_no_background(Driver *d) {
+        return 0;
+}
+
+const char *driver_no_session(Driver *d) {
+        return NULL;
+}

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/json-scan.h"
+#include "runner/agent/driver.h"
 
 /* The characters of a literal. */
 #define SLICE_LITERAL(s) ((Slice){ "" s, sizeof(s) - 1 })
@@ -16,3 +17,8 @@ static inline bool slice_is_set(Slice v) {
 
 /* Sets *ret_error by format and returns -EINVAL (-ENOMEM where there is no memory for it). */
 int refuse(char **ret_error, const char *format, ...) _printf_(2, 3);
+
+/* For DriverOps of an agent that has none. */
+size_t driver_no_questions(Driver *d, DriverQuestion ret[static DRIVER_QUESTIONS_MAX]);
+unsigned driver_no_background(Driver *d);
+const char *driver_no_session(Driver *d);
