@@ -8,6 +8,7 @@
 #include "runner/conversation/conversation-input.h"
 #include "runner/conversation/conversation-life.h"
 #include "runner/conversation/conversation-start.h"
+#include "runner/conversation/conversation-stop.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-conversations.h"
 #include "runner/runner-internal.h"

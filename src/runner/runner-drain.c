@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include "common/oneshot.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/conversation-stop.h"
 #include "runner/run/run-check.h"
 #include "runner/runner-drain.h"
 

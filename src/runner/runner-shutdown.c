@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include "common/oneshot.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/conversation-stop.h"
 #include "runner/host/shutdown-watch.h"
 #include "runner/runner-shutdown.h"
 

@@ -11,6 +11,7 @@
 #include "runner/conversation/conversation-life.h"
 #include "runner/conversation/conversation-run.h"
 #include "runner/conversation/conversation-start.h"
+#include "runner/conversation/conversation-stop.h"
 #include "runner/store/state-step.h"
 #include "runner/store/store-events.h"
 #include "runner/store/store-inbound.h"

@@ -12,6 +12,7 @@
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/conversation-life.h"
 #include "runner/conversation/conversation-run.h"
+#include "runner/conversation/conversation-stop.h"
 #include "runner/run/run-end.h"
 #include "runner/run/run-internal.h"
 #include "runner/run/run-orders.h"

@@ -9,6 +9,7 @@
 #include "runner/conversation/conversation-control.h"
 #include "runner/conversation/conversation-report.h"
 #include "runner/conversation/conversation-start.h"
+#include "runner/conversation/conversation-stop.h"
 #include "runner/store/state-step.h"
 
 /* How a conversation stops its run, and what else it has done to its scope. */

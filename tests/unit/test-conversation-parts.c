@@ -12,6 +12,7 @@
 
 #include "common/fileio.h"
 #include "runner/conversation/conversation-internal.h"
+#include "runner/conversation/conversation-stop.h"
 #include "runner/conversation/stream-room.h"
 #include "runner/limits/limits.h"
 #include "runner/run/budget.h"

@@ -8,6 +8,7 @@
 
 #include "hub-place.h"
 #include "runner/conversation/conversation-start.h"
+#include "runner/conversation/conversation-stop.h"
 #include "runner/run/run-state.h"
 #include "runner/runner-adopt.h"
 #include "runner/runner-conversations.h"

@@ -2,6 +2,7 @@
 #include "runner/conversation/conversation-control.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/conversation-report.h"
+#include "runner/conversation/conversation-stop.h"
 #include "runner/run/run-limits.h"
 #include "runner/run/run-orders.h"
 

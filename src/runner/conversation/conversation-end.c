@@ -5,7 +5,7 @@
 #include "runner/conversation/conversation-end.h"
 #include "runner/conversation/conversation-internal.h"
 #include "runner/conversation/conversation-report.h"
-#include "runner/conversation/conversation-stop.h"
+#include "runner/conversation/conversation-stop-order.h"
 #include "runner/link/rpc.h"
 #include "runner/run/budget.h"
 #include "runner/run/run.h"

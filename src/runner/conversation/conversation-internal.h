@@ -7,7 +7,7 @@
 #include "runner/conversation/conversation-read.h"
 #include "runner/conversation/conversation-rest.h"
 #include "runner/conversation/conversation-send.h"
-#include "runner/conversation/conversation-stop.h"
+#include "runner/conversation/conversation-stop-order.h"
 #include "runner/conversation/conversation.h"
 #include "runner/conversation/counted.h"
 #include "runner/run/run-state.h"

@@ -8,6 +8,7 @@
 #include "runner/conversation/conversation-report.h"
 #include "runner/conversation/conversation-run.h"
 #include "runner/conversation/conversation-start.h"
+#include "runner/conversation/conversation-stop.h"
 #include "runner/run/budget.h"
 #include "runner/run/run-orders.h"
 #include "runner/run/run-watchdog.h"

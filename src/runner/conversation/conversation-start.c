@@ -13,6 +13,7 @@
 #include "runner/conversation/conversation-run.h"
 #include "runner/conversation/conversation-spec.h"
 #include "runner/conversation/conversation-start.h"
+#include "runner/conversation/conversation-stop.h"
 #include "runner/run/run-agent.h"
 #include "runner/run/run-limits.h"
 #include "runner/run/run-runtime.h"
