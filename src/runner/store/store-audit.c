@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/store/store-audit.h"
+#include "runner/store/store-change.h"
 #include "runner/store/store-statement.h"
 #include "runner/store/transaction.h"
 

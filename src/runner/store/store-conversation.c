@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
+#include "runner/store/store-change.h"
 #include "runner/store/store-conversation.h"
 #include "runner/store/store-statement.h"
 #include "runner/store/transaction.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <time.h>
 
+#include "runner/store/store-change.h"
 #include "runner/store/store-events.h"
 #include "runner/store/store-statement.h"
 #include "runner/store/transaction.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "runner/store/store-change.h"
 #include "runner/store/store-inbound.h"
 #include "runner/store/store-input.h"
 #include "runner/store/store-statement.h"

@@ -2,7 +2,6 @@
 #include <stdarg.h>
 
 #include "runner/store/store-statement.h"
-#include "runner/store/transaction.h"
 
 int store_error(Store *s, int result) {
         int e;
@@ -182,42 +181,6 @@ int64_t statement_int(Statement *st, int column) {
 
 uint64_t statement_u64(Statement *st, int column) {
         return (uint64_t) sqlite3_column_int64(st->stmt, column);
-}
-
-static int
-execute(Store *s, bool needs_row, StatementId id, const char *sql, const char *types, va_list ap) {
-        _cleanup_(transaction_done) Transaction t = {};
-        _cleanup_statement_ Statement st = {};
-        int r;
-
-        r = transaction_begin(s, &t);
-        if (r < 0)
-                return r;
-        r = open_statement(s, &st, id, sql, types, ap);
-        if (r >= 0)
-                r = statement_step(&st);
-        statement_done(&st);
-        if (r >= 0)
-                r = sqlite3_changes(s->db);
-        return transaction_finish(&t, r == 0 && needs_row ? -ENOENT : r);
-}
-
-int store_execute(Store *s, StatementId id, const char *sql, const char *types, ...) {
-        va_list ap;
-
-        va_start(ap, types);
-        int r = execute(s, false, id, sql, types, ap);
-        va_end(ap);
-        return r;
-}
-
-int store_change(Store *s, StatementId id, const char *sql, const char *types, ...) {
-        va_list ap;
-
-        va_start(ap, types);
-        int r = execute(s, true, id, sql, types, ap);
-        va_end(ap);
-        return r < 0 ? r : 0;
 }
 
 int store_execute_script(Store *s, const char *sql) {

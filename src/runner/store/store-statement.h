@@ -31,11 +31,6 @@ int statement_dup(Statement *st, int column, char **ret);
 int64_t statement_int(Statement *st, int column);
 uint64_t statement_u64(Statement *st, int column);
 
-/* Runs a statement that returns no rows, as a transaction or as part of the open one. Returns the number of rows it
- * changed. */
-int store_execute(Store *s, StatementId id, const char *sql, const char *types, ...);
-/* The same for a row that has to be there: 0, or -ENOENT where none was changed. */
-int store_change(Store *s, StatementId id, const char *sql, const char *types, ...);
 /* SQL that is not worth keeping; may be several statements. */
 int store_execute_script(Store *s, const char *sql);
 

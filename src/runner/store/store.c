@@ -7,6 +7,7 @@
 
 #include "common/fileio.h"
 #include "common/json.h"
+#include "runner/store/store-change.h"
 #include "runner/store/store-schema.h"
 #include "runner/store/store-statement.h"
 #include "runner/store/transaction.h"
