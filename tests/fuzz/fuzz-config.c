@@ -4,8 +4,8 @@
 #include "fuzz.h"
 #include "runner/config/config-expand.h"
 #include "runner/config/config-file.h"
+#include "runner/config/config-load.h"
 #include "runner/config/config-position.h"
-#include "runner/config/config-values.h"
 
 /* A runner.json, with ${} in it. What is refused is refused in one sentence that names the file; what is taken, written
  * down as a file of its own, is taken again and means the same. The scanner of positions and the parser agree on what

@@ -3,8 +3,8 @@
 
 #include "common/buffer.h"
 #include "runner/config/config-dump.h"
+#include "runner/config/config-load.h"
 #include "runner/config/config-token.h"
-#include "runner/config/config-values.h"
 #include "runner/config/config.h"
 
 #define MASK "********"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "runner/config/config-load.h"
 #include "runner/config/config-token.h"
-#include "runner/config/config-values.h"
 #include "runner/config/config.h"
 
 static int take_string(ConfigLoader *l, const char *name, char **ret) {
