@@ -349,7 +349,7 @@ int runner_begin(Runner *r) {
                 return k;
         k = runner_adopt(r, scopes);
         if (k < 0) {
-                /* Also on a full disk: the runner goes on when there is room again. */
+                /* Also on a full disk: the runner continues when there is room again. */
                 runner_store_failed(r, k);
                 if (r->exit_code != 0)
                         return 0;
