@@ -34,7 +34,7 @@ struct Task {
         pid_t pid;
         int gate;
         uint64_t
-                runtime; /* what systemd too is to keep: root's ceiling, else the default; 0: the caller has said it */
+                runtime; /* for systemd to keep too: root's ceiling, else the default; 0: the caller's own */
 };
 
 struct Manager {

@@ -5,11 +5,13 @@
 
 /* The end of the privileges of a process. What lies below dropped/ runs behind it and nowhere else. */
 
+#define GROUPS_MAX 64
+
 typedef struct User {
         char *name, *home;
         uid_t uid;
         gid_t gid;
-        gid_t *groups;
+        gid_t groups[GROUPS_MAX];
         int n_groups;
 } User;
 

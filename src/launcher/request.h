@@ -5,8 +5,7 @@
 
 #include "common/scope-name.h"
 
-/* One call of Start: what was asked, and whether it may be. No function here touches the system but for fstat of the
- * descriptors. */
+/* One call of Start: what was asked, and whether it may be. No function here touches the system. */
 
 #define LAUNCHER_ERROR(name) "org.northflare.Launcher1.Error." name
 #define ERROR_INVALID_ARGUMENT LAUNCHER_ERROR("InvalidArgument")
@@ -18,11 +17,8 @@
 #define ERROR_ACCESS_DENIED LAUNCHER_ERROR("AccessDenied")
 #define ERROR_FAILED LAUNCHER_ERROR("Failed")
 
-#define WEIGHT_DEFAULT UINT64_C(100)
-#define REQUEST_STRINGS_MAX 128U
-#define REQUEST_BYTES_MAX (128U * 1024U)
-#define REQUEST_PRIVATE_MAX (1024U * 1024U)
 #define REQUEST_EXTRA_MAX 2U
+#define REQUEST_FDS_MAX (2 + REQUEST_EXTRA_MAX)
 
 typedef enum LimitId {
         LIMIT_MEMORY_HIGH,
@@ -38,8 +34,6 @@ typedef enum LimitId {
 
 typedef struct LimitInfo {
         const char *property; /* of the scope, and of the request */
-        const char *key;      /* in launcher.json */
-        uint64_t scale;       /* from the key's unit to the property's */
         uint64_t minimum, maximum;
 } LimitInfo;
 
@@ -52,39 +46,33 @@ typedef struct Limits {
 
 typedef struct Request {
         ScopeKind kind;
-        const char *id, *workspace, *cwd; /* borrowed */
+        const char *id, *workspace;
         uint32_t run;
-        char **argv, **env; /* env: NAME=value */
         Limits limits;
-        int dirfd, extra[REQUEST_EXTRA_MAX]; /* borrowed */
+        int dirfd, extra[REQUEST_EXTRA_MAX];
         unsigned n_extra;
+        sd_bus_message *call; /* has all the rest */
 } Request;
-
-/* Frees what request_read() has made; what is borrowed stays. */
-void request_done(Request *r);
 
 /* Whether the values of those that are set are in range, and those of the others 0. */
 bool limits_are_valid(const Limits *l);
 /* Adds one limit. Returns 0, or negative with e set: unknown, twice, or out of range. */
 int limits_add(Limits *l, const char *property, uint64_t value, sd_bus_error *e);
-/* What was not asked for becomes the default, or its ceiling (0: none) where that is lower. */
-void limits_default(Limits *l, const Limits *defaults, const uint64_t ceilings[static _LIMIT_MAX]);
-/* Holds them against the ceilings (0: none); a limit that was not asked for becomes its ceiling, a weight at most the
- * usual 100. Returns 0, or negative with e set. */
-int limits_cap(Limits *l, const uint64_t ceilings[static _LIMIT_MAX], sd_bus_error *e);
+/* Adds those of an a{st}. Returns 0 or more, or negative as above. */
+int limits_read(sd_bus_message *m, Limits *l, sd_bus_error *e);
+/* Holds them against the ceilings. Returns 0, or negative with e set. */
+int limits_check(const Limits *l, const Limits *ceilings, sd_bus_error *e);
+/* What was not asked for becomes the default. */
+void limits_default(Limits *l, const Limits *defaults);
 /* Appends them as a(sv) of a scope's properties, without its outermost container and without the time: systemd does not
  * enforce it, since its clock for a scope continues while it is frozen and cannot be set again. Returns 0 or more, or
  * negative errno. */
 int limits_append(sd_bus_message *m, const Limits *l);
 
-/* Adds one variable to the list, which is for the caller to free. Returns 0, or negative with e set: a name that is none,
- * twice, one too many, or the launcher's own; -ENOMEM leaves e alone. */
-int environment_add(char ***env, const char *name, const char *value, sd_bus_error *e);
-
-/* Reads a{st} into limits, or without limits a{ss} into env. Returns 0 or more, or negative with e set. */
-int pairs_read(sd_bus_message *m, Limits *limits, char ***env, sd_bus_error *e);
-/* Reads the arguments of Start; they stay borrowed from the message. Returns as above. */
+/* Reads the arguments of Start but those that arguments_read() reads; all of it stays borrowed from the message.
+ * Returns 0 or more, or negative with e set. */
 int request_read(sd_bus_message *m, Request *ret, sd_bus_error *e);
-/* Checks everything that does not depend on other scopes. owner: the uid that must own the run's directory. Returns 0, or
- * negative with e set. */
-int request_check(const Request *r, uid_t owner, sd_bus_error *e);
+/* Checks what names the scope. Returns 0, or negative with e set. */
+int request_check(const Request *r, sd_bus_error *e);
+/* The descriptors of a request, behind the first one, which is the caller's to set. Returns how many there are. */
+unsigned request_fds(const Request *r, int fds[static REQUEST_FDS_MAX]);

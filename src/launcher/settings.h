@@ -9,14 +9,13 @@
 typedef struct Settings {
         bool user_mode;
         User runner, git;
-        User *agents;
+        User agents[AGENT_USERS_MAX];
         size_t n_agents;
-        const char *shell;
         SettingsFile file;
         int state_fd; /* where workspaces are remembered; -EBADF in user mode */
 } Settings;
 
-/* All defaults, and the runner's user. Returns 0, or negative errno and a sentence for the caller to free. */
+/* The runner's user. Returns 0, or negative errno and a sentence for the caller to free. */
 int settings_init(Settings *s, bool user_mode, char **ret_error);
 /* Reads the file and resolves the other users. A missing file means all defaults. Returns as above; without a sentence
  * where memory ran out. */

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include <dirent.h>
 #include <fcntl.h>
-#include <stdio.h>
 
 #include "common/cgroup.h"
 #include "launcher/sum.h"
+
+static const struct {
+        LimitId id;
+        const char *file;
+} shared[] = { { LIMIT_MEMORY_MAX, "memory.max" }, { LIMIT_TASKS_MAX, "pids.max" } };
 
 uint64_t sum_limit(const char *slice, const char *scope, const char *file) {
         _cleanup_free_ char *path = xasprintf("%s/%s/%s", slice, scope, file);
@@ -36,8 +40,8 @@ int sum_measure(const char *slice_path, const char *without, Sum *sum) {
                 sum->scopes++;
                 if (name.kind != SCOPE_AGENT)
                         continue;
-                sum_add(&sum->memory, sum_limit(slice_path, e->d_name, "memory.max"));
-                sum_add(&sum->tasks, sum_limit(slice_path, e->d_name, "pids.max"));
+                for (size_t i = 0; i < ELEMENTSOF(shared); i++)
+                        sum_add(&sum->taken[shared[i].id], sum_limit(slice_path, e->d_name, shared[i].file));
         }
         if (d)
                 (void) closedir(d);
@@ -45,17 +49,8 @@ int sum_measure(const char *slice_path, const char *without, Sum *sum) {
 }
 
 int sum_check(const Sum *sum, const char *slice_path, const Limits *limits, sd_bus_error *e) {
-        const struct {
-                LimitId id;
-                const char *file;
-                uint64_t taken;
-        } shared[] = {
-                { LIMIT_MEMORY_MAX, "memory.max", sum->memory },
-                { LIMIT_TASKS_MAX, "pids.max", sum->tasks },
-        };
-
         for (size_t i = 0; i < ELEMENTSOF(shared); i++) {
-                uint64_t total = shared[i].taken;
+                uint64_t total = sum->taken[shared[i].id];
 
                 if (!limits->set[shared[i].id])
                         continue;

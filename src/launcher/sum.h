@@ -6,9 +6,9 @@
 /* What the scopes of a slice may take together, from the cgroup file system. */
 typedef struct Sum {
         unsigned scopes;
-        /* Of agents that have a limit. Operations (git, hooks) are short and were promised nothing; the slice's own
-         * limit holds for them as for all. */
-        uint64_t memory, tasks;
+        /* The memory and the tasks of agents that have a limit. Operations (git, hooks) are short and were promised
+         * nothing; the slice's own limit holds for them as for all. */
+        uint64_t taken[_LIMIT_MAX];
 } Sum;
 
 /* Adds our scopes in the slice and in those of workspaces below it, without the one named; a slice that is not there is

@@ -3,12 +3,12 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <sys/wait.h>
 
 #include "common/cgroup.h"
 #include "common/ident.h"
 #include "launcher/child.h"
+#include "launcher/dropped/arguments.h"
 #include "launcher/manager-internal.h"
 #include "launcher/sum.h"
 #include "launcher/task.h"
@@ -31,6 +31,7 @@
 /* So much later than the time that is the launcher's own (root's ceiling, or the default) systemd ends what neither the runner nor the supervisor has ended. */
 #define RUNTIME_MARGIN_USEC (120 * USEC_PER_SEC)
 
+#define PROPERTIES "org.freedesktop.DBus.Properties"
 #define UNIT_EXISTS "org.freedesktop.systemd1.UnitExists"
 
 struct Verb {
@@ -90,7 +91,6 @@ static void task_free(Task *t) {
         sd_event_source_disable_unref(t->timer);
         sd_event_source_disable_unref(t->again);
         safe_close(t->gate);
-        request_done(&t->request);
         free(t->unit);
         free(t->job);
         sd_bus_message_unref(t->call);
@@ -108,14 +108,8 @@ static void task_done(Task *t) {
         manager_touch(m);
 }
 
-_printf_(3, 4) static void task_fail(Task *t, const char *error, const char *format, ...) {
-        va_list ap;
-
-        va_start(ap, format);
-        (void) sd_bus_reply_method_errorfv(t->call, error, format, ap);
-        va_end(ap);
-        task_done(t);
-}
+/* The same with an error: its name and a format. */
+#define task_fail(t, ...) ((void) sd_bus_reply_method_errorf((t)->call, __VA_ARGS__), task_done(t))
 
 static void task_fail_by(Task *t, const sd_bus_error *error) {
         const char *name = sd_bus_error_has_name(error, UNIT_EXISTS)                ? ERROR_EXISTS :
@@ -164,12 +158,7 @@ task_get(Task *t, sd_bus_message_handler_t callback, const char *interface, cons
 
         if (r >= 0)
                 r = sd_bus_message_new_method_call(
-                        t->manager->bus,
-                        &c,
-                        SYSTEMD_NAME,
-                        path,
-                        "org.freedesktop.DBus.Properties",
-                        property ? "Get" : "GetAll");
+                        t->manager->bus, &c, SYSTEMD_NAME, path, PROPERTIES, property ? "Get" : "GetAll");
         if (r >= 0)
                 r = sd_bus_message_append(c, property ? "ss" : "s", interface, property);
         task_call_send(t, c, r, callback);
@@ -253,16 +242,15 @@ int on_job_removed(sd_bus_message *signal, void *userdata, sd_bus_error *e) {
         if (!t)
                 return 0;
         reap(t);
-        if (streq(result, "done") && *t->slice)
-                /* It is held by the scope now. Whatever came between before, these are its limits or root's own. */
-                make_slice(t, on_slice);
-        else if (streq(result, "done"))
-                task_get(t, on_invocation, "org.freedesktop.systemd1.Unit", "InvocationID");
-        else {
+        if (!streq(result, "done")) {
                 /* Nothing of it is to block the name. */
                 task_ask(t, NULL, "ResetFailedUnit", "");
                 task_fail(t, ERROR_FAILED, "systemd's job for the scope failed with result: %s", result);
-        }
+        } else if (*t->slice)
+                /* It is held by the scope now. Whatever came between before, these are its limits or root's own. */
+                make_slice(t, on_slice);
+        else
+                task_get(t, on_invocation, "org.freedesktop.systemd1.Unit", "InvocationID");
         return 0;
 }
 
@@ -353,8 +341,10 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
-        task_ask(userdata, NULL, "StopUnit", "s", "replace");
-        task_fail(userdata, ERROR_FAILED, "systemd did not create the scope in time.");
+        Task *t = userdata;
+
+        task_ask(t, NULL, "StopUnit", "s", "replace");
+        task_fail(t, ERROR_FAILED, "systemd did not create the scope in time.");
         return 0;
 }
 
@@ -379,10 +369,9 @@ static int fork_child(Task *t) {
         t->gate = gate[1];
         t->pid = fork();
         if (t->pid == 0)
-                child_run(t, self, gate[0]);
-        r = t->pid < 0 ? -errno : 0;
+                child_run(&m->settings, &t->request, t->user, self, gate[0]);
         safe_close(gate[0]);
-        return r;
+        return t->pid < 0 ? -errno : 0;
 }
 
 static void starts_pump(Manager *m) {
@@ -435,45 +424,37 @@ static int on_thawed(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
 }
 
 static int on_facts(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
-        static const struct {
-                const char *name, *type, *text; /* a truth value has to be true */
+        const char *name, *state = "", *slice = "";
+        int transient = 0, delegate = 0, r;
+        const struct {
+                const char *name, *type;
+                void *value;
         } facts[] = {
-                { "LoadState", "s", "not-found" },
-                { "Slice", "s", SCOPES_SLICE },
-                { "Transient", "b", NULL },
-                { "Delegate", "b", NULL },
+                { "LoadState", "s", &state },
+                { "Slice", "s", &slice },
+                { "Transient", "b", &transient },
+                { "Delegate", "b", &delegate },
         };
-        unsigned holds = 0;
         Task *t = userdata;
-        int r;
 
         r = sd_bus_message_enter_container(reply, 'a', "{sv}");
         while (r >= 0 && (r = sd_bus_message_enter_container(reply, 'e', "sv")) > 0) {
-                union {
-                        const char *text;
-                        int flag;
-                } value;
-                const char *name;
                 size_t i = 0;
 
                 if ((r = sd_bus_message_read(reply, "s", &name)) < 0)
                         break;
                 while (i < ELEMENTSOF(facts) && !streq(facts[i].name, name))
                         i++;
-                if (i == ELEMENTSOF(facts))
-                        r = sd_bus_message_skip(reply, "v");
-                else if ((r = sd_bus_message_read(reply, "v", facts[i].type, &value)) >= 0)
-                        holds |=
-                                (unsigned) (!facts[i].text ? value.flag : streq(facts[i].text, value.text) || workspace_slice_is_valid(value.text))
-                                << i;
+                r = i < ELEMENTSOF(facts) ? sd_bus_message_read(reply, "v", facts[i].type, facts[i].value) :
+                                            sd_bus_message_skip(reply, "v");
                 if (r >= 0)
                         r = sd_bus_message_exit_container(reply);
         }
         if (r < 0)
                 task_fail(t, ERROR_FAILED, "Failed to ask systemd for the state of this unit.");
-        else if (holds & 1)
+        else if (streq(state, "not-found"))
                 task_fail(t, ERROR_NO_SUCH_UNIT, "unit: no unit of this name exists.");
-        else if (holds != 14)
+        else if (!transient || !delegate || !(streq(slice, SCOPES_SLICE) || workspace_slice_is_valid(slice)))
                 task_fail(t, ERROR_NOT_OURS, "unit: not a unit of the launcher.");
         else if (!t->verb->types)
                 set_limits(t);
@@ -490,16 +471,16 @@ static int on_facts(sd_bus_message *reply, void *userdata, sd_bus_error *e) {
  * that is to be started (unit: NULL) they become complete, and there must be room for one more; those of one that runs
  * stay what they are where they are not named. */
 static int check_limits(Manager *m, const char *unit, ScopeKind kind, Limits *limits, sd_bus_error *e) {
-        Limits capped = *limits;
+        const SettingsFile *file = &m->settings.file;
         Sum sum = {};
         int r;
 
         if (m->unusable)
                 return sd_bus_error_set(e, ERROR_FAILED, m->unusable);
-        if (!unit)
-                limits_default(limits, &m->settings.file.defaults[kind], m->settings.file.ceilings.value);
-        if ((r = limits_cap(unit ? &capped : limits, m->settings.file.ceilings.value, e)) < 0)
+        if ((r = limits_check(limits, &file->ceilings, e)) < 0)
                 return r;
+        if (!unit)
+                limits_default(limits, &file->defaults[kind]);
         r = sum_measure(m->slice_path, unit, &sum);
         if (r < 0)
                 return sd_bus_error_setf(e, ERROR_FAILED, "Failed to read the slice: %s", strerror(-r));
@@ -511,36 +492,47 @@ static int check_limits(Manager *m, const char *unit, ScopeKind kind, Limits *li
                 sum.scopes++;
                 if (t->request.kind != SCOPE_AGENT)
                         continue;
-                sum_add(&sum.memory, t->request.limits.value[LIMIT_MEMORY_MAX]);
-                sum_add(&sum.tasks, t->request.limits.value[LIMIT_TASKS_MAX]);
+                sum_add(&sum.taken[LIMIT_MEMORY_MAX], t->request.limits.value[LIMIT_MEMORY_MAX]);
+                sum_add(&sum.taken[LIMIT_TASKS_MAX], t->request.limits.value[LIMIT_TASKS_MAX]);
         }
-        if (!unit && sum.scopes >= m->settings.file.max_scopes)
+        if (!unit && sum.scopes >= file->max_scopes)
                 return sd_bus_error_setf(e, ERROR_TOO_MANY, "%u scopes already exist.", sum.scopes);
         return kind == SCOPE_AGENT ? sum_check(&sum, m->slice_path, limits, e) : 0;
 }
 
 static int method_start(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         _cleanup_(task_freep) Task *t = task_new(m, call, NULL, e);
+        const SettingsFile *file = &m->settings.file;
         Task **last = &m->starts;
+        Answer answer = {};
+        Request *q;
         bool given;
         int r;
 
         if (!t)
                 return -ENOMEM;
-        if ((r = request_read(call, &t->request, e)) < 0 ||
-            (r = request_check(&t->request, m->settings.runner.uid, e)) < 0)
+        q = &t->request;
+        if ((r = request_read(call, q, e)) < 0 || (r = request_check(q, e)) < 0)
                 return r;
-        given = t->request.limits.set[LIMIT_RUNTIME_MAX];
-        if ((r = check_limits(m, NULL, t->request.kind, &t->request.limits, e)) < 0)
+        given = q->limits.set[LIMIT_RUNTIME_MAX];
+        if ((r = check_limits(m, NULL, q->kind, &q->limits, e)) < 0)
                 return r;
-        t->runtime = m->settings.file.ceilings.value[LIMIT_RUNTIME_MAX] ?:
-                given                                                   ? 0 :
-                        t->request.limits.value[LIMIT_RUNTIME_MAX];
-        t->unit = scope_name(t->request.kind, t->request.id, t->request.run);
+        r = child_ask(&m->settings, arguments_answer, q, q, &answer, sizeof(answer));
+        if (r < 0) {
+                /* As of the settings' text: the caller is to have an answer. */
+                for (char *p = answer.error; *p; p++)
+                        *p = *p & 0x80 ? '?' : *p;
+                return sd_bus_error_set(
+                        e, r == -EINVAL ? ERROR_INVALID_ARGUMENT : ERROR_FAILED, answer.error);
+        }
+        t->runtime = file->ceilings.value[LIMIT_RUNTIME_MAX] ?:
+                given                                        ? 0 :
+                                                               q->limits.value[LIMIT_RUNTIME_MAX];
+        t->unit = scope_name(q->kind, q->id, q->run);
         if (!t->unit)
                 return -ENOMEM;
-        if (*t->request.workspace && memchr(m->settings.file.workspace_limits.set, true, _LIMIT_MAX))
-                workspace_slice(t->request.workspace, t->slice);
+        if (*q->workspace && memchr(file->workspace_limits.set, true, _LIMIT_MAX))
+                workspace_slice(q->workspace, t->slice);
         while (*last)
                 last = &(*last)->next;
         *last = TAKE_PTR(t);
@@ -550,9 +542,9 @@ static int method_start(sd_bus_message *call, Manager *m, sd_bus_error *e) {
 
 static int method_verb(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         const char *member = sd_bus_message_get_member(call), *unit;
+        _cleanup_(task_freep) Task *t = NULL;
         Limits limits = {};
         size_t i = 0;
-        Task *t;
         int r;
 
         while (i < ELEMENTSOF(verbs) - 1 && !streq(verbs[i].member, member))
@@ -563,7 +555,7 @@ static int method_verb(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         if (!scope_name_parse(unit, NULL))
                 return sd_bus_error_setf(e, ERROR_NOT_OURS, "unit: not the name of a unit of the launcher.");
         if (!verbs[i].types &&
-            ((r = pairs_read(call, &limits, NULL, e)) < 0 ||
+            ((r = limits_read(call, &limits, e)) < 0 ||
              (r = check_limits(m, unit, SCOPE_AGENT, &limits, e)) < 0))
                 return r;
         if (limits.set[LIMIT_RUNTIME_MAX])
@@ -574,10 +566,9 @@ static int method_verb(sd_bus_message *call, Manager *m, sd_bus_error *e) {
                 return -ENOMEM;
         t->request.limits = limits;
         t->unit = strdup(unit);
-        if (t->unit)
-                task_get(t, on_facts, "", NULL);
-        else
-                task_fail(t, ERROR_FAILED, "Out of memory.");
+        if (!t->unit)
+                return -ENOMEM;
+        task_get(TAKE_PTR(t), on_facts, "", NULL);
         return 1;
 }
 
@@ -585,8 +576,7 @@ static int method_pending(sd_bus_message *call, Manager *m) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;
 
-        r = sd_bus_message_new_method_return(call, &reply);
-        if (r >= 0)
+        if ((r = sd_bus_message_new_method_return(call, &reply)) >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "s");
         for (Task *t = m->starts; t && r >= 0; t = t->next)
                 r = sd_bus_message_append(reply, "s", t->unit);

@@ -6,7 +6,6 @@
 #include "common/ident.h"
 #include "fuzz.h"
 #include "launcher/dropped/program.h"
-#include "launcher/request.h"
 
 /* A call of Start, as the launcher gets it from the bus. The input has lines: kind, run, id, workspace, cwd, and then
  * any number that begin with a letter: a an argument, e NAME=value, l a limit with its value, x an extra descriptor.
@@ -89,7 +88,7 @@ static sd_bus_message *message_of(FuzzInput in) {
 
 /* ---- what was let in ---- */
 
-static void check_environment(const Request *r, const Place *place) {
+static void check_environment(const Request *r, const Arguments *a, const Place *place) {
         static const char *const own[] = {
                 "PATH=/usr/local/bin:/usr/bin:/bin",
                 "USER=agent",
@@ -98,7 +97,7 @@ static void check_environment(const Request *r, const Place *place) {
                 "HOME=/h",
                 "TMPDIR=/t",
         };
-        _cleanup_strv_free_ char **env = request_environment(r, place);
+        _cleanup_strv_free_ char **env = request_environment(r, a, place);
 
         CHECK(env);
         for (size_t i = 0; i < ELEMENTSOF(own); i++)
@@ -126,26 +125,27 @@ static void check_cwd(const char *cwd) {
         }
 }
 
-static void check_accepted(const Request *r) {
+static void check_accepted(const Request *r, const Arguments *a) {
         const Place place = { .user = "agent", .shell = "/bin/sh", .home = "/h", .tmp = "/t" };
         _cleanup_free_ char *unit = scope_name(r->kind, r->id, r->run);
-        _cleanup_strv_free_ char **argv = request_argv(r, &place);
+        _cleanup_strv_free_ char **argv = request_argv(r, a, &place);
 
         CHECK(unit && scope_name_parse(unit, NULL) && startswith(unit, "northflare-"));
         CHECK(argv && argv[0] && argv[0][0] == '/');
         STRV_FOREACH(s, argv)
                 CHECK(!strstr(*s, "{private}") || r->kind != SCOPE_AGENT);
         CHECK(ident_is_valid(r->id) && (ident_is_valid(r->workspace) || r->kind == SCOPE_GIT));
-        check_cwd(r->cwd);
+        check_cwd(a->cwd);
         for (LimitId i = 0; i < _LIMIT_MAX; i++)
                 CHECK(!r->limits.set[i] ||
                       (r->limits.value[i] >= limit_infos[i].minimum &&
                        r->limits.value[i] <= limit_infos[i].maximum));
-        check_environment(r, &place);
+        check_environment(r, a, &place);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         Request request = { .dirfd = -EBADF };
+        Arguments arguments = {};
         sd_bus_error e = SD_BUS_ERROR_NULL;
 
         prepare();
@@ -154,12 +154,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 return 0;
         int r = request_read(m, &request, &e);
         if (r >= 0)
-                r = request_check(&request, getuid(), &e);
+                r = request_check(&request, &e);
         if (r >= 0)
-                check_accepted(&request);
+                r = arguments_read(request.call, &arguments, &e);
+        if (r >= 0)
+                r = arguments_check(&arguments, &request, getuid(), &e);
+        if (r >= 0)
+                check_accepted(&request, &arguments);
         else
                 CHECK(e.name && !isempty(e.message) && utf8_is_valid(e.message, strlen(e.message)));
-        request_done(&request);
+        arguments_done(&arguments);
         sd_bus_error_free(&e);
         sd_bus_message_unref(m);
 

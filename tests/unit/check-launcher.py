@@ -8,14 +8,14 @@ import re
 import sys
 
 # Physical lines that run before the last privilege is dropped: the launcher's own, and those of src/common that they use.
-LINES_MAX, COMMON_MAX = 1650, 1350
+LINES_MAX, COMMON_MAX = 1500, 1350
 METHODS = ['Start', 'Stop', 'Kill', 'Freeze', 'Thaw', 'SetLimits', 'Collect', 'Pending']
 CAPABILITIES = 'CAP_SETUID CAP_SETGID'
 # Every file that is opened with privileges. An entry more is one more thing that an attacker may have prepared.
 OPENS = {
     'child.c': ['open("/dev/null", O_WRONLY | O_CLOEXEC)'],
     'settings.c': [
-        'read_file_at(AT_FDCWD, path, SETTINGS_BYTES_MAX, &text, &size)',
+        'read_file_at(AT_FDCWD, path, SETTINGS_BYTES_MAX, &text, &file.size)',
         'open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC)',
         'read_file_at(s->state_fd, "workspaces", WORKSPACES_BYTES_MAX, &text, NULL)',
         'openat(s->state_fd, "workspaces", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)',
@@ -23,8 +23,9 @@ OPENS = {
     'sum.c': ['cgroup_read_value(AT_FDCWD, path, "", &value)', 'opendir(slice_path)'],
     'task.c': ['cgroup_is_empty(path)'],
 }
-# What runs behind the drop, and the one place that calls it.
-DROPPED = {'program_run': 'child.c', 'supervisor_exec': 'child.c', 'settings_file_answer': 'settings.c'}
+# What runs behind the drop, and the one place that calls it; function is an argument of child_ask(), of which ANSWERS has all.
+DROPPED = {'program_run': 'child.c', 'supervisor_exec': 'child.c', 'function': 'child.c'}
+ANSWERS = {'settings_file_answer': 'settings.c', 'arguments_answer': 'task.c'}
 
 top = sys.argv[1]
 failed = False
@@ -107,6 +108,16 @@ for function, place in DROPPED.items():
     before = body.split(f'{function}(')[0]
     if not re.search(r'\b(?:become|drop_privileges)\(', before):
         error(f'{place} calls {function}() without a drop of privileges before it')
+for function, place in ANSWERS.items():
+    uses = [os.path.basename(n) for n in sources for _ in re.finditer(rf'\b{function}\b', code(n)) if n.endswith('.c')]
+    same(f'uses of {function}()', uses, [place])
+    if not re.search(rf'\bchild_ask\([^()]+, {function}, ', code(f'src/launcher/{place}')):
+        error(f'{place} does not ask for {function}() by child_ask()')
+declared = {f for n in glob.glob(os.path.join(top, 'src/launcher/dropped/*.h'))
+            for f in re.findall(r'(\w+)\([^()]*\);', code(n)) if not f.startswith('__')}
+for name in sources:
+    for function in sorted((declared - set(DROPPED) - set(ANSWERS)) & set(re.findall(r'\w+', code(name)))):
+        error(f'{name} uses {function}() of src/launcher/dropped')
 for name in sources:
     if re.search(r'\bjson_|common/json', code(name)):
         error(f'{name} parses JSON with privileges')

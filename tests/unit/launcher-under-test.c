@@ -24,8 +24,8 @@ int __real_drop_privileges(const User *user);
 int __wrap_drop_privileges(const User *user);
 long __real_sysconf(int name);
 long __wrap_sysconf(int name);
-int __real_write_all(int fd, const void *data, size_t size);
-int __wrap_write_all(int fd, const void *data, size_t size);
+int __real_openat64(int dirfd, const char *path, int flags, ...);
+int __wrap_openat64(int dirfd, const char *path, int flags, mode_t mode);
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 int __real_poll(struct pollfd *fds, nfds_t n, int timeout);
@@ -196,8 +196,10 @@ int __wrap_sd_bus_call_async(
 }
 
 /* $NF_TEST_DISK: "full", or nothing is sure to stay on it. */
-int __wrap_write_all(int fd, const void *data, size_t size) {
-        return streq_ptr(getenv("NF_TEST_DISK"), "full") ? -ENOSPC : __real_write_all(fd, data, size);
+int __wrap_openat64(int dirfd, const char *path, int flags, mode_t mode) {
+        bool full = (flags & O_APPEND) && streq_ptr(getenv("NF_TEST_DISK"), "full");
+
+        return __real_openat64(dirfd, full ? "/dev/full" : path, flags, mode);
 }
 
 int __wrap_fsync(int fd) {
@@ -229,7 +231,7 @@ int __wrap_drop_privileges(const User *user) {
         return streq_ptr(getenv("NF_TEST_PARSER"), "not-dropped") ? -EPERM : __real_drop_privileges(user);
 }
 
-/* The launcher waits so for its parser, ten seconds at most: for long where that ends by itself. */
+/* The launcher waits so for an answer, ten seconds at most: for long where the process ends by itself. */
 int __wrap_poll(struct pollfd *fds, nfds_t n, int milliseconds) {
         return __real_poll(
                 fds, n, streq_ptr(getenv("NF_TEST_PARSER"), "stop") && milliseconds == 10000 ? 100 : -1);
@@ -246,7 +248,7 @@ static int say_facts(char *ret) {
                 return 0;
         n = snprintf(
                 ret,
-                SETTINGS_ERROR_SIZE,
+                ANSWER_ERROR_SIZE,
                 "uids %u %u %u gids %u %u %u groups %d nnp %d dumpable %d death %d fds",
                 (unsigned) u[0],
                 (unsigned) u[1],
@@ -260,8 +262,8 @@ static int say_facts(char *ret) {
                 death);
         for (int i = 0; i < 64; i++)
                 if (fcntl(i, F_GETFD) >= 0)
-                        n += snprintf(ret + n, SETTINGS_ERROR_SIZE - (size_t) n, " %d", i);
-        (void) snprintf(ret + n, SETTINGS_ERROR_SIZE - (size_t) n, ".");
+                        n += snprintf(ret + n, ANSWER_ERROR_SIZE - (size_t) n, " %d", i);
+        (void) snprintf(ret + n, ANSWER_ERROR_SIZE - (size_t) n, ".");
         return -EINVAL;
 }
 
@@ -273,6 +275,7 @@ int __wrap_settings_file_parse(SettingsFile *f, const char *text, size_t size, c
                 return __real_settings_file_parse(f, text, size, ret_error);
         if (streq(how, "facts"))
                 return say_facts(ret_error);
+        (void) __real_settings_file_parse(f, "{}", 2, ret_error);
         f->max_scopes = 1;
         if (streq(how, "exit0"))
                 _exit(EXIT_SUCCESS);
@@ -285,7 +288,7 @@ int __wrap_settings_file_parse(SettingsFile *f, const char *text, size_t size, c
         if (streq(how, "minimum"))
                 return INT32_MIN;
         if (streq(how, "not-utf8") || streq(how, "no-end")) {
-                memset(ret_error, streq(how, "no-end") ? 'a' : 0xff, SETTINGS_ERROR_SIZE);
+                memset(ret_error, streq(how, "no-end") ? 'a' : 0xff, ANSWER_ERROR_SIZE);
                 return -EINVAL;
         }
         if (streq(how, "positive"))
@@ -303,6 +306,15 @@ int __wrap_settings_file_parse(SettingsFile *f, const char *text, size_t size, c
         else if (streq(how, "no-default")) {
                 f->defaults[SCOPE_AGENT].set[LIMIT_MEMORY_MAX] = false;
                 f->defaults[SCOPE_AGENT].value[LIMIT_MEMORY_MAX] = 0;
+        } else if (streq(how, "no-time")) {
+                f->defaults[SCOPE_HOOK].set[LIMIT_RUNTIME_MAX] = false;
+                f->defaults[SCOPE_HOOK].value[LIMIT_RUNTIME_MAX] = 0;
+        } else if (streq(how, "above-ceiling")) {
+                f->ceilings.set[LIMIT_TASKS_MAX] = true;
+                f->ceilings.value[LIMIT_TASKS_MAX] = f->defaults[SCOPE_AGENT].value[LIMIT_TASKS_MAX] - 1;
+        } else if (streq(how, "ceiling-without-default")) {
+                f->ceilings.set[LIMIT_IO_WEIGHT] = true;
+                f->ceilings.value[LIMIT_IO_WEIGHT] = 1;
         } else if (streq(how, "slice-runtime")) {
                 f->workspace_limits.set[LIMIT_RUNTIME_MAX] = true;
                 f->workspace_limits.value[LIMIT_RUNTIME_MAX] = USEC_PER_SEC;

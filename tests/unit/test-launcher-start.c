@@ -171,8 +171,9 @@ static void test_no_home(void **state) {
         wait_error(w, &r, "Failed", "User northflare-agent has no home directory");
 }
 
-/* Which descriptors the processes have when they drop their privileges: the parser none, an agent its control socket and
- * its private file, the supervisor the control socket and the run's directory. */
+/* Which descriptors the processes have when they drop their privileges: the parser the socket for its answer, the process
+ * that checks a request that too and the request's own, an agent its control socket and its private file, the supervisor
+ * the control socket and the run's directory. */
 static void test_drops(void **state) {
         _cleanup_close_ int file = -EBADF;
         World *w = *state;
@@ -189,7 +190,7 @@ static void test_drops(void **state) {
         wait_good(w, &r);
         is_text(world_run_file(w, "c-1", "end"), "0\n");
         assert_int_equal(read_file_at(AT_FDCWD, world_path(w, "drops"), 4096, &drops, NULL), 0);
-        is_text(drops, "\n 3 4\n 3 4\n");
+        is_text(drops, " 3\n 3 4 5\n 3 4\n 3 4\n");
 }
 
 /* What the caller has said is not systemd's to keep; root's ceiling is in any case. */

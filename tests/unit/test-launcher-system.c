@@ -385,7 +385,7 @@ static void test_bad_name(void **state) {
         world_launch(w, 1);
         assert_int_equal(unsetenv("NF_TEST_PARSER"), 0);
         text = xasprintf(
-                "%s/launcher.json: uids 1 1 1 gids 1 1 1 groups 1 nnp 1 dumpable 0 death 9 fds 0 1 2.",
+                "%s/launcher.json: uids 1 1 1 gids 1 1 1 groups 1 nnp 1 dumpable 0 death 9 fds 0 1 2 3.",
                 NF_SYSCONFDIR);
         start(w, &r, &(Start){});
         wait_error(w, &r, "Failed", text);

@@ -394,7 +394,7 @@ static void test_parser(void **state) {
         static const struct {
                 const char *how, *text;
         } cases[] = {
-                { "exit0", "Input/output error" },
+                { "exit0", "Failed to parse it without privileges: Input/output error" },
                 { "kill", "Failed to parse it without privileges: Input/output error" },
                 { "stop", "Failed to parse it without privileges: Connection timed out" },
                 { "not-dropped", "Failed to parse it without privileges: Operation not permitted" },
@@ -406,6 +406,9 @@ static void test_parser(void **state) {
                 { "n=65", "Invalid argument" },
                 { "no-nul", "Invalid argument" },
                 { "no-default", "Invalid argument" },
+                { "no-time", "Invalid argument" },
+                { "above-ceiling", "Invalid argument" },
+                { "ceiling-without-default", "Invalid argument" },
                 { "no-bool", "Invalid argument" },
                 { "slice-runtime", "Invalid argument" },
                 { "slice-out-of-range", "Invalid argument" },
@@ -470,7 +473,7 @@ static void test_parser_process(void **state) {
         world_launch(w, 1);
         start(w, &r, &(Start){});
         text = xasprintf(
-                "%s/config/northflare/launcher.json: uids %u %u %u gids %u %u %u groups %d nnp 1 dumpable 0 death 9 fds 0 1 2.",
+                "%s/config/northflare/launcher.json: uids %u %u %u gids %u %u %u groups %d nnp 1 dumpable 0 death 9 fds 0 1 2 3.",
                 w->dir,
                 getuid(),
                 getuid(),

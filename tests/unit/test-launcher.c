@@ -22,6 +22,7 @@
 typedef struct Fixture {
         char folder[32];
         Request request;
+        Arguments arguments;
         int memory, pipe[2];
 } Fixture;
 
@@ -40,16 +41,16 @@ static int set_up(void **state) {
                 .id = "c-1",
                 .run = 1,
                 .workspace = "ws",
-                .cwd = "",
                 .dirfd = open(f->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
         };
-        return f->memory >= 0 && f->request.dirfd >= 0 ? strv_extend(&f->request.argv, "/bin/true") : -1;
+        f->arguments.cwd = "";
+        return f->memory >= 0 && f->request.dirfd >= 0 ? strv_extend(&f->arguments.argv, "/bin/true") : -1;
 }
 
 static int tear_down(void **state) {
         Fixture *f = *state;
 
-        request_done(&f->request);
+        arguments_done(&f->arguments);
         safe_close(f->request.dirfd);
         safe_close(f->memory);
         safe_close(f->pipe[0]);
@@ -68,15 +69,22 @@ static void expect(int r, sd_bus_error *e, const char *name, const char *begin) 
         sd_bus_error_free(e);
 }
 
+/* In the order in which the launcher does it. */
+static int check(const Fixture *f, uid_t owner, sd_bus_error *e) {
+        int r = request_check(&f->request, e);
+
+        return r < 0 ? r : arguments_check(&f->arguments, &f->request, owner, e);
+}
+
 static void refused(Fixture *f, const char *field) {
         sd_bus_error e = SD_BUS_ERROR_NULL;
 
-        expect(request_check(&f->request, getuid(), &e), &e, ERROR_INVALID_ARGUMENT, field);
+        expect(check(f, getuid(), &e), &e, ERROR_INVALID_ARGUMENT, field);
 }
 
 static void accepted(Fixture *f) {
         sd_bus_error e = SD_BUS_ERROR_NULL;
-        int r = request_check(&f->request, getuid(), &e);
+        int r = check(f, getuid(), &e);
 
         if (r < 0)
                 fail_msg("refused: %s", e.message);
@@ -125,9 +133,9 @@ static void test_ids(void **state) {
 }
 
 static void set_argv(Fixture *f, const char *s) {
-        f->request.argv = strv_free(f->request.argv);
+        f->arguments.argv = strv_free(f->arguments.argv);
         if (s)
-                assert_int_equal(strv_extend(&f->request.argv, s), 0);
+                assert_int_equal(strv_extend(&f->arguments.argv, s), 0);
 }
 
 static void test_argv(void **state) {
@@ -148,22 +156,22 @@ static void test_argv(void **state) {
 
         set_argv(f, "/bin/true");
         for (size_t i = 1; i < REQUEST_STRINGS_MAX; i++)
-                assert_int_equal(strv_extend(&f->request.argv, "x"), 0);
+                assert_int_equal(strv_extend(&f->arguments.argv, "x"), 0);
         accepted(f);
-        assert_int_equal(strv_extend(&f->request.argv, "x"), 0);
+        assert_int_equal(strv_extend(&f->arguments.argv, "x"), 0);
         refused(f, "argv:");
 
         assert_non_null(large);
         set_argv(f, "/");
         memset(large, 'x', REQUEST_BYTES_MAX);
         large[REQUEST_BYTES_MAX - 3] = 0; /* with the other string and both NULs exactly the maximum */
-        assert_int_equal(strv_extend(&f->request.argv, large), 0);
+        assert_int_equal(strv_extend(&f->arguments.argv, large), 0);
         accepted(f);
-        assert_int_equal(strv_extend(&f->request.env, "A=b"), 0);
+        assert_int_equal(strv_extend(&f->arguments.env, "A=b"), 0);
         refused(f, "argv and env:");
         free(large);
 
-        f->request.env = strv_free(f->request.env);
+        f->arguments.env = strv_free(f->arguments.env);
         set_argv(f, "/bin/{private}");
         refused(f, "argv:");
         f->request.extra[0] = f->memory;
@@ -182,24 +190,24 @@ static void test_environment(void **state) {
         Fixture *f = *state;
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
-                expect(environment_add(&f->request.env, bad[i], "x", &e),
+                expect(environment_add(&f->arguments.env, bad[i], "x", &e),
                        &e,
                        ERROR_INVALID_ARGUMENT,
                        "env:");
-        assert_null(f->request.env);
-        assert_int_equal(environment_add(&f->request.env, "A_1", "x\ny", &e), 0);
-        assert_int_equal(environment_add(&f->request.env, "A_", "", &e), 0);
-        assert_int_equal(environment_add(&f->request.env, "_", "", &e), 0);
-        assert_string_equal(f->request.env[0], "A_1=x\ny");
-        expect(environment_add(&f->request.env, "A_", "x", &e), &e, ERROR_INVALID_ARGUMENT, "env:");
-        while (strv_length(f->request.env) < REQUEST_STRINGS_MAX)
-                assert_int_equal(strv_extend(&f->request.env, "X=x"), 0);
+        assert_null(f->arguments.env);
+        assert_int_equal(environment_add(&f->arguments.env, "A_1", "x\ny", &e), 0);
+        assert_int_equal(environment_add(&f->arguments.env, "A_", "", &e), 0);
+        assert_int_equal(environment_add(&f->arguments.env, "_", "", &e), 0);
+        assert_string_equal(f->arguments.env[0], "A_1=x\ny");
+        expect(environment_add(&f->arguments.env, "A_", "x", &e), &e, ERROR_INVALID_ARGUMENT, "env:");
+        while (strv_length(f->arguments.env) < REQUEST_STRINGS_MAX)
+                assert_int_equal(strv_extend(&f->arguments.env, "X=x"), 0);
         accepted(f);
-        expect(environment_add(&f->request.env, "B", "x", &e),
+        expect(environment_add(&f->arguments.env, "B", "x", &e),
                &e,
                ERROR_INVALID_ARGUMENT,
                "env: more than 128");
-        assert_int_equal(strv_extend(&f->request.env, "X=x"), 0);
+        assert_int_equal(strv_extend(&f->arguments.env, "X=x"), 0);
         refused(f, "env:");
 }
 
@@ -212,16 +220,16 @@ static void test_cwd(void **state) {
         char large[4200];
 
         for (size_t i = 0; i < ELEMENTSOF(good); i++) {
-                f->request.cwd = good[i];
+                f->arguments.cwd = good[i];
                 accepted(f);
         }
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
-                f->request.cwd = bad[i];
+                f->arguments.cwd = bad[i];
                 refused(f, "cwd:");
         }
         memset(large, 'a', sizeof(large));
         large[256] = 0;
-        f->request.cwd = large;
+        f->arguments.cwd = large;
         refused(f, "cwd:");
         large[256] = 'a';
         large[0] = '/';
@@ -234,8 +242,7 @@ static void test_cwd(void **state) {
 
 static void test_limits(void **state) {
         sd_bus_error e = SD_BUS_ERROR_NULL;
-        uint64_t ceilings[_LIMIT_MAX] = {};
-        Limits l;
+        Limits ceilings = {}, l;
 
         for (LimitId i = 0; i < _LIMIT_MAX; i++) {
                 l = (Limits){};
@@ -266,21 +273,14 @@ static void test_limits(void **state) {
         expect(limits_add(&l, "memoryMax", 1, &e), &e, ERROR_INVALID_ARGUMENT, "limits:");
         expect(limits_add(&l, "", 1, &e), &e, ERROR_INVALID_ARGUMENT, "limits:");
 
-        ceilings[LIMIT_MEMORY_MAX] = 1000;
-        ceilings[LIMIT_CPU_WEIGHT] = 500;
-        ceilings[LIMIT_IO_WEIGHT] = 50;
+        assert_int_equal(limits_add(&ceilings, "MemoryMax", 1000, &e), 0);
         assert_int_equal(limits_add(&l, "TasksMax", 7, &e), 0);
-        assert_int_equal(limits_cap(&l, ceilings, &e), 0);
-        assert_int_equal(l.value[LIMIT_MEMORY_MAX], 1000);
-        assert_int_equal(l.value[LIMIT_CPU_WEIGHT], 100);
-        assert_int_equal(l.value[LIMIT_IO_WEIGHT], 50);
-        assert_int_equal(l.value[LIMIT_TASKS_MAX], 7);
-        assert_false(l.set[LIMIT_MEMORY_HIGH]);
-        l.value[LIMIT_MEMORY_MAX] = 999;
-        assert_int_equal(limits_cap(&l, ceilings, &e), 0);
-        assert_int_equal(l.value[LIMIT_MEMORY_MAX], 999);
+        assert_int_equal(limits_check(&l, &ceilings, &e), 0);
+        assert_false(l.set[LIMIT_MEMORY_MAX]);
+        assert_int_equal(limits_add(&l, "MemoryMax", 1000, &e), 0);
+        assert_int_equal(limits_check(&l, &ceilings, &e), 0);
         l.value[LIMIT_MEMORY_MAX] = 1001;
-        expect(limits_cap(&l, ceilings, &e), &e, ERROR_LIMIT_TOO_HIGH, "limits:");
+        expect(limits_check(&l, &ceilings, &e), &e, ERROR_LIMIT_TOO_HIGH, "limits:");
 }
 
 static void test_descriptors(void **state) {
@@ -302,7 +302,7 @@ static void test_descriptors(void **state) {
         assert_int_equal(fchmod(folder, 0700), 0);
         accepted(f);
         sd_bus_error e = SD_BUS_ERROR_NULL;
-        expect(request_check(&f->request, getuid() + 1, &e), &e, ERROR_INVALID_ARGUMENT, "dirfd:");
+        expect(check(f, getuid() + 1, &e), &e, ERROR_INVALID_ARGUMENT, "dirfd:");
 
         f->request.extra[0] = f->request.extra[1] = f->memory;
         f->request.n_extra = 1;
@@ -333,19 +333,22 @@ static void test_descriptors(void **state) {
 }
 
 static void run_program(void) {
-        char *argv[] = { (char *) "/bin/true", NULL };
         const User user = { .name = (char *) "u", .home = (char *) "/" };
-        const Request r = {
-                .kind = SCOPE_HOOK, .id = "c-1", .run = 1, .workspace = "ws", .cwd = "/", .argv = argv
-        };
+        const Request r = { .kind = SCOPE_HOOK, .id = "c-1", .run = 1, .workspace = "ws" };
 
-        program_run(&r, &user, "/bin/sh", false, NULL, -1);
+        program_run(&r, &user, false, NULL, -1);
 }
 
 static void run_parser(void) {
-        static SettingsAnswer answer;
+        const int fds[] = { -1 };
 
-        settings_file_answer(&answer, getppid(), "{}", 2);
+        settings_file_answer(&(SettingsText){ "{}", 2 }, fds, getppid());
+}
+
+static void run_checker(void) {
+        const int fds[] = { -1, -1 };
+
+        arguments_answer(&(Request){}, fds, getppid());
 }
 
 static void is_refused_in_front(void (*function)(void)) {
@@ -372,6 +375,7 @@ static void test_not_dropped(void **state) {
         assert_int_equal(errno, EPERM);
         is_refused_in_front(run_program);
         is_refused_in_front(run_parser);
+        is_refused_in_front(run_checker);
         assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
         pid_t pid = fork();
         if (pid == 0)
@@ -389,18 +393,18 @@ static void test_program(void **state) {
         Fixture *f = *state;
 
         set_argv(f, "/bin/agent");
-        assert_int_equal(strv_extend(&f->request.argv, "--x={private}:{private}!"), 0);
-        assert_int_equal(strv_extend(&f->request.argv, ""), 0);
-        assert_int_equal(environment_add(&f->request.env, "LANG", "C", &e), 0);
+        assert_int_equal(strv_extend(&f->arguments.argv, "--x={private}:{private}!"), 0);
+        assert_int_equal(strv_extend(&f->arguments.argv, ""), 0);
+        assert_int_equal(environment_add(&f->arguments.env, "LANG", "C", &e), 0);
         f->request.n_extra = 1;
-        char **v = request_argv(&f->request, &place);
+        char **v = request_argv(&f->request, &f->arguments, &place);
         assert_non_null(v);
         assert_string_equal(v[0], "/bin/agent");
         assert_string_equal(v[1], "--x=/t/private:/t/private!");
         assert_string_equal(v[2], "");
         assert_null(v[3]);
         strv_free(v);
-        v = request_environment(&f->request, &place);
+        v = request_environment(&f->request, &f->arguments, &place);
         assert_true(strv_contains(v, "PATH=/usr/local/bin:/usr/bin:/bin"));
         assert_true(strv_contains(v, "HOME=/h"));
         assert_true(strv_contains(v, "TMPDIR=/t"));
@@ -410,23 +414,23 @@ static void test_program(void **state) {
         strv_free(v);
 
         f->request.kind = SCOPE_GIT;
-        f->request.env = strv_free(f->request.env);
-        v = request_argv(&f->request, &place);
+        f->arguments.env = strv_free(f->arguments.env);
+        v = request_argv(&f->request, &f->arguments, &place);
         assert_string_equal(v[0], NF_LIBEXECDIR "/northflare-git");
         assert_int_equal(strv_length(v), 3);
         strv_free(v);
-        v = request_environment(&f->request, &place);
+        v = request_environment(&f->request, &f->arguments, &place);
         assert_true(strv_contains(v, "NORTHFLARE_FDS=1"));
         assert_true(strv_contains(v, "LANG=C.UTF-8"));
         strv_free(v);
         set_argv(f, NULL);
-        v = request_argv(&f->request, &place);
+        v = request_argv(&f->request, &f->arguments, &place);
         assert_int_equal(strv_length(v), 1);
         strv_free(v);
 }
 
 static int parse(SettingsFile *s, const char *text) {
-        char error[SETTINGS_ERROR_SIZE] = "";
+        char error[ANSWER_ERROR_SIZE] = "";
         int r = settings_file_parse(s, text, strlen(text), error);
 
         if (r < 0)
@@ -505,44 +509,43 @@ static void test_settings(void **state) {
 
 static void test_defaults(void **state) {
         static const char text[] = "{\"defaults\":{\"git\":{\"memoryMax\":5000,\"runtimeMaxSec\":7}},"
-                                   "\"ceilings\":{\"tasksMax\":40,\"ioWeight\":50}}";
+                                   "\"ceilings\":{\"tasksMax\":40,\"ioWeight\":50,\"cpuWeight\":500}}";
         const LimitId all[] = {
                 LIMIT_MEMORY_MAX, LIMIT_MEMORY_SWAP_MAX, LIMIT_TASKS_MAX, LIMIT_RUNTIME_MAX
         };
-        char *error = NULL;
         sd_bus_error e = SD_BUS_ERROR_NULL;
+        SettingsFile file;
         Limits l = {};
-        Settings s;
 
-        assert_int_equal(settings_init(&s, true, &error), 0);
+        assert_int_equal(parse(&file, "{}"), 0);
         /* No kind is without any of them. */
         for (ScopeKind k = 0; k < _SCOPE_KIND_MAX; k++) {
                 for (size_t i = 0; i < ELEMENTSOF(all); i++)
-                        assert_true(s.file.defaults[k].set[all[i]]);
-                assert_true(
-                        s.file.defaults[k].set[LIMIT_CPU_QUOTA] || s.file.defaults[k].set[LIMIT_CPU_WEIGHT]);
-                assert_in_range(s.file.defaults[k].value[LIMIT_MEMORY_MAX], 1, UINT64_C(4) << 30);
+                        assert_true(file.defaults[k].set[all[i]]);
+                assert_true(file.defaults[k].set[LIMIT_CPU_QUOTA] || file.defaults[k].set[LIMIT_CPU_WEIGHT]);
+                assert_in_range(file.defaults[k].value[LIMIT_MEMORY_MAX], 1, UINT64_C(4) << 30);
         }
-        assert_int_equal(parse(&s.file, text), 0);
-        assert_int_equal(s.file.defaults[SCOPE_GIT].value[LIMIT_MEMORY_MAX], 5000);
-        assert_int_equal(s.file.defaults[SCOPE_GIT].value[LIMIT_RUNTIME_MAX], 7 * USEC_PER_SEC);
+        assert_int_equal(parse(&file, text), 0);
+        assert_int_equal(file.defaults[SCOPE_GIT].value[LIMIT_MEMORY_MAX], 5000);
+        assert_int_equal(file.defaults[SCOPE_GIT].value[LIMIT_RUNTIME_MAX], 7 * USEC_PER_SEC);
         /* What the file does not name is as it was. */
-        assert_int_equal(s.file.defaults[SCOPE_GIT].value[LIMIT_CPU_QUOTA], 2 * USEC_PER_SEC);
-        assert_int_not_equal(s.file.defaults[SCOPE_HOOK].value[LIMIT_MEMORY_MAX], 5000);
+        assert_int_equal(file.defaults[SCOPE_GIT].value[LIMIT_CPU_QUOTA], 2 * USEC_PER_SEC);
+        assert_int_not_equal(file.defaults[SCOPE_HOOK].value[LIMIT_MEMORY_MAX], 5000);
 
         /* The caller's own word stands, a default is lowered to its ceiling, and a ceiling alone is the limit as before. */
         assert_int_equal(limits_add(&l, "MemoryMax", 6000, &e), 0);
-        limits_default(&l, &s.file.defaults[SCOPE_GIT], s.file.ceilings.value);
-        assert_int_equal(limits_cap(&l, s.file.ceilings.value, &e), 0);
+        assert_int_equal(limits_check(&l, &file.ceilings, &e), 0);
+        limits_default(&l, &file.defaults[SCOPE_GIT]);
         assert_int_equal(l.value[LIMIT_MEMORY_MAX], 6000);
         assert_int_equal(l.value[LIMIT_TASKS_MAX], 40);
         assert_int_equal(l.value[LIMIT_IO_WEIGHT], 50);
+        /* A weight is at most the usual. */
+        assert_int_equal(l.value[LIMIT_CPU_WEIGHT], 100);
+        assert_int_equal(file.defaults[SCOPE_AGENT].value[LIMIT_CPU_WEIGHT], 100);
+        assert_int_equal(file.defaults[SCOPE_AGENT].value[LIMIT_TASKS_MAX], 40);
         assert_true(l.set[LIMIT_MEMORY_SWAP_MAX]);
         assert_int_equal(l.value[LIMIT_MEMORY_SWAP_MAX], 0);
         assert_false(l.set[LIMIT_MEMORY_HIGH]);
-        free(s.runner.name);
-        free(s.runner.home);
-        free(s.runner.groups);
 }
 
 static const char *user_of(Settings *s, const char *key) {
@@ -553,9 +556,12 @@ static const char *user_of(Settings *s, const char *key) {
 }
 
 static void test_agent_users(void **state) {
-        User users[] = { { .name = (char *) "a" }, { .name = (char *) "b" }, { .name = (char *) "c" } };
         Fixture *f = *state;
-        Settings s = { .agents = users, .n_agents = 1, .state_fd = f->request.dirfd };
+        Settings s = {
+                .agents = { { .name = (char *) "a" }, { .name = (char *) "b" }, { .name = (char *) "c" } },
+                .n_agents = 1,
+                .state_fd = f->request.dirfd
+        };
         _cleanup_close_ int fd = -EBADF;
 
         assert_string_equal(user_of(&s, "1"), "a");
@@ -610,12 +616,12 @@ static void test_sum(void **state) {
         assert_int_equal(sum_measure(f->folder, NULL, &sum), 0);
         assert_int_equal(sum.scopes, 3);
         /* Not the 20 of the hook: it ends soon, and was promised nothing. */
-        assert_int_equal(sum.memory, 100);
-        assert_int_equal(sum.tasks, 7);
+        assert_int_equal(sum.taken[LIMIT_MEMORY_MAX], 100);
+        assert_int_equal(sum.taken[LIMIT_TASKS_MAX], 7);
         sum = (Sum){};
         assert_int_equal(sum_measure(f->folder, "northflare-conversation-a-1.scope", &sum), 0);
         assert_int_equal(sum.scopes, 2);
-        assert_int_equal(sum.memory, 0);
+        assert_int_equal(sum.taken[LIMIT_MEMORY_MAX], 0);
         /* Scopes of a workspace's slice count; those of anybody else's below ours do not. */
         assert_int_equal(mkdirat(fd, "northflare-ws_0123456789abcdef.slice", 0700), 0);
         assert_int_equal(mkdirat(fd, "northflare-ws_x.slice", 0700), 0);
@@ -628,14 +634,14 @@ static void test_sum(void **state) {
         sum = (Sum){};
         assert_int_equal(sum_measure(f->folder, "northflare-conversation-d-1.scope", &sum), 0);
         assert_int_equal(sum.scopes, 4);
-        assert_int_equal(sum.memory, 400);
-        assert_int_equal(sum.tasks, 7);
+        assert_int_equal(sum.taken[LIMIT_MEMORY_MAX], 400);
+        assert_int_equal(sum.taken[LIMIT_TASKS_MAX], 7);
         assert_true(sum_limit(f->folder, "northflare-git-b-1.scope", "memory.max") == UINT64_MAX);
         assert_true(sum_limit(f->folder, ".", "memory.max") == UINT64_MAX);
 }
 
 static void test_sum_check(void **state) {
-        Sum sum = { .memory = 100, .tasks = 7 };
+        Sum sum = { .taken = { [LIMIT_MEMORY_MAX] = 100, [LIMIT_TASKS_MAX] = 7 } };
         sd_bus_error e = SD_BUS_ERROR_NULL;
         Fixture *f = *state;
         Limits l = {};
@@ -656,7 +662,7 @@ static void test_sum_check(void **state) {
         put(f->request.dirfd, ".", "pids.max", "9\n");
         expect(sum_check(&sum, f->folder, &l, &e), &e, ERROR_LIMIT_TOO_HIGH, "limits: TasksMax");
         /* A sum that leaves the type is too much, too. */
-        sum.tasks = UINT64_MAX - 2;
+        sum.taken[LIMIT_TASKS_MAX] = UINT64_MAX - 2;
         expect(sum_check(&sum, f->folder, &l, &e), &e, ERROR_LIMIT_TOO_HIGH, "limits: TasksMax");
 }
 

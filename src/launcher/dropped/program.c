@@ -17,9 +17,9 @@ static char *expand(const char *s, const char *tmp) {
         return buffer_steal(&out);
 }
 
-char **request_argv(const Request *r, const Place *place) {
+char **request_argv(const Request *r, const Arguments *a, const Place *place) {
         _cleanup_strv_free_ char **v = NULL;
-        char *const *from = r->argv;
+        char *const *from = a->argv;
 
         if (r->kind == SCOPE_GIT) {
                 if (strv_extend(&v, NF_LIBEXECDIR "/northflare-git") < 0)
@@ -33,7 +33,7 @@ char **request_argv(const Request *r, const Place *place) {
         return TAKE_PTR(v);
 }
 
-char **request_environment(const Request *r, const Place *place) {
+char **request_environment(const Request *r, const Arguments *a, const Place *place) {
         const char *const own[] = {
                 "PATH=",    "/usr/local/bin:/usr/bin:/bin",
                 "USER=",    place->user,
@@ -41,14 +41,14 @@ char **request_environment(const Request *r, const Place *place) {
                 "SHELL=",   place->shell,
                 "HOME=",    place->home,
                 "TMPDIR=",  place->tmp,
-                "LANG=",    strv_env_get(r->env, "LANG") ? NULL : "C.UTF-8",
+                "LANG=",    strv_env_get(a->env, "LANG") ? NULL : "C.UTF-8",
         };
         _cleanup_strv_free_ char **v = NULL;
 
         for (size_t i = 0; i < ELEMENTSOF(own); i += 2)
                 if (own[i + 1] && strv_consume(&v, xasprintf("%s%s", own[i], own[i + 1])) < 0)
                         return NULL;
-        STRV_FOREACH(s, r->env)
+        STRV_FOREACH(s, a->env)
                 if (strv_extend(&v, *s) < 0)
                         return NULL;
         if (r->kind != SCOPE_AGENT && r->n_extra > 0 &&
@@ -57,26 +57,26 @@ char **request_environment(const Request *r, const Place *place) {
         return TAKE_PTR(v);
 }
 
-void program_run(
-        const Request *r,
-        const User *user,
-        const char *shell,
-        bool make_base,
-        const int extra[],
-        int control) {
+void program_run(const Request *r, const User *user, bool make_base, const int extra[], int control) {
         char key[WORKSPACE_KEY_SIZE], run[IDENT_MAX + 16] = "";
         AgentPlan plan = {
                 .base = user->home,
                 .make_base = make_base,
                 .tmp = run,
-                .cwd = r->cwd,
                 .private_fd = r->kind == SCOPE_AGENT && r->n_extra > 0 ? extra[0] : -EBADF,
                 .n_extra = r->kind == SCOPE_AGENT ? 0 : r->n_extra,
         };
-        Place place = { .user = user->name, .shell = shell, .home = user->home, .tmp = "/tmp" };
+        Place place = { .user = user->name, .home = user->home, .tmp = "/tmp" };
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Arguments a = {};
 
         if (!privileges_are_dropped())
                 _exit(126);
+        /* As they were checked: it is the same message. */
+        if (arguments_read(r->call, &a, &e) < 0)
+                _exit(EXIT_FAILURE);
+        plan.cwd = a.cwd;
+        place.shell = access("/bin/bash", X_OK) >= 0 ? "/bin/bash" : "/bin/sh";
         memcpy(plan.extra, extra, plan.n_extra * sizeof(int));
         if (r->kind != SCOPE_GIT) {
                 workspace_key(r->workspace, key);
@@ -85,8 +85,8 @@ void program_run(
                 place.home = xasprintf("%s/%s/home", user->home, key);
                 place.tmp = xasprintf("%s/%s/tmp/%s", user->home, key, run);
         }
-        plan.argv = place.tmp ? request_argv(r, &place) : NULL;
-        plan.envp = place.home ? request_environment(r, &place) : NULL;
+        plan.argv = place.tmp ? request_argv(r, &a, &place) : NULL;
+        plan.envp = place.home ? request_environment(r, &a, &place) : NULL;
         if (!plan.argv || !plan.envp)
                 _exit(EXIT_FAILURE);
         agent_half_run(&plan, control);

@@ -6,6 +6,59 @@
 #include "common/json.h"
 #include "launcher/dropped/settings-file.h"
 
+#define MAX_SCOPES_DEFAULT 256U
+#define OUT_LOG_MAX_DEFAULT (UINT64_C(1) << 30)
+#define MEMORY_DEFAULT_MAX (UINT64_C(4) << 30)
+#define AGENT_RUNTIME_DEFAULT (UINT64_C(30) * 86400 * USEC_PER_SEC)
+#define OPERATION_RUNTIME_DEFAULT (UINT64_C(3600) * USEC_PER_SEC)
+#define OPERATION_QUOTA_DEFAULT (2 * USEC_PER_SEC) /* of each second: two processors */
+#define WEIGHT_DEFAULT UINT64_C(100)
+
+#define OPERATION_LIMITS(tasks)                                               \
+        {                                                                     \
+                .value = { [LIMIT_MEMORY_MAX] = MEMORY_DEFAULT_MAX,           \
+                           [LIMIT_TASKS_MAX] = (tasks),                       \
+                           [LIMIT_CPU_QUOTA] = OPERATION_QUOTA_DEFAULT,       \
+                           [LIMIT_RUNTIME_MAX] = OPERATION_RUNTIME_DEFAULT }, \
+                .set = { [LIMIT_MEMORY_MAX] = true,                           \
+                         [LIMIT_MEMORY_SWAP_MAX] = true,                      \
+                         [LIMIT_TASKS_MAX] = true,                            \
+                         [LIMIT_CPU_QUOTA] = true,                            \
+                         [LIMIT_RUNTIME_MAX] = true }                         \
+        }
+
+/* Nothing that is started may be without any of memory, tasks, processors and time, whatever the caller leaves out. An
+ * agent shares the processors with the others; what is short (git, hooks) has no swap and two of them. */
+static const Limits default_limits[_SCOPE_KIND_MAX] = {
+        [SCOPE_AGENT] = { .value = { [LIMIT_MEMORY_MAX] = MEMORY_DEFAULT_MAX,
+                                     [LIMIT_MEMORY_SWAP_MAX] = MEMORY_DEFAULT_MAX,
+                                     [LIMIT_TASKS_MAX] = 1024,
+                                     [LIMIT_CPU_WEIGHT] = WEIGHT_DEFAULT,
+                                     [LIMIT_RUNTIME_MAX] = AGENT_RUNTIME_DEFAULT },
+                          .set = { [LIMIT_MEMORY_MAX] = true,
+                                   [LIMIT_MEMORY_SWAP_MAX] = true,
+                                   [LIMIT_TASKS_MAX] = true,
+                                   [LIMIT_CPU_WEIGHT] = true,
+                                   [LIMIT_RUNTIME_MAX] = true } },
+        [SCOPE_GIT] = OPERATION_LIMITS(64),
+        [SCOPE_HOOK] = OPERATION_LIMITS(512),
+};
+
+/* The limits in launcher.json, and what leads from their units to those of limit_infos. */
+static const struct {
+        const char *name;
+        uint64_t scale;
+} keys[_LIMIT_MAX] = {
+        [LIMIT_MEMORY_HIGH] = { "memoryHigh", 1 },
+        [LIMIT_MEMORY_MAX] = { "memoryMax", 1 },
+        [LIMIT_MEMORY_SWAP_MAX] = { "memorySwapMax", 1 },
+        [LIMIT_TASKS_MAX] = { "tasksMax", 1 },
+        [LIMIT_CPU_QUOTA] = { "cpuQuotaPercent", USEC_PER_SEC / 100 },
+        [LIMIT_CPU_WEIGHT] = { "cpuWeight", 1 },
+        [LIMIT_IO_WEIGHT] = { "ioWeight", 1 },
+        [LIMIT_RUNTIME_MAX] = { "runtimeMaxSec", USEC_PER_SEC },
+};
+
 /* A text that is too long is cut, between two characters. */
 _printf_(2, 3) static int fail(char *ret_error, const char *format, ...) {
         _cleanup_free_ char *text = NULL;
@@ -17,8 +70,7 @@ _printf_(2, 3) static int fail(char *ret_error, const char *format, ...) {
         va_end(ap);
         if (n < 0)
                 return -ENOMEM;
-        (void) snprintf(
-                ret_error, SETTINGS_ERROR_SIZE, "%.*s", utf8_cut(text, SETTINGS_ERROR_SIZE - 1), text);
+        (void) snprintf(ret_error, ANSWER_ERROR_SIZE, "%.*s", utf8_cut(text, ANSWER_ERROR_SIZE - 1), text);
         return -EINVAL;
 }
 
@@ -30,12 +82,12 @@ static int parse_limits(Limits *l, const char *name, bool slice, Json *o, char *
                 LimitId i = 0;
 
                 (void) value;
-                while (i < _LIMIT_MAX && !streq(limit_infos[i].key, key))
+                while (i < _LIMIT_MAX && !streq(keys[i].name, key))
                         i++;
                 if (i == _LIMIT_MAX || (slice && i == LIMIT_RUNTIME_MAX))
                         return fail(ret_error, "%s has an unknown member %s.", name, key);
                 if (json_get_u64(o, key, &l->value[i]) <= 0 ||
-                    __builtin_mul_overflow(l->value[i], limit_infos[i].scale, &l->value[i]) ||
+                    __builtin_mul_overflow(l->value[i], keys[i].scale, &l->value[i]) ||
                     l->value[i] < MAX(limit_infos[i].minimum, 1U) || l->value[i] > limit_infos[i].maximum)
                         return fail(ret_error, "%s.%s is not a valid number.", name, key);
                 l->set[i] = true;
@@ -75,11 +127,38 @@ static int parse_agents(SettingsFile *f, Json *o, const char *key) {
         return f->n_agents > 0 ? 0 : -EINVAL;
 }
 
+static void set_defaults(SettingsFile *f) {
+        uint64_t memory = (uint64_t) sysconf(_SC_PHYS_PAGES) * (uint64_t) sysconf(_SC_PAGESIZE);
+
+        *f = (SettingsFile){ .max_scopes = MAX_SCOPES_DEFAULT, .out_log_max = OUT_LOG_MAX_DEFAULT };
+        for (ScopeKind k = 0; k < _SCOPE_KIND_MAX; k++) {
+                f->defaults[k] = default_limits[k];
+                f->defaults[k].value[LIMIT_MEMORY_MAX] = MIN(MEMORY_DEFAULT_MAX, memory / 2);
+        }
+}
+
+/* A default is lowered to its ceiling. A ceiling alone is the limit of what does not ask for one; a weight of that kind
+ * is at most the usual. */
+static void lower_defaults(SettingsFile *f) {
+        for (ScopeKind k = 0; k < _SCOPE_KIND_MAX; k++)
+                for (LimitId i = 0; i < _LIMIT_MAX; i++) {
+                        bool weight = i == LIMIT_CPU_WEIGHT || i == LIMIT_IO_WEIGHT;
+                        Limits *l = &f->defaults[k];
+
+                        if (!f->ceilings.set[i])
+                                continue;
+                        if (!l->set[i])
+                                l->value[i] = weight ? WEIGHT_DEFAULT : UINT64_MAX;
+                        l->set[i] = true;
+                        l->value[i] = MIN(l->value[i], f->ceilings.value[i]);
+                }
+}
+
 int settings_file_parse(
         SettingsFile *f,
         const char *text,
         size_t size,
-        char ret_error[static SETTINGS_ERROR_SIZE]) {
+        char ret_error[static ANSWER_ERROR_SIZE]) {
         _cleanup_free_ char *error = NULL;
         _cleanup_json_ Json *o = NULL;
         int r;
@@ -88,6 +167,7 @@ int settings_file_parse(
                 return fail(ret_error, "%s", error ?: strerror(-r));
         if (!json_object_is_type(o, json_type_object))
                 return fail(ret_error, "Not an object.");
+        set_defaults(f);
         json_object_object_foreach(o, key, value) {
                 bool good;
 
@@ -110,5 +190,6 @@ int settings_file_parse(
                 if (!good)
                         return r < 0 ? r : fail(ret_error, "%s has an invalid value.", key);
         }
+        lower_defaults(f);
         return 0;
 }
