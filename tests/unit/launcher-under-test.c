@@ -28,6 +28,8 @@ int __real_openat64(int dirfd, const char *path, int flags, ...);
 int __wrap_openat64(int dirfd, const char *path, int flags, mode_t mode);
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
+__attribute__((noreturn)) void __real_answer_end(int socket, Answer *answer, size_t size);
+__attribute__((noreturn)) void __wrap_answer_end(int socket, Answer *answer, size_t size);
 int __real_poll(struct pollfd *fds, nfds_t n, int timeout);
 int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout);
 int __real_settings_file_parse(SettingsFile *f, const char *text, size_t size, char *ret_error);
@@ -234,7 +236,13 @@ int __wrap_drop_privileges(const User *user) {
 /* The launcher waits so for an answer, ten seconds at most: for long where the process ends by itself. */
 int __wrap_poll(struct pollfd *fds, nfds_t n, int milliseconds) {
         return __real_poll(
-                fds, n, streq_ptr(getenv("NF_TEST_PARSER"), "stop") && milliseconds == 10000 ? 100 : -1);
+                fds,
+                n,
+                (streq_ptr(getenv("NF_TEST_PARSER"), "stop") ||
+                 streq_ptr(getenv("NF_TEST_CHECKER"), "stop")) &&
+                                milliseconds == 10000 ?
+                        100 :
+                        -1);
 }
 
 /* What the process is that parses. */
@@ -265,6 +273,21 @@ static int say_facts(char *ret) {
                         n += snprintf(ret + n, ANSWER_ERROR_SIZE - (size_t) n, " %d", i);
         (void) snprintf(ret + n, ANSWER_ERROR_SIZE - (size_t) n, ".");
         return -EINVAL;
+}
+
+/* $NF_TEST_CHECKER: what the process does that checks a start, when an attacker has taken it over. */
+void __wrap_answer_end(int socket, Answer *answer, size_t size) {
+        const char *how = size == sizeof(*answer) ? getenv("NF_TEST_CHECKER") : NULL;
+
+        if (streq_ptr(how, "exit"))
+                _exit(EXIT_SUCCESS);
+        if (streq_ptr(how, "stop"))
+                (void) raise(SIGSTOP);
+        if (how)
+                answer->r = streq(how, "positive") ? 1 : -EINVAL;
+        if (streq_ptr(how, "not-utf8") || streq_ptr(how, "no-end"))
+                memset(answer->error, streq(how, "no-end") ? 'a' : 0xff, sizeof(answer->error));
+        __real_answer_end(socket, answer, streq_ptr(how, "short") ? size - 1 : size);
 }
 
 /* $NF_TEST_PARSER: what a parser does that an attacker has taken over. */

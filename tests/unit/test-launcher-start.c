@@ -795,6 +795,32 @@ static void test_misuse(void **state) {
         safe_close(fds[1]);
 }
 
+/* A process that an attacker has taken over, whose answer nothing is started by, and the caller has one. */
+static void test_checker(void **state) {
+        static const struct {
+                const char *how, *error, *text;
+        } cases[] = {
+                { "exit", "Failed", "Failed to parse it without privileges: Input/output error" },
+                { "short", "Failed", "Failed to parse it without privileges: Input/output error" },
+                { "stop", "Failed", "Failed to parse it without privileges: Connection timed out" },
+                { "positive", "InvalidArgument", "Input/output error" },
+                { "not-utf8", "InvalidArgument", "???" },
+                { "no-end", "InvalidArgument", "aaa" },
+        };
+        World *w = *state;
+        Reply r;
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                print_message("%s\n", cases[i].how);
+                assert_int_equal(setenv("NF_TEST_CHECKER", cases[i].how, 1), 0);
+                world_launch(w, 1);
+                start(w, &r, &(Start){});
+                wait_error(w, &r, cases[i].error, cases[i].text);
+                no_calls(w);
+                world_kill(w);
+        }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
 
 int main(int argc, char *argv[]) {
@@ -822,6 +848,7 @@ int main(int argc, char *argv[]) {
                 CASE(test_many),
                 CASE(test_room),
                 CASE(test_misuse),
+                CASE(test_checker),
                 CASE(test_slice_unreadable),
                 CASE(test_operation),
                 CASE(test_no_home),
