@@ -37,8 +37,9 @@ int mkdir_open_at(int dirfd, const char *name, mode_t mode);
 int mkdir_parents(const char *path, mode_t mode);
 
 /* Removes the contents of a directory. Where something cannot be removed, the rest is removed nevertheless, and the first
- * error is returned. device: its own, which is not left. own: all there belongs to the caller, who may change modes.
- * stop (may be NULL): ends it early when it is true, with -ECANCELED. */
+ * error is returned; what another process removes meanwhile is none. device: its own, which is not left. own: all there
+ * belongs to the caller, who may change modes. stop (may be NULL): ends it early when it is true, with -ECANCELED where there
+ * was no error before. */
 int remove_contents(int fd_consume, dev_t device, bool own, const volatile bool *stop);
 
 /* Removes name and all below it, without following links or leaving the file system. -ENOENT is success. */

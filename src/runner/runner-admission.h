@@ -25,7 +25,7 @@ AdmissionGate *admission_gate_free(AdmissionGate *g);
 int admission_gate_open(AdmissionGate *g);
 /* The link on which a change is reported at once; borrowed. */
 void admission_gate_set_link(AdmissionGate *g, Link *link);
-/* Checks the machine again: something changed that may matter for admission. */
+/* Decides again on the last statistics of the machine: something else changed that may matter for admission. */
 void admission_gate_check(AdmissionGate *g);
 /* Checks with fresh statistics of the machine, and returns the result. */
 Admission admission_gate_ask(AdmissionGate *g);

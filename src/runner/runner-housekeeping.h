@@ -6,7 +6,7 @@
 #include "runner/runner.h"
 
 /* Work that is done a little later, and every minute: cursors are stored, the disk is checked, conversations that have
- * ended are forgotten, and failed requests and writes are tried again. */
+ * ended are forgotten, and failed reads and writes are tried again. */
 typedef struct Housekeeping Housekeeping;
 
 /* r is borrowed. */

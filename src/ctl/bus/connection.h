@@ -38,10 +38,10 @@ int call_manager(const char *method, sd_bus_message **ret, const char *types, ..
 /* Reads a reply that is the JSON text of a value of that type. *ret is for the caller to free. Returns 0 or an exit status
  * after the message. */
 int read_json(sd_bus_message *reply, json_type type, Json **ret);
-/* Says on stderr that a reply cannot be parsed; returns the exit status. */
-int reply_unreadable(void);
 /* Describe() of a conversation, parsed. Returns as above. */
 int describe(const char *id, Json **ret);
+/* Says on stderr that a reply cannot be parsed; returns the exit status. */
+int reply_unreadable(void);
 
 /* A conversation in the list; borrowed from the reply. */
 typedef struct ConversationRow {

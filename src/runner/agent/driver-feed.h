@@ -34,8 +34,7 @@ void feed_done(DriverFeed *f);
 void feed_begin(DriverFeed *f, const char *type);
 /* Begins a permission.request event. */
 void feed_begin_permission(DriverFeed *f);
-/* Closes what was begun, and hands it to the sink. 0, -ENOMEM, or what the sink returned; so all that follow, which are
- * events of their own. */
+/* Closes what was begun, and hands it to the sink. Returns 0, -ENOMEM, or what the sink returned. */
 int feed_end(DriverFeed *f);
 
 /* Appends a member. name is a plain word. */
@@ -59,6 +58,8 @@ void feed_close(DriverFeed *f);
 void feed_pieces_begin(DriverFeed *f, const char *name);
 void feed_piece(DriverFeed *f, Slice string);
 void feed_pieces_end(DriverFeed *f);
+
+/* Whole events, which return what feed_end() returns. */
 
 /* {"type":"error","kind","http","text","retrying"}. Where one is empty, kind is "unknown", http is null, and there is no text. */
 int feed_error_event(DriverFeed *f, Slice kind, Slice http, Slice text, bool retrying);
