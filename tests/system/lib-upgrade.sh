@@ -6,7 +6,9 @@
 #     lay_down_release                         users, configuration, both stores, runs, registry, homes
 #     start_released_runs                      the runs that were live, each in a scope as the launcher of then made it
 #
-# and starts orchestrator and runner when it likes. Times in the stores are moved so that the capture was just now.
+# and starts orchestrator and runner when it likes. Times in the stores are moved so that the capture was just now. The stores
+# are as captured but for two things: the response to the conversation.resume of c-resumed is not delivered yet, and the
+# orchestrator has removed the events of c-limits, which it had acknowledged, so that it would accept them again.
 
 RELEASE_DIR=/src/tests/upgrade/d178ae2
 released_supervisor=/run/northflare-released/supervisor
@@ -19,6 +21,22 @@ released_runs() {
 # key_of WORKSPACE: the name of its directory.
 key_of() {
         printf %s "$1" | sha256sum | cut -c1-16
+}
+
+# message_of CONVERSATION METHOD: the id of the orchestrator's message.
+message_of() {
+        sed -n "s/^INSERT INTO \"messages\" VALUES([0-9]*,'\([^']*\)',.*,'$1',[^,]*,'$2',.*/\1/p" "$RELEASE_DIR/orchestrator.sql"
+}
+
+# acknowledged_events CONVERSATION: the messageIds of the events that the orchestrator had.
+acknowledged_events() {
+        sed -n "s/^INSERT INTO \"events\" VALUES([0-9]*,'[^']*','\([^']*\)','$1',.*/\1/p" "$RELEASE_DIR/orchestrator.sql"
+}
+
+# released_store FILE DATABASE SHIFT STATEMENTS: the store in FILE, and STATEMENTS carried out in it.
+released_store() {
+        cat "$RELEASE_DIR/$1" - <<<"$4" >"$nf_tmp/$1"
+        "$RELEASE_DIR/../lay-store.py" "$nf_tmp/$1" "$2" "$3"
 }
 
 build_released_supervisor() {
@@ -66,13 +84,17 @@ lay_down_release() {
         # The configuration of then names its agents in /usr/local/bin.
         install -T "$RELEASE_DIR/asking-agent.py" /usr/local/bin/asking-agent
         install -d -o northflare -g northflare -m 0700 /var/lib/northflare
-        "$RELEASE_DIR/../lay-store.py" "$RELEASE_DIR/store.sql" /var/lib/northflare/store.db "$shift" || return 1
+        released_store store.sql /var/lib/northflare/store.db "$shift" \
+                "INSERT INTO responses (inbound) SELECT seq FROM inbound WHERE envelope_id = '$(message_of c-resumed conversation.resume)';" ||
+                return 1
         chown northflare: /var/lib/northflare/store.db*
         released_run_directories
         install -d -m 0700 /var/lib/northflare-launcher
         install -m 0600 "$RELEASE_DIR/workspaces" /var/lib/northflare-launcher/workspaces
         install -d -o northflare-orchestrator -g northflare-orchestrator -m 0700 /var/lib/northflare-orchestrator
-        "$RELEASE_DIR/../lay-store.py" "$RELEASE_DIR/orchestrator.sql" /var/lib/northflare-orchestrator/orchestrator.db "$shift" || return 1
+        released_store orchestrator.sql /var/lib/northflare-orchestrator/orchestrator.db "$shift" \
+                "UPDATE messages SET answered = NULL, response = NULL WHERE id = '$(message_of c-resumed conversation.resume)';
+                DELETE FROM events WHERE conversation = 'c-limits';" || return 1
         chown northflare-orchestrator: /var/lib/northflare-orchestrator/*
         released_homes
         build_released_supervisor

@@ -131,6 +131,11 @@ class Library(unittest.TestCase):
             self.assertEqual(run("same-interface", one.name, less.name, "a.B")[0], 1)
             self.assertEqual(run("same-interface", one.name, other.name, "a.B")[0], 1)
             self.assertEqual(run("same-interface", one.name, same.name, "a.Empty")[0], 1)
+            self.assertEqual(run("keeps-interface", one.name, same.name, "a.B")[0], 0)
+            self.assertEqual(run("keeps-interface", less.name, one.name, "a.B")[0], 0)
+            self.assertEqual(run("keeps-interface", one.name, less.name, "a.B")[0], 1)
+            self.assertEqual(run("keeps-interface", one.name, other.name, "a.B")[0], 1)
+            self.assertEqual(run("keeps-interface", one.name, same.name, "a.Empty")[0], 1)
 
     def test_files(self):
         with tempfile.NamedTemporaryFile("w+", suffix=".txt") as f:

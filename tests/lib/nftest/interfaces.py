@@ -22,3 +22,10 @@ def same_interface(file, other, name):
     a, b = members(file, name), members(other, name)
     print("only in the first:", a - b, "only in the second:", b - a)
     return not a or not b or a != b
+
+
+def keeps_interface(file, other, name):
+    """keeps-interface FILE OTHER NAME: exit status 0 where OTHER has all members of the interface NAME in FILE, and perhaps more."""
+    a, lost = members(file, name), members(file, name) - members(other, name)
+    print("lost or changed:", lost)
+    return not a or bool(lost)
