@@ -42,10 +42,6 @@ hits() {
         events "$1" | nf-test jsonl '[x["params"]["hits"] for x in d if x["method"] == "conversation.limit" and x["params"]["limit"] == a[0]]' "$2"
 }
 
-state_of() {
-        northflarectl --json=short show "$1" | json 'd["state"]'
-}
-
 scope_file() {
         cat "/sys/fs/cgroup/northflare.slice/$(scope_of "$1")/$2"
 }

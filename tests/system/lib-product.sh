@@ -51,6 +51,92 @@ property_is() {
         }
 }
 
+# service_status_has REGEX: in what `systemctl status` shows of the runner.
+service_status_has() {
+        systemctl status northflare-runner --no-pager | has "$1"
+}
+
+# status_text_has REGEX: in the text that the runner gives to systemd.
+status_text_has() {
+        systemctl show -P StatusText northflare-runner | grep -E "$1"
+}
+
+# heartbeat_says REASON: why the runner accepts no work, as its orchestrator has it; `open` where it does.
+heartbeat_says() {
+        local v
+        v=$(orc runners --json | json '(d if isinstance(d, list) else d["runners"])[0]["heartbeat"]["admission"].get("reason", "open")') || return 1
+        [ "$v" = "$1" ] || {
+                echo "the heartbeat says $v, not $1"
+                return 1
+        }
+}
+
+# runner_logged REGEX: in the runner's journal.
+runner_logged() {
+        journalctl -q -u northflare-runner --no-pager -o cat | has -E -- "$1"
+}
+
+# runner_pid: its main process.
+runner_pid() {
+        systemctl show -P MainPID northflare-runner
+}
+
+# unit_property PROPERTY UNIT
+unit_property() {
+        systemctl show -P "$1" "$2"
+}
+
+# as_user USER COMMAND…
+as_user() {
+        runuser -u "$1" -- "${@:2}"
+}
+
+# in_session USER COMMAND…: as in a session of that user, with the bus of her user manager.
+in_session() {
+        local user=$1 uid
+        shift
+        uid=$(id -u "$user")
+        runuser -u "$user" -- env -C "/home/$user" HOME="/home/$user" XDG_RUNTIME_DIR="/run/user/$uid" \
+                DBUS_SESSION_BUS_ADDRESS="unix:path=/run/user/$uid/bus" NO_COLOR=1 "$@"
+}
+
+# alice COMMAND…: for the cases that make this user.
+alice() {
+        in_session alice "$@"
+}
+
+# alice_is_connected: her runner, to its orchestrator.
+alice_is_connected() {
+        alice northflarectl --user status | has 'State: active'
+}
+
+# alice_property NAME: of her runner, as runner_property.
+alice_property() {
+        alice busctl --user --json=short get-property org.northflare.Runner1 /org/northflare/Runner1 org.northflare.Runner1.Manager "$1" |
+                json 'd["data"]'
+}
+
+# alice_property_is NAME VALUE
+alice_property_is() {
+        [ "$(alice_property "$1")" = "$2" ]
+}
+
+# below NAME LIMIT VALUE: passes where VALUE is above 0 and below LIMIT.
+below() {
+        if [ "${3:-0}" -gt 0 ] && [ "$3" -lt "$2" ]; then ok "$1 ($3)"; else not_ok "$1 ($3)"; fi
+}
+
+# between NAME LOW VALUE HIGH: passes where VALUE is neither below LOW nor above HIGH.
+between() {
+        if [ "$3" -ge "$2" ] && [ "$3" -le "$4" ]; then ok "$1 ($2 <= $3 <= $4)"; else not_ok "$1 ($2 <= $3 <= $4)"; fi
+}
+
+# load_said NAME: a number or text that load.py printed to $nf_tmp/load; a name that it did not print is no number either.
+load_said() {
+        grep -q "^$1: " "$nf_tmp/load" || echo '?'
+        sed -n "s/^$1: //p" "$nf_tmp/load"
+}
+
 # A runner with its orchestrator, connected.
 start_all() {
         start_orchestrator
@@ -136,6 +222,29 @@ counted_lines() {
         agent_text "$1" | nf-test numbered "${@:2}"
 }
 
+# counted_to_last ID: the same of a turn that counts until $HOME/enough is there, to its line "last N".
+counted_to_last() {
+        counted_lines "$1" --last
+}
+
+# end_counting: all turns that count until $HOME/enough is there may end.
+end_counting() {
+        local h
+        for h in /var/lib/northflare-agent/*/home; do
+                install -o northflare-agent /dev/null "$h/enough"
+        done
+}
+
+# marking_script NAME: for an agent, which leaves a file in /srv/marks each time that it runs it.
+marking_script() {
+        echo "mktemp -q /srv/marks/$1.$(printf 'X%.0s' {1..8}) >/dev/null; echo mark $1 by \$(id -un)"
+}
+
+# count_marks NAME: how often that script has run.
+count_marks() {
+        find /srv/marks -name "$1.*" | wc -l
+}
+
 # reports_of_runner [CODE] EXPRESSION: of l, the reports of errors that the orchestrator has of this runner.
 reports_of_runner() {
         orc runners events --json "$(runner_property RunnerUid)" | nf-test reports "$@"
@@ -155,6 +264,21 @@ limits_of() {
         northflarectl --json=short show "$1" | nf-test limits "$2"
 }
 
+# state_of ID: its state, as the runner has it.
+state_of() {
+        northflarectl show --json=short "$1" | json 'd["state"]'
+}
+
+# state_is ID STATE
+state_is() {
+        local state
+        state=$(state_of "$1")
+        [ "$state" = "$2" ] || {
+                echo "$1 is $state"
+                return 1
+        }
+}
+
 # say_to ID TEXT
 say_to() {
         orc conversation send --wait --timeout 20 "$1" "$2"
@@ -171,6 +295,11 @@ scope_is_gone() {
         ! systemctl is-active -q "$(scope_of "$@")"
 }
 
+# workspace_key WORKSPACE: the name of its directory.
+workspace_key() {
+        printf %s "$1" | sha256sum | cut -c1-16
+}
+
 run_folder() {
         echo "/var/lib/northflare/conversations/$1/${2:-1}"
 }
@@ -185,6 +314,11 @@ cgroup_of() {
 
 ended() {
         event "$1" 'm == "conversation.ended"'
+}
+
+# count_ends ID: how many ends of it the orchestrator has.
+count_ends() {
+        events "$1" | grep -c '"conversation.ended"'
 }
 
 # start_shell ID SCRIPT: a conversation that runs SCRIPT and is known to have begun with it.

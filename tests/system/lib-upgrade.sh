@@ -18,10 +18,6 @@ released_runs() {
         sed -n '/^[^#]/p' "$RELEASE_DIR/live-runs"
 }
 
-# key_of WORKSPACE: the name of its directory.
-key_of() {
-        printf %s "$1" | sha256sum | cut -c1-16
-}
 
 # message_of CONVERSATION METHOD: the id of the orchestrator's message.
 message_of() {
@@ -35,8 +31,7 @@ acknowledged_events() {
 
 # released_store FILE DATABASE SHIFT STATEMENTS: the store in FILE, and STATEMENTS carried out in it.
 released_store() {
-        cat "$RELEASE_DIR/$1" - <<<"$4" >"$nf_tmp/$1"
-        "$RELEASE_DIR/../lay-store.py" "$nf_tmp/$1" "$2" "$3"
+        "$RELEASE_DIR/../lay-store.py" <(cat "$RELEASE_DIR/$1" - <<<"$4") "$2" "$3"
 }
 
 build_released_supervisor() {
