@@ -76,8 +76,24 @@ int main(int argc, char *argv[]) {
         n = report(&m, fds);
         (void) fprintf(f, "%d %d %d %s\n", (int) m.version, m.stage, m.error, m.cwd);
         if (n > 0 && m.stage == AGENT_READY) {
-                FILE *out = file("out");
+                FILE *out = file("out"), *pipes = file("pipes");
 
+                for (int i = 0; i < AGENT_CONTROL_FDS; i++) {
+                        int flags = fcntl(fds[i], F_GETFL);
+
+                        (void) fprintf(
+                                pipes,
+                                "%s%s%s ",
+                                (flags & O_ACCMODE) == O_WRONLY ? "w" : "r",
+                                flags & O_NONBLOCK ? "n" : "",
+                                flags & O_ASYNC ? "a" : "");
+                }
+                (void) fprintf(
+                        pipes,
+                        "signal %d of agent %d\n",
+                        fcntl(fds[AGENT_FD_SIGNAL_READ], F_GETSIG),
+                        fcntl(fds[AGENT_FD_SIGNAL_READ], F_GETOWN) == (int) strtol(argv[1], NULL, 10));
+                (void) fclose(pipes);
                 if (write(3, "g", 1) != 1)
                         return 1;
                 if (report(&m, fds) > 0)

@@ -17,6 +17,103 @@
 /* Linked into the launcher that tests run: users that this machine does not have, directories of the test's own, a
  * supervisor that is the test's, and time that passes when the test says so, however slow the machine is. */
 
+/* By this process and those it was forked from: the first one parses the settings, of a start one checks it and one
+ * becomes its supervisor. */
+static int forks;
+
+/* $NF_TEST_FAIL: "CALL N FORKS": the Nth call of a function by a process and those it was forked from fails, as if the disk's
+ * quota was used up; those before so many forks do not count. CALL is the function's name, or that, a colon and the number
+ * that says what the call does. */
+static bool fails(const char *name, long what) {
+        static int n;
+        const char *text = getenv("NF_TEST_FAIL");
+        char call[64], with[80];
+        int nth, from;
+
+        if (!text || sscanf(text, "%63s %d %d", call, &nth, &from) != 3 || forks < from)
+                return false;
+        (void) snprintf(with, sizeof(with), "%s:%ld", name, what);
+        if ((!streq(call, name) && !streq(call, with)) || ++n != nth)
+                return false;
+        errno = EDQUOT;
+        return true;
+}
+
+#define CALL(name, what, parameters, ...)                                    \
+        int __real_##name parameters;                                        \
+        int __wrap_##name parameters;                                        \
+        int __wrap_##name parameters {                                       \
+                return fails(#name, what) ? -1 : __real_##name(__VA_ARGS__); \
+        }
+/* This one is to fail: a test lets it succeed. */
+#define CALL_TO_FAIL(name, parameters, ...)                              \
+        int __real_##name parameters;                                    \
+        int __wrap_##name parameters;                                    \
+        int __wrap_##name parameters {                                   \
+                return fails(#name, 0) ? 0 : __real_##name(__VA_ARGS__); \
+        }
+
+CALL(chdir, 0, (const char *path), path)
+CALL(close_range, (long) from, (unsigned from, unsigned to, int flags), from, to, flags)
+CALL(dup2, to, (int from, int to), from, to)
+CALL(fchdir, 0, (int fd), fd)
+/* With large files these two are others to the linker. */
+CALL(fcntl64, command, (int fd, int command, long value), fd, command, value)
+CALL(fds_pack, n, (int fds[], unsigned n), fds, n)
+CALL(pipe2, 0, (int fds[2], int flags), fds, flags)
+CALL(prctl,
+     option,
+     (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d),
+     option,
+     a,
+     b,
+     c,
+     d)
+CALL(setgroups, 0, (size_t n, const gid_t *groups), n, groups)
+CALL(setresgid, 0, (gid_t r, gid_t e, gid_t s), r, e, s)
+CALL(setresuid, 0, (uid_t r, uid_t e, uid_t s), r, e, s)
+CALL(setsid, 0, (void) )
+CALL(sigprocmask, how, (int how, const sigset_t *set, sigset_t *old), how, set, old)
+CALL(socketpair, type, (int family, int type, int protocol, int fds[2]), family, type, protocol, fds)
+CALL_TO_FAIL(setgid, (gid_t gid), gid)
+CALL_TO_FAIL(setuid, (uid_t uid), uid)
+
+int __real_fork(void);
+int __wrap_fork(void);
+int __wrap_fork(void) {
+        forks++;
+        return fails("fork", 0) ? -1 : __real_fork();
+}
+
+long __real_syscall(long n, long a, long b, long c, long d, long e, long f);
+long __wrap_syscall(long n, long a, long b, long c, long d, long e, long f);
+long __wrap_syscall(long n, long a, long b, long c, long d, long e, long f) {
+        return fails("syscall", n) ? -1 : __real_syscall(n, a, b, c, d, e, f);
+}
+
+ssize_t __real_sendfile64(int to, int from, off_t *offset, size_t n);
+ssize_t __wrap_sendfile64(int to, int from, off_t *offset, size_t n);
+ssize_t __wrap_sendfile64(int to, int from, off_t *offset, size_t n) {
+        return fails("sendfile64", 0) ? -1 : __real_sendfile64(to, from, offset, n);
+}
+
+sighandler_t __real_signal(int n, sighandler_t handler);
+sighandler_t __wrap_signal(int n, sighandler_t handler);
+sighandler_t __wrap_signal(int n, sighandler_t handler) {
+        return fails("signal", n) ? SIG_ERR : __real_signal(n, handler);
+}
+
+/* The journal is a file that shows what it was told. */
+int __wrap_sd_journal_stream_fd(const char *identifier, int priority, int prefix);
+int __wrap_sd_journal_stream_fd(const char *identifier, int priority, int prefix) {
+        const char *path = getenv("NF_TEST_JOURNAL");
+        int fd = path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -ENOENT;
+
+        if (fd >= 0 && dprintf(fd, "%s %d %d\n", identifier, priority, prefix) < 0)
+                abort();
+        return fd;
+}
+
 /* In place of any time that the launcher waits for at most. */
 #define NEVER_USEC (24 * 3600 * USEC_PER_SEC)
 
@@ -164,7 +261,9 @@ int __wrap_sd_event_add_time_relative(
                         (faster ? strtoul(faster, NULL, 10) : 1);
         else
                 usec = NEVER_USEC;
-        r = __real_sd_event_add_time_relative(e, s, clock, usec, accuracy, callback, userdata);
+        r = fails("sd_event_add_time_relative", 0) ?
+                -EDQUOT :
+                __real_sd_event_add_time_relative(e, s, clock, usec, accuracy, callback, userdata);
         if (first && r >= 0) {
                 (void) sigemptyset(&mask);
                 (void) sigaddset(&mask, SIGUSR1);
@@ -191,6 +290,8 @@ int __wrap_sd_bus_call_async(
         uint64_t usec) {
         bool none = streq_ptr(getenv("NF_TEST_NO_ANSWER"), sd_bus_message_get_member(m));
 
+        if (fails("sd_bus_call_async", 0))
+                return -EDQUOT;
         /* 0: the bus's own bound. Any other would be none of ours. */
         if (none && usec == 0)
                 usec = 50 * USEC_PER_MSEC;

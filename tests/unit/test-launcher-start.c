@@ -95,6 +95,8 @@ static void test_good(void **state) {
         if (!endswith(facts, " fds 0 1 2 3 4 1073741824 2592060000000 env 0 death 0 signals 0 0\n"))
                 fail_msg("%s", facts);
         begins(world_run_file(w, "c-1", "report"), "1 0 0 /");
+        /* stdin, stdout, and the pipe that makes the signal; its ends do not block. */
+        is_text(world_run_file(w, "c-1", "pipes"), "w r rna wn signal 15 of agent 1\n");
         out = xasprintf(
                 "b c in " WS "\n%s/homes/northflare-agent/" WS "/home %s\n",
                 w->dir,
@@ -108,9 +110,16 @@ static void test_facts(void **state) {
         _cleanup_free_ char *facts = NULL, *expected = NULL;
         World *w = *state;
 
-        world_configure(w, "{\"outLogMaxBytes\": 12345}");
+        /* All users are the same one, and none has another home. */
+        world_configure(w, "{\"outLogMaxBytes\": 12345, \"agentUsers\": [\"x\"]}");
         world_launch(w, 1);
-        start_good(w, &(Start){ .limit = "RuntimeMaxUSec", .value = 8000000 }, UNIT);
+        start_good(
+                w,
+                &(Start){ .limit = "RuntimeMaxUSec", .value = 8000000, .script = "echo ${HOME%/*/*}" },
+                UNIT);
+        expected = xasprintf("%s/homes/northflare-agent\n", w->dir);
+        is_text(world_run_file(w, "c-1", "out"), expected);
+        free(expected);
         facts = world_run_file(w, "c-1", "facts");
         /* The supervisor keeps the time somewhat longer: here by the five seconds that are the least. */
         expected = xasprintf("uid %u gid %u", (unsigned) getuid(), (unsigned) getgid());
@@ -521,6 +530,111 @@ static void test_killed(void **state) {
         assert_true(faccessat(world_run(w, "c-1"), "facts", F_OK, 0) < 0);
 }
 
+/* The child of a start has done all that it does before its gate: the last of it is to block no signal. */
+static void wait_for_gate(int pidfd) {
+        _cleanup_free_ char *path = xasprintf("/proc/self/fdinfo/%d", pidfd), *info = NULL, *status = NULL;
+
+        assert_int_equal(read_file_at(AT_FDCWD, path, 4096, &info, NULL), 0);
+        const char *pid = strstr(info, "\nPid:\t");
+        assert_non_null(pid);
+        free(path);
+        path = xasprintf("/proc/%ld/status", strtol(pid + strlen("\nPid:\t"), NULL, 10));
+        do {
+                free(status);
+                status = NULL;
+                assert_int_equal(read_file_at(AT_FDCWD, path, 8192, &status, NULL), 0);
+        } while (!strstr(status, "\nSigBlk:\t0000000000000000\n"));
+}
+
+/* Also where it could not notice its gate. */
+static void test_killed_stopped(void **state) {
+        World *w = *state;
+        int pidfd;
+        Reply r;
+
+        world_launch(w, 1);
+        start(w, &r, &(Start){});
+        pidfd = take_start(w, UNIT, JOB);
+        wait_for_gate(pidfd);
+        assert_int_equal(syscall(SYS_pidfd_send_signal, pidfd, SIGSTOP, NULL, 0), 0);
+        world_kill(w);
+        wait_gone(pidfd);
+        reply_done(&r);
+}
+
+/* The agent does not outlive its supervisor, and what it says on stderr is the journal's. */
+static void test_supervisor_killed(void **state) {
+        _cleanup_close_ int fifo = -EBADF;
+        int pidfd, agent;
+        char text[32] = "";
+        World *w = *state;
+        Reply r;
+
+        assert_int_equal(mkfifo(world_path(w, "begun"), 0600), 0);
+        fifo = open(world_path(w, "begun"), O_RDWR | O_CLOEXEC);
+        assert_true(fifo >= 0);
+        assert_int_equal(setenv("NF_TEST_JOURNAL", world_path(w, "journal"), 1), 0);
+        world_launch(w, 1);
+        assert_int_equal(unsetenv("NF_TEST_JOURNAL"), 0);
+        start(w, &r, &(Start){ .script = "echo oops >&2; echo $$ >../../../begun; exec sleep 1000" });
+        pidfd = take_start(w, UNIT, JOB);
+        finish_start(w, UNIT, JOB);
+        wait_good(w, &r);
+        assert_true(read(fifo, text, sizeof(text) - 1) > 0);
+        agent = (int) syscall(SYS_pidfd_open, (pid_t) strtol(text, NULL, 10), 0);
+        assert_true(agent >= 0 && is_alive(agent));
+        assert_int_equal(syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0), 0);
+        wait_gone(pidfd);
+        wait_gone(agent);
+        char *journal;
+        assert_int_equal(read_file_at(AT_FDCWD, world_path(w, "journal"), 4096, &journal, NULL), 0);
+        is_text(journal, "northflare-agent 6 1\noops\n");
+}
+
+/* What stands where the launcher's own directories are to be: the agent does not begin, and the supervisor is told why. */
+static void test_directories(void **state) {
+        static const struct {
+                const char *in_the_way, *cwd, *report;
+        } cases[] = {
+                { "home", "", "1 1 20 \n" },
+                { "checkouts", "", "1 1 20 \n" },
+                { "tmp", "", "1 1 20 \n" },
+                { "tmp/c-4", "", "1 1 20 \n" },
+                { "f", "f", "1 1 20 \n" },
+                { "f", "f/x", "1 1 20 \n" },
+                { "f", "/nonexistent", "1 1 2 \n" },
+                { "f", "/usr", "1 0 0 /usr\n" },
+                { "tmp/c-9/private/x", "", "1 1 17 \n" },
+                { "tmp/c-10/private", "", "1 0 0 /" },
+        };
+        _cleanup_close_ int file = -EBADF;
+        World *w = *state;
+
+        world_put(w, "secret", "secret");
+        file = open(world_path(w, "secret"), O_RDONLY | O_CLOEXEC);
+        world_launch(w, 1);
+        for (uint32_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *unit = xasprintf("northflare-conversation-c-%u.scope", i + 1),
+                                    *run = xasprintf("c-%u", i + 1),
+                                    *path = xasprintf(
+                                            "homes/northflare-agent/" WS "/%s", cases[i].in_the_way);
+                bool private = startswith(cases[i].in_the_way, "tmp/c-") && i > 4;
+
+                assert_int_equal(remove_tree_at(AT_FDCWD, world_path(w, "homes/northflare-agent")), 0);
+                world_put(w, path, "of an attempt that was cut short");
+                start_good(
+                        w,
+                        &(Start){ .run = i + 1,
+                                  .cwd = cases[i].cwd,
+                                  .extra = { file },
+                                  .n_extra = private,
+                                  .script = private ? "cat {private}" : "true" },
+                        unit);
+                begins(world_run_file(w, run, "report"), cases[i].report);
+        }
+        is_text(world_run_file(w, "c-10", "out"), "secret");
+}
+
 /* One child dies while it waits: the program cannot begin, and that is said. */
 static void test_child_killed(void **state) {
         World *w = *state;
@@ -841,6 +955,9 @@ int main(int argc, char *argv[]) {
                 CASE(test_vanishes),
                 CASE(test_invocation),
                 CASE(test_killed),
+                CASE(test_killed_stopped),
+                CASE(test_supervisor_killed),
+                CASE(test_directories),
                 CASE(test_child_killed),
                 CASE(test_bus_gone),
                 CASE(test_slice),

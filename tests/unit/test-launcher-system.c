@@ -242,7 +242,7 @@ static void test_git_and_hook(void **state) {
         const char *const git[] = {
                 "ignored", "-c", "id -u; pwd; echo $HOME $TMPDIR $NORTHFLARE_FDS; cat <&3", NULL
         };
-        _cleanup_free_ char *expected = NULL;
+        _cleanup_free_ char *expected = NULL, *other = NULL;
         _cleanup_close_ int file = -EBADF;
         World *w = *state;
         Reply r;
@@ -256,6 +256,7 @@ static void test_git_and_hook(void **state) {
               &r,
               &(Start){ .kind = "git", .argv = git, .extra = { file }, .n_extra = 1, .workspace = "" },
               "northflare-git-c-1.scope");
+        other = xasprintf("%s/homes/other", w->dir);
         expected = xasprintf("61002\n%s/homes/61002\n%s/homes/61002 /tmp 1\nsecret", w->dir, w->dir);
         is_text(world_run_file(w, "c-1", "out"), expected);
         begin(w,
@@ -275,6 +276,16 @@ static void test_git_and_hook(void **state) {
         assert_int_equal(chmod(world_path(w, "homes/61002"), 0755), 0);
         begin(w, &r, &(Start){ .kind = "git", .run = 3, .argv = git }, "northflare-git-c-3.scope");
         is_text(world_run_file(w, "c-3", "report"), "1 1 1 \n");
+        /* It is not there, and is not made; it is a link. */
+        assert_int_equal(rename(world_path(w, "homes/61002"), other), 0);
+        begin(w, &r, &(Start){ .kind = "git", .run = 7, .argv = git }, "northflare-git-c-7.scope");
+        is_text(world_run_file(w, "c-7", "report"), "1 1 2 \n");
+        assert_int_equal(chown(other, GIT_UID, GIT_UID), 0);
+        assert_int_equal(symlink(other, world_path(w, "homes/61002")), 0);
+        begin(w, &r, &(Start){ .kind = "git", .run = 8, .argv = git }, "northflare-git-c-8.scope");
+        is_text(world_run_file(w, "c-8", "report"), "1 1 20 \n");
+        assert_int_equal(unlink(world_path(w, "homes/61002")), 0);
+        assert_int_equal(rename(other, world_path(w, "homes/61002")), 0);
         /* Others may write to it. */
         assert_int_equal(chown(world_path(w, "homes/61002"), GIT_UID, GIT_UID), 0);
         assert_int_equal(chmod(world_path(w, "homes/61002"), 0720), 0);

@@ -452,6 +452,9 @@ static void test_settings(void **state) {
                 "{\"ceilings\":{\"tasksMax\":-1}}",
                 "{\"ceilings\":{\"cpuWeight\":10001}}",
                 "{\"ceilings\":{\"runtimeMaxSec\":18446744073709551615}}",
+                "{\"ceilings\":{\"runtimeMaxSec\":18446744073710}}", /* 448384 µs, after 2^64 */
+                "{\"ceilings\":{\"memorySwapMax\":0}}",
+                "{\"defaults\":{\"git\":{\"x\":1},\"hook\":{}}}",
                 "{\"defaults\":1}",
                 "{\"defaults\":{\"x\":{}}}",
                 "{\"defaults\":{\"Git\":{}}}",
@@ -507,9 +510,68 @@ static void test_settings(void **state) {
         assert_int_equal(s.workspace_limits.value[LIMIT_IO_WEIGHT], 7);
 }
 
+/* The sentence is of the first thing that is wrong. */
+static void test_settings_errors(void **state) {
+        static const struct {
+                const char *text, *error;
+        } cases[] = {
+                { "[]", "Not an object." },
+                { "{\"x\":1}", "Unknown member x." },
+                { "{\"maxScopes\":0}", "maxScopes has an invalid value." },
+                { "{\"ceilings\":1}", "ceilings is not an object." },
+                { "{\"ceilings\":{\"x\":1}}", "ceilings has an unknown member x." },
+                { "{\"ceilings\":{\"tasksMax\":0}}", "ceilings.tasksMax is not a valid number." },
+                { "{\"defaults\":1}", "defaults is not an object." },
+                { "{\"defaults\":{\"x\":{}}}", "defaults has no member x." },
+                { "{\"defaults\":{\"git\":1}}", "defaults.git is not an object." },
+                { "{\"workspaceLimits\":{\"runtimeMaxSec\":1}}",
+                  "workspaceLimits has an unknown member runtimeMaxSec." },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char error[ANSWER_ERROR_SIZE] = "";
+                SettingsFile s = {};
+
+                assert_int_equal(
+                        settings_file_parse(&s, cases[i].text, strlen(cases[i].text), error), -EINVAL);
+                assert_string_equal(error, cases[i].error);
+        }
+}
+
+/* The list of users at its bounds, and past them. */
+static void test_settings_users(void **state) {
+        char text[512], name[300];
+        SettingsFile s = {};
+
+        memset(name, 'n', sizeof(name));
+        for (int n = 255; n <= 256; n++) {
+                (void) snprintf(text, sizeof(text), "{\"agentUsers\":[\"%.*s\"]}", n, name);
+                assert_int_equal(parse(&s, text), n == 255 ? 0 : -EINVAL);
+        }
+        for (int n = 64; n <= 65; n++) {
+                char *p = text + snprintf(text, sizeof(text), "{\"agentUsers\":[\"a\"");
+
+                for (int i = 1; i < n; i++)
+                        p += snprintf(p, 5, ",\"a\"");
+                (void) snprintf(p, 3, "]}");
+                s = (SettingsFile){};
+                assert_int_equal(parse(&s, text), n == 64 ? 0 : -EINVAL);
+        }
+        s = (SettingsFile){};
+        assert_int_equal(parse(&s, "{\"ceilings\":{\"cpuWeight\":10000}}"), 0);
+}
+
 static void test_defaults(void **state) {
         static const char text[] = "{\"defaults\":{\"git\":{\"memoryMax\":5000,\"runtimeMaxSec\":7}},"
                                    "\"ceilings\":{\"tasksMax\":40,\"ioWeight\":50,\"cpuWeight\":500}}";
+        static const char *const null[] = {
+                "{\"defaults\":{\"git\":{\"memoryMax\":null}}}",
+                "{\"defaults\":{\"git\":{\"memoryMax\":\"1\"}}}",
+                "{\"maxScopes\":null}",
+                "{\"maxScopes\":\"1\"}",
+                "{\"outLogMaxBytes\":null}",
+                "{\"outLogMaxBytes\":\"1\"}",
+        };
         const LimitId all[] = {
                 LIMIT_MEMORY_MAX, LIMIT_MEMORY_SWAP_MAX, LIMIT_TASKS_MAX, LIMIT_RUNTIME_MAX
         };
@@ -525,6 +587,10 @@ static void test_defaults(void **state) {
                 assert_true(file.defaults[k].set[LIMIT_CPU_QUOTA] || file.defaults[k].set[LIMIT_CPU_WEIGHT]);
                 assert_in_range(file.defaults[k].value[LIMIT_MEMORY_MAX], 1, UINT64_C(4) << 30);
         }
+        /* Null is no way to keep them. */
+        for (size_t i = 0; i < ELEMENTSOF(null); i++)
+                if (parse(&file, null[i]) >= 0)
+                        fail_msg("accepted: %s", null[i]);
         assert_int_equal(parse(&file, text), 0);
         assert_int_equal(file.defaults[SCOPE_GIT].value[LIMIT_MEMORY_MAX], 5000);
         assert_int_equal(file.defaults[SCOPE_GIT].value[LIMIT_RUNTIME_MAX], 7 * USEC_PER_SEC);
@@ -670,10 +736,12 @@ static void test_sum_check(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                CASE(test_kind),        CASE(test_ids),      CASE(test_argv),        CASE(test_environment),
-                CASE(test_cwd),         CASE(test_limits),   CASE(test_descriptors), CASE(test_program),
-                CASE(test_not_dropped), CASE(test_settings), CASE(test_agent_users), CASE(test_sum),
-                CASE(test_sum_check),   CASE(test_defaults),
+                CASE(test_kind),           CASE(test_ids),         CASE(test_argv),
+                CASE(test_environment),    CASE(test_cwd),         CASE(test_limits),
+                CASE(test_descriptors),    CASE(test_program),     CASE(test_not_dropped),
+                CASE(test_settings),       CASE(test_agent_users), CASE(test_sum),
+                CASE(test_sum_check),      CASE(test_defaults),    CASE(test_settings_errors),
+                CASE(test_settings_users),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
