@@ -68,6 +68,7 @@ void child_run(const Settings *s, const Request *q, const User *user, pid_t pare
         if (prctl(PR_SET_PDEATHSIG, 0) < 0 ||
             socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0)
                 _exit(EXIT_FAILURE);
+        safe_close(fds[0]);
         agent = fork();
         if (agent == 0) {
                 safe_close(control[0]);

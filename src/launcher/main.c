@@ -134,9 +134,6 @@ int main(int argc, char *argv[]) {
         if (r < 0) {
                 m.unusable = error ?: "Out of memory.";
                 log_error("Failed to load the settings, no scope can be started: %s", m.unusable);
-                /* sd-bus does not send a text of just any bytes, and the caller would have no answer. */
-                for (char *p = error; p && *p; p++)
-                        *p = *p & 0x80 ? '?' : *p;
                 idle = 1;
         }
         m.idle_usec = idle * USEC_PER_SEC;

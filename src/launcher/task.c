@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/wait.h>
@@ -193,6 +194,8 @@ static int on_invocation(sd_bus_message *reply, void *userdata, sd_bus_error *e)
             (r = write(t->gate, "g", 1) == 1 ? 0 : -errno) < 0)
                 task_fail(t, ERROR_FAILED, "Failed to start the program in the scope: %s", strerror(-r));
         else {
+                /* The child closes its end when it does not end with us any more: we may be about to leave. */
+                (void) poll(&(struct pollfd){ .fd = t->gate }, 1, 1000);
                 (void) sd_bus_send(t->manager->bus, m, NULL);
                 task_done(t);
         }
@@ -517,14 +520,9 @@ static int method_start(sd_bus_message *call, Manager *m, sd_bus_error *e) {
         given = q->limits.set[LIMIT_RUNTIME_MAX];
         if ((r = check_limits(m, NULL, q->kind, &q->limits, e)) < 0)
                 return r;
-        r = child_ask(&m->settings, arguments_answer, q, q, &answer, sizeof(answer));
-        if (r < 0) {
-                /* As of the settings' text: the caller is to have an answer. */
-                for (char *p = answer.error; *p; p++)
-                        *p = *p & 0x80 ? '?' : *p;
+        if ((r = child_ask(&m->settings, arguments_answer, q, q, &answer, sizeof(answer))) < 0)
                 return sd_bus_error_set(
                         e, r == -EINVAL ? ERROR_INVALID_ARGUMENT : ERROR_FAILED, answer.error);
-        }
         t->runtime = file->ceilings.value[LIMIT_RUNTIME_MAX] ?:
                 given                                        ? 0 :
                                                                q->limits.value[LIMIT_RUNTIME_MAX];
@@ -602,6 +600,10 @@ int on_call(sd_bus_message *call, void *userdata, sd_bus_error *e) {
         r = streq(member, "Start")       ? method_start(call, m, e) :
                 streq(member, "Pending") ? method_pending(call, m) :
                                            method_verb(call, m, e);
+        /* sd-bus does not send a text of just any bytes, and the caller would have no answer. */
+        for (char *p = (char *) e->message; p && *p; p++)
+                if (*p & 0x80)
+                        *p = '?';
         manager_touch(m);
         return r;
 }

@@ -169,9 +169,9 @@ static int set_up(void **state, bool system) {
                 "<limit name=\"max_replies_per_connection\">1000</limit>"
                 "<limit name=\"auth_timeout\">3600000</limit></busconfig>";
         static const char *const switches[] = {
-                "NF_TEST_CHECKER", "NF_TEST_DISK",     "NF_TEST_FAIL",
-                "NF_TEST_JOURNAL", "NF_TEST_LEAVES",   "NF_TEST_NO_ANSWER",
-                "NF_TEST_PARSER",  "NF_TEST_RELATIVE", "NF_TEST_SLOWER",
+                "NF_TEST_CHECKER",  "NF_TEST_DISK",   "NF_TEST_FAIL",      "NF_TEST_JOURNAL",
+                "NF_TEST_LATE",     "NF_TEST_LEAVES", "NF_TEST_NO_ANSWER", "NF_TEST_PARSER",
+                "NF_TEST_RELATIVE", "NF_TEST_SLOWER", "NF_TEST_STUCK",
         };
         World *w = new0(World, 1);
         _cleanup_free_ char *text = NULL, *option = NULL;

@@ -61,14 +61,6 @@ CALL(fchdir, 0, (int fd), fd)
 CALL(fcntl64, command, (int fd, int command, long value), fd, command, value)
 CALL(fds_pack, n, (int fds[], unsigned n), fds, n)
 CALL(pipe2, 0, (int fds[2], int flags), fds, flags)
-CALL(prctl,
-     option,
-     (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d),
-     option,
-     a,
-     b,
-     c,
-     d)
 CALL(setgroups, 0, (size_t n, const gid_t *groups), n, groups)
 CALL(setresgid, 0, (gid_t r, gid_t e, gid_t s), r, e, s)
 CALL(setresuid, 0, (uid_t r, uid_t e, uid_t s), r, e, s)
@@ -83,6 +75,15 @@ int __wrap_fork(void);
 int __wrap_fork(void) {
         forks++;
         return fails("fork", 0) ? -1 : __real_fork();
+}
+
+int __real_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+int __wrap_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+int __wrap_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) {
+        /* $NF_TEST_LATE: a child takes its time behind its gate. */
+        if (option == PR_SET_PDEATHSIG && a == 0 && getenv("NF_TEST_LATE"))
+                (void) usleep(300 * USEC_PER_MSEC);
+        return fails("prctl", option) ? -1 : __real_prctl(option, a, b, c, d);
 }
 
 long __real_syscall(long n, long a, long b, long c, long d, long e, long f);
@@ -230,6 +231,13 @@ static int on_elapse(sd_event_source *source, const struct signalfd_siginfo *si,
         return __real_sd_event_source_set_time_relative(timeout, 0);
 }
 
+/* At SIGUSR2 the launcher leaves, ahead of calls that have come. */
+static sd_event_time_handler_t on_idle;
+
+static int on_leave(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+        return on_idle(source, 0, userdata);
+}
+
 /* Whether the launcher leaves by its own time: when nobody calls, or once the first call has come. */
 static bool leaves(bool called) {
         const char *when = getenv("NF_TEST_LEAVES");
@@ -250,10 +258,18 @@ int __wrap_sd_event_add_time_relative(
         const char *faster = getenv("NF_TEST_FASTER"), *slower = getenv("NF_TEST_SLOWER");
         static bool called;
         bool first = !called, attempt = usec < USEC_PER_SEC;
+        sd_event_source *leave;
         sigset_t mask;
         int r;
 
         called = true;
+        /* The times that the launcher knows. */
+        if (usec !=
+                    (first           ? 60 * USEC_PER_SEC :
+                             attempt ? 50 * USEC_PER_MSEC :
+                                       20 * USEC_PER_SEC) &&
+            !(first && usec == USEC_PER_SEC))
+                abort();
         if (first)
                 usec = leaves(false) ? usec : NEVER_USEC;
         else if (attempt)
@@ -267,8 +283,14 @@ int __wrap_sd_event_add_time_relative(
         if (first && r >= 0) {
                 (void) sigemptyset(&mask);
                 (void) sigaddset(&mask, SIGUSR1);
+                (void) sigaddset(&mask, SIGUSR2);
                 (void) sigprocmask(SIG_BLOCK, &mask, NULL);
+                on_idle = callback;
                 r = sd_event_add_signal(e, NULL, SIGUSR1, on_elapse, NULL);
+                if (r >= 0)
+                        r = sd_event_add_signal(e, &leave, SIGUSR2, on_leave, userdata);
+                if (r >= 0)
+                        r = sd_event_source_set_priority(leave, SD_EVENT_PRIORITY_IMPORTANT);
         } else if (!attempt && r >= 0) {
                 sd_event_source_unref(timeout);
                 timeout = sd_event_source_ref(*s);
@@ -334,16 +356,14 @@ int __wrap_drop_privileges(const User *user) {
         return streq_ptr(getenv("NF_TEST_PARSER"), "not-dropped") ? -EPERM : __real_drop_privileges(user);
 }
 
-/* The launcher waits so for an answer, ten seconds at most: for long where the process ends by itself. */
+/* The launcher waits so for an answer, ten seconds at most, and for a child that passes its gate: for long where the process
+ * does it by itself. */
 int __wrap_poll(struct pollfd *fds, nfds_t n, int milliseconds) {
-        return __real_poll(
-                fds,
-                n,
-                (streq_ptr(getenv("NF_TEST_PARSER"), "stop") ||
-                 streq_ptr(getenv("NF_TEST_CHECKER"), "stop")) &&
-                                milliseconds == 10000 ?
-                        100 :
-                        -1);
+        bool stops = streq_ptr(getenv("NF_TEST_PARSER"), "stop") ||
+                streq_ptr(getenv("NF_TEST_CHECKER"), "stop");
+        bool elapses = milliseconds == 10000 ? stops : milliseconds == 1000 && getenv("NF_TEST_STUCK");
+
+        return __real_poll(fds, n, elapses ? 100 : -1);
 }
 
 /* What the process is that parses. */
@@ -455,7 +475,9 @@ int __wrap_settings_file_parse(SettingsFile *f, const char *text, size_t size, c
         else if (streq(how, "out-of-range")) {
                 f->ceilings.set[LIMIT_TASKS_MAX] = true;
                 f->ceilings.value[LIMIT_TASKS_MAX] = 0;
-        } else if (streq(how, "no-bool"))
+        } else if (streq(how, "no-bool")) {
                 memset(&f->ceilings.set[LIMIT_TASKS_MAX], 2, 1);
+                f->ceilings.value[LIMIT_TASKS_MAX] = 5;
+        }
         return 0;
 }

@@ -86,7 +86,7 @@ static void test_idle(void **state) {
         _cleanup_close_ int notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         World *w = *state;
         char text[64];
-        Reply r;
+        Reply r, v;
 
         cgroup = xasprintf("/../../..%s/cgroup", w->dir);
         (void) snprintf(a.sun_path, sizeof(a.sun_path), "%s/notify", w->dir);
@@ -109,14 +109,56 @@ static void test_idle(void **state) {
         (void) usleep(1500 * USEC_PER_MSEC);
         no_calls(w);
         assert_true(is_alive(pidfd) && w->has_name && now_usec(CLOCK_MONOTONIC) - begun > USEC_PER_SEC);
+        call(w, &v, w->caller, "Kill", "s", UNIT);
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = sd_bus_message_ref(next_call(w, "GetAll"));
         finish_start(w, UNIT, JOB);
         wait_good(w, &r);
         is_text(world_run_file(w, "c-1", "end"), "0\n");
+        /* The same while a verb waits. */
+        (void) usleep(1500 * USEC_PER_MSEC);
+        no_calls(w);
+        assert_true(w->has_name);
+        answer_error(w, m, "NoSuchUnit");
+        wait_error(w, &v, "Failed", "Failed to ask systemd");
         wait_name(w, false);
         assert_int_equal(recv(notify, text, sizeof(text), MSG_DONTWAIT), 10);
         assert_memory_equal(text, "STOPPING=1", 10);
         assert_int_equal(world_wait_exit(w), 0);
         safe_close(pidfd);
+}
+
+/* A call that had come when the launcher left is served all the same, and then it ends; the program does not end with it. */
+static void test_last_call(void **state) {
+        _cleanup_close_ int dir = -EBADF;
+        World *w = *state;
+        Reply r;
+
+        dir = world_run(w, "c-1");
+        assert_int_equal(mkdirat(dir, "outlives", 0700), 0);
+        assert_int_equal(setenv("NF_TEST_LATE", "1", 1), 0);
+        world_launch(w, 1);
+        assert_int_equal(unsetenv("NF_TEST_LATE"), 0);
+        assert_int_equal(kill(w->launcher, SIGSTOP), 0);
+        start(w, &r, &(Start){});
+        /* The bus has it, and so has handed it over. */
+        assert_true(
+                sd_bus_call_method(
+                        w->caller,
+                        "org.freedesktop.DBus",
+                        "/org/freedesktop/DBus",
+                        "org.freedesktop.DBus",
+                        "GetId",
+                        NULL,
+                        NULL,
+                        NULL) >= 0);
+        assert_int_equal(kill(w->launcher, SIGUSR2), 0);
+        assert_int_equal(kill(w->launcher, SIGCONT), 0);
+        wait_name(w, false);
+        safe_close(take_start(w, UNIT, JOB));
+        finish_start(w, UNIT, JOB);
+        wait_good(w, &r);
+        assert_int_equal(world_wait_exit(w), 0);
+        is_text(world_run_file(w, "c-1", "end"), "0\n");
 }
 
 static void test_signals(void **state) {
@@ -265,7 +307,7 @@ static void test_git_and_hook(void **state) {
                       .kind = "hook",
                       .run = 2,
                       .script =
-                              "id -u; echo $NORTHFLARE_FDS; ls /proc/self/fd | wc -l; test -f /proc/self/fd/4",
+                              "id -u; echo $NORTHFLARE_FDS; ls /proc/self/fd | wc -l; test -f /proc/self/fd/4 && ! test -e $TMPDIR/private",
                       .extra = { file, file },
                       .n_extra = 2 },
               "northflare-hook-c-2.scope");
@@ -489,10 +531,11 @@ static void test_registry(void **state) {
 
 int main(int argc, char *argv[]) {
         const struct CMUnitTest tests[] = {
-                CASE(test_options),        CASE(test_idle),          CASE(test_signals),
-                CASE(test_no_systemd),     CASE(test_settings_size), SYSTEM(test_caller),
-                SYSTEM(test_users),        SYSTEM(test_bad_users),   SYSTEM(test_registry),
-                SYSTEM(test_git_and_hook), SYSTEM(test_owner),       SYSTEM(test_bad_name),
+                CASE(test_options),    CASE(test_idle),           CASE(test_last_call),
+                CASE(test_signals),    CASE(test_no_systemd),     CASE(test_settings_size),
+                SYSTEM(test_caller),   SYSTEM(test_users),        SYSTEM(test_bad_users),
+                SYSTEM(test_registry), SYSTEM(test_git_and_hook), SYSTEM(test_owner),
+                SYSTEM(test_bad_name),
         };
         if (argc > 1)
                 cmocka_set_test_filter(argv[1]);
