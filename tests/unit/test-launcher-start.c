@@ -58,7 +58,9 @@ static void test_good(void **state) {
         Reply r;
 
         world_launch(w, 1);
-        start(w, &r, &(Start){ .script = "echo \"$A in ${PWD##*/}\"; echo $HOME $SHELL", .env = env });
+        start(w,
+              &r,
+              &(Start){ .script = "echo \"$A in ${PWD##*/}\"; echo $HOME $SHELL $TMPDIR", .env = env });
         sd_bus_message *m = next_call(w, "StartTransientUnit");
         assert_string_equal(sd_bus_message_get_path(m), "/org/freedesktop/systemd1");
         has_property(m, "Description", "Northflare: run 1 of c");
@@ -98,11 +100,17 @@ static void test_good(void **state) {
         /* stdin, stdout, and the pipe that makes the signal; its ends do not block. */
         is_text(world_run_file(w, "c-1", "pipes"), "w r rna wn signal 15 of agent 1\n");
         out = xasprintf(
-                "b c in " WS "\n%s/homes/northflare-agent/" WS "/home %s\n",
+                "b c in " WS "\n%s/homes/northflare-agent/" WS "/home %s %s/homes/northflare-agent/" WS
+                "/tmp/c-1\n",
                 w->dir,
-                access("/bin/bash", X_OK) >= 0 ? "/bin/bash" : "/bin/sh");
+                access("/bin/bash", X_OK) >= 0 ? "/bin/bash" : "/bin/sh",
+                w->dir);
         is_text(world_run_file(w, "c-1", "out"), out);
         is_text(world_run_file(w, "c-1", "end"), "0\n");
+        no_calls(w);
+        /* Its bound has gone with it. */
+        assert_int_equal(kill(w->launcher, SIGUSR1), 0);
+        no_calls(w);
         no_calls(w);
 }
 
@@ -316,6 +324,7 @@ static void test_job_results(void **state) {
 
 /* The job is never done, or the call itself has no answer. */
 static void test_timeout(void **state) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *late = NULL;
         World *w = *state;
         int pidfd;
         Reply r;
@@ -327,7 +336,7 @@ static void test_timeout(void **state) {
                         pidfd = take_start(w, UNIT, JOB);
                         assert_true(is_alive(pidfd));
                 } else
-                        next_call(w, "StartTransientUnit");
+                        late = sd_bus_message_ref(next_call(w, "StartTransientUnit"));
                 assert_int_equal(kill(w->launcher, SIGUSR1), 0);
                 next_call(w, "StopUnit");
                 wait_error(w, &r, "Failed", "systemd did not create the scope in time.");
@@ -336,7 +345,21 @@ static void test_timeout(void **state) {
                 no_calls(w);
         }
         /* It comes too late. */
+        answer(w, late, "o", JOB);
         job_removed(w, JOB, UNIT, "done");
+        no_calls(w);
+        world_kill(w);
+        /* So does the next attempt of one that is over. */
+        assert_int_equal(setenv("NF_TEST_SLOWER", "4", 1), 0);
+        world_launch(w, 1);
+        assert_int_equal(unsetenv("NF_TEST_SLOWER"), 0);
+        start(w, &r, &(Start){});
+        answer_error(w, next_call(w, "StartTransientUnit"), "ShuttingDown");
+        no_calls(w);
+        assert_int_equal(kill(w->launcher, SIGUSR1), 0);
+        next_call(w, "StopUnit");
+        wait_error(w, &r, "Failed", "systemd did not create the scope in time.");
+        (void) usleep(300 * USEC_PER_MSEC);
         no_calls(w);
 }
 
@@ -560,6 +583,26 @@ static void test_killed_stopped(void **state) {
         world_kill(w);
         wait_gone(pidfd);
         reply_done(&r);
+}
+
+/* One that does not pass it keeps nobody waiting for long. */
+static void test_stuck(void **state) {
+        World *w = *state;
+        int pidfd;
+        Reply r;
+
+        assert_int_equal(setenv("NF_TEST_STUCK", "1", 1), 0);
+        world_launch(w, 1);
+        assert_int_equal(unsetenv("NF_TEST_STUCK"), 0);
+        start(w, &r, &(Start){});
+        pidfd = take_start(w, UNIT, JOB);
+        wait_for_gate(pidfd);
+        assert_int_equal(syscall(SYS_pidfd_send_signal, pidfd, SIGSTOP, NULL, 0), 0);
+        finish_start(w, UNIT, JOB);
+        wait_good(w, &r);
+        assert_int_equal(syscall(SYS_pidfd_send_signal, pidfd, SIGCONT, NULL, 0), 0);
+        is_text(world_run_file(w, "c-1", "end"), "0\n");
+        wait_gone(pidfd);
 }
 
 /* The agent does not outlive its supervisor, and what it says on stderr is the journal's. */
@@ -956,6 +999,7 @@ int main(int argc, char *argv[]) {
                 CASE(test_invocation),
                 CASE(test_killed),
                 CASE(test_killed_stopped),
+                CASE(test_stuck),
                 CASE(test_supervisor_killed),
                 CASE(test_directories),
                 CASE(test_child_killed),

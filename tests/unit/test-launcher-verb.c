@@ -382,7 +382,9 @@ static void test_unusable(void **state) {
         world_kill(w);
         world_configure(w, "{\"ceiling\": {}}");
         assert_int_equal(setenv("NF_TEST_LEAVES", "called", 1), 0);
-        world_launch(w, 1);
+        world_spawn(w, (const char *const[]){ "--idle-sec=3600", NULL });
+        answer(w, next_call(w, "Get"), "v", "s", "/");
+        wait_name(w, true);
         assert_int_equal(unsetenv("NF_TEST_LEAVES"), 0);
         start(w, &r, &(Start){});
         wait_error(w, &r, "Failed", text);

@@ -124,8 +124,9 @@ static void test_ids(void **state) {
                 f->request.workspace = bad[i];
                 refused(f, "workspace:");
         }
-        f->request.workspace = "";
         f->request.kind = SCOPE_GIT;
+        refused(f, "workspace:");
+        f->request.workspace = "";
         accepted(f);
         f->request.workspace = "ws";
         f->request.run = 0;
@@ -241,6 +242,16 @@ static void test_cwd(void **state) {
 }
 
 static void test_limits(void **state) {
+        static const struct {
+                const char *property;
+                uint64_t value, beyond;
+        } last[] = {
+                { "MemoryMax", UINT64_C(1) << 60, (UINT64_C(1) << 60) + 1 },
+                { "TasksMax", UINT32_MAX, UINT64_C(1) << 32 },
+                { "CPUQuotaPerSecUSec", 1000, 999 },
+                { "CPUWeight", 10000, 10001 },
+                { "IOWeight", 1, 0 },
+        };
         sd_bus_error e = SD_BUS_ERROR_NULL;
         Limits ceilings = {}, l;
 
@@ -268,6 +279,13 @@ static void test_limits(void **state) {
                        "limits:");
         }
         assert_int_equal(limits_add(&(Limits){}, "MemorySwapMax", 0, &e), 0);
+        for (size_t i = 0; i < ELEMENTSOF(last); i++) {
+                assert_int_equal(limits_add(&(Limits){}, last[i].property, last[i].value, &e), 0);
+                expect(limits_add(&(Limits){}, last[i].property, last[i].beyond, &e),
+                       &e,
+                       ERROR_INVALID_ARGUMENT,
+                       "limits:");
+        }
         l = (Limits){};
         expect(limits_add(&l, "Slice", 1, &e), &e, ERROR_INVALID_ARGUMENT, "limits:");
         expect(limits_add(&l, "memoryMax", 1, &e), &e, ERROR_INVALID_ARGUMENT, "limits:");
@@ -285,10 +303,13 @@ static void test_limits(void **state) {
 
 static void test_descriptors(void **state) {
         Fixture *f = *state;
-        int folder = f->request.dirfd, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        int folder = f->request.dirfd, null = open("/dev/null", O_RDONLY | O_CLOEXEC), sockets[2];
         int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
         f->request.dirfd = f->memory;
+        refused(f, "dirfd:");
+        assert_int_equal(fchmod(f->memory, 0700), 0);
         refused(f, "dirfd:");
         f->request.dirfd = 9999;
         refused(f, "dirfd:");
@@ -313,6 +334,8 @@ static void test_descriptors(void **state) {
         accepted(f);
         f->request.extra[1] = f->pipe[0];
         accepted(f);
+        f->request.extra[1] = sockets[0];
+        accepted(f);
         f->request.extra[1] = null;
         refused(f, "extra:");
         f->request.extra[1] = folder;
@@ -323,11 +346,18 @@ static void test_descriptors(void **state) {
         f->request.n_extra = 1;
         f->request.extra[0] = f->pipe[0];
         refused(f, "extra:");
+        f->request.extra[0] = sockets[0];
+        refused(f, "extra:");
         f->request.extra[0] = f->memory;
         assert_int_equal(ftruncate(f->memory, REQUEST_PRIVATE_MAX), 0);
         accepted(f);
         assert_int_equal(ftruncate(f->memory, REQUEST_PRIVATE_MAX + 1), 0);
         refused(f, "extra:");
+        /* It is copied for an agent alone. */
+        f->request.kind = SCOPE_HOOK;
+        accepted(f);
+        safe_close(sockets[0]);
+        safe_close(sockets[1]);
         safe_close(null);
         safe_close(root);
 }
@@ -409,7 +439,8 @@ static void test_program(void **state) {
         assert_true(strv_contains(v, "HOME=/h"));
         assert_true(strv_contains(v, "TMPDIR=/t"));
         assert_true(strv_contains(v, "LANG=C"));
-        assert_false(strv_contains(v, "LANG=C.UTF-8"));
+        for (size_t i = 0; v[i]; i++)
+                assert_true(!startswith(v[i], "LANG=") || streq(v[i], "LANG=C"));
         assert_false(strv_contains(v, "NORTHFLARE_FDS=1"));
         strv_free(v);
 
@@ -422,6 +453,10 @@ static void test_program(void **state) {
         v = request_environment(&f->request, &f->arguments, &place);
         assert_true(strv_contains(v, "NORTHFLARE_FDS=1"));
         assert_true(strv_contains(v, "LANG=C.UTF-8"));
+        strv_free(v);
+        f->request.n_extra = 0;
+        v = request_environment(&f->request, &f->arguments, &place);
+        assert_null(strv_env_get(v, "NORTHFLARE_FDS"));
         strv_free(v);
         set_argv(f, NULL);
         v = request_argv(&f->request, &f->arguments, &place);
@@ -702,6 +737,17 @@ static void test_sum(void **state) {
         assert_int_equal(sum.scopes, 4);
         assert_int_equal(sum.taken[LIMIT_MEMORY_MAX], 400);
         assert_int_equal(sum.taken[LIMIT_TASKS_MAX], 7);
+        /* One that cannot be read is no empty one, whatever is read after it. */
+        for (char c = '0'; c <= '9'; c++) {
+                char name[] = "northflare-ws_0123456789abcde?.slice";
+
+                *strchr(name, '?') = c;
+                if (c == '5')
+                        assert_int_equal(write_file_atomic_at(fd, name, "", 0, 0600), 0);
+                else
+                        assert_int_equal(mkdirat(fd, name, 0700), 0);
+        }
+        assert_int_equal(sum_measure(f->folder, NULL, &sum), -ENOTDIR);
         assert_true(sum_limit(f->folder, "northflare-git-b-1.scope", "memory.max") == UINT64_MAX);
         assert_true(sum_limit(f->folder, ".", "memory.max") == UINT64_MAX);
 }
