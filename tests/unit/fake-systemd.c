@@ -528,12 +528,18 @@ void job_removed(World *w, const char *job, const char *unit, const char *result
 }
 
 char *property_of(sd_bus_message *m, const char *name) {
-        const char *unit, *key, *type;
+        bool starts = streq(sd_bus_message_get_member(m), "StartTransientUnit");
+        const char *unit, *mode, *key, *type;
         char *found = NULL;
 
+        assert_true(sd_bus_message_has_signature(m, starts ? "ssa(sv)a(sa(sv))" : "sba(sv)"));
         assert_true(sd_bus_message_rewind(m, 1) >= 0);
         assert_true(sd_bus_message_read(m, "s", &unit) > 0);
-        assert_true(sd_bus_message_skip(m, NULL) >= 0);
+        if (starts) {
+                assert_true(sd_bus_message_read(m, "s", &mode) > 0);
+                assert_string_equal(mode, "fail");
+        } else
+                assert_true(sd_bus_message_skip(m, NULL) >= 0);
         assert_true(sd_bus_message_enter_container(m, 'a', "(sv)") > 0);
         while (sd_bus_message_enter_container(m, 'r', "sv") > 0) {
                 assert_true(sd_bus_message_read(m, "s", &key) > 0);
@@ -581,14 +587,37 @@ int take_start(World *w, const char *unit, const char *job) {
 void finish_start(World *w, const char *unit, const char *job) {
         static const uint8_t id[2] = { 0xab, 0xcd };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        const char *interface, *property;
 
         job_removed(w, job, unit, "done");
-        assert_true(sd_bus_message_new_method_return(next_call(w, "Get"), &reply) >= 0);
+        sd_bus_message *m = next_call(w, "Get");
+        assert_true(sd_bus_message_read(m, "ss", &interface, &property) > 0);
+        assert_string_equal(interface, SYSTEMD ".Unit");
+        assert_string_equal(property, "InvocationID");
+        assert_true(sd_bus_message_new_method_return(m, &reply) >= 0);
         assert_true(sd_bus_message_open_container(reply, 'v', "ay") >= 0);
         assert_true(sd_bus_message_append_array(reply, 'y', id, sizeof(id)) >= 0);
         assert_true(sd_bus_message_close_container(reply) >= 0);
         assert_true(sd_bus_send(w->systemd, reply, NULL) >= 0);
         assert_true(sd_bus_flush(w->systemd) >= 0);
+}
+
+void wait_childless(World *w) {
+        uint64_t until = now_usec(CLOCK_MONOTONIC) + DEADLINE_USEC;
+        char path[64];
+
+        (void) snprintf(
+                path, sizeof(path), "/proc/%d/task/%d/children", (int) w->launcher, (int) w->launcher);
+        for (;;) {
+                _cleanup_free_ char *pids = NULL;
+
+                assert_int_equal(read_file_at(AT_FDCWD, path, 1 << 20, &pids, NULL), 0);
+                if (isempty(pids))
+                        return;
+                if (now_usec(CLOCK_MONOTONIC) >= until)
+                        give_up(w, "That the launcher has no child");
+                (void) usleep(USEC_PER_MSEC);
+        }
 }
 
 bool is_alive(int pidfd) {

@@ -102,6 +102,8 @@ void systemd_come(World *w);
 int take_start(World *w, const char *unit, const char *job);
 /* The rest of a good start: the job is done, and the invocation is asked for. */
 void finish_start(World *w, const char *unit, const char *job);
+/* The launcher has no child, not even one that has ended. */
+void wait_childless(World *w);
 /* The process has ended. */
 void wait_gone(int pidfd_consumed);
 bool is_alive(int pidfd);

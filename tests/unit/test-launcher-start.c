@@ -216,11 +216,15 @@ static void test_runtime(void **state) {
         World *w = *state;
         Reply r, s;
 
-        world_configure(w, "{\"ceilings\": {\"runtimeMaxSec\": 100}}");
+        world_configure(
+                w, "{\"ceilings\": {\"runtimeMaxSec\": 100, \"ioWeight\": 50, \"memoryHigh\": 7000}}");
         world_launch(w, 1);
         start(w, &r, &(Start){ .limit = "RuntimeMaxUSec", .value = 5000000 });
         m = next_call(w, "StartTransientUnit");
         has_property(m, "RuntimeMaxUSec", "220000000");
+        /* A ceiling is a limit where nobody says another. */
+        has_property(m, "IOWeight", "50");
+        has_property(m, "MemoryHigh", "7000");
         start(w, &s, &(Start){ .id = "d", .limit = "RuntimeMaxUSec", .value = 100000001 });
         wait_error(
                 w,
@@ -319,6 +323,7 @@ static void test_job_results(void **state) {
                 wait_gone(pidfd);
                 no_calls(w);
         }
+        wait_childless(w);
         assert_true(faccessat(world_run(w, "c-1"), "facts", F_OK, 0) < 0);
 }
 
@@ -388,6 +393,7 @@ static void test_refused(void **state) {
                         "systemd: because of ");
                 no_calls(w);
         }
+        wait_childless(w);
         /* Answers that cannot be read. */
         start(w, &r, &(Start){});
         answer(w, next_call(w, "StartTransientUnit"), "s", JOB);
@@ -720,6 +726,7 @@ static void expect_slice(World *w, const char *error, bool wait) {
         has_property(m, "AddRef", "yes");
         has_property(m, "TasksMax", "40");
         has_property(m, "MemoryMax", NULL);
+        has_property(m, "Description", "Northflare: one workspace");
         assert_int_equal(sd_bus_message_get_expect_reply(m), wait);
         if (wait && error)
                 answer_error(w, m, error);
@@ -755,6 +762,13 @@ static void test_slice(void **state) {
                         wait_error(w, &r, "Failed", "systemd: ");
                 no_calls(w);
         }
+        /* One that failed has no slice of its own to be held. */
+        start(w, &r, &(Start){ .run = 9 });
+        expect_slice(w, NULL, false);
+        safe_close(take_start(w, "northflare-conversation-c-9.scope", JOB));
+        job_removed(w, JOB, "northflare-conversation-c-9.scope", "failed");
+        next_call(w, "ResetFailedUnit");
+        wait_error(w, &r, "Failed", "systemd's job for the scope failed with result: failed");
         /* Of git that is for no workspace. */
         start(w, &r, &(Start){ .kind = "git", .workspace = "" });
         has_property(next_call(w, "StartTransientUnit"), "Slice", "northflare.slice");

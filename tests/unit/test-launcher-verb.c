@@ -29,8 +29,11 @@ static void verb(World *w, Reply *r, const char *member, const char *unit) {
 /* Answers what the unit is. */
 static void facts(World *w, const char *load, const char *slice, int transient, int delegate) {
         sd_bus_message *m = next_call(w, "GetAll");
+        const char *interface;
 
         assert_string_equal(sd_bus_message_get_path(m), UNIT_PATH);
+        assert_true(sd_bus_message_read(m, "s", &interface) > 0);
+        assert_string_equal(interface, "");
         answer(w,
                m,
                "a{sv}",
@@ -126,6 +129,13 @@ static void test_good(void **state) {
                 verb(w, &r, members[i], UNIT);
                 facts(w, "loaded", WORKSPACE_SLICE, 1, 1);
                 answer(w, order(w, members[i]), NULL);
+                wait_good(w, &r);
+        }
+        /* Those that are done do not count. */
+        for (int i = 0; i < 65; i++) {
+                verb(w, &r, "Kill", UNIT);
+                good_facts(w);
+                answer(w, order(w, "Kill"), NULL);
                 wait_good(w, &r);
         }
         no_calls(w);
