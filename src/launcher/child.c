@@ -119,7 +119,7 @@ int child_ask(
         safe_close(pair[0]);
         answer->error[sizeof(answer->error) - 1] = 0;
         if (r >= 0)
-                return answer->r == 0 ? 0 : -EINVAL;
+                return answer->r == 0 ? 0 : answer->r == -ENOMEM ? -ENOMEM : -EINVAL;
         errno = -r;
         (void) snprintf(answer->error, sizeof(answer->error), "Failed to parse it without privileges: %m");
         return r;

@@ -405,7 +405,7 @@ void __wrap_answer_end(int socket, Answer *answer, size_t size) {
         if (streq_ptr(how, "stop"))
                 (void) raise(SIGSTOP);
         if (how)
-                answer->r = streq(how, "positive") ? 1 : -EINVAL;
+                answer->r = streq(how, "positive") ? 1 : streq(how, "memory") ? -ENOMEM : -EINVAL;
         if (streq_ptr(how, "not-utf8") || streq_ptr(how, "no-end"))
                 memset(answer->error, streq(how, "no-end") ? 'a' : 0xff, sizeof(answer->error));
         __real_answer_end(socket, answer, streq_ptr(how, "short") ? size - 1 : size);

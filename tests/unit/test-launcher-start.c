@@ -975,6 +975,7 @@ static void test_checker(void **state) {
                 { "short", "Failed", "Failed to parse it without privileges: Input/output error" },
                 { "stop", "Failed", "Failed to parse it without privileges: Connection timed out" },
                 { "positive", "InvalidArgument", "Input/output error" },
+                { "memory", "Failed", "Cannot allocate memory" },
                 { "not-utf8", "InvalidArgument", "???" },
                 { "no-end", "InvalidArgument", "aaa" },
         };

@@ -17,6 +17,10 @@ void answer_begin(pid_t parent) {
 
 void answer_end(int socket, Answer *answer, size_t size) {
         if (answer->r != 0 && !*answer->error)
-                (void) snprintf(answer->error, sizeof(answer->error), "%s", strerror(EIO));
+                (void) snprintf(
+                        answer->error,
+                        sizeof(answer->error),
+                        "%s",
+                        strerror(answer->r == -ENOMEM ? ENOMEM : EIO));
         _exit(fds_send(socket, answer, size, NULL, 0) < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }
