@@ -293,10 +293,15 @@ void world_spawn(World *w, const char *const options[]) {
         STRV_FOREACH(e, environ)
                 if (startswith(*e, "NF_") || startswith(*e, "SYSTEMD_BUS_TIMEOUT="))
                         assert_int_equal(strv_extend(&env, *e), 0);
+        /* It is on the one bus alone. */
         assert_int_equal(
-                strv_consume(&env, xasprintf("DBUS_SESSION_BUS_ADDRESS=unix:path=%s/bus", w->dir)), 0);
-        assert_int_equal(
-                strv_consume(&env, xasprintf("DBUS_SYSTEM_BUS_ADDRESS=unix:path=%s/bus", w->dir)), 0);
+                strv_consume(
+                        &env,
+                        xasprintf(
+                                "DBUS_%s_BUS_ADDRESS=unix:path=%s/bus",
+                                w->system ? "SYSTEM" : "SESSION",
+                                w->dir)),
+                0);
         assert_int_equal(strv_consume(&env, xasprintf("XDG_CONFIG_HOME=%s/config", w->dir)), 0);
         assert_int_equal(strv_consume(&env, xasprintf("XDG_CACHE_HOME=%s/cache", w->dir)), 0);
         assert_int_equal(

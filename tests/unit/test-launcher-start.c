@@ -302,7 +302,19 @@ static void test_gate(void **state) {
         wait_gone(pidfd);
 }
 
+static unsigned count_descriptors(World *w) {
+        char path[64];
+        unsigned n = 0;
+
+        for (int i = 0; i < 256; i++) {
+                (void) snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int) w->launcher, i);
+                n += faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) >= 0;
+        }
+        return n;
+}
+
 static void test_job_results(void **state) {
+        unsigned n = 0;
         static const char *const results[] = {
                 "failed", "timeout", "canceled", "dependency", "skipped", "collected", "Done", "",
         };
@@ -322,8 +334,12 @@ static void test_job_results(void **state) {
                 wait_error(w, &r, "Failed", text);
                 wait_gone(pidfd);
                 no_calls(w);
+                if (i == 0)
+                        n = count_descriptors(w);
         }
+        /* Nothing of them is left. */
         wait_childless(w);
+        assert_int_equal(count_descriptors(w), n);
         assert_true(faccessat(world_run(w, "c-1"), "facts", F_OK, 0) < 0);
 }
 

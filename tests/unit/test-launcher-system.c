@@ -193,6 +193,10 @@ static void test_no_systemd(void **state) {
         assert_int_equal(kill(w->daemon, SIGKILL), 0);
         world_spawn(w, NULL);
         assert_int_equal(world_wait_exit(w), 1);
+        char *log;
+        assert_int_equal(read_file_at(AT_FDCWD, world_path(w, "launcher.log"), 1 << 20, &log, NULL), 0);
+        assert_non_null(strstr(log, "Failed to run the launcher: "));
+        free(log);
 }
 
 /* The settings' file at its bound, and one past it. */
