@@ -459,6 +459,14 @@ int __wrap_settings_file_parse(SettingsFile *f, const char *text, size_t size, c
         } else if (streq(how, "ceiling-without-default")) {
                 f->ceilings.set[LIMIT_IO_WEIGHT] = true;
                 f->ceilings.value[LIMIT_IO_WEIGHT] = 1;
+        } else if (streq(how, "no-default-swap"))
+                f->defaults[SCOPE_HOOK].set[LIMIT_MEMORY_SWAP_MAX] = false;
+        else if (streq(how, "no-default-tasks")) {
+                f->defaults[SCOPE_GIT].set[LIMIT_TASKS_MAX] = false;
+                f->defaults[SCOPE_GIT].value[LIMIT_TASKS_MAX] = 0;
+        } else if (streq(how, "no-default-weight")) {
+                f->defaults[SCOPE_AGENT].set[LIMIT_CPU_WEIGHT] = false;
+                f->defaults[SCOPE_AGENT].value[LIMIT_CPU_WEIGHT] = 0;
         } else if (streq(how, "slice-runtime")) {
                 f->workspace_limits.set[LIMIT_RUNTIME_MAX] = true;
                 f->workspace_limits.value[LIMIT_RUNTIME_MAX] = USEC_PER_SEC;
