@@ -852,13 +852,13 @@ static void test_many(void **state) {
 
 static void test_room(void **state) {
         World *w = *state;
-        Reply r, s, hook;
+        Reply r, s, d, hook;
 
         world_put(w, "cgroup/northflare.slice/northflare-conversation-x-1.scope/memory.max", "1000\n");
         world_put(w, "cgroup/northflare.slice/northflare-conversation-x-1.scope/pids.max", "1\n");
         world_put(w, "cgroup/northflare.slice/memory.max", "3000\n");
         world_put(w, "cgroup/northflare.slice/pids.max", "3000\n");
-        world_configure(w, "{\"maxScopes\": 3}");
+        world_configure(w, "{\"maxScopes\": 4}");
         world_launch(w, 1);
         start(w, &r, &(Start){ .limit = "MemoryMax", .value = 2001 });
         wait_error(
@@ -878,10 +878,13 @@ static void test_room(void **state) {
         wait_error(w, &s, "LimitTooHigh", "limits: MemoryMax");
         start(w, &hook, &(Start){ .id = "d", .kind = "hook", .limit = "MemoryMax", .value = 5000 });
         next_call(w, "StartTransientUnit");
-        /* What is no agent's counts as a scope alone: two that have a cgroup, and this one. */
+        /* What is no agent's counts as a scope alone: two that have a cgroup, that one, and an agent beside it. */
+        start(w, &d, &(Start){ .id = "d", .limit = "MemoryMax", .value = 1500 });
+        next_call(w, "StartTransientUnit");
         start(w, &s, &(Start){ .id = "e", .kind = "hook" });
-        wait_error(w, &s, "TooMany", "3 scopes already exist.");
+        wait_error(w, &s, "TooMany", "4 scopes already exist.");
         reply_done(&r);
+        reply_done(&d);
         reply_done(&s);
         reply_done(&hook);
 }

@@ -53,6 +53,7 @@ static void test_options(void **state) {
         static const struct {
                 const char *option;
                 int status;
+                const char *further;
         } cases[] = {
                 { "--help", 0 },
                 { "-h", 0 },
@@ -62,6 +63,7 @@ static void test_options(void **state) {
                 { "--idle-sec=", 2 },
                 { "--idle-sec=-1", 2 },
                 { "--idle-sec=4294967296", 2 },
+                { "--idle-sec=4294967295", 0, "--version" },
                 { "--idle-sec", 2 },
                 { "--other", 2 },
                 { "", 2 },
@@ -70,7 +72,7 @@ static void test_options(void **state) {
         World *w = *state;
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                const char *const options[] = { cases[i].option, NULL };
+                const char *const options[] = { cases[i].option, cases[i].further, NULL };
 
                 world_spawn(w, options);
                 assert_int_equal(world_wait_exit(w), cases[i].status);

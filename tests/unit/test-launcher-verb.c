@@ -322,7 +322,7 @@ static void test_limits(void **state) {
         world_put(w, "cgroup/northflare.slice/" UNIT "/memory.max", "1000\n");
         world_put(w, "cgroup/northflare.slice/northflare-conversation-d-1.scope/memory.max", "2000\n");
         world_put(w, "cgroup/northflare.slice/memory.max", "5000\n");
-        world_configure(w, "{\"ceilings\": {\"tasksMax\": 60, \"cpuWeight\": 50}, \"maxScopes\": 2}");
+        world_configure(w, "{\"ceilings\": {\"tasksMax\": 60, \"cpuWeight\": 50}, \"maxScopes\": 1}");
         world_launch(w, 1);
         call(w, &r, w->caller, "SetLimits", "sa{st}", UNIT, 1, "TasksMax", UINT64_C(61));
         wait_error(w, &r, "LimitTooHigh", "limits: TasksMax is 61, above the ceiling of 60.");
@@ -345,7 +345,8 @@ static void test_limits(void **state) {
         call(w, &r, w->caller, "SetLimits", "sa{st}", UNIT, 1, "MemoryMax", UINT64_C(3001));
         wait_error(w, &r, "LimitTooHigh", "limits: MemoryMax of all scopes");
         no_calls(w);
-        /* What it has does not count beside what it is to have, those that are not named stay, and it is no scope more. */
+        /* What it has does not count beside what it is to have, those that are not named stay, and it is no scope more, also
+         * where there are as many as there may be. */
         call(w, &r, w->caller, "SetLimits", "sa{st}", UNIT, 1, "MemoryMax", UINT64_C(3000));
         good_facts(w);
         sd_bus_message *m = next_call(w, "SetUnitProperties");
@@ -358,7 +359,6 @@ static void test_limits(void **state) {
         assert_int_equal(t, 3000);
         answer(w, m, NULL);
         wait_good(w, &r);
-        /* As many scopes as there may be. */
         start(w, &r, &(Start){ .id = "e", .kind = "hook" });
         wait_error(w, &r, "TooMany", "2 scopes already exist.");
 }
