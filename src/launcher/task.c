@@ -58,7 +58,8 @@ void manager_touch(Manager *m) {
 
         if (m->leaving && !busy)
                 (void) sd_event_exit(m->event, 0);
-        (void) sd_event_source_set_time_relative(m->idle, m->idle_usec);
+        if (!m->unusable) /* or it leaves when it meant to, however often it is called */
+                (void) sd_event_source_set_time_relative(m->idle, m->idle_usec);
         (void) sd_event_source_set_enabled(m->idle, busy || m->leaving ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
 
@@ -547,8 +548,7 @@ static int method_verb(sd_bus_message *call, Manager *m, sd_bus_error *e) {
 
         while (i < ELEMENTSOF(verbs) - 1 && !streq(verbs[i].member, member))
                 i++;
-        r = sd_bus_message_read(call, "s", &unit);
-        if (r < 0)
+        if ((r = sd_bus_message_read(call, "s", &unit)) < 0)
                 return r;
         if (!scope_name_parse(unit, NULL))
                 return sd_bus_error_setf(e, ERROR_NOT_OURS, "unit: not the name of a unit of the launcher.");

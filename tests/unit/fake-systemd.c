@@ -329,6 +329,24 @@ void wait_name(World *w, bool there) {
         AWAIT(w, w->has_name == there, "The launcher's name, to be %s,", there ? "on the bus" : "gone");
 }
 
+int world_wait_stopped_child(World *w) {
+        _cleanup_free_ char *path = xasprintf(
+                "/proc/%d/task/%d/children", (int) w->launcher, (int) w->launcher);
+        bool stopped = false;
+        long pid = 0;
+
+        while (!stopped) {
+                _cleanup_free_ char *children = NULL, *name = NULL, *stat = NULL;
+
+                assert_int_equal(read_file_at(AT_FDCWD, path, 4096, &children, NULL), 0);
+                pid = strtol(children, NULL, 10);
+                name = xasprintf("/proc/%ld/stat", pid);
+                stopped = pid > 0 && read_file_at(AT_FDCWD, name, 4096, &stat, NULL) >= 0 &&
+                        strstr(stat, ") T ");
+        }
+        return (int) syscall(SYS_pidfd_open, (pid_t) pid, 0);
+}
+
 int world_wait_exit(World *w) {
         _cleanup_close_ int pidfd = (int) syscall(SYS_pidfd_open, w->launcher, 0);
         int status;

@@ -66,6 +66,8 @@ void world_launch(World *w, unsigned faster);
 void world_kill(World *w);
 /* The launcher's name comes or goes. */
 void wait_name(World *w, bool there);
+/* A child of the launcher is stopped: its pidfd, for the caller to close or to pass to wait_gone(). */
+int world_wait_stopped_child(World *w);
 /* The launcher has ended; its exit status, or 256 and the signal. */
 int world_wait_exit(World *w);
 /* A path below the world's directory, valid until the next call. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -338,6 +340,23 @@ int __wrap_fsync(int fd) {
 long __wrap_sysconf(int name) {
         return name == _SC_PHYS_PAGES ? (INT64_C(2) << 30) / __real_sysconf(_SC_PAGESIZE) :
                                         __real_sysconf(name);
+}
+
+/* The capabilities of root are those of northflare-launcher.service. */
+static __attribute__((constructor)) void drop_capabilities(void) {
+        const uint32_t kept = 1U << CAP_KILL | 1U << CAP_SETGID | 1U << CAP_SETUID;
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        const struct __user_cap_data_struct data[2] = { { .effective = kept, .permitted = kept } };
+
+        if (geteuid() != 0)
+                return;
+        for (int i = 0; i < 64; i++)
+                if ((i >= 32 || !(kept & 1U << i)) &&
+                    __real_prctl(PR_CAPBSET_READ, (unsigned long) i, 0, 0, 0) > 0 &&
+                    __real_prctl(PR_CAPBSET_DROP, (unsigned long) i, 0, 0, 0) < 0)
+                        abort();
+        if (__real_syscall(SYS_capset, (long) &header, (long) data, 0, 0, 0, 0) < 0)
+                abort();
 }
 
 /* Notes which descriptors are open when the process changes its user. */

@@ -452,6 +452,28 @@ static void test_bad_name(void **state) {
         wait_good(w, &r);
 }
 
+/* A child of another user than root, who may be ended by root as it is in the unit, however it behaves; and which does not
+ * outlive the launcher. */
+static void test_stopped_children(void **state) {
+        World *w = *state;
+        Reply r;
+
+        if (skip_without_root() < 0)
+                return;
+        assert_int_equal(setenv("NF_TEST_CHECKER", "stop", 1), 0);
+        world_launch(w, 1);
+        start(w, &r, &(Start){});
+        wait_error(w, &r, "Failed", "Failed to parse it without privileges: Connection timed out");
+        world_kill(w);
+        assert_int_equal(unsetenv("NF_TEST_CHECKER"), 0);
+        assert_int_equal(setenv("NF_TEST_PARSER", "stop-for-good", 1), 0);
+        world_spawn(w, NULL);
+        int pidfd = world_wait_stopped_child(w);
+        assert_int_equal(kill(w->launcher, SIGKILL), 0);
+        assert_int_equal(world_wait_exit(w), 256 + SIGKILL);
+        wait_gone(pidfd);
+}
+
 /* Two agent users, and the file that says whose workspace is whose. */
 static void test_registry(void **state) {
         static char large[4 * 1024 * 1024 + 2];
@@ -537,10 +559,19 @@ static void test_registry(void **state) {
 
 int main(int argc, char *argv[]) {
         const struct CMUnitTest tests[] = {
-                CASE(test_options),    CASE(test_idle),           CASE(test_last_call),
-                CASE(test_signals),    CASE(test_no_systemd),     CASE(test_settings_size),
-                SYSTEM(test_caller),   SYSTEM(test_users),        SYSTEM(test_bad_users),
-                SYSTEM(test_registry), SYSTEM(test_git_and_hook), SYSTEM(test_owner),
+                CASE(test_options),
+                CASE(test_idle),
+                CASE(test_last_call),
+                CASE(test_signals),
+                CASE(test_no_systemd),
+                CASE(test_settings_size),
+                SYSTEM(test_caller),
+                SYSTEM(test_users),
+                SYSTEM(test_bad_users),
+                SYSTEM(test_registry),
+                SYSTEM(test_stopped_children),
+                SYSTEM(test_git_and_hook),
+                SYSTEM(test_owner),
                 SYSTEM(test_bad_name),
         };
         if (argc > 1)
