@@ -698,6 +698,19 @@ static void test_directories(void **state) {
                 begins(world_run_file(w, run, "report"), cases[i].report);
         }
         is_text(world_run_file(w, "c-10", "out"), "secret");
+        /* The caller's file may become longer when it was checked, up to its bound. */
+        for (uint32_t past = 0; past < 2; past++) {
+                _cleanup_free_ char *unit = xasprintf("northflare-conversation-c-%u.scope", past + 11);
+                Reply r;
+
+                assert_int_equal(truncate(world_path(w, "secret"), 1), 0);
+                start(w, &r, &(Start){ .run = past + 11, .extra = { file }, .n_extra = 1 });
+                safe_close(take_start(w, unit, JOB));
+                assert_int_equal(truncate(world_path(w, "secret"), 1024 * 1024 + past), 0);
+                finish_start(w, unit, JOB);
+                wait_good(w, &r);
+                begins(world_run_file(w, past ? "c-12" : "c-11", "report"), past ? "1 1 27 \n" : "1 0 0 /");
+        }
 }
 
 /* One child dies while it waits: the program cannot begin, and that is said. */
@@ -935,8 +948,11 @@ static void test_misuse(void **state) {
                           *const twice[] = { "A", "b", "A", "c", NULL };
         World *w = *state;
         int null = open("/dev/null", O_RDONLY | O_CLOEXEC), dir = world_run(w, "d"), fds[2];
+        const char *many[130] = {};
         Reply r;
 
+        for (size_t i = 0; i < 129; i++)
+                many[i] = "/bin/true";
         assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
         const struct {
                 Start start;
@@ -948,6 +964,7 @@ static void test_misuse(void **state) {
                 { { .workspace = "" }, "workspace: " },
                 { { .argv = relative }, "argv: " },
                 { { .argv = none }, "argv: " },
+                { { .argv = many }, "argv: more than 128 strings." },
                 { { .env = bad }, "env: LD_PRELOAD must not be set" },
                 { { .env = twice }, "env: A is given twice" },
                 { { .cwd = "../x" }, "cwd: " },

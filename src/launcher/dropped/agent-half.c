@@ -10,6 +10,7 @@
 #include "common/agent-control.h"
 #include "common/fileio.h"
 #include "launcher/dropped/agent-half.h"
+#include "launcher/dropped/arguments.h"
 #include "launcher/privileges.h"
 
 /* Creates each directory of path below fd where it is missing, and opens the last one. All must be ours; their mode does not
@@ -45,9 +46,11 @@ static int copy_private(int from, int dirfd) {
         fd = openat(dirfd, "private", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
                 return -errno;
-        while ((n = sendfile(fd, from, &offset, 1 << 20)) > 0)
-                ;
-        return n < 0 ? -errno : 0;
+        /* The caller, whose file it is, may have made it longer since it was checked. */
+        do
+                n = sendfile(fd, from, &offset, REQUEST_PRIVATE_MAX + 1 - (size_t) offset);
+        while (n > 0 && offset <= (off_t) REQUEST_PRIVATE_MAX);
+        return n < 0 ? -errno : n > 0 ? -EFBIG : 0;
 }
 
 /* Creates the directories and changes to the working directory. */
@@ -114,7 +117,8 @@ static int report(int control, AgentStage stage, int error, const int *fds) {
 static int prepare(const AgentPlan *p, int fds[static AGENT_CONTROL_FDS]) {
         int r;
 
-        /* After the change of uid, which clears it. An agent whose supervisor was killed has no peer. */
+        /* After the change of uid, which clears it. An agent whose supervisor was killed has no peer. The kernel asks whether
+         * the supervisor may signal the agent, so this has an effect in user mode; elsewhere the runner kills the scope. */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
                 return -errno;
         /* Not the launcher's session keyring, which all agents would share; without keyrings there is none to share. */

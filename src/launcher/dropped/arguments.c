@@ -12,6 +12,12 @@ void arguments_done(Arguments *a) {
         a->env = strv_free(a->env);
 }
 
+int argv_add(char ***argv, const char *s, sd_bus_error *e) {
+        if (strv_length(*argv) >= REQUEST_STRINGS_MAX)
+                return invalid(e, "argv: more than %u strings.", REQUEST_STRINGS_MAX);
+        return strv_extend(argv, s);
+}
+
 int environment_add(char ***env, const char *name, const char *value, sd_bus_error *e) {
         /* Set here for every program, or of use only to take it over before it begins. */
         static const char *const own[] = {
@@ -40,11 +46,22 @@ static int read_environment(sd_bus_message *m, char ***env, sd_bus_error *e) {
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
+/* sd_bus_message_read_strv() would first read all, in a time that grows with the square of their number. */
+static int read_argv(sd_bus_message *m, char ***argv, sd_bus_error *e) {
+        const char *s;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "s");
+        while (r >= 0 && (r = sd_bus_message_read(m, "s", &s)) > 0)
+                r = argv_add(argv, s, e);
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
 int arguments_read(sd_bus_message *m, Arguments *ret, sd_bus_error *e) {
         int r;
 
         if ((r = sd_bus_message_rewind(m, true)) < 0 || (r = sd_bus_message_skip(m, "ssus")) < 0 ||
-            (r = sd_bus_message_read_strv(m, &ret->argv)) < 0 || (r = read_environment(m, &ret->env, e)) < 0)
+            (r = read_argv(m, &ret->argv, e)) < 0 || (r = read_environment(m, &ret->env, e)) < 0)
                 return r;
         return sd_bus_message_read(m, "s", &ret->cwd);
 }
@@ -59,10 +76,6 @@ static int check_strings(const Arguments *a, const Request *r, sd_bus_error *e) 
         }
         STRV_FOREACH(s, a->env)
                 bytes += strlen(*s) + 1;
-        if (strv_length(a->argv) > REQUEST_STRINGS_MAX)
-                return invalid(e, "argv: more than %u strings.", REQUEST_STRINGS_MAX);
-        if (strv_length(a->env) > REQUEST_STRINGS_MAX)
-                return invalid(e, "env: more than %u strings.", REQUEST_STRINGS_MAX);
         if (bytes > REQUEST_BYTES_MAX)
                 return invalid(e, "argv and env: more than %u bytes.", REQUEST_BYTES_MAX);
         if (r->kind != SCOPE_GIT && (!a->argv || !a->argv[0] || a->argv[0][0] != '/'))

@@ -19,6 +19,9 @@ typedef struct Arguments {
 /* Frees what arguments_read() has made. */
 void arguments_done(Arguments *a);
 
+/* Adds one argument to the list, which is for the caller to free. Returns 0, or negative with e set: one too many; -ENOMEM
+ * leaves e alone. */
+int argv_add(char ***argv, const char *s, sd_bus_error *e);
 /* Adds one variable to the list, which is for the caller to free. Returns 0, or negative with e set: a name that is
  * none, twice, one too many, or the launcher's own; -ENOMEM leaves e alone. */
 int environment_add(char ***env, const char *name, const char *value, sd_bus_error *e);
