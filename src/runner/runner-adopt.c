@@ -161,25 +161,25 @@ int runner_list_scopes(Runner *r, char ***ret) {
         return k < 0 ? log_error_errno(k, "Failed to list the scopes of systemd: %m") : 0;
 }
 
-int runner_adopt(Runner *r, char *const *units) {
+int runner_adopt(Runner *r, char *const *scopes) {
         _cleanup_strv_free_ char **ended = NULL, **others = NULL;
         int k;
 
-        k = recovery_make_rows(r->recovery, units);
+        k = recovery_make_rows(r->recovery, scopes);
         if (k >= 0)
                 k = store_list_ended(r->store, ENDED_KEPT_MAX, collect, &ended);
         if (k >= 0)
                 k = store_list_conversations(r->store, true, collect, &others);
         /* The newest of those that have ended is the first. */
         for (size_t i = strv_length(ended); i > 0 && k >= 0; i--)
-                k = load(r, ended[i - 1], units, NULL);
+                k = load(r, ended[i - 1], scopes, NULL);
         for (char **id = others; id && *id && k >= 0; id++)
-                k = load(r, *id, units, NULL);
+                k = load(r, *id, scopes, NULL);
         if (k < 0)
                 return k;
         /* What was read of those that have ended lay among what stays of them. */
         (void) malloc_trim(0);
-        kill_orphans(r, units);
+        kill_orphans(r, scopes);
         recovery_done(r->recovery);
         return 0;
 }
