@@ -21,9 +21,9 @@ struct Drain {
         Shutdown *shutdown;
         Announcer *announcer;
         bool draining;
-        bool is_over;       /* the deadline has passed */
-        unsigned total;     /* conversations when it began */
-        uint64_t left_usec; /* at the start, of a deadline that was set before */
+        bool is_past_deadline; /* the deadline has passed */
+        unsigned total;        /* conversations when it began */
+        uint64_t left_usec;    /* at the start, of a deadline that was set before */
         sd_event_source *source, *deadline, *processes;
 };
 
@@ -92,7 +92,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
 
         if (!d->draining)
                 return 0;
-        d->is_over = true;
+        d->is_past_deadline = true;
         log_notice(
                 "The time for draining has expired: stopping %u conversations.",
                 registry_count_live(d->conversations));
@@ -105,7 +105,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 bool drain_stop_late(Drain *d, Conversation *c) {
-        if (!d->draining || !d->is_over)
+        if (!d->draining || !d->is_past_deadline)
                 return false;
         stop(d, c);
         return true;
@@ -172,7 +172,7 @@ void drain_set(Drain *d, bool draining, uint64_t deadline_usec) {
         int k = 0;
 
         d->draining = draining;
-        d->is_over = false;
+        d->is_past_deadline = false;
         d->total = draining ? MAX(d->total, registry_count_live(d->conversations)) : 0;
         d->deadline = sd_event_source_disable_unref(d->deadline);
         if (draining && deadline_usec != USEC_INFINITY)

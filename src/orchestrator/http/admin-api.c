@@ -27,7 +27,7 @@ typedef struct AdminRequest {
         char *segments[SEGMENTS_MAX + 1]; /* of the path behind /v1/ */
         size_t n_segments;
         HubListener listener;
-        bool too_long, listening, timed_out, follow, over;
+        bool too_long, listening, timed_out, follow, ended;
         char *token; /* where the list of runners is */
         sd_event_source *timer;
         EventFilter filter;
@@ -181,7 +181,7 @@ static int fill_runners(HttpExchange *x, Buffer *b, void *userdata) {
         bool first = !q->token;
         int r;
 
-        if (q->over)
+        if (q->ended)
                 return -ENODATA;
         if (first)
                 q->token = strdup("");
@@ -195,7 +195,7 @@ static int fill_runners(HttpExchange *x, Buffer *b, void *userdata) {
                 if (!first)
                         b->size--; /* the comma before nothing */
                 (void) buffer_append_str(b, "]}\n");
-                q->over = true;
+                q->ended = true;
         }
         return b->failed ? -ENOMEM : 1;
 }
@@ -392,7 +392,7 @@ static int fill_events(HttpExchange *x, Buffer *b, void *userdata) {
                 return -ENODATA;
         if (!q->filter.conversation)
                 return 0;
-        r = hub_conversation_is_over(q->api->hub, q->filter.conversation, &known);
+        r = hub_conversation_has_ended(q->api->hub, q->filter.conversation, &known);
         return r != 0 || !known ? -ENODATA : 0;
 }
 
@@ -411,7 +411,7 @@ static int stream_events(HttpExchange *x, AdminRequest *q) {
 
 static int get_conversation_events(HttpExchange *x, AdminRequest *q, Json **ret, RpcError *e) {
         bool known;
-        int r = hub_conversation_is_over(q->api->hub, q->segments[1], &known);
+        int r = hub_conversation_has_ended(q->api->hub, q->segments[1], &known);
 
         if (r < 0 || !known)
                 return MIN(r, 0);

@@ -588,13 +588,13 @@ int hub_conversation_list(Hub *h, bool all, uint64_t limit, Json **ret) {
         return 0;
 }
 
-int hub_conversation_is_over(Hub *h, const char *id, bool *ret_known) {
-        int64_t over;
+int hub_conversation_has_ended(Hub *h, const char *id, bool *ret_known) {
+        int64_t ended;
         int r = db_lookup_int(
-                h->db, &over, "SELECT ended IS NOT NULL FROM conversations WHERE id=?", "s", id);
+                h->db, &ended, "SELECT ended IS NOT NULL FROM conversations WHERE id=?", "s", id);
 
         if (r < 0)
                 return r;
         *ret_known = r > 0;
-        return over != 0;
+        return ended != 0;
 }

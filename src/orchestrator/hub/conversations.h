@@ -28,7 +28,7 @@ int hub_conversation_send(
 /* All that is known of it, with its open questions and the params of its start. 1 and *ret, or 0: unknown. */
 int hub_conversation_get(Hub *h, const char *id, Json **ret);
 /* 1: it has ended, or was refused; 0: not so; *ret_known: there is one. */
-int hub_conversation_is_over(Hub *h, const char *id, bool *ret_known);
+int hub_conversation_has_ended(Hub *h, const char *id, bool *ret_known);
 /* The newest ones, at most limit of them, as a list in the order of their start; all: also those that have ended. */
 int hub_conversation_list(Hub *h, bool all, uint64_t limit, Json **ret);
 
