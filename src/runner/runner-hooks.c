@@ -81,8 +81,13 @@ static int on_readopt(sd_event_source *source, uint64_t usec, void *userdata) {
                 return 0;
         }
         runner_begin_all(r);
-        if (r->link)
-                link_confirm(r->link);
+        if (!r->link)
+                return 0;
+        /* At the start of the program it waits for the adoption. */
+        k = link_start(r->link);
+        if (k < 0)
+                (void) sd_event_exit(r->event, EXIT_FAILURE);
+        link_confirm(r->link);
         return 0;
 }
 

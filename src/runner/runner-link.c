@@ -18,9 +18,14 @@ static int heartbeat(void *userdata, Json *params) {
         return runner_describe_now(userdata, params);
 }
 
-static bool knows(void *userdata, const char *conversation) {
-        Conversation *c = runner_find_conversation(userdata, conversation);
+static int knows(void *userdata, const char *conversation) {
+        Runner *r = userdata;
+        Conversation *c;
 
+        /* Not all that live here are in memory then. */
+        if (r->ctx->run.broken)
+                return -EAGAIN;
+        c = runner_find_conversation(r, conversation);
         return c && !streq(c->row.origin, "local");
 }
 

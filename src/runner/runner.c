@@ -369,7 +369,8 @@ int runner_begin(Runner *r) {
         report_user_mode(r);
         crash_watch_check(r->crash);
         drain_resume(r->drain);
-        return r->link ? link_start(r->link) : 0;
+        /* A registration names the conversations that live here, so it waits until they are known. */
+        return r->link && !r->ctx->run.broken ? link_start(r->link) : 0;
 }
 
 void runner_stop(Runner *r) {

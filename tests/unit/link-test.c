@@ -185,8 +185,13 @@ static int heartbeat(void *userdata, Json *params) {
         return r >= 0 && f->heartbeat ? f->heartbeat(params, f->heartbeat_data) : r;
 }
 
-static bool knows(void *userdata, const char *conversation) {
+static int knows(void *userdata, const char *conversation) {
         Fixture *f = userdata;
+
+        if (f->knows_failures > 0) {
+                f->knows_failures--;
+                return -EAGAIN;
+        }
 
         for (size_t i = 0; i < f->n_known; i++)
                 if (streq(f->known[i], conversation))

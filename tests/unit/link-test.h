@@ -47,6 +47,7 @@ typedef struct Fixture {
         size_t n_processed;
         char *known[8];
         size_t n_known;
+        int knows_failures;
         int process_result, process_failures;
         unsigned n_responded, n_states;
         LinkState states[32];

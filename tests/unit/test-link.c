@@ -368,6 +368,22 @@ static void test_process_fails(void **state) {
         check_processed(f, 2, "m3@3");
 }
 
+/* Where the owner cannot tell whose conversation it is, the message is neither skipped nor answered, and comes again. */
+static void test_owner_cannot_tell(void **state) {
+        Fixture *f = *state;
+
+        f->known[f->n_known++] = strdup("c-1");
+        link_test_start(f);
+        f->knows_failures = 1;
+        unsigned n = f->n_streams;
+        send_envelope(f, "1", "m1", "\"conversationId\":\"c-1\",", "message.user", "{}");
+        RUN_UNTIL(f->event, f->n_streams == n + 1);
+        assert_int_equal(f->n_processed + f->n_responded, 0);
+        send_envelope(f, "1", "m1", "\"conversationId\":\"c-1\",", "message.user", "{}");
+        RUN_UNTIL(f->event, f->n_processed == 1);
+        check_processed(f, 0, "m1@1");
+}
+
 /* ---- claims ---- */
 
 static void test_claim(void **state) {
@@ -631,6 +647,7 @@ int main(void) {
                 CASE(test_duplicate),
                 CASE(test_bad_input),
                 CASE(test_process_fails),
+                CASE(test_owner_cannot_tell),
                 CASE(test_claim),
                 CASE(test_claim_before_hand_over),
                 CASE(test_claim_retry),

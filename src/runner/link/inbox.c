@@ -191,19 +191,22 @@ static int send_again(Inbox *i, const Envelope *e) {
 /* ---- deciding ---- */
 
 static int decide_about(Inbox *i, const Envelope *e, Decision *ret, const char **ret_reason) {
+        int r, here = e->conversation ? i->ops->knows(i->userdata, e->conversation) : 0;
         DecisionInput in = {
                 .is_runner_method = startswith(e->method, "runner.") != NULL,
                 .addressee = !e->runner_uid                                         ? ADDRESSEE_ANY :
                         streq_ptr(e->runner_uid, link_record_runner_uid(i->record)) ? ADDRESSEE_SELF :
                                                                                       ADDRESSEE_OTHER,
                 .names_conversation = e->conversation != NULL,
-                .is_here = e->conversation && i->ops->knows(i->userdata, e->conversation),
+                .is_here = here > 0,
                 .creates_work = method_creates_work(e->method),
                 .is_active = link_record_is_active(i->record),
                 .can_claim = endpoint_can_claim(i->endpoint),
         };
-        int r = store_is_accepted(i->store, e->id);
 
+        if (here < 0)
+                return here;
+        r = store_is_accepted(i->store, e->id);
         if (r < 0)
                 return r;
         in.accepted = r > 0;

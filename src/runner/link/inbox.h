@@ -15,8 +15,8 @@ typedef struct Inbox Inbox;
 #define LINK_QUEUE_BYTES_MAX ((size_t) 16 * 1024 * 1024)
 
 typedef struct InboxOps {
-        /* Does this conversation live here? */
-        bool (*knows)(void *userdata, const char *conversation);
+        /* Whether this conversation lives here: 1 or 0. Negative errno: that cannot be told now. */
+        int (*knows)(void *userdata, const char *conversation);
         /* Accepts a message and acts. Negative errno: it could not be accepted. */
         int (*process)(void *userdata, const Envelope *e);
         /* A response was stored of which the owner does not know yet. */

@@ -213,6 +213,8 @@ void link_heartbeat(Link *l) {
 int link_start(Link *l) {
         int r;
 
+        if (l->started)
+                return 0;
         r = endpoint_set_runner_id(l->endpoint, link_record_runner_id(l->record));
         if (r < 0)
                 return r;
@@ -280,7 +282,7 @@ static const RegistrarOps registrar_ops = {
         .give_up = give_up,
 };
 
-static bool knows(void *userdata, const char *conversation) {
+static int knows(void *userdata, const char *conversation) {
         Link *l = userdata;
 
         return l->ops->knows(l->userdata, conversation);

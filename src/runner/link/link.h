@@ -34,8 +34,9 @@ typedef struct LinkOps {
         int (*describe)(void *userdata, Json *params);
         /* The same for runner.heartbeat: state, conversations, capacity, load, queue. */
         int (*heartbeat)(void *userdata, Json *params);
-        /* Does this conversation live here? */
-        bool (*knows)(void *userdata, const char *conversation);
+        /* Whether this conversation lives here: 1 or 0. Negative errno: that cannot be told now, so nothing is decided
+         * about the message, and the stream is dropped as below. */
+        int (*knows)(void *userdata, const char *conversation);
         /* Accept and act. Must store the message and its cursor in one transaction (store_accept). Negative errno:
          * it could not be accepted; the stream is dropped and comes back with the old cursor. */
         int (*process)(void *userdata, const Envelope *e);
@@ -89,6 +90,7 @@ int link_new_with_timing(
 Link *link_free(Link *l);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Link *, link_free);
 
+/* Registers, and opens the stream then. Nothing where that was begun before. Negative errno. */
 int link_start(Link *l);
 LinkState link_get_state(Link *l);
 bool link_is_connected(Link *l); /* the event stream stands */
