@@ -15,7 +15,7 @@ typedef struct Inbox Inbox;
 #define LINK_QUEUE_BYTES_MAX ((size_t) 16 * 1024 * 1024)
 
 typedef struct InboxOps {
-        /* Whether this conversation lives here: 1 or 0. Negative errno: that cannot be told now. */
+        /* Whether this conversation lives here: 1 or 0. Negative errno: that is unknown now. */
         int (*knows)(void *userdata, const char *conversation);
         /* Accepts a message and acts. Negative errno: it could not be accepted. */
         int (*process)(void *userdata, const Envelope *e);

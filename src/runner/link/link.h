@@ -34,7 +34,7 @@ typedef struct LinkOps {
         int (*describe)(void *userdata, Json *params);
         /* The same for runner.heartbeat: state, conversations, capacity, load, queue. */
         int (*heartbeat)(void *userdata, Json *params);
-        /* Whether this conversation lives here: 1 or 0. Negative errno: that cannot be told now, so nothing is decided
+        /* Whether this conversation lives here: 1 or 0. Negative errno: that is unknown now, so nothing is decided
          * about the message, and the stream is dropped as below. */
         int (*knows)(void *userdata, const char *conversation);
         /* Accept and act. Must store the message and its cursor in one transaction (store_accept). Negative errno:
